@@ -1,0 +1,122 @@
+//! Who may do what: users, tokens, roles and role assignments.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Done, Time, operation};
+
+/// A built-in role. What each allows is listed in `docs/architecture.md`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    Owner,
+    Contributor,
+    Reader,
+    #[serde(rename = "AzureML Data Scientist")]
+    DataScientist,
+}
+
+impl Role {
+    pub const ALL: [Role; 4] = [
+        Role::Owner,
+        Role::Contributor,
+        Role::Reader,
+        Role::DataScientist,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Owner => "Owner",
+            Role::Contributor => "Contributor",
+            Role::Reader => "Reader",
+            Role::DataScientist => "AzureML Data Scientist",
+        }
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    pub name: String,
+    /// May do everything in every workspace and manage users.
+    pub admin: bool,
+    pub created_at: Time,
+}
+
+/// Creates a user and answers a token, once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CreateUser {
+    pub name: String,
+    #[serde(default)]
+    pub admin: bool,
+}
+operation!(CreateUser => CreatedToken, "users.create");
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CreatedToken {
+    pub user: User,
+    /// Shown this once; only its hash is kept.
+    pub token: String,
+}
+
+/// Replaces a user's token; the old one stops working at once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RotateToken {
+    pub user: String,
+}
+operation!(RotateToken => CreatedToken, "users.rotate_token");
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ListUsers {}
+operation!(ListUsers => Vec<User>, "users.list");
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeleteUser {
+    pub user: String,
+}
+operation!(DeleteUser => Done, "users.delete");
+
+/// Who the caller is, as the server sees it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WhoAmI {}
+operation!(WhoAmI => Identity, "users.whoami");
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub name: String,
+    pub admin: bool,
+    /// Version of the server.
+    pub version: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoleAssignment {
+    pub user: String,
+    pub role: Role,
+    pub created_at: Time,
+}
+
+/// Gives a user a role in a workspace. One user has one role; assigning again replaces it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AssignRole {
+    pub workspace: String,
+    pub user: String,
+    pub role: Role,
+}
+operation!(AssignRole => RoleAssignment, "roles.assign");
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ListRoles {
+    pub workspace: String,
+}
+operation!(ListRoles => Vec<RoleAssignment>, "roles.list");
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RemoveRole {
+    pub workspace: String,
+    pub user: String,
+}
+operation!(RemoveRole => Done, "roles.remove");

@@ -1,0 +1,176 @@
+//! Online endpoints and what is deployed behind them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Done, Time, environments::Environment, files::Hash, operation};
+
+/// Where an endpoint stands. Always what is true now: a host that died shows as stopped or failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndpointState {
+    /// Environment being built, model laid out, scoring process coming up.
+    Starting,
+    /// Answers scoring requests.
+    Healthy,
+    /// Could not start, or ended; see `message` and the log.
+    Failed,
+    Stopped,
+}
+
+impl EndpointState {
+    pub const ALL: [EndpointState; 4] = [
+        EndpointState::Starting,
+        EndpointState::Healthy,
+        EndpointState::Failed,
+        EndpointState::Stopped,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            EndpointState::Starting => "starting",
+            EndpointState::Healthy => "healthy",
+            EndpointState::Failed => "failed",
+            EndpointState::Stopped => "stopped",
+        }
+    }
+}
+
+impl std::fmt::Display for EndpointState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What an endpoint serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    pub model: String,
+    pub version: u64,
+    /// Tree with the entry script; absent for a model in MLflow format that needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Hash>,
+    /// The entry script's path in `code`, with `init()` and `run()`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
+    #[serde(default)]
+    pub environment: Environment,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment_variables: BTreeMap<String, String>,
+    /// The endpoint's own port; one is chosen when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+}
+
+/// What the front has counted since the host started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Traffic {
+    pub requests: u64,
+    /// Answers with a status of 400 or more.
+    pub errors: u64,
+    /// Median and 99th percentile of the last thousand answers, milliseconds.
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub name: String,
+    pub state: EndpointState,
+    /// Why it is not healthy, with the tail of its log when it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    pub scoring_uri: String,
+    pub deployment: Deployment,
+    /// Counts deployments; each `deploy` of the same name adds one.
+    pub generation: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Traffic>,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+/// Deploys a model version behind an endpoint, made if new. Answers at once; the endpoint is then
+/// starting. Deploying again replaces what is served and keeps keys and address.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Deploy {
+    pub workspace: String,
+    pub name: String,
+    pub deployment: Deployment,
+}
+operation!(Deploy => Endpoint, "endpoints.deploy");
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ListEndpoints {
+    pub workspace: String,
+}
+operation!(ListEndpoints => Vec<Endpoint>, "endpoints.list");
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GetEndpoint {
+    pub workspace: String,
+    pub name: String,
+}
+operation!(GetEndpoint => Endpoint, "endpoints.get");
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StartEndpoint {
+    pub workspace: String,
+    pub name: String,
+}
+operation!(StartEndpoint => Endpoint, "endpoints.start");
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StopEndpoint {
+    pub workspace: String,
+    pub name: String,
+}
+operation!(StopEndpoint => Endpoint, "endpoints.stop");
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeleteEndpoint {
+    pub workspace: String,
+    pub name: String,
+}
+operation!(DeleteEndpoint => Done, "endpoints.delete");
+
+/// Either key opens the endpoint.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct EndpointKeys {
+    pub primary: String,
+    pub secondary: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GetEndpointKeys {
+    pub workspace: String,
+    pub name: String,
+}
+operation!(GetEndpointKeys => EndpointKeys, "endpoints.keys");
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyKind {
+    Primary,
+    Secondary,
+}
+
+/// Makes a new key; the old one stops working at once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RegenerateEndpointKey {
+    pub workspace: String,
+    pub name: String,
+    pub key: KeyKind,
+}
+operation!(RegenerateEndpointKey => EndpointKeys, "endpoints.regenerate_key");
+
+/// What the endpoint's process and front have written; the last `lines` when given.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GetEndpointLog {
+    pub workspace: String,
+    pub name: String,
+    #[serde(default)]
+    pub lines: Option<u32>,
+}
+operation!(GetEndpointLog => String, "endpoints.log");

@@ -1,0 +1,38 @@
+//! What a run or deployment needs around its code.
+
+use serde::{Deserialize, Serialize};
+
+/// The software a process runs in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Environment {
+    /// What the machine has. `path` is the `PATH` to look commands up in, when it was captured
+    /// from the shell that submitted on the same machine.
+    #[default]
+    Host,
+    /// The machine's own, with the `PATH` of the shell that submitted here.
+    HostPath { path: String },
+    /// A virtual environment made from pip requirements and kept by content.
+    Python {
+        /// `3.11` or the like; any when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
+        /// Lines as in `requirements.txt`.
+        requirements: Vec<String>,
+        /// What could not be reproduced, said once on the run.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
+        /// The name it was asked for by, such as `sklearn-1.5` or `requirements.txt`.
+        name: String,
+    },
+}
+
+impl Environment {
+    /// What people call it.
+    pub fn name(&self) -> &str {
+        match self {
+            Environment::Host | Environment::HostPath { .. } => "host",
+            Environment::Python { name, .. } => name,
+        }
+    }
+}

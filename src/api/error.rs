@@ -1,0 +1,160 @@
+//! The one error of the workspace, as it travels.
+
+use serde::{Deserialize, Serialize};
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Who must act on an error. A closed list: each question about it is one exhaustive match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Code {
+    /// The request is wrong; sending it again will not help.
+    Invalid,
+    /// No valid token came with the request.
+    Unauthenticated,
+    /// The caller's role does not allow it.
+    Denied,
+    NotFound,
+    /// The request is right but the state of the workspace does not admit it.
+    Conflict,
+    /// Right, but not with this edition or this build.
+    Unsupported,
+    /// A resource is missing for now (disk full, server stopping); try again later.
+    Unavailable,
+    /// A defect of AMLite.
+    Internal,
+}
+
+impl Code {
+    pub const ALL: [Code; 8] = [
+        Code::Invalid,
+        Code::Unauthenticated,
+        Code::Denied,
+        Code::NotFound,
+        Code::Conflict,
+        Code::Unsupported,
+        Code::Unavailable,
+        Code::Internal,
+    ];
+
+    /// The HTTP status on AMLite's own API.
+    pub fn status(self) -> u16 {
+        match self {
+            Code::Invalid => 400,
+            Code::Unauthenticated => 401,
+            Code::Denied => 403,
+            Code::NotFound => 404,
+            Code::Conflict => 409,
+            Code::Unsupported => 422,
+            Code::Unavailable => 503,
+            Code::Internal => 500,
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn retryable(self) -> bool {
+        match self {
+            Code::Unavailable => true,
+            Code::Invalid
+            | Code::Unauthenticated
+            | Code::Denied
+            | Code::NotFound
+            | Code::Conflict
+            | Code::Unsupported
+            | Code::Internal => false,
+        }
+    }
+}
+
+/// An error with all a person needs: what, where, and what to do next.
+///
+/// On the wire: `{"error": {"code", "message", "target"?, "hints"?}}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Error {
+    pub code: Code,
+    /// A sentence without a full stop.
+    pub message: String,
+    /// What the error is about: a field, or `file:line:column`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Sentences or commands that can be pasted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
+}
+
+impl Error {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            target: None,
+            hints: Vec::new(),
+        }
+    }
+
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(Code::Invalid, message)
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(Code::NotFound, message)
+    }
+
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(Code::Conflict, message)
+    }
+
+    pub fn denied(message: impl Into<String>) -> Self {
+        Self::new(Code::Denied, message)
+    }
+
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(Code::Unsupported, message)
+    }
+
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(Code::Unavailable, message)
+    }
+
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(Code::Internal, message)
+    }
+
+    #[must_use]
+    pub fn at(mut self, target: impl Into<String>) -> Self {
+        self.target = Some(target.into());
+        self
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// No `kind` of that name; `nearest` is the existing name closest to it, if any is close.
+    pub fn unknown(kind: &str, name: &str, place: &str, nearest: Option<&str>) -> Self {
+        let error = Self::not_found(format!("No {kind} `{name}`{place}"));
+        match nearest {
+            Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
+            None => error,
+        }
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(target) = &self.target {
+            write!(f, "{target}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The body of an error answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Envelope {
+    pub error: Error,
+}

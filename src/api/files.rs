@@ -1,0 +1,214 @@
+//! Content-addressed files: blobs, trees (snapshots, models) and a run's artifacts.
+//!
+//! Bytes travel outside operations, on routes of their own:
+//! - `PUT /api/v1/blobs` takes many blobs in one body, each framed as 32 bytes BLAKE3 hash, 8 bytes
+//!   big-endian length, content; answers [`BlobsStored`]. A blob that does not hash to its name is
+//!   refused and nothing of the body is kept.
+//! - `GET /api/v1/blobs/<hash>?workspace=` answers a blob that a tree or artifact of the workspace holds.
+//! - `PUT|GET /api/v1/runs/<run>/artifacts/<path>?workspace=` streams one artifact.
+//! - `PUT /api/v1/runs/<run>/log?workspace=&offset=` appends to a run's log (see `work`).
+//! - `GET /api/v1/runs/<run>/log?workspace=&offset=&follow=` reads it; with `follow=true` the answer
+//!   ends when the run has ended.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::{Done, Error, Result, Time, operation};
+
+/// The BLAKE3 hash of some content; 64 hexadecimal digits in JSON.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hash(pub [u8; 32]);
+
+impl Hash {
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    pub fn hex(&self) -> String {
+        blake3::Hash::from_bytes(self.0).to_hex().to_string()
+    }
+
+    pub fn parse(text: &str) -> Result<Self> {
+        blake3::Hash::from_hex(text)
+            .map(|hash| Self(*hash.as_bytes()))
+            .map_err(|_| Error::invalid(format!("`{text}` is not a hash of 64 hexadecimal digits")))
+    }
+}
+
+impl std::fmt::Debug for Hash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.hex())
+    }
+}
+
+impl std::fmt::Display for Hash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.hex())
+    }
+}
+
+impl Serialize for Hash {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.hex())
+    }
+}
+
+impl<'de> Deserialize<'de> for Hash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Hash::parse(&text).map_err(de::Error::custom)
+    }
+}
+
+/// One file of a tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeEntry {
+    /// Relative, `/`-separated, normal components only (see [`check_path`]).
+    pub path: String,
+    pub hash: Hash,
+    pub size: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executable: bool,
+    /// The content is the target of a symbolic link.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub symlink: bool,
+}
+
+/// An immutable folder: its entries sorted by path. Its hash is that of its compact JSON.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tree {
+    pub entries: Vec<TreeEntry>,
+}
+
+impl Tree {
+    pub fn new(mut entries: Vec<TreeEntry>) -> Self {
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        Self { entries }
+    }
+
+    /// The bytes that are stored and hashed.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    pub fn size(&self) -> u64 {
+        self.entries.iter().map(|entry| entry.size).sum()
+    }
+}
+
+/// Accepts a relative path of normal components: no `..`, no root, no empty part, no backslash,
+/// no control character. Every path from the network goes through here before it is used.
+pub fn check_path(path: &str) -> Result<()> {
+    let fine = !path.is_empty()
+        && path.len() <= 4096
+        && path.split('/').all(|part| {
+            !part.is_empty()
+                && part != "."
+                && part != ".."
+                && part.len() <= 255
+                && !part.contains('\\')
+                && !part.chars().any(char::is_control)
+        })
+        && !(path.len() >= 2
+            && path.as_bytes()[1] == b':'
+            && path.as_bytes()[0].is_ascii_alphabetic());
+    if fine {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!(
+            "`{}` is not a plain relative path",
+            path.escape_debug()
+        ))
+        .at("path"))
+    }
+}
+
+/// Which of these blobs the store does not have. Those it has are kept for an hour at least.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MissingBlobs {
+    pub hashes: Vec<Hash>,
+}
+operation!(MissingBlobs => Vec<Hash>, "blobs.missing");
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobsStored {
+    /// Blobs that were not there before.
+    pub stored: u64,
+}
+
+/// A tree as it is known by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeInfo {
+    pub hash: Hash,
+    pub files: u64,
+    /// Bytes of all files.
+    pub size: u64,
+}
+
+/// Whether a tree is stored in this workspace; sent before its entries are, which may be many.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FindTree {
+    pub workspace: String,
+    pub hash: Hash,
+}
+operation!(FindTree => Option<TreeInfo>, "trees.find");
+
+/// Stores a tree whose blobs are all stored; a missing blob is invalid.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CreateTree {
+    pub workspace: String,
+    pub tree: Tree,
+}
+operation!(CreateTree => TreeInfo, "trees.create");
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GetTree {
+    pub workspace: String,
+    pub hash: Hash,
+}
+operation!(GetTree => Tree, "trees.get");
+
+/// One file that a run has put out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Artifact {
+    pub path: String,
+    pub size: u64,
+    pub hash: Hash,
+    pub updated_at: Time,
+}
+
+/// A run's artifacts below `path` (all of them when empty), sorted by path, at any depth.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ListArtifacts {
+    pub workspace: String,
+    pub run: String,
+    #[serde(default)]
+    pub path: String,
+}
+operation!(ListArtifacts => Vec<Artifact>, "artifacts.list");
+
+/// Records stored blobs as artifacts of a run, replacing those at the same paths.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AddArtifacts {
+    pub workspace: String,
+    pub run: String,
+    pub files: Vec<TreeEntry>,
+}
+operation!(AddArtifacts => Done, "artifacts.add");
+
+/// Frees what nothing refers to any more.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CollectGarbage {
+    /// Count only.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Leave what was stored or asked for in the last so many seconds.
+    pub grace_seconds: u64,
+}
+operation!(CollectGarbage => Collected, "blobs.collect");
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collected {
+    pub blobs: u64,
+    /// Bytes of disk freed.
+    pub bytes: u64,
+}

@@ -1,0 +1,82 @@
+//! Which names are allowed, for every kind of thing that has one.
+//!
+//! Names are compared without regard to case and shown as they were first written.
+
+use super::{Error, Result};
+
+/// What a kind of thing may be called.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    kind: &'static str,
+    max: usize,
+    extra: &'static str,
+}
+
+pub const WORKSPACE: Rule = rule("workspace", 33, "-_");
+pub const EXPERIMENT: Rule = rule("experiment", 255, "-_. /:()[]+,=@#");
+pub const RUN: Rule = rule("run", 255, "-_");
+pub const MODEL: Rule = rule("model", 255, "-_.");
+pub const ENDPOINT: Rule = rule("endpoint", 32, "-");
+pub const SECRET: Rule = rule("secret", 127, "-_");
+pub const USER: Rule = rule("user", 64, "-_.@");
+pub const TAG: Rule = rule("tag", 255, "-_. /:");
+
+const fn rule(kind: &'static str, max: usize, extra: &'static str) -> Rule {
+    Rule { kind, max, extra }
+}
+
+impl Rule {
+    /// Accepts a name that begins with a letter, digit or underscore, has only letters, digits and
+    /// the extra characters of the rule, and is not too long.
+    pub fn check(&self, name: &str) -> Result<()> {
+        let Rule { kind, max, extra } = self;
+        let problem = if name.is_empty() {
+            Some(format!("The name of a {kind} cannot be empty"))
+        } else if name.chars().count() > *max {
+            Some(format!("The {kind} name is longer than {max} characters"))
+        } else if let Some(bad) = name
+            .chars()
+            .find(|c| !c.is_ascii_alphanumeric() && !extra.contains(*c) && *c != '_')
+        {
+            Some(format!(
+                "The {kind} name `{name}` has the character `{bad}`"
+            ))
+        } else if !name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
+            Some(format!(
+                "The {kind} name `{name}` begins with `{}`",
+                &name[..1]
+            ))
+        } else {
+            None
+        };
+        match problem {
+            None => Ok(()),
+            Some(problem) => Err(Error::invalid(problem).at("name").hint(self.describe())),
+        }
+    }
+
+    fn describe(&self) -> String {
+        let Rule { kind, max, extra } = self;
+        let extra: Vec<String> = extra.chars().map(|c| format!("`{c}`")).collect();
+        format!(
+            "A {kind} name has 1 to {max} letters, digits and {}, and begins with a letter or digit",
+            extra.join(" ")
+        )
+    }
+}
+
+/// The candidate closest to `name`, if it is close enough to be a typing mistake.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| {
+            (
+                strsim::jaro_winkler(&name, &candidate.to_lowercase()),
+                candidate,
+            )
+        })
+        .filter(|(score, _)| *score > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,106 @@
+//! How workers and endpoint hosts take work and report on it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Done, operation,
+    runs::{Job, Usage},
+};
+
+/// A run given to a worker.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Assignment {
+    pub workspace: String,
+    pub run: String,
+    pub experiment: String,
+    pub experiment_id: String,
+    pub display_name: String,
+    pub job: Job,
+    /// What the worker said of the process when another worker had the run; absent when it never started.
+    #[serde(default)]
+    pub handle: Option<String>,
+    /// Lets the run's process log to its own run and nothing else.
+    pub token: String,
+    /// Environment variable → value, for the secrets the job names.
+    pub secrets: BTreeMap<String, String>,
+    /// Bytes of the log that are stored.
+    pub log_length: u64,
+    /// Someone asked to cancel it.
+    pub cancel: bool,
+}
+
+/// A worker's one regular call: keeps its leases, takes new work, learns of cancellations.
+/// Waits up to `wait_ms` when there is nothing to say. A lease not renewed for
+/// [`LEASE_SECONDS`] goes to another worker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SyncWorker {
+    pub worker: String,
+    /// How many more runs it would take.
+    pub capacity: u32,
+    /// Runs it holds, as `workspace/run`.
+    pub holding: Vec<String>,
+    #[serde(default)]
+    pub wait_ms: u64,
+}
+operation!(SyncWorker => WorkerOrders, "workers.sync");
+
+pub const LEASE_SECONDS: i64 = 30;
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct WorkerOrders {
+    pub take: Vec<Assignment>,
+    /// Held runs that someone asked to cancel.
+    pub cancel: Vec<String>,
+    /// Held runs that are no longer this worker's: stop them without reporting.
+    pub lost: Vec<String>,
+}
+
+/// What a worker says of a run it holds. From a worker that does not hold it: a conflict.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReportRun {
+    pub workspace: String,
+    pub run: String,
+    pub worker: String,
+    pub progress: Progress,
+}
+operation!(ReportRun => Done, "workers.report");
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Progress {
+    /// A line for people about what is being prepared.
+    Preparing {
+        message: String,
+    },
+    Running {
+        /// Lets another worker on the same machine find the process again.
+        handle: String,
+        node: String,
+    },
+    Finalizing,
+    Ended {
+        outcome: Outcome,
+        #[serde(default)]
+        exit_code: Option<i32>,
+        #[serde(default)]
+        reason: Option<String>,
+        #[serde(default)]
+        usage: Option<Usage>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Completed,
+    Failed,
+    Canceled,
+}
+
+/// Where an append to a log ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLength {
+    pub length: u64,
+}

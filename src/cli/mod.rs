@@ -1,0 +1,114 @@
+//! The command tree: one file per subcommand, named as the user types it.
+//!
+//! A command reads what is the user's own (files, folder, terminal), calls the client, shows the
+//! answer. It never asks which mode it is in.
+
+mod args;
+mod context;
+mod error;
+mod ui;
+mod views;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand,
+    builder::{PossibleValuesParser, Styles, styling::AnsiColor},
+};
+
+use context::Context;
+use ui::FORMATS;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Yellow.on_default().bold())
+    .usage(AnsiColor::Yellow.on_default().bold())
+    .literal(AnsiColor::Green.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// The Azure Machine Learning workspace in one binary
+///
+/// Submit training runs, compare them, register models and deploy them as HTTP endpoints, on this
+/// machine or on a team's server.
+#[derive(Debug, Parser)]
+#[command(name = "aml", version, styles = STYLES, propagate_version = false, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+struct Globals {
+    /// Workspace to work in [default: the one chosen by `aml workspace use`]
+    #[arg(short, long, global = true, value_name = "NAME")]
+    workspace: Option<String>,
+    /// Server to talk to, by the name given to `aml login`
+    #[arg(long, global = true, value_name = "NAME")]
+    profile: Option<String>,
+    /// Format of the answer [default: table on a terminal, else json]
+    #[arg(id = "output", short, long, global = true, value_name = "FORMAT",
+          value_parser = PossibleValuesParser::new(FORMATS))]
+    output: Option<String>,
+    /// JMESPath query to apply to the answer
+    #[arg(long, global = true, value_name = "JMESPATH")]
+    query: Option<String>,
+    /// Resource group; recorded, and checked against the workspace's
+    #[arg(
+        short = 'g',
+        long,
+        global = true,
+        value_name = "NAME",
+        hide_short_help = true
+    )]
+    resource_group: Option<String>,
+    /// Subscription; recorded, and checked against the workspace's
+    #[arg(long, global = true, value_name = "ID", hide_short_help = true)]
+    subscription: Option<String>,
+    /// Print without colour
+    #[arg(long, global = true)]
+    no_color: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    #[command(subcommand)]
+    Workspace(workspace::WorkspaceCommand),
+}
+
+/// The whole command tree, for parsing, completion and documents.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    clap_complete::CompleteEnv::with_factory(command).complete();
+    let cli = match command()
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+    {
+        Ok(cli) => cli,
+        Err(error) => return error::usage(&error),
+    };
+    let no_color = cli.globals.no_color;
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error::report(&error, no_color),
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let ctx = Context::new(cli.globals)?;
+        match cli.command {
+            Command::Workspace(command) => workspace::run(&ctx, command).await,
+        }
+    })
+}

@@ -1,0 +1,223 @@
+//! Everything that is printed goes through here: data to stdout in the format asked for, progress,
+//! warnings and hints to stderr.
+
+use std::{
+    io::{self, BufRead, IsTerminal, Write},
+    sync::Mutex,
+};
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::AnsiColor;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::views::Show;
+use crate::api::{Error, Result};
+
+/// What `--output` accepts.
+pub const FORMATS: [&str; 7] = ["table", "json", "jsonc", "yaml", "yamlc", "tsv", "none"];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Table,
+    Json,
+    JsonColor,
+    Yaml,
+    Tsv,
+    None,
+}
+
+pub struct Ui {
+    format: Format,
+    query: Option<String>,
+    color: ColorChoice,
+    stderr: Mutex<AutoStream<io::Stderr>>,
+}
+
+impl Ui {
+    /// `output` that is no format is a command's own (`run download --output DIR`).
+    pub fn new(output: Option<&str>, query: Option<String>, no_color: bool) -> Result<Self> {
+        let format = match output {
+            Some("table") => Format::Table,
+            Some("json") => Format::Json,
+            Some("jsonc") => Format::JsonColor,
+            Some("yaml" | "yamlc") => Format::Yaml,
+            Some("tsv") => Format::Tsv,
+            Some("none") => Format::None,
+            _ if io::stdout().is_terminal() => Format::Table,
+            _ => Format::Json,
+        };
+        if let Some(query) = &query {
+            jpx_core::compile(query).map_err(|e| {
+                Error::invalid(format!("The query is not JMESPath: {e}")).at("--query")
+            })?;
+        }
+        let color = if no_color {
+            ColorChoice::Never
+        } else {
+            ColorChoice::Auto
+        };
+        Ok(Self {
+            format,
+            query,
+            color,
+            stderr: Mutex::new(AutoStream::new(io::stderr(), color)),
+        })
+    }
+
+    /// Prints an answer on stdout.
+    pub fn show<T: Show + Serialize>(&self, answer: &T) -> anyhow::Result<()> {
+        if self.format == Format::Table && self.query.is_none() {
+            return self.print(&super::views::render(answer.view(), terminal_width()));
+        }
+        let value = serde_json::to_value(answer)?;
+        self.show_value(value)
+    }
+
+    fn show_value(&self, mut value: Value) -> anyhow::Result<()> {
+        if let Some(query) = &self.query {
+            value = jpx_core::compile(query)
+                .and_then(|expression| expression.search(&value))
+                .map_err(|e| Error::invalid(format!("The query failed: {e}")).at("--query"))?;
+        }
+        match self.format {
+            Format::None => Ok(()),
+            Format::Json => self.print(&(serde_json::to_string_pretty(&value)? + "\n")),
+            Format::JsonColor => {
+                self.print(&(color_json(&serde_json::to_string_pretty(&value)?) + "\n"))
+            }
+            Format::Yaml => self.print(&serde_saphyr::to_string(&value)?),
+            Format::Tsv => self.print(&super::views::tsv(&value)),
+            Format::Table => self.print(&super::views::render(
+                super::views::of_value(&value),
+                terminal_width(),
+            )),
+        }
+    }
+
+    /// Prints text that is the answer itself (a log, a file) on stdout, as it is.
+    pub fn print(&self, text: &str) -> anyhow::Result<()> {
+        let mut out = AutoStream::new(io::stdout().lock(), self.color);
+        ignore_closed_pipe(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+    }
+
+    /// Prints bytes on stdout, unchanged.
+    pub fn print_bytes(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        ignore_closed_pipe(out.write_all(bytes).and_then(|()| out.flush()))
+    }
+
+    /// Says what happened, on stderr.
+    pub fn status(&self, sentence: &str) {
+        self.say(&format!("{sentence}\n"));
+    }
+
+    pub fn warn(&self, sentence: &str) {
+        let yellow = AnsiColor::Yellow.on_default().bold();
+        self.say(&format!("{yellow}Warning:{yellow:#} {sentence}\n"));
+    }
+
+    pub fn hint(&self, sentence: &str) {
+        let cyan = AnsiColor::Cyan.on_default().bold();
+        self.say(&format!("{cyan}Hint:{cyan:#} {sentence}\n"));
+    }
+
+    fn say(&self, text: &str) {
+        if let Ok(mut stderr) = self.stderr.lock() {
+            let _ = stderr.write_all(text.as_bytes());
+        }
+    }
+
+    /// Asks before something is lost; without a terminal `--yes` is needed.
+    pub fn confirm(&self, yes: bool, question: &str) -> anyhow::Result<()> {
+        if yes {
+            return Ok(());
+        }
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Err(
+                Error::invalid(format!("{question} There is no terminal to ask on"))
+                    .hint("Add --yes to go ahead")
+                    .into(),
+            );
+        }
+        self.say(&format!("{question} [y/N] "));
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer)?;
+        match answer.trim().to_lowercase().as_str() {
+            "y" | "yes" => Ok(()),
+            _ => Err(Error::conflict("Nothing was done").into()),
+        }
+    }
+
+    /// A bar for work whose size is known, on stderr, shown on terminals only.
+    pub fn progress(&self, what: &str, total: u64) -> ProgressBar {
+        let style = "{msg} {wide_bar} {bytes}/{total_bytes} {eta}";
+        self.bar(ProgressBar::new(total), what, style)
+    }
+
+    /// A spinner for work whose size is not known, on stderr, shown on terminals only.
+    pub fn spinner(&self, what: &str) -> ProgressBar {
+        let bar = self.bar(
+            ProgressBar::new_spinner(),
+            what,
+            "{spinner} {msg} {elapsed}",
+        );
+        bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        bar
+    }
+
+    fn bar(&self, bar: ProgressBar, what: &str, style: &str) -> ProgressBar {
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+        bar.set_style(
+            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        bar.set_message(what.to_owned());
+        bar
+    }
+
+    /// Whether a person is watching stderr.
+    pub fn on_terminal(&self) -> bool {
+        io::stderr().is_terminal()
+    }
+}
+
+/// `aml run list | head` is no error.
+fn ignore_closed_pipe(result: io::Result<()>) -> anyhow::Result<()> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(super::error::Exit(0).into()),
+        other => Ok(other?),
+    }
+}
+
+/// Columns of the terminal; none when stdout is not one.
+fn terminal_width() -> Option<u16> {
+    let (width, _) = terminal_size::terminal_size_of(io::stdout())?;
+    Some(width.0)
+}
+
+/// Keys and values in colours, as `az -o jsonc` prints them.
+fn color_json(pretty: &str) -> String {
+    let key = AnsiColor::Blue.on_default();
+    let text = AnsiColor::Green.on_default();
+    let other = AnsiColor::Cyan.on_default();
+    let color_value = |value: &str| {
+        let (bare, comma) = value
+            .strip_suffix(',')
+            .map_or((value, ""), |bare| (bare, ","));
+        match bare.chars().next() {
+            Some('{' | '}' | '[' | ']') | None => value.to_owned(),
+            Some('"') => format!("{text}{bare}{text:#}{comma}"),
+            Some(_) => format!("{other}{bare}{other:#}{comma}"),
+        }
+    };
+    let lines = pretty.lines().map(|line| {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let rest = line.trim_start();
+        match rest.strip_prefix('"').and_then(|_| rest.split_once("\": ")) {
+            Some((name, value)) => format!("{indent}{key}{name}\"{key:#}: {}", color_value(value)),
+            None => format!("{indent}{}", color_value(rest)),
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,293 @@
+//! How answers look to people: which columns a list has, which lines a thing has.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+
+use crate::api::{
+    Time,
+    access::{CreatedToken, Identity, RoleAssignment, User},
+    workspaces::{Resource, ResourceState, Workspace, WorkspaceKeys},
+};
+
+/// What can be shown to people.
+pub trait Show {
+    fn view(&self) -> View;
+}
+
+/// The shape in which something is shown.
+pub enum View {
+    /// Columns and rows.
+    List {
+        columns: Vec<String>,
+        rows: Vec<Vec<String>>,
+    },
+    /// Names and values, one a line.
+    Record(Vec<(String, String)>),
+    /// Text as it is.
+    Text(String),
+}
+
+/// A list with fixed columns.
+pub fn list<const N: usize>(
+    columns: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> View {
+    View::List {
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: rows.into_iter().map(Vec::from).collect(),
+    }
+}
+
+/// A record; lines with an empty value are left out.
+pub fn record<const N: usize>(lines: [(&str, String); N]) -> View {
+    let lines = lines.into_iter().filter(|(_, value)| !value.is_empty());
+    View::Record(
+        lines
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+    )
+}
+
+/// The text of a view, at most `width` columns wide on a terminal.
+pub fn render(view: View, width: Option<u16>) -> String {
+    match view {
+        View::Text(text) => text,
+        View::Record(lines) => {
+            let column = lines
+                .iter()
+                .map(|(name, _)| name.chars().count())
+                .max()
+                .unwrap_or(0);
+            let line = |(name, value): &(String, String)| {
+                let indented = value.replace('\n', &format!("\n{:column$}  ", ""));
+                format!("{name:column$}  {indented}\n")
+            };
+            lines.iter().map(line).collect()
+        }
+        View::List { rows, .. } if rows.is_empty() => String::new(),
+        View::List { columns, rows } => {
+            let mut table = Table::new();
+            table.load_style(presets::NOTHING);
+            if let Some(width) = width {
+                table
+                    .set_content_arrangement(ContentArrangement::Dynamic)
+                    .set_width(width);
+            }
+            table.set_header(columns.iter().map(|name| name.to_uppercase()));
+            table.add_rows(rows);
+            for column in table.column_iter_mut() {
+                column.set_padding((0, 2));
+            }
+            table
+                .lines()
+                .map(|line| line.trim_end().to_owned() + "\n")
+                .collect()
+        }
+    }
+}
+
+/// A view of any JSON, for `--query` with `-o table`.
+pub fn of_value(value: &Value) -> View {
+    match value {
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            let mut columns: Vec<String> = Vec::new();
+            for key in items
+                .iter()
+                .filter_map(Value::as_object)
+                .flat_map(|item| item.keys())
+            {
+                if !columns.contains(key) {
+                    columns.push(key.clone());
+                }
+            }
+            let row = |item: &Value| columns.iter().map(|column| cell(&item[column])).collect();
+            let rows = items.iter().map(row).collect();
+            View::List { columns, rows }
+        }
+        Value::Array(items) => View::List {
+            columns: vec!["result".to_owned()],
+            rows: items.iter().map(|item| vec![cell(item)]).collect(),
+        },
+        Value::Object(fields) => View::Record(
+            fields
+                .iter()
+                .map(|(key, value)| (key.clone(), cell(value)))
+                .collect(),
+        ),
+        other => View::Text(cell(other) + "\n"),
+    }
+}
+
+/// Rows of tab-separated values, as `az -o tsv` prints them.
+pub fn tsv(value: &Value) -> String {
+    let row = |value: &Value| match value {
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join("\t"),
+        Value::Object(fields) => fields.values().map(cell).collect::<Vec<_>>().join("\t"),
+        other => cell(other),
+    };
+    match value {
+        Value::Null => String::new(),
+        Value::Array(items) => items.iter().map(|item| row(item) + "\n").collect(),
+        other => row(other) + "\n",
+    }
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items)
+            if items
+                .iter()
+                .all(|item| !item.is_object() && !item.is_array()) =>
+        {
+            items.iter().map(cell).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A time in local form, to the second.
+pub fn time(time: Time) -> String {
+    time.datetime()
+        .with_timezone(&chrono::Local)
+        .format("%Y-%m-%d %H:%M:%S")
+        .to_string()
+}
+
+/// `key=value` pairs on one line.
+pub fn pairs<'a, V: std::fmt::Display + 'a>(
+    map: impl IntoIterator<Item = (&'a String, &'a V)>,
+) -> String {
+    map.into_iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+impl Show for Workspace {
+    fn view(&self) -> View {
+        let resource = |resource: &Resource| match resource.state {
+            ResourceState::Ready if resource.owned => resource.name.clone(),
+            ResourceState::Ready => format!("{} (existing)", resource.name),
+            ResourceState::Pending => {
+                format!("{} (pending: made when first needed)", resource.name)
+            }
+        };
+        record([
+            ("Name", self.name.clone()),
+            ("Edition", self.edition.to_string()),
+            ("Description", self.description.clone()),
+            ("Resource group", self.resource_group.clone()),
+            ("Subscription", self.subscription.clone()),
+            ("Location", self.location.clone()),
+            ("Tags", pairs(&self.tags)),
+            ("Storage account", resource(&self.resources.storage_account)),
+            ("Key vault", resource(&self.resources.key_vault)),
+            (
+                "Application insights",
+                resource(&self.resources.application_insights),
+            ),
+            (
+                "Container registry",
+                resource(&self.resources.container_registry),
+            ),
+            ("MLflow tracking URI", self.mlflow_tracking_uri.clone()),
+            ("Created", time(self.created_at)),
+            ("Updated", time(self.updated_at)),
+        ])
+    }
+}
+
+impl Show for Vec<Workspace> {
+    fn view(&self) -> View {
+        list(
+            ["name", "edition", "location", "created", "description"],
+            self.iter().map(|w| {
+                [
+                    w.name.clone(),
+                    w.edition.to_string(),
+                    w.location.clone(),
+                    time(w.created_at),
+                    w.description.clone(),
+                ]
+            }),
+        )
+    }
+}
+
+impl Show for WorkspaceKeys {
+    fn view(&self) -> View {
+        let registry = self.container_registry.as_ref();
+        record([
+            ("Storage account", self.storage_account.clone()),
+            ("Storage key", self.storage_key.clone()),
+            (
+                "Instrumentation key",
+                self.application_insights_instrumentation_key.clone(),
+            ),
+            (
+                "Registry user",
+                registry
+                    .map(|keys| keys.username.clone())
+                    .unwrap_or_default(),
+            ),
+            (
+                "Registry password",
+                registry
+                    .map(|keys| keys.password.clone())
+                    .unwrap_or_default(),
+            ),
+        ])
+    }
+}
+
+impl Show for RoleAssignment {
+    fn view(&self) -> View {
+        record([("User", self.user.clone()), ("Role", self.role.to_string())])
+    }
+}
+
+impl Show for Vec<RoleAssignment> {
+    fn view(&self) -> View {
+        list(
+            ["user", "role", "since"],
+            self.iter()
+                .map(|a| [a.user.clone(), a.role.to_string(), time(a.created_at)]),
+        )
+    }
+}
+
+impl Show for Vec<User> {
+    fn view(&self) -> View {
+        list(
+            ["name", "admin", "created"],
+            self.iter().map(|u| {
+                [
+                    u.name.clone(),
+                    if u.admin { "yes" } else { "no" }.to_owned(),
+                    time(u.created_at),
+                ]
+            }),
+        )
+    }
+}
+
+impl Show for CreatedToken {
+    fn view(&self) -> View {
+        record([
+            ("User", self.user.name.clone()),
+            ("Token", self.token.clone()),
+        ])
+    }
+}
+
+impl Show for Identity {
+    fn view(&self) -> View {
+        record([
+            ("Name", self.name.clone()),
+            ("Admin", if self.admin { "yes" } else { "no" }.to_owned()),
+            ("Server version", self.version.clone()),
+        ])
+    }
+}

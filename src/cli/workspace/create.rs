@@ -1,0 +1,74 @@
+//! `aml workspace create`
+
+use clap::Args;
+
+use crate::{
+    api::workspaces::{CreateWorkspace, ExistingResources},
+    cli::{
+        args::{EditionArg, parse_pairs},
+        context::Context,
+    },
+};
+
+/// Create a workspace with its associated resources
+///
+/// Storage, key vault and application insights are made with it, the container registry when it is
+/// first needed. Existing ones can be named instead.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// Name of the workspace; its case is kept but does not count
+    #[arg(short, long)]
+    name: String,
+    /// What the workspace may use; it can be upgraded later, never downgraded
+    #[arg(long, value_enum, default_value = "basic")]
+    edition: EditionArg,
+    #[arg(
+        long,
+        default_value = "",
+        hide_default_value = true,
+        help = "Description"
+    )]
+    description: String,
+    /// Name to show instead of the name
+    #[arg(long)]
+    display_name: Option<String>,
+    /// Location to record
+    #[arg(short, long)]
+    location: Option<String>,
+    /// Tags, as KEY=VALUE
+    #[arg(long, value_name = "KEY=VALUE", num_args = 1..)]
+    tags: Vec<String>,
+    /// Existing storage account to use
+    #[arg(long, value_name = "NAME OR ID")]
+    storage_account: Option<String>,
+    /// Existing key vault to use
+    #[arg(long, value_name = "NAME OR ID")]
+    key_vault: Option<String>,
+    /// Existing application insights to use
+    #[arg(long, value_name = "NAME OR ID")]
+    application_insights: Option<String>,
+    /// Existing container registry to use
+    #[arg(long, value_name = "NAME OR ID")]
+    container_registry: Option<String>,
+}
+
+pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
+    let request = CreateWorkspace {
+        name: args.name,
+        edition: args.edition.into(),
+        description: args.description,
+        display_name: args.display_name,
+        location: args.location,
+        resource_group: ctx.resource_group.clone(),
+        subscription: ctx.subscription.clone(),
+        tags: parse_pairs("--tags", &args.tags)?,
+        existing: ExistingResources {
+            storage_account: args.storage_account,
+            key_vault: args.key_vault,
+            application_insights: args.application_insights,
+            container_registry: args.container_registry,
+        },
+    };
+    let workspace = ctx.client().await?.call(&request).await?;
+    ctx.ui.show(&workspace)
+}

@@ -1,0 +1,55 @@
+//! `aml workspace use`
+
+use clap::Args;
+
+use crate::{
+    api::workspaces::GetWorkspace,
+    cli::context::Context,
+    config::{self, FolderFile},
+};
+
+/// Choose the workspace to work in when none is named
+#[derive(Debug, Args)]
+pub struct UseArgs {
+    /// Workspace to choose
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Only in this folder and those below it
+    #[arg(long)]
+    folder: bool,
+}
+
+pub async fn use_(ctx: &Context, args: UseArgs) -> anyhow::Result<()> {
+    let found = ctx
+        .client()
+        .await?
+        .call(&GetWorkspace {
+            workspace: args.name,
+        })
+        .await?;
+    let name = found.name;
+    if args.folder {
+        let file = config::save_folder(
+            &ctx.folder,
+            &FolderFile {
+                workspace: Some(name.clone()),
+            },
+        )?;
+        ctx.ui.status(&format!(
+            "Using the workspace {name} in this folder: {}",
+            file.display()
+        ));
+        return Ok(());
+    }
+    let mut config = ctx.config.clone();
+    match ctx
+        .profile()
+        .and_then(|profile| config.settings.profiles.get_mut(profile))
+    {
+        Some(profile) => profile.workspace = Some(name.clone()),
+        None => config.settings.workspace = Some(name.clone()),
+    }
+    config.save()?;
+    ctx.ui.status(&format!("Using the workspace {name}."));
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! The workspace client library: every command and worker speaks to a workspace through it.
+//!
+//! It knows HTTP and `api`, not the service: requests go either to the server's router in this
+//! process or over a socket.
+
+mod transport;
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    http::{Method, Request, header},
+};
+use http_body_util::BodyExt;
+
+pub use transport::Remote;
+use transport::Transport;
+
+use crate::api::{Code, Error, Operation, Result, error::Envelope};
+
+/// A connection to a workspace server, in process or remote. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    transport: Transport,
+}
+
+impl Client {
+    /// Speaks to a router in this process.
+    pub fn in_process(router: Router) -> Self {
+        Self {
+            transport: Transport::InProcess(router),
+        }
+    }
+
+    /// Speaks to a server over the network.
+    pub fn remote(remote: Remote) -> Result<Self> {
+        Ok(Self {
+            transport: Transport::remote(remote)?,
+        })
+    }
+
+    /// Performs one operation.
+    pub async fn call<O: Operation>(&self, operation: &O) -> Result<O::Output> {
+        let body = serde_json::to_vec(operation)
+            .map_err(|e| Error::internal(format!("Cannot write the request: {e}")))?;
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("/api/v1/{}", O::NAME))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body))
+            .map_err(|e| Error::internal(format!("Cannot make the request: {e}")))?;
+        let bytes = collect(self.send(request).await?).await?;
+        serde_json::from_slice(&bytes).map_err(|e| {
+            Error::internal(format!("The answer to {} is not understood: {e}", O::NAME))
+        })
+    }
+
+    /// Sends any request with a path-only URI; an answer of 400 or more is an error.
+    pub async fn send(&self, request: Request<Body>) -> Result<Body> {
+        let response = self.transport.send(request).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.into_body());
+        }
+        let bytes = collect(response.into_body()).await?;
+        match serde_json::from_slice::<Envelope>(&bytes) {
+            Ok(envelope) => Err(envelope.error),
+            Err(_) => {
+                let text = String::from_utf8_lossy(&bytes);
+                let code = Code::ALL
+                    .into_iter()
+                    .find(|code| code.status() == status.as_u16());
+                Err(Error::new(
+                    code.unwrap_or(Code::Unavailable),
+                    format!("The server answered {status}: {}", text.trim()),
+                ))
+            }
+        }
+    }
+}
+
+async fn collect(body: Body) -> Result<Bytes> {
+    match body.collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(e) => Err(Error::unavailable(format!("The answer broke off: {e}"))),
+    }
+}

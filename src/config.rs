@@ -1,0 +1,269 @@
+//! Profiles, defaults and environment variables. Nobody else reads the environment.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::{Error, Result};
+
+/// The configuration file, `config.toml`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigFile {
+    /// Default workspace in local mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    /// Profile to use when none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Remote servers by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub profiles: BTreeMap<String, Profile>,
+    #[serde(default, skip_serializing_if = "WorkerSettings::is_default")]
+    pub worker: WorkerSettings,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkerSettings {
+    /// Runs executed at once on this machine; the number of cores when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
+}
+
+impl WorkerSettings {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// One remote server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    pub url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    /// Certificate to trust, PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Settings of a folder, `.aml/config.toml`, found in the current one or above it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FolderFile {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+}
+
+/// What the environment and the files say, read once at start.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The state directory of local mode.
+    pub home: PathBuf,
+    /// Where `config.toml` is or would be.
+    pub file: PathBuf,
+    pub settings: ConfigFile,
+    /// `AML_PROFILE`.
+    pub profile: Option<String>,
+    /// `AML_WORKSPACE`.
+    pub workspace: Option<String>,
+    /// `AML_TOKEN`: instead of the stored one.
+    pub token: Option<String>,
+    /// `PATH`, as jobs submitted here look commands up.
+    pub path: String,
+    /// Variables a job's process gets from the machine (see [`PASSED_ON`]).
+    pub passed_on: BTreeMap<String, String>,
+}
+
+/// Variables of the machine that a job's process may see; everything else must be named by the job.
+const PASSED_ON: &[&str] = &[
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TMPDIR",
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "PIP_CERT",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_HOME",
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_FIND_LINKS",
+    "UV_INDEX_URL",
+    "UV_DEFAULT_INDEX",
+    "UV_CACHE_DIR",
+    "PYENV_ROOT",
+    "PYENV_VERSION",
+];
+
+impl Config {
+    /// Reads the environment and the configuration file. A file that cannot be understood is an
+    /// error that shows the line.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    pub fn load() -> Result<Self> {
+        let home = match var("AML_HOME") {
+            Some(home) => PathBuf::from(home),
+            None => dirs::data_dir()
+                .ok_or_else(|| no_home("AML_HOME"))?
+                .join("aml"),
+        };
+        let file = match var("AML_CONFIG") {
+            Some(file) => PathBuf::from(file),
+            None => dirs::config_dir()
+                .ok_or_else(|| no_home("AML_CONFIG"))?
+                .join("aml/config.toml"),
+        };
+        Ok(Self {
+            home: std::path::absolute(&home).unwrap_or(home),
+            settings: read_toml(&file)?.unwrap_or_default(),
+            file,
+            profile: var("AML_PROFILE"),
+            workspace: var("AML_WORKSPACE"),
+            token: var("AML_TOKEN"),
+            path: var("PATH").unwrap_or_default(),
+            passed_on: env::vars()
+                .filter(|(key, _)| PASSED_ON.contains(&key.as_str()) || key.starts_with("LC_"))
+                .collect(),
+        })
+    }
+
+    /// Writes `settings` to the configuration file, whole or not at all.
+    pub fn save(&self) -> Result<()> {
+        write_toml(&self.file, &self.settings, 0o644)
+    }
+
+    fn credentials(&self) -> PathBuf {
+        self.file.with_file_name("credentials.toml")
+    }
+
+    /// The token stored for a profile by `aml login`.
+    pub fn stored_token(&self, profile: &str) -> Result<Option<String>> {
+        let tokens: BTreeMap<String, String> = read_toml(&self.credentials())?.unwrap_or_default();
+        Ok(tokens.get(profile).cloned())
+    }
+
+    /// Stores or, with none, forgets the token of a profile. Only the owner can read the file.
+    pub fn store_token(&self, profile: &str, token: Option<String>) -> Result<()> {
+        let path = self.credentials();
+        let mut tokens: BTreeMap<String, String> = read_toml(&path)?.unwrap_or_default();
+        match token {
+            Some(token) => tokens.insert(profile.to_owned(), token),
+            None => tokens.remove(profile),
+        };
+        write_toml(&path, &tokens, 0o600)
+    }
+}
+
+/// The folder's settings and where they are, looked for from `start` upwards.
+pub fn folder(start: &Path) -> Result<Option<(PathBuf, FolderFile)>> {
+    for directory in start.ancestors() {
+        let file = directory.join(".aml/config.toml");
+        if let Some(settings) = read_toml(&file)? {
+            return Ok(Some((file, settings)));
+        }
+    }
+    Ok(None)
+}
+
+/// Writes a folder's settings below `folder`.
+pub fn save_folder(folder: &Path, settings: &FolderFile) -> Result<PathBuf> {
+    let file = folder.join(".aml/config.toml");
+    write_toml(&file, settings, 0o644)?;
+    Ok(file)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
+fn var(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn no_home(variable: &str) -> Error {
+    Error::invalid("There is no home directory to keep things in").hint(format!("Set {variable}"))
+}
+
+fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e)
+            if matches!(
+                e.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(e) => {
+            return Err(Error::invalid(format!(
+                "Cannot read `{}`: {e}",
+                path.display()
+            )));
+        }
+    };
+    toml::from_str(&text).map(Some).map_err(|e| {
+        let (line, column) = position(&text, e.span().map_or(0, |span| span.start));
+        let excerpt = text.lines().nth(line - 1).unwrap_or_default();
+        Error::invalid(format!("{}\n  | {excerpt}", e.message()))
+            .at(format!("{}:{line}:{column}", path.display()))
+            .hint("Correct the line or remove the file")
+    })
+}
+
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text[..offset.min(text.len())];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (
+        before.matches('\n').count() + 1,
+        before[line_start..].chars().count() + 1,
+    )
+}
+
+fn write_toml<T: Serialize>(path: &Path, value: &T, mode: u32) -> Result<()> {
+    let text = toml::to_string_pretty(value)
+        .map_err(|e| Error::internal(format!("Cannot write the configuration: {e}")))?;
+    let failed =
+        |e: std::io::Error| Error::unavailable(format!("Cannot write `{}`: {e}", path.display()));
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(failed)?;
+    }
+    let temporary = path.with_extension(format!("{}.tmp", uuid::Uuid::new_v4().simple()));
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())
+                .and_then(|()| file.sync_all())
+        })
+        .and_then(|()| fs::rename(&temporary, path))
+        .inspect_err(|_| drop(fs::remove_file(&temporary)))
+        .map_err(failed)
+}

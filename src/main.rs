@@ -1,0 +1,18 @@
+//! `aml`: the Azure Machine Learning workspace in one binary.
+//!
+//! Parses the command line, runs the command, prints the error and its hints, chooses the exit code.
+
+mod api;
+mod cli;
+mod client;
+mod config;
+mod server;
+mod service;
+mod store;
+mod wiring;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

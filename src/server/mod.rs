@@ -1,0 +1,12 @@
+//! HTTP on top of the service: routes, who is calling, the error envelope, streams, listening.
+//!
+//! Local mode calls [`router`] in process; `aml serve` puts it on a socket. Nothing works in one
+//! and not in the other.
+
+mod authenticate;
+mod error;
+mod router;
+
+pub use authenticate::Trust;
+pub use error::Failure;
+pub use router::router;

@@ -1,0 +1,76 @@
+//! Every route of the server, on one page.
+
+use axum::{
+    Extension, Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    middleware,
+    routing::post,
+};
+
+use super::{
+    Failure,
+    authenticate::{Gate, Trust, authenticate},
+};
+use crate::{
+    api::{Error, Operation, access::*, workspaces::*},
+    service::{Caller, Perform, Service},
+};
+
+/// The largest body of an operation; streams have no limit.
+const OPERATION_BODY: usize = 256 << 20;
+
+/// Mounts operations under their names.
+macro_rules! operations {
+    ($($operation:ty),* $(,)?) => {
+        Router::new()$(.route(
+            &format!("/api/v1/{}", <$operation as Operation>::NAME),
+            post(perform::<$operation>),
+        ))*
+    };
+}
+
+/// The whole server as a value; in-process callers use it without a socket.
+pub fn router(service: Service, trust: Trust) -> Router {
+    let gate = Gate {
+        service: service.clone(),
+        trust,
+    };
+    operations()
+        .layer(middleware::from_fn_with_state(gate, authenticate))
+        .with_state(service)
+}
+
+fn operations() -> Router<Service> {
+    operations![
+        // Workspaces
+        CreateWorkspace,
+        ListWorkspaces,
+        GetWorkspace,
+        UpdateWorkspace,
+        UpgradeWorkspace,
+        DeleteWorkspace,
+        ListWorkspaceKeys,
+        // Access
+        CreateUser,
+        RotateToken,
+        ListUsers,
+        DeleteUser,
+        WhoAmI,
+        AssignRole,
+        ListRoles,
+        RemoveRole,
+    ]
+    .layer(DefaultBodyLimit::max(OPERATION_BODY))
+}
+
+/// Reads one operation, performs it, writes its output.
+async fn perform<O: Perform>(
+    State(service): State<Service>,
+    Extension(caller): Extension<Caller>,
+    body: Bytes,
+) -> Result<Json<O::Output>, Failure> {
+    let operation: O = serde_json::from_slice(&body)
+        .map_err(|e| Error::invalid(format!("The body is not a {} request: {e}", O::NAME)))?;
+    Ok(Json(operation.perform(&service, &caller).await?))
+}

@@ -1,0 +1,314 @@
+//! Who is calling, and what roles allow.
+
+use super::{Perform, Service};
+use crate::{
+    api::{
+        Done, Error, Result,
+        access::{
+            AssignRole, CreateUser, CreatedToken, DeleteUser, Identity, ListRoles, ListUsers,
+            RemoveRole, Role, RoleAssignment, RotateToken, User, WhoAmI,
+        },
+        names,
+    },
+    store::WorkspaceRow,
+};
+
+/// Who makes a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// The owner of the state directory, or of a server that has no users yet.
+    Owner,
+    User {
+        id: i64,
+        name: String,
+        admin: bool,
+    },
+    /// The process of a run; may touch that run only.
+    Run {
+        workspace: i64,
+        run: i64,
+    },
+}
+
+impl Caller {
+    /// What is recorded as the maker of things.
+    pub fn name(&self) -> &str {
+        match self {
+            Caller::Owner => "owner",
+            Caller::User { name, .. } => name,
+            Caller::Run { .. } => "run",
+        }
+    }
+}
+
+/// What a role may or may not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// See the workspace and what it holds, but no secret and no key.
+    Read,
+    /// Submit, cancel and delete runs; log to them; make experiments.
+    WriteRuns,
+    /// Register, change and delete models.
+    WriteModels,
+    /// Deploy, start, stop and delete endpoints, and see their keys.
+    Deploy,
+    /// Update and upgrade the workspace, delete it, see the keys of its resources.
+    ManageWorkspace,
+    ReadSecrets,
+    WriteSecrets,
+    /// Assign roles.
+    ManageAccess,
+}
+
+impl Action {
+    pub const ALL: [Action; 8] = [
+        Action::Read,
+        Action::WriteRuns,
+        Action::WriteModels,
+        Action::Deploy,
+        Action::ManageWorkspace,
+        Action::ReadSecrets,
+        Action::WriteSecrets,
+        Action::ManageAccess,
+    ];
+
+    fn describe(self) -> &'static str {
+        match self {
+            Action::Read => "read",
+            Action::WriteRuns => "change runs",
+            Action::WriteModels => "change models",
+            Action::Deploy => "manage endpoints",
+            Action::ManageWorkspace => "manage the workspace",
+            Action::ReadSecrets => "read secrets",
+            Action::WriteSecrets => "change secrets",
+            Action::ManageAccess => "manage access",
+        }
+    }
+
+    /// The least role that allows it.
+    fn least(self) -> Role {
+        match self {
+            Action::Read => Role::Reader,
+            Action::WriteRuns | Action::WriteModels | Action::Deploy => Role::DataScientist,
+            Action::ManageWorkspace | Action::ReadSecrets | Action::WriteSecrets => {
+                Role::Contributor
+            }
+            Action::ManageAccess => Role::Owner,
+        }
+    }
+}
+
+/// Whether a role allows an action: each role allows what the ones below it do.
+pub fn allows(role: Role, action: Action) -> bool {
+    let rank = |role| match role {
+        Role::Reader => 0,
+        Role::DataScientist => 1,
+        Role::Contributor => 2,
+        Role::Owner => 3,
+    };
+    rank(role) >= rank(action.least())
+}
+
+impl Service {
+    /// Refuses what the caller's role in the workspace does not allow.
+    pub async fn allow(&self, caller: &Caller, row: &WorkspaceRow, action: Action) -> Result<()> {
+        let role = match caller {
+            Caller::Owner | Caller::User { admin: true, .. } => return Ok(()),
+            Caller::User { id, .. } => self.store.role_of(row.id, *id).await?,
+            Caller::Run { workspace, .. }
+                if *workspace == row.id && matches!(action, Action::Read | Action::WriteRuns) =>
+            {
+                return Ok(());
+            }
+            Caller::Run { .. } => None,
+        };
+        if role.is_some_and(|role| allows(role, action)) {
+            return Ok(());
+        }
+        let who = match (caller, role) {
+            (Caller::Run { .. }, _) => "A run's token".to_owned(),
+            (_, Some(role)) => format!("`{}` has the role {role} and", caller.name()),
+            (_, None) => format!("`{}` has no role in the workspace and", caller.name()),
+        };
+        let name = &row.workspace.name;
+        Err(Error::denied(format!("{who} may not {} in `{name}`", action.describe())).hint(format!(
+            "The role {} allows it; an owner can assign it: aml workspace share add -n {name} --user {} --role \"{}\"",
+            action.least(),
+            caller.name(),
+            action.least(),
+        )))
+    }
+
+    /// Refuses everyone but the owner and admins.
+    pub fn allow_admin(&self, caller: &Caller) -> Result<()> {
+        match caller {
+            Caller::Owner | Caller::User { admin: true, .. } => Ok(()),
+            Caller::User { name, .. } => Err(Error::denied(format!(
+                "`{name}` is not an admin and may not manage the server"
+            ))
+            .hint("An admin can do it")),
+            Caller::Run { .. } => Err(Error::denied(
+                "A run's token may only be used for its own run",
+            )),
+        }
+    }
+
+    /// Refuses a run's token that is used for another run than its own.
+    pub fn allow_run(&self, caller: &Caller, run: i64) -> Result<()> {
+        match caller {
+            Caller::Run { run: own, .. } if *own != run => Err(Error::denied(
+                "A run's token may only be used for its own run",
+            )),
+            Caller::Owner | Caller::User { .. } | Caller::Run { .. } => Ok(()),
+        }
+    }
+
+    /// Whether anyone but the owner may log in.
+    pub async fn has_users(&self) -> Result<bool> {
+        self.store.has_users().await
+    }
+
+    /// Who a token belongs to, if to anyone.
+    pub async fn authenticate(&self, token: &str) -> Result<Option<Caller>> {
+        if let Some((workspace, run)) = self.vault.open_run_token(token) {
+            return Ok(Some(Caller::Run { workspace, run }));
+        }
+        let row = self
+            .store
+            .user_by_token(self.vault.hash_token(token))
+            .await?;
+        Ok(row.map(|row| Caller::User {
+            id: row.id,
+            name: row.user.name,
+            admin: row.user.admin,
+        }))
+    }
+
+    async fn unknown_user(&self, name: &str) -> Result<Error> {
+        let users = self.store.list_users().await?;
+        let nearest = names::nearest(name, users.iter().map(|row| row.user.name.as_str()));
+        let error = Error::unknown("user", name, "", nearest);
+        Ok(if nearest.is_none() {
+            error.hint(format!("Create it: aml user create {name}"))
+        } else {
+            error
+        })
+    }
+}
+
+impl Perform for CreateUser {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<CreatedToken> {
+        service.allow_admin(caller)?;
+        names::USER.check(&self.name)?;
+        // The first user must be able to make the others: afterwards nobody is the owner by default.
+        let admin = self.admin || !service.store.has_users().await?;
+        let user = User {
+            name: self.name.clone(),
+            admin,
+            created_at: service.now(),
+        };
+        let token = service.vault.new_token("aml")?;
+        let hash = service.vault.hash_token(&token);
+        match service.store.create_user(user, hash).await? {
+            Some(row) => Ok(CreatedToken {
+                user: row.user,
+                token,
+            }),
+            None => Err(
+                Error::conflict(format!("There is a user `{}` already", self.name)).hint(format!(
+                    "Give them a new token: aml user rotate-token {}",
+                    self.name
+                )),
+            ),
+        }
+    }
+}
+
+impl Perform for RotateToken {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<CreatedToken> {
+        if !matches!(caller, Caller::User { name, .. } if name.eq_ignore_ascii_case(&self.user)) {
+            service.allow_admin(caller)?;
+        }
+        let token = service.vault.new_token("aml")?;
+        let hash = service.vault.hash_token(&token);
+        match service.store.replace_token(self.user.clone(), hash).await? {
+            Some(row) => Ok(CreatedToken {
+                user: row.user,
+                token,
+            }),
+            None => Err(service.unknown_user(&self.user).await?),
+        }
+    }
+}
+
+impl Perform for ListUsers {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<User>> {
+        service.allow_admin(caller)?;
+        let rows = service.store.list_users().await?;
+        Ok(rows.into_iter().map(|row| row.user).collect())
+    }
+}
+
+impl Perform for DeleteUser {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
+        service.allow_admin(caller)?;
+        if service.store.delete_user(self.user.clone()).await? {
+            Ok(Done {})
+        } else {
+            Err(service.unknown_user(&self.user).await?)
+        }
+    }
+}
+
+impl Perform for WhoAmI {
+    async fn perform(self, _service: &Service, caller: &Caller) -> Result<Identity> {
+        Ok(Identity {
+            name: caller.name().to_owned(),
+            admin: matches!(caller, Caller::Owner | Caller::User { admin: true, .. }),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+}
+
+impl Perform for AssignRole {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<RoleAssignment> {
+        let row = service
+            .enter(caller, &self.workspace, Action::ManageAccess)
+            .await?;
+        let now = service.now();
+        match service
+            .store
+            .assign_role(row.id, self.user.clone(), self.role, now)
+            .await?
+        {
+            Some(assignment) => Ok(assignment),
+            None => Err(service.unknown_user(&self.user).await?),
+        }
+    }
+}
+
+impl Perform for ListRoles {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<RoleAssignment>> {
+        let row = service.enter(caller, &self.workspace, Action::Read).await?;
+        service.store.list_roles(row.id).await
+    }
+}
+
+impl Perform for RemoveRole {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
+        let row = service
+            .enter(caller, &self.workspace, Action::ManageAccess)
+            .await?;
+        if service.store.remove_role(row.id, self.user.clone()).await? {
+            return Ok(Done {});
+        }
+        Err(Error::not_found(format!(
+            "`{}` has no role in `{}`",
+            self.user, row.workspace.name
+        ))
+        .hint(format!(
+            "See who has: aml workspace share list -n {}",
+            row.workspace.name
+        )))
+    }
+}

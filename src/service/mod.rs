@@ -1,0 +1,95 @@
+//! What an operation means: rules, states, permissions.
+//!
+//! The service never reads the environment, the current directory or the clock directly, and keeps
+//! nothing in memory that the store does not have: killed at any moment, nothing is lost. It knows
+//! no foreign protocol and no HTTP.
+
+mod access;
+mod vault;
+mod workspaces;
+
+use std::{future::Future, sync::Arc};
+
+use tokio::sync::Notify;
+
+pub use access::{Action, Caller};
+pub use vault::Vault;
+
+use crate::{
+    api::{Error, Operation, Result, Time, names},
+    store::{Store, WorkspaceRow},
+};
+
+/// Handles operations. Cheap to clone.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+pub struct Inner {
+    store: Store,
+    vault: Vault,
+    clock: fn() -> Time,
+    /// What clients can reach this service by, such as `http://127.0.0.1:5000`; empty without a socket.
+    base_url: String,
+    /// Woken when a run is queued or cancelled in this process.
+    pub work: Notify,
+}
+
+impl std::ops::Deref for Service {
+    type Target = Inner;
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// An operation with a meaning.
+pub trait Perform: Operation {
+    fn perform(
+        self,
+        service: &Service,
+        caller: &Caller,
+    ) -> impl Future<Output = Result<Self::Output>> + Send;
+}
+
+impl Service {
+    pub fn new(store: Store, clock: fn() -> Time, base_url: String) -> Result<Self> {
+        let vault = Vault::new(store.home.key()?);
+        Ok(Self(Arc::new(Inner {
+            store,
+            vault,
+            clock,
+            base_url,
+            work: Notify::new(),
+        })))
+    }
+
+    pub fn now(&self) -> Time {
+        (self.clock)()
+    }
+
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// Finds a workspace and checks that the caller may do this there. Every operation on what a
+    /// workspace holds begins so.
+    pub async fn enter(&self, caller: &Caller, name: &str, action: Action) -> Result<WorkspaceRow> {
+        let Some(row) = self.store.workspace(name).await? else {
+            return Err(self.unknown_workspace(name).await?);
+        };
+        self.allow(caller, &row, action).await?;
+        Ok(row)
+    }
+
+    async fn unknown_workspace(&self, name: &str) -> Result<Error> {
+        let rows = self.store.list_workspaces().await?;
+        let nearest = names::nearest(name, rows.iter().map(|row| row.workspace.name.as_str()));
+        let error = Error::unknown("workspace", name, "", nearest);
+        Ok(if rows.is_empty() {
+            error.hint(format!("Create it: aml workspace create -n {name}"))
+        } else if nearest.is_none() {
+            error.hint("See which there are: aml workspace list")
+        } else {
+            error
+        })
+    }
+}

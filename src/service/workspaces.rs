@@ -1,0 +1,292 @@
+//! Workspaces: editions, associated resources, keys.
+
+use super::{Action, Caller, Perform, Service};
+use crate::{
+    api::{
+        Done, Error, Result, names,
+        workspaces::{
+            CreateWorkspace, DeleteWorkspace, Edition, ExistingResources, GetWorkspace,
+            ListWorkspaceKeys, ListWorkspaces, RegistryKeys, Resource, ResourceState, Resources,
+            UpdateWorkspace, UpgradeWorkspace, Workspace, WorkspaceKeys,
+        },
+    },
+    store::{NewWorkspace, WorkspaceChange, WorkspaceRow},
+};
+
+/// Recorded when a workspace is created without one.
+const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
+
+impl Service {
+    fn show(&self, row: WorkspaceRow) -> Workspace {
+        let mut workspace = row.workspace;
+        if !self.base_url().is_empty() {
+            let base = self.base_url();
+            workspace.mlflow_tracking_uri = format!("{base}/ws/{}", workspace.name.to_lowercase());
+        }
+        workspace
+    }
+
+    async fn change(&self, row: &WorkspaceRow, change: WorkspaceChange) -> Result<Workspace> {
+        match self
+            .store
+            .update_workspace(row.id, self.now(), change)
+            .await?
+        {
+            Some(row) => Ok(self.show(row)),
+            None => Err(self.unknown_workspace(&row.workspace.name).await?),
+        }
+    }
+}
+
+impl Perform for CreateWorkspace {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Workspace> {
+        service.allow_admin(caller)?;
+        names::WORKSPACE.check(&self.name)?;
+        check_tags(&self.tags)?;
+        let id = uuid::Uuid::new_v4().to_string();
+        let keys = WorkspaceKeys {
+            storage_account: String::new(),
+            storage_key: service.vault.new_token("key")?,
+            application_insights_instrumentation_key: uuid::Uuid::new_v4().to_string(),
+            container_registry: None,
+        };
+        let plain = serde_json::to_vec(&keys).map_err(|e| Error::internal(e.to_string()))?;
+        let now = service.now();
+        let workspace = Workspace {
+            resources: resources(&self.name, &id, self.existing)?,
+            display_name: self.display_name.unwrap_or_else(|| self.name.clone()),
+            name: self.name.clone(),
+            edition: self.edition,
+            description: self.description,
+            location: self.location.unwrap_or_else(|| "local".to_owned()),
+            resource_group: self.resource_group.unwrap_or_else(|| "default".to_owned()),
+            subscription: self
+                .subscription
+                .unwrap_or_else(|| NO_SUBSCRIPTION.to_owned()),
+            tags: self.tags,
+            mlflow_tracking_uri: String::new(),
+            created_at: now,
+            updated_at: now,
+            id: id.clone(),
+        };
+        let sealed_keys = service.vault.seal(&keys_context(&id), &plain)?;
+        match service
+            .store
+            .create_workspace(NewWorkspace {
+                workspace,
+                sealed_keys,
+            })
+            .await?
+        {
+            Some(row) => Ok(service.show(row)),
+            None => {
+                let existing = service.store.workspace(&self.name).await?;
+                let existing = existing.map_or(self.name, |row| row.workspace.name);
+                Err(
+                    Error::conflict(format!("There is a workspace `{existing}` already"))
+                        .at("name")
+                        .hint("Names do not differ by case alone; choose another name"),
+                )
+            }
+        }
+    }
+}
+
+fn keys_context(id: &str) -> String {
+    format!("workspaces/{id}/keys")
+}
+
+fn check_tags(tags: &std::collections::BTreeMap<String, String>) -> Result<()> {
+    tags.keys().try_for_each(|key| names::TAG.check(key))
+}
+
+/// New resources are named after the workspace and the beginning of its id.
+fn resources(name: &str, id: &str, existing: ExistingResources) -> Result<Resources> {
+    let stem: String = name
+        .to_lowercase()
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(10)
+        .collect();
+    let resource = |given: Option<String>, suffix: &str, state| match given {
+        Some(name) => Resource {
+            name,
+            state: ResourceState::Ready,
+            owned: false,
+        },
+        None => Resource {
+            name: format!("{stem}{suffix}{}", &id[..8]),
+            state,
+            owned: true,
+        },
+    };
+    if let Some(account) = &existing.storage_account {
+        check_storage_account(account)?;
+    }
+    Ok(Resources {
+        storage_account: resource(existing.storage_account, "storage", ResourceState::Ready),
+        key_vault: resource(existing.key_vault, "vault", ResourceState::Ready),
+        application_insights: resource(
+            existing.application_insights,
+            "insights",
+            ResourceState::Ready,
+        ),
+        container_registry: resource(
+            existing.container_registry,
+            "registry",
+            ResourceState::Pending,
+        ),
+    })
+}
+
+/// An account is given as a name, a resource id, or an id with properties after `?`, of which
+/// `sku` and `hns` say whether it can be the default store.
+fn check_storage_account(account: &str) -> Result<()> {
+    let lower = account.to_lowercase();
+    let refused = if lower.contains("sku=premium") {
+        Some("a premium account")
+    } else if lower.contains("hns=true") {
+        Some("an account with a hierarchical namespace")
+    } else {
+        None
+    };
+    match refused {
+        None => Ok(()),
+        Some(what) => Err(Error::invalid(format!("{what} cannot be the default store of a workspace"))
+            .at("storage_account")
+            .hint("Give a standard account without hierarchical namespace, or leave it out and one is made")),
+    }
+}
+
+impl Perform for ListWorkspaces {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Workspace>> {
+        let mut visible = Vec::new();
+        for row in service.store.list_workspaces().await? {
+            if service.allow(caller, &row, Action::Read).await.is_ok() {
+                visible.push(service.show(row));
+            }
+        }
+        Ok(visible)
+    }
+}
+
+impl Perform for GetWorkspace {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Workspace> {
+        let row = service.enter(caller, &self.workspace, Action::Read).await?;
+        Ok(service.show(row))
+    }
+}
+
+impl Perform for UpdateWorkspace {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Workspace> {
+        let row = service
+            .enter(caller, &self.workspace, Action::ManageWorkspace)
+            .await?;
+        check_tags(&self.tags)?;
+        if let Some(subscription) = &self.subscription
+            && !subscription.eq_ignore_ascii_case(&row.workspace.subscription)
+        {
+            return Err(Error::invalid(format!(
+                "A workspace cannot be moved to another subscription: `{}` belongs to `{}`, and its \
+                 associated resources, role assignments and endpoints are bound to that",
+                row.workspace.name, row.workspace.subscription
+            ))
+            .at("subscription")
+            .hint("Create a workspace in the other subscription and register the models there"));
+        }
+        let mut resources = row.workspace.resources.clone();
+        let given = |name| Resource {
+            name,
+            state: ResourceState::Ready,
+            owned: false,
+        };
+        if let Some(registry) = self.container_registry {
+            resources.container_registry = given(registry);
+        }
+        if let Some(insights) = self.application_insights {
+            resources.application_insights = given(insights);
+        }
+        let change = WorkspaceChange {
+            edition: None,
+            description: self.description,
+            display_name: self.display_name,
+            tags: self.tags,
+            resources: Some(resources),
+        };
+        service.change(&row, change).await
+    }
+}
+
+impl Perform for UpgradeWorkspace {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Workspace> {
+        let row = service
+            .enter(caller, &self.workspace, Action::ManageWorkspace)
+            .await?;
+        if self.edition < row.workspace.edition {
+            return Err(Error::conflict(format!(
+                "`{}` is an {} workspace and cannot be downgraded",
+                row.workspace.name, row.workspace.edition
+            ))
+            .at("edition")
+            .hint(format!(
+                "Create another workspace: aml workspace create -n NAME --edition {}",
+                self.edition
+            )));
+        }
+        let change = WorkspaceChange {
+            edition: Some(self.edition),
+            ..WorkspaceChange::default()
+        };
+        service.change(&row, change).await
+    }
+}
+
+impl Perform for DeleteWorkspace {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
+        let row = service
+            .enter(caller, &self.workspace, Action::ManageWorkspace)
+            .await?;
+        service.store.delete_workspace(row.id).await?;
+        Ok(Done {})
+    }
+}
+
+impl Perform for ListWorkspaceKeys {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<WorkspaceKeys> {
+        let row = service
+            .enter(caller, &self.workspace, Action::ManageWorkspace)
+            .await?;
+        let workspace = row.workspace;
+        let Some(sealed) = service.store.sealed_workspace_keys(row.id).await? else {
+            return Err(service.unknown_workspace(&workspace.name).await?);
+        };
+        let plain = service.vault.open(&keys_context(&workspace.id), &sealed)?;
+        let mut keys: WorkspaceKeys =
+            serde_json::from_slice(&plain).map_err(|e| Error::internal(e.to_string()))?;
+        keys.storage_account = workspace.resources.storage_account.name;
+        let registry = workspace.resources.container_registry;
+        if registry.state == ResourceState::Ready {
+            keys.container_registry = Some(RegistryKeys {
+                username: registry.name,
+                password: keys.storage_key.clone(),
+            });
+        }
+        Ok(keys)
+    }
+}
+
+impl Service {
+    /// Refuses what only an Enterprise workspace has.
+    pub fn need_enterprise(&self, row: &WorkspaceRow, feature: &str) -> Result<()> {
+        let name = &row.workspace.name;
+        match row.workspace.edition {
+            Edition::Enterprise => Ok(()),
+            Edition::Basic => Err(Error::unsupported(format!(
+                "`{name}` is a Basic workspace, which has no {feature}"
+            ))
+            .hint(format!(
+                "aml workspace upgrade -n {name} --edition enterprise"
+            ))),
+        }
+    }
+}

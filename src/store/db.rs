@@ -1,0 +1,289 @@
+//! The database: one SQLite file, one writer with group commit, a pool of readers.
+//!
+//! The only file that knows `rusqlite`. SQL elsewhere in the store uses `?1` placeholders and
+//! `RETURNING`, so that the same text can serve PostgreSQL.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, OnceLock, mpsc},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags, types};
+use tokio::sync::oneshot;
+
+use super::migrations;
+use crate::api::{Code, Error, Result, Time, files::Hash};
+
+pub use rusqlite::{Params, Result as RowResult, Row, params};
+
+/// How long a command waits for another process that is writing.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Requests joined into one commit at most.
+const GROUP: usize = 512;
+
+/// A handle on the database; shared by reference within a process.
+pub struct Db {
+    path: PathBuf,
+    writer: OnceLock<mpsc::Sender<Job>>,
+    readers: Mutex<Vec<Connection>>,
+}
+
+/// Runs the work inside the open transaction and returns how to answer once the commit is known.
+type Job = Box<dyn FnOnce(&Tx<'_>) -> Answer + Send>;
+type Answer = Box<dyn FnOnce(Option<&Error>) + Send>;
+
+impl Db {
+    /// Opens the database at `path`, made or migrated when needed.
+    pub fn open(path: &Path) -> Result<Self> {
+        let connection = connect(path)?;
+        migrations::run(&connection, path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer: OnceLock::new(),
+            readers: Mutex::new(vec![connection]),
+        })
+    }
+
+    /// Runs `work` in a transaction and answers when it is on disk. On an error nothing of it is kept.
+    pub async fn write<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let job: Job = Box::new(move |tx| {
+            let result = tx.savepoint(work);
+            Box::new(move |failed| {
+                let _ = sender.send(match failed {
+                    Some(error) => result.and(Err(error.clone())),
+                    None => result,
+                });
+            })
+        });
+        self.writer()?
+            .send(job)
+            .map_err(|_| Error::internal("The database writer has ended"))?;
+        receiver
+            .await
+            .map_err(|_| Error::internal("The database writer dropped a request"))?
+    }
+
+    /// Runs `work` on a consistent view of the database.
+    pub async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let pooled = self.readers.lock().ok().and_then(|mut pool| pool.pop());
+        let connection = match pooled {
+            Some(connection) => connection,
+            None => connect(&self.path)?,
+        };
+        let run = move || {
+            let result = (|| {
+                connection.execute_batch("BEGIN").map_err(db_error)?;
+                let result = work(&Tx {
+                    connection: &connection,
+                });
+                connection.execute_batch("COMMIT").map_err(db_error)?;
+                result
+            })();
+            (result, connection)
+        };
+        // A command has one thread and nothing else to do; a server must not block its own.
+        let (result, connection) = match tokio::runtime::Handle::current().runtime_flavor() {
+            tokio::runtime::RuntimeFlavor::CurrentThread => run(),
+            _ => tokio::task::spawn_blocking(run)
+                .await
+                .map_err(|e| Error::internal(format!("A database read ended early: {e}")))?,
+        };
+        if let Ok(mut pool) = self.readers.lock() {
+            pool.push(connection);
+        }
+        result
+    }
+
+    fn writer(&self) -> Result<&mpsc::Sender<Job>> {
+        if let Some(sender) = self.writer.get() {
+            return Ok(sender);
+        }
+        let connection = connect(&self.path)?;
+        let (sender, receiver) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("db-writer".into())
+            .spawn(move || write_loop(&connection, &receiver))
+            .map_err(|e| Error::unavailable(format!("Cannot start the database writer: {e}")))?;
+        Ok(self.writer.get_or_init(|| sender))
+    }
+}
+
+fn write_loop(connection: &Connection, jobs: &mpsc::Receiver<Job>) {
+    while let Ok(first) = jobs.recv() {
+        let mut group = vec![first];
+        while group.len() < GROUP
+            && let Ok(job) = jobs.try_recv()
+        {
+            group.push(job);
+        }
+        let tx = Tx { connection };
+        let begun = connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .map_err(db_error);
+        let answers: Vec<Answer> = group.into_iter().map(|job| job(&tx)).collect();
+        let ended = begun.and_then(|()| connection.execute_batch("COMMIT").map_err(db_error));
+        if ended.is_err() && !connection.is_autocommit() {
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        for answer in answers {
+            answer(ended.as_ref().err());
+        }
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(db_error)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(db_error)?;
+    connection.set_prepared_statement_cache_capacity(256);
+    connection
+        .execute_batch(
+            "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-16000; \
+             PRAGMA mmap_size=268435456; PRAGMA temp_store=MEMORY;",
+        )
+        .map_err(db_error)?;
+    Ok(connection)
+}
+
+/// An open transaction.
+pub struct Tx<'a> {
+    pub(super) connection: &'a Connection,
+}
+
+impl Tx<'_> {
+    /// Runs a statement and answers how many rows it changed.
+    pub fn execute(&self, sql: &str, params: impl Params) -> Result<usize> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(params))
+            .map_err(db_error)
+    }
+
+    /// The first row, if there is one.
+    pub fn one<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(db_error)?;
+        let mut rows = statement.query(params).map_err(db_error)?;
+        match rows.next().map_err(db_error)? {
+            Some(row) => map(row).map(Some).map_err(db_error),
+            None => Ok(None),
+        }
+    }
+
+    /// All rows.
+    pub fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(db_error)?;
+        let rows = statement.query_map(params, map).map_err(db_error)?;
+        rows.collect::<rusqlite::Result<_>>().map_err(db_error)
+    }
+
+    fn savepoint<T>(&self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        self.connection
+            .execute_batch("SAVEPOINT request")
+            .map_err(db_error)?;
+        let result = work(self);
+        let end = match result {
+            Ok(_) => "RELEASE request",
+            Err(_) => "ROLLBACK TO request; RELEASE request",
+        };
+        self.connection.execute_batch(end).map_err(db_error)?;
+        result
+    }
+}
+
+/// Says what a failure of the database means to the person who meets it.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "used as a function in `map_err`"
+)]
+pub(super) fn db_error(error: rusqlite::Error) -> Error {
+    use rusqlite::ErrorCode;
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => {
+            Error::unavailable("The disk that holds the state directory is full")
+                .hint("Free some space, or move the state directory: set AML_HOME")
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::unavailable(
+            "Another process has held the state directory's database for too long",
+        )
+        .hint("See which with `aml doctor`, and try again"),
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            Error::unavailable(format!("The state directory cannot be written: {error}"))
+                .hint("Check its owner and permissions, or choose another one: set AML_HOME")
+        }
+        Some(ErrorCode::SystemIoFailure) => Error::unavailable(format!(
+            "Reading or writing the state directory failed: {error}"
+        ))
+        .hint("Check the disk's free space and health"),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::unavailable(format!(
+            "The state directory's database is damaged: {error}"
+        ))
+        .hint("Restore the state directory from a copy"),
+        _ => Error::new(
+            Code::Internal,
+            format!("The database refused a statement: {error}"),
+        ),
+    }
+}
+
+/// Reads a JSON column.
+pub fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(index)?.as_str()?;
+    serde_json::from_str(text).map_err(|e| {
+        rusqlite::Error::FromSqlConversionFailure(index, types::Type::Text, Box::new(e))
+    })
+}
+
+/// Writes a JSON column.
+pub fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::internal(format!("Cannot store a value: {e}")))
+}
+
+impl types::ToSql for Time {
+    fn to_sql(&self) -> rusqlite::Result<types::ToSqlOutput<'_>> {
+        Ok(self.0.into())
+    }
+}
+
+impl types::FromSql for Time {
+    fn column_result(value: types::ValueRef<'_>) -> types::FromSqlResult<Self> {
+        value.as_i64().map(Time)
+    }
+}
+
+impl types::ToSql for Hash {
+    fn to_sql(&self) -> rusqlite::Result<types::ToSqlOutput<'_>> {
+        Ok(types::ToSqlOutput::Borrowed(types::ValueRef::Blob(&self.0)))
+    }
+}
+
+impl types::FromSql for Hash {
+    fn column_result(value: types::ValueRef<'_>) -> types::FromSqlResult<Self> {
+        let bytes = value.as_blob()?;
+        bytes
+            .try_into()
+            .map(Hash)
+            .map_err(|_| types::FromSqlError::InvalidType)
+    }
+}

@@ -1,0 +1,153 @@
+//! The state directory: what lies where, its key file and its locks.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use crate::api::{Error, Result};
+
+/// The state directory. Only its owner can read it.
+#[derive(Debug, Clone)]
+pub struct Home {
+    root: PathBuf,
+}
+
+impl Home {
+    /// Makes the directory when it is not there.
+    pub fn open(root: PathBuf) -> Result<Self> {
+        private_dir(&root)?;
+        Ok(Self { root })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.root.join("aml.db")
+    }
+
+    /// Content-addressed files and packs.
+    pub fn blobs(&self) -> PathBuf {
+        self.root.join("blobs")
+    }
+
+    /// Logs of runs, as `<workspace id>/<run id>.log`.
+    pub fn run_log(&self, workspace: i64, run: i64) -> PathBuf {
+        self.root
+            .join("logs")
+            .join(workspace.to_string())
+            .join(format!("{run}.log"))
+    }
+
+    /// What the host of an endpoint writes and locks.
+    pub fn endpoint(&self, endpoint: i64) -> PathBuf {
+        self.root.join("endpoints").join(endpoint.to_string())
+    }
+
+    pub fn worker_lock(&self, worker: &str) -> PathBuf {
+        self.root.join("workers").join(format!("{worker}.lock"))
+    }
+
+    /// The key that seals secrets: 32 random bytes, made on first use.
+    pub fn key(&self) -> Result<[u8; 32]> {
+        let path = self.root.join("vault.key");
+        for _ in 0..2 {
+            match File::open(&path) {
+                Ok(mut file) => {
+                    let mut key = [0; 32];
+                    return match file.read_exact(&mut key) {
+                        Ok(()) => Ok(key),
+                        Err(_) => Err(Error::unavailable(format!(
+                            "`{}` is damaged",
+                            path.display()
+                        ))
+                        .hint("Restore it from a copy; without it no secret can be read")),
+                    };
+                }
+                Err(e) if e.kind() == io::ErrorKind::NotFound => create_key(&path)?,
+                Err(e) => return Err(io_error("read", &path, &e)),
+            }
+        }
+        Err(Error::internal(
+            "The vault's key vanished while it was read",
+        ))
+    }
+}
+
+/// Several processes may come here at once: the first link wins, all read its key.
+fn create_key(path: &Path) -> Result<()> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(|e| Error::internal(format!("No random numbers: {e}")))?;
+    let temporary = path.with_extension(uuid::Uuid::new_v4().simple().to_string());
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(&key).and_then(|()| file.sync_all()))
+        .and_then(|()| match fs::hard_link(&temporary, path) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        });
+    let _ = fs::remove_file(&temporary);
+    written.map_err(|e| io_error("write", path, &e))
+}
+
+/// Makes a directory, and those above it, that only the owner can enter.
+pub fn private_dir(path: &Path) -> Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|e| io_error("make", path, &e))
+}
+
+/// Says what a failed file operation means to the person who meets it.
+pub fn io_error(verb: &str, path: &Path, error: &io::Error) -> Error {
+    let message = format!("Cannot {verb} `{}`: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::StorageFull => Error::unavailable(message)
+            .hint("Free some space, or move the state directory: set AML_HOME"),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Error::unavailable(
+            message,
+        )
+        .hint("Check its owner and permissions, or choose another state directory: set AML_HOME"),
+        _ => Error::unavailable(message),
+    }
+}
+
+/// A lock file held by this process; free again when it is dropped or the process dies.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock if nobody has it.
+    pub fn try_take(path: &Path) -> Result<Option<Self>> {
+        if let Some(parent) = path.parent() {
+            private_dir(parent)?;
+        }
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .map_err(|e| io_error("open", path, &e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(e)) => Err(io_error("lock", path, &e)),
+        }
+    }
+
+    /// Whether a living process holds it.
+    pub fn is_held(path: &Path) -> bool {
+        File::open(path)
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+}

@@ -1,0 +1,222 @@
+CREATE TABLE users(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL COLLATE NOCASE UNIQUE,
+  admin INTEGER NOT NULL,
+  token_hash BLOB NOT NULL UNIQUE,
+  created_at INTEGER NOT NULL
+);
+
+CREATE TABLE workspaces(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  uuid TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL COLLATE NOCASE UNIQUE,
+  edition TEXT NOT NULL,
+  description TEXT NOT NULL,
+  display_name TEXT NOT NULL,
+  location TEXT NOT NULL,
+  resource_group TEXT NOT NULL,
+  subscription TEXT NOT NULL,
+  tags TEXT NOT NULL,
+  resources TEXT NOT NULL,
+  sealed_keys BLOB NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL
+);
+
+CREATE TABLE role_assignments(
+  workspace_id INTEGER NOT NULL REFERENCES workspaces ON DELETE CASCADE,
+  user_id INTEGER NOT NULL REFERENCES users ON DELETE CASCADE,
+  role TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY(workspace_id, user_id)
+);
+
+CREATE TABLE secrets(
+  workspace_id INTEGER NOT NULL REFERENCES workspaces ON DELETE CASCADE,
+  name TEXT NOT NULL COLLATE NOCASE,
+  sealed_value BLOB NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  PRIMARY KEY(workspace_id, name)
+);
+
+CREATE TABLE experiments(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  workspace_id INTEGER NOT NULL REFERENCES workspaces ON DELETE CASCADE,
+  name TEXT NOT NULL COLLATE NOCASE,
+  artifact_location TEXT NOT NULL,
+  deleted INTEGER NOT NULL DEFAULT 0,
+  tags TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  UNIQUE(workspace_id, name)
+);
+
+-- status: the name of the run's status. worker, lease_until, handle: see api/work.rs.
+CREATE TABLE runs(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  workspace_id INTEGER NOT NULL REFERENCES workspaces ON DELETE CASCADE,
+  experiment_id INTEGER NOT NULL REFERENCES experiments ON DELETE CASCADE,
+  name TEXT NOT NULL COLLATE NOCASE,
+  display_name TEXT NOT NULL,
+  status TEXT NOT NULL,
+  reason TEXT,
+  exit_code INTEGER,
+  job TEXT,
+  snapshot BLOB,
+  user TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  started_at INTEGER,
+  ended_at INTEGER,
+  cpu_seconds REAL,
+  peak_memory INTEGER,
+  node TEXT,
+  deleted INTEGER NOT NULL DEFAULT 0,
+  worker TEXT,
+  lease_until INTEGER,
+  handle TEXT,
+  cancel_requested INTEGER NOT NULL DEFAULT 0,
+  UNIQUE(workspace_id, name)
+);
+CREATE INDEX runs_by_experiment ON runs(experiment_id, deleted, created_at DESC, id DESC);
+CREATE INDEX runs_by_time ON runs(workspace_id, deleted, created_at DESC, id DESC);
+CREATE INDEX runs_open ON runs(status, id) WHERE status IN ('Queued', 'Preparing', 'Running', 'Finalizing', 'CancelRequested');
+CREATE INDEX runs_by_snapshot ON runs(snapshot) WHERE snapshot IS NOT NULL;
+
+CREATE TABLE run_history(
+  run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+  position INTEGER NOT NULL,
+  status TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  reason TEXT,
+  PRIMARY KEY(run_id, position)
+) WITHOUT ROWID;
+
+CREATE TABLE params(
+  run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+  key TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY(run_id, key)
+) WITHOUT ROWID;
+
+CREATE TABLE tags(
+  run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+  key TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY(run_id, key)
+) WITHOUT ROWID;
+
+CREATE TABLE metric_keys(
+  id INTEGER PRIMARY KEY,
+  key TEXT NOT NULL UNIQUE
+);
+
+-- order_bits: the value as an integer that sorts as the number does and keeps NaN and the
+-- infinities (see store/metrics.rs). The whole row is the key: a point logged twice is one point.
+CREATE TABLE metric_points(
+  run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+  key_id INTEGER NOT NULL,
+  step INTEGER NOT NULL,
+  timestamp INTEGER NOT NULL,
+  order_bits INTEGER NOT NULL,
+  PRIMARY KEY(run_id, key_id, step, timestamp, order_bits)
+) WITHOUT ROWID;
+
+-- The latest point of each metric and its extremes, so that no list or search scans history.
+-- value is NULL for NaN.
+CREATE TABLE metric_latest(
+  run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+  key_id INTEGER NOT NULL,
+  step INTEGER NOT NULL,
+  timestamp INTEGER NOT NULL,
+  order_bits INTEGER NOT NULL,
+  value REAL,
+  min REAL,
+  max REAL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY(run_id, key_id)
+) WITHOUT ROWID;
+CREATE INDEX metric_latest_by_value ON metric_latest(key_id, value, run_id);
+
+-- A blob is a file of its own when pack is NULL, else a slice of a pack file.
+CREATE TABLE blobs(
+  hash BLOB PRIMARY KEY,
+  size INTEGER NOT NULL,
+  pack TEXT,
+  start INTEGER,
+  touched_at INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX blobs_by_pack ON blobs(pack) WHERE pack IS NOT NULL;
+
+-- A tree's entries are a blob under the same hash.
+CREATE TABLE trees(
+  workspace_id INTEGER NOT NULL REFERENCES workspaces ON DELETE CASCADE,
+  hash BLOB NOT NULL,
+  files INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  touched_at INTEGER NOT NULL,
+  PRIMARY KEY(workspace_id, hash)
+) WITHOUT ROWID;
+
+CREATE TABLE artifacts(
+  run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+  path TEXT NOT NULL,
+  hash BLOB NOT NULL,
+  size INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  PRIMARY KEY(run_id, path)
+) WITHOUT ROWID;
+CREATE INDEX artifacts_by_hash ON artifacts(hash);
+
+CREATE TABLE models(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  workspace_id INTEGER NOT NULL REFERENCES workspaces ON DELETE CASCADE,
+  name TEXT NOT NULL COLLATE NOCASE,
+  last_version INTEGER NOT NULL DEFAULT 0,
+  created_at INTEGER NOT NULL,
+  UNIQUE(workspace_id, name)
+);
+
+CREATE TABLE model_versions(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  model_id INTEGER NOT NULL REFERENCES models ON DELETE CASCADE,
+  version INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  description TEXT NOT NULL,
+  tags TEXT NOT NULL,
+  tree BLOB NOT NULL,
+  lineage TEXT NOT NULL,
+  archived INTEGER NOT NULL DEFAULT 0,
+  created_by TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  UNIQUE(model_id, version)
+);
+CREATE INDEX model_versions_by_tree ON model_versions(tree);
+
+-- desired: running or stopped. state, message, port: what the host said last; true only while the
+-- host holds its lock.
+CREATE TABLE endpoints(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  workspace_id INTEGER NOT NULL REFERENCES workspaces ON DELETE CASCADE,
+  name TEXT NOT NULL COLLATE NOCASE,
+  deployment TEXT NOT NULL,
+  model_version_id INTEGER NOT NULL REFERENCES model_versions,
+  generation INTEGER NOT NULL,
+  desired TEXT NOT NULL,
+  state TEXT NOT NULL,
+  state_generation INTEGER NOT NULL DEFAULT 0,
+  message TEXT,
+  port INTEGER,
+  sealed_keys BLOB NOT NULL,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  UNIQUE(workspace_id, name)
+);
+CREATE INDEX endpoints_by_model ON endpoints(model_version_id);
+
+CREATE TABLE workers(
+  name TEXT PRIMARY KEY,
+  node TEXT NOT NULL,
+  seen_at INTEGER NOT NULL
+);

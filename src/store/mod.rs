@@ -1,0 +1,33 @@
+//! Where things are kept: the database, the blobs, the migrations, the state directory.
+//!
+//! Every method is one atomic step. Two writes that must happen together are one method with a
+//! name, never a transaction handed to the caller. Rules and permissions do not belong here.
+
+mod access;
+mod db;
+mod home;
+mod migrations;
+mod workspaces;
+
+use std::path::PathBuf;
+
+pub use home::Home;
+pub use workspaces::{NewWorkspace, WorkspaceChange, WorkspaceRow};
+
+use crate::api::Result;
+use db::Db;
+
+/// All that is kept, opened. Several processes may have the same state directory open at once.
+pub struct Store {
+    pub(crate) home: Home,
+    db: Db,
+}
+
+impl Store {
+    /// Opens the state directory, made or migrated when needed.
+    pub fn open(directory: PathBuf) -> Result<Self> {
+        let home = Home::open(directory)?;
+        let db = Db::open(&home.database())?;
+        Ok(Self { home, db })
+    }
+}

@@ -1,0 +1,210 @@
+//! Workspaces as stored.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Store,
+    db::{Row, RowResult, json, params, to_json},
+};
+use crate::api::{
+    Result, Time,
+    workspaces::{Edition, Resources, Workspace},
+};
+
+/// A workspace and its number in the store.
+#[derive(Debug, Clone)]
+pub struct WorkspaceRow {
+    pub id: i64,
+    pub workspace: Workspace,
+}
+
+/// What a new workspace starts with.
+#[derive(Debug, Clone)]
+pub struct NewWorkspace {
+    pub workspace: Workspace,
+    /// Keys of the associated resources, sealed.
+    pub sealed_keys: Vec<u8>,
+}
+
+const COLUMNS: &str = "id, uuid, name, edition, description, display_name, location, resource_group, \
+                       subscription, tags, resources, created_at, updated_at";
+
+fn workspace(row: &Row<'_>) -> RowResult<WorkspaceRow> {
+    Ok(WorkspaceRow {
+        id: row.get(0)?,
+        workspace: Workspace {
+            id: row.get(1)?,
+            name: row.get(2)?,
+            edition: edition(&row.get::<_, String>(3)?),
+            description: row.get(4)?,
+            display_name: row.get(5)?,
+            location: row.get(6)?,
+            resource_group: row.get(7)?,
+            subscription: row.get(8)?,
+            tags: json(row, 9)?,
+            resources: json(row, 10)?,
+            mlflow_tracking_uri: String::new(),
+            created_at: row.get(11)?,
+            updated_at: row.get(12)?,
+        },
+    })
+}
+
+fn edition(text: &str) -> Edition {
+    match text {
+        "enterprise" => Edition::Enterprise,
+        _ => Edition::Basic,
+    }
+}
+
+impl Store {
+    /// Adds a workspace; none when the name is taken, in any case.
+    pub async fn create_workspace(&self, new: NewWorkspace) -> Result<Option<WorkspaceRow>> {
+        self.db
+            .write(move |tx| {
+                let NewWorkspace { workspace: w, sealed_keys } = new;
+                tx.one(
+                    &format!(
+                        "INSERT INTO workspaces(uuid, name, edition, description, display_name, location, \
+                         resource_group, subscription, tags, resources, sealed_keys, created_at, updated_at) \
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12) \
+                         ON CONFLICT(name) DO NOTHING RETURNING {COLUMNS}"
+                    ),
+                    params![
+                        w.id,
+                        w.name,
+                        w.edition.to_string(),
+                        w.description,
+                        w.display_name,
+                        w.location,
+                        w.resource_group,
+                        w.subscription,
+                        to_json(&w.tags)?,
+                        to_json(&w.resources)?,
+                        sealed_keys,
+                        w.created_at
+                    ],
+                    workspace,
+                )
+            })
+            .await
+    }
+
+    pub async fn workspace(&self, name: &str) -> Result<Option<WorkspaceRow>> {
+        let name = name.to_owned();
+        self.db
+            .read(move |tx| {
+                tx.one(
+                    &format!("SELECT {COLUMNS} FROM workspaces WHERE name = ?1"),
+                    params![name],
+                    workspace,
+                )
+            })
+            .await
+    }
+
+    pub async fn list_workspaces(&self) -> Result<Vec<WorkspaceRow>> {
+        self.db
+            .read(|tx| {
+                tx.all(
+                    &format!("SELECT {COLUMNS} FROM workspaces ORDER BY name"),
+                    [],
+                    workspace,
+                )
+            })
+            .await
+    }
+
+    /// Changes one workspace by `change`, unless it was deleted meanwhile.
+    pub async fn update_workspace(
+        &self,
+        id: i64,
+        now: Time,
+        change: WorkspaceChange,
+    ) -> Result<Option<WorkspaceRow>> {
+        self.db
+            .write(move |tx| {
+                let Some(mut row) = tx.one(
+                    &format!("SELECT {COLUMNS} FROM workspaces WHERE id = ?1"),
+                    params![id],
+                    workspace,
+                )?
+                else {
+                    return Ok(None);
+                };
+                let w = &mut row.workspace;
+                w.updated_at = now;
+                change.apply(w);
+                tx.execute(
+                    "UPDATE workspaces SET edition = ?2, description = ?3, display_name = ?4, tags = ?5, \
+                     resources = ?6, updated_at = ?7 WHERE id = ?1",
+                    params![
+                        id,
+                        w.edition.to_string(),
+                        w.description,
+                        w.display_name,
+                        to_json(&w.tags)?,
+                        to_json(&w.resources)?,
+                        w.updated_at
+                    ],
+                )?;
+                Ok(Some(row))
+            })
+            .await
+    }
+
+    /// Removes a workspace and every row that belongs to it. Blobs go with the next collection.
+    pub async fn delete_workspace(&self, id: i64) -> Result<bool> {
+        self.db
+            .write(move |tx| {
+                tx.execute("DELETE FROM endpoints WHERE workspace_id = ?1", params![id])?;
+                Ok(tx.execute("DELETE FROM workspaces WHERE id = ?1", params![id])? > 0)
+            })
+            .await
+    }
+
+    pub async fn sealed_workspace_keys(&self, id: i64) -> Result<Option<Vec<u8>>> {
+        self.db
+            .read(move |tx| {
+                tx.one(
+                    "SELECT sealed_keys FROM workspaces WHERE id = ?1",
+                    params![id],
+                    |row| row.get(0),
+                )
+            })
+            .await
+    }
+}
+
+/// What an update changes; absent fields stay.
+#[derive(Debug, Clone, Default)]
+pub struct WorkspaceChange {
+    pub edition: Option<Edition>,
+    pub description: Option<String>,
+    pub display_name: Option<String>,
+    /// An empty value removes the tag.
+    pub tags: BTreeMap<String, String>,
+    pub resources: Option<Resources>,
+}
+
+impl WorkspaceChange {
+    fn apply(self, w: &mut Workspace) {
+        w.edition = self.edition.unwrap_or(w.edition);
+        if let Some(description) = self.description {
+            w.description = description;
+        }
+        if let Some(display_name) = self.display_name {
+            w.display_name = display_name;
+        }
+        for (key, value) in self.tags {
+            if value.is_empty() {
+                w.tags.remove(&key);
+            } else {
+                w.tags.insert(key, value);
+            }
+        }
+        if let Some(resources) = self.resources {
+            w.resources = resources;
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The one place that knows both sides: opens a client for a target, starts servers and workers.
+
+use std::{path::PathBuf, time::SystemTime};
+
+use crate::{
+    api::{Result, Time},
+    client::{Client, Remote},
+    server::{self, Trust},
+    service::Service,
+    store::Store,
+};
+
+/// What a command talks to.
+#[derive(Clone)]
+pub enum Target {
+    /// The state directory, without a socket.
+    Local {
+        home: PathBuf,
+    },
+    Remote(Remote),
+}
+
+/// Opens a client. In local mode the server's router is called in this process.
+pub fn open_client(target: &Target) -> Result<Client> {
+    match target {
+        Target::Local { home } => {
+            let service = open_service(home.clone(), String::new())?;
+            Ok(Client::in_process(server::router(service, Trust::Owner)))
+        }
+        Target::Remote(remote) => {
+            install_tls();
+            Client::remote(remote.clone())
+        }
+    }
+}
+
+/// Opens the state directory with everything that can be asked of it.
+pub fn open_service(home: PathBuf, base_url: String) -> Result<Service> {
+    Service::new(Store::open(home)?, now, base_url)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the wall clock"
+)]
+fn now() -> Time {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// One TLS provider for client and server; a second call changes nothing.
+fn install_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
