@@ -29,8 +29,9 @@ pub struct Db {
     readers: Mutex<Vec<Connection>>,
 }
 
-/// Runs the work inside the open transaction and returns how to answer once the commit is known.
-type Job = Box<dyn FnOnce(&Tx<'_>) -> Answer + Send>;
+/// Runs the work inside the open transaction, or not at all when none could be opened, and returns
+/// how to answer once the commit is known.
+type Job = Box<dyn FnOnce(Result<&Tx<'_>>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Option<&Error>) + Send>;
 
 impl Db {
@@ -53,7 +54,7 @@ impl Db {
     {
         let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |tx| {
-            let result = tx.savepoint(work);
+            let result = tx.and_then(|tx| tx.savepoint(work));
             Box::new(move |failed| {
                 let _ = sender.send(match failed {
                     Some(error) => result.and(Err(error.clone())),
@@ -130,8 +131,12 @@ fn write_loop(connection: &Connection, jobs: &mpsc::Receiver<Job>) {
         let begun = connection
             .execute_batch("BEGIN IMMEDIATE")
             .map_err(db_error);
-        let answers: Vec<Answer> = group.into_iter().map(|job| job(&tx)).collect();
-        let ended = begun.and_then(|()| connection.execute_batch("COMMIT").map_err(db_error));
+        let run = |job: Job| job(begun.as_ref().map(|()| &tx).map_err(Clone::clone));
+        let answers: Vec<Answer> = group.into_iter().map(run).collect();
+        let ended = match &begun {
+            Ok(()) => connection.execute_batch("COMMIT").map_err(db_error),
+            Err(error) => Err(error.clone()),
+        };
         if ended.is_err() && !connection.is_autocommit() {
             let _ = connection.execute_batch("ROLLBACK");
         }
