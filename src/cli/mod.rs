@@ -6,6 +6,7 @@
 mod args;
 mod context;
 mod error;
+mod serve;
 mod ui;
 mod views;
 mod workspace;
@@ -77,6 +78,7 @@ struct Globals {
 enum Command {
     #[command(subcommand)]
     Workspace(workspace::WorkspaceCommand),
+    Serve(serve::ServeArgs),
 }
 
 /// The whole command tree, for parsing, completion and documents.
@@ -102,13 +104,17 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    // A command has nothing else to do while it waits; a server does.
+    let mut runtime = match cli.command {
+        Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = runtime.enable_all().build()?;
     runtime.block_on(async {
         let ctx = Context::new(cli.globals)?;
         match cli.command {
             Command::Workspace(command) => workspace::run(&ctx, command).await,
+            Command::Serve(args) => serve::serve(&ctx, args).await,
         }
     })
 }

@@ -5,8 +5,10 @@
 
 mod authenticate;
 mod error;
+mod listen;
 mod router;
 
 pub use authenticate::Trust;
 pub use error::Failure;
+pub use listen::Listener;
 pub use router::router;

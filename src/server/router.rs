@@ -5,7 +5,7 @@ use axum::{
     body::Bytes,
     extract::{DefaultBodyLimit, State},
     middleware,
-    routing::post,
+    routing::{get, post},
 };
 
 use super::{
@@ -39,6 +39,13 @@ pub fn router(service: Service, trust: Trust) -> Router {
     operations()
         .layer(middleware::from_fn_with_state(gate, authenticate))
         .with_state(service)
+        // What anybody may ask.
+        .route("/health", get(async || "OK"))
+        .route("/version", get(async || env!("CARGO_PKG_VERSION")))
+        .fallback(async || Failure(Error::not_found("There is nothing at this address")))
+        .method_not_allowed_fallback(async || {
+            Failure(Error::invalid("The address does not take this method"))
+        })
 }
 
 fn operations() -> Router<Service> {

@@ -1,0 +1,110 @@
+//! Listening: a socket, and a stop that lets requests finish.
+
+use std::{
+    future::Future,
+    io,
+    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    time::Duration,
+};
+
+use axum::Router;
+use axum_server::{Handle, accept::NoDelayAcceptor};
+
+use crate::api::{Error, Result};
+
+/// How long requests may go on after the server was asked to stop.
+const GRACE: Duration = Duration::from_secs(5);
+/// How many ports above a taken one are tried for a suggestion.
+const NEIGHBOURS: u16 = 50;
+
+/// A bound socket.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds a host name or address; port 0 takes any free one.
+    pub fn bind(host: &str, port: u16) -> Result<Self> {
+        let addresses: Vec<SocketAddr> = (host, port)
+            .to_socket_addrs()
+            .map_err(|e| Error::invalid(format!("`{host}` is not an address of this machine: {e}")))
+            .map_err(|e| e.at("--host"))?
+            .collect();
+        let socket = TcpListener::bind(&addresses[..]).map_err(|e| refused(host, port, &e))?;
+        let address = socket
+            .local_addr()
+            .map_err(|e| Error::unavailable(format!("The socket has no address: {e}")))?;
+        Ok(Self { socket, address })
+    }
+
+    /// The address that is really bound.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers requests until `stop` is done, then lets those that have begun finish, for a while.
+    pub async fn serve(self, router: Router, stop: impl Future<Output = ()>) -> Result<()> {
+        let handle = Handle::new();
+        let server = axum_server::from_tcp(self.socket)
+            .map_err(|e| broken(&e))?
+            .handle(handle.clone());
+        let service = router.into_make_service();
+        let serving = server.acceptor(NoDelayAcceptor::new()).serve(service);
+        tokio::pin!(serving);
+        tokio::select! {
+            ended = &mut serving => return ended.map_err(|e| broken(&e)),
+            () = stop => handle.graceful_shutdown(Some(GRACE)),
+        }
+        serving.await.map_err(|e| broken(&e))
+    }
+}
+
+fn broken(error: &io::Error) -> Error {
+    Error::unavailable(format!("The server cannot listen any longer: {error}"))
+}
+
+/// Says why a port could not be had, and which one could.
+fn refused(host: &str, port: u16, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let taken = Error::unavailable(format!("Port {port} on {host} is in use"));
+            let last = port.saturating_add(NEIGHBOURS);
+            match (port..=last).find(|port| TcpListener::bind((host, *port)).is_ok()) {
+                Some(free) => taken.hint(format!("Choose another one: aml serve --port {free}")),
+                None => taken.hint("Take any free one: aml serve --port 0"),
+            }
+        }
+        io::ErrorKind::PermissionDenied => Error::denied(format!(
+            "Port {port} on {host} may not be used by this user"
+        ))
+        .hint("Choose one above 1023: aml serve --port 5000"),
+        io::ErrorKind::AddrNotAvailable => Error::invalid(format!(
+            "`{host}` is not an address of this machine"
+        ))
+        .at("--host")
+        .hint("Listen on this machine only: --host 127.0.0.1; on every address: --host 0.0.0.0"),
+        _ => Error::unavailable(format!("Cannot listen on {host} port {port}: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Listener;
+
+    #[test]
+    fn a_taken_port_is_named_with_a_free_one() {
+        let first = Listener::bind("127.0.0.1", 0).unwrap();
+        let port = first.address().port();
+        let error = Listener::bind("127.0.0.1", port).unwrap_err();
+        assert_eq!(error.message, format!("Port {port} on 127.0.0.1 is in use"));
+        assert!(error.hints[0].contains("aml serve --port"), "{error:?}");
+    }
+
+    #[test]
+    fn a_host_of_another_machine_is_refused() {
+        let error = Listener::bind("192.0.2.1", 0).unwrap_err();
+        assert_eq!(error.target.as_deref(), Some("--host"));
+    }
+}
