@@ -1,14 +1,17 @@
 //! What every command needs: the configuration, the chosen target and workspace, the output.
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use tokio::sync::OnceCell;
 
 use super::{Globals, ui::Ui};
 use crate::{
-    api::{Error, Result, workspaces::ListWorkspaces},
+    api::{Error, Result, names, workspaces::ListWorkspaces},
     client::{Client, Remote},
-    config::{self, Config},
+    config::{self, Config, Profile},
     wiring::{self, Target},
 };
 
@@ -20,6 +23,8 @@ pub struct Context {
     /// `-g` and `--subscription`, recorded when something is created.
     pub resource_group: Option<String>,
     pub subscription: Option<String>,
+    /// The profile named by `--profile` or `AML_PROFILE`, if any was.
+    pub named_profile: Option<String>,
     profile: Option<String>,
     workspace: Option<String>,
     client: OnceCell<Client>,
@@ -34,11 +39,13 @@ impl Context {
         let config = Config::load()?;
         let folder = env::current_dir()
             .map_err(|e| Error::invalid(format!("The current folder cannot be used: {e}")))?;
-        let profile = globals.profile.or_else(|| config.profile.clone());
+        let named_profile = globals.profile.or_else(|| config.profile.clone());
+        let profile = named_profile.clone();
         let profile = profile.or_else(|| config.settings.profile.clone());
         Ok(Self {
             ui: Ui::new(globals.output.as_deref(), globals.query, globals.no_color)?,
             profile: profile.filter(|profile| profile != "local"),
+            named_profile,
             workspace: globals.workspace,
             resource_group: globals.resource_group,
             subscription: globals.subscription,
@@ -53,6 +60,17 @@ impl Context {
         self.profile.as_deref()
     }
 
+    /// A profile of the configuration file.
+    pub fn known_profile(&self, name: &str) -> Result<&Profile> {
+        let profiles = &self.config.settings.profiles;
+        profiles.get(name).ok_or_else(|| {
+            let nearest = names::nearest(name, profiles.keys().map(String::as_str));
+            let place = format!(" in `{}`", self.config.file.display());
+            Error::unknown("profile", name, &place, nearest)
+                .hint(format!("Make it: aml login URL --profile {name}"))
+        })
+    }
+
     /// What the command talks to.
     pub fn target(&self) -> Result<Target> {
         let Some(name) = &self.profile else {
@@ -60,20 +78,8 @@ impl Context {
                 home: self.config.home.clone(),
             });
         };
-        let Some(profile) = self.config.settings.profiles.get(name) else {
-            let names = self.config.settings.profiles.keys().map(String::as_str);
-            let nearest = crate::api::names::nearest(name, names);
-            let place = format!(" in `{}`", self.config.file.display());
-            return Err(Error::unknown("profile", name, &place, nearest)
-                .hint(format!("Make it: aml login URL --profile {name}")));
-        };
-        let ca = match &profile.ca_file {
-            Some(file) => Some(std::fs::read(file).map_err(|e| {
-                Error::invalid(format!("Cannot read `{}`: {e}", file.display()))
-                    .at(format!("profiles.{name}.ca_file"))
-            })?),
-            None => None,
-        };
+        let profile = self.known_profile(name)?;
+        let ca = profile.ca_file.as_deref().map(read_ca).transpose()?;
         Ok(Target::Remote(Remote {
             url: profile.url.clone(),
             token: match &self.config.token {
@@ -130,4 +136,13 @@ impl Context {
             None => settings.workspace.clone(),
         })
     }
+}
+
+/// The certificate a profile trusts.
+pub fn read_ca(file: &Path) -> Result<Vec<u8>> {
+    std::fs::read(file).map_err(|e| {
+        Error::invalid(format!("Cannot read `{}`: {e}", file.display()))
+            .at("ca_file")
+            .hint("The server's machine has it as `tls/ca.pem` in the state directory")
+    })
 }

@@ -6,9 +6,14 @@
 mod args;
 mod context;
 mod error;
+mod login;
+mod logout;
+mod profile;
 mod serve;
 mod ui;
+mod user;
 mod views;
+mod whoami;
 mod workspace;
 
 use std::process::ExitCode;
@@ -79,6 +84,13 @@ enum Command {
     #[command(subcommand)]
     Workspace(workspace::WorkspaceCommand),
     Serve(serve::ServeArgs),
+    Login(login::LoginArgs),
+    Logout(logout::LogoutArgs),
+    Whoami(whoami::WhoamiArgs),
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
+    #[command(subcommand)]
+    User(user::UserCommand),
 }
 
 /// The whole command tree, for parsing, completion and documents.
@@ -115,6 +127,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         match cli.command {
             Command::Workspace(command) => workspace::run(&ctx, command).await,
             Command::Serve(args) => serve::serve(&ctx, args).await,
+            Command::Login(args) => login::login(&ctx, args).await,
+            Command::Logout(args) => logout::logout(&ctx, args).await,
+            Command::Whoami(args) => whoami::whoami(&ctx, args).await,
+            Command::Profile(command) => profile::run(&ctx, command).await,
+            Command::User(command) => user::run(&ctx, command).await,
         }
     })
 }

@@ -1,0 +1,31 @@
+//! `aml logout`
+
+use clap::Args;
+
+use super::context::Context;
+use crate::api::Error;
+
+/// Forget the token of a profile
+///
+/// The profile stays; `aml profile remove` forgets it as a whole.
+#[derive(Debug, Args)]
+pub struct LogoutArgs {
+    /// Profile to log out of [default: the one in use]
+    name: Option<String>,
+}
+
+pub async fn logout(ctx: &Context, args: LogoutArgs) -> anyhow::Result<()> {
+    let Some(name) = args.name.as_deref().or(ctx.profile()) else {
+        return Err(Error::invalid("Local mode has no token to forget")
+            .hint("Name a profile: aml logout NAME; see which there are: aml profile list")
+            .into());
+    };
+    ctx.known_profile(name)?;
+    if ctx.config.stored_token(name)?.is_none() {
+        ctx.ui.status(&format!("`{name}` had no token."));
+        return Ok(());
+    }
+    ctx.config.store_token(name, None)?;
+    ctx.ui.status(&format!("Logged out of `{name}`."));
+    Ok(())
+}

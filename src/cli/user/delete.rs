@@ -1,0 +1,26 @@
+//! `aml user delete`
+
+use clap::Args;
+
+use crate::{api::access::DeleteUser, cli::context::Context};
+
+/// Delete a user with its roles; its token stops working at once
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Name of the user
+    name: String,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
+    let question = format!("Delete the user `{}`?", args.name);
+    ctx.ui.confirm(args.yes, &question)?;
+    let request = DeleteUser {
+        user: args.name.clone(),
+    };
+    ctx.client().await?.call(&request).await?;
+    ctx.ui.status(&format!("Deleted the user {}.", args.name));
+    Ok(())
+}

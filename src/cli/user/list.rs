@@ -1,0 +1,13 @@
+//! `aml user list`
+
+use clap::Args;
+
+use crate::{api::access::ListUsers, cli::context::Context};
+
+/// List the users of the server
+#[derive(Debug, Args)]
+pub struct ListArgs {}
+
+pub async fn list(ctx: &Context, _args: ListArgs) -> anyhow::Result<()> {
+    ctx.ui.show(&ctx.client().await?.call(&ListUsers {}).await?)
+}
