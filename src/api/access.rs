@@ -55,7 +55,7 @@ pub struct CreateUser {
 }
 operation!(CreateUser => CreatedToken, "users.create");
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct CreatedToken {
     pub user: User,
     /// Shown this once; only its hash is kept.

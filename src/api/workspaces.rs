@@ -153,7 +153,7 @@ pub struct DeleteWorkspace {
 operation!(DeleteWorkspace => Done, "workspaces.delete");
 
 /// The keys of the associated resources.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct WorkspaceKeys {
     pub storage_account: String,
     pub storage_key: String,
@@ -161,7 +161,7 @@ pub struct WorkspaceKeys {
     pub container_registry: Option<RegistryKeys>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct RegistryKeys {
     pub username: String,
     pub password: String,

@@ -1,6 +1,9 @@
 //! Arguments that several commands share.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    io::{self, Read},
+};
 
 use clap::ValueEnum;
 
@@ -33,4 +36,31 @@ pub fn parse_pairs(option: &str, pairs: &[String]) -> Result<BTreeMap<String, St
         }
     }
     Ok(map)
+}
+
+/// A value given on the command line that must not show up anywhere.
+#[derive(Clone)]
+pub struct Hidden(pub String);
+
+impl std::str::FromStr for Hidden {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// All of stdin, for a value that must not stand on the command line.
+pub fn read_stdin() -> Result<String> {
+    let mut text = String::new();
+    let read = io::stdin().lock().take(1 << 20).read_to_string(&mut text);
+    match read {
+        Ok(_) => Ok(text),
+        Err(e) => Err(Error::invalid(format!("Cannot read stdin: {e}"))),
+    }
 }

@@ -2,13 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, IsTerminal, Read},
+    io::{self, IsTerminal},
     path::PathBuf,
 };
 
 use clap::Args;
 
-use super::context::Context;
+use super::{
+    args::{Hidden, read_stdin},
+    context::Context,
+};
 use crate::{
     api::{
         Code, Error,
@@ -21,15 +24,15 @@ use crate::{
 
 /// Log in to a server and remember it as a profile
 ///
-/// The token is asked for on a terminal and else read from stdin; AML_TOKEN is taken when set. Use
-/// the server by `--profile NAME`, by AML_PROFILE, or always after `aml profile use NAME`.
+/// The token is asked for on a terminal and else read from stdin; `AML_TOKEN` is taken when set. Use
+/// the server by `--profile NAME`, by `AML_PROFILE`, or always after `aml profile use NAME`.
 #[derive(Debug, Args)]
 pub struct LoginArgs {
-    /// Address of the server, such as https://ml.example.com:5000
+    /// Address of the server, such as `https://ml.example.com:5000`
     url: String,
     /// Token to log in with; `-` reads it from stdin
     #[arg(long)]
-    token: Option<String>,
+    token: Option<Hidden>,
     /// Certificate to trust, as `aml serve --tls-self-signed` made it
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -53,7 +56,7 @@ pub async fn login(ctx: &Context, args: LoginArgs) -> anyhow::Result<()> {
             .as_deref()
             .map(super::context::read_ca)
             .transpose()?,
-        token: token(ctx, args.token)?,
+        token: token(ctx, args.token.as_ref())?,
         url: url.clone(),
     };
     let identity = verify(&remote).await?;
@@ -97,8 +100,8 @@ async fn verify(remote: &Remote) -> Result<Identity, Error> {
 }
 
 /// The token given, else the environment's, else asked for; none when there is none.
-fn token(ctx: &Context, given: Option<String>) -> anyhow::Result<Option<String>> {
-    let token = match given.as_deref() {
+fn token(ctx: &Context, given: Option<&Hidden>) -> anyhow::Result<Option<String>> {
+    let token = match given.map(|token| token.0.as_str()) {
         Some("-") => read_stdin()?,
         Some(token) => {
             ctx.ui.warn(
@@ -118,15 +121,6 @@ fn token(ctx: &Context, given: Option<String>) -> anyhow::Result<Option<String>>
         return Err(Error::invalid("The token has blanks or line breaks within").into());
     }
     Ok((!token.is_empty()).then(|| token.to_owned()))
-}
-
-fn read_stdin() -> io::Result<String> {
-    let mut text = String::new();
-    io::stdin()
-        .lock()
-        .take(64 << 10)
-        .read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// Accepts `http` and `https` addresses without secrets in them, and drops the last slash.

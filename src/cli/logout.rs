@@ -14,7 +14,7 @@ pub struct LogoutArgs {
     name: Option<String>,
 }
 
-pub async fn logout(ctx: &Context, args: LogoutArgs) -> anyhow::Result<()> {
+pub fn logout(ctx: &Context, args: &LogoutArgs) -> anyhow::Result<()> {
     let Some(name) = args.name.as_deref().or(ctx.profile()) else {
         return Err(Error::invalid("Local mode has no token to forget")
             .hint("Name a profile: aml logout NAME; see which there are: aml profile list")

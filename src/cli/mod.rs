@@ -9,6 +9,7 @@ mod error;
 mod login;
 mod logout;
 mod profile;
+mod secret;
 mod serve;
 mod ui;
 mod user;
@@ -90,6 +91,8 @@ enum Command {
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
     #[command(subcommand)]
+    Secret(secret::SecretCommand),
+    #[command(subcommand)]
     User(user::UserCommand),
 }
 
@@ -128,9 +131,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Workspace(command) => workspace::run(&ctx, command).await,
             Command::Serve(args) => serve::serve(&ctx, args).await,
             Command::Login(args) => login::login(&ctx, args).await,
-            Command::Logout(args) => logout::logout(&ctx, args).await,
+            Command::Logout(args) => logout::logout(&ctx, &args),
             Command::Whoami(args) => whoami::whoami(&ctx, args).await,
-            Command::Profile(command) => profile::run(&ctx, command).await,
+            Command::Profile(command) => profile::run(&ctx, command),
+            Command::Secret(command) => secret::run(&ctx, command).await,
             Command::User(command) => user::run(&ctx, command).await,
         }
     })

@@ -13,7 +13,7 @@ use super::{
     authenticate::{Gate, Trust, authenticate},
 };
 use crate::{
-    api::{Error, Operation, access::*, workspaces::*},
+    api::{Error, Operation, access::*, secrets::*, workspaces::*},
     service::{Caller, Perform, Service},
 };
 
@@ -67,6 +67,11 @@ fn operations() -> Router<Service> {
         AssignRole,
         ListRoles,
         RemoveRole,
+        // Secrets
+        SetSecret,
+        GetSecret,
+        ListSecrets,
+        DeleteSecret,
     ]
     .layer(DefaultBodyLimit::max(OPERATION_BODY))
 }

@@ -7,6 +7,7 @@ mod access;
 mod db;
 mod home;
 mod migrations;
+mod secrets;
 mod workspaces;
 
 use std::path::PathBuf;

@@ -23,12 +23,12 @@ pub enum ProfileCommand {
     Remove(remove::RemoveArgs),
 }
 
-pub async fn run(ctx: &Context, command: ProfileCommand) -> anyhow::Result<()> {
+pub fn run(ctx: &Context, command: ProfileCommand) -> anyhow::Result<()> {
     match command {
         ProfileCommand::List(args) => list::list(ctx, &args),
-        ProfileCommand::Show(args) => show::show(ctx, args),
-        ProfileCommand::Use(args) => use_::use_(ctx, args),
-        ProfileCommand::Remove(args) => remove::remove(ctx, args),
+        ProfileCommand::Show(args) => show::show(ctx, &args),
+        ProfileCommand::Use(args) => use_::use_(ctx, &args),
+        ProfileCommand::Remove(args) => remove::remove(ctx, &args),
     }
 }
 

@@ -11,7 +11,7 @@ pub struct RemoveArgs {
     name: String,
 }
 
-pub fn remove(ctx: &Context, args: RemoveArgs) -> anyhow::Result<()> {
+pub fn remove(ctx: &Context, args: &RemoveArgs) -> anyhow::Result<()> {
     ctx.known_profile(&args.name)?;
     let mut config = ctx.config.clone();
     config.settings.profiles.remove(&args.name);

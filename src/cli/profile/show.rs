@@ -11,7 +11,7 @@ pub struct ShowArgs {
     name: Option<String>,
 }
 
-pub fn show(ctx: &Context, args: ShowArgs) -> anyhow::Result<()> {
+pub fn show(ctx: &Context, args: &ShowArgs) -> anyhow::Result<()> {
     let name = args.name.as_deref().or(ctx.profile()).unwrap_or("local");
     ctx.ui.show(&super::info(ctx, name)?)
 }

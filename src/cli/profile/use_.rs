@@ -11,7 +11,7 @@ pub struct UseArgs {
     name: String,
 }
 
-pub fn use_(ctx: &Context, args: UseArgs) -> anyhow::Result<()> {
+pub fn use_(ctx: &Context, args: &UseArgs) -> anyhow::Result<()> {
     let mut config = ctx.config.clone();
     if args.name == "local" {
         config.settings.profile = None;
@@ -20,7 +20,7 @@ pub fn use_(ctx: &Context, args: UseArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let url = ctx.known_profile(&args.name)?.url.clone();
-    config.settings.profile = Some(args.name);
+    config.settings.profile = Some(args.name.clone());
     config.save()?;
     ctx.ui.status(&format!("Using the server {url}"));
     Ok(())

@@ -1,0 +1,28 @@
+//! `aml secret delete`
+
+use clap::Args;
+
+use crate::{api::secrets::DeleteSecret, cli::context::Context};
+
+/// Delete a secret
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Name of the secret
+    name: String,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
+    let workspace = ctx.workspace().await?;
+    let question = format!("Delete the secret `{}` of `{workspace}`?", args.name);
+    ctx.ui.confirm(args.yes, &question)?;
+    let request = DeleteSecret {
+        workspace,
+        name: args.name.clone(),
+    };
+    ctx.client().await?.call(&request).await?;
+    ctx.ui.status(&format!("Deleted the secret {}.", args.name));
+    Ok(())
+}
