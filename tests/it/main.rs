@@ -1,0 +1,4 @@
+//! The one integration test binary: it drives the built `aml` as a user would.
+
+mod stories;
+mod support;

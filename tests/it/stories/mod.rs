@@ -1,0 +1,3 @@
+//! What people do with the binary, told as tests that hold in local and in remote mode.
+
+mod workspaces;

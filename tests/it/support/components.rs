@@ -1,0 +1,128 @@
+//! Programs that tests use and machines may lack: installed once, on demand, below the target folder.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{LazyLock, Mutex},
+};
+
+/// Where components are kept between test runs.
+pub fn folder() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
+    target.expect("below target").join("test-components")
+}
+
+/// The machine's PATH, with uv on it once it is installed.
+pub fn path() -> String {
+    let path = std::env::var("PATH").unwrap_or_default();
+    format!("{}:{path}", folder().join("tools/bin").display())
+}
+
+/// One installation at a time, across the threads and processes of tests.
+fn alone<T>(install: impl FnOnce() -> T) -> T {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    fs::create_dir_all(folder()).expect("makes the folder");
+    let lock = File::create(folder().join("lock")).expect("makes the lock file");
+    lock.lock().expect("takes the lock");
+    install()
+}
+
+/// Makes `folder` once; what is half made is made again.
+fn made(folder: &Path, make: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
+    let done = folder.join("done");
+    alone(|| {
+        if done.exists() {
+            return Ok(());
+        }
+        let _ = fs::remove_dir_all(folder);
+        make()?;
+        File::create(&done).map(drop).map_err(|e| e.to_string())
+    })
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    eprintln!("installing: {command:?}");
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|e| format!("{command:?}: {e}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{command:?}: {}", text.trim()))
+}
+
+/// The `uv` program.
+pub fn uv() -> Result<PathBuf, String> {
+    static UV: LazyLock<Result<(), String>> = LazyLock::new(|| {
+        let tools = folder().join("tools");
+        made(&tools, || {
+            run(Command::new("python3").args(["-m", "venv"]).arg(&tools))?;
+            run(Command::new(tools.join("bin/pip")).args(["install", "--quiet", "uv"]))
+        })
+    });
+    UV.clone().map(|()| folder().join("tools/bin/uv"))
+}
+
+/// A Python environment with exactly these packages; the folder of its programs.
+pub fn python_with(packages: &[&str]) -> Result<PathBuf, String> {
+    let uv = uv()?;
+    let name = blake3::hash(packages.join(" ").as_bytes()).to_hex();
+    let folder = folder().join(format!("python-{}", &name[..16]));
+    made(&folder, || {
+        let cache = self::folder().join("uv-cache");
+        let uv = || {
+            let mut uv = Command::new(&uv);
+            uv.env("UV_CACHE_DIR", &cache).arg("--quiet");
+            uv
+        };
+        run(uv().arg("venv").arg(&folder))?;
+        run(uv()
+            .args(["pip", "install", "--python"])
+            .arg(folder.join("bin/python"))
+            .args(packages))
+    })?;
+    Ok(folder.join("bin"))
+}
+
+/// A program of a Debian package, installed when it is missing and this is root.
+pub fn debian(program: &str, package: &str) -> Result<PathBuf, String> {
+    let found = || {
+        let path = path();
+        let mut folders = path
+            .split(':')
+            .map(|folder| Path::new(folder).join(program));
+        folders.find(|file| file.is_file())
+    };
+    if let Some(program) = found() {
+        return Ok(program);
+    }
+    let root = fs::metadata("/proc/self").is_ok_and(|this| this.uid() == 0);
+    if !root {
+        return Err(format!(
+            "`{program}` is missing; as root: apt-get install {package}"
+        ));
+    }
+    alone(|| {
+        if found().is_some() {
+            return Ok(());
+        }
+        let apt = |words: &[&str]| {
+            let mut apt = Command::new("apt-get");
+            run(apt.env("DEBIAN_FRONTEND", "noninteractive").args(words))
+        };
+        let install = ["install", "-y", "-q", "--no-install-recommends", package];
+        apt(&install).or_else(|_| apt(&["update", "-q"]).and_then(|()| apt(&install)))
+    })?;
+    found().ok_or_else(|| format!("`{package}` has no program `{program}`"))
+}
+
+/// Says why a test proves nothing here. Only what this machine truly cannot have may be skipped.
+pub fn skipped(why: &str) {
+    let name = std::thread::current();
+    eprintln!("SKIPPED {}: {why}", name.name().unwrap_or("a test"));
+}
