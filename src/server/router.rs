@@ -13,7 +13,10 @@ use super::{
     authenticate::{Gate, Trust, authenticate},
 };
 use crate::{
-    api::{Error, Operation, access::*, secrets::*, workspaces::*},
+    api::{
+        Error, Operation, access::*, experiments::*, metrics::*, runs::*, secrets::*, work::*,
+        workspaces::*,
+    },
     service::{Caller, Perform, Service},
 };
 
@@ -72,6 +75,25 @@ fn operations() -> Router<Service> {
         GetSecret,
         ListSecrets,
         DeleteSecret,
+        // Experiments
+        CreateExperiment,
+        ListExperiments,
+        GetExperiment,
+        UpdateExperiment,
+        // Runs
+        SubmitRun,
+        CreateRun,
+        UpdateRun,
+        ListRuns,
+        GetRun,
+        CancelRun,
+        DeleteRun,
+        BestRun,
+        LogBatch,
+        GetMetricHistory,
+        // Workers
+        SyncWorker,
+        ReportRun,
     ]
     .layer(DefaultBodyLimit::max(OPERATION_BODY))
 }

@@ -5,8 +5,12 @@
 //! no foreign protocol and no HTTP.
 
 mod access;
+mod experiments;
+mod metrics;
+mod runs;
 mod secrets;
 mod vault;
+mod work;
 mod workspaces;
 
 use std::{future::Future, sync::Arc};

@@ -247,6 +247,9 @@ impl Perform for DeleteWorkspace {
             .enter(caller, &self.workspace, Action::ManageWorkspace)
             .await?;
         service.store.delete_workspace(row.id).await?;
+        service.store.remove_logs(row.id)?;
+        // Workers learn that what they held of it is lost.
+        service.work.notify_waiters();
         Ok(Done {})
     }
 }

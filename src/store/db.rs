@@ -260,6 +260,22 @@ pub fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, index: usize) -> rusq
     })
 }
 
+/// Reads a JSON column that may be absent.
+pub fn optional_json<T: serde::de::DeserializeOwned>(
+    row: &Row<'_>,
+    index: usize,
+) -> rusqlite::Result<Option<T>> {
+    match row.get_ref(index)? {
+        types::ValueRef::Null => Ok(None),
+        _ => json(row, index).map(Some),
+    }
+}
+
+/// Reads a number that is never negative.
+pub fn count(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
+    Ok(row.get::<_, i64>(index)?.try_into().unwrap_or(0))
+}
+
 /// Writes a JSON column.
 pub fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::internal(format!("Cannot store a value: {e}")))

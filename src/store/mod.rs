@@ -5,14 +5,25 @@
 
 mod access;
 mod db;
+mod experiments;
 mod home;
+mod logs;
+mod metrics;
 mod migrations;
+mod runs;
 mod secrets;
+mod work;
 mod workspaces;
 
 use std::path::PathBuf;
 
-pub use home::Home;
+pub use experiments::ExperimentChange;
+pub use home::{Home, Lock};
+pub use metrics::{Batch, Point, order_bits};
+pub use runs::{
+    Created, ExperimentRef, NAME_TAG, NewRun, PARENT_TAG, RunChange, RunFilter, RunRow,
+};
+pub use work::{Cancel, Orders, Sync, Taken};
 pub use workspaces::{NewWorkspace, WorkspaceChange, WorkspaceRow};
 
 use crate::api::Result;

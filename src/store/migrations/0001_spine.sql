@@ -52,7 +52,8 @@ CREATE TABLE experiments(
   UNIQUE(workspace_id, name)
 );
 
--- status: the name of the run's status. worker, lease_until, handle: see api/work.rs.
+-- status: the name of the run's status. job: absent when a client logs to the run by itself.
+-- worker, lease_until, handle: see api/work.rs. cancel: 1 asked for, 2 told to the worker.
 CREATE TABLE runs(
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   workspace_id INTEGER NOT NULL REFERENCES workspaces ON DELETE CASCADE,
@@ -75,12 +76,12 @@ CREATE TABLE runs(
   worker TEXT,
   lease_until INTEGER,
   handle TEXT,
-  cancel_requested INTEGER NOT NULL DEFAULT 0,
+  cancel INTEGER NOT NULL DEFAULT 0,
   UNIQUE(workspace_id, name)
 );
 CREATE INDEX runs_by_experiment ON runs(experiment_id, deleted, created_at DESC, id DESC);
 CREATE INDEX runs_by_time ON runs(workspace_id, deleted, created_at DESC, id DESC);
-CREATE INDEX runs_open ON runs(status, id) WHERE status IN ('Queued', 'Preparing', 'Running', 'Finalizing', 'CancelRequested');
+CREATE INDEX runs_open ON runs(worker, id) WHERE job IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX runs_by_snapshot ON runs(snapshot) WHERE snapshot IS NOT NULL;
 
 CREATE TABLE run_history(
@@ -217,6 +218,5 @@ CREATE INDEX endpoints_by_model ON endpoints(model_version_id);
 
 CREATE TABLE workers(
   name TEXT PRIMARY KEY,
-  node TEXT NOT NULL,
   seen_at INTEGER NOT NULL
 );

@@ -1,0 +1,137 @@
+//! What is logged to runs: metrics, params and tags, and which keys and values are allowed.
+
+use std::collections::BTreeMap;
+
+use super::{Action, Caller, Perform, Service};
+use crate::{
+    api::{
+        Done, Error, Page, Result,
+        metrics::{GetMetricHistory, LogBatch, MetricPoint},
+    },
+    store::{Batch, NAME_TAG, Point, order_bits},
+};
+
+const KEY_LENGTH: usize = 250;
+const VALUE_LENGTH: usize = 64 << 10;
+/// Points read at once when a caller asks for all.
+const ALL_POINTS: u32 = u32::MAX - 1;
+
+/// Accepts keys as MLflow does: letters, digits and `_ - . / :` and spaces, a plain relative path.
+pub(super) fn check_key(kind: &str, key: &str) -> Result<()> {
+    let problem = if key.is_empty() {
+        Some(format!("The key of a {kind} cannot be empty"))
+    } else if key.chars().count() > KEY_LENGTH {
+        Some(format!(
+            "The {kind} key is longer than {KEY_LENGTH} characters"
+        ))
+    } else if let Some(bad) = key
+        .chars()
+        .find(|c| !c.is_alphanumeric() && !"_-. /:".contains(*c))
+    {
+        Some(format!("The {kind} key `{key}` has the character `{bad}`"))
+    } else if key.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        Some(format!("The {kind} key `{key}` is not a plain path"))
+    } else {
+        None
+    };
+    match problem {
+        None => Ok(()),
+        Some(problem) => Err(Error::invalid(problem)
+            .at(kind)
+            .hint("Keys have letters, digits, spaces and `_` `-` `.` `:`, and `/` between parts")),
+    }
+}
+
+fn check_pairs(kind: &str, pairs: &BTreeMap<String, String>) -> Result<()> {
+    for (key, value) in pairs {
+        check_key(kind, key)?;
+        if value.len() > VALUE_LENGTH {
+            return Err(Error::invalid(format!(
+                "The value of the {kind} `{key}` has {} bytes; at most {VALUE_LENGTH} are kept",
+                value.len()
+            ))
+            .at(kind)
+            .hint("Write long texts to a file in `outputs/`"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_tags(tags: &BTreeMap<String, String>) -> Result<()> {
+    check_pairs("tag", tags)
+}
+
+pub(super) fn check_params(params: &BTreeMap<String, String>) -> Result<()> {
+    check_pairs("param", params)
+}
+
+impl Perform for LogBatch {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
+        let row = service
+            .enter(caller, &self.workspace, Action::WriteRuns)
+            .await?;
+        let run = service.find_run(&row, &self.run).await?;
+        service.allow_run_tree(caller, run).await?;
+        check_params(&self.params)?;
+        check_tags(&self.tags)?;
+        if self.remove_tags.iter().any(|key| key == NAME_TAG) {
+            return Err(Error::invalid(format!(
+                "The tag `{NAME_TAG}` is the run's display name and cannot be removed"
+            ))
+            .at("remove_tags"));
+        }
+        let now = service.now().0;
+        let mut points = Vec::with_capacity(self.metrics.len());
+        for point in self.metrics {
+            check_key("metric", &point.key)?;
+            points.push(Point {
+                key: point.key,
+                value: point.value.0,
+                step: point.step,
+                timestamp: point.timestamp.unwrap_or(now),
+            });
+        }
+        let batch = Batch {
+            points,
+            params: self.params,
+            tags: self.tags,
+            remove_tags: self.remove_tags,
+        };
+        match service.store.log_batch(run, batch).await? {
+            Some(()) => Ok(Done {}),
+            None => Err(service.unknown_run(&row, &self.run).await?),
+        }
+    }
+}
+
+impl Perform for GetMetricHistory {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Page<MetricPoint>> {
+        let row = service.enter(caller, &self.workspace, Action::Read).await?;
+        let run = service.find_run(&row, &self.run).await?;
+        let after = self.page.as_deref().map(parse_cursor).transpose()?;
+        let limit = self.limit.unwrap_or(ALL_POINTS).min(ALL_POINTS);
+        // One more than asked for, to know whether there is more.
+        let mut items = service
+            .store
+            .metric_history(run, self.key, after, limit + 1)
+            .await?;
+        let more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let last = items.last().filter(|_| more);
+        Ok(Page {
+            next: last.map(|point| {
+                let timestamp = point.timestamp.unwrap_or_default();
+                format!("{}.{timestamp}.{}", point.step, order_bits(point.value.0))
+            }),
+            items,
+        })
+    }
+}
+
+fn parse_cursor(text: &str) -> Result<(i64, i64, i64)> {
+    let mut parts = text.split('.').map(str::parse);
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(Ok(step)), Some(Ok(timestamp)), Some(Ok(bits)), None) => Ok((step, timestamp, bits)),
+        _ => Err(super::runs::bad_page(text)),
+    }
+}

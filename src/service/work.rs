@@ -1,0 +1,180 @@
+//! The work queue: what workers are told, and what they report.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{Action, Caller, Perform, Service};
+use crate::{
+    api::{
+        Done, Error, Result,
+        work::{Assignment, LEASE_SECONDS, ReportRun, SyncWorker, WorkerOrders},
+    },
+    store::{Lock, Orders, Sync, Taken},
+};
+
+/// Waiting longer would come too near the end of the leases.
+const LONGEST_WAIT: Duration = Duration::from_secs(LEASE_SECONDS as u64 / 3);
+/// How often a waiting worker looks for what other processes have written.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+impl Service {
+    /// Whether some run waits for a worker: queued, or held by one that is dead. Cheap.
+    pub async fn has_open_work(&self) -> Result<bool> {
+        for holder in self.store.lease_holders().await? {
+            match holder {
+                None => return Ok(true),
+                Some(worker) if self.is_dead(&worker) => return Ok(true),
+                Some(_) => {}
+            }
+        }
+        Ok(!self.store.lapsed_workers(self.now()).await?.is_empty())
+    }
+
+    /// A worker on this machine is dead when nobody holds its lock file; of others only their
+    /// leases tell.
+    fn is_dead(&self, worker: &str) -> bool {
+        let lock = self.store.home.worker_lock(worker);
+        lock.exists() && !Lock::is_held(&lock)
+    }
+
+    async fn sync_once(&self, request: &SyncWorker) -> Result<Orders> {
+        let holders = self.store.lease_holders().await?;
+        let dead = holders
+            .into_iter()
+            .flatten()
+            .filter(|worker| *worker != request.worker && self.is_dead(worker))
+            .collect();
+        let now = self.now();
+        self.store
+            .sync_worker(Sync {
+                worker: request.worker.clone(),
+                capacity: request.capacity,
+                holding: request
+                    .holding
+                    .iter()
+                    .filter_map(|name| split(name))
+                    .collect(),
+                dead,
+                now,
+                lease_until: now.plus_ms(LEASE_SECONDS * 1000),
+            })
+            .await
+    }
+
+    /// Whether another sync would have something to say. Cheap.
+    async fn has_news(&self, request: &SyncWorker) -> Result<bool> {
+        let held = self.store.held_by(request.worker.clone()).await?;
+        Ok(held.cancels > 0
+            || held.runs != request.holding.len() as u64
+            || (request.capacity > 0 && self.has_open_work().await?))
+    }
+
+    /// Completes an assignment with what its process needs to know. A run whose secret is gone fails.
+    async fn assign(&self, taken: Taken) -> Result<Option<Assignment>> {
+        let Taken {
+            workspace,
+            row,
+            handle,
+            cancel,
+        } = taken;
+        let Some(job) = row.run.job else {
+            return Ok(None);
+        };
+        let mut secrets = BTreeMap::new();
+        if let Some(found) = self.store.workspace(&workspace).await? {
+            for (variable, name) in &job.secrets {
+                match self.open_secret(&found, name).await {
+                    Ok(value) => secrets.insert(variable.clone(), value),
+                    Err(error) => {
+                        let reason = error.message;
+                        self.store.fail_run(row.id, reason, self.now()).await?;
+                        return Ok(None);
+                    }
+                };
+            }
+        }
+        Ok(Some(Assignment {
+            token: self.vault.run_token(row.workspace_id, row.id),
+            log_length: self.store.log_length(row.workspace_id, row.id)?,
+            workspace,
+            run: row.run.name,
+            experiment: row.run.experiment,
+            experiment_id: row.run.experiment_id,
+            display_name: row.run.display_name,
+            job,
+            handle,
+            secrets,
+            cancel,
+        }))
+    }
+}
+
+/// Splits `workspace/run`.
+fn split(name: &str) -> Option<(String, String)> {
+    let (workspace, run) = name.split_once('/')?;
+    Some((workspace.to_owned(), run.to_owned()))
+}
+
+impl Perform for SyncWorker {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<WorkerOrders> {
+        service.allow_admin(caller)?;
+        if self.worker.is_empty()
+            || !self
+                .worker
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        {
+            return Err(
+                Error::invalid("A worker's name has letters, digits, `-` and `_`").at("worker"),
+            );
+        }
+        if let Some(bad) = self.holding.iter().find(|name| split(name).is_none()) {
+            return Err(Error::invalid(format!("`{bad}` is not `workspace/run`")).at("holding"));
+        }
+        let until = Instant::now() + Duration::from_millis(self.wait_ms).min(LONGEST_WAIT);
+        let mut orders = service.sync_once(&self).await?;
+        while !orders.are_news() && Instant::now() < until {
+            // Listening begins before looking, so that nothing falls between.
+            let notified = service.work.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if service.has_news(&self).await? {
+                orders = service.sync_once(&self).await?;
+            } else {
+                let next = until.min(Instant::now() + LOOK_AGAIN);
+                let _ = tokio::time::timeout_at(next, notified).await;
+            }
+        }
+        answer(service, orders).await
+    }
+}
+
+async fn answer(service: &Service, orders: Orders) -> Result<WorkerOrders> {
+    let join = |(workspace, run): (String, String)| format!("{workspace}/{run}");
+    let mut take = Vec::new();
+    for taken in orders.take {
+        take.extend(service.assign(taken).await?);
+    }
+    Ok(WorkerOrders {
+        take,
+        cancel: orders.cancel.into_iter().map(join).collect(),
+        lost: orders.lost.into_iter().map(join).collect(),
+    })
+}
+
+impl Perform for ReportRun {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
+        service.allow_admin(caller)?;
+        let row = service
+            .enter(caller, &self.workspace, Action::WriteRuns)
+            .await?;
+        let run = service.find_run(&row, &self.run).await?;
+        service
+            .store
+            .report_run(run, self.worker, self.progress, service.now())
+            .await?;
+        service.work.notify_waiters();
+        Ok(Done {})
+    }
+}

@@ -1,0 +1,318 @@
+//! Metrics, params and tags as stored.
+//!
+//! A metric's points are a set: the whole point is the key. What lists and searches need, the
+//! latest point and the extremes, is kept beside them, so that neither ever reads history.
+
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
+
+use super::{
+    Store,
+    db::{Row, RowResult, Tx, count, params},
+    runs::{NAME_TAG, set_display_name},
+};
+use crate::api::{
+    Error, Result, Time,
+    metrics::{MetricPoint, MetricSummary, Value},
+};
+
+/// One point as it is logged.
+#[derive(Debug, Clone)]
+pub struct Point {
+    pub key: String,
+    pub value: f64,
+    pub step: i64,
+    pub timestamp: i64,
+}
+
+/// What one call logs to a run.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    pub points: Vec<Point>,
+    pub params: BTreeMap<String, String>,
+    pub tags: BTreeMap<String, String>,
+    pub remove_tags: Vec<String>,
+}
+
+/// A value as an integer that sorts as the number does. Every number, infinity and the one NaN
+/// (above them all) has its own and comes back from it.
+pub fn order_bits(value: f64) -> i64 {
+    let value = if value.is_nan() {
+        f64::NAN.abs()
+    } else {
+        value
+    };
+    flip(value.to_bits().cast_signed())
+}
+
+/// The value that [`order_bits`] was given.
+pub fn value_of(order_bits: i64) -> f64 {
+    f64::from_bits(flip(order_bits).cast_unsigned())
+}
+
+/// Negative numbers sort backwards by their bits; turning all but the sign round puts them right.
+fn flip(bits: i64) -> i64 {
+    if bits < 0 { bits ^ i64::MAX } else { bits }
+}
+
+/// The latest point of a metric and its extremes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Latest {
+    step: i64,
+    timestamp: i64,
+    order_bits: i64,
+    min: Option<f64>,
+    max: Option<f64>,
+    count: i64,
+}
+
+impl Latest {
+    fn first(step: i64, timestamp: i64, value: f64) -> Self {
+        let number = Some(value).filter(|value| !value.is_nan());
+        Self {
+            step,
+            timestamp,
+            order_bits: order_bits(value),
+            min: number,
+            max: number,
+            count: 1,
+        }
+    }
+
+    /// Takes one more point into account; the order in which points come does not matter.
+    fn add(&mut self, other: &Self) {
+        if other.rank() > self.rank() {
+            self.step = other.step;
+            self.timestamp = other.timestamp;
+            self.order_bits = other.order_bits;
+        }
+        let extreme = |a: Option<f64>, b: Option<f64>, choose: fn(f64, f64) -> f64| match (a, b) {
+            (Some(a), Some(b)) => Some(choose(a, b)),
+            (a, b) => a.or(b),
+        };
+        self.min = extreme(self.min, other.min, f64::min);
+        self.max = extreme(self.max, other.max, f64::max);
+        self.count += other.count;
+    }
+
+    /// The latest point is the greatest by step, time and value, where NaN counts as 0.
+    fn rank(&self) -> (i64, i64, i64, bool) {
+        let nan = value_of(self.order_bits).is_nan();
+        let bits = if nan {
+            order_bits(0.0)
+        } else {
+            self.order_bits
+        };
+        (self.step, self.timestamp, bits, nan)
+    }
+}
+
+impl Store {
+    /// Logs a batch to a run, all or nothing; none when the run is gone.
+    pub async fn log_batch(&self, run: i64, batch: Batch) -> Result<Option<()>> {
+        self.db
+            .write(move |tx| {
+                let found = tx.one(
+                    "SELECT name, deleted FROM runs WHERE id = ?1",
+                    params![run],
+                    |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)),
+                )?;
+                match found {
+                    None => return Ok(None),
+                    Some((name, true)) => {
+                        return Err(Error::conflict(format!("Run `{name}` is deleted")));
+                    }
+                    Some((_, false)) => {}
+                }
+                for (key, value) in &batch.params {
+                    set_param(tx, run, key, value)?;
+                }
+                for (key, value) in &batch.tags {
+                    set_tag(tx, run, key, value)?;
+                    if key == NAME_TAG {
+                        set_display_name(tx, run, value)?;
+                    }
+                }
+                for key in &batch.remove_tags {
+                    remove_tag(tx, run, key)?;
+                }
+                log_points(tx, run, &batch.points)?;
+                Ok(Some(()))
+            })
+            .await
+    }
+
+    /// The points of a metric after `after` (step, timestamp, order bits), at most `limit`.
+    pub async fn metric_history(
+        &self,
+        run: i64,
+        key: String,
+        after: Option<(i64, i64, i64)>,
+        limit: u32,
+    ) -> Result<Vec<MetricPoint>> {
+        self.db
+            .read(move |tx| {
+                let (step, timestamp, bits) = after.unwrap_or((i64::MIN, i64::MIN, i64::MIN));
+                tx.all(
+                    "SELECT step, timestamp, order_bits FROM metric_points WHERE run_id = ?1 \
+                     AND key_id = (SELECT id FROM metric_keys WHERE key = ?2) \
+                     AND (step, timestamp, order_bits) > (?3, ?4, ?5) \
+                     ORDER BY step, timestamp, order_bits LIMIT ?6",
+                    params![run, key, step, timestamp, bits, limit],
+                    |row| {
+                        Ok(MetricPoint {
+                            key: key.clone(),
+                            step: row.get(0)?,
+                            timestamp: Some(row.get(1)?),
+                            value: Value(value_of(row.get(2)?)),
+                        })
+                    },
+                )
+            })
+            .await
+    }
+}
+
+fn log_points(tx: &Tx<'_>, run: i64, points: &[Point]) -> Result<()> {
+    let mut keys: HashMap<&str, i64> = HashMap::new();
+    let mut added: HashMap<i64, Latest> = HashMap::new();
+    for point in points {
+        let key = match keys.entry(&point.key) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(place) => *place.insert(key_id(tx, &point.key)?),
+        };
+        let bits = order_bits(point.value);
+        let new = tx.execute(
+            "INSERT INTO metric_points(run_id, key_id, step, timestamp, order_bits) \
+             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+            params![run, key, point.step, point.timestamp, bits],
+        )?;
+        if new == 0 {
+            continue;
+        }
+        let latest = Latest::first(point.step, point.timestamp, point.value);
+        added
+            .entry(key)
+            .and_modify(|known| known.add(&latest))
+            .or_insert(latest);
+    }
+    for (key, latest) in added {
+        keep_latest(tx, run, key, latest)?;
+    }
+    Ok(())
+}
+
+fn key_id(tx: &Tx<'_>, key: &str) -> Result<i64> {
+    let select = "SELECT id FROM metric_keys WHERE key = ?1";
+    if let Some(id) = tx.one(select, params![key], |row| row.get(0))? {
+        return Ok(id);
+    }
+    let insert = "INSERT INTO metric_keys(key) VALUES (?1) RETURNING id";
+    match tx.one(insert, params![key], |row| row.get(0))? {
+        Some(id) => Ok(id),
+        None => Err(Error::internal("A metric's key was not stored")),
+    }
+}
+
+fn keep_latest(tx: &Tx<'_>, run: i64, key: i64, mut latest: Latest) -> Result<()> {
+    let known = tx.one(
+        "SELECT step, timestamp, order_bits, min, max, count FROM metric_latest \
+         WHERE run_id = ?1 AND key_id = ?2",
+        params![run, key],
+        |row| {
+            Ok(Latest {
+                step: row.get(0)?,
+                timestamp: row.get(1)?,
+                order_bits: row.get(2)?,
+                min: row.get(3)?,
+                max: row.get(4)?,
+                count: row.get(5)?,
+            })
+        },
+    )?;
+    if let Some(known) = known {
+        latest.add(&known);
+    }
+    let value = Some(value_of(latest.order_bits)).filter(|value| !value.is_nan());
+    tx.execute(
+        "INSERT INTO metric_latest(run_id, key_id, step, timestamp, order_bits, value, min, max, count) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT(run_id, key_id) DO UPDATE SET \
+         step = ?3, timestamp = ?4, order_bits = ?5, value = ?6, min = ?7, max = ?8, count = ?9",
+        params![
+            run,
+            key,
+            latest.step,
+            latest.timestamp,
+            latest.order_bits,
+            value,
+            latest.min,
+            latest.max,
+            latest.count
+        ],
+    )?;
+    Ok(())
+}
+
+/// The summaries of all metrics of the runs whose ids are in a JSON array.
+pub(super) fn summaries(tx: &Tx<'_>, ids: &str) -> Result<Vec<(i64, String, MetricSummary)>> {
+    tx.all(
+        "SELECT m.run_id, k.key, m.step, m.timestamp, m.order_bits, m.min, m.max, m.count \
+         FROM metric_latest m CROSS JOIN metric_keys k ON k.id = m.key_id \
+         WHERE m.run_id IN (SELECT value FROM json_each(?1))",
+        params![ids],
+        |row| Ok((row.get(0)?, row.get(1)?, summary(row)?)),
+    )
+}
+
+fn summary(row: &Row<'_>) -> RowResult<MetricSummary> {
+    Ok(MetricSummary {
+        last: Value(value_of(row.get(4)?)),
+        step: row.get(2)?,
+        timestamp: Time(row.get(3)?),
+        min: row.get::<_, Option<f64>>(5)?.map(Value),
+        max: row.get::<_, Option<f64>>(6)?.map(Value),
+        count: count(row, 7)?,
+    })
+}
+
+/// Sets a param once; the same value again is fine, another is not.
+pub(super) fn set_param(tx: &Tx<'_>, run: i64, key: &str, value: &str) -> Result<()> {
+    let new = tx.execute(
+        "INSERT INTO params(run_id, key, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        params![run, key, value],
+    )?;
+    if new > 0 {
+        return Ok(());
+    }
+    let known: Option<String> = tx.one(
+        "SELECT value FROM params WHERE run_id = ?1 AND key = ?2",
+        params![run, key],
+        |row| row.get(0),
+    )?;
+    match known {
+        Some(known) if known != value => Err(Error::invalid(format!(
+            "The param `{key}` is `{known}` already and cannot change to `{value}`"
+        ))
+        .at("params")),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn set_tag(tx: &Tx<'_>, run: i64, key: &str, value: &str) -> Result<()> {
+    tx.execute(
+        "INSERT INTO tags(run_id, key, value) VALUES (?1, ?2, ?3) \
+         ON CONFLICT(run_id, key) DO UPDATE SET value = ?3",
+        params![run, key, value],
+    )?;
+    Ok(())
+}
+
+fn remove_tag(tx: &Tx<'_>, run: i64, key: &str) -> Result<()> {
+    let removed = tx.execute(
+        "DELETE FROM tags WHERE run_id = ?1 AND key = ?2",
+        params![run, key],
+    )?;
+    match removed {
+        0 => Err(Error::not_found(format!("The run has no tag `{key}`")).at("remove_tags")),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,524 @@
+//! Runs as stored: rows, their history, params, tags and latest metrics.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    Store,
+    db::{Row, RowResult, Tx, count, optional_json, params, to_json},
+    experiments, metrics,
+};
+use crate::api::{
+    Error, Result, Time,
+    files::TreeInfo,
+    runs::{Goal, Job, Run, RunStatus, StatusChange, Usage},
+};
+
+/// The tag that always equals a run's display name.
+pub const NAME_TAG: &str = "mlflow.runName";
+/// The tag that names a run's parent.
+pub const PARENT_TAG: &str = "mlflow.parentRunId";
+
+/// A run and its number in the store.
+#[derive(Debug, Clone)]
+pub struct RunRow {
+    pub id: i64,
+    pub workspace_id: i64,
+    pub run: Run,
+}
+
+/// What a new run starts with.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    pub workspace: i64,
+    pub name: String,
+    pub experiment: ExperimentRef,
+    pub display_name: String,
+    pub status: RunStatus,
+    pub user: String,
+    pub job: Option<Job>,
+    pub tags: BTreeMap<String, String>,
+    pub created_at: Time,
+    pub started_at: Option<Time>,
+}
+
+/// The experiment a new run belongs to.
+#[derive(Debug, Clone)]
+pub enum ExperimentRef {
+    /// Made when there is none of that name.
+    Name(String),
+    Id(i64),
+}
+
+/// How the making of a run came out.
+#[derive(Debug)]
+pub enum Created {
+    New(RunRow),
+    /// The name is taken by this run.
+    Taken(RunRow),
+    NoExperiment,
+    ExperimentDeleted,
+    /// The job's snapshot is not stored in the workspace.
+    NoSnapshot,
+}
+
+/// What an update changes; absent fields stay.
+#[derive(Debug, Clone, Default)]
+pub struct RunChange {
+    pub display_name: Option<String>,
+    pub status: Option<RunStatus>,
+    pub ended_at: Option<Time>,
+    pub deleted: Option<bool>,
+}
+
+/// Which runs a listing has.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    pub workspace: i64,
+    pub experiment: Option<i64>,
+    pub status: Option<RunStatus>,
+    pub tags: BTreeMap<String, String>,
+    /// Only what comes after this (`created_at`, id).
+    pub after: Option<(i64, i64)>,
+    pub limit: u32,
+}
+
+const COLUMNS: &str = "r.id, r.workspace_id, r.name, r.display_name, e.name, r.experiment_id, r.status, \
+                       r.reason, r.exit_code, r.job, r.snapshot, t.files, t.size, r.user, r.created_at, \
+                       r.started_at, r.ended_at, r.cpu_seconds, r.peak_memory, r.node, r.deleted";
+
+/// A query for [`run`] with what comes after `FROM`; tables are `r` (runs), `e` (its experiment).
+pub(super) fn select(rest: &str) -> String {
+    format!(
+        "SELECT {COLUMNS} FROM runs r JOIN experiments e ON e.id = r.experiment_id \
+         LEFT JOIN trees t ON t.workspace_id = r.workspace_id AND t.hash = r.snapshot {rest}"
+    )
+}
+
+/// Reads a row of [`select`]; [`fill`] adds what other tables know.
+pub(super) fn run(row: &Row<'_>) -> RowResult<RunRow> {
+    let snapshot = match row.get(10)? {
+        Some(hash) if row.get::<_, Option<i64>>(11)?.is_some() => Some(TreeInfo {
+            hash,
+            files: count(row, 11)?,
+            size: count(row, 12)?,
+        }),
+        _ => None,
+    };
+    let usage = match row.get(17)? {
+        Some(cpu_seconds) => Some(Usage {
+            cpu_seconds,
+            peak_memory: count(row, 18)?,
+        }),
+        None => None,
+    };
+    Ok(RunRow {
+        id: row.get(0)?,
+        workspace_id: row.get(1)?,
+        run: Run {
+            name: row.get(2)?,
+            display_name: row.get(3)?,
+            experiment: row.get(4)?,
+            experiment_id: row.get::<_, i64>(5)?.to_string(),
+            status: status(row.get_ref(6)?.as_str()?),
+            reason: row.get(7)?,
+            exit_code: row.get(8)?,
+            job: optional_json(row, 9)?,
+            snapshot,
+            user: row.get(13)?,
+            parent: None,
+            created_at: row.get(14)?,
+            started_at: row.get(15)?,
+            ended_at: row.get(16)?,
+            usage,
+            node: row.get(19)?,
+            params: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            metrics: BTreeMap::new(),
+            history: Vec::new(),
+            deleted: row.get(20)?,
+        },
+    })
+}
+
+/// An unknown stored name, which only damage could bring, is a run that nobody works on.
+fn status(name: &str) -> RunStatus {
+    RunStatus::ALL
+        .into_iter()
+        .find(|status| status.name() == name)
+        .unwrap_or(RunStatus::Failed)
+}
+
+/// Adds params, tags and latest metrics to all rows, with one query each.
+pub(super) fn fill(tx: &Tx<'_>, rows: &mut [RunRow]) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
+    let place: HashMap<i64, usize> = ids.iter().copied().zip(0..).collect();
+    let ids = to_json(&ids)?;
+    for table in ["params", "tags"] {
+        tx.all(
+            &format!(
+                "SELECT run_id, key, value FROM {table} \
+                 WHERE run_id IN (SELECT value FROM json_each(?1))"
+            ),
+            params![ids],
+            |row| {
+                let run = &mut rows[place[&row.get(0)?]].run;
+                let map = match table {
+                    "params" => &mut run.params,
+                    _ => &mut run.tags,
+                };
+                map.insert(row.get(1)?, row.get(2)?);
+                Ok(())
+            },
+        )?;
+    }
+    for row in rows.iter_mut() {
+        row.run.parent = row.run.tags.get(PARENT_TAG).cloned();
+    }
+    for (id, key, summary) in metrics::summaries(tx, &ids)? {
+        rows[place[&id]].run.metrics.insert(key, summary);
+    }
+    Ok(())
+}
+
+/// One run with everything known of it, its history too.
+pub(super) fn by_id(tx: &Tx<'_>, id: i64) -> Result<Option<RunRow>> {
+    let found = tx.one(&select("WHERE r.id = ?1"), params![id], run)?;
+    complete(tx, found)
+}
+
+fn by_name(tx: &Tx<'_>, workspace: i64, name: &str) -> Result<Option<RunRow>> {
+    let sql = select("WHERE r.workspace_id = ?1 AND r.name = ?2");
+    complete(tx, tx.one(&sql, params![workspace, name], run)?)
+}
+
+fn complete(tx: &Tx<'_>, found: Option<RunRow>) -> Result<Option<RunRow>> {
+    let Some(mut row) = found else {
+        return Ok(None);
+    };
+    fill(tx, std::slice::from_mut(&mut row))?;
+    row.run.history = tx.all(
+        "SELECT status, at, reason FROM run_history WHERE run_id = ?1 ORDER BY position",
+        params![row.id],
+        |row| {
+            Ok(StatusChange {
+                status: status(row.get_ref(0)?.as_str()?),
+                at: row.get(1)?,
+                reason: row.get(2)?,
+            })
+        },
+    )?;
+    Ok(Some(row))
+}
+
+pub(super) fn status_of(tx: &Tx<'_>, id: i64) -> Result<Option<RunStatus>> {
+    tx.one(
+        "SELECT status FROM runs WHERE id = ?1",
+        params![id],
+        |row| Ok(status(row.get_ref(0)?.as_str()?)),
+    )
+}
+
+/// Adds a line to a run's history.
+pub(super) fn record(
+    tx: &Tx<'_>,
+    id: i64,
+    status: RunStatus,
+    at: Time,
+    reason: Option<&str>,
+) -> Result<()> {
+    tx.execute(
+        "INSERT INTO run_history(run_id, position, status, at, reason) VALUES (?1, \
+         (SELECT COALESCE(MAX(position) + 1, 0) FROM run_history WHERE run_id = ?1), ?2, ?3, ?4)",
+        params![id, status.name(), at, reason],
+    )?;
+    Ok(())
+}
+
+impl Store {
+    /// Makes a run, and its experiment when that is given by a new name.
+    pub async fn create_run(&self, new: NewRun) -> Result<Created> {
+        self.db.write(move |tx| create(tx, &new)).await
+    }
+
+    pub async fn run(&self, workspace: i64, name: &str) -> Result<Option<RunRow>> {
+        let name = name.to_owned();
+        self.db.read(move |tx| by_name(tx, workspace, &name)).await
+    }
+
+    /// A run's number.
+    pub async fn run_id(&self, workspace: i64, name: &str) -> Result<Option<i64>> {
+        let name = name.to_owned();
+        self.db
+            .read(move |tx| {
+                tx.one(
+                    "SELECT id FROM runs WHERE workspace_id = ?1 AND name = ?2",
+                    params![workspace, name],
+                    |row| row.get(0),
+                )
+            })
+            .await
+    }
+
+    /// Where a run stands; none when it is gone.
+    pub async fn run_status(&self, id: i64) -> Result<Option<RunStatus>> {
+        self.db.read(move |tx| status_of(tx, id)).await
+    }
+
+    /// Whether a run is another one or was started by it, directly or through its children.
+    pub async fn run_descends(&self, run: i64, from: i64) -> Result<bool> {
+        self.db
+            .read(move |tx| {
+                let found = tx.one(
+                    "WITH RECURSIVE up(id, depth) AS (SELECT ?1, 0 UNION ALL \
+                     SELECT p.id, up.depth + 1 FROM up JOIN runs r ON r.id = up.id \
+                     JOIN tags g ON g.run_id = up.id AND g.key = ?3 \
+                     JOIN runs p ON p.workspace_id = r.workspace_id AND p.name = g.value \
+                     WHERE up.depth < 10) SELECT 1 FROM up WHERE id = ?2 LIMIT 1",
+                    params![run, from, PARENT_TAG],
+                    |_| Ok(()),
+                )?;
+                Ok(found.is_some())
+            })
+            .await
+    }
+
+    /// Name and display name of the newest runs, for suggestions.
+    pub async fn newest_run_names(&self, workspace: i64) -> Result<Vec<(String, String)>> {
+        self.db
+            .read(move |tx| {
+                tx.all(
+                    "SELECT name, display_name FROM runs WHERE workspace_id = ?1 AND deleted = 0 \
+                     ORDER BY created_at DESC, id DESC LIMIT 1000",
+                    params![workspace],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+            })
+            .await
+    }
+
+    /// Runs that are not deleted, newest first.
+    pub async fn list_runs(&self, filter: RunFilter) -> Result<Vec<RunRow>> {
+        self.db
+            .read(move |tx| {
+                let place = match filter.experiment {
+                    Some(_) => "r.experiment_id = ?2",
+                    None => "r.workspace_id = ?1 AND ?2 IS NULL",
+                };
+                let (at, id) = filter.after.unwrap_or((i64::MAX, i64::MAX));
+                let sql = select(&format!(
+                    "WHERE {place} AND r.deleted = 0 AND (r.created_at, r.id) < (?3, ?4) \
+                     AND (?5 IS NULL OR r.status = ?5) \
+                     AND NOT EXISTS (SELECT 1 FROM json_each(?6) w WHERE NOT EXISTS \
+                       (SELECT 1 FROM tags g WHERE g.run_id = r.id AND g.key = w.key AND g.value = w.value)) \
+                     AND ?1 = r.workspace_id ORDER BY r.created_at DESC, r.id DESC LIMIT ?7"
+                ));
+                let mut rows = tx.all(
+                    &sql,
+                    params![
+                        filter.workspace,
+                        filter.experiment,
+                        at,
+                        id,
+                        filter.status.map(RunStatus::name),
+                        to_json(&filter.tags)?,
+                        filter.limit
+                    ],
+                    run,
+                )?;
+                fill(tx, &mut rows)?;
+                Ok(rows)
+            })
+            .await
+    }
+
+    /// Changes a run. A status is taken as it is: which may follow which is the service's to say.
+    pub async fn update_run(
+        &self,
+        id: i64,
+        change: RunChange,
+        now: Time,
+    ) -> Result<Option<RunRow>> {
+        self.db
+            .write(move |tx| {
+                let Some(found) = by_id(tx, id)? else {
+                    return Ok(None);
+                };
+                if let Some(name) = &change.display_name {
+                    set_display_name(tx, id, name)?;
+                    metrics::set_tag(tx, id, NAME_TAG, name)?;
+                }
+                if let Some(deleted) = change.deleted {
+                    tx.execute(
+                        "UPDATE runs SET deleted = ?2 WHERE id = ?1",
+                        params![id, deleted],
+                    )?;
+                }
+                set_status(tx, &found, &change, now)?;
+                by_id(tx, id)
+            })
+            .await
+    }
+
+    /// Removes a run and every row that belongs to it.
+    pub async fn delete_run(&self, id: i64) -> Result<()> {
+        self.db
+            .write(move |tx| {
+                tx.execute("DELETE FROM runs WHERE id = ?1", params![id])?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// The completed run whose latest value of `metric` is best; the first of equals.
+    pub async fn best_run(
+        &self,
+        experiment: i64,
+        metric: String,
+        goal: Goal,
+    ) -> Result<Option<RunRow>> {
+        self.db
+            .read(move |tx| {
+                let order = match goal {
+                    Goal::Minimize => "ASC",
+                    Goal::Maximize => "DESC",
+                };
+                let id = tx.one(
+                    &format!(
+                        "SELECT r.id FROM runs r JOIN metric_latest m ON m.run_id = r.id \
+                         WHERE r.experiment_id = ?1 AND r.deleted = 0 AND r.status = 'Completed' \
+                         AND m.key_id = (SELECT id FROM metric_keys WHERE key = ?2) \
+                         AND m.value IS NOT NULL ORDER BY m.value {order}, r.id LIMIT 1"
+                    ),
+                    params![experiment, metric],
+                    |row| row.get(0),
+                )?;
+                id.map_or(Ok(None), |id| by_id(tx, id))
+            })
+            .await
+    }
+
+    /// How many runs of an experiment have completed, and how many of them have each metric.
+    pub async fn metrics_of_completed(
+        &self,
+        experiment: i64,
+    ) -> Result<(u64, BTreeMap<String, u64>)> {
+        self.db
+            .read(move |tx| {
+                let completed = tx.one(
+                    "SELECT COUNT(*) FROM runs WHERE experiment_id = ?1 AND deleted = 0 \
+                     AND status = 'Completed'",
+                    params![experiment],
+                    |row| count(row, 0),
+                )?;
+                let keys = tx.all(
+                    "SELECT k.key, COUNT(*) FROM runs r JOIN metric_latest m ON m.run_id = r.id \
+                     JOIN metric_keys k ON k.id = m.key_id WHERE r.experiment_id = ?1 \
+                     AND r.deleted = 0 AND r.status = 'Completed' GROUP BY k.key",
+                    params![experiment],
+                    |row| Ok((row.get(0)?, count(row, 1)?)),
+                )?;
+                Ok((completed.unwrap_or(0), keys.into_iter().collect()))
+            })
+            .await
+    }
+}
+
+fn create(tx: &Tx<'_>, new: &NewRun) -> Result<Created> {
+    if let Some(taken) = by_name(tx, new.workspace, &new.name)? {
+        return Ok(Created::Taken(taken));
+    }
+    let snapshot = new.job.as_ref().and_then(|job| job.snapshot);
+    if let Some(snapshot) = snapshot {
+        let stored = tx.one(
+            "SELECT 1 FROM trees WHERE workspace_id = ?1 AND hash = ?2",
+            params![new.workspace, snapshot],
+            |_| Ok(()),
+        )?;
+        if stored.is_none() {
+            return Ok(Created::NoSnapshot);
+        }
+    }
+    let experiment = match &new.experiment {
+        ExperimentRef::Name(name) => Some(experiments::ensure(
+            tx,
+            new.workspace,
+            name,
+            new.created_at,
+        )?),
+        ExperimentRef::Id(id) => tx.one(
+            "SELECT id, deleted FROM experiments WHERE workspace_id = ?1 AND id = ?2",
+            params![new.workspace, id],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?,
+    };
+    let experiment: i64 = match experiment {
+        None => return Ok(Created::NoExperiment),
+        Some((_, true)) => return Ok(Created::ExperimentDeleted),
+        Some((id, false)) => id,
+    };
+    let job = new.job.as_ref().map(to_json).transpose()?;
+    let ended_at = new.status.ended().then_some(new.created_at);
+    let id: Option<i64> = tx.one(
+        "INSERT INTO runs(workspace_id, experiment_id, name, display_name, status, job, snapshot, user, \
+         created_at, started_at, ended_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING id",
+        params![
+            new.workspace,
+            experiment,
+            new.name,
+            new.display_name,
+            new.status.name(),
+            job,
+            snapshot,
+            new.user,
+            new.created_at,
+            new.started_at,
+            ended_at
+        ],
+        |row| row.get(0),
+    )?;
+    let id = id.ok_or_else(|| Error::internal("A run was not stored"))?;
+    record(tx, id, new.status, new.created_at, None)?;
+    for (key, value) in &new.tags {
+        metrics::set_tag(tx, id, key, value)?;
+    }
+    metrics::set_tag(tx, id, NAME_TAG, &new.display_name)?;
+    for (key, value) in new.job.iter().flat_map(|job| &job.params) {
+        metrics::set_param(tx, id, key, value)?;
+    }
+    match by_id(tx, id)? {
+        Some(row) => Ok(Created::New(row)),
+        None => Err(Error::internal("A new run vanished")),
+    }
+}
+
+pub(super) fn set_display_name(tx: &Tx<'_>, id: i64, name: &str) -> Result<()> {
+    tx.execute(
+        "UPDATE runs SET display_name = ?2 WHERE id = ?1",
+        params![id, name],
+    )?;
+    Ok(())
+}
+
+fn set_status(tx: &Tx<'_>, found: &RunRow, change: &RunChange, now: Time) -> Result<()> {
+    let status = change.status.unwrap_or(found.run.status);
+    let ended_at = match change.ended_at {
+        Some(at) => Some(at),
+        None if !status.ended() => None,
+        None => found.run.ended_at.or(Some(now)),
+    };
+    let started_at = match status {
+        RunStatus::Running => found.run.started_at.or(Some(now)),
+        _ => found.run.started_at,
+    };
+    tx.execute(
+        "UPDATE runs SET status = ?2, started_at = ?3, ended_at = ?4 WHERE id = ?1",
+        params![found.id, status.name(), started_at, ended_at],
+    )?;
+    if status != found.run.status {
+        record(tx, found.id, status, ended_at.unwrap_or(now), None)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,399 @@
+//! The work queue as stored: which worker has which run, and until when.
+//!
+//! Open work is every run with a job that has not ended. A worker keeps what it holds by renewing
+//! its leases; what a dead worker held goes to the next one that asks, with the handle of its process.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Store,
+    db::{Tx, count, params},
+    runs::{self, RunRow},
+};
+use crate::api::{
+    Error, Result, Time,
+    runs::RunStatus,
+    work::{Outcome, Progress},
+};
+
+/// A worker's regular call.
+#[derive(Debug, Clone)]
+pub struct Sync {
+    pub worker: String,
+    pub capacity: u32,
+    /// (workspace name, run name).
+    pub holding: Vec<(String, String)>,
+    /// Other workers that are known to be dead, whatever their leases say.
+    pub dead: BTreeSet<String>,
+    pub now: Time,
+    pub lease_until: Time,
+}
+
+/// What a worker has to do.
+#[derive(Debug, Clone, Default)]
+pub struct Orders {
+    pub take: Vec<Taken>,
+    /// Held runs to cancel.
+    pub cancel: Vec<(String, String)>,
+    /// One of `cancel` has not been told before.
+    pub cancel_is_new: bool,
+    /// Held runs that another worker has, or that are gone.
+    pub lost: Vec<(String, String)>,
+}
+
+impl Orders {
+    /// Whether there is anything the worker has not been told before.
+    pub fn are_news(&self) -> bool {
+        self.cancel_is_new || !self.take.is_empty() || !self.lost.is_empty()
+    }
+}
+
+/// What a worker holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Held {
+    pub runs: u64,
+    /// Of these, how many it has to cancel and was not told.
+    pub cancels: u64,
+}
+
+/// A run given to a worker.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    pub workspace: String,
+    pub row: RunRow,
+    pub handle: Option<String>,
+    pub cancel: bool,
+}
+
+/// What came of asking a run to stop.
+#[derive(Debug)]
+pub enum Cancel {
+    /// Nobody had it; it has ended.
+    Ended(RunRow),
+    /// Its worker will be told.
+    Requested(RunRow),
+    /// It had ended before.
+    TooLate(RunRow),
+    Missing,
+}
+
+const OPEN: &str = "job IS NOT NULL AND ended_at IS NULL";
+
+impl Store {
+    /// The workers that hold open runs; none among them when a queued run waits for any worker.
+    pub async fn lease_holders(&self) -> Result<Vec<Option<String>>> {
+        self.db
+            .read(|tx| {
+                tx.all(
+                    &format!("SELECT DISTINCT worker FROM runs WHERE {OPEN}"),
+                    [],
+                    |row| row.get(0),
+                )
+            })
+            .await
+    }
+
+    /// The workers whose lease on some open run has lapsed.
+    pub async fn lapsed_workers(&self, now: Time) -> Result<Vec<String>> {
+        self.db
+            .read(move |tx| {
+                tx.all(
+                    &format!(
+                        "SELECT DISTINCT worker FROM runs WHERE {OPEN} AND worker IS NOT NULL \
+                         AND lease_until < ?1"
+                    ),
+                    params![now],
+                    |row| row.get(0),
+                )
+            })
+            .await
+    }
+
+    pub async fn held_by(&self, worker: String) -> Result<Held> {
+        let held = self
+            .db
+            .read(move |tx| {
+                tx.one(
+                    &format!(
+                        "SELECT COUNT(*), COUNT(CASE cancel WHEN 1 THEN 1 END) FROM runs \
+                         WHERE {OPEN} AND worker = ?1"
+                    ),
+                    params![worker],
+                    |row| {
+                        Ok(Held {
+                            runs: count(row, 0)?,
+                            cancels: count(row, 1)?,
+                        })
+                    },
+                )
+            })
+            .await?;
+        Ok(held.unwrap_or(Held {
+            runs: 0,
+            cancels: 0,
+        }))
+    }
+
+    /// Renews a worker's leases, gives it new work, says what was cancelled and what is lost.
+    pub async fn sync_worker(&self, sync: Sync) -> Result<Orders> {
+        self.db
+            .write(move |tx| {
+                tx.execute(
+                    "INSERT INTO workers(name, seen_at) VALUES (?1, ?2) \
+                     ON CONFLICT(name) DO UPDATE SET seen_at = ?2",
+                    params![sync.worker, sync.now],
+                )?;
+                let mut orders = Orders::default();
+                let mut held = BTreeSet::new();
+                for name in &sync.holding {
+                    renew(tx, &sync, name, &mut held, &mut orders)?;
+                }
+                for (id, found) in candidates(tx, &sync)? {
+                    let free = orders.take.len() < sync.capacity as usize;
+                    if !held.contains(&id) && (free || found == Found::Own) {
+                        orders.take.extend(take(tx, &sync, id, found)?);
+                    }
+                }
+                Ok(orders)
+            })
+            .await
+    }
+
+    /// Takes down what the holder of a run says of it; from anyone else it is a conflict.
+    pub async fn report_run(
+        &self,
+        run: i64,
+        worker: String,
+        progress: Progress,
+        now: Time,
+    ) -> Result<()> {
+        self.db
+            .write(move |tx| {
+                let found = tx.one(
+                    "SELECT worker, ended_at IS NOT NULL FROM runs WHERE id = ?1",
+                    params![run],
+                    |row| Ok((row.get::<_, Option<String>>(0)?, row.get(1)?)),
+                )?;
+                match found {
+                    Some((Some(holder), false)) if holder == worker => {
+                        report(tx, run, &progress, now)
+                    }
+                    // The answer to the report of its end was lost, and it is sent again.
+                    Some((Some(holder), true)) if holder == worker => Ok(()),
+                    _ => Err(Error::conflict(format!(
+                        "The run is not held by the worker `{worker}`"
+                    ))),
+                }
+            })
+            .await
+    }
+
+    /// Asks a run to stop: at once when no worker has it, else through its worker.
+    pub async fn cancel_run(&self, run: i64, reason: String, now: Time) -> Result<Cancel> {
+        self.db
+            .write(move |tx| {
+                let Some(row) = runs::by_id(tx, run)? else {
+                    return Ok(Cancel::Missing);
+                };
+                if row.run.status.ended() {
+                    return Ok(Cancel::TooLate(row));
+                }
+                let held = tx.one(
+                    "SELECT 1 FROM runs WHERE id = ?1 AND worker IS NOT NULL",
+                    params![run],
+                    |_| Ok(()),
+                )?;
+                if held.is_none() {
+                    end(tx, run, RunStatus::Canceled, Some(&reason), now)?;
+                    return Ok(runs::by_id(tx, run)?.map_or(Cancel::Missing, Cancel::Ended));
+                }
+                if row.run.status != RunStatus::CancelRequested {
+                    tx.execute(
+                        "UPDATE runs SET status = ?2, reason = ?3, cancel = 1 WHERE id = ?1",
+                        params![run, RunStatus::CancelRequested.name(), reason],
+                    )?;
+                    runs::record(tx, run, RunStatus::CancelRequested, now, Some(&reason))?;
+                }
+                Ok(runs::by_id(tx, run)?.map_or(Cancel::Missing, Cancel::Requested))
+            })
+            .await
+    }
+
+    /// Fails a run that cannot be given to a worker.
+    pub async fn fail_run(&self, run: i64, reason: String, now: Time) -> Result<()> {
+        self.db
+            .write(move |tx| end(tx, run, RunStatus::Failed, Some(&reason), now))
+            .await
+    }
+}
+
+fn renew(
+    tx: &Tx<'_>,
+    sync: &Sync,
+    name: &(String, String),
+    held: &mut BTreeSet<i64>,
+    orders: &mut Orders,
+) -> Result<()> {
+    let renewed = tx.one(
+        &format!(
+            "UPDATE runs SET lease_until = ?4 WHERE name = ?2 AND worker = ?3 AND {OPEN} \
+             AND workspace_id = (SELECT id FROM workspaces WHERE name = ?1) RETURNING id, cancel"
+        ),
+        params![name.0, name.1, sync.worker, sync.lease_until],
+        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+    )?;
+    let Some((id, cancel)) = renewed else {
+        orders.lost.push(name.clone());
+        return Ok(());
+    };
+    held.insert(id);
+    if cancel > 0 {
+        orders.cancel.push(name.clone());
+        orders.cancel_is_new |= cancel == 1;
+        tx.execute("UPDATE runs SET cancel = 2 WHERE id = ?1", params![id])?;
+    }
+    Ok(())
+}
+
+/// Why a worker may have a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Found {
+    /// It was given to this worker, which does not know of it: the answer was lost, or it began anew.
+    Own,
+    /// Its worker is dead.
+    Orphan,
+    Queued,
+}
+
+/// Open runs this worker could take: its own, then orphans, then the queue, oldest first.
+fn candidates(tx: &Tx<'_>, sync: &Sync) -> Result<Vec<(i64, Found)>> {
+    let held = tx.all(
+        &format!("SELECT id, worker, lease_until FROM runs WHERE {OPEN} AND worker IS NOT NULL"),
+        [],
+        |row| {
+            let lease: Option<Time> = row.get(2)?;
+            Ok((row.get(0)?, row.get::<_, String>(1)?, lease))
+        },
+    )?;
+    let mut found: Vec<(i64, Found)> = held
+        .into_iter()
+        .filter_map(|(id, worker, lease)| {
+            let lapsed = lease.is_none_or(|until| until < sync.now);
+            if worker == sync.worker {
+                Some((id, Found::Own))
+            } else if lapsed || sync.dead.contains(&worker) {
+                Some((id, Found::Orphan))
+            } else {
+                None
+            }
+        })
+        .collect();
+    found.extend(tx.all(
+        &format!("SELECT id FROM runs WHERE {OPEN} AND worker IS NULL ORDER BY id LIMIT ?1"),
+        params![sync.capacity],
+        |row| Ok((row.get(0)?, Found::Queued)),
+    )?);
+    found.sort_by_key(|(id, found)| (*found, *id));
+    Ok(found)
+}
+
+fn take(tx: &Tx<'_>, sync: &Sync, id: i64, found: Found) -> Result<Option<Taken>> {
+    let updated = tx.one(
+        "UPDATE runs SET worker = ?2, lease_until = ?3, cancel = CASE cancel WHEN 0 THEN 0 ELSE 2 END \
+         WHERE id = ?1 RETURNING handle, cancel > 0, (SELECT name FROM workspaces WHERE id = workspace_id)",
+        params![id, sync.worker, sync.lease_until],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )?;
+    let Some((handle, cancel, workspace)) = updated else {
+        return Ok(None);
+    };
+    match found {
+        Found::Own => {}
+        Found::Orphan => {
+            let status = runs::status_of(tx, id)?.unwrap_or(RunStatus::Queued);
+            let reason = format!("Its worker ended; taken over by {}", sync.worker);
+            runs::record(tx, id, status, sync.now, Some(&reason))?;
+        }
+        Found::Queued => advance(tx, id, RunStatus::Preparing, None, sync.now)?,
+    }
+    Ok(runs::by_id(tx, id)?.map(|row| Taken {
+        workspace,
+        row,
+        handle,
+        cancel,
+    }))
+}
+
+fn report(tx: &Tx<'_>, run: i64, progress: &Progress, now: Time) -> Result<()> {
+    match progress {
+        Progress::Preparing { message } => {
+            advance(tx, run, RunStatus::Preparing, Some(message), now)
+        }
+        Progress::Running { handle, node } => {
+            tx.execute(
+                "UPDATE runs SET handle = ?2, node = ?3, started_at = COALESCE(started_at, ?4) WHERE id = ?1",
+                params![run, handle, node, now],
+            )?;
+            advance(tx, run, RunStatus::Running, None, now)
+        }
+        Progress::Finalizing => advance(tx, run, RunStatus::Finalizing, None, now),
+        Progress::Ended {
+            outcome,
+            exit_code,
+            reason,
+            usage,
+        } => {
+            let peak_memory =
+                usage.map(|usage| i64::try_from(usage.peak_memory).unwrap_or(i64::MAX));
+            tx.execute(
+                "UPDATE runs SET exit_code = ?2, cpu_seconds = ?3, peak_memory = ?4 WHERE id = ?1",
+                params![
+                    run,
+                    exit_code,
+                    usage.map(|usage| usage.cpu_seconds),
+                    peak_memory
+                ],
+            )?;
+            let status = match outcome {
+                Outcome::Completed => RunStatus::Completed,
+                Outcome::Failed => RunStatus::Failed,
+                Outcome::Canceled => RunStatus::Canceled,
+            };
+            if status == RunStatus::Completed {
+                // It was faster than a request to stop it.
+                tx.execute("UPDATE runs SET reason = NULL WHERE id = ?1", params![run])?;
+            }
+            end(tx, run, status, reason.as_deref(), now)
+        }
+    }
+}
+
+/// Moves a run's status forward; a step back or the same again leaves the status as it is. What a
+/// worker has to say while it prepares is a line of the history of its own.
+fn advance(tx: &Tx<'_>, run: i64, to: RunStatus, message: Option<&str>, now: Time) -> Result<()> {
+    let Some(status) = runs::status_of(tx, run)? else {
+        return Ok(());
+    };
+    if to > status {
+        tx.execute(
+            "UPDATE runs SET status = ?2 WHERE id = ?1",
+            params![run, to.name()],
+        )?;
+        return runs::record(tx, run, to, now, message);
+    }
+    if to == status && message.is_some() {
+        return runs::record(tx, run, to, now, message);
+    }
+    Ok(())
+}
+
+/// Ends a run. Without a reason the one given before, by who cancelled it, stays.
+fn end(tx: &Tx<'_>, run: i64, status: RunStatus, reason: Option<&str>, now: Time) -> Result<()> {
+    let reason: Option<Option<String>> = tx.one(
+        "UPDATE runs SET status = ?2, reason = COALESCE(?3, reason), ended_at = ?4, lease_until = NULL, \
+         handle = NULL WHERE id = ?1 RETURNING reason",
+        params![run, status.name(), reason, now],
+        |row| row.get(0),
+    )?;
+    runs::record(tx, run, status, now, reason.flatten().as_deref())
+}
