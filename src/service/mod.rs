@@ -9,6 +9,8 @@ mod experiments;
 mod metrics;
 mod runs;
 mod secrets;
+#[cfg(test)]
+mod tests;
 mod vault;
 mod work;
 mod workspaces;

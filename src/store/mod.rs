@@ -19,6 +19,8 @@ use std::path::PathBuf;
 
 pub use experiments::ExperimentChange;
 pub use home::{Home, Lock};
+#[cfg(test)]
+pub use metrics::value_of;
 pub use metrics::{Batch, Point, order_bits};
 pub use runs::{
     Created, ExperimentRef, NAME_TAG, NewRun, PARENT_TAG, RunChange, RunFilter, RunRow,

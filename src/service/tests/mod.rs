@@ -1,0 +1,6 @@
+//! Tests of the service's rules, on a state directory of their own.
+
+mod metrics;
+mod runs;
+mod support;
+mod work;

@@ -1,0 +1,215 @@
+//! The work queue.
+
+use super::support::{Bench, ended, names, running, submission, wait_seconds};
+use crate::{
+    api::{
+        Code,
+        runs::{CancelRun, RunStatus},
+        work::{Outcome, Progress, SyncWorker},
+        workspaces::DeleteWorkspace,
+    },
+    store::Lock,
+};
+
+fn cancel(run: &str) -> CancelRun {
+    CancelRun {
+        workspace: "ws".to_owned(),
+        run: run.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn runs_are_given_out_oldest_first_and_once() {
+    let bench = Bench::new().await;
+    for name in ["a", "b", "c"] {
+        bench.submit(name).await;
+    }
+    let orders = bench.sync("w1", 2, &[]).await;
+    assert_eq!(names(&orders.take), ["a", "b"]);
+    assert_eq!(orders.take[0].handle, None);
+    assert_eq!(names(&bench.sync("w2", 2, &[]).await.take), ["c"]);
+    assert!(bench.sync("w2", 1, &["ws/c"]).await.take.is_empty());
+    assert_eq!(bench.run("a").await.status, RunStatus::Preparing);
+}
+
+#[tokio::test]
+async fn an_assignment_whose_answer_was_lost_is_given_again() {
+    let bench = Bench::new().await;
+    bench.submit("a").await;
+    bench.sync("w", 1, &[]).await;
+    assert_eq!(names(&bench.sync("w", 0, &[]).await.take), ["a"]);
+}
+
+#[tokio::test]
+async fn a_lapsed_lease_moves_the_run_with_its_handle() {
+    let bench = Bench::new().await;
+    bench.submit("a").await;
+    bench.sync("w1", 1, &[]).await;
+    bench.report("w1", "a", running("pid 7")).await.unwrap();
+    wait_seconds(10);
+    bench.sync("w1", 0, &["ws/a"]).await;
+    wait_seconds(25);
+    assert!(bench.sync("w2", 1, &[]).await.take.is_empty());
+    assert!(!bench.service.has_open_work().await.unwrap());
+    wait_seconds(31);
+    assert!(bench.service.has_open_work().await.unwrap());
+    let orders = bench.sync("w2", 1, &[]).await;
+    assert_eq!(orders.take[0].handle.as_deref(), Some("pid 7"));
+
+    assert_eq!(bench.sync("w1", 1, &["ws/a"]).await.lost, ["ws/a"]);
+    let error = bench
+        .report("w1", "a", ended(Outcome::Failed))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, Code::Conflict);
+    bench
+        .report("w2", "a", ended(Outcome::Completed))
+        .await
+        .unwrap();
+    bench
+        .report("w2", "a", ended(Outcome::Completed))
+        .await
+        .unwrap();
+    let run = bench.run("a").await;
+    assert_eq!(run.status, RunStatus::Completed);
+    let reasons: Vec<_> = run
+        .history
+        .iter()
+        .filter_map(|change| change.reason.as_deref())
+        .collect();
+    assert_eq!(reasons, ["Its worker ended; taken over by w2"]);
+}
+
+#[tokio::test]
+async fn a_worker_whose_lock_file_is_free_is_dead_at_once() {
+    let bench = Bench::new().await;
+    bench.submit("a").await;
+    let path = bench.home.join("workers/w1.lock");
+    let lock = Lock::try_take(&path).unwrap().unwrap();
+    bench.sync("w1", 1, &[]).await;
+    assert!(bench.sync("w2", 1, &[]).await.take.is_empty());
+    assert!(!bench.service.has_open_work().await.unwrap());
+    drop(lock);
+    assert!(bench.service.has_open_work().await.unwrap());
+    assert_eq!(names(&bench.sync("w2", 1, &[]).await.take), ["a"]);
+}
+
+#[tokio::test]
+async fn a_held_run_is_cancelled_through_its_worker() {
+    let bench = Bench::new().await;
+    bench.submit("a").await;
+    bench.sync("w", 1, &[]).await;
+    bench.report("w", "a", running("h")).await.unwrap();
+    let run = bench.ask(cancel("a")).await.unwrap();
+    assert_eq!(run.status, RunStatus::CancelRequested);
+    bench.ask(cancel("a")).await.unwrap();
+    assert_eq!(bench.sync("w", 0, &["ws/a"]).await.cancel, ["ws/a"]);
+    // Said again, for an answer may have been lost.
+    assert_eq!(bench.sync("w", 0, &["ws/a"]).await.cancel, ["ws/a"]);
+    bench.report("w", "a", Progress::Finalizing).await.unwrap();
+    assert_eq!(bench.run("a").await.status, RunStatus::CancelRequested);
+    bench
+        .report("w", "a", ended(Outcome::Canceled))
+        .await
+        .unwrap();
+    let run = bench.run("a").await;
+    assert_eq!(
+        (run.status, run.reason.as_deref()),
+        (RunStatus::Canceled, Some("Canceled by owner"))
+    );
+}
+
+#[tokio::test]
+async fn a_waiting_worker_is_woken_by_a_submit_and_a_cancel() {
+    let bench = Bench::new().await;
+    let sync = |capacity, holding: &[&str]| SyncWorker {
+        worker: "w".to_owned(),
+        capacity,
+        holding: holding.iter().map(|&name| name.to_owned()).collect(),
+        wait_ms: 10_000,
+    };
+    let (orders, _) = tokio::join!(bench.ask(sync(1, &[])), bench.submit("a"));
+    assert_eq!(names(&orders.unwrap().take), ["a"]);
+    let (orders, _) = tokio::join!(bench.ask(sync(0, &["ws/a"])), bench.ask(cancel("a")));
+    assert_eq!(orders.unwrap().cancel, ["ws/a"]);
+}
+
+#[tokio::test]
+async fn a_status_never_goes_back_and_what_a_worker_says_is_kept() {
+    let bench = Bench::new().await;
+    bench.submit("a").await;
+    bench.sync("w", 1, &[]).await;
+    let preparing = |message: &str| Progress::Preparing {
+        message: message.to_owned(),
+    };
+    bench
+        .report("w", "a", preparing("Building the environment"))
+        .await
+        .unwrap();
+    bench.report("w", "a", running("h")).await.unwrap();
+    bench.report("w", "a", preparing("late")).await.unwrap();
+    let run = bench.run("a").await;
+    assert_eq!(run.status, RunStatus::Running);
+    let said: Vec<_> = run
+        .history
+        .iter()
+        .map(|c| (c.status, c.reason.as_deref()))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            (RunStatus::Queued, None),
+            (RunStatus::Preparing, None),
+            (RunStatus::Preparing, Some("Building the environment")),
+            (RunStatus::Running, None),
+        ]
+    );
+    assert!(run.started_at.is_some() && run.ended_at.is_none());
+}
+
+#[tokio::test]
+async fn a_deleted_workspace_takes_its_runs_from_the_worker() {
+    let bench = Bench::new().await;
+    bench.submit("a").await;
+    bench.sync("w", 1, &[]).await;
+    bench
+        .ask(DeleteWorkspace {
+            workspace: "ws".to_owned(),
+        })
+        .await
+        .unwrap();
+    assert_eq!(bench.sync("w", 1, &["ws/a"]).await.lost, ["ws/a"]);
+}
+
+#[tokio::test]
+async fn a_run_whose_secret_is_gone_fails_with_the_reason() {
+    use crate::api::secrets::{DeleteSecret, SetSecret};
+    let bench = Bench::new().await;
+    let secret = || "token".to_owned();
+    let set = SetSecret {
+        workspace: "ws".to_owned(),
+        name: secret(),
+        value: "hunter2".to_owned(),
+    };
+    bench.ask(set).await.unwrap();
+    for name in ["a", "b"] {
+        let mut submission = submission(name);
+        submission.job.secrets.insert("KEY".to_owned(), secret());
+        bench.ask(submission).await.unwrap();
+    }
+    let orders = bench.sync("w", 1, &[]).await;
+    assert_eq!(orders.take[0].secrets["KEY"], "hunter2");
+    bench
+        .ask(DeleteSecret {
+            workspace: "ws".to_owned(),
+            name: secret(),
+        })
+        .await
+        .unwrap();
+    assert!(bench.sync("w", 1, &["ws/a"]).await.take.is_empty());
+    let run = bench.run("b").await;
+    assert_eq!(
+        (run.status, run.reason.as_deref()),
+        (RunStatus::Failed, Some("No secret `token` in `ws`"))
+    );
+}
