@@ -155,6 +155,6 @@ impl std::error::Error for Error {}
 
 /// The body of an error answer.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Envelope {
-    pub error: Error,
+pub struct Envelope<E = Error> {
+    pub error: E,
 }

@@ -1,9 +1,11 @@
 //! `aml serve`
 
-use clap::Args;
+use std::path::PathBuf;
 
-use super::context::Context;
-use crate::wiring::{self, ServeSettings};
+use clap::{Args, ValueEnum};
+
+use super::{context::Context, ui::Ui};
+use crate::wiring::{self, ServeSettings, Served, Tls, Verbosity};
 
 /// Serve the workspaces of this machine over HTTP
 ///
@@ -17,9 +19,34 @@ pub struct ServeArgs {
     /// Port to listen on; 0 takes any free one
     #[arg(long, default_value_t = 5000)]
     port: u16,
+    /// Address that clients use, when a proxy stands before the server
+    #[arg(long)]
+    url: Option<String>,
     /// Need a token on loopback too
     #[arg(long)]
     require_token: bool,
+    /// Certificate to show, with its chain, in PEM format
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Key of the certificate, in PEM format
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Make a certificate; clients trust it by `aml login --ca-file`
+    #[arg(long, conflicts_with = "tls_cert")]
+    tls_self_signed: bool,
+    /// Requests to write a line about on stderr
+    #[arg(long, value_enum, default_value = "changes")]
+    log: LogArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogArg {
+    /// Only those that met a defect
+    Errors,
+    /// Also those that change something or were refused
+    Changes,
+    /// All
+    Requests,
 }
 
 pub async fn serve(ctx: &Context, args: ServeArgs) -> anyhow::Result<()> {
@@ -27,9 +54,41 @@ pub async fn serve(ctx: &Context, args: ServeArgs) -> anyhow::Result<()> {
         home: ctx.config.home.clone(),
         host: args.host,
         port: args.port,
+        url: args.url.map(|url| url.trim_end_matches('/').to_owned()),
         require_token: args.require_token,
+        tls: match (args.tls_cert, args.tls_key) {
+            (Some(certificate), Some(key)) => Tls::Files { certificate, key },
+            _ if args.tls_self_signed => Tls::SelfSigned,
+            _ => Tls::Off,
+        },
+        verbosity: match args.log {
+            LogArg::Errors => Verbosity::Errors,
+            LogArg::Changes => Verbosity::Changes,
+            LogArg::Requests => Verbosity::Requests,
+        },
     };
-    let listening = |url: &str| ctx.ui.status(&format!("Listening on {url}"));
-    wiring::serve(settings, listening).await?;
+    wiring::serve(settings, |served| announce(&ctx.ui, served)).await?;
+    ctx.ui.status("Stopped.");
     Ok(())
+}
+
+fn announce(ui: &Ui, served: &Served) {
+    if let Some(other) = &served.other {
+        ui.warn(&format!(
+            "Another server has this state directory open: {other}."
+        ));
+    }
+    if served.exposed {
+        ui.warn(
+            "Tokens and data travel in the clear; turn on TLS by --tls-self-signed or --tls-cert.",
+        );
+    }
+    if let Some(file) = &served.authority {
+        ui.hint(&format!(
+            "Log in by: aml login {} --ca-file {}",
+            served.url,
+            file.display()
+        ));
+    }
+    ui.status(&format!("Listening on {}", served.url));
 }

@@ -35,11 +35,16 @@ impl Transport {
             .tcp_nodelay(true)
             .user_agent(concat!("aml/", env!("CARGO_PKG_VERSION")));
         if let Some(ca) = &remote.ca {
-            let certificate = reqwest::Certificate::from_pem(ca).map_err(|e| {
-                Error::invalid(format!("The profile's certificate cannot be read: {e}"))
+            let wrong = |why: &str| {
+                Error::invalid(format!("The certificate to trust cannot be used: {why}"))
                     .at("ca_file")
-            })?;
-            builder = builder.tls_certs_merge([certificate]);
+            };
+            let certificates =
+                reqwest::Certificate::from_pem_bundle(ca).map_err(|e| wrong(&e.to_string()))?;
+            if certificates.is_empty() {
+                return Err(wrong("there is none in PEM format in the file"));
+            }
+            builder = builder.tls_certs_merge(certificates);
         }
         let http = builder
             .build()
@@ -71,15 +76,70 @@ impl Transport {
     }
 }
 
+/// Says why a server cannot be reached and what may help.
 fn unreachable(remote: &Remote, error: &reqwest::Error) -> Error {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    let error = Error::unavailable(format!("Cannot reach `{}`: {cause}", remote.url));
-    if cause.to_string().contains("certificate") {
-        error.hint("If the server's certificate is its own: aml login URL --ca-file CERT.pem")
-    } else {
-        error.hint("Is the server running? Start it there with: aml serve")
+    let url = &remote.url;
+    let (reason, hints) = explain(&cause.to_string(), error.is_timeout(), url);
+    let error = Error::unavailable(format!("Cannot reach `{url}`: {reason}"));
+    hints.into_iter().fold(error, Error::hint)
+}
+
+/// The reason in words of ours, where the cause has a common one, and hints.
+fn explain(cause: &str, timed_out: bool, url: &str) -> (String, Vec<String>) {
+    let other_scheme = match url.split_once("://") {
+        Some(("https", rest)) => format!("http://{rest}"),
+        Some((_, rest)) => format!("https://{rest}"),
+        None => url.to_owned(),
+    };
+    if timed_out {
+        let hint = "Check the address, the network and the firewall between".to_owned();
+        return ("no answer in time".to_owned(), vec![hint]);
     }
+    let (reason, hint) = if cause.contains("UnknownIssuer") || cause.contains("CaUsedAsEndEntity") {
+        (
+            "its certificate is not signed by an authority that this machine trusts".to_owned(),
+            format!(
+                "If the server made its own, get its `ca.pem`: aml login {url} --ca-file ca.pem"
+            ),
+        )
+    } else if cause.contains("certificate expired") {
+        (
+            cause.replace("invalid peer certificate: ", ""),
+            "Renew the server's certificate; one that the server makes itself is renewed by a restart".to_owned(),
+        )
+    } else if cause.contains("not valid for name") || cause.contains("NotValidForName") {
+        (
+            cause.replace("invalid peer certificate: ", ""),
+            "Use a name that the certificate has, or start the server with --host or --url of this one".to_owned(),
+        )
+    } else if cause.contains("InvalidContentType") {
+        (
+            "it does not speak TLS".to_owned(),
+            format!("Without TLS: aml login {other_scheme}"),
+        )
+    } else if url.starts_with("http://")
+        && ["connection closed", "invalid HTTP", "onnection reset"]
+            .iter()
+            .any(|part| cause.contains(part))
+    {
+        (
+            "it does not speak plain HTTP".to_owned(),
+            format!("With TLS: aml login {other_scheme}"),
+        )
+    } else if cause.contains("failed to lookup") {
+        (
+            "there is no host of that name".to_owned(),
+            "Check the spelling".to_owned(),
+        )
+    } else {
+        (
+            cause.to_owned(),
+            "Is the server running? Start it there with: aml serve".to_owned(),
+        )
+    };
+    (reason, vec![hint])
 }

@@ -2,14 +2,18 @@
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderValue, header::AUTHORIZATION},
+    http::{
+        HeaderMap,
+        header::{AUTHORIZATION, HOST, ORIGIN},
+    },
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 
-use super::Failure;
+use super::{Failure, log::CallerName};
 use crate::{
-    api::{Error, Result},
+    api::{Code, Error, Result},
     service::{Caller, Service},
 };
 
@@ -32,45 +36,182 @@ pub struct Gate {
 
 /// Puts the caller into the request's extensions, or answers 401.
 pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    let header = request.headers().get(AUTHORIZATION).cloned();
-    match caller(&gate, header.as_ref()).await {
+    match caller(&gate, request.headers()).await {
         Ok(caller) => {
+            let name = CallerName(caller.name().to_owned());
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let mut response = next.run(request).await;
+            response.extensions_mut().insert(name);
+            response
         }
         Err(error) => Failure(error).into_response(),
     }
 }
 
-async fn caller(gate: &Gate, header: Option<&HeaderValue>) -> Result<Caller> {
-    let Some(header) = header.and_then(|value| value.to_str().ok()) else {
-        let owner = match gate.trust {
-            Trust::Owner => true,
-            Trust::OwnerUntilUsers => !gate.service.has_users().await?,
-            Trust::Nobody => false,
-        };
-        return if owner {
-            Ok(Caller::Owner)
-        } else {
-            Err(unauthenticated("This server needs a token"))
+async fn caller(gate: &Gate, headers: &HeaderMap) -> Result<Caller> {
+    let Some(header) = headers.get(AUTHORIZATION) else {
+        return match gate.trust {
+            Trust::Owner => Ok(Caller::Owner),
+            Trust::OwnerUntilUsers if !gate.service.has_users().await? => {
+                from_this_machine(headers).map(|()| Caller::Owner)
+            }
+            Trust::OwnerUntilUsers | Trust::Nobody => {
+                Err(unauthenticated("This server needs a token"))
+            }
         };
     };
-    let token = match header.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
-        _ => {
-            return Err(unauthenticated(
-                "The Authorization header is not `Bearer TOKEN`",
-            ));
-        }
+    let credentials = header.to_str().ok().and_then(Credentials::parse);
+    let Some(credentials) = credentials else {
+        return Err(unauthenticated(
+            "The Authorization header is neither `Bearer TOKEN` nor `Basic` with a user and a token",
+        ));
     };
-    match gate.service.authenticate(token).await? {
-        Some(caller) => Ok(caller),
-        None => Err(unauthenticated("The token is not valid here")),
+    match gate.service.authenticate(&credentials.token).await? {
+        Some(caller) if credentials.name_fits(&caller) => Ok(caller),
+        _ => Err(unauthenticated("The token is not valid here")),
     }
 }
 
-fn unauthenticated(message: &str) -> Error {
-    Error::new(crate::api::Code::Unauthenticated, message)
-        .hint("Log in: aml login URL --token TOKEN")
+/// What an Authorization header says.
+struct Credentials {
+    /// The user a `Basic` header names.
+    user: Option<String>,
+    token: String,
+}
+
+impl Credentials {
+    fn parse(header: &str) -> Option<Self> {
+        let (scheme, value) = header.split_once(' ')?;
+        let value = value.trim();
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Some(Self {
+                user: None,
+                token: value.to_owned(),
+            });
+        }
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let decoded = String::from_utf8(BASE64_STANDARD.decode(value).ok()?).ok()?;
+        let (user, token) = decoded.split_once(':')?;
+        Some(Self {
+            user: Some(user.to_owned()),
+            token: token.to_owned(),
+        })
+    }
+
+    /// A token proves who calls; a name beside it must be the same. A run has none.
+    fn name_fits(&self, caller: &Caller) -> bool {
+        match (&self.user, caller) {
+            (Some(user), Caller::User { name, .. }) => user.eq_ignore_ascii_case(name),
+            _ => true,
+        }
+    }
+}
+
+/// Refuses what only seems to come from the owner's own programs: a page in the owner's browser
+/// can send requests to loopback, and so can a proxy for others.
+fn from_this_machine(headers: &HeaderMap) -> Result<()> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let host = text(HOST.as_str()).unwrap_or_default();
+    let problem = if !is_loopback_name(host) {
+        Some(format!(
+            "it was sent to `{host}`, which is not a name of loopback"
+        ))
+    } else if text("forwarded").or(text("x-forwarded-for")).is_some() {
+        Some("a proxy passed it on".to_owned())
+    } else if matches!(text("sec-fetch-site"), Some(site) if site != "same-origin" && site != "none")
+        || matches!(text(ORIGIN.as_str()), Some(origin) if origin.split_once("://").map(|(_, host)| host) != Some(host))
+    {
+        Some("a page of another site made it".to_owned())
+    } else {
+        None
+    };
+    match problem {
+        None => Ok(()),
+        Some(problem) => Err(unauthenticated(format!(
+            "Without a token only this machine's own programs are trusted, and this request is not one of theirs: {problem}"
+        ))),
+    }
+}
+
+/// Whether a Host header can only mean this machine.
+fn is_loopback_name(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_matches(['[', ']']);
+    name.eq_ignore_ascii_case("localhost")
+        || name
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn unauthenticated(message: impl Into<String>) -> Error {
+    Error::new(Code::Unauthenticated, message)
+        .hint("Log in: aml login URL")
         .hint("An admin makes tokens: aml user create NAME")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+    use super::{Credentials, from_this_machine};
+
+    fn trusted(headers: &[(&'static str, &'static str)]) -> bool {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect();
+        from_this_machine(&headers).is_ok()
+    }
+
+    #[test]
+    fn only_programs_of_this_machine_are_the_owner() {
+        for host in [
+            "127.0.0.1:5000",
+            "localhost:5000",
+            "localhost",
+            "[::1]:5000",
+            "127.3.2.1",
+        ] {
+            assert!(trusted(&[("host", host)]), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example",
+            "127.0.0.1.evil.example:5000",
+            "10.0.0.1:5000",
+        ] {
+            assert!(!trusted(&[("host", host)]), "{host}");
+        }
+        let host = ("host", "127.0.0.1:5000");
+        assert!(trusted(&[host, ("origin", "http://127.0.0.1:5000")]));
+        assert!(trusted(&[host, ("sec-fetch-site", "same-origin")]));
+        assert!(!trusted(&[host, ("origin", "http://evil.example")]));
+        assert!(!trusted(&[host, ("origin", "null")]));
+        assert!(!trusted(&[host, ("sec-fetch-site", "cross-site")]));
+        assert!(!trusted(&[host, ("x-forwarded-for", "10.0.0.1")]));
+    }
+
+    #[test]
+    fn tokens_come_as_bearer_or_as_password() {
+        let parse = |header| Credentials::parse(header).map(|c| (c.user, c.token));
+        assert_eq!(parse("Bearer t1"), Some((None, "t1".to_owned())));
+        assert_eq!(parse("bearer  t1 "), Some((None, "t1".to_owned())));
+        assert_eq!(
+            parse("Basic YW5uOnQx"),
+            Some((Some("ann".to_owned()), "t1".to_owned()))
+        );
+        assert_eq!(parse("Basic !"), None);
+        assert_eq!(parse("Digest x"), None);
+        assert_eq!(parse("t1"), None);
+    }
 }

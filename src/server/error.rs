@@ -2,11 +2,11 @@
 
 use axum::{
     Json,
-    http::StatusCode,
+    http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE},
     response::{IntoResponse, Response},
 };
 
-use crate::api::{Error, error::Envelope};
+use crate::api::{Code, Error, error::Envelope};
 
 /// An error on its way out.
 pub struct Failure(pub Error);
@@ -21,6 +21,13 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let status =
             StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, Json(Envelope { error: self.0 })).into_response()
+        let mut response = (status, Json(Envelope { error: &self.0 })).into_response();
+        if self.0.code == Code::Unauthenticated {
+            let ways = HeaderValue::from_static(r#"Bearer realm="aml", Basic realm="aml""#);
+            response.headers_mut().insert(WWW_AUTHENTICATE, ways);
+        }
+        // For the server's log.
+        response.extensions_mut().insert(self.0);
+        response
     }
 }

@@ -1,4 +1,4 @@
-//! Listening: a socket, and a stop that lets requests finish.
+//! Listening: a socket, TLS when asked for, and a stop that lets requests finish.
 
 use std::{
     future::Future,
@@ -8,7 +8,12 @@ use std::{
 };
 
 use axum::Router;
-use axum_server::{Handle, accept::NoDelayAcceptor};
+use axum_server::{
+    Handle,
+    accept::NoDelayAcceptor,
+    tls_rustls::{RustlsAcceptor, RustlsConfig},
+};
+use futures_util::future::BoxFuture;
 
 use crate::api::{Error, Result};
 
@@ -45,14 +50,25 @@ impl Listener {
     }
 
     /// Answers requests until `stop` is done, then lets those that have begun finish, for a while.
-    pub async fn serve(self, router: Router, stop: impl Future<Output = ()>) -> Result<()> {
+    pub async fn serve(
+        self,
+        router: Router,
+        tls: Option<RustlsConfig>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<()> {
         let handle = Handle::new();
         let server = axum_server::from_tcp(self.socket)
             .map_err(|e| broken(&e))?
             .handle(handle.clone());
         let service = router.into_make_service();
-        let serving = server.acceptor(NoDelayAcceptor::new()).serve(service);
-        tokio::pin!(serving);
+        let plain = NoDelayAcceptor::new();
+        let mut serving: BoxFuture<'_, io::Result<()>> = match tls {
+            Some(config) => {
+                let acceptor = RustlsAcceptor::new(config).acceptor(plain);
+                Box::pin(server.acceptor(acceptor).serve(service))
+            }
+            None => Box::pin(server.acceptor(plain).serve(service)),
+        };
         tokio::select! {
             ended = &mut serving => return ended.map_err(|e| broken(&e)),
             () = stop => handle.graceful_shutdown(Some(GRACE)),

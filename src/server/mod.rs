@@ -6,9 +6,12 @@
 mod authenticate;
 mod error;
 mod listen;
+mod log;
 mod router;
+pub mod tls;
 
 pub use authenticate::Trust;
 pub use error::Failure;
 pub use listen::Listener;
-pub use router::router;
+pub use log::{Log, Verbosity};
+pub use router::{logged, router};

@@ -3,14 +3,16 @@
 use axum::{
     Extension, Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, State},
+    extract::{DefaultBodyLimit, State, rejection::BytesRejection},
     middleware,
+    response::{IntoResponse, Response},
     routing::{get, post},
 };
 
 use super::{
     Failure,
     authenticate::{Gate, Trust, authenticate},
+    log::{InWorkspace, Log},
 };
 use crate::{
     api::{
@@ -49,6 +51,11 @@ pub fn router(service: Service, trust: Trust) -> Router {
         .method_not_allowed_fallback(async || {
             Failure(Error::invalid("The address does not take this method"))
         })
+}
+
+/// The same with a line on stderr about each request that `log` asks for.
+pub fn logged(router: Router, log: Log) -> Router {
+    router.layer(middleware::from_fn_with_state(log, super::log::log))
 }
 
 fn operations() -> Router<Service> {
@@ -102,9 +109,38 @@ fn operations() -> Router<Service> {
 async fn perform<O: Perform>(
     State(service): State<Service>,
     Extension(caller): Extension<Caller>,
-    body: Bytes,
-) -> Result<Json<O::Output>, Failure> {
-    let operation: O = serde_json::from_slice(&body)
-        .map_err(|e| Error::invalid(format!("The body is not a {} request: {e}", O::NAME)))?;
-    Ok(Json(operation.perform(&service, &caller).await?))
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let body = match body {
+        Ok(body) => body,
+        Err(e) => return Failure(Error::invalid(e.body_text())).into_response(),
+    };
+    let mut response = match parse::<O>(&body) {
+        Ok(operation) => match operation.perform(&service, &caller).await {
+            Ok(output) => Json(output).into_response(),
+            Err(error) => Failure(error).into_response(),
+        },
+        Err(error) => Failure(error).into_response(),
+    };
+    if let Some(workspace) = workspace_named_in(&body) {
+        response.extensions_mut().insert(InWorkspace(workspace));
+    }
+    response
+}
+
+fn parse<O: Operation>(body: &[u8]) -> Result<O, Error> {
+    serde_json::from_slice(body)
+        .map_err(|e| Error::invalid(format!("The body is not a {} request: {e}", O::NAME)))
+}
+
+/// For the log; a large body is not read a second time for it.
+fn workspace_named_in(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        workspace: Option<String>,
+    }
+    if body.len() > 64 << 10 {
+        return None;
+    }
+    serde_json::from_slice::<Named>(body).ok()?.workspace
 }

@@ -52,6 +52,16 @@ impl Home {
         self.root.join("workers").join(format!("{worker}.lock"))
     }
 
+    /// Held by the server of this state directory.
+    pub fn server_lock(&self) -> PathBuf {
+        self.root.join("server.lock")
+    }
+
+    /// The server's own certificate authority.
+    pub fn tls(&self) -> PathBuf {
+        self.root.join("tls")
+    }
+
     /// The key that seals secrets: 32 random bytes, made on first use.
     pub fn key(&self) -> Result<[u8; 32]> {
         let path = self.root.join("vault.key");
@@ -123,7 +133,7 @@ pub fn io_error(verb: &str, path: &Path, error: &io::Error) -> Error {
 /// A lock file held by this process; free again when it is dropped or the process dies.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -139,10 +149,21 @@ impl Lock {
             .open(path)
             .map_err(|e| io_error("open", path, &e))?;
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self { file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(e)) => Err(io_error("lock", path, &e)),
         }
+    }
+
+    /// Lets others know who holds it; only for people, so a failure does not count.
+    pub fn note(&self, who: &str) {
+        let _ = self.file.set_len(0);
+        let _ = (&self.file).write_all(who.as_bytes());
+    }
+
+    /// What a living process that holds it noted.
+    pub fn holder(path: &Path) -> Option<String> {
+        Self::is_held(path).then(|| fs::read_to_string(path).unwrap_or_default())
     }
 
     /// Whether a living process holds it.

@@ -1,0 +1,187 @@
+//! The server's log: one line a request on stderr, with identifiers and never with secrets.
+
+use std::{
+    fmt::Write as _,
+    io::Write as _,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::{Request, State},
+    http::Method,
+    middleware::Next,
+    response::Response,
+};
+
+use crate::api::{Error, Time};
+
+/// Which requests get a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Those that met a defect or a missing resource.
+    Errors,
+    /// Also those that change something or read a secret, and those that were refused.
+    Changes,
+    /// All.
+    Requests,
+}
+
+#[derive(Clone, Copy)]
+pub struct Log {
+    pub verbosity: Verbosity,
+    pub clock: fn() -> Time,
+}
+
+/// Put on an answer by whoever knows it, for the log.
+#[derive(Debug, Clone)]
+pub struct CallerName(pub String);
+
+/// Put on an answer by whoever knows it, for the log.
+#[derive(Debug, Clone)]
+pub struct InWorkspace(pub String);
+
+/// Writes the line of one request when it has been answered.
+pub async fn log(State(log): State<Log>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let response = next.run(request).await;
+    if log.verbosity >= needed(&method, &path, response.status().as_u16()) {
+        let line = line((log.clock)(), &method, &path, &response, begun.elapsed());
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    }
+    response
+}
+
+/// Last parts of addresses that read, or that a busy run calls many times.
+const QUIET: &[&str] = &[
+    "artifacts.add",
+    "artifacts.list",
+    "blobs.missing",
+    "endpoints.get",
+    "endpoints.list",
+    "endpoints.log",
+    "experiments.get",
+    "experiments.list",
+    "log-batch",
+    "log-inputs",
+    "log-metric",
+    "log-parameter",
+    "models.get",
+    "models.list",
+    "roles.list",
+    "runs.best",
+    "runs.get",
+    "runs.list",
+    "runs.log",
+    "runs.metric_history",
+    "score",
+    "search",
+    "secrets.list",
+    "set-tag",
+    "trees.create",
+    "trees.find",
+    "trees.get",
+    "users.list",
+    "users.whoami",
+    "workers.report",
+    "workers.sync",
+    "workspaces.get",
+    "workspaces.list",
+];
+
+fn needed(method: &Method, path: &str, status: u16) -> Verbosity {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    match status {
+        500.. => Verbosity::Errors,
+        401 | 403 => Verbosity::Changes,
+        _ if method == Method::GET || method == Method::HEAD => Verbosity::Requests,
+        _ if QUIET.contains(&last) || last.starts_with("get") => Verbosity::Requests,
+        _ => Verbosity::Changes,
+    }
+}
+
+fn line(now: Time, method: &Method, path: &str, response: &Response, took: Duration) -> String {
+    let mut line = format!("{now} ");
+    match path.strip_prefix("/api/v1/") {
+        Some(operation) if !operation.contains('/') => line.push_str(operation),
+        _ => {
+            let _ = write!(line, "{method} {path}");
+        }
+    }
+    let known = response.extensions();
+    let caller = known.get::<CallerName>().map_or("-", |caller| &caller.0);
+    let _ = write!(line, " caller={}", quoted(caller));
+    if let Some(InWorkspace(workspace)) = known.get() {
+        let _ = write!(line, " workspace={}", quoted(workspace));
+    }
+    let _ = write!(
+        line,
+        " status={} ms={}",
+        response.status().as_u16(),
+        took.as_millis()
+    );
+    if let Some(error) = known.get::<Error>() {
+        let _ = write!(line, " error={}", quoted(&error.message));
+    }
+    line.push('\n');
+    line
+}
+
+/// One word as it is, anything else in quotes, so that nobody can forge a line.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.@/:`".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("{text:?}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::{http::Method, response::IntoResponse};
+
+    use super::{CallerName, InWorkspace, Verbosity, line, needed};
+    use crate::{
+        api::{Error, Time},
+        server::Failure,
+    };
+
+    #[test]
+    fn changes_and_refusals_are_logged_and_reads_are_not() {
+        let post = |path: &str, status| needed(&Method::POST, path, status);
+        assert_eq!(post("/api/v1/runs.submit", 200), Verbosity::Changes);
+        assert_eq!(post("/api/v1/secrets.get", 200), Verbosity::Changes);
+        assert_eq!(post("/api/v1/runs.list", 200), Verbosity::Requests);
+        assert_eq!(post("/api/v1/runs.list", 403), Verbosity::Changes);
+        assert_eq!(post("/api/v1/runs.list", 503), Verbosity::Errors);
+        assert_eq!(needed(&Method::GET, "/health", 200), Verbosity::Requests);
+    }
+
+    #[test]
+    fn a_line_has_identifiers_and_cannot_be_forged() {
+        let error = Error::denied("`eve` may not\n1970 runs.submit");
+        let mut response = Failure(error).into_response();
+        response
+            .extensions_mut()
+            .insert(CallerName("eve".to_owned()));
+        response
+            .extensions_mut()
+            .insert(InWorkspace("a b".to_owned()));
+        let line = line(
+            Time(0),
+            &Method::POST,
+            "/api/v1/runs.submit",
+            &response,
+            Duration::from_millis(7),
+        );
+        assert_eq!(
+            line,
+            "1970-01-01T00:00:00.000Z runs.submit caller=eve workspace=\"a b\" status=403 ms=7 \
+             error=\"`eve` may not\\n1970 runs.submit\"\n"
+        );
+    }
+}

@@ -1,0 +1,182 @@
+//! Starting the server: what it listens on, whom it trusts, when it stops.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use axum_server::tls_rustls::RustlsConfig;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{install_tls, now, open_service};
+use crate::{
+    api::{Error, Result},
+    server::{
+        self, Listener, Log, Trust, Verbosity,
+        tls::{self, Authority},
+    },
+    store::{Home, Lock},
+};
+
+/// How often a server's own certificate is made anew.
+const RENEW: Duration = Duration::from_hours(30 * 24);
+
+/// What `aml serve` was told.
+#[derive(Debug)]
+pub struct ServeSettings {
+    pub home: PathBuf,
+    pub host: String,
+    pub port: u16,
+    /// What clients call the server by, when it is not the address listened on.
+    pub url: Option<String>,
+    /// Need a token on loopback too.
+    pub require_token: bool,
+    pub tls: Tls,
+    pub verbosity: Verbosity,
+}
+
+#[derive(Debug)]
+pub enum Tls {
+    Off,
+    Files {
+        certificate: PathBuf,
+        key: PathBuf,
+    },
+    /// Signed by the state directory's own authority.
+    SelfSigned,
+}
+
+/// How a server can be reached.
+#[derive(Debug)]
+pub struct Served {
+    pub url: String,
+    /// The certificate to give to clients.
+    pub authority: Option<PathBuf>,
+    /// Listens on the network without TLS.
+    pub exposed: bool,
+    /// What another server of the same state directory says of itself.
+    pub other: Option<String>,
+}
+
+/// Serves a state directory until the process is asked to stop. `listening` is told when requests
+/// are answered, and where.
+pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> Result<()> {
+    let home = Home::open(settings.home.clone())?;
+    let listener = Listener::bind(&settings.host, settings.port)?;
+    let address = listener.address();
+    let host = match address.ip() {
+        ip if ip.is_unspecified() => machine_name().unwrap_or_else(|| "127.0.0.1".to_owned()),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+        IpAddr::V4(ip) => ip.to_string(),
+    };
+    let scheme = match settings.tls {
+        Tls::Off => "http",
+        Tls::Files { .. } | Tls::SelfSigned => "https",
+    };
+    let url = format!("{scheme}://{host}:{}", address.port());
+    let (tls, authority) = certificate(&settings, &home)?;
+    let trust = if address.ip().is_loopback() && !settings.require_token {
+        Trust::OwnerUntilUsers
+    } else {
+        Trust::Nobody
+    };
+    let service = open_service(settings.home, settings.url.unwrap_or(url.clone()))?;
+    if trust == Trust::Nobody && !service.has_users().await? {
+        return Err(Error::conflict(format!(
+            "Nobody could log in: {url} needs tokens, and there is no user yet"
+        ))
+        .hint("Make the first user, an admin, on this machine: aml user create NAME"));
+    }
+    let lock = Lock::try_take(&home.server_lock())?;
+    if let Some(lock) = &lock {
+        lock.note(&format!("process {} at {url}", std::process::id()));
+    }
+    let stop = asked_to_stop()?;
+    listening(&Served {
+        exposed: tls.is_none() && !address.ip().is_loopback(),
+        other: lock
+            .is_none()
+            .then(|| Lock::holder(&home.server_lock()).unwrap_or_default()),
+        authority,
+        url,
+    });
+    let log = Log {
+        verbosity: settings.verbosity,
+        clock: now,
+    };
+    let router = server::logged(server::router(service, trust), log);
+    listener.serve(router, tls, stop).await
+}
+
+/// The TLS to speak and, when it is our own, the certificate that clients must trust.
+fn certificate(
+    settings: &ServeSettings,
+    home: &Home,
+) -> Result<(Option<RustlsConfig>, Option<PathBuf>)> {
+    install_tls();
+    match &settings.tls {
+        Tls::Off => Ok((None, None)),
+        Tls::Files { certificate, key } => Ok((Some(tls::from_files(certificate, key)?), None)),
+        Tls::SelfSigned => {
+            let authority = Authority::open(&home.tls())?;
+            let names = names(settings);
+            let config = authority.issue(&names, now())?;
+            let file = authority.certificate.clone();
+            tokio::spawn(renew(authority, names, config.clone()));
+            Ok((Some(config), Some(file)))
+        }
+    }
+}
+
+/// A server may run longer than its certificate is valid.
+async fn renew(authority: Authority, names: Vec<String>, config: RustlsConfig) {
+    loop {
+        tokio::time::sleep(RENEW).await;
+        if let Ok(newer) = authority.issue(&names, now()) {
+            config.reload_from_config(newer.get_inner());
+        }
+    }
+}
+
+/// Every name the server may be called by.
+fn names(settings: &ServeSettings) -> Vec<String> {
+    let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+    let own = settings.url.as_deref().and_then(host_of);
+    for name in own
+        .into_iter()
+        .chain(machine_name())
+        .chain([settings.host.clone()])
+    {
+        let any = name.parse::<IpAddr>().is_ok_and(|ip| ip.is_unspecified());
+        if !any && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn host_of(url: &str) -> Option<String> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    Some(host.trim_matches(['[', ']']).to_owned())
+}
+
+fn machine_name() -> Option<String> {
+    let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
+    (!name.is_empty()).then_some(name)
+}
+
+/// Done at the first SIGTERM or ctrl-C.
+fn asked_to_stop() -> Result<impl Future<Output = ()>> {
+    let listen =
+        |kind| signal(kind).map_err(|e| Error::internal(format!("Cannot wait for signals: {e}")));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => (),
+            _ = interrupt.recv() => (),
+        }
+    })
+}
