@@ -8,6 +8,7 @@ mod client;
 mod config;
 mod server;
 mod service;
+mod spec;
 mod store;
 mod wiring;
 

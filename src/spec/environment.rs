@@ -1,0 +1,259 @@
+//! `--env`: what a requirements file, a conda file or the name of an environment means.
+
+use std::{fs, io, path::Path};
+
+use super::{conda, requirements};
+use crate::api::{Error, Result, environments::Environment, names};
+
+/// Environments that ship with the tool: pinned sets that work together, by name.
+const CURATED: &[(&str, &str)] = &[
+    ("lightgbm-3.3", include_str!("curated/lightgbm-3.3.txt")),
+    (
+        "minimal-inference",
+        include_str!("curated/minimal-inference.txt"),
+    ),
+    ("sklearn-1.5", include_str!("curated/sklearn-1.5.txt")),
+];
+
+/// Names for the machine as it is, without an environment of its own.
+const HOST: [&str; 2] = ["host", "current"];
+
+/// Reads what `text` names: a file relative to `folder` (`.yml` and `.yaml` are conda files, any
+/// other is a requirements file), a curated environment such as `sklearn-1.5`, or `host`.
+///
+/// What cannot be reproduced is in the notes of the answer. A line that cannot be understood is an
+/// error that says where.
+pub fn load(text: &str, folder: &Path) -> Result<Environment> {
+    if HOST.contains(&text) {
+        return Ok(Environment::Host);
+    }
+    let path = folder.join(text);
+    match fs::read_to_string(&path) {
+        Ok(content) if is_yaml(&path) => return conda::parse(&content, text, &path),
+        Ok(content) => {
+            return Ok(Environment::Python {
+                version: None,
+                requirements: requirements::parse(&content, text, &path)?,
+                notes: Vec::new(),
+                name: text.to_owned(),
+            });
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => {
+            return Err(Error::invalid(format!("Cannot read the environment: {e}")).at(text));
+        }
+    }
+    match curated(text) {
+        Some(environment) => Ok(environment),
+        None => Err(unknown(text)),
+    }
+}
+
+/// The names of the curated environments.
+pub fn curated_names() -> impl Iterator<Item = &'static str> {
+    CURATED.iter().map(|(name, _)| *name)
+}
+
+fn is_yaml(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "yml" || extension == "yaml")
+}
+
+/// A curated environment, also by the longer names that Azure ML has for it.
+fn curated(text: &str) -> Option<Environment> {
+    let name = short_name(text);
+    let (name, content) = CURATED
+        .iter()
+        .find(|(curated, _)| curated.eq_ignore_ascii_case(name))?;
+    Some(Environment::Python {
+        version: None,
+        requirements: content
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(str::to_owned)
+            .collect(),
+        notes: Vec::new(),
+        name: (*name).to_owned(),
+    })
+}
+
+/// `azureml:AzureML-sklearn-1.5@latest` and
+/// `azureml://registries/azureml/environments/sklearn-1.5/labels/latest` are both `sklearn-1.5`.
+fn short_name(text: &str) -> &str {
+    if let Some((_, rest)) = text.split_once("/environments/") {
+        return rest.split('/').next().unwrap_or(rest);
+    }
+    let name = text.strip_prefix("azureml:").unwrap_or(text);
+    let name = name.split(['@', ':']).next().unwrap_or(name);
+    name.strip_prefix("AzureML-").unwrap_or(name)
+}
+
+fn unknown(text: &str) -> Error {
+    if text.contains('/') || is_yaml(Path::new(text)) || text.ends_with(".txt") {
+        return Error::not_found(format!("There is no environment file `{text}`"));
+    }
+    let nearest = names::nearest(text, curated_names().chain(HOST));
+    let curated: Vec<&str> = curated_names().collect();
+    Error::unknown("environment", text, "", nearest).hint(format!(
+        "Name a requirements file, a conda file, `host`, or one of: {}",
+        curated.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn python(environment: Environment) -> (Option<String>, Vec<String>, Vec<String>, String) {
+        match environment {
+            Environment::Python {
+                version,
+                requirements,
+                notes,
+                name,
+            } => (version, requirements, notes, name),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
+        folder
+    }
+
+    #[test]
+    fn every_curated_set_is_a_valid_requirements_file() {
+        for (name, content) in CURATED {
+            let lines = requirements::parse(content, name, Path::new(name)).unwrap();
+            let (_, loaded, _, found) = python(load(name, Path::new("/nowhere")).unwrap());
+            assert_eq!((&loaded, found.as_str()), (&lines, *name));
+            assert!(!lines.is_empty());
+        }
+    }
+
+    #[test]
+    fn curated_environments_have_long_names_too() {
+        for long in [
+            "azureml:AzureML-sklearn-1.5@latest",
+            "AzureML-sklearn-1.5",
+            "azureml:sklearn-1.5:12",
+            "azureml://registries/azureml/environments/sklearn-1.5/labels/latest",
+        ] {
+            let (_, _, _, name) = python(load(long, Path::new("/nowhere")).unwrap());
+            assert_eq!(name, "sklearn-1.5", "{long}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_name_is_answered_with_the_nearest() {
+        let error = load("sklearn-15", Path::new("/nowhere")).unwrap_err();
+        assert_eq!(error.hints[0], "Did you mean `sklearn-1.5`?");
+        let error = load("requirements.txt", Path::new("/nowhere")).unwrap_err();
+        assert_eq!(
+            error.message,
+            "There is no environment file `requirements.txt`"
+        );
+    }
+
+    #[test]
+    fn requirements_keep_their_order_and_lose_their_comments() {
+        let folder = folder(&[
+            (
+                "requirements.txt",
+                "# what train.py needs\nscikit-learn ~= 1.5.0   # pinned\n\nnumpy>=1.23,\\\n  <2\n-r more.txt\n",
+            ),
+            ("more.txt", "joblib[extra]==1.2 ; python_version < '3.12'\n"),
+        ]);
+        let (version, lines, notes, name) =
+            python(load("requirements.txt", folder.path()).unwrap());
+        assert_eq!(
+            lines,
+            [
+                "scikit-learn ~= 1.5.0",
+                "numpy>=1.23,  <2",
+                "joblib[extra]==1.2 ; python_version < '3.12'"
+            ]
+        );
+        assert_eq!((version, name.as_str()), (None, "requirements.txt"));
+        assert!(notes.is_empty());
+    }
+
+    #[test]
+    fn a_bad_requirement_is_named_with_file_and_line() {
+        for (content, place, message) in [
+            (
+                "numpy\nscikit learn\n",
+                "r.txt:2",
+                "`scikit learn` is not a requirement",
+            ),
+            ("numpy=1.2\n", "r.txt:1", "`numpy=1.2` is not a requirement"),
+            ("\n-e .\n", "r.txt:2", "`-e .` names a file of this machine"),
+            (
+                "./wheel.whl\n",
+                "r.txt:1",
+                "`./wheel.whl` names a file of this machine",
+            ),
+            (
+                "numpy\n-r absent.txt\n",
+                "r.txt:2",
+                "There is no file `absent.txt`",
+            ),
+            (
+                "--frobnicate\n",
+                "r.txt:1",
+                "`--frobnicate` is no option of a requirements file",
+            ),
+        ] {
+            let folder = folder(&[("r.txt", content)]);
+            let error = load("r.txt", folder.path()).unwrap_err();
+            assert_eq!(error.target.as_deref(), Some(place), "{content:?}");
+            assert_eq!(error.message, message);
+        }
+    }
+
+    #[test]
+    fn a_conda_file_becomes_requirements_and_says_what_is_left_out() {
+        let folder = folder(&[(
+            "conda.yml",
+            "name: project\nchannels: [conda-forge]\ndependencies:\n  - python=3.10\n  - pip=23\n  \
+             - pytorch=2.1\n  - conda-forge::lightgbm>=4,<5\n  - scipy=1.10.1=py310_0\n  - openjdk=11\n  \
+             - pip:\n      - mlflow<2.22\n      - joblib\n",
+        )]);
+        let (version, lines, notes, _) = python(load("conda.yml", folder.path()).unwrap());
+        assert_eq!(version.as_deref(), Some("3.10"));
+        assert_eq!(
+            lines,
+            [
+                "torch==2.1.*",
+                "lightgbm>=4,<5",
+                "scipy==1.10.1",
+                "mlflow<2.22",
+                "joblib"
+            ]
+        );
+        assert_eq!(notes, ["Not installed from conda.yml: openjdk"]);
+    }
+
+    #[test]
+    fn a_bad_conda_file_is_named_with_file_and_line() {
+        for (content, place) in [
+            (
+                "name: x\ndependencies:\n  - pip:\n      - numpy\n      - a b\n",
+                "c.yml:5",
+            ),
+            ("dependencies:\n  - numpy\n  - '!'\n", "c.yml:3"),
+            ("dependencies:\n  - npm:\n      - x\n", "c.yml:2"),
+            ("name: x\ndependencies: 5\n", "c.yml:2"),
+            ("name: [\n", "c.yml:1"),
+            ("channels: []\n", "c.yml:1"),
+        ] {
+            let folder = folder(&[("c.yml", content)]);
+            let error = load("c.yml", folder.path()).unwrap_err();
+            let target = error.target.clone().unwrap_or_default();
+            assert!(target.starts_with(place), "{content:?}: {error}");
+        }
+    }
+}
