@@ -165,12 +165,23 @@ pub struct RegenerateEndpointKey {
 }
 operation!(RegenerateEndpointKey => EndpointKeys, "endpoints.regenerate_key");
 
-/// What the endpoint's process and front have written; the last `lines` when given.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// What the endpoint's process and front have written.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct GetEndpointLog {
     pub workspace: String,
     pub name: String,
+    /// The last so many lines; from `offset` when absent.
     #[serde(default)]
     pub lines: Option<u32>,
+    /// Read on from there.
+    #[serde(default)]
+    pub offset: u64,
 }
-operation!(GetEndpointLog => String, "endpoints.log");
+operation!(GetEndpointLog => EndpointLog, "endpoints.log");
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointLog {
+    pub text: String,
+    /// Where to read on.
+    pub offset: u64,
+}

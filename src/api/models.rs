@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Done, Time, files::TreeInfo, operation};
+use super::{Done, Error, Result, Time, files::TreeInfo, names, operation};
 
 /// How a model is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,3 +139,80 @@ pub struct DeleteModel {
     pub version: Option<u64>,
 }
 operation!(DeleteModel => Done, "models.delete");
+
+/// A model as people write it: `iris:3`, `iris@latest` or `iris`, which is the newest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelRef {
+    pub name: String,
+    /// The newest when absent.
+    pub version: Option<u64>,
+}
+
+impl ModelRef {
+    /// Reads a reference; `azureml:` may stand before it, as in Azure's files.
+    pub fn parse(text: &str) -> Result<Self> {
+        let bare = text.strip_prefix("azureml:").unwrap_or(text);
+        let invalid = |message: String| {
+            Err(Error::invalid(message)
+                .at("model")
+                .hint("Write NAME:VERSION, or NAME@latest for the newest version"))
+        };
+        let (name, version) = if let Some((name, label)) = bare.split_once('@') {
+            if label != "latest" {
+                return invalid(format!("`{text}` has the label `{label}`, not `latest`"));
+            }
+            (name, None)
+        } else if let Some((name, version)) = bare.split_once(':') {
+            match version.parse::<u64>() {
+                Ok(version) if version > 0 => (name, Some(version)),
+                _ => {
+                    return invalid(format!(
+                        "`{text}` has the version `{version}`, which is no number from 1"
+                    ));
+                }
+            }
+        } else {
+            (bare, None)
+        };
+        names::MODEL.check(name)?;
+        Ok(Self {
+            name: name.to_owned(),
+            version,
+        })
+    }
+}
+
+impl std::str::FromStr for ModelRef {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::parse(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ModelRef;
+
+    #[test]
+    fn a_reference_is_a_name_with_a_version_or_the_newest() {
+        let parse = |text: &str| match ModelRef::parse(text) {
+            Ok(model) => format!("{} {:?}", model.name, model.version),
+            Err(error) => error.message,
+        };
+        assert_eq!(parse("iris:3"), "iris Some(3)");
+        assert_eq!(parse("azureml:iris:3"), "iris Some(3)");
+        assert_eq!(parse("iris@latest"), "iris None");
+        assert_eq!(parse("iris"), "iris None");
+        assert_eq!(
+            parse("iris:v1"),
+            "`iris:v1` has the version `v1`, which is no number from 1"
+        );
+        assert_eq!(
+            parse("iris@best"),
+            "`iris@best` has the label `best`, not `latest`"
+        );
+        assert!(parse("iris:0").contains("no number from 1"));
+        assert!(parse(":1").contains("cannot be empty"));
+    }
+}

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Done, operation,
+    Done,
+    endpoints::{Deployment, EndpointKeys, EndpointState},
+    files::Hash,
+    models::ModelType,
+    operation,
     runs::{Job, Usage},
 };
 
@@ -104,3 +108,45 @@ pub enum Outcome {
 pub struct LogLength {
     pub length: u64,
 }
+
+/// What the host of an endpoint serves; none when the endpoint was deleted. For hosts on the
+/// machine that keeps the state only.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GetHostOrders {
+    pub endpoint: i64,
+}
+operation!(GetHostOrders => Option<HostOrders>, "hosts.orders");
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct HostOrders {
+    pub workspace: String,
+    pub name: String,
+    /// Serve, or leave.
+    pub running: bool,
+    pub generation: u64,
+    pub deployment: Deployment,
+    /// Files of the deployed model.
+    pub model: Hash,
+    pub model_kind: ModelType,
+    /// What the model was registered from; its last part names the folder it is laid out in.
+    #[serde(default)]
+    pub model_path: Option<String>,
+    pub keys: EndpointKeys,
+    /// The port it had before.
+    #[serde(default)]
+    pub port: Option<u16>,
+}
+
+/// What a host says of a generation it serves or tries to. Of an older generation than the
+/// endpoint's, only the port counts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReportEndpoint {
+    pub endpoint: i64,
+    pub generation: u64,
+    pub state: EndpointState,
+    #[serde(default)]
+    pub message: Option<String>,
+    #[serde(default)]
+    pub port: Option<u16>,
+}
+operation!(ReportEndpoint => Done, "hosts.report");

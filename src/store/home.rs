@@ -48,6 +48,26 @@ impl Home {
         self.root.join("endpoints").join(endpoint.to_string())
     }
 
+    /// Held by the host while it lives.
+    pub fn endpoint_lock(&self, endpoint: i64) -> PathBuf {
+        self.endpoint(endpoint).join("lock")
+    }
+
+    /// What the scoring process and the front write.
+    pub fn endpoint_log(&self, endpoint: i64) -> PathBuf {
+        self.endpoint(endpoint).join("log")
+    }
+
+    /// Gets another time whenever the host shall look at its orders.
+    pub fn endpoint_stamp(&self, endpoint: i64) -> PathBuf {
+        self.endpoint(endpoint).join("stamp")
+    }
+
+    /// What the front has counted.
+    pub fn endpoint_traffic(&self, endpoint: i64) -> PathBuf {
+        self.endpoint(endpoint).join("traffic.json")
+    }
+
     pub fn worker_lock(&self, worker: &str) -> PathBuf {
         self.root.join("workers").join(format!("{worker}.lock"))
     }

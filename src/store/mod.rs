@@ -5,11 +5,14 @@
 
 mod access;
 mod db;
+mod endpoint_files;
+mod endpoints;
 mod experiments;
 mod home;
 mod logs;
 mod metrics;
 mod migrations;
+mod models;
 mod runs;
 mod secrets;
 mod work;
@@ -17,11 +20,13 @@ mod workspaces;
 
 use std::path::PathBuf;
 
+pub use endpoints::{EndpointReport, EndpointRow, NewDeployment};
 pub use experiments::ExperimentChange;
 pub use home::{Home, Lock};
 #[cfg(test)]
 pub use metrics::value_of;
 pub use metrics::{Batch, Point, order_bits};
+pub use models::{ModelChange, ModelDeletion, ModelRow, NewModel};
 pub use runs::{
     Created, ExperimentRef, NAME_TAG, NewRun, PARENT_TAG, RunChange, RunFilter, RunRow,
 };

@@ -1,0 +1,117 @@
+//! The folder that an endpoint's host and the service share: lock, log, traffic, and a stamp that
+//! tells the host to look again.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom},
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    Store,
+    home::{Lock, io_error, private_dir},
+};
+use crate::api::{Result, endpoints::Traffic};
+
+/// The most of a log that is read at once.
+const LOG_CHUNK: u64 = 1 << 20;
+
+impl Store {
+    /// Whether a living host serves the endpoint.
+    pub fn endpoint_hosted(&self, id: i64) -> bool {
+        Lock::is_held(&self.home.endpoint_lock(id))
+    }
+
+    /// Makes a host look at its orders before it answers anything else.
+    pub fn touch_endpoint(&self, id: i64) -> Result<()> {
+        let stamp = self.home.endpoint_stamp(id);
+        private_dir(&self.home.endpoint(id))?;
+        // A random time says "changed" even when the clock does not.
+        let random = uuid::Uuid::new_v4().as_u64_pair().1 >> 2;
+        let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(random);
+        OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&stamp)
+            .and_then(|file| file.set_modified(time))
+            .map_err(|e| io_error("write", &stamp, &e))
+    }
+
+    /// What the front has counted; none when nothing was asked of it yet.
+    pub fn endpoint_traffic(&self, id: i64) -> Option<Traffic> {
+        serde_json::from_slice(&fs::read(self.home.endpoint_traffic(id)).ok()?).ok()
+    }
+
+    /// A part of the log, and where it ends: the last `lines`, else from `offset`.
+    pub fn endpoint_log(&self, id: i64, lines: Option<u32>, offset: u64) -> Result<(String, u64)> {
+        let path = self.home.endpoint_log(id);
+        read_log(&path, lines, offset).map_err(|e| io_error("read", &path, &e))
+    }
+
+    /// Removes what the hosts of a deleted endpoint have left.
+    pub fn remove_endpoint_files(&self, id: i64) -> Result<()> {
+        let folder = self.home.endpoint(id);
+        match fs::remove_dir_all(&folder) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_error("remove", &folder, &e)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn read_log(path: &Path, lines: Option<u32>, offset: u64) -> io::Result<(String, u64)> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((String::new(), 0)),
+        Err(e) => return Err(e),
+    };
+    let length = file.metadata()?.len();
+    // A log that was begun anew is read from its start.
+    let offset = if offset > length { 0 } else { offset };
+    let start = match lines {
+        Some(_) => length.saturating_sub(LOG_CHUNK),
+        None => offset,
+    };
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(LOG_CHUNK).read_to_end(&mut bytes)?;
+    let mut end = bytes.len();
+    if lines.is_none() && (start + end as u64) < length {
+        // More follows: do not cut a line.
+        end = bytes
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(end, |at| at + 1);
+    }
+    let text = String::from_utf8_lossy(&bytes[..end]);
+    let text = match lines {
+        Some(lines) => last_lines(&text, lines as usize).to_owned(),
+        None => text.into_owned(),
+    };
+    Ok((text, start + end as u64))
+}
+
+fn last_lines(text: &str, lines: usize) -> &str {
+    let body = text.strip_suffix('\n').unwrap_or(text);
+    match body.rmatch_indices('\n').nth(lines.saturating_sub(1)) {
+        _ if lines == 0 => "",
+        Some((at, _)) => &text[at + 1..],
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_lines;
+
+    #[test]
+    fn the_last_lines_end_with_the_text() {
+        let check = |text, lines, expected| assert_eq!(last_lines(text, lines), expected);
+        check("a\nb\nc\n", 2, "b\nc\n");
+        check("a\nb\nc", 2, "b\nc");
+        check("a\nb\n", 5, "a\nb\n");
+        check("a\n", 0, "");
+        check("", 3, "");
+    }
+}
