@@ -3,6 +3,8 @@
 //! It knows HTTP and `api`, not the service: requests go either to the server's router in this
 //! process or over a socket.
 
+mod address;
+mod logs;
 mod transport;
 
 use axum::{

@@ -8,6 +8,7 @@ mod error;
 mod listen;
 mod log;
 mod router;
+mod run_logs;
 pub mod tls;
 
 pub use authenticate::Trust;

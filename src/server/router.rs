@@ -6,13 +6,14 @@ use axum::{
     extract::{DefaultBodyLimit, State, rejection::BytesRejection},
     middleware,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{get, post, put},
 };
 
 use super::{
     Failure,
     authenticate::{Gate, Trust, authenticate},
     log::{InWorkspace, Log},
+    run_logs,
 };
 use crate::{
     api::{
@@ -42,6 +43,7 @@ pub fn router(service: Service, trust: Trust) -> Router {
         trust,
     };
     operations()
+        .merge(streams())
         .layer(middleware::from_fn_with_state(gate, authenticate))
         .with_state(service)
         // What anybody may ask.
@@ -56,6 +58,16 @@ pub fn router(service: Service, trust: Trust) -> Router {
 /// The same with a line on stderr about each request that `log` asks for.
 pub fn logged(router: Router, log: Log) -> Router {
     router.layer(middleware::from_fn_with_state(log, super::log::log))
+}
+
+/// What is too large or too long for an operation.
+fn streams() -> Router<Service> {
+    Router::new()
+        .route(
+            "/api/v1/runs/{run}/log",
+            put(run_logs::append).get(run_logs::read),
+        )
+        .layer(DefaultBodyLimit::max(OPERATION_BODY))
 }
 
 fn operations() -> Router<Service> {

@@ -6,6 +6,7 @@
 
 mod access;
 mod experiments;
+mod logs;
 mod metrics;
 mod runs;
 mod secrets;
@@ -39,6 +40,8 @@ pub struct Inner {
     base_url: String,
     /// Woken when a run is queued or cancelled in this process.
     pub work: Notify,
+    /// Woken when a log grows or a run ends in this process.
+    pub logs: Notify,
 }
 
 impl std::ops::Deref for Service {
@@ -66,6 +69,7 @@ impl Service {
             clock,
             base_url,
             work: Notify::new(),
+            logs: Notify::new(),
         })))
     }
 

@@ -351,6 +351,7 @@ impl Perform for CancelRun {
         {
             Cancel::Ended(run) | Cancel::Requested(run) => {
                 service.work.notify_waiters();
+                service.logs.notify_waiters();
                 Ok(run.run)
             }
             Cancel::TooLate(run) => Err(Error::conflict(format!(

@@ -174,7 +174,7 @@ impl Perform for ReportRun {
             .store
             .report_run(run, self.worker, self.progress, service.now())
             .await?;
-        service.work.notify_waiters();
+        service.logs.notify_waiters();
         Ok(Done {})
     }
 }

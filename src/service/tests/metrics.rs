@@ -79,9 +79,14 @@ async fn the_latest_point_does_not_depend_on_the_order_of_arrival() {
                 let value = match n % 7 {
                     0 => f64::NAN,
                     1 => f64::NEG_INFINITY,
-                    k => VALUES[(k + n % 3) as usize + 3],
+                    k => VALUES[usize::try_from(k + n % 3).unwrap() + 3],
                 };
-                point("m", value, (n >> 8) as i64 % 3, (n >> 16) as i64 % 2)
+                point(
+                    "m",
+                    value,
+                    (n >> 8).cast_signed() % 3,
+                    (n >> 16).cast_signed() % 2,
+                )
             })
             .collect();
         let turn = round as usize % points.len();
@@ -100,7 +105,7 @@ async fn the_latest_point_does_not_depend_on_the_order_of_arrival() {
         let history = bench.ask(history(&name, "m", None)).await.unwrap().items;
         let summary = &bench.run(&name).await.metrics["m"];
         assert_eq!(summary.last, expected_last(&points), "round {round}");
-        assert_eq!(summary.count as usize, history.len());
+        assert_eq!(summary.count, history.len() as u64);
         let numbers = points.iter().map(|p| p.value.0).filter(|v| !v.is_nan());
         assert_eq!(summary.min, numbers.clone().reduce(f64::min).map(Value));
         assert_eq!(summary.max, numbers.reduce(f64::max).map(Value));
