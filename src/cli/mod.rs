@@ -4,7 +4,10 @@
 //! answer. It never asks which mode it is in.
 
 mod args;
+mod complete;
+mod completions;
 mod context;
+mod docs;
 mod error;
 mod login;
 mod logout;
@@ -47,7 +50,7 @@ struct Cli {
 }
 
 /// Options that every command takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Global options")]
 struct Globals {
     /// Workspace to work in [default: the one chosen by `aml workspace use`]
@@ -94,6 +97,9 @@ enum Command {
     Secret(secret::SecretCommand),
     #[command(subcommand)]
     User(user::UserCommand),
+    Completions(completions::CompletionsArgs),
+    #[command(hide = true)]
+    Docs(docs::DocsArgs),
 }
 
 /// The whole command tree, for parsing, completion and documents.
@@ -103,7 +109,7 @@ pub fn command() -> clap::Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    clap_complete::CompleteEnv::with_factory(command).complete();
+    clap_complete::CompleteEnv::with_factory(|| complete::with_candidates(command())).complete();
     let cli = match command()
         .try_get_matches()
         .and_then(|matches| Cli::from_arg_matches(&matches))
@@ -136,6 +142,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Profile(command) => profile::run(&ctx, command),
             Command::Secret(command) => secret::run(&ctx, command).await,
             Command::User(command) => user::run(&ctx, command).await,
+            Command::Completions(args) => completions::completions(&ctx, &args),
+            Command::Docs(args) => docs::docs(&ctx, &args),
         }
     })
 }

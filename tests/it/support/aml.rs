@@ -235,14 +235,19 @@ impl Aml {
         process::run(command, line, None, self.root(), self.limit)
     }
 
+    /// The PATH with `aml` on it.
+    pub fn path_with_aml(&self) -> String {
+        let folder = Path::new(env!("CARGO_BIN_EXE_aml")).parent();
+        let folder = folder.expect("a binary has a folder").display();
+        format!("{folder}:{}", components::path())
+    }
+
     /// Runs a line in `sh`, where `aml` is on the PATH.
     #[track_caller]
     pub fn sh(&self, script: &str) -> Output {
-        let folder = Path::new(env!("CARGO_BIN_EXE_aml")).parent();
-        let folder = folder.expect("a binary has a folder").display();
         let mut command = self.program("/bin/sh");
         command.args(["-c", script]);
-        command.env("PATH", format!("{folder}:{}", components::path()));
+        command.env("PATH", self.path_with_aml());
         self.finish(command)
     }
 

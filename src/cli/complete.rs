@@ -1,0 +1,197 @@
+//! Live candidates for completion: the names a shell offers after TAB.
+//!
+//! A shell waits for these, so they are few, quick and silent: whatever goes wrong, there are none.
+
+use std::{
+    ffi::{OsStr, OsString},
+    time::Duration,
+};
+
+use clap::{Arg, Command};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+
+use super::{Globals, context::Context};
+use crate::{
+    api::{
+        Result, access::ListUsers, endpoints::ListEndpoints, experiments::ListExperiments,
+        models::ListModels, runs::ListRuns, secrets::ListSecrets, workspaces::ListWorkspaces,
+    },
+    wiring::Target,
+};
+
+/// Longer than this and the person has typed on.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Runs offered, newest first.
+const RUNS: u32 = 50;
+
+/// The kinds of names there are to offer.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Workspace,
+    Experiment,
+    Run,
+    /// `NAME` of a model.
+    Model,
+    /// `NAME:VERSION`.
+    ModelVersion,
+    Endpoint,
+    Secret,
+    User,
+    Profile,
+}
+
+/// The command tree with candidates at each argument that names something there is.
+pub fn with_candidates(command: Command) -> Command {
+    below(command, &mut Vec::new())
+}
+
+fn below(command: Command, path: &mut Vec<String>) -> Command {
+    let command = command.mut_args(|arg| match kind(path, &arg) {
+        Some(kind) => arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
+            candidates(kind, typed)
+        })),
+        None => arg,
+    });
+    command.mut_subcommands(|sub| {
+        path.push(sub.get_name().to_owned());
+        let sub = below(sub, path);
+        path.pop();
+        sub
+    })
+}
+
+/// What an argument names: said by its own name, or, where that is `name`, by the command's.
+fn kind(path: &[String], arg: &Arg) -> Option<Kind> {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    match (path.as_slice(), arg.get_id().as_str()) {
+        ([.., "create"], "name") => None,
+        (_, "workspace") | (["workspace", ..], "name") => Some(Kind::Workspace),
+        (_, "experiment") | (["experiment", ..], "name") => Some(Kind::Experiment),
+        (["run", ..], "name" | "from" | "a" | "b") | (_, "run" | "runs" | "from_run") => {
+            Some(Kind::Run)
+        }
+        (["deploy"], "model") | (_, "model_version") => Some(Kind::ModelVersion),
+        (["model", ..], "name") | (_, "model") => Some(Kind::Model),
+        (["endpoint", ..], "name") | (_, "endpoint") => Some(Kind::Endpoint),
+        (["secret", "set"], "name") => None,
+        (["secret", ..], "name") | (_, "secret") => Some(Kind::Secret),
+        (["user", ..], "name") | (_, "user") => Some(Kind::User),
+        (["profile", ..], "name") | (_, "profile") => Some(Kind::Profile),
+        _ => None,
+    }
+}
+
+/// The names that begin as `start` does; like everywhere, case does not count.
+fn candidates(kind: Kind, start: &OsStr) -> Vec<CompletionCandidate> {
+    let start = start.to_string_lossy().to_lowercase();
+    let names = Context::new(typed(std::env::args_os())).and_then(|ctx| names(&ctx, kind));
+    let names = names.unwrap_or_default().into_iter();
+    names
+        .filter(|name| name.to_lowercase().starts_with(&start))
+        .map(CompletionCandidate::new)
+        .collect()
+}
+
+/// The global options on the line so far. It is not whole yet, so it cannot be parsed.
+fn typed(line: impl Iterator<Item = OsString>) -> Globals {
+    let mut globals = Globals::default();
+    let mut words = line.filter_map(|word| word.into_string().ok()).peekable();
+    while let Some(word) = words.next() {
+        let (option, value) = match word.split_once('=') {
+            Some((option, value)) => (option, Some(value.to_owned())),
+            None => (word.as_str(), words.peek().cloned()),
+        };
+        match option {
+            "-w" | "--workspace" => globals.workspace = value,
+            "--profile" => globals.profile = value,
+            _ => (),
+        }
+    }
+    globals
+}
+
+fn names(ctx: &Context, kind: Kind) -> Result<Vec<String>> {
+    if let Kind::Profile = kind {
+        let profiles = ctx.config.settings.profiles.keys().cloned();
+        return Ok(profiles.chain(["local".to_owned()]).collect());
+    }
+    if let Target::Local { home } = ctx.target()?
+        && !home.exists()
+    {
+        return Ok(Vec::new());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let Ok(runtime) = { runtime }.enable_all().build() else {
+        return Ok(Vec::new());
+    };
+    runtime.block_on(async {
+        let asked = tokio::time::timeout(PATIENCE, ask(ctx, kind)).await;
+        asked.unwrap_or_else(|_| Ok(Vec::new()))
+    })
+}
+
+async fn ask(ctx: &Context, kind: Kind) -> Result<Vec<String>> {
+    let client = ctx.client().await?;
+    Ok(match kind {
+        Kind::Workspace => collect(client.call(&ListWorkspaces {}).await?, |item| item.name),
+        Kind::User => collect(client.call(&ListUsers {}).await?, |item| item.name),
+        Kind::Experiment => {
+            let request = ListExperiments {
+                workspace: ctx.workspace().await?,
+                include_deleted: false,
+            };
+            collect(client.call(&request).await?, |item| item.name)
+        }
+        Kind::Run => {
+            let request = ListRuns {
+                workspace: ctx.workspace().await?,
+                limit: Some(RUNS),
+                ..ListRuns::default()
+            };
+            collect(client.call(&request).await?.items, |item| item.name)
+        }
+        Kind::Model | Kind::ModelVersion => {
+            let request = ListModels {
+                workspace: ctx.workspace().await?,
+                name: None,
+                include_archived: false,
+            };
+            let models = client.call(&request).await?;
+            let mut names = match kind {
+                Kind::Model => collect(models, |item| item.name),
+                _ => collect(models, |item| format!("{}:{}", item.name, item.version)),
+            };
+            names.dedup();
+            names
+        }
+        Kind::Endpoint => {
+            let workspace = ctx.workspace().await?;
+            let endpoints = client.call(&ListEndpoints { workspace }).await?;
+            collect(endpoints, |item| item.name)
+        }
+        Kind::Secret => {
+            let workspace = ctx.workspace().await?;
+            let secrets = client.call(&ListSecrets { workspace }).await?;
+            collect(secrets, |item| item.name)
+        }
+        Kind::Profile => Vec::new(),
+    })
+}
+
+fn collect<T>(items: Vec<T>, name: impl Fn(T) -> String) -> Vec<String> {
+    items.into_iter().map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_found_on_an_unfinished_line() {
+        let line = "aml -- aml run show -w Churn --profile=team na";
+        let globals = typed(line.split(' ').map(OsString::from));
+        assert_eq!(globals.workspace.as_deref(), Some("Churn"));
+        assert_eq!(globals.profile.as_deref(), Some("team"));
+    }
+}

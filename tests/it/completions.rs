@@ -1,0 +1,85 @@
+//! The committed completion scripts, in the shells that Debian packages.
+
+use std::path::Path;
+
+use crate::support::{Aml, components, each_mode};
+
+const SCRIPTS: [(&str, &str); 4] = [
+    ("bash", "completions/bash/aml"),
+    ("zsh", "completions/zsh/_aml"),
+    ("fish", "completions/fish/aml.fish"),
+    ("powershell", "completions/powershell/aml.ps1"),
+];
+
+#[test]
+fn scripts_are_fresh() {
+    let aml = Aml::local();
+    for (shell, file) in SCRIPTS {
+        let script = aml.ok(["completions", shell]);
+        crate::docs::assert_fresh(file, &script);
+    }
+}
+
+/// Completes `aml workspace show -n ch` with one workspace that fits in another case, in a shell
+/// that prints its candidates.
+fn completes(shell: &str, script: impl Fn(&Path) -> String) {
+    let shell = match components::debian(shell, shell) {
+        Ok(shell) => shell,
+        Err(why) => return components::skipped(&why),
+    };
+    each_mode(|aml| {
+        aml.ok("workspace create -n Churn");
+        aml.ok("workspace create -n fraud");
+        let mut command = aml.program(&shell);
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        command.args(["-c", &script(root)]);
+        command.env("PATH", aml.path_with_aml());
+        let candidates = aml.within_seconds(30).finish(command).ok();
+        assert!(candidates.contains("Churn"), "{candidates}");
+        assert!(!candidates.contains("fraud"), "{candidates}");
+    });
+}
+
+#[test]
+fn bash_completes() {
+    completes("bash", |root| {
+        let file = root.join("completions/bash/aml");
+        format!(
+            "source {}
+             COMP_WORDS=(aml workspace show -n ch) COMP_CWORD=4 COMP_TYPE=9
+             complete -p aml >/dev/null && _clap_complete_aml aml ch -n
+             printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+            file.display()
+        )
+    });
+}
+
+#[test]
+fn fish_completes() {
+    completes("fish", |root| {
+        let file = root.join("completions/fish/aml.fish");
+        format!(
+            "source {}; complete -C 'aml workspace show -n ch'",
+            file.display()
+        )
+    });
+}
+
+/// In a terminal, as zsh completes nowhere else: TAB after `Ch` must leave `Churn` on the line.
+#[test]
+fn zsh_completes() {
+    completes("zsh", |root| {
+        let folder = root.join("completions/zsh");
+        format!(
+            r"zmodload zsh/zpty
+              zpty shell zsh -f -i
+              zpty -w shell 'fpath=({} $fpath); autoload -Uz compinit; compinit -u; print $((40+2))ready'
+              zpty -r shell text '*42ready*'
+              zpty -w -n shell $'aml workspace show -n Ch\t'
+              zpty -r shell text '*Churn*'
+              print -r -- $text
+              zpty -d shell",
+            folder.display()
+        )
+    });
+}
