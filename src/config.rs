@@ -121,11 +121,14 @@ const PASSED_ON: &[&str] = &[
 impl Config {
     /// Reads the environment and the configuration file. A file that cannot be understood is an
     /// error that shows the line.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the environment"
-    )]
     pub fn load() -> Result<Self> {
+        let mut config = Self::without_file()?;
+        config.settings = read_toml(&config.file)?.unwrap_or_default();
+        Ok(config)
+    }
+
+    /// Reads the environment alone.
+    pub fn without_file() -> Result<Self> {
         let home = match var("AML_HOME") {
             Some(home) => PathBuf::from(home),
             None => dirs::data_dir()
@@ -140,13 +143,16 @@ impl Config {
         };
         Ok(Self {
             home: std::path::absolute(&home).unwrap_or(home),
-            settings: read_toml(&file)?.unwrap_or_default(),
+            settings: ConfigFile::default(),
             file,
             profile: var("AML_PROFILE"),
             workspace: var("AML_WORKSPACE"),
             token: var("AML_TOKEN"),
             path: var("PATH").unwrap_or_default(),
-            passed_on: env::vars()
+            passed_on: env::vars_os()
+                .filter_map(|(key, value)| {
+                    Some((key.into_string().ok()?, value.into_string().ok()?))
+                })
                 .filter(|(key, _)| PASSED_ON.contains(&key.as_str()) || key.starts_with("LC_"))
                 .collect(),
         })

@@ -1,10 +1,12 @@
 //! The one place that knows both sides: opens a client for a target, starts servers and workers.
 
+mod inspect;
 mod serve;
 
 use std::{path::PathBuf, time::SystemTime};
 
 pub use crate::server::Verbosity;
+pub use inspect::{StateReport, inspect};
 pub use serve::{ServeSettings, Served, Tls, serve};
 
 use crate::{

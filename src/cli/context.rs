@@ -17,6 +17,8 @@ use crate::{
 
 pub struct Context {
     pub config: Config,
+    /// Why the configuration file was left out.
+    pub broken: Option<Error>,
     pub ui: Ui,
     /// Folder the command was started in.
     pub folder: PathBuf,
@@ -31,12 +33,23 @@ pub struct Context {
 }
 
 impl Context {
+    pub(super) fn new(globals: Globals) -> Result<Self> {
+        Self::with(globals, Config::load()?, None)
+    }
+
+    /// Goes on without a configuration file that cannot be understood, and keeps the error.
+    pub(super) fn whatever_the_file(globals: Globals) -> Result<Self> {
+        match Config::load() {
+            Ok(config) => Self::with(globals, config, None),
+            Err(error) => Self::with(globals, Config::without_file()?, Some(error)),
+        }
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that knows the current folder"
     )]
-    pub(super) fn new(globals: Globals) -> Result<Self> {
-        let config = Config::load()?;
+    fn with(globals: Globals, config: Config, broken: Option<Error>) -> Result<Self> {
         let folder = env::current_dir()
             .map_err(|e| Error::invalid(format!("The current folder cannot be used: {e}")))?;
         let named_profile = globals.profile.or_else(|| config.profile.clone());
@@ -50,6 +63,7 @@ impl Context {
             resource_group: globals.resource_group,
             subscription: globals.subscription,
             config,
+            broken,
             folder,
             client: OnceCell::new(),
         })
@@ -73,21 +87,25 @@ impl Context {
 
     /// What the command talks to.
     pub fn target(&self) -> Result<Target> {
-        let Some(name) = &self.profile else {
-            return Ok(Target::Local {
+        match &self.profile {
+            Some(name) => Ok(Target::Remote(self.remote(name)?)),
+            None => Ok(Target::Local {
                 home: self.config.home.clone(),
-            });
-        };
+            }),
+        }
+    }
+
+    /// The server of a profile and how to be let in.
+    pub fn remote(&self, name: &str) -> Result<Remote> {
         let profile = self.known_profile(name)?;
-        let ca = profile.ca_file.as_deref().map(read_ca).transpose()?;
-        Ok(Target::Remote(Remote {
+        Ok(Remote {
             url: profile.url.clone(),
             token: match &self.config.token {
                 Some(token) => Some(token.clone()),
                 None => self.config.stored_token(name)?,
             },
-            ca,
-        }))
+            ca: profile.ca_file.as_deref().map(read_ca).transpose()?,
+        })
     }
 
     /// The client for the target, opened once.

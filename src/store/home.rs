@@ -22,6 +22,11 @@ impl Home {
         Ok(Self { root })
     }
 
+    /// The directory as it is, made or not.
+    pub fn at(root: PathBuf) -> Self {
+        Self { root }
+    }
+
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -45,7 +50,15 @@ impl Home {
 
     /// What the host of an endpoint writes and locks.
     pub fn endpoint(&self, endpoint: i64) -> PathBuf {
-        self.root.join("endpoints").join(endpoint.to_string())
+        self.endpoints().join(endpoint.to_string())
+    }
+
+    pub fn endpoints(&self) -> PathBuf {
+        self.root.join("endpoints")
+    }
+
+    pub fn workers(&self) -> PathBuf {
+        self.root.join("workers")
     }
 
     /// Held by the host while it lives.
@@ -69,7 +82,7 @@ impl Home {
     }
 
     pub fn worker_lock(&self, worker: &str) -> PathBuf {
-        self.root.join("workers").join(format!("{worker}.lock"))
+        self.workers().join(format!("{worker}.lock"))
     }
 
     /// Held by the server of this state directory.

@@ -56,6 +56,22 @@ fn migrate(connection: &Connection, newest: i64) -> Result<()> {
         .map_err(db_error)
 }
 
+/// The format of the database at `path`, which is not changed; none when there is no database.
+/// A newer format than this binary knows is an error.
+pub fn format_of(path: &Path) -> Result<Option<i64>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let connection = Connection::open_with_flags(path, flags).map_err(db_error)?;
+    let found = format(&connection)?;
+    let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found > newest {
+        return Err(newer(found, newest));
+    }
+    Ok(Some(found))
+}
+
 fn format(connection: &Connection) -> Result<i64> {
     connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))

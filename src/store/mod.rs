@@ -22,7 +22,7 @@ use std::path::PathBuf;
 
 pub use endpoints::{EndpointReport, EndpointRow, NewDeployment};
 pub use experiments::ExperimentChange;
-pub use home::{Home, Lock};
+pub use home::{Home, Lock, io_error};
 #[cfg(test)]
 pub use metrics::value_of;
 pub use metrics::{Batch, Point, order_bits};
@@ -32,6 +32,8 @@ pub use runs::{
 };
 pub use work::{Cancel, Orders, Sync, Taken};
 pub use workspaces::{NewWorkspace, WorkspaceChange, WorkspaceRow};
+
+pub use migrations::format_of as format;
 
 use crate::api::Result;
 use db::Db;

@@ -1,0 +1,109 @@
+//! `aml doctor`
+
+mod machine;
+mod state;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{
+    context::Context,
+    error::Exit,
+    views::{Show, View, list},
+};
+/// Check this machine and say what each missing thing would give
+///
+/// Ends with exit code 1 when something is in the way of basic work.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {}
+
+/// What was found about one thing.
+#[derive(Debug, Serialize)]
+pub struct Check {
+    name: String,
+    state: State,
+    found: String,
+    /// What it would give, or what to do.
+    advice: String,
+    /// Nothing works before it is mended.
+    #[serde(skip)]
+    blocks: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    /// Not there, and not needed for basic work.
+    Missing,
+    Problem,
+}
+
+impl Check {
+    fn ok(name: &str, found: impl Into<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            state: State::Ok,
+            found: found.into(),
+            advice: String::new(),
+            blocks: false,
+        }
+    }
+
+    fn missing(name: &str, advice: &str) -> Self {
+        Self {
+            state: State::Missing,
+            advice: advice.to_owned(),
+            ..Self::ok(name, "")
+        }
+    }
+
+    fn problem(name: &str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            state: State::Problem,
+            advice: advice.into(),
+            ..Self::ok(name, found)
+        }
+    }
+
+    fn blocking(self) -> Self {
+        Self {
+            blocks: true,
+            ..self
+        }
+    }
+}
+
+impl Show for Vec<Check> {
+    fn view(&self) -> View {
+        let row = |check: &Check| {
+            let state = match check.state {
+                State::Ok => "ok",
+                State::Missing => "missing",
+                State::Problem => "problem",
+            };
+            [
+                check.name.clone(),
+                state.to_owned(),
+                check.found.clone(),
+                check.advice.clone(),
+            ]
+        };
+        list(["check", "state", "found", "advice"], self.iter().map(row))
+    }
+}
+
+/// The context is one that goes on without a broken configuration file.
+pub async fn doctor(ctx: &Context, _args: DoctorArgs) -> anyhow::Result<()> {
+    let mut checks = vec![state::configuration(ctx)];
+    checks.extend(state::directory(ctx));
+    checks.extend(machine::programs(&ctx.config.path).await);
+    checks.push(machine::port(5000));
+    checks.extend(state::profiles(ctx).await);
+    let blocked = checks.iter().any(|check| check.blocks);
+    ctx.ui.show(&checks)?;
+    if blocked {
+        return Err(Exit(1).into());
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! Looking at a state directory without changing it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    api::{Error, Result},
+    store::{self, Home, Lock},
+};
+
+/// What there is to say of a state directory.
+#[derive(Debug, Default)]
+pub struct StateReport {
+    /// Why it cannot be used.
+    pub problem: Option<Error>,
+    /// The format of its database; none when there is no database yet.
+    pub format: Option<i64>,
+    /// Bytes in all its files.
+    pub size: u64,
+    /// Bytes that can still be written where it lies.
+    pub free: Option<u64>,
+    /// The living processes that work in it.
+    pub holders: Vec<String>,
+}
+
+/// Looks at a state directory, which need not exist.
+pub fn inspect(directory: &Path) -> StateReport {
+    let existing = directory.ancestors().find(|folder| folder.exists());
+    let mut report = StateReport {
+        free: existing.and_then(free_space),
+        problem: existing.and_then(|folder| writable(folder).err()),
+        ..StateReport::default()
+    };
+    if directory.is_dir() {
+        let home = Home::at(directory.to_owned());
+        report.size = size_of(directory);
+        report.holders = holders(&home);
+        match store::format(&home.database()) {
+            Ok(format) => report.format = format,
+            Err(error) => report.problem = report.problem.or(Some(error)),
+        }
+    }
+    report
+}
+
+fn free_space(folder: &Path) -> Option<u64> {
+    let stat = nix::sys::statvfs::statvfs(folder).ok()?;
+    Some(stat.blocks_available() * stat.fragment_size())
+}
+
+/// Tries it, since permissions do not tell all (a file system can be read-only).
+fn writable(folder: &Path) -> Result<()> {
+    let probe = folder.join(format!(".probe-{}", std::process::id()));
+    let tried = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&probe);
+    match tried {
+        Ok(_) => {
+            let _ = fs::remove_file(&probe);
+            Ok(())
+        }
+        Err(e) => Err(store::io_error("write in", folder, &e)),
+    }
+}
+
+fn size_of(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return 0;
+    };
+    entries
+        .filter_map(std::result::Result::ok)
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => size_of(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+fn holders(home: &Home) -> Vec<String> {
+    let mut holders = Vec::new();
+    let mut add = |kind: &str, lock: &Path| {
+        if let Some(note) = Lock::holder(lock) {
+            holders.push(format!("{kind} {note}").trim_end().to_owned());
+        }
+    };
+    add("server:", &home.server_lock());
+    for file in files(&home.workers()) {
+        if file
+            .extension()
+            .is_some_and(|extension| extension == "lock")
+        {
+            add("worker:", &file);
+        }
+    }
+    for folder in files(&home.endpoints()) {
+        add("endpoint host:", &folder.join("lock"));
+    }
+    holders
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    files.sort();
+    files
+}
