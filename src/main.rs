@@ -6,6 +6,7 @@ mod api;
 mod cli;
 mod client;
 mod config;
+mod executor;
 mod server;
 mod service;
 mod spec;

@@ -1,0 +1,462 @@
+//! Environments: from what is wanted to variables under which a process finds it.
+//!
+//! Python environments are virtual environments below `<home>/environments`, kept by content and
+//! built once, whoever asks.
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use super::{
+    Variables, io_error, private_dir,
+    python::{self, Installer, Python},
+    tool::{Outcome, Progress, Tools},
+    write_whole,
+};
+use crate::api::{Error, Result, environments::Environment};
+
+/// Counts ways of building that make different environments of the same requirements.
+const FORMAT: u32 = 1;
+/// Says that an environment is whole; written last.
+const MARKER: &str = "aml-complete";
+/// Where distributions keep the certificates they trust.
+const SYSTEM_CERTIFICATES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
+/// Lines of a failed build that are worth showing.
+const SHOWN: usize = 20;
+
+/// Where environments are made, and with what.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// The state directory.
+    pub home: &'a Path,
+    /// Variables of the machine; `PATH` is where Python is looked for.
+    pub variables: &'a Variables,
+    /// Gets what the build writes; made when something is built.
+    pub log: &'a Path,
+    /// Called with lines for people while something takes long.
+    pub progress: Progress<'a>,
+}
+
+/// An environment that can be used.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// All variables a process in it gets from the machine and the environment.
+    pub variables: Variables,
+    /// What could not be reproduced, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Makes an environment ready. One that is there already costs a look at a file. Two builds of the
+/// same wait for each other; a broken build leaves nothing. Stops building when dropped.
+pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Ready> {
+    let mut variables = place.variables.clone();
+    let mut notes = Vec::new();
+    match environment {
+        Environment::Host => {}
+        Environment::HostPath { path } => {
+            variables.insert("PATH".to_owned(), path.clone());
+        }
+        Environment::Python {
+            version,
+            requirements,
+            notes: known,
+            name,
+        } => {
+            let wanted = Wanted {
+                version: version.as_deref(),
+                requirements,
+                name,
+            };
+            let (folder, python) = wanted.folder(place).await?;
+            notes.clone_from(known);
+            if let Some(version) = version
+                && !python.starts_with(version.as_str())
+                && !version.starts_with(&python)
+            {
+                notes.push(format!(
+                    "Python {version} was not found on the PATH; used {python}"
+                ));
+            }
+            let path = variables
+                .get("PATH")
+                .map(String::as_str)
+                .unwrap_or_default();
+            let path = format!("{}:{path}", folder.join("bin").display());
+            variables.insert("PATH".to_owned(), path);
+            variables.insert("VIRTUAL_ENV".to_owned(), folder.display().to_string());
+        }
+    }
+    Ok(Ready { variables, notes })
+}
+
+struct Wanted<'a> {
+    version: Option<&'a str>,
+    requirements: &'a [String],
+    name: &'a str,
+}
+
+/// What makes two environments the same.
+#[derive(Serialize)]
+struct Key<'a> {
+    format: u32,
+    requirements: Vec<String>,
+    python: &'a Python,
+}
+
+/// What makes two requests on one machine the same, without asking a Python what it is.
+#[derive(Serialize)]
+struct Request<'a> {
+    format: u32,
+    version: Option<&'a str>,
+    requirements: &'a [String],
+    variables: Vec<(&'a String, &'a String)>,
+}
+
+impl Wanted<'_> {
+    /// The environment's folder, built when it is not there, and its Python's version.
+    async fn folder(&self, place: Place<'_>) -> Result<(PathBuf, String)> {
+        let root = place.home.join("environments");
+        let request = root.join("requests").join(self.request_key(place)?);
+        if let Ok(key) = fs::read_to_string(&request)
+            && let Some(found) = complete(&root.join(key.trim()))
+        {
+            return Ok(found);
+        }
+        let python = python::find(self.version, place.variables).await?;
+        let key = hash(&Key {
+            format: FORMAT,
+            requirements: self.normalised(),
+            python: &python,
+        })?;
+        let folder = root.join(&key);
+        private_dir(&root.join("requests"))?;
+        let found = match complete(&folder) {
+            Some(found) => found,
+            None => self.build(&folder, &python, place).await?,
+        };
+        write_whole(&request, key.as_bytes())?;
+        Ok(found)
+    }
+
+    fn request_key(&self, place: Place<'_>) -> Result<String> {
+        let relevant = |name: &str| name == "PATH" || name.starts_with("PYENV");
+        hash(&Request {
+            format: FORMAT,
+            version: self.version,
+            requirements: self.requirements,
+            variables: place
+                .variables
+                .iter()
+                .filter(|(name, _)| relevant(name))
+                .collect(),
+        })
+    }
+
+    fn normalised(&self) -> Vec<String> {
+        let words = |line: &String| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let mut lines: Vec<String> = self.requirements.iter().map(words).collect();
+        lines.sort();
+        lines.dedup();
+        lines
+    }
+
+    async fn build(
+        &self,
+        folder: &Path,
+        python: &Python,
+        place: Place<'_>,
+    ) -> Result<(PathBuf, String)> {
+        let lock = take_lock(&folder.with_extension("lock"), self.name, place.progress).await?;
+        if let Some(found) = complete(folder) {
+            return Ok(found);
+        }
+        (place.progress)(&format!("Building the environment {}", self.name));
+        remove(folder)?;
+        let tools = Tools {
+            variables: &installer_variables(place.variables),
+            lock: &lock,
+            log: place.log,
+            progress: place.progress,
+        };
+        let unfinished = Unfinished(Some(folder));
+        let installer = python::installer(&place.home.join("tools"), python, tools).await?;
+        self.install(folder, python, &installer, tools).await?;
+        write_whole(&folder.join(MARKER), python.version.as_bytes())?;
+        unfinished.finished();
+        Ok((folder.to_owned(), python.version.clone()))
+    }
+
+    async fn install(
+        &self,
+        folder: &Path,
+        python: &Python,
+        installer: &Installer,
+        tools: Tools<'_>,
+    ) -> Result<()> {
+        let path = |path: &Path| path.to_string_lossy().into_owned();
+        let (target, interpreter) = (path(folder), path(&folder.join("bin/python")));
+        let executable = path(&python.executable);
+        match installer {
+            Installer::Uv(uv) => {
+                let make = [
+                    "venv",
+                    "--seed",
+                    "--no-project",
+                    "--python",
+                    &executable,
+                    &target,
+                ];
+                self.step(tools, uv, &make).await?;
+                let files = self.write_files(folder)?;
+                let mut install = vec!["pip", "install", "--python", &interpreter];
+                install.extend(files.iter().map(String::as_str));
+                self.step(tools, uv, &install).await
+            }
+            Installer::Pip => {
+                self.step(tools, &python.program, &["-m", "venv", &target])
+                    .await?;
+                let files = self.write_files(folder)?;
+                let mut install = vec!["-m", "pip", "install", "--disable-pip-version-check"];
+                install.extend(files.iter().map(String::as_str));
+                self.step(tools, &folder.join("bin/python"), &install).await
+            }
+        }
+    }
+
+    /// Writes the requirements into the environment; the arguments that name them.
+    fn write_files(&self, folder: &Path) -> Result<Vec<String>> {
+        let mut constraints = String::new();
+        let mut requirements = String::new();
+        for line in self.requirements {
+            let (file, line) = match line.strip_prefix("-c ") {
+                Some(line) => (&mut constraints, line),
+                None => (&mut requirements, line.as_str()),
+            };
+            file.push_str(line);
+            file.push('\n');
+        }
+        let mut arguments = Vec::new();
+        for (option, name, content) in [
+            ("-r", "requirements.txt", requirements),
+            ("-c", "constraints.txt", constraints),
+        ] {
+            let path = folder.join(name);
+            write_whole(&path, content.as_bytes())?;
+            arguments.extend([option.to_owned(), path.to_string_lossy().into_owned()]);
+        }
+        Ok(arguments)
+    }
+
+    async fn step(&self, tools: Tools<'_>, program: &Path, arguments: &[&str]) -> Result<()> {
+        let outcome = tools
+            .run(program, arguments)
+            .await
+            .map_err(|e| io_error("run", program, &e))?;
+        if outcome.status.success() {
+            return Ok(());
+        }
+        Err(self.failed(&outcome))
+    }
+
+    fn failed(&self, outcome: &Outcome) -> Error {
+        let lines: Vec<&str> = outcome
+            .output
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .collect();
+        let shown = lines[lines.len().saturating_sub(SHOWN)..].join("\n");
+        let error = Error::invalid(format!(
+            "The environment {} could not be built:\n{shown}",
+            self.name
+        ));
+        let offline = [
+            "dns error",
+            "Failed to fetch",
+            "error sending request",
+            "Temporary failure in name resolution",
+        ];
+        if offline.iter().any(|sign| outcome.output.contains(sign)) {
+            return error.hint("The package index cannot be reached: check the network, HTTPS_PROXY or PIP_INDEX_URL");
+        }
+        error
+    }
+}
+
+/// The folder and its Python's version, when it is a whole environment whose Python is still there.
+fn complete(folder: &Path) -> Option<(PathBuf, String)> {
+    let version = fs::read_to_string(folder.join(MARKER)).ok()?;
+    let there = folder.join("bin/python").exists();
+    there.then(|| (folder.to_owned(), version))
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io_error("remove", folder, &e)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a half-built environment when dropped. (One left by a killed process has no marker and
+/// is removed by the next build.)
+struct Unfinished<'a>(Option<&'a Path>);
+
+impl Unfinished<'_> {
+    fn finished(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(folder) = self.0 {
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}
+
+async fn take_lock(path: &Path, name: &str, progress: Progress<'_>) -> Result<File> {
+    let file = File::create(path).map_err(|e| io_error("make", path, &e))?;
+    match file.try_lock() {
+        Ok(()) => return Ok(file),
+        Err(TryLockError::WouldBlock) => {}
+        Err(TryLockError::Error(e)) => return Err(io_error("lock", path, &e)),
+    }
+    progress(&format!(
+        "Waiting for another process that builds the environment {name}"
+    ));
+    tokio::task::spawn_blocking(move || file.lock().map(|()| file))
+        .await
+        .map_err(|e| Error::internal(e.to_string()))?
+        .map_err(|e| io_error("lock", path, &e))
+}
+
+/// uv reads other variables than pip; what the machine says to pip holds for both.
+fn installer_variables(machine: &Variables) -> Variables {
+    let mut variables = machine.clone();
+    for (pip, uv) in [
+        ("PIP_INDEX_URL", "UV_DEFAULT_INDEX"),
+        ("PIP_EXTRA_INDEX_URL", "UV_INDEX"),
+        ("PIP_FIND_LINKS", "UV_FIND_LINKS"),
+        ("PIP_CERT", "SSL_CERT_FILE"),
+    ] {
+        if let Some(value) = machine.get(pip) {
+            variables
+                .entry(uv.to_owned())
+                .or_insert_with(|| value.clone());
+        }
+    }
+    // uv has certificates of its own and would not know a company's proxy; pip uses the machine's.
+    if SYSTEM_CERTIFICATES
+        .iter()
+        .any(|file| Path::new(file).exists())
+    {
+        variables
+            .entry("UV_SYSTEM_CERTS".to_owned())
+            .or_insert_with(|| "true".to_owned());
+    }
+    variables
+}
+
+fn hash<T: Serialize>(value: &T) -> Result<String> {
+    let text = serde_json::to_vec(value).map_err(|e| Error::internal(e.to_string()))?;
+    Ok(blake3::hash(&text).to_hex()[..20].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    fn machine() -> Variables {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a test of what is on the machine"
+        )]
+        let path = std::env::var("PATH").unwrap_or_default();
+        let home = std::env::temp_dir().display().to_string();
+        Variables::from([("PATH".to_owned(), path), ("HOME".to_owned(), home)])
+    }
+
+    fn python(requirements: &[&str]) -> Environment {
+        Environment::Python {
+            version: None,
+            requirements: requirements.iter().map(|line| (*line).to_owned()).collect(),
+            notes: Vec::new(),
+            name: "test".to_owned(),
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn two_at_once_build_once_and_a_third_finds_it() {
+        let home = tempfile::tempdir().unwrap();
+        let variables = machine();
+        let said = Mutex::new(Vec::new());
+        let log = home.path().join("log");
+        let place = Place {
+            home: home.path(),
+            variables: &variables,
+            log: &log,
+            progress: &|line| said.lock().unwrap().push(line.to_owned()),
+        };
+        let environment = python(&[]);
+        let (a, b) = tokio::join!(prepare(&environment, place), prepare(&environment, place));
+        let (a, b) = (a.unwrap(), b.unwrap());
+        assert_eq!(a.variables, b.variables);
+        let interpreter = Path::new(&a.variables["VIRTUAL_ENV"]).join("bin/python");
+        assert!(interpreter.exists());
+        assert!(a.variables["PATH"].starts_with(&a.variables["VIRTUAL_ENV"]));
+        let builds = |said: &[String]| {
+            said.iter()
+                .filter(|line| line.starts_with("Building"))
+                .count()
+        };
+        assert_eq!(builds(&said.lock().unwrap()), 1);
+        fs::remove_file(&log).unwrap();
+        prepare(&environment, place).await.unwrap();
+        assert!(!log.exists(), "nothing is built the third time");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_broken_build_leaves_nothing_and_says_why() {
+        let home = tempfile::tempdir().unwrap();
+        let variables = machine();
+        let log = home.path().join("log");
+        let place = Place {
+            home: home.path(),
+            variables: &variables,
+            log: &log,
+            progress: &|_| (),
+        };
+        let missing = "--no-index\nno-such-package-at-all==1";
+        let error = prepare(&python(&[missing]), place).await.unwrap_err();
+        assert!(error.message.contains("no-such-package-at-all"), "{error}");
+        let left: Vec<_> = fs::read_dir(home.path().join("environments"))
+            .unwrap()
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| !name.ends_with(".lock") && name != "requests")
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+
+    #[tokio::test]
+    async fn without_python_the_error_says_how_to_get_it() {
+        let home = tempfile::tempdir().unwrap();
+        let variables = Variables::from([("PATH".to_owned(), "/nowhere".to_owned())]);
+        let place = Place {
+            home: home.path(),
+            variables: &variables,
+            log: &home.path().join("log"),
+            progress: &|_| (),
+        };
+        let error = prepare(&python(&[]), place).await.unwrap_err();
+        assert!(error.hints[0].contains("apt-get install"), "{error:?}");
+    }
+}

@@ -1,0 +1,222 @@
+//! Finding a Python, and uv to install packages with.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+
+use super::{Variables, io_error, private_dir, tool::Tools};
+use crate::api::{Error, Result};
+
+/// A Python interpreter that was seen working.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Python {
+    /// What was found on the PATH.
+    #[serde(skip)]
+    pub program: PathBuf,
+    /// `3.11.7`.
+    pub version: String,
+    /// `linux-x86_64` or the like.
+    pub platform: String,
+    /// The interpreter itself, where `program` may be a link or a shim.
+    pub executable: PathBuf,
+}
+
+impl Python {
+    /// `3.11`.
+    pub fn minor(&self) -> &str {
+        let mut dots = self.version.match_indices('.');
+        match dots.nth(1) {
+            Some((at, _)) => &self.version[..at],
+            None => &self.version,
+        }
+    }
+}
+
+const PROBE: &str = "import sys, json, sysconfig\n\
+    print(json.dumps({'version': '%d.%d.%d' % sys.version_info[:3], \
+    'platform': sysconfig.get_platform(), 'executable': sys.executable}))";
+const PROBE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Older ones cannot be used with today's packages.
+const OLDEST: (u32, u32) = (3, 8);
+
+/// Finds a working Python on the machine's PATH: of version `wanted` (such as `3.11`) if there is
+/// one, else the first that works.
+pub async fn find(wanted: Option<&str>, variables: &Variables) -> Result<Python> {
+    let mut names = vec!["python3".to_owned(), "python".to_owned()];
+    if let Some(wanted) = wanted {
+        names.insert(0, format!("python{}", minor_of(wanted)));
+    }
+    let mut first = None;
+    for name in names {
+        for program in on_path(&name, variables) {
+            let Some(python) = probe(&program, variables).await else {
+                continue;
+            };
+            if wanted.is_none_or(|wanted| is_version(&python.version, wanted)) {
+                return Ok(python);
+            }
+            first.get_or_insert(python);
+        }
+    }
+    first.ok_or_else(|| {
+        Error::unavailable("There is no Python 3.8 or newer on the PATH")
+            .hint("Debian, Ubuntu: apt-get install -y python3 python3-venv")
+            .hint("Fedora: dnf install -y python3; macOS: brew install python")
+    })
+}
+
+fn minor_of(version: &str) -> String {
+    version.split('.').take(2).collect::<Vec<_>>().join(".")
+}
+
+/// Whether `found` is `wanted` or a patch of it.
+fn is_version(found: &str, wanted: &str) -> bool {
+    found == wanted || minor_of(found) == wanted || minor_of(found) == minor_of(wanted)
+}
+
+/// The files of that name on the machine's PATH, in its order.
+fn on_path(name: &str, variables: &Variables) -> Vec<PathBuf> {
+    let path = variables
+        .get("PATH")
+        .map(String::as_str)
+        .unwrap_or_default();
+    path.split(':')
+        .filter(|folder| !folder.is_empty())
+        .map(|folder| Path::new(folder).join(name))
+        .filter(|file| file.is_file())
+        .collect()
+}
+
+/// Asks a Python what it is; none when it does not work (a shim for an absent version, say).
+async fn probe(program: &Path, variables: &Variables) -> Option<Python> {
+    let text = answer_of(program, &["-c", PROBE], variables).await?;
+    let mut python: Python = serde_json::from_str(text.lines().last()?).ok()?;
+    let mut numbers = python
+        .version
+        .split('.')
+        .map_while(|part| part.parse::<u32>().ok());
+    if (numbers.next()?, numbers.next()?) < OLDEST {
+        return None;
+    }
+    program.clone_into(&mut python.program);
+    Some(python)
+}
+
+/// The standard output of a program that succeeds soon.
+async fn answer_of(program: &Path, arguments: &[&str], variables: &Variables) -> Option<String> {
+    let output = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .envs(variables)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = tokio::time::timeout(PROBE_TIMEOUT, output)
+        .await
+        .ok()?
+        .ok()?;
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What installs packages.
+pub enum Installer {
+    Uv(PathBuf),
+    /// Python's own venv and pip.
+    Pip,
+}
+
+/// Finds uv on the PATH or in `tools`, else installs it there. Without uv there is pip.
+pub async fn installer(tools: &Path, python: &Python, with: Tools<'_>) -> Result<Installer> {
+    for program in on_path("uv", with.variables) {
+        if answer_of(&program, &["--version"], with.variables)
+            .await
+            .is_some()
+        {
+            return Ok(Installer::Uv(program));
+        }
+    }
+    private_dir(tools)?;
+    let lock_path = tools.join("lock");
+    let lock = File::create(&lock_path).map_err(|e| io_error("make", &lock_path, &e))?;
+    let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock))
+        .await
+        .map_err(|e| Error::internal(e.to_string()))?
+        .map_err(|e| io_error("lock", &lock_path, &e))?;
+    let uv = tools.join("uv");
+    if answer_of(&uv, &["--version"], with.variables)
+        .await
+        .is_some()
+    {
+        return Ok(Installer::Uv(uv));
+    }
+    (with.progress)("Installing uv");
+    let with = Tools {
+        lock: &lock,
+        ..with
+    };
+    if install_uv(tools, &uv, python, with).await {
+        return Ok(Installer::Uv(uv));
+    }
+    if answer_of(
+        &python.program,
+        &["-c", "import venv, ensurepip"],
+        with.variables,
+    )
+    .await
+    .is_some()
+    {
+        return Ok(Installer::Pip);
+    }
+    let minor = python.minor();
+    Err(Error::unavailable(format!(
+        "Python {minor} ({}) can neither install uv nor make virtual environments: it has no venv module",
+        python.program.display()
+    ))
+    .hint(format!("Debian, Ubuntu: apt-get install -y python{minor}-venv"))
+    .hint("Or install uv, see https://docs.astral.sh/uv, and have it on the PATH"))
+}
+
+/// Puts the `uv` program at `uv`: through a virtual environment, else with the machine's own pip.
+async fn install_uv(tools: &Path, uv: &Path, python: &Python, with: Tools<'_>) -> bool {
+    let folder = tools.join("installing");
+    let _ = fs::remove_dir_all(&folder);
+    let target = folder.to_string_lossy().into_owned();
+    let succeeded = async |program: &Path, arguments: &[&str]| {
+        let outcome = with.run(program, arguments).await;
+        outcome.is_ok_and(|outcome| outcome.status.success())
+    };
+    let installed = (succeeded(&python.program, &["-m", "venv", &target]).await
+        && succeeded(
+            &folder.join("bin/python"),
+            &["-m", "pip", "install", "--quiet", "uv"],
+        )
+        .await)
+        || succeeded(
+            &python.program,
+            &[
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--upgrade",
+                "--target",
+                &target,
+                "uv",
+            ],
+        )
+        .await;
+    // uv is one program that needs nothing around it.
+    let moved = installed && fs::rename(folder.join("bin/uv"), uv).is_ok();
+    let _ = fs::remove_dir_all(&folder);
+    moved
+}
