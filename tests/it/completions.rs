@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Aml, components, each_mode};
+use crate::support::{Aml, components, each_mode, root};
 
 const SCRIPTS: [(&str, &str); 4] = [
     ("bash", "completions/bash/aml"),
@@ -31,8 +31,7 @@ fn completes(shell: &str, script: impl Fn(&Path) -> String) {
         aml.ok("workspace create -n Churn");
         aml.ok("workspace create -n fraud");
         let mut command = aml.program(&shell);
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        command.args(["-c", &script(root)]);
+        command.args(["-c", &script(root())]);
         command.env("PATH", aml.path_with_aml());
         let candidates = aml.within_seconds(30).finish(command).ok();
         assert!(candidates.contains("Churn"), "{candidates}");

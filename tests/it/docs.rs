@@ -1,11 +1,13 @@
 //! Generated documents are what the code generates; `UPDATE_DOCS=1 cargo test` writes them.
 
-use std::{fs, path::Path};
+use std::fs;
+
+use crate::support::root;
 
 /// Compares a committed file with what it should be, or writes it when asked to.
 #[track_caller]
 pub fn assert_fresh(file: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let path = root().join(file);
     if std::env::var_os("UPDATE_DOCS").is_some() {
         fs::create_dir_all(path.parent().expect("a file has a folder")).expect("makes the folder");
         fs::write(&path, text).expect("writes the document");

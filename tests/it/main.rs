@@ -4,3 +4,4 @@ mod completions;
 mod docs;
 mod stories;
 mod support;
+mod tidy;

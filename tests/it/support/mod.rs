@@ -2,15 +2,19 @@
 
 mod aml;
 pub mod components;
+mod operations;
 mod output;
 mod process;
+mod tree;
 mod words;
 
 use std::time::{Duration, Instant};
 
 pub use aml::{Aml, each_mode};
+pub use operations::{Operation, operations};
 pub use output::Output;
 pub use process::Process;
+pub use tree::{root, rust_files, texts};
 pub use words::Words;
 
 /// Asks again until there is an answer, and fails with what was waited for when there is none in time.

@@ -1,0 +1,181 @@
+//! Rules of the house that a compiler does not know.
+
+use std::{collections::BTreeSet, fs};
+
+use crate::support::{operations, root, rust_files, texts};
+
+/// Module → modules it may import besides itself.
+const MAY_IMPORT: [(&str, &[&str]); 14] = [
+    ("main", &["cli"]),
+    (
+        "wiring",
+        &[
+            "api",
+            "client",
+            "config",
+            "executor",
+            "host",
+            "protocols",
+            "server",
+            "service",
+            "spec",
+            "store",
+            "worker",
+        ],
+    ),
+    ("cli", &["api", "client", "config", "spec", "wiring"]),
+    ("config", &["api"]),
+    ("spec", &["api"]),
+    ("client", &["api"]),
+    ("api", &[]),
+    ("server", &["api", "protocols", "service"]),
+    ("protocols", &["api", "service"]),
+    ("service", &["api", "store"]),
+    ("store", &["api"]),
+    ("executor", &["api"]),
+    ("worker", &["api", "client", "executor"]),
+    ("host", &["api", "client", "executor"]),
+];
+
+const LINES: usize = 600;
+
+/// The file's text without comments, line by line.
+fn code(text: &str) -> String {
+    let line = |line: &str| match line.find("//") {
+        Some(at) => line[..at].to_owned(),
+        None => line.to_owned(),
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The modules that follow `crate::`, also in a list in braces.
+fn modules_used(code: &str) -> BTreeSet<String> {
+    let word = |text: &str| {
+        let is_name = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+        text.chars().take_while(is_name).collect::<String>()
+    };
+    let mut used = BTreeSet::new();
+    for (at, path) in code.match_indices("crate::") {
+        if code[..at].ends_with('$') {
+            continue;
+        }
+        let rest = &code[at + path.len()..];
+        let Some(list) = rest.strip_prefix('{') else {
+            used.insert(word(rest));
+            continue;
+        };
+        let mut depth = 0;
+        let mut item = 0;
+        for (at, c) in list.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => {
+                    used.insert(word(list[item..at].trim()));
+                    break;
+                }
+                '}' => depth -= 1,
+                ',' if depth == 0 => {
+                    used.insert(word(list[item..at].trim()));
+                    item = at + 1;
+                }
+                _ => (),
+            }
+        }
+    }
+    used.remove("");
+    used
+}
+
+#[test]
+fn modules_import_only_what_they_may() {
+    let mut wrong = Vec::new();
+    for (file, text) in rust_files() {
+        let Some(inner) = file.strip_prefix("src/") else {
+            continue;
+        };
+        let module = inner.split(['/', '.']).next().expect("a first part");
+        let (_, allowed) = MAY_IMPORT
+            .iter()
+            .find(|(name, _)| *name == module)
+            .unwrap_or_else(|| panic!("`{module}` has no line in the table of tidy.rs"));
+        for used in modules_used(&code(&text)) {
+            if used != module && !allowed.contains(&used.as_str()) {
+                wrong.push(format!("{file}: `{module}` may not use `{used}`"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn imports_are_found_in_lists() {
+    let code =
+        "use crate::{\n api::{Error, files::Hash},\n client,\n};\nfn f() { crate::store::x() }";
+    let used: Vec<_> = modules_used(code).into_iter().collect();
+    assert_eq!(used, ["api", "client", "store"]);
+}
+
+#[test]
+fn files_say_why_they_exist_and_are_not_long() {
+    for (file, text) in rust_files() {
+        assert!(text.starts_with("//!"), "{file} does not begin with `//!`");
+        let lines = text.lines().count();
+        assert!(
+            lines <= LINES,
+            "{file} has {lines} lines; {LINES} are too many"
+        );
+    }
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    // In pieces, so that this file does not match.
+    let words = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("#[ig", "nore"),
+        concat!("un", "implemented!"),
+        concat!("to", "do!("),
+        concat!("not supported", " yet"),
+        concat!("not implemented", " yet"),
+    ];
+    assert_absent(&words);
+}
+
+#[test]
+fn no_paths_of_a_machine() {
+    assert_absent(&[
+        concat!("/wo", "rk/"),
+        concat!("/ro", "ot/"),
+        concat!("/opt/", "wheels"),
+        concat!(".pye", "nv/"),
+    ]);
+}
+
+#[track_caller]
+fn assert_absent(words: &[&str]) {
+    let mut found = Vec::new();
+    for (file, text) in texts() {
+        for (number, line) in text.lines().enumerate() {
+            if let Some(word) = words.iter().find(|word| line.contains(**word)) {
+                found.push(format!("{file}:{}: {word}", number + 1));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn every_operation_is_mounted() {
+    let router = fs::read_to_string(root().join("src/server/router.rs")).expect("reads the router");
+    let mounted = &router[router.find("operations![").expect("the list of operations")..];
+    let names: BTreeSet<&str> = mounted
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .collect();
+    let missing: Vec<String> = operations()
+        .into_iter()
+        .filter(|operation| !names.contains(operation.request.as_str()))
+        .map(|operation| operation.request)
+        .collect();
+    assert!(missing.is_empty(), "not in server/router.rs: {missing:?}");
+}
