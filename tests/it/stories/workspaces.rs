@@ -15,13 +15,230 @@ fn a_workspace_is_created_upgraded_and_deleted() {
         let upgraded = aml.json("workspace upgrade -n churn --edition enterprise");
         assert_eq!(upgraded["edition"], "enterprise");
         assert_eq!(upgraded["id"], churn["id"]);
-        let error = aml.fails(5, "workspace upgrade -n churn --edition basic");
+        aml.ok("workspace upgrade -n churn --edition enterprise");
         expect![[r#"
             Error: edition: `Churn` is an enterprise workspace and cannot be downgraded
             Hint: Create another workspace: aml workspace create -n NAME --edition basic
         "#]]
-        .assert_eq(&error);
+        .assert_eq(&aml.fails(5, "workspace upgrade -n churn --edition basic"));
         aml.ok("workspace delete -n CHURN --yes");
         assert_eq!(aml.json("workspace list"), json!([]));
+        aml.fails(3, "workspace show -n churn");
+    });
+}
+
+#[test]
+fn associated_resources_come_with_a_workspace() {
+    each_mode(|aml| {
+        let made = aml.json("workspace create -n churn")["resources"].clone();
+        for (resource, state) in [
+            ("storage_account", "ready"),
+            ("key_vault", "ready"),
+            ("application_insights", "ready"),
+            ("container_registry", "pending"),
+        ] {
+            assert_eq!(made[resource]["state"], state, "{resource}");
+            assert_eq!(made[resource]["owned"], true, "{resource}");
+        }
+        let named = aml.json("workspace create -n fraud --storage-account store7 --key-vault kv7")
+            ["resources"]
+            .clone();
+        assert_eq!(
+            named["storage_account"],
+            json!({"name": "store7", "state": "ready", "owned": false})
+        );
+        assert_eq!(named["key_vault"]["name"], "kv7");
+        assert_eq!(named["application_insights"]["owned"], true);
+        let premium = aml.fails(
+            2,
+            "workspace create -n other --storage-account 'x?sku=Premium_LRS'",
+        );
+        expect![[r#"
+            Error: storage_account: a premium account cannot be the default store of a workspace
+            Hint: Give a standard account without hierarchical namespace, or leave it out and one is made
+        "#]].assert_eq(&premium);
+        let hierarchical = aml.fails(
+            2,
+            "workspace create -n other --storage-account 'x?hns=true'",
+        );
+        expect![[r#"
+            Error: storage_account: an account with a hierarchical namespace cannot be the default store of a workspace
+            Hint: Give a standard account without hierarchical namespace, or leave it out and one is made
+        "#]].assert_eq(&hierarchical);
+        assert_eq!(aml.json("workspace list --query 'length(@)'"), 2);
+    });
+}
+
+#[test]
+fn names_are_checked_and_do_not_differ_by_case_alone() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n Churn");
+        expect![[r#"
+            Error: name: There is a workspace `Churn` already
+            Hint: Names do not differ by case alone; choose another name
+        "#]]
+        .assert_eq(&aml.fails(5, "workspace create -n CHURN"));
+        expect![[r#"
+            Error: name: The name of a workspace cannot be empty
+            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter or digit
+        "#]].assert_eq(&aml.fails(2, "workspace create -n ''"));
+        expect![[r#"
+            Error: name: The workspace name `a b` has the character ` `
+            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter or digit
+        "#]].assert_eq(&aml.fails(2, "workspace create -n 'a b'"));
+        expect![[r#"
+            Error: name: The workspace name `-a` begins with `-`
+            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter or digit
+        "#]].assert_eq(&aml.fails(2, "workspace create -n=-a"));
+        let long = "a".repeat(34);
+        expect![[r#"
+            Error: name: The workspace name is longer than 33 characters
+            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter or digit
+        "#]].assert_eq(&aml.fails(2, ["workspace", "create", "-n", &long]));
+        expect![[r#"
+            Error: name: The workspace name `größe` has the character `ö`
+            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter or digit
+        "#]].assert_eq(&aml.fails(2, "workspace create -n größe"));
+        expect![[r#"
+            Error: name: The workspace name `ünder` has the character `ü`
+            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter or digit
+        "#]].assert_eq(&aml.fails(2, "workspace create -n ünder"));
+        expect![[r#"
+            Error: name: The workspace name `../../etc` has the character `.`
+            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter or digit
+        "#]].assert_eq(&aml.fails(2, "workspace create -n ../../etc"));
+        expect![[r#"
+            Error: No workspace `chrun`
+            Hint: Did you mean `Churn`?
+        "#]]
+        .assert_eq(&aml.fails(3, "workspace show -n chrun"));
+        expect![[r#"
+            Error: No workspace `nothing-like-it`
+            Hint: See which there are: aml workspace list
+        "#]]
+        .assert_eq(&aml.fails(3, "workspace delete -n nothing-like-it --yes"));
+    });
+}
+
+#[test]
+fn what_is_given_is_updated_and_the_rest_stays() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn --description 'who leaves' --tags team=a area=b");
+        let updated =
+            aml.json("workspace update -n churn --tags area= cost=7 --display-name Churn!");
+        assert_eq!(updated["description"], "who leaves");
+        assert_eq!(updated["display_name"], "Churn!");
+        assert_eq!(updated["tags"], json!({"team": "a", "cost": "7"}));
+        let moved = aml.fails(2, "workspace update -n churn --subscription another");
+        expect![[r#"
+            Error: subscription: A workspace cannot be moved to another subscription: `churn` belongs to `<uuid>`, and its associated resources, role assignments and endpoints are bound to that
+            Hint: Create a workspace in the other subscription and register the models there
+        "#]].assert_eq(&moved);
+        expect![[r#"
+            Error: --tags: `novalue` is not KEY=VALUE
+        "#]]
+        .assert_eq(&aml.fails(2, "workspace update -n churn --tags novalue"));
+    });
+}
+
+#[test]
+fn the_workspace_worked_in() {
+    each_mode(|aml| {
+        expect![[r#"
+            Error: There is no workspace yet
+            Hint: Create one: aml workspace create -n NAME
+        "#]]
+        .assert_eq(&aml.fails(3, "workspace show"));
+        aml.ok("workspace create -n churn");
+        assert_eq!(aml.json("workspace show")["name"], "churn", "the only one");
+        aml.ok("workspace create -n fraud");
+        aml.ok("workspace create -n spam");
+        expect![[r#"
+            Error: Which workspace? There are `churn`, `fraud`, `spam`
+            Hint: Name it with -w, or choose one: aml workspace use NAME
+        "#]]
+        .assert_eq(&aml.fails(2, "workspace show"));
+
+        aml.ok("workspace use FRAUD");
+        assert_eq!(aml.json("workspace show")["name"], "fraud", "the default");
+        let project = aml.within("project");
+        project.ok("workspace use churn --folder");
+        let deep = project.within("src/deep");
+        assert_eq!(deep.json("workspace show")["name"], "churn", "the folder's");
+        assert_eq!(aml.json("workspace show")["name"], "fraud", "not outside");
+        let chosen = deep.with("AML_WORKSPACE", "spam");
+        assert_eq!(
+            chosen.json("workspace show")["name"],
+            "spam",
+            "the variable"
+        );
+        let named = chosen.json("workspace show -w fraud");
+        assert_eq!(named["name"], "fraud", "the option");
+        expect![[r#"
+            Error: No workspace `spma`
+            Hint: Did you mean `spam`?
+        "#]]
+        .assert_eq(&aml.fails(3, "workspace use spma"));
+    });
+}
+
+#[test]
+fn keys_are_shown_to_the_owner() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn");
+        let keys = aml.json("workspace keys -n churn");
+        assert_eq!(keys["container_registry"], json!(null));
+        let key = keys["storage_key"].as_str().expect("a key").to_owned();
+        assert!(key.len() > 30);
+        assert!(!aml.ok("workspace show -n churn").contains(&key));
+        aml.ok("workspace update -n churn --container-registry images");
+        let keys = aml.json("workspace keys -n churn");
+        assert_eq!(keys["container_registry"]["username"], "images");
+        assert_eq!(keys["storage_key"], key.as_str(), "a key stays the same");
+    });
+}
+
+#[test]
+fn a_workspace_is_shared_by_roles() {
+    // The owner of the machine makes users; as a server's first user takes over, tokens are
+    // tested in the story of servers.
+    let aml = Aml::local();
+    aml.ok("workspace create -n churn");
+    aml.ok("user create root");
+    aml.ok("user create ann");
+    let given = aml.json("workspace share add -n churn --user Ann --role data-scientist");
+    assert_eq!(given["user"], "ann");
+    assert_eq!(given["role"], "AzureML Data Scientist");
+    aml.ok("workspace share add -n churn --user ann --role reader");
+    let roles = aml.json("workspace share list -n churn --query '[].[user, role]'");
+    assert_eq!(roles, json!([["ann", "Reader"]]), "one user has one role");
+    expect![[r#"
+        Error: No user `anna`
+        Hint: Did you mean `ann`?
+    "#]]
+    .assert_eq(&aml.fails(3, "workspace share add -n churn --user anna --role Owner"));
+    expect![[r#"
+        Error: --role: No role `Reder`
+        Hint: Did you mean `Reader`?
+        Hint: Roles: Owner, Contributor, Reader, AzureML Data Scientist
+    "#]]
+    .assert_eq(&aml.fails(3, "workspace share add -n churn --user ann --role Reder"));
+    aml.ok("workspace share remove -n churn --user ann");
+    expect![[r#"
+        Error: `ann` has no role in `churn`
+        Hint: See who has: aml workspace share list -n churn
+    "#]]
+    .assert_eq(&aml.fails(3, "workspace share remove -n churn --user ann"));
+}
+
+#[test]
+fn deleting_asks_first() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn");
+        expect![[r#"
+            Error: Delete the workspace `churn` with its runs, models, endpoints and secrets? There is no terminal to ask on
+            Hint: Add --yes to go ahead
+        "#]].assert_eq(&aml.fails(2, "workspace delete -n churn"));
+        assert_eq!(aml.json("workspace show")["name"], "churn");
     });
 }

@@ -62,7 +62,10 @@ impl Drop for Sweep {
 /// Tells the same story in local mode and against a server on another address.
 pub fn each_mode(story: impl Fn(&Aml)) {
     story(&Aml::local());
-    story(&Aml::remote());
+    // An expectation can be written once; then it must hold in the other mode.
+    if std::env::var_os("UPDATE_EXPECT").is_none() {
+        story(&Aml::remote());
+    }
 }
 
 impl Aml {

@@ -1,0 +1,163 @@
+//! Output formats, queries, usage errors, exit codes, and what happens without a terminal.
+
+use expect_test::expect;
+
+use crate::support::{Aml, each_mode};
+
+#[test]
+fn an_answer_in_every_format() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn --tags a=1");
+        aml.ok("workspace create -n fraud --edition enterprise");
+        let names = "workspace list --query '[].{name: name, edition: edition}'";
+        let show = |format: &str| aml.ok(format!("{names} -o {format}"));
+        expect![[r#"
+            NAME   EDITION
+            churn  basic
+            fraud  enterprise
+        "#]]
+        .assert_eq(&show("table"));
+        expect![[r#"
+            churn	basic
+            fraud	enterprise
+        "#]]
+        .assert_eq(&show("tsv"));
+        expect![[r#"
+            - name: churn
+              edition: basic
+            - name: fraud
+              edition: enterprise
+        "#]]
+        .assert_eq(&show("yaml"));
+        expect![[r#"
+            [
+              {
+                "name": "churn",
+                "edition": "basic"
+              },
+              {
+                "name": "fraud",
+                "edition": "enterprise"
+              }
+            ]
+        "#]]
+        .assert_eq(&show("json"));
+        assert_eq!(show("jsonc"), show("json"), "no colour into a pipe");
+        expect![[r#""#]].assert_eq(&show("none"));
+        assert_eq!(aml.ok(names), show("json"), "json without a terminal");
+    });
+}
+
+#[test]
+fn people_get_tables() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn --description 'who leaves'");
+        expect![[r#"
+            NAME   EDITION  LOCATION  CREATED              DESCRIPTION
+            churn  basic    local     <time>  who leaves
+        "#]]
+        .assert_eq(&aml.run("workspace list -o table").to_string());
+    });
+}
+
+#[test]
+fn queries_pick_from_an_answer() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn");
+        assert_eq!(aml.ok("workspace show --query name -o tsv"), "churn\n");
+        assert_eq!(aml.ok("workspace show --query 'nothing' -o json"), "null\n");
+        expect![[r#"
+            Error: --query: The query is not JMESPath: Parse error: Unexpected nud token -- found Eof
+            [?
+              ^
+        "#]].assert_eq(&aml.fails(2, "workspace list --query '[?'"));
+    });
+}
+
+#[test]
+fn usage_errors() {
+    let aml = Aml::local();
+    expect![[r#"
+        error: unrecognized subcommand 'wrokspace'
+
+          tip: a similar subcommand exists: 'workspace'
+
+        Usage: aml [OPTIONS] <COMMAND>
+
+        For more information, try '--help'.
+    "#]]
+    .assert_eq(&aml.fails(2, "wrokspace list"));
+    expect![[r#"
+        error: unrecognized subcommand 'shw'
+
+          tip: a similar subcommand exists: 'show'
+
+        Usage: aml workspace [OPTIONS] <COMMAND>
+
+        For more information, try '--help'.
+    "#]]
+    .assert_eq(&aml.fails(2, "workspace shw"));
+    expect![[r#"
+        error: the following required arguments were not provided:
+          --name <NAME>
+
+        Usage: aml workspace create --name <NAME>
+
+        For more information, try '--help'.
+    "#]]
+    .assert_eq(&aml.fails(2, "workspace create"));
+    expect![[r#"
+        error: invalid value 'gold' for '--edition <EDITION>'
+          [possible values: basic, enterprise]
+
+        For more information, try '--help'.
+    "#]]
+    .assert_eq(&aml.fails(2, "workspace create -n a --edition gold"));
+    expect![[r#"
+        error: unexpected argument '--nme' found
+
+        Usage: aml workspace list [OPTIONS]
+
+        For more information, try '--help'.
+    "#]]
+    .assert_eq(&aml.fails(2, "workspace list --nme a"));
+    expect![[r#"
+        error: invalid value 'xml' for '--output <FORMAT>'
+          [possible values: table, json, jsonc, yaml, yamlc, tsv, none]
+
+          tip: a similar value exists: 'yaml'
+
+        For more information, try '--help'.
+    "#]]
+    .assert_eq(&aml.fails(2, "workspace list -o xml"));
+    assert!(!aml.state().exists(), "a usage error touches nothing");
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    let aml = Aml::local();
+    let help = aml.run("--help");
+    assert!(help.stdout.contains("Usage: aml") && help.stderr.is_empty());
+    let version = format!("aml {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(aml.ok("--version"), version);
+    assert!(!aml.state().exists(), "help touches nothing");
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let aml = Aml::local();
+    aml.ok("workspace create -n churn");
+    let output = aml.sh("{ aml workspace list; echo \"exit $?\" >&2; } | true");
+    assert_eq!(output.stderr, "exit 0\n");
+}
+
+#[test]
+fn an_unknown_profile_is_named() {
+    let aml = Aml::remote().with("AML_PROFILE", "taem");
+    expect![[r#"
+        Error: No profile `taem` in `$ROOT/config.toml`
+        Hint: Did you mean `team`?
+        Hint: Make it: aml login URL --profile taem
+    "#]]
+    .assert_eq(&aml.fails(3, "workspace list"));
+}

@@ -1,0 +1,131 @@
+//! The state directory and the configuration: several commands at once, and what may be wrong.
+
+use std::fs;
+
+use expect_test::expect;
+use serde_json::json;
+
+use crate::support::{Aml, each_mode};
+
+#[test]
+fn commands_at_once_on_a_new_machine() {
+    each_mode(|aml| {
+        std::thread::scope(|scope| {
+            for n in 0..8 {
+                scope.spawn(move || aml.ok(format!("workspace create -n w{n}")));
+            }
+        });
+        let names = aml.json("workspace list --query '[].name'");
+        assert_eq!(
+            names,
+            json!(["w0", "w1", "w2", "w3", "w4", "w5", "w6", "w7"])
+        );
+    });
+}
+
+#[test]
+fn of_two_that_create_the_same_one_wins() {
+    each_mode(|aml| {
+        let mut codes: Vec<i32> = std::thread::scope(|scope| {
+            let create = |name: &'static str| {
+                scope.spawn(move || aml.run(["workspace", "create", "-n", name]).status)
+            };
+            let both = [create("churn"), create("CHURN")];
+            both.map(|thread| thread.join().expect("ends")).to_vec()
+        });
+        codes.sort_unstable();
+        assert_eq!(codes, [0, 5]);
+    });
+}
+
+#[test]
+fn a_broken_configuration_file() {
+    let aml = Aml::local();
+    let file = aml.root().join("config.toml");
+    fs::write(&file, "workspace = \"churn\"\n[worker]\nslots = many\n").expect("writes");
+    expect![[r#"
+        Error: $ROOT/config.toml:3:9: string values must be quoted, expected literal string
+          | slots = many
+        Hint: Correct the line or remove the file
+    "#]]
+    .assert_eq(&aml.fails(2, "workspace list"));
+    fs::write(&file, "workspce = \"churn\"\n").expect("writes");
+    expect![[r#"
+        Error: $ROOT/config.toml:1:1: unknown field `workspce`, expected one of `workspace`, `profile`, `profiles`, `worker`
+          | workspce = "churn"
+        Hint: Correct the line or remove the file
+    "#]].assert_eq(&aml.fails(2, "workspace list"));
+    fs::write(&file, "").expect("writes");
+    aml.write(".aml/config.toml", "workspace = [\n");
+    aml.ok("workspace create -n churn");
+    expect![[r#"
+        Error: $ROOT/work/.aml/config.toml:1:14: unclosed array, expected `]`
+          | workspace = [
+        Hint: Correct the line or remove the file
+    "#]]
+    .assert_eq(&aml.fails(2, "workspace show"));
+}
+
+#[test]
+fn a_state_directory_of_a_newer_version() {
+    let aml = Aml::local();
+    aml.ok("workspace create -n churn");
+    let database = rusqlite::Connection::open(aml.state().join("aml.db")).expect("opens");
+    database
+        .pragma_update(None, "user_version", 999)
+        .expect("writes");
+    drop(database);
+    expect![[r#"
+        Error: The state directory has format 999; this version of aml knows formats up to 1
+        Hint: Install the newer aml that wrote it, or use another directory: set AML_HOME
+    "#]]
+    .assert_eq(&aml.fails(7, "workspace list"));
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_used() {
+    let aml = Aml::local();
+    fs::write(aml.state(), "a file").expect("writes");
+    expect![[r#"
+        Error: Cannot make `$ROOT/state`: File exists (os error 17)
+    "#]]
+    .assert_eq(&aml.fails(6, "workspace list"));
+    fs::remove_file(aml.state()).expect("removes");
+
+    // Nobody, root included, can write below /proc.
+    let aml = aml.with("AML_HOME", "/proc/aml");
+    expect![[r#"
+        Error: Cannot make `/proc/aml`: No such file or directory (os error 2)
+    "#]]
+    .assert_eq(&aml.fails(6, "workspace list"));
+}
+
+#[test]
+fn a_database_that_is_none() {
+    let aml = Aml::local();
+    fs::create_dir(aml.state()).expect("makes the folder");
+    fs::write(
+        aml.state().join("aml.db"),
+        "this is not a database, it is text",
+    )
+    .expect("writes");
+    expect![[r#"
+        --- stderr
+        Error: The state directory's database is damaged: file is not a database
+        Hint: Restore the state directory from a copy
+        [exit 6]
+    "#]]
+    .assert_eq(&aml.run("workspace list").to_string());
+}
+
+#[test]
+fn the_state_is_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let aml = Aml::local();
+    aml.ok("workspace create -n churn");
+    let mode = fs::metadata(aml.state())
+        .expect("is there")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
