@@ -89,10 +89,11 @@ impl Action {
     fn least(self) -> Role {
         match self {
             Action::Read => Role::Reader,
-            Action::WriteRuns | Action::WriteModels | Action::Deploy => Role::DataScientist,
-            Action::ManageWorkspace | Action::ReadSecrets | Action::WriteSecrets => {
-                Role::Contributor
+            // Who may submit a run that names a secret could make it print it.
+            Action::WriteRuns | Action::WriteModels | Action::Deploy | Action::ReadSecrets => {
+                Role::DataScientist
             }
+            Action::ManageWorkspace | Action::WriteSecrets => Role::Contributor,
             Action::ManageAccess => Role::Owner,
         }
     }
@@ -160,6 +161,16 @@ impl Service {
                 "A run's token may only be used for its own run",
             )),
             Caller::Owner | Caller::User { .. } | Caller::Run { .. } => Ok(()),
+        }
+    }
+
+    /// Refuses a run's token for what no run needs to see.
+    pub fn allow_person(&self, caller: &Caller) -> Result<()> {
+        match caller {
+            Caller::Owner | Caller::User { .. } => Ok(()),
+            Caller::Run { .. } => Err(Error::denied(
+                "A run's token may only be used for its own run",
+            )),
         }
     }
 
@@ -289,6 +300,7 @@ impl Perform for AssignRole {
 
 impl Perform for ListRoles {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<RoleAssignment>> {
+        service.allow_person(caller)?;
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
         service.store.list_roles(row.id).await
     }

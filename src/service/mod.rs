@@ -85,14 +85,20 @@ impl Service {
     /// workspace holds begins so.
     pub async fn enter(&self, caller: &Caller, name: &str, action: Action) -> Result<WorkspaceRow> {
         let Some(row) = self.store.workspace(name).await? else {
-            return Err(self.unknown_workspace(name).await?);
+            return Err(self.unknown_workspace(caller, name).await?);
         };
         self.allow(caller, &row, action).await?;
         Ok(row)
     }
 
-    async fn unknown_workspace(&self, name: &str) -> Result<Error> {
-        let rows = self.store.list_workspaces().await?;
+    /// Suggests only workspaces that the caller may read.
+    async fn unknown_workspace(&self, caller: &Caller, name: &str) -> Result<Error> {
+        let mut rows = Vec::new();
+        for row in self.store.list_workspaces().await? {
+            if self.allow(caller, &row, Action::Read).await.is_ok() {
+                rows.push(row);
+            }
+        }
         let nearest = names::nearest(name, rows.iter().map(|row| row.workspace.name.as_str()));
         let error = Error::unknown("workspace", name, "", nearest);
         Ok(if rows.is_empty() {

@@ -73,7 +73,7 @@ impl Perform for SetSecret {
             .set_secret(row.id, self.name, sealed, service.now());
         match set.await? {
             Some(secret) => Ok(secret),
-            None => Err(service.unknown_workspace(&self.workspace).await?),
+            None => Err(service.unknown_workspace(caller, &self.workspace).await?),
         }
     }
 }
@@ -89,6 +89,7 @@ impl Perform for GetSecret {
 
 impl Perform for ListSecrets {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Secret>> {
+        service.allow_person(caller)?;
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
         service.store.list_secrets(row.id).await
     }

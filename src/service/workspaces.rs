@@ -26,14 +26,19 @@ impl Service {
         workspace
     }
 
-    async fn change(&self, row: &WorkspaceRow, change: WorkspaceChange) -> Result<Workspace> {
+    async fn change(
+        &self,
+        caller: &Caller,
+        row: &WorkspaceRow,
+        change: WorkspaceChange,
+    ) -> Result<Workspace> {
         match self
             .store
             .update_workspace(row.id, self.now(), change)
             .await?
         {
             Some(row) => Ok(self.show(row)),
-            None => Err(self.unknown_workspace(&row.workspace.name).await?),
+            None => Err(self.unknown_workspace(caller, &row.workspace.name).await?),
         }
     }
 }
@@ -213,7 +218,7 @@ impl Perform for UpdateWorkspace {
             tags: self.tags,
             resources: Some(resources),
         };
-        service.change(&row, change).await
+        service.change(caller, &row, change).await
     }
 }
 
@@ -237,7 +242,7 @@ impl Perform for UpgradeWorkspace {
             edition: Some(self.edition),
             ..WorkspaceChange::default()
         };
-        service.change(&row, change).await
+        service.change(caller, &row, change).await
     }
 }
 
@@ -261,7 +266,7 @@ impl Perform for ListWorkspaceKeys {
             .await?;
         let workspace = row.workspace;
         let Some(sealed) = service.store.sealed_workspace_keys(row.id).await? else {
-            return Err(service.unknown_workspace(&workspace.name).await?);
+            return Err(service.unknown_workspace(caller, &workspace.name).await?);
         };
         let plain = service.vault.open(&keys_context(&workspace.id), &sealed)?;
         let mut keys: WorkspaceKeys =

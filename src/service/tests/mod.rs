@@ -1,7 +1,9 @@
 //! Tests of the service's rules, on a state directory of their own.
 
+mod access;
 mod logs;
 mod metrics;
 mod runs;
+mod secrets;
 mod support;
 mod work;
