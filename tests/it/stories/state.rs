@@ -5,7 +5,7 @@ use std::fs;
 use expect_test::expect;
 use serde_json::json;
 
-use crate::support::{Aml, each_mode};
+use crate::support::{Aml, Output, components, each_mode};
 
 #[test]
 fn commands_at_once_on_a_new_machine() {
@@ -128,4 +128,67 @@ fn the_state_is_private() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o700);
+}
+
+/// Runs a script with a small disk of its own at `disk`, where `AML_HOME` is.
+fn on_a_small_disk(aml: &Aml, script: &str) -> Option<Output> {
+    fs::create_dir(aml.path("disk")).expect("makes the folder");
+    let aml = aml.with("AML_HOME", aml.path("disk/state"));
+    let mount = "mount -t tmpfs -o size=600k none disk";
+    if aml
+        .sh(&format!("unshare --map-root-user --mount sh -c '{mount}'"))
+        .status
+        != 0
+    {
+        components::skipped("this machine mounts nothing for tests");
+        return None;
+    }
+    let script = format!("{mount} && {script}");
+    let output = aml.sh(&format!(
+        "unshare --map-root-user --mount sh -c \"{script}\""
+    ));
+    Some(output)
+}
+
+#[test]
+fn a_full_disk_loses_nothing_that_was_acknowledged() {
+    let aml = Aml::local();
+    let script = "for n in 1 2 3 4 5 6 7 8 9; do
+            aml workspace create -n w-\\$n --description \\$(printf %099999d 0) -o none || break
+            echo w-\\$n
+        done
+        echo exit
+        aml workspace list --query '[].name' -o tsv";
+    let Some(output) = on_a_small_disk(&aml, script) else {
+        return;
+    };
+    let stderr = output.normal(&output.stderr);
+    let stdout = output.ok();
+    let (acknowledged, kept) = stdout.split_once("exit\n").expect("both lists");
+    assert_eq!(acknowledged, kept);
+    assert!(!kept.is_empty() && !kept.contains("w-9"), "{kept}");
+    expect![[r#"
+        Error: The disk that holds the state directory is full
+        Hint: Free some space, or move the state directory: set AML_HOME
+    "#]].assert_eq(&stderr);
+}
+
+#[test]
+fn a_read_only_disk() {
+    let aml = Aml::local();
+    let script = "aml workspace create -n churn -o none
+        mount -o remount,ro disk
+        aml workspace create -n fraud; echo exit \\$?
+        aml workspace list --query '[].name' -o tsv; echo exit \\$?";
+    let Some(output) = on_a_small_disk(&aml, script) else {
+        return;
+    };
+    expect![[r#"
+        exit 6
+        churn
+        exit 0
+        --- stderr
+        Error: The state directory cannot be written: attempt to write a readonly database
+        Hint: Check its owner and permissions, or choose another one: set AML_HOME
+    "#]].assert_eq(&output.to_string());
 }
