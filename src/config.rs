@@ -77,10 +77,22 @@ pub struct Config {
     pub workspace: Option<String>,
     /// `AML_TOKEN`: instead of the stored one.
     pub token: Option<String>,
+    /// The run whose process calls, from what a worker gave it.
+    pub inside_run: Option<InsideRun>,
     /// `PATH`, as jobs submitted here look commands up.
     pub path: String,
     /// Variables a job's process gets from the machine (see [`PASSED_ON`]).
     pub passed_on: BTreeMap<String, String>,
+}
+
+/// A run as its own process knows it.
+#[derive(Debug, Clone)]
+pub struct InsideRun {
+    /// Scheme, host and port of the server.
+    pub url: String,
+    pub workspace: String,
+    pub run: String,
+    pub token: String,
 }
 
 /// Variables of the machine that a job's process may see; everything else must be named by the job.
@@ -157,6 +169,7 @@ impl Config {
             profile: var("AML_PROFILE"),
             workspace: var("AML_WORKSPACE"),
             token: var("AML_TOKEN"),
+            inside_run: inside_run(),
             path: var("PATH").unwrap_or_default(),
             passed_on: env::vars_os()
                 .filter_map(|(key, value)| {
@@ -218,6 +231,18 @@ pub fn save_folder(folder: &Path, settings: &FolderFile) -> Result<PathBuf> {
 )]
 fn var(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Reads the variables that MLflow's clients read too. A tracking server that is no AMLite is none.
+fn inside_run() -> Option<InsideRun> {
+    let uri = var("MLFLOW_TRACKING_URI")?;
+    let (url, workspace) = uri.trim_end_matches('/').rsplit_once("/ws/")?;
+    Some(InsideRun {
+        url: url.to_owned(),
+        workspace: workspace.to_owned(),
+        run: var("MLFLOW_RUN_ID")?,
+        token: var("MLFLOW_TRACKING_TOKEN")?,
+    })
 }
 
 fn no_home(variable: &str) -> Error {

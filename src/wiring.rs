@@ -50,7 +50,7 @@ pub fn open_service(home: PathBuf, base_url: String) -> Result<Service> {
     clippy::disallowed_methods,
     reason = "the one place that reads the wall clock"
 )]
-fn now() -> Time {
+pub fn now() -> Time {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

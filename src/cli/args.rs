@@ -64,3 +64,23 @@ pub fn read_stdin() -> Result<String> {
         Err(e) => Err(Error::invalid(format!("Cannot read stdin: {e}"))),
     }
 }
+
+/// Reads a time such as `90`, `90s`, `10m`, `2h` or `1d` as seconds.
+pub fn parse_seconds(text: &str) -> Result<u64> {
+    let (digits, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
+        Some(at) => text.split_at(at),
+        None => (text, "s"),
+    };
+    let factor = match unit {
+        "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3600),
+        "d" => Some(86_400),
+        _ => None,
+    };
+    let seconds = digits.parse::<u64>().ok().zip(factor);
+    seconds
+        .and_then(|(number, factor)| number.checked_mul(factor))
+        .filter(|seconds| *seconds > 0)
+        .ok_or_else(|| Error::invalid("a time is a number of seconds, or such as 90s, 10m, 2h, 1d"))
+}

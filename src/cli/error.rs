@@ -23,6 +23,9 @@ pub const RUN_FAILED: u8 = 10;
 /// A followed run was cancelled.
 pub const RUN_CANCELED: u8 = 11;
 
+/// Ctrl-C while following; the run goes on.
+pub const INTERRUPTED: u8 = 130;
+
 /// The exit codes, as documented in `docs/errors.md`.
 pub fn exit_code(code: Code) -> u8 {
     match code {

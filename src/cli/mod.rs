@@ -10,9 +10,11 @@ mod context;
 mod docs;
 mod doctor;
 mod error;
+mod experiment;
 mod login;
 mod logout;
 mod profile;
+mod run;
 mod secret;
 mod serve;
 mod ui;
@@ -96,6 +98,10 @@ enum Command {
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
     #[command(subcommand)]
+    Experiment(experiment::ExperimentCommand),
+    #[command(subcommand)]
+    Run(run::RunCommand),
+    #[command(subcommand)]
     Secret(secret::SecretCommand),
     #[command(subcommand)]
     User(user::UserCommand),
@@ -146,6 +152,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Logout(args) => logout::logout(&ctx, &args),
             Command::Whoami(args) => whoami::whoami(&ctx, args).await,
             Command::Profile(command) => profile::run(&ctx, command),
+            Command::Experiment(command) => experiment::run(&ctx, command).await,
+            Command::Run(command) => run::run(&ctx, command).await,
             Command::Secret(command) => secret::run(&ctx, command).await,
             Command::User(command) => user::run(&ctx, command).await,
             Command::Completions(args) => completions::completions(&ctx, &args),

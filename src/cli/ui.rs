@@ -176,6 +176,11 @@ impl Ui {
         bar
     }
 
+    /// Columns to fill; as many as needed when stdout is no terminal.
+    pub fn width(&self) -> usize {
+        terminal_width().map_or(usize::MAX, usize::from)
+    }
+
     /// Whether a person is watching stderr.
     pub fn on_terminal(&self) -> bool {
         io::stderr().is_terminal()

@@ -1,7 +1,11 @@
 //! How answers look to people: which columns a list has, which lines a thing has.
 
+mod runs;
+
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
+
+pub use runs::{RunTable, command, duration, git, number, size};
 
 use crate::api::{
     Time,

@@ -1,0 +1,21 @@
+//! `aml run cancel`
+
+use clap::Args;
+
+use super::RunArg;
+use crate::{api::runs::CancelRun, cli::context::Context};
+
+/// Stop a run with all its processes
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    #[command(flatten)]
+    run: RunArg,
+}
+
+pub async fn cancel(ctx: &Context, args: CancelArgs) -> anyhow::Result<()> {
+    let request = CancelRun {
+        workspace: ctx.workspace().await?,
+        run: args.run.name,
+    };
+    ctx.ui.show(&ctx.client().await?.call(&request).await?)
+}

@@ -1,0 +1,129 @@
+//! Following a run to its end: its log on stdout, where it stands on stderr.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::{
+    api::{
+        Result,
+        runs::{GetRun, Run, RunStatus},
+    },
+    cli::{
+        context::Context,
+        error::{Exit, INTERRUPTED, RUN_CANCELED, RUN_FAILED},
+        views::duration,
+    },
+    client::Client,
+};
+
+/// How often a run that writes nothing is asked where it stands.
+const ASK: Duration = Duration::from_millis(400);
+
+/// Prints a run's log until it has ended; a run that did not complete ends the command with an exit
+/// code of its own. Ctrl-C stops the following, not the run.
+pub async fn follow(ctx: &Context, workspace: &str, run: &str) -> anyhow::Result<()> {
+    let follower = Follower {
+        ctx,
+        client: ctx.client().await?,
+        request: GetRun {
+            workspace: workspace.to_owned(),
+            run: run.to_owned(),
+        },
+    };
+    let ended = tokio::select! {
+        ended = follower.to_the_end() => ended?,
+        _ = tokio::signal::ctrl_c() => return Err(detached(ctx, run)),
+    };
+    conclude(ctx, &ended)
+}
+
+fn detached(ctx: &Context, run: &str) -> anyhow::Error {
+    ctx.ui.status(&format!("\nThe run {run} goes on."));
+    ctx.ui
+        .hint(&format!("Follow it again: aml run logs {run} --follow"));
+    ctx.ui.hint(&format!("Stop it: aml run cancel {run}"));
+    Exit(INTERRUPTED).into()
+}
+
+fn conclude(ctx: &Context, run: &Run) -> anyhow::Result<()> {
+    let name = &run.name;
+    let took = run
+        .duration_ms()
+        .map(|ms| format!(" after {}", duration(ms)));
+    let took = took.unwrap_or_default();
+    let reason = run.reason.as_ref().map(|reason| format!(": {reason}"));
+    let reason = reason.unwrap_or_default();
+    match run.status {
+        RunStatus::Completed => {
+            ctx.ui.status(&format!("Run {name} completed{took}."));
+            Ok(())
+        }
+        RunStatus::Canceled => {
+            ctx.ui
+                .status(&format!("Run {name} was cancelled{took}{reason}"));
+            Err(Exit(RUN_CANCELED).into())
+        }
+        _ => {
+            ctx.ui.status(&format!("Run {name} failed{took}{reason}"));
+            ctx.ui.hint(&format!("See all of it: aml run show {name}"));
+            Err(Exit(RUN_FAILED).into())
+        }
+    }
+}
+
+struct Follower<'a> {
+    ctx: &'a Context,
+    client: &'a Client,
+    request: GetRun,
+}
+
+impl Follower<'_> {
+    async fn to_the_end(&self) -> anyhow::Result<Run> {
+        let GetRun { workspace, run } = &self.request;
+        let mut offset = 0;
+        let mut said = 0;
+        loop {
+            let mut log = self.client.follow_log(workspace, run, offset);
+            let mut tick = interval(ASK);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    biased;
+                    bytes = log.next() => match bytes {
+                        Some(bytes) => {
+                            let bytes = bytes?;
+                            offset += bytes.len() as u64;
+                            self.ctx.ui.print_bytes(&bytes)?;
+                        }
+                        None => break,
+                    },
+                    _ = tick.tick() => {
+                        self.say_news(&mut said).await?;
+                    }
+                }
+            }
+            // A server that stops ends the log before the run does.
+            let ended = self.say_news(&mut said).await?;
+            if ended.status.ended() {
+                return Ok(ended);
+            }
+            tick.tick().await;
+        }
+    }
+
+    /// Says what has been added to the run's history, except how it ended.
+    async fn say_news(&self, said: &mut usize) -> Result<Run> {
+        let run = self.client.call(&self.request).await?;
+        for change in run.history.iter().skip(*said) {
+            let reason = change.reason.as_ref().map(|reason| format!(": {reason}"));
+            if !change.status.ended() {
+                let reason = reason.unwrap_or_default();
+                self.ctx.ui.status(&format!("{}{reason}", change.status));
+            }
+        }
+        *said = run.history.len();
+        Ok(run)
+    }
+}

@@ -1,0 +1,57 @@
+//! `aml run list`
+
+use clap::{Args, builder::PossibleValuesParser};
+
+use crate::{
+    api::runs::{ListRuns, RunStatus},
+    cli::{args::parse_pairs, context::Context, views::RunTable},
+    wiring,
+};
+
+/// List runs, newest first, with the metrics and params that tell them apart
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Only the runs of this experiment
+    #[arg(short, long, value_name = "NAME")]
+    experiment: Option<String>,
+    /// Only the runs with this status
+    #[arg(long, ignore_case = true,
+          value_parser = PossibleValuesParser::new(RunStatus::ALL.map(RunStatus::name)))]
+    status: Option<String>,
+    /// Only the runs with this tag, as KEY=VALUE; may be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    tags: Vec<String>,
+    /// At most so many runs
+    #[arg(short = 'n', long, value_name = "COUNT", default_value = "50",
+          value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    limit: u32,
+}
+
+pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
+    let named = |status: &RunStatus| {
+        let wanted = args.status.as_deref().unwrap_or_default();
+        status.name().eq_ignore_ascii_case(wanted)
+    };
+    let request = ListRuns {
+        workspace: ctx.workspace().await?,
+        experiment: args.experiment.clone(),
+        status: RunStatus::ALL.into_iter().find(named),
+        tags: parse_pairs("--tag", &args.tags)?,
+        limit: Some(args.limit),
+        page: None,
+    };
+    let page = ctx.client().await?.call(&request).await?;
+    let shown = page.items.len();
+    ctx.ui.show(&RunTable {
+        runs: page.items,
+        width: ctx.ui.width(),
+        now: wiring::now(),
+    })?;
+    if page.next.is_some() {
+        ctx.ui.hint(&format!(
+            "These are the newest {shown} runs; there are more: --limit {}",
+            shown * 10
+        ));
+    }
+    Ok(())
+}

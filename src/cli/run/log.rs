@@ -1,0 +1,102 @@
+//! `aml run log`
+
+use clap::Args;
+
+use crate::{
+    api::{
+        Error, Result,
+        metrics::{LogBatch, MetricPoint, Value},
+    },
+    cli::{args::parse_pairs, context::Context},
+    client::{Client, Remote},
+    wiring::{self, Target},
+};
+
+/// Log metrics, params and tags to a run, from any language
+///
+/// Called by the process of a run, it logs to that run; nothing needs to be named.
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// Run to log to [default: the one that calls]
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+    /// Metric to log; may be repeated
+    #[arg(
+        short,
+        long = "metric",
+        value_name = "KEY=NUMBER",
+        allow_hyphen_values = true
+    )]
+    metrics: Vec<String>,
+    /// Step the metrics belong to
+    #[arg(
+        short,
+        long,
+        value_name = "NUMBER",
+        default_value = "0",
+        allow_hyphen_values = true
+    )]
+    step: i64,
+    /// Param to log; may be repeated
+    #[arg(short, long = "param", value_name = "KEY=VALUE")]
+    params: Vec<String>,
+    /// Tag to set; may be repeated
+    #[arg(short, long = "tag", value_name = "KEY=VALUE")]
+    tags: Vec<String>,
+}
+
+pub async fn log(ctx: &Context, args: LogArgs) -> anyhow::Result<()> {
+    if args.metrics.is_empty() && args.params.is_empty() && args.tags.is_empty() {
+        return Err(Error::invalid("There is nothing to log")
+            .hint("Say what: aml run log --metric loss=0.1 --param C=1 --tag team=x")
+            .into());
+    }
+    let metrics = args
+        .metrics
+        .iter()
+        .map(|pair| point(pair, args.step))
+        .collect::<Result<Vec<_>>>()?;
+    let (client, workspace, run) = destination(ctx, args.name).await?;
+    let batch = LogBatch {
+        workspace,
+        run,
+        metrics,
+        params: parse_pairs("--param", &args.params)?,
+        tags: parse_pairs("--tag", &args.tags)?,
+        remove_tags: Vec::new(),
+    };
+    client.call(&batch).await?;
+    Ok(())
+}
+
+/// The run that is named, else the one whose process calls.
+async fn destination(ctx: &Context, name: Option<String>) -> Result<(Client, String, String)> {
+    if let Some(name) = name {
+        return Ok((ctx.client().await?.clone(), ctx.workspace().await?, name));
+    }
+    let Some(inside) = &ctx.config.inside_run else {
+        return Err(Error::invalid("Which run? This is not the process of one")
+            .hint("Name it: aml run log NAME --metric loss=0.1"));
+    };
+    let client = wiring::open_client(&Target::Remote(Remote {
+        url: inside.url.clone(),
+        token: Some(inside.token.clone()),
+        ca: None,
+    }))?;
+    Ok((client, inside.workspace.clone(), inside.run.clone()))
+}
+
+fn point(pair: &str, step: i64) -> Result<MetricPoint> {
+    let parsed = pair
+        .rsplit_once('=')
+        .and_then(|(key, value)| Some((key, Value::parse(value)?)));
+    match parsed {
+        Some((key, value)) => Ok(MetricPoint {
+            key: key.to_owned(),
+            value,
+            step,
+            timestamp: None,
+        }),
+        None => Err(Error::invalid(format!("`{pair}` is not KEY=NUMBER")).at("--metric")),
+    }
+}

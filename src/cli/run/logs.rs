@@ -1,0 +1,28 @@
+//! `aml run logs`
+
+use clap::Args;
+
+use super::{RunArg, follow};
+use crate::cli::context::Context;
+
+/// Print what a run has written, stdout and stderr in order
+///
+/// With --follow the exit code is that of the run's end: 0 completed, 10 failed, 11 cancelled.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    #[command(flatten)]
+    run: RunArg,
+    /// Go on until the run has ended
+    #[arg(short, long)]
+    follow: bool,
+}
+
+pub async fn logs(ctx: &Context, args: LogsArgs) -> anyhow::Result<()> {
+    let workspace = ctx.workspace().await?;
+    if args.follow {
+        return follow::follow(ctx, &workspace, &args.run.name).await;
+    }
+    let client = ctx.client().await?;
+    let log = client.read_log(&workspace, &args.run.name, 0).await?;
+    ctx.ui.print_bytes(&log)
+}

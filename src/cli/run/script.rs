@@ -1,0 +1,122 @@
+//! The check that the script a command names is in the code, before anything is uploaded.
+
+use std::path::{Component, Path};
+
+use crate::api::{Error, Result, names};
+
+/// Programs whose first argument that is no option is a script.
+const INTERPRETERS: [&str; 12] = [
+    "python", "pypy", "bash", "sh", "zsh", "dash", "Rscript", "julia", "node", "perl", "ruby",
+    "lua",
+];
+/// What files are looked at to find one with a similar name.
+const LOOK_AT: usize = 5000;
+
+/// Refuses a command whose script is not in the code. `here` is the folder of the caller.
+pub fn check(command: &[String], code: Option<&Path>, here: &Path) -> Result<()> {
+    let line;
+    let words: Vec<&str> = match command {
+        [one] if one.contains(|c| "|&;<>()$`\\\"'*?[]{}~\n".contains(c)) => return Ok(()),
+        [one] => {
+            line = one.clone();
+            line.split_whitespace().collect()
+        }
+        words => words.iter().map(String::as_str).collect(),
+    };
+    let Some(script) = script(&words) else {
+        return Ok(());
+    };
+    let Some(code) = code else {
+        let error = Error::invalid(format!("`{script}` is not there: the run has no code"));
+        return Err(match here.join(script).is_file() {
+            true => error.hint("Send this folder along: --code ."),
+            false => error.hint("Send the folder that has it along: --code FOLDER"),
+        });
+    };
+    if code.join(script).exists() {
+        return Ok(());
+    }
+    let mut files = Vec::new();
+    list(code, code, &mut files);
+    let error = Error::invalid(format!("`{script}` is not in `{}`", code.display())).at("--code");
+    let base = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let same = files.iter().find(|file| base(file) == base(script));
+    let nearest = same.map(String::as_str);
+    let nearest = nearest.or_else(|| names::nearest(script, files.iter().map(String::as_str)));
+    Err(match nearest {
+        Some(file) => error.hint(format!("Did you mean `{file}`?")),
+        None if here.join(script).is_file() => {
+            error.hint(format!("`{script}` is in this folder: --code ."))
+        }
+        None => error.hint("Paths in the command are relative to the code folder"),
+    })
+}
+
+/// The relative path of the script that a command line runs, if it plainly does.
+fn script<'a>(words: &[&'a str]) -> Option<&'a str> {
+    let (program, arguments) = words.split_first()?;
+    let name = program.rsplit('/').next().unwrap_or(program);
+    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let script = if INTERPRETERS.contains(&bare) {
+        let first = arguments
+            .iter()
+            .find(|word| !word.starts_with('-') || word.len() > 1)?;
+        Some(*first).filter(|word| !word.starts_with('-'))
+    } else {
+        Some(*program).filter(|program| program.contains('/'))
+    }?;
+    let relative = Path::new(script)
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    relative.then_some(script)
+}
+
+/// Collects the files below `folder`, by their path in `root`.
+fn list(root: &Path, folder: &Path, files: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        match entry.file_type() {
+            _ if files.len() >= LOOK_AT => return,
+            Ok(kind) if kind.is_dir() && !hidden => list(root, &path, files),
+            Ok(kind) if kind.is_file() => {
+                let relative = path.strip_prefix(root).unwrap_or(&path);
+                files.push(relative.to_string_lossy().into_owned());
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::script;
+
+    fn of(line: &str) -> Option<&str> {
+        script(&line.split(' ').collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_script_of_a_command_is_found_where_it_is_plain() {
+        assert_eq!(of("python train.py --C 0.1"), Some("train.py"));
+        assert_eq!(of("/usr/bin/python3.11 src/train.py"), Some("src/train.py"));
+        assert_eq!(of("./train.sh x"), Some("./train.sh"));
+        assert_eq!(of("Rscript fit.R"), Some("fit.R"));
+    }
+
+    #[test]
+    fn what_may_be_no_script_is_left_alone() {
+        for line in [
+            "python -m pkg",
+            "python -c pass",
+            "python",
+            "echo train.py",
+            "/opt/tool x",
+            "python /abs/t.py",
+            "python ../t.py",
+            "make x",
+        ] {
+            assert_eq!(of(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! `aml run submit`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{follow, git, naming, script};
+use crate::{
+    api::{
+        Error, Result,
+        environments::Environment,
+        names,
+        runs::{Job, SubmitRun},
+    },
+    cli::{
+        args::{parse_pairs, parse_seconds},
+        context::Context,
+    },
+    spec,
+};
+
+/// The tag of a run that repeats another.
+const REPEATS: &str = "aml.repeats";
+
+/// Submit a command as a run and print the queued run
+///
+/// The code folder is copied first, without what .amlignore and .gitignore name; unchanged files
+/// are not sent again. The run goes on when this command ends.
+#[derive(Debug, Args)]
+pub struct SubmitArgs {
+    /// Experiment to record the run under [default: the name of the current folder]
+    #[arg(short, long, value_name = "NAME")]
+    experiment: Option<String>,
+    /// Folder that becomes the working directory of the run [default: an empty one]
+    #[arg(short, long, value_name = "FOLDER")]
+    code: Option<PathBuf>,
+    /// Software to run in: a requirements or conda file, a curated name, or `host`
+    #[arg(long, value_name = "ENVIRONMENT", default_value = "host")]
+    env: String,
+    /// Environment variable to set; may be repeated
+    #[arg(long = "env-var", value_name = "NAME=VALUE")]
+    env_vars: Vec<String>,
+    /// Environment variable to set to a secret of the workspace; may be repeated
+    #[arg(long = "secret", value_name = "VARIABLE=SECRET")]
+    secrets: Vec<String>,
+    /// Param to log for the run; may be repeated
+    #[arg(short, long = "param", value_name = "KEY=VALUE")]
+    params: Vec<String>,
+    /// Tag to set; may be repeated
+    #[arg(short, long = "tag", value_name = "KEY=VALUE")]
+    tags: Vec<String>,
+    /// Name of the run, unique in the workspace [default: one is made]
+    #[arg(id = "new_name", short, long = "name", value_name = "NAME")]
+    name: Option<String>,
+    /// Name to show, which need not be unique
+    #[arg(long, value_name = "TEXT")]
+    display_name: Option<String>,
+    /// Time after which the run is stopped and fails, such as 90s, 10m or 2h
+    #[arg(long, value_name = "TIME", value_parser = parse_seconds)]
+    timeout: Option<u64>,
+    /// Follow the run to its end; the exit code tells how it ended
+    #[arg(short, long)]
+    stream: bool,
+    /// Repeat this run exactly: its code, command, environment, variables and params
+    #[arg(long, value_name = "NAME",
+          conflicts_with_all = ["code", "env", "env_vars", "secrets", "params", "timeout", "command"])]
+    from: Option<String>,
+    /// Program and its arguments; a single one is a line for the shell
+    #[arg(last = true, value_name = "COMMAND", required_unless_present = "from")]
+    command: Vec<String>,
+}
+
+pub async fn submit(ctx: &Context, args: SubmitArgs) -> anyhow::Result<()> {
+    let workspace = ctx.workspace().await?;
+    let name = args.name.clone().unwrap_or_else(naming::new_name);
+    names::RUN.check(&name)?;
+    let mut tags = parse_pairs("--tag", &args.tags)?;
+    let (job, experiment) = match &args.from {
+        Some(from) => {
+            let original = super::get(ctx, from).await?;
+            tags.insert(REPEATS.to_owned(), original.name.clone());
+            let job = original.job.ok_or_else(|| {
+                Error::conflict(format!(
+                    "`{from}` was logged by a client; there is no command to repeat"
+                ))
+                .at("--from")
+            })?;
+            (job, Some(original.experiment))
+        }
+        None => (job(ctx, &workspace, &args).await?, None),
+    };
+    let experiment = match args.experiment.or(experiment) {
+        Some(experiment) => experiment,
+        None => default_experiment(&ctx.folder)?,
+    };
+    let request = SubmitRun {
+        workspace: workspace.clone(),
+        name,
+        experiment,
+        display_name: args.display_name,
+        tags,
+        job,
+    };
+    let run = ctx.client().await?.call(&request).await?;
+    if args.stream {
+        ctx.ui.status(&format!("Submitted the run {}", run.name));
+        return follow::follow(ctx, &workspace, &run.name).await;
+    }
+    ctx.ui.show(&run)
+}
+
+/// What to run, with its code uploaded.
+async fn job(ctx: &Context, workspace: &str, args: &SubmitArgs) -> Result<Job> {
+    let code = args.code.as_ref().map(|code| ctx.folder.join(code));
+    script::check(&args.command, code.as_deref(), &ctx.folder)?;
+    let mut job = Job {
+        command: args.command.clone(),
+        environment: environment(ctx, &args.env)?,
+        environment_variables: parse_pairs("--env-var", &args.env_vars)?,
+        params: parse_pairs("--param", &args.params)?,
+        secrets: parse_pairs("--secret", &args.secrets)?,
+        timeout_seconds: args.timeout,
+        ..Job::default()
+    };
+    if let Some(code) = &code {
+        job.git = git::facts(code).await;
+        let _ = workspace;
+    }
+    Ok(job)
+}
+
+/// On the same machine a job finds the programs that the caller's shell does.
+fn environment(ctx: &Context, text: &str) -> Result<Environment> {
+    match spec::environment::load(text, &ctx.folder)? {
+        Environment::Host if ctx.profile().is_none() => Ok(Environment::HostPath {
+            path: ctx.config.path.clone(),
+        }),
+        other => Ok(other),
+    }
+}
+
+fn default_experiment(folder: &Path) -> Result<String> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    match names::EXPERIMENT.check(&name) {
+        Ok(()) => Ok(name.into_owned()),
+        Err(_) => Err(Error::invalid("Which experiment does the run belong to?")
+            .at("--experiment")
+            .hint("Name it: --experiment NAME")),
+    }
+}

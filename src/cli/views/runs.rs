@@ -1,0 +1,440 @@
+//! Runs, experiments and metrics, as people see them.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Show, View, list, pairs, record, time};
+use crate::api::{
+    Time,
+    experiments::Experiment,
+    metrics::{MetricPoint, MetricSummary, Value},
+    runs::{Git, Job, Run, StatusChange},
+};
+
+/// Tags that MLflow and the service set; what they say is shown elsewhere.
+const SYSTEM_TAGS: &str = "mlflow.";
+
+/// A number to six significant digits.
+pub fn number(value: Value) -> String {
+    let v = value.0;
+    let size = v.abs();
+    if !v.is_finite() || (v.fract() == 0.0 && size < 1e15) {
+        return value.to_string();
+    }
+    let trim = |text: String| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    };
+    if (1e-4..1e15).contains(&size) {
+        let before = format!("{size:.0}").len();
+        let zeros = (1..4).filter(|n| size < 0.1_f64.powi(*n)).count();
+        let decimals = match size >= 1.0 {
+            true => 6_usize.saturating_sub(before),
+            false => 6 + zeros,
+        };
+        return trim(format!("{v:.decimals$}"));
+    }
+    let text = format!("{v:.5e}");
+    match text.split_once('e') {
+        Some((digits, exponent)) => format!("{}e{exponent}", trim(digits.to_owned())),
+        None => text,
+    }
+}
+
+/// A time span: `0.42s`, `12.3s`, `3m 05s`, `2h 14m`.
+pub fn duration(milliseconds: i64) -> String {
+    let seconds = milliseconds / 1000;
+    match milliseconds {
+        ..10_000 => format!("{}.{:02}s", seconds, milliseconds % 1000 / 10),
+        ..60_000 => format!("{}.{}s", seconds, milliseconds % 1000 / 100),
+        ..3_600_000 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// A size in the unit people would use.
+pub fn size(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}
+
+/// The command as it could be typed.
+pub fn command(job: &Job) -> String {
+    if let [line] = job.command.as_slice() {
+        return line.clone();
+    }
+    let quote = |word: &String| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+        match !word.is_empty() && word.chars().all(plain) {
+            true => word.clone(),
+            false => format!("'{}'", word.replace('\'', r"'\''")),
+        }
+    };
+    job.command.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+/// `main at 1a2b3c4, with uncommitted changes`.
+pub fn git(git: &Git) -> String {
+    let commit = git.commit.get(..10).unwrap_or(&git.commit);
+    let branch = git
+        .branch
+        .as_ref()
+        .map_or(String::new(), |b| format!("{b} at "));
+    let dirty = if git.dirty {
+        ", with uncommitted changes"
+    } else {
+        ""
+    };
+    let remote = git
+        .remote
+        .as_ref()
+        .map_or(String::new(), |r| format!(" ({r})"));
+    format!("{branch}{commit}{dirty}{remote}")
+}
+
+fn lines<'a>(entries: impl IntoIterator<Item = (&'a String, String)>) -> String {
+    let entries: Vec<_> = entries.into_iter().collect();
+    let width = entries.iter().map(|(key, _)| key.chars().count()).max();
+    let width = width.unwrap_or(0);
+    let line = |(key, value): &(&String, String)| format!("{key:width$}  {value}");
+    entries.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn metric(summary: &MetricSummary) -> String {
+    let last = number(summary.last);
+    match (summary.count, summary.min, summary.max) {
+        (2.., Some(min), Some(max)) => format!(
+            "{last}  (step {}, {} values from {} to {})",
+            summary.step,
+            summary.count,
+            number(min),
+            number(max)
+        ),
+        _ => last,
+    }
+}
+
+fn history(changes: &[StatusChange]) -> String {
+    let line = |change: &StatusChange| {
+        let reason = change
+            .reason
+            .as_ref()
+            .map_or(String::new(), |reason| format!("  {reason}"));
+        let status = change.status;
+        format!("{}  {status:15}{reason}", time(change.at))
+            .trim_end()
+            .to_owned()
+    };
+    changes.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+impl Show for Run {
+    fn view(&self) -> View {
+        let job = self.job.as_ref();
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let at = |at: Option<Time>| at.map(time).unwrap_or_default();
+        let own = |key: &String| !key.starts_with(SYSTEM_TAGS);
+        let tags = self.tags.iter().filter(|(key, _)| own(key));
+        let display_name = Some(&self.display_name).filter(|shown| **shown != self.name);
+        record([
+            ("Name", self.name.clone()),
+            ("Display name", display_name.cloned().unwrap_or_default()),
+            ("Experiment", self.experiment.clone()),
+            ("Status", self.status.to_string()),
+            ("Reason", text(&self.reason)),
+            (
+                "Exit code",
+                self.exit_code
+                    .map(|code| code.to_string())
+                    .unwrap_or_default(),
+            ),
+            ("User", self.user.clone()),
+            ("Parent", text(&self.parent)),
+            ("Command", job.map(command).unwrap_or_default()),
+            (
+                "Environment",
+                job.map(|job| job.environment.name().to_owned())
+                    .unwrap_or_default(),
+            ),
+            (
+                "Variables",
+                job.map(|job| pairs(&job.environment_variables))
+                    .unwrap_or_default(),
+            ),
+            (
+                "Secrets",
+                job.map(|job| pairs(&job.secrets)).unwrap_or_default(),
+            ),
+            (
+                "Code",
+                self.snapshot.as_ref().map_or(String::new(), |tree| {
+                    let files = if tree.files == 1 { "file" } else { "files" };
+                    format!(
+                        "{} {files}, {}  {}",
+                        tree.files,
+                        size(tree.size),
+                        &tree.hash.hex()[..10]
+                    )
+                }),
+            ),
+            (
+                "Git",
+                job.and_then(|job| job.git.as_ref())
+                    .map(git)
+                    .unwrap_or_default(),
+            ),
+            ("Created", time(self.created_at)),
+            ("Started", at(self.started_at)),
+            ("Ended", at(self.ended_at)),
+            (
+                "Duration",
+                self.duration_ms().map(duration).unwrap_or_default(),
+            ),
+            (
+                "Used",
+                self.usage.map_or(String::new(), |usage| {
+                    format!(
+                        "{:.2}s of CPU, {} of memory",
+                        usage.cpu_seconds,
+                        size(usage.peak_memory)
+                    )
+                }),
+            ),
+            ("Node", text(&self.node)),
+            (
+                "Params",
+                lines(self.params.iter().map(|(key, value)| (key, value.clone()))),
+            ),
+            (
+                "Metrics",
+                lines(
+                    self.metrics
+                        .iter()
+                        .map(|(key, summary)| (key, metric(summary))),
+                ),
+            ),
+            ("Tags", lines(tags.map(|(key, value)| (key, value.clone())))),
+            ("History", history(&self.history)),
+        ])
+    }
+}
+
+/// Runs side by side: a table with the metrics and params that tell them apart, as wide as fits.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub struct RunTable {
+    pub runs: Vec<Run>,
+    /// Columns of the terminal.
+    #[serde(skip)]
+    pub width: usize,
+    #[serde(skip)]
+    pub now: Time,
+}
+
+impl Show for RunTable {
+    fn view(&self) -> View {
+        let same_experiment = self
+            .runs
+            .windows(2)
+            .all(|two| two[0].experiment == two[1].experiment);
+        let mut columns = vec![Column::of("name", &self.runs, |run| run.name.clone())];
+        columns.push(Column::of("status", &self.runs, |run| {
+            run.status.to_string()
+        }));
+        if !same_experiment {
+            columns.push(Column::of("experiment", &self.runs, |run| {
+                run.experiment.clone()
+            }));
+        }
+        columns.push(Column::of("started", &self.runs, |run| {
+            run.started_at.map(time).unwrap_or_default()
+        }));
+        columns.push(Column::of("duration", &self.runs, |run| {
+            let until = run.ended_at.unwrap_or(self.now);
+            run.started_at
+                .map(|start| duration(until.since(start)))
+                .unwrap_or_default()
+        }));
+        let mut used: usize = columns.iter().map(Column::width).sum();
+        for column in telling(&self.runs) {
+            used += column.width();
+            if used > self.width {
+                break;
+            }
+            columns.push(column);
+        }
+        let row = |n: usize| {
+            columns
+                .iter()
+                .map(|column| column.cells[n].clone())
+                .collect()
+        };
+        View::List {
+            rows: (0..self.runs.len()).map(row).collect(),
+            columns: columns.into_iter().map(|column| column.name).collect(),
+        }
+    }
+}
+
+struct Column {
+    name: String,
+    cells: Vec<String>,
+}
+
+impl Column {
+    fn of(name: &str, runs: &[Run], cell: impl Fn(&Run) -> String) -> Self {
+        Self {
+            name: name.to_owned(),
+            cells: runs.iter().map(cell).collect(),
+        }
+    }
+
+    /// With the space after it.
+    fn width(&self) -> usize {
+        let cells = self.cells.iter().chain([&self.name]);
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0) + 2
+    }
+
+    fn filled(&self) -> usize {
+        self.cells.iter().filter(|cell| !cell.is_empty()).count()
+    }
+
+    fn differs(&self) -> bool {
+        self.cells.len() < 2 || self.cells.iter().any(|cell| *cell != self.cells[0])
+    }
+}
+
+/// Columns of metrics and of params that differ, the most common first, two metrics before each
+/// param.
+fn telling(runs: &[Run]) -> Vec<Column> {
+    let by_use = |mut columns: Vec<Column>| {
+        columns.sort_by_key(|column| std::cmp::Reverse(column.filled()));
+        columns.into_iter()
+    };
+    let metrics = keys(runs, |run| &run.metrics).into_iter().map(|key| {
+        Column::of(key, runs, |run| {
+            run.metrics
+                .get(key)
+                .map(|summary| number(summary.last))
+                .unwrap_or_default()
+        })
+    });
+    let params = keys(runs, |run| &run.params).into_iter().map(|key| {
+        Column::of(key, runs, |run| {
+            run.params.get(key).cloned().unwrap_or_default()
+        })
+    });
+    let mut metrics = by_use(metrics.collect());
+    let mut params = by_use(params.filter(Column::differs).collect());
+    let mut mixed = Vec::new();
+    while metrics.len() + params.len() > 0 {
+        mixed.extend(metrics.by_ref().take(2));
+        mixed.extend(params.next());
+    }
+    mixed
+}
+
+fn keys<'a, V: 'a>(
+    runs: &'a [Run],
+    map: impl Fn(&'a Run) -> &'a BTreeMap<String, V>,
+) -> Vec<&'a str> {
+    let mut keys: Vec<&str> = runs
+        .iter()
+        .flat_map(|run| map(run).keys())
+        .map(String::as_str)
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+impl Show for BTreeMap<String, MetricSummary> {
+    fn view(&self) -> View {
+        let extreme = |value: Option<Value>| value.map(number).unwrap_or_default();
+        list(
+            ["metric", "last", "step", "min", "max", "values"],
+            self.iter().map(|(key, summary)| {
+                [
+                    key.clone(),
+                    number(summary.last),
+                    summary.step.to_string(),
+                    extreme(summary.min),
+                    extreme(summary.max),
+                    summary.count.to_string(),
+                ]
+            }),
+        )
+    }
+}
+
+impl Show for Vec<MetricPoint> {
+    fn view(&self) -> View {
+        list(
+            ["step", "time", "value"],
+            self.iter().map(|point| {
+                [
+                    point.step.to_string(),
+                    point.timestamp.map(|at| time(Time(at))).unwrap_or_default(),
+                    number(point.value),
+                ]
+            }),
+        )
+    }
+}
+
+impl Show for Experiment {
+    fn view(&self) -> View {
+        record([
+            ("Name", self.name.clone()),
+            ("Id", self.id.clone()),
+            ("Runs", self.runs.to_string()),
+            ("Deleted", if self.deleted { "yes" } else { "" }.to_owned()),
+            ("Artifacts", self.artifact_location.clone()),
+            ("Tags", pairs(&self.tags)),
+            ("Created", time(self.created_at)),
+            ("Updated", time(self.updated_at)),
+        ])
+    }
+}
+
+impl Show for Vec<Experiment> {
+    fn view(&self) -> View {
+        list(
+            ["name", "id", "runs", "created"],
+            self.iter().map(|e| {
+                [
+                    e.name.clone(),
+                    e.id.clone(),
+                    e.runs.to_string(),
+                    time(e.created_at),
+                ]
+            }),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{duration, number};
+    use crate::api::metrics::Value;
+
+    #[test]
+    fn numbers_have_six_significant_digits() {
+        let shown = |v: f64| number(Value(v));
+        assert_eq!(shown(0.973_333_333_333), "0.973333");
+        assert_eq!(shown(12.345_678_9), "12.3457");
+        assert_eq!(shown(150.0), "150");
+        assert_eq!(shown(0.001_234_567_89), "0.00123457");
+        assert_eq!(shown(1.5e-9), "1.5e-9");
+        assert_eq!(shown(-2.25), "-2.25");
+        assert_eq!(shown(f64::NAN), "NaN");
+        assert_eq!(shown(123_456_789.5), "123456790");
+        assert_eq!(shown(1e300), "1e300");
+    }
+
+    #[test]
+    fn durations_have_the_unit_people_would_use() {
+        let shown = [420, 12_340, 185_000, 8_040_000].map(duration);
+        assert_eq!(shown, ["0.42s", "12.3s", "3m 05s", "2h 14m"]);
+    }
+}
