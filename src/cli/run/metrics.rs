@@ -28,10 +28,12 @@ pub async fn metrics(ctx: &Context, args: MetricsArgs) -> anyhow::Result<()> {
         let place = format!(" in the run `{}`", run.name);
         let error = Error::unknown("metric", &key, &place, names::nearest(&key, known()));
         let all = known().collect::<Vec<_>>().join(", ");
-        return Err(match all.is_empty() {
-            true => error.hint("It has logged no metrics").into(),
-            false => error.hint(format!("Its metrics: {all}")).into(),
-        });
+        let hint = if all.is_empty() {
+            "It has logged no metrics".to_owned()
+        } else {
+            format!("Its metrics: {all}")
+        };
+        return Err(error.hint(hint).into());
     }
     let request = GetMetricHistory {
         workspace: ctx.workspace().await?,

@@ -28,10 +28,11 @@ pub fn check(command: &[String], code: Option<&Path>, here: &Path) -> Result<()>
     };
     let Some(code) = code else {
         let error = Error::invalid(format!("`{script}` is not there: the run has no code"));
-        return Err(match here.join(script).is_file() {
-            true => error.hint("Send this folder along: --code ."),
-            false => error.hint("Send the folder that has it along: --code FOLDER"),
-        });
+        return Err(error.hint(if here.join(script).is_file() {
+            "Send this folder along: --code ."
+        } else {
+            "Send the folder that has it along: --code FOLDER"
+        }));
     };
     if code.join(script).exists() {
         return Ok(());

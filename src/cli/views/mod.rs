@@ -5,7 +5,7 @@ mod runs;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
-pub use runs::{RunTable, command, duration, git, number, size};
+pub use runs::{RunTable, duration};
 
 use crate::api::{
     Time,

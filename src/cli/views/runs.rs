@@ -22,16 +22,19 @@ pub fn number(value: Value) -> String {
     if !v.is_finite() || (v.fract() == 0.0 && size < 1e15) {
         return value.to_string();
     }
-    let trim = |text: String| match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
+    let trim = |text: String| {
+        if !text.contains('.') {
+            return text;
+        }
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
     };
     if (1e-4..1e15).contains(&size) {
         let before = format!("{size:.0}").len();
         let zeros = (1..4).filter(|n| size < 0.1_f64.powi(*n)).count();
-        let decimals = match size >= 1.0 {
-            true => 6_usize.saturating_sub(before),
-            false => 6 + zeros,
+        let decimals = if size >= 1.0 {
+            6_usize.saturating_sub(before)
+        } else {
+            6 + zeros
         };
         return trim(format!("{v:.decimals$}"));
     }
@@ -46,9 +49,9 @@ pub fn number(value: Value) -> String {
 pub fn duration(milliseconds: i64) -> String {
     let seconds = milliseconds / 1000;
     match milliseconds {
-        ..10_000 => format!("{}.{:02}s", seconds, milliseconds % 1000 / 10),
-        ..60_000 => format!("{}.{}s", seconds, milliseconds % 1000 / 100),
-        ..3_600_000 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        i64::MIN..10_000 => format!("{}.{:02}s", seconds, milliseconds % 1000 / 10),
+        10_000..60_000 => format!("{}.{}s", seconds, milliseconds % 1000 / 100),
+        60_000..3_600_000 => format!("{}m {:02}s", seconds / 60, seconds % 60),
         _ => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
     }
 }
@@ -65,9 +68,10 @@ pub fn command(job: &Job) -> String {
     }
     let quote = |word: &String| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
-        match !word.is_empty() && word.chars().all(plain) {
-            true => word.clone(),
-            false => format!("'{}'", word.replace('\'', r"'\''")),
+        if !word.is_empty() && word.chars().all(plain) {
+            word.clone()
+        } else {
+            format!("'{}'", word.replace('\'', r"'\''"))
         }
     };
     job.command.iter().map(quote).collect::<Vec<_>>().join(" ")

@@ -170,7 +170,8 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
     expect![[r#"
         Error: The disk that holds the state directory is full
         Hint: Free some space, or move the state directory: set AML_HOME
-    "#]].assert_eq(&stderr);
+    "#]]
+    .assert_eq(&stderr);
 }
 
 #[test]
@@ -190,5 +191,6 @@ fn a_read_only_disk() {
         --- stderr
         Error: The state directory cannot be written: attempt to write a readonly database
         Hint: Check its owner and permissions, or choose another one: set AML_HOME
-    "#]].assert_eq(&output.to_string());
+    "#]]
+    .assert_eq(&output.to_string());
 }
