@@ -69,10 +69,12 @@ pub struct RotateToken {
 }
 operation!(RotateToken => CreatedToken, "users.rotate_token");
 
+/// Everyone who may log in, by name. Admins only.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ListUsers {}
 operation!(ListUsers => Vec<User>, "users.list");
 
+/// Deletes a user with their roles; their token stops working at once.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeleteUser {
     pub user: String,
@@ -108,12 +110,14 @@ pub struct AssignRole {
 }
 operation!(AssignRole => RoleAssignment, "roles.assign");
 
+/// Who has which role in a workspace.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ListRoles {
     pub workspace: String,
 }
 operation!(ListRoles => Vec<RoleAssignment>, "roles.list");
 
+/// Takes a user's role in a workspace away.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RemoveRole {
     pub workspace: String,

@@ -101,12 +101,14 @@ pub struct Deploy {
 }
 operation!(Deploy => Endpoint, "endpoints.deploy");
 
+/// The endpoints of a workspace, by name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ListEndpoints {
     pub workspace: String,
 }
 operation!(ListEndpoints => Vec<Endpoint>, "endpoints.list");
 
+/// One endpoint, with its true state.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GetEndpoint {
     pub workspace: String,
@@ -114,6 +116,7 @@ pub struct GetEndpoint {
 }
 operation!(GetEndpoint => Endpoint, "endpoints.get");
 
+/// Starts a stopped or failed endpoint again with what was last deployed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StartEndpoint {
     pub workspace: String,
@@ -121,6 +124,7 @@ pub struct StartEndpoint {
 }
 operation!(StartEndpoint => Endpoint, "endpoints.start");
 
+/// Stops an endpoint; it keeps its name, keys and deployment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StopEndpoint {
     pub workspace: String,
@@ -128,6 +132,7 @@ pub struct StopEndpoint {
 }
 operation!(StopEndpoint => Endpoint, "endpoints.stop");
 
+/// Stops and deletes an endpoint.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeleteEndpoint {
     pub workspace: String,
@@ -142,6 +147,7 @@ pub struct EndpointKeys {
     pub secondary: String,
 }
 
+/// The keys that authenticate callers of an endpoint.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GetEndpointKeys {
     pub workspace: String,

@@ -160,6 +160,7 @@ pub struct CreateTree {
 }
 operation!(CreateTree => TreeInfo, "trees.create");
 
+/// The entries of a stored tree.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GetTree {
     pub workspace: String,

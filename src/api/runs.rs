@@ -249,6 +249,7 @@ pub struct ListRuns {
 }
 operation!(ListRuns => Page<Run>, "runs.list");
 
+/// One run with its history.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GetRun {
     pub workspace: String,

@@ -21,6 +21,7 @@ pub struct SetSecret {
 }
 operation!(SetSecret => Secret, "secrets.set");
 
+/// The value of a secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GetSecret {
     pub workspace: String,
@@ -34,12 +35,14 @@ pub struct SecretValue {
     pub value: String,
 }
 
+/// The names of the secrets of a workspace, never their values.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ListSecrets {
     pub workspace: String,
 }
 operation!(ListSecrets => Vec<Secret>, "secrets.list");
 
+/// Deletes a secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeleteSecret {
     pub workspace: String,

@@ -110,6 +110,7 @@ operation!(CreateWorkspace => Workspace, "workspaces.create");
 pub struct ListWorkspaces {}
 operation!(ListWorkspaces => Vec<Workspace>, "workspaces.list");
 
+/// One workspace with its associated resources.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GetWorkspace {
     pub workspace: String,
@@ -167,6 +168,7 @@ pub struct RegistryKeys {
     pub password: String,
 }
 
+/// The keys of the associated resources.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ListWorkspaceKeys {
     pub workspace: String,

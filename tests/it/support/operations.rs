@@ -13,8 +13,14 @@ pub struct Operation {
     pub area: String,
     /// What its doc comment says.
     pub says: String,
-    /// Its fields: name, type, doc comment.
-    pub fields: Vec<(String, String, String)>,
+    pub fields: Vec<Field>,
+}
+
+pub struct Field {
+    pub name: String,
+    pub kind: String,
+    pub says: String,
+    pub optional: bool,
 }
 
 /// Every operation of `api/`, in the order of the files.
@@ -45,7 +51,7 @@ pub fn operations() -> Vec<Operation> {
 }
 
 /// The doc comment and the fields of a struct in a file.
-fn declaration(text: &str, name: &str) -> (String, Vec<(String, String, String)>) {
+fn declaration(text: &str, name: &str) -> (String, Vec<Field>) {
     let doc_of = |line: &str| {
         let doc = line.trim().strip_prefix("///")?;
         Some(doc.trim().to_owned())
@@ -61,20 +67,24 @@ fn declaration(text: &str, name: &str) -> (String, Vec<(String, String, String)>
         .filter_map(|line| doc_of(line))
         .collect();
     says.reverse();
-    let mut fields = Vec::new();
-    let mut doc = Vec::new();
-    for line in lines[start + 1..]
-        .iter()
-        .take_while(|line| !line.starts_with('}'))
-    {
+    if lines[start].ends_with("{}") {
+        return (says.join(" "), Vec::new());
+    }
+    let body = lines[start + 1..].iter();
+    let (mut fields, mut doc, mut optional) = (Vec::new(), Vec::new(), false);
+    for line in body.take_while(|line| !line.starts_with('}')) {
+        optional |= line.contains("#[serde(default");
         if let Some(part) = doc_of(line) {
             doc.push(part);
         } else if let Some(field) = line.trim().strip_prefix("pub ")
             && let Some((name, kind)) = field.split_once(": ")
         {
-            let kind = kind.trim_end_matches(',').to_owned();
-            fields.push((name.to_owned(), kind, doc.join(" ")));
-            doc.clear();
+            fields.push(Field {
+                name: name.to_owned(),
+                kind: kind.trim_end_matches(',').to_owned(),
+                says: std::mem::take(&mut doc).join(" "),
+                optional: std::mem::take(&mut optional),
+            });
         }
     }
     (says.join(" "), fields)
