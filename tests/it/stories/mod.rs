@@ -1,5 +1,9 @@
 //! What people do with the binary, told as tests that hold in local and in remote mode.
 
+mod access;
+mod doctor;
 mod output;
+mod secrets;
+mod serve;
 mod state;
 mod workspaces;

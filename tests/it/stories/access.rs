@@ -1,0 +1,189 @@
+//! Users, tokens, profiles and what roles allow over the network.
+
+use expect_test::expect;
+use serde_json::json;
+
+use crate::support::Aml;
+
+/// A server with the admin `root`, and a machine that is logged in as that.
+fn with_admin() -> (Aml, Aml) {
+    let aml = Aml::remote();
+    let token = create(&aml, "root");
+    let root = aml.with("AML_TOKEN", token);
+    (aml, root)
+}
+
+fn create(aml: &Aml, name: &str) -> String {
+    let token = aml.json(format!("user create {name} --query token"));
+    token.as_str().expect("a token").to_owned()
+}
+
+#[test]
+fn logging_in_and_out() {
+    let (aml, root) = with_admin();
+    let url = aml.url().expect("a server");
+    let ann = create(&root, "ann");
+    // Nobody is the owner by default any more.
+    expect![[r#"
+        Error: This server needs a token
+        Hint: Log in: aml login URL
+        Hint: An admin makes tokens: aml user create NAME
+    "#]]
+    .assert_eq(&aml.fails(4, "workspace list"));
+    let login =
+        |options: &str, stdin: &str| aml.run_with_stdin(format!("login {url} {options}"), stdin);
+    expect![[r#"
+        Error: The token is not valid here
+        Hint: Log in: aml login URL
+        Hint: An admin makes tokens: aml user create NAME
+    "#]]
+    .assert_eq(&login("", "aml_wrong\n").failed(4));
+    expect![[r#"
+        Error: The token has blanks or line breaks within
+    "#]]
+    .assert_eq(&login("", "two words").failed(2));
+    assert_eq!(login("", &format!("{ann}\n")).json()["name"], "ann");
+    assert_eq!(aml.json("whoami")["name"], "ann");
+    aml.ok("logout");
+    aml.fails(4, "whoami");
+    let warned = aml.run(format!("login {url} --token {ann}"));
+    assert!(
+        warned
+            .stderr
+            .contains("Warning: A token on the command line can be seen")
+    );
+    warned.ok();
+    let credentials = aml.root().join("credentials.toml");
+    let mode = std::fs::metadata(credentials)
+        .expect("is there")
+        .permissions();
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777,
+        0o600
+    );
+}
+
+#[test]
+fn a_login_that_cannot_be() {
+    let aml = Aml::local();
+    let login = |url: &str, status: i32| aml.run_with_stdin(["login", url], "t").failed(status);
+    expect![[r#"
+        Error: URL: `ml.example.com:5000` does not say http or https
+        Hint: With TLS: aml login https://ml.example.com:5000
+        Hint: Without: aml login http://ml.example.com:5000
+    "#]]
+    .assert_eq(&login("ml.example.com:5000", 2));
+    expect![[r#"
+        Error: Cannot reach `http://aml.invalid`: there is no host of that name
+        Hint: Check the spelling
+    "#]]
+    .assert_eq(&login("http://aml.invalid", 6));
+    // A server that is none of ours.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let port = other.local_addr().expect("an address").port();
+    let answers = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = other.accept().expect("accepts");
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(
+            b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnope",
+        );
+    });
+    expect![[r#"
+        Error: `http://127.0.0.1:PORT` answers, but not as an AMLite server: The server answered 404 Not Found: nope
+        Hint: Check the address and the port; the server prints them when it starts
+    "#]]
+    .assert_eq(&login(&format!("http://127.0.0.1:{port}"), 6));
+    answers.join().expect("ends");
+    // Nobody listens there any more.
+    expect![[r#"
+        Error: Cannot reach `http://127.0.0.1:PORT`: Connection refused (os error 111)
+        Hint: Is the server running? Start it there with: aml serve
+    "#]]
+    .assert_eq(&login(&format!("http://127.0.0.1:{port}"), 6));
+    assert_eq!(aml.json("profile list --query '[].name'"), json!(["local"]));
+}
+
+#[test]
+fn profiles_are_chosen_and_forgotten() {
+    let aml = Aml::remote();
+    let url = aml.url().expect("a server").to_owned();
+    let plain = aml.with("AML_PROFILE", "");
+    plain
+        .run_with_stdin(format!("login {url} --profile two"), "")
+        .ok();
+    let names = "profile list --query '[].[name, default]'";
+    assert_eq!(
+        plain.json(names),
+        json!([["local", true], ["team", false], ["two", false]])
+    );
+    plain.ok("profile use two");
+    plain.ok("workspace create -n there");
+    plain.ok("workspace use there");
+    assert_eq!(plain.json("profile show --query workspace"), "there");
+    assert_eq!(plain.json("workspace list --profile local"), json!([]));
+    // Another server with the same host gets another name, and the same one keeps its settings.
+    plain
+        .run_with_stdin(format!("login {url} --profile two"), "")
+        .ok();
+    assert_eq!(plain.json("profile show two --query workspace"), "there");
+    plain.ok("profile remove two");
+    assert_eq!(plain.json("workspace list"), json!([]));
+    expect![[r#"
+        Error: No profile `tea` in `$ROOT/config.toml`
+        Hint: Did you mean `team`?
+        Hint: Make it: aml login URL --profile tea
+    "#]]
+    .assert_eq(&plain.fails(3, "profile use tea"));
+}
+
+#[test]
+fn roles_hold_over_the_network() {
+    let (aml, root) = with_admin();
+    root.ok("workspace create -n churn");
+    let ann = aml.with("AML_TOKEN", create(&root, "ann"));
+    assert_eq!(ann.json("workspace list"), json!([]));
+    expect![[r#"
+        Error: `ann` has no role in the workspace and may not read in `churn`
+        Hint: The role Reader allows it; an owner can assign it: aml workspace share add -n churn --user ann --role "Reader"
+    "#]]
+    .assert_eq(&ann.fails(4, "workspace show -n churn"));
+    root.ok("workspace share add -n churn --user ann --role reader");
+    assert_eq!(ann.json("workspace show -n churn --query name"), "churn");
+    for denied in [
+        "workspace update -n churn --description x",
+        "workspace keys -n churn",
+        "workspace delete -n churn --yes",
+        "workspace share add -n churn --user ann --role owner",
+        "workspace create -n mine",
+        "secret delete db -w churn --yes",
+        "user list",
+        "user create eve",
+    ] {
+        ann.fails(4, denied);
+    }
+    root.ok("workspace share add -n churn --user ann --role contributor");
+    ann.ok("workspace update -n churn --description x");
+    root.ok("workspace share remove -n churn --user ann");
+    ann.fails(4, "workspace show -n churn");
+}
+
+#[test]
+fn a_rotated_token_and_a_deleted_user() {
+    let (aml, root) = with_admin();
+    let first = aml.with("AML_TOKEN", create(&root, "ann"));
+    let newer = first.json("user rotate-token ann --query token");
+    first.fails(4, "whoami");
+    let ann = aml.with("AML_TOKEN", newer.as_str().expect("a token"));
+    assert_eq!(ann.json("whoami --query name"), "ann");
+    root.ok("user delete ann --yes");
+    ann.fails(4, "whoami");
+    expect![[r#"
+        Error: `root` is the last admin; nobody could manage the other users
+        Hint: Make another admin first: aml user create NAME --admin
+    "#]]
+    .assert_eq(&{
+        create(&root, "bob");
+        root.fails(5, "user delete root --yes")
+    });
+}

@@ -1,0 +1,52 @@
+//! Secrets: setting, getting, and staying secret.
+
+use expect_test::expect;
+use serde_json::json;
+
+use crate::support::each_mode;
+
+#[test]
+fn secrets_are_set_shown_and_deleted() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn");
+        aml.run_with_stdin("secret set db", "hunter2\n").ok();
+        assert_eq!(
+            aml.json("secret get DB"),
+            json!({"name": "db", "value": "hunter2"})
+        );
+        assert_eq!(aml.ok("secret get db -o table"), "hunter2\n");
+        aml.write("key.pem", "two\nlines\n");
+        aml.ok("secret set key --file key.pem");
+        assert_eq!(aml.json("secret get key --query value"), "two\nlines\n");
+        assert_eq!(
+            aml.json("secret list --query '[].name'"),
+            json!(["db", "key"])
+        );
+        let set = aml.run("secret set db --value hunter3");
+        assert!(
+            set.stderr
+                .contains("Warning: A value on the command line can be seen")
+        );
+        assert!(!set.stdout.contains("hunter3") && !set.stderr.contains("hunter3"));
+        assert_eq!(aml.json("secret get db --query value"), "hunter3");
+        aml.fails(2, "secret delete db");
+        aml.ok("secret delete db --yes");
+        expect![[r#"
+            Error: No secret `db` in `churn`
+            Hint: Set it: aml secret set db -w churn
+        "#]]
+        .assert_eq(&aml.fails(3, "secret get db"));
+    });
+}
+
+#[test]
+fn a_secret_needs_a_value() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn");
+        expect![[r#"
+            Error: value: The value of a secret cannot be empty
+        "#]]
+        .assert_eq(&aml.fails(2, "secret set db"));
+        aml.fails(2, "secret set db --file nowhere");
+    });
+}

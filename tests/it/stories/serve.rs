@@ -1,0 +1,277 @@
+//! `aml serve`: addresses, trust, TLS, stopping, and being killed.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    sync::Mutex,
+};
+
+use expect_test::expect;
+use nix::sys::signal::Signal;
+
+use crate::support::{Aml, Process, eventually};
+
+/// Starts a server on this machine and says where it listens.
+fn serve(aml: &Aml, options: &str) -> (Process, String) {
+    let server = aml.start(format!("serve --port 0 {options}"));
+    let line = server.stderr_line("Listening on ", 20);
+    let url = line.rsplit(' ').next().expect("a URL").to_owned();
+    (server, url)
+}
+
+fn port_of(url: &str) -> u16 {
+    let port = url.rsplit(':').next().expect("a port");
+    port.parse().expect("a number")
+}
+
+/// The first user of this machine; the token.
+fn first_user(aml: &Aml) -> String {
+    let token = aml.json("user create ann --query token");
+    token.as_str().expect("a token").to_owned()
+}
+
+/// Sends bytes and reads the whole answer.
+fn exchange(url: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port_of(url))).expect("connects");
+    stream.write_all(request.as_bytes()).expect("writes");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("reads");
+    answer
+}
+
+fn whoami(host: &str, headers: &str) -> String {
+    format!(
+        "POST /api/v1/users.whoami HTTP/1.1\r\nHost: {host}\r\n{headers}Connection: close\r\n\
+         Content-Length: 2\r\n\r\n{{}}"
+    )
+}
+
+#[test]
+fn a_taken_port_and_a_foreign_address() {
+    let aml = Aml::local();
+    let (_server, url) = serve(&aml, "");
+    let port = port_of(&url);
+    let error = aml.fails(6, format!("serve --port {port}"));
+    let lines: Vec<&str> = error.lines().collect();
+    assert_eq!(
+        lines[0],
+        format!("Error: Port {port} on 127.0.0.1 is in use")
+    );
+    assert!(
+        lines[1].starts_with("Hint: Choose another one: aml serve --port "),
+        "{error}"
+    );
+    expect![[r#"
+        Error: --host: `192.0.2.1` is not an address of this machine
+        Hint: Listen on this machine only: --host 127.0.0.1; on every address: --host 0.0.0.0
+    "#]]
+    .assert_eq(&aml.fails(2, "serve --port 0 --host 192.0.2.1"));
+}
+
+#[test]
+fn other_addresses_need_a_user_and_a_token() {
+    let aml = Aml::local();
+    for options in ["--host 0.0.0.0", "--require-token"] {
+        let error = aml.fails(5, format!("serve --port 0 {options}"));
+        assert!(
+            error.ends_with(
+                "needs tokens, and there is no user yet\n\
+                 Hint: Make the first user, an admin, on this machine: aml user create NAME\n"
+            ),
+            "{error}"
+        );
+    }
+    first_user(&aml);
+    let (server, url) = serve(&aml, "--host 0.0.0.0");
+    assert!(
+        server
+            .stderr()
+            .contains("Warning: Tokens and data travel in the clear")
+    );
+    let answer = exchange(&url, &whoami("127.0.0.1", ""));
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert!(answer.contains("www-authenticate: Bearer"), "{answer}");
+}
+
+#[test]
+fn without_users_only_programs_of_this_machine_are_the_owner() {
+    let aml = Aml::remote();
+    let url = aml.url().expect("a server");
+    let status =
+        |host: &str, headers: &str| exchange(url, &whoami(host, headers))[9..12].to_owned();
+    assert_eq!(status("127.0.0.1:5000", ""), "200");
+    assert_eq!(status("attacker.example", ""), "401");
+    assert_eq!(
+        status("127.0.0.1:5000", "Origin: http://attacker.example\r\n"),
+        "401"
+    );
+    assert_eq!(
+        status("127.0.0.1:5000", "Sec-Fetch-Site: cross-site\r\n"),
+        "401"
+    );
+    assert_eq!(
+        status("127.0.0.1:5000", "Authorization: Bearer nonsense\r\n"),
+        "401"
+    );
+    let health = exchange(url, "GET /health HTTP/1.0\r\n\r\n");
+    assert!(health.ends_with("\r\n\r\nOK"), "{health}");
+}
+
+#[test]
+fn tls_with_a_certificate_of_its_own() {
+    let aml = Aml::local();
+    let token = first_user(&aml);
+    let (server, url) = serve(&aml, "--tls-self-signed --host 0.0.0.0");
+    let ca = aml.state().join("tls/ca.pem");
+    assert!(
+        server
+            .stderr()
+            .contains(&format!("--ca-file {}", ca.display()))
+    );
+    let port = port_of(&url);
+    let url = format!("https://127.0.0.1:{port}");
+    let login = |url: &str, options: &str| {
+        aml.run_with_stdin(format!("login {url} {options} --profile team"), &token)
+    };
+    let trusting = format!("--ca-file {}", ca.display());
+    expect![[r#"
+        Error: Cannot reach `https://127.0.0.1:PORT`: its certificate is not signed by an authority that this machine trusts
+        Hint: If the server made its own, get its `ca.pem`: aml login https://127.0.0.1:PORT --ca-file ca.pem
+    "#]]
+    .assert_eq(&login(&url, "").failed(6));
+    expect![[r#"
+        Error: Cannot reach `http://127.0.0.1:PORT`: it does not speak plain HTTP
+        Hint: With TLS: aml login https://127.0.0.1:PORT
+    "#]]
+    .assert_eq(&login(&url.replace("https", "http"), "").failed(6));
+    let elsewhere = login(&format!("https://127.0.0.2:{port}"), &trusting).failed(6);
+    assert!(
+        elsewhere.contains("not valid for name \"127.0.0.2\""),
+        "{elsewhere}"
+    );
+    for name in ["127.0.0.1", "localhost"] {
+        login(&format!("https://{name}:{port}"), &trusting).ok();
+        aml.ok("workspace list --profile team");
+    }
+    drop(server);
+    // The authority stays the same, so nobody has to log in again.
+    let restarted = aml.start(format!("serve --port {port} --tls-self-signed --host 0.0.0.0"));
+    restarted.stderr_line("Listening on ", 20);
+    aml.ok("workspace list --profile team");
+}
+
+#[test]
+fn certificates_that_cannot_be_used() {
+    let aml = Aml::local();
+    aml.write("empty.pem", "");
+    let error = aml.fails(2, "serve --port 0 --tls-cert empty.pem --tls-key empty.pem");
+    expect![[r#"
+        Error: --tls-cert: `empty.pem` has no certificate in PEM format
+    "#]]
+    .assert_eq(&error);
+    let error = aml.fails(2, "serve --port 0 --tls-cert none.pem --tls-key none.pem");
+    assert!(
+        error.starts_with("Error: --tls-cert: Cannot use `none.pem`: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_request_that_has_begun_is_answered_before_the_server_stops() {
+    let aml = Aml::remote();
+    let url = aml.url().expect("a server");
+    let request = whoami("127.0.0.1", "");
+    let (head, rest) = request.split_at(request.len() - 2);
+    let mut stream = TcpStream::connect(("127.0.0.1", port_of(url))).expect("connects");
+    stream.write_all(head.as_bytes()).expect("writes");
+    // The server has taken the connection once it answers another one.
+    exchange(url, "GET /health HTTP/1.0\r\n\r\n");
+    aml.server().expect("a server").signal(Signal::SIGTERM);
+    eventually("nobody new is let in", 5, || {
+        TcpStream::connect(("127.0.0.1", port_of(url))).err()
+    });
+    stream.write_all(rest.as_bytes()).expect("writes");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("reads");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    aml.server().expect("a server").stderr_line("Stopped.", 10);
+}
+
+#[test]
+fn either_signal_stops_the_server() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let aml = Aml::local();
+        let (server, _) = serve(&aml, "");
+        server.signal(signal);
+        assert_eq!(server.wait(10).status, 0);
+    }
+}
+
+#[test]
+fn what_was_acknowledged_outlives_a_killed_server() {
+    let aml = Aml::local();
+    let (server, url) = serve(&aml, "");
+    aml.run_with_stdin(format!("login {url} --profile team"), "")
+        .ok();
+    let team = aml.with("AML_PROFILE", "team");
+    let acknowledged = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (team, acknowledged) = (&team, &acknowledged);
+            scope.spawn(move || {
+                for n in 0..1000 {
+                    let name = format!("w{thread}-{n}");
+                    if team.run(format!("workspace create -n {name}")).status != 0 {
+                        return;
+                    }
+                    acknowledged.lock().expect("no panic").push(name);
+                }
+            });
+        }
+        eventually("twenty are acknowledged", 60, || {
+            (acknowledged.lock().expect("no panic").len() >= 20).then_some(())
+        });
+        server.signal(Signal::SIGKILL);
+    });
+    let names = aml.json("workspace list --query '[].name'");
+    let names = names.as_array().expect("a list");
+    for name in acknowledged.into_inner().expect("no panic") {
+        assert!(names.iter().any(|kept| *kept == name), "{name} is lost");
+    }
+    // The lock of the killed server is free.
+    let (again, _) = serve(&aml, "");
+    assert!(
+        !again.stderr().contains("Another server"),
+        "{}",
+        again.stderr()
+    );
+}
+
+#[test]
+fn a_second_server_of_a_state_directory_says_so() {
+    let aml = Aml::local();
+    let (_first, url) = serve(&aml, "");
+    let (second, _) = serve(&aml, "");
+    let warning = second.stderr_line("Warning: Another server has this state directory open", 5);
+    assert!(warning.contains(&url), "{warning}");
+}
+
+#[test]
+fn the_log_names_callers_and_keeps_secrets() {
+    let aml = Aml::local();
+    let token = first_user(&aml);
+    let (server, url) = serve(&aml, "--log requests");
+    aml.run_with_stdin(format!("login {url} --profile team"), &token)
+        .ok();
+    let team = aml.with("AML_PROFILE", "team");
+    team.ok("workspace create -n churn");
+    team.run_with_stdin("secret set db", "hunter2").ok();
+    let line = server.stderr_line("secrets.set", 5);
+    assert!(
+        line.contains(" secrets.set caller=ann workspace=churn status=200 "),
+        "{line}"
+    );
+    server.stderr_line("users.whoami", 5);
+    let log = server.stderr();
+    assert!(!log.contains("hunter2") && !log.contains(&token), "{log}");
+}
