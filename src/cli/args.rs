@@ -7,6 +7,7 @@ use std::{
 
 use clap::ValueEnum;
 
+use super::error::{Exit, INTERRUPTED};
 use crate::api::{Error, Result, workspaces::Edition};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -52,6 +53,17 @@ impl std::str::FromStr for Hidden {
 impl std::fmt::Debug for Hidden {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("(hidden)")
+    }
+}
+
+/// Asks for a secret on the terminal, without showing it.
+pub fn ask_hidden(prompt: &str) -> anyhow::Result<String> {
+    match rpassword::prompt_password(prompt) {
+        Ok(answer) => Ok(answer),
+        Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(Exit(INTERRUPTED).into()),
+        Err(e) => {
+            Err(Error::invalid(format!("Nothing could be asked on the terminal: {e}")).into())
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 
 use super::{
-    args::{Hidden, read_stdin},
+    args::{Hidden, ask_hidden, read_stdin},
     context::Context,
 };
 use crate::{
@@ -112,7 +112,7 @@ fn token(ctx: &Context, given: Option<&Hidden>) -> anyhow::Result<Option<String>
         }
         None => match &ctx.config.token {
             Some(token) => token.clone(),
-            None if io::stdin().is_terminal() => rpassword::prompt_password("Token: ")?,
+            None if io::stdin().is_terminal() => ask_hidden("Token: ")?,
             None => read_stdin()?,
         },
     };

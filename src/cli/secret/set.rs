@@ -10,7 +10,7 @@ use clap::Args;
 use crate::{
     api::{Error, secrets::SetSecret},
     cli::{
-        args::{Hidden, read_stdin},
+        args::{Hidden, ask_hidden, read_stdin},
         context::Context,
     },
 };
@@ -55,7 +55,7 @@ fn value(ctx: &Context, given: Option<Hidden>, file: Option<PathBuf>) -> anyhow:
         });
     }
     if io::stdin().is_terminal() {
-        return Ok(rpassword::prompt_password("Value: ")?);
+        return ask_hidden("Value: ");
     }
     let text = read_stdin()?;
     let text = text.strip_suffix('\n').unwrap_or(&text);

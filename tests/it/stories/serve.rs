@@ -155,7 +155,9 @@ fn tls_with_a_certificate_of_its_own() {
     }
     drop(server);
     // The authority stays the same, so nobody has to log in again.
-    let restarted = aml.start(format!("serve --port {port} --tls-self-signed --host 0.0.0.0"));
+    let restarted = aml.start(format!(
+        "serve --port {port} --tls-self-signed --host 0.0.0.0"
+    ));
     restarted.stderr_line("Listening on ", 20);
     aml.ok("workspace list --profile team");
 }
