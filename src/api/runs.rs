@@ -56,6 +56,20 @@ impl RunStatus {
         }
     }
 
+    /// What MLflow calls it, which has fewer words.
+    pub fn mlflow_name(self) -> &'static str {
+        match self {
+            RunStatus::NotStarted | RunStatus::Queued => "SCHEDULED",
+            RunStatus::Preparing
+            | RunStatus::Running
+            | RunStatus::Finalizing
+            | RunStatus::CancelRequested => "RUNNING",
+            RunStatus::Completed => "FINISHED",
+            RunStatus::Failed => "FAILED",
+            RunStatus::Canceled => "KILLED",
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             RunStatus::NotStarted => "NotStarted",

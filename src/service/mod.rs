@@ -9,6 +9,7 @@ mod experiments;
 mod logs;
 mod metrics;
 mod runs;
+mod filter;
 mod secrets;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 //! name, never a transaction handed to the caller. Rules and permissions do not belong here.
 
 mod access;
+mod condition;
 mod db;
 mod endpoint_files;
 mod endpoints;
@@ -14,6 +15,7 @@ mod metrics;
 mod migrations;
 mod models;
 mod runs;
+mod run_search;
 mod secrets;
 mod work;
 mod workspaces;
@@ -31,6 +33,8 @@ pub use runs::{
     Created, ExperimentRef, NAME_TAG, NewRun, PARENT_TAG, RunChange, RunFilter, RunRow,
 };
 pub use work::{Cancel, Orders, Sync, Taken};
+pub use condition::{Comparison, Condition, Order, Test};
+pub use run_search::{DatasetField, RunField};
 pub use workspaces::{NewWorkspace, WorkspaceChange, WorkspaceRow};
 
 pub use migrations::format_of as format;
