@@ -6,10 +6,11 @@
 
 mod access;
 mod experiments;
+mod filter;
+mod logged_models;
 mod logs;
 mod metrics;
 mod runs;
-mod filter;
 mod secrets;
 #[cfg(test)]
 mod tests;

@@ -3,10 +3,99 @@
 //! Each test on a metric, param, tag or dataset is one EXISTS on the primary key of its table, so
 //! a search costs what the runs it looks at cost, not what was logged to them.
 
+use std::collections::BTreeMap;
+
 use super::{
+    Store,
     condition::{Condition, Order, Test},
-    db::Value,
+    db::{Value, params_from_iter},
+    runs::{RunRow, fill, run, select},
 };
+use crate::api::{
+    Result,
+    runs::{RunStatus, View},
+};
+
+/// Which runs a listing has.
+#[derive(Debug, Clone)]
+pub struct RunFilter {
+    pub workspace: i64,
+    /// Of these experiments; of all when absent.
+    pub experiments: Option<Vec<i64>>,
+    pub status: Option<RunStatus>,
+    pub tags: BTreeMap<String, String>,
+    pub condition: Condition<RunField>,
+    /// Newest first when empty.
+    pub orders: Vec<Order<RunField>>,
+    pub view: View,
+    pub from: RunCursor,
+    pub limit: u32,
+}
+
+/// Where in its order a listing begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunCursor {
+    /// After so many runs.
+    Skip(u32),
+    /// After the run with this (`created_at`, id); only without another order.
+    After(i64, i64),
+}
+
+impl Store {
+    /// The runs of a listing.
+    pub async fn list_runs(&self, filter: RunFilter) -> Result<Vec<RunRow>> {
+        self.db
+            .read(move |tx| {
+                let sql = listing(&filter);
+                let mut rows = tx.all(&select(&sql.text), params_from_iter(sql.values), run)?;
+                fill(tx, &mut rows)?;
+                Ok(rows)
+            })
+            .await
+    }
+}
+
+fn listing(filter: &RunFilter) -> Sql {
+    let mut sql = Sql::default();
+    sql.push("WHERE r.workspace_id = ").bind(filter.workspace);
+    match filter.experiments.as_deref() {
+        None => {}
+        Some([one]) => drop(sql.push(" AND r.experiment_id = ").bind(*one)),
+        Some(several) => {
+            let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
+            sql.push(" AND r.experiment_id IN (")
+                .push(&ids.join(", "))
+                .push(")");
+        }
+    }
+    sql.push(match filter.view {
+        View::Active => " AND r.deleted = 0",
+        View::Deleted => " AND r.deleted = 1",
+        View::All => "",
+    });
+    if let Some(status) = filter.status {
+        sql.push(" AND r.status = ").bind(status.name().to_owned());
+    }
+    for (key, value) in &filter.tags {
+        sql.push(" AND EXISTS (SELECT 1 FROM tags g WHERE g.run_id = r.id AND g.key = ")
+            .bind(key.clone())
+            .push(" AND g.value = ")
+            .bind(value.clone())
+            .push(")");
+    }
+    sql.push(" AND ").condition(&filter.condition);
+    if let RunCursor::After(at, id) = filter.from {
+        sql.push(" AND (r.created_at, r.id) < (").bind(at);
+        sql.push(", ").bind(id).push(")");
+    }
+    sql.push(" ORDER BY ").order(&filter.orders);
+    sql.push("r.created_at DESC, r.id DESC LIMIT ")
+        .bind(i64::from(filter.limit));
+    if let RunCursor::Skip(skip) = filter.from {
+        sql.push(" OFFSET ").bind(i64::from(skip));
+    }
+    sql
+}
 
 /// What a run can be searched by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +139,8 @@ impl Sql {
 
     pub fn bind(&mut self, value: impl Into<Value>) -> &mut Self {
         self.values.push(value.into());
-        self.text.push_str(&format!("?{}", self.values.len()));
-        self
+        let number = self.values.len().to_string();
+        self.push("?").push(&number)
     }
 
     /// Appends the condition as an expression that is never NULL.
@@ -185,7 +274,7 @@ impl Sql {
             let value = row.row(field);
             self.values = row.values;
             let row = row.text;
-            self.text.push_str(&format!(
+            self.push(&format!(
                 "IFNULL((SELECT {value} IS NULL FROM {row}), 2), (SELECT {value} FROM {row}){direction}"
             ));
         }

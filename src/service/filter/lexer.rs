@@ -69,7 +69,7 @@ impl<'a> Lexer<'a> {
                 }
             }
             '=' | '!' | '<' | '>' => Token::Operator(self.take(|c| "=!<>".contains(c)).to_owned()),
-            _ if self.number_begins(first) => self.number()?,
+            _ if self.number_begins(first) => self.number(),
             _ if word(first) => {
                 let text = self.take(word);
                 match text.strip_suffix('.') {
@@ -135,11 +135,11 @@ impl<'a> Lexer<'a> {
             || matches!(first, '-' | '+' | '.') && signed.starts_with(|c: char| c.is_ascii_digit())
     }
 
-    fn number(&mut self) -> Result<Token> {
+    fn number(&mut self) -> Token {
         let text = self.take(|c| c.is_ascii_alphanumeric() || ".+-_".contains(c));
         match text.parse() {
-            Ok(number) => Ok(Token::Number(number)),
-            Err(_) => Ok(Token::Word(text.to_owned())),
+            Ok(number) => Token::Number(number),
+            Err(_) => Token::Word(text.to_owned()),
         }
     }
 }

@@ -11,13 +11,19 @@
 //! field  = [ entity "." ] key          ; the key may be in backticks or double quotes
 //! ```
 
+mod evaluate;
+mod experiments;
 mod lexer;
+mod logged_models;
 mod order;
 mod parser;
 mod runs;
 #[cfg(test)]
 mod tests;
 
+pub use evaluate::Listing;
+pub use experiments::select_experiments;
+pub use logged_models::select_logged_models;
 pub use runs::{run_condition, run_orders};
 
 use crate::{
