@@ -61,3 +61,6 @@ pub fn now() -> Time {
 fn install_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,21 @@
 //! Content-addressed files: blobs, trees (snapshots, models) and a run's artifacts.
 //!
-//! Bytes travel outside operations, on routes of their own:
-//! - `PUT /api/v1/blobs` takes many blobs in one body, each framed as 32 bytes BLAKE3 hash, 8 bytes
-//!   big-endian length, content; answers [`BlobsStored`]. A blob that does not hash to its name is
-//!   refused and nothing of the body is kept.
-//! - `GET /api/v1/blobs/<hash>?workspace=` answers a blob that a tree or artifact of the workspace holds.
-//! - `PUT|GET /api/v1/runs/<run>/artifacts/<path>?workspace=` streams one artifact.
-//! - `PUT /api/v1/runs/<run>/log?workspace=&offset=` appends to a run's log (see `work`).
-//! - `GET /api/v1/runs/<run>/log?workspace=&offset=&follow=` reads it; with `follow=true` the answer
-//!   ends when the run has ended.
+//! Bytes travel outside operations, on routes of their own; each takes `?workspace=`:
+//! - `PUT /api/v1/blobs` takes many blobs in one body, framed as [`super::frames`] says; answers
+//!   [`BlobsStored`]. When one does not hash to its name, nothing of the body is kept.
+//! - `GET /api/v1/trees/<hash>/files` answers all files of a tree, framed, each content once and in
+//!   any order; with `&path=` those below it. `GET /api/v1/trees/<hash>/files/<path>` answers one.
+//! - `GET /api/v1/runs/<run>/artifacts` answers a run's artifacts in the same way.
+//! - `PUT|GET|DELETE /api/v1/runs/<run>/artifacts/<path>` streams or removes one artifact.
+//! - `PUT /api/v1/runs/<run>/log?offset=` appends to a run's log (see `work`).
+//! - `GET /api/v1/runs/<run>/log?offset=&follow=` reads it; with `follow=true` the answer ends when
+//!   the run has ended.
+//!
+//! One file is answered with its hash as `ETag`, to `HEAD` and to `Range` as well. There is no route
+//! to a blob by its hash alone: a blob is read through a tree or artifact of a workspace that the
+//! caller may read.
+
+use std::collections::HashSet;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -93,6 +100,60 @@ impl Tree {
     pub fn size(&self) -> u64 {
         self.entries.iter().map(|entry| entry.size).sum()
     }
+
+    /// Accepts entries that can be laid out in a folder: plain paths, each once, none below a file.
+    pub fn check(&self) -> Result<()> {
+        let paths: HashSet<&str> = self.entries.iter().map(|e| e.path.as_str()).collect();
+        if paths.len() < self.entries.len() {
+            return Err(Error::invalid("A path is in the tree twice").at("tree"));
+        }
+        for entry in &self.entries {
+            check_path(&entry.path)?;
+            if let Some(file) = parents(&entry.path).find(|parent| paths.contains(parent)) {
+                return Err(Error::invalid(format!(
+                    "`{file}` is a file of the tree and has files below it"
+                ))
+                .at("tree"));
+            }
+            if entry.symlink && entry.size > LONGEST_LINK {
+                return Err(Error::invalid(format!(
+                    "The link `{}` is longer than {LONGEST_LINK} bytes",
+                    entry.path
+                ))
+                .at("tree"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of the target of a symbolic link, at most.
+const LONGEST_LINK: u64 = 4096;
+
+/// The folders that a path is in, from the innermost: `a/b` and `a` for `a/b/c`.
+pub fn parents(path: &str) -> impl Iterator<Item = &str> {
+    path.rmatch_indices('/').map(|(at, _)| &path[..at])
+}
+
+/// Accepts the target of a link at `path` that cannot lead out of the tree: relative, with `..` only
+/// at its start and no more of them than the link is deep.
+pub fn check_link(path: &str, target: &str) -> Result<()> {
+    let depth = path.matches('/').count();
+    let ups = target.split('/').take_while(|part| *part == "..").count();
+    let inside = !target.is_empty()
+        && !target.starts_with('/')
+        && ups <= depth
+        && !target.split('/').skip(ups).any(|part| part == "..")
+        && !target.chars().any(char::is_control);
+    if inside {
+        Ok(())
+    } else {
+        Err(Error::invalid(format!(
+            "The link `{path}` leads out of its folder: `{}`",
+            target.escape_debug()
+        ))
+        .at("path"))
+    }
 }
 
 /// Accepts a relative path of normal components: no `..`, no root, no empty part, no backslash,
@@ -125,6 +186,7 @@ pub fn check_path(path: &str) -> Result<()> {
 /// Which of these blobs the store does not have. Those it has are kept for an hour at least.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MissingBlobs {
+    pub workspace: String,
     pub hashes: Vec<Hash>,
 }
 operation!(MissingBlobs => Vec<Hash>, "blobs.missing");
@@ -152,7 +214,7 @@ pub struct FindTree {
 }
 operation!(FindTree => Option<TreeInfo>, "trees.find");
 
-/// Stores a tree whose blobs are all stored; a missing blob is invalid.
+/// Stores a tree whose blobs are all stored; a missing blob is a conflict: upload it again.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CreateTree {
     pub workspace: String,
@@ -187,7 +249,8 @@ pub struct ListArtifacts {
 }
 operation!(ListArtifacts => Vec<Artifact>, "artifacts.list");
 
-/// Records stored blobs as artifacts of a run, replacing those at the same paths.
+/// Records stored blobs as artifacts of a run, replacing those at the same paths. A missing blob is a
+/// conflict, and so is a file where the run has a folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AddArtifacts {
     pub workspace: String,
@@ -196,7 +259,17 @@ pub struct AddArtifacts {
 }
 operation!(AddArtifacts => Done, "artifacts.add");
 
-/// Frees what nothing refers to any more.
+/// Removes an artifact, or all artifacts below a folder.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RemoveArtifacts {
+    pub workspace: String,
+    pub run: String,
+    pub path: String,
+}
+operation!(RemoveArtifacts => Done, "artifacts.remove");
+
+/// Frees what nothing refers to any more: trees that no run, model or endpoint uses, blobs that no
+/// tree and no artifact has, what broken uploads left behind, logs of deleted runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CollectGarbage {
     /// Count only.
@@ -212,4 +285,6 @@ pub struct Collected {
     pub blobs: u64,
     /// Bytes of disk freed.
     pub bytes: u64,
+    /// Bytes that nothing refers to and that are left because of the grace.
+    pub recent: u64,
 }

@@ -9,7 +9,7 @@ pub mod environments;
 pub mod error;
 pub mod experiments;
 pub mod files;
-pub mod logged_models;
+pub mod frames;
 pub mod metrics;
 pub mod models;
 pub mod names;

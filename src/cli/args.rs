@@ -8,7 +8,10 @@ use std::{
 use clap::ValueEnum;
 
 use super::error::{Exit, INTERRUPTED};
-use crate::api::{Error, Result, workspaces::Edition};
+use crate::{
+    api::{Error, Result, workspaces::Edition},
+    client::Limit,
+};
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum EditionArg {
@@ -95,4 +98,40 @@ pub fn parse_seconds(text: &str) -> Result<u64> {
         .and_then(|(number, factor)| number.checked_mul(factor))
         .filter(|seconds| *seconds > 0)
         .ok_or_else(|| Error::invalid("a time is a number of seconds, or such as 90s, 10m, 2h, 1d"))
+}
+
+/// How large a folder of code may be.
+#[derive(Debug, Clone, clap::Args)]
+pub struct CodeLimit {
+    /// Largest folder to take, such as 500MB or 50GB [default: 2GB and 200,000 files]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_code_size: Option<u64>,
+}
+
+impl CodeLimit {
+    /// A size given by hand is also for a folder of many files.
+    pub fn limit(&self) -> Limit {
+        self.max_code_size.map_or(Limit::default(), |bytes| Limit {
+            bytes,
+            files: u64::MAX,
+        })
+    }
+}
+
+/// Reads a size such as `800`, `10KB`, `500MB`, `50GB`, `1TB` as bytes; units are of 1024.
+pub fn parse_size(text: &str) -> Result<u64> {
+    let at = text.find(|c: char| !c.is_ascii_digit());
+    let (digits, unit) = text.split_at(at.unwrap_or(text.len()));
+    let shift = match unit.trim().to_ascii_uppercase().as_str() {
+        "" | "B" => Some(0),
+        "K" | "KB" | "KIB" => Some(10),
+        "M" | "MB" | "MIB" => Some(20),
+        "G" | "GB" | "GIB" => Some(30),
+        "T" | "TB" | "TIB" => Some(40),
+        _ => None,
+    };
+    let bytes = digits.parse::<u64>().ok().zip(shift);
+    bytes
+        .and_then(|(number, shift)| number.checked_mul(1 << shift))
+        .ok_or_else(|| Error::invalid("a size is a number of bytes, or such as 10KB, 500MB, 50GB"))
 }

@@ -17,6 +17,8 @@ mod profile;
 mod run;
 mod secret;
 mod serve;
+mod snapshot;
+mod transfer;
 mod ui;
 mod user;
 mod views;
@@ -101,6 +103,7 @@ enum Command {
     Experiment(experiment::ExperimentCommand),
     #[command(subcommand)]
     Run(run::RunCommand),
+    Snapshot(snapshot::SnapshotArgs),
     #[command(subcommand)]
     Secret(secret::SecretCommand),
     #[command(subcommand)]
@@ -154,6 +157,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Profile(command) => profile::run(&ctx, command),
             Command::Experiment(command) => experiment::run(&ctx, command).await,
             Command::Run(command) => run::run(&ctx, command).await,
+            Command::Snapshot(args) => snapshot::snapshot(&ctx, args).await,
             Command::Secret(command) => secret::run(&ctx, command).await,
             Command::User(command) => user::run(&ctx, command).await,
             Command::Completions(args) => completions::completions(&ctx, &args),

@@ -4,6 +4,7 @@
 //! process or over a socket.
 
 mod address;
+mod files;
 mod logs;
 mod transport;
 
@@ -14,6 +15,7 @@ use axum::{
 };
 use http_body_util::BodyExt;
 
+pub use files::{Limit, Report, Step, UploadOptions, Uploaded};
 pub use transport::Remote;
 use transport::Transport;
 

@@ -5,6 +5,7 @@
 
 mod authenticate;
 mod error;
+mod files;
 mod listen;
 mod log;
 mod router;

@@ -4,7 +4,6 @@ use axum::{
     Extension, Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, State, rejection::BytesRejection},
-    http::{Method, Uri},
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post, put},
@@ -13,15 +12,15 @@ use axum::{
 use super::{
     Failure,
     authenticate::{Gate, Trust, authenticate},
+    files,
     log::{InWorkspace, Log},
     run_logs,
 };
 use crate::{
     api::{
-        Error, Operation, access::*, experiments::*, logged_models::*, metrics::*, runs::*,
-        secrets::*, work::*, workspaces::*,
+        Error, Operation, access::*, experiments::*, files::*, metrics::*, runs::*, secrets::*,
+        work::*, workspaces::*,
     },
-    protocols::mlflow,
     service::{Caller, Perform, Service},
 };
 
@@ -46,25 +45,16 @@ pub fn router(service: Service, trust: Trust) -> Router {
     };
     operations()
         .merge(streams())
-        .merge(mlflow::routes())
+        .merge(file_streams())
         .layer(middleware::from_fn_with_state(gate, authenticate))
         .with_state(service)
         // What anybody may ask.
         .route("/health", get(async || "OK"))
-        .merge(mlflow::open_routes())
-        .fallback(nothing_here)
-        .method_not_allowed_fallback(nothing_here)
-}
-
-async fn nothing_here(method: Method, uri: Uri) -> Response {
-    let path = uri.path();
-    if mlflow::owns(path) {
-        return mlflow::no_such_call(method.as_str(), path);
-    }
-    Failure(Error::not_found(format!(
-        "There is nothing at this address for {method}"
-    )))
-    .into_response()
+        .route("/version", get(async || env!("CARGO_PKG_VERSION")))
+        .fallback(async || Failure(Error::not_found("There is nothing at this address")))
+        .method_not_allowed_fallback(async || {
+            Failure(Error::invalid("The address does not take this method"))
+        })
 }
 
 /// The same with a line on stderr about each request that `log` asks for.
@@ -80,6 +70,25 @@ fn streams() -> Router<Service> {
             put(run_logs::append).get(run_logs::read),
         )
         .layer(DefaultBodyLimit::max(OPERATION_BODY))
+}
+
+/// Files, of any size.
+fn file_streams() -> Router<Service> {
+    Router::new()
+        .route("/api/v1/blobs", put(files::put_blobs))
+        .route("/api/v1/trees/{hash}/files", get(files::get_tree_files))
+        .route(
+            "/api/v1/trees/{hash}/files/{*path}",
+            get(files::get_tree_file),
+        )
+        .route("/api/v1/runs/{run}/artifacts", get(files::get_artifacts))
+        .route(
+            "/api/v1/runs/{run}/artifacts/{*path}",
+            get(files::get_artifact)
+                .put(files::put_artifact)
+                .delete(files::delete_artifact),
+        )
+        .layer(DefaultBodyLimit::disable())
 }
 
 fn operations() -> Router<Service> {
@@ -109,7 +118,6 @@ fn operations() -> Router<Service> {
         // Experiments
         CreateExperiment,
         ListExperiments,
-        SearchExperiments,
         GetExperiment,
         UpdateExperiment,
         // Runs
@@ -123,13 +131,14 @@ fn operations() -> Router<Service> {
         BestRun,
         LogBatch,
         GetMetricHistory,
-        LinkRun,
-        GetRunLinks,
-        // Logged models
-        CreateLoggedModel,
-        GetLoggedModel,
-        UpdateLoggedModel,
-        SearchLoggedModels,
+        // Files
+        MissingBlobs,
+        FindTree,
+        CreateTree,
+        GetTree,
+        ListArtifacts,
+        AddArtifacts,
+        RemoveArtifacts,
         // Workers
         SyncWorker,
         ReportRun,

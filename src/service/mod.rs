@@ -6,8 +6,7 @@
 
 mod access;
 mod experiments;
-mod filter;
-mod logged_models;
+mod files;
 mod logs;
 mod metrics;
 mod runs;
@@ -23,6 +22,7 @@ use std::{future::Future, sync::Arc};
 use tokio::sync::Notify;
 
 pub use access::{Action, Caller};
+pub use files::{Content, Pieces};
 pub use vault::Vault;
 
 use crate::{

@@ -4,40 +4,43 @@
 //! name, never a transaction handed to the caller. Rules and permissions do not belong here.
 
 mod access;
-mod condition;
+mod artifacts;
+mod blobs;
 mod db;
 mod endpoint_files;
 mod endpoints;
 mod experiments;
 mod home;
-mod logged_models;
 mod logs;
 mod metrics;
 mod migrations;
 mod models;
-mod run_links;
-mod run_search;
+mod packs;
 mod runs;
 mod secrets;
+mod trees;
 mod work;
 mod workspaces;
 
 use std::path::PathBuf;
 
-pub use condition::{Comparison, Condition, Order, Test};
+pub use blobs::Chunks;
 pub use endpoints::{EndpointReport, EndpointRow, NewDeployment};
 pub use experiments::ExperimentChange;
 pub use home::{Home, Lock, io_error};
-pub use logged_models::{LoggedModelChange, NewLoggedModel};
 #[cfg(test)]
 pub use metrics::value_of;
 pub use metrics::{Batch, Point, order_bits};
-pub use migrations::format_of as format;
 pub use models::{ModelChange, ModelDeletion, ModelRow, NewModel};
-pub use run_search::{DatasetField, RunCursor, RunField, RunFilter};
-pub use runs::{Created, ExperimentRef, NAME_TAG, NewRun, PARENT_TAG, RunChange, RunRow};
+pub use packs::OpenBlob;
+pub use runs::{
+    Created, ExperimentRef, NAME_TAG, NewRun, PARENT_TAG, RunChange, RunFilter, RunRow,
+};
+pub use trees::Stored;
 pub use work::{Cancel, Orders, Sync, Taken};
 pub use workspaces::{NewWorkspace, WorkspaceChange, WorkspaceRow};
+
+pub use migrations::format_of as format;
 
 use crate::api::Result;
 use db::Db;

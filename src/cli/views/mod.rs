@@ -1,5 +1,6 @@
 //! How answers look to people: which columns a list has, which lines a thing has.
 
+mod files;
 mod runs;
 
 use comfy_table::{ContentArrangement, Table, presets};

@@ -1,0 +1,15 @@
+//! How stored files look to people.
+
+use super::{Show, View, record, runs::size};
+use crate::cli::snapshot::Snapshot;
+
+impl Show for Snapshot {
+    fn view(&self) -> View {
+        record([
+            ("Hash", self.hash.to_string()),
+            ("Files", self.files.to_string()),
+            ("Size", size(self.size)),
+            ("Sent", size(self.sent)),
+        ])
+    }
+}

@@ -1,0 +1,175 @@
+//! Refuses a folder that is too large before any of it is read, and says what to leave out.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::walk::{Found, IGNORE_FILE};
+use crate::api::{Error, Result, files::parents};
+
+/// The most that is uploaded as one folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    pub bytes: u64,
+    pub files: u64,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self {
+            bytes: 2 << 30,
+            files: 200_000,
+        }
+    }
+}
+
+impl Limit {
+    pub const NONE: Limit = Limit {
+        bytes: u64::MAX,
+        files: u64::MAX,
+    };
+
+    /// Refuses what is beyond the limit, with the largest entries and the lines that leave them out.
+    pub fn check(&self, root: &Path, files: &[Found]) -> Result<()> {
+        let bytes: u64 = files.iter().map(|file| file.stat.size).sum();
+        let count = files.len() as u64;
+        let (weigh, over): (fn(&Found) -> u64, u64) = if bytes > self.bytes {
+            (|file| file.stat.size, bytes - self.bytes)
+        } else if count > self.files {
+            (|_| 1, count - self.files)
+        } else {
+            return Ok(());
+        };
+        let heavy = heaviest(files, weigh);
+        let shown: Vec<String> = heavy.iter().take(5).map(Entry::line).collect();
+        let mut freed = 0;
+        let ignored = heavy.iter().take_while(|entry| {
+            let needed = freed < over;
+            freed += entry.weight;
+            needed
+        });
+        let lines: Vec<String> = ignored.map(Entry::ignore_line).collect();
+        let ignore_file = root.join(IGNORE_FILE);
+        Err(Error::invalid(format!(
+            "`{}` has {} in {count} files; at most {} in {} files are taken. Largest:\n{}",
+            root.display(),
+            size(bytes),
+            size(self.bytes),
+            self.files,
+            shown.join("\n"),
+        ))
+        .hint(format!(
+            "Leave out what is no code: printf '%s\\n' {} >> {}",
+            lines
+                .iter()
+                .map(|line| quote(line))
+                .collect::<Vec<_>>()
+                .join(" "),
+            quote(&ignore_file.to_string_lossy()),
+        ))
+        .hint("Or take it all: --max-code-size with a larger size, such as 50GB"))
+    }
+}
+
+/// A file or folder that holds much.
+#[derive(Clone)]
+struct Entry {
+    path: String,
+    folder: bool,
+    bytes: u64,
+    files: u64,
+    weight: u64,
+}
+
+impl Entry {
+    fn empty(folder: &str) -> Self {
+        Self {
+            path: folder.to_owned(),
+            folder: true,
+            bytes: 0,
+            files: 0,
+            weight: 0,
+        }
+    }
+
+    fn line(&self) -> String {
+        let slash = if self.folder { "/" } else { "" };
+        let files = if self.folder {
+            format!(" in {} files", self.files)
+        } else {
+            String::new()
+        };
+        format!("  {}{slash}  {}{files}", self.path, size(self.bytes))
+    }
+
+    /// The line of an ignore file that leaves out this entry and nothing else.
+    fn ignore_line(&self) -> String {
+        let mut line = String::from("/");
+        for c in self.path.chars() {
+            if matches!(c, '*' | '?' | '[' | ']' | '\\' | ' ' | '!' | '#') {
+                line.push('\\');
+            }
+            line.push(c);
+        }
+        if self.folder {
+            line.push('/');
+        }
+        line
+    }
+}
+
+/// The entries at the top, heaviest first; in place of a folder that holds nearly all of its weight
+/// in one folder, that one.
+fn heaviest(files: &[Found], weigh: fn(&Found) -> u64) -> Vec<Entry> {
+    let mut folders: BTreeMap<&str, Entry> = BTreeMap::new();
+    let mut entries = Vec::new();
+    for file in files {
+        let one = Entry {
+            path: file.path.clone(),
+            folder: false,
+            bytes: file.stat.size,
+            files: 1,
+            weight: weigh(file),
+        };
+        for folder in parents(&file.path) {
+            let sum = folders
+                .entry(folder)
+                .or_insert_with(|| Entry::empty(folder));
+            sum.bytes += one.bytes;
+            sum.files += 1;
+            sum.weight += one.weight;
+        }
+        if !file.path.contains('/') {
+            entries.push(one);
+        }
+    }
+    let below = |folder: &str| -> Option<&Entry> {
+        let inner = folders
+            .values()
+            .filter(|entry| innermost(&entry.path) == Some(folder));
+        inner.max_by_key(|entry| entry.weight)
+    };
+    for top in folders
+        .values()
+        .filter(|entry| innermost(&entry.path).is_none())
+    {
+        let mut chosen = top;
+        while let Some(inner) = below(&chosen.path).filter(|i| i.weight > chosen.weight / 10 * 9) {
+            chosen = inner;
+        }
+        entries.push(chosen.clone());
+    }
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.weight));
+    entries
+}
+
+fn innermost(path: &str) -> Option<&str> {
+    parents(path).next()
+}
+
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// Bytes as people write them.
+pub fn size(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}

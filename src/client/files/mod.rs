@@ -1,0 +1,208 @@
+//! Files between a folder and a workspace: uploads that send only what is new, downloads that never
+//! write outside their folder.
+
+mod download;
+mod limit;
+mod prepare;
+mod send;
+mod stat_cache;
+mod walk;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub use limit::Limit;
+use prepare::Prepared;
+
+use super::Client;
+use crate::api::{
+    Code, Error, Result,
+    files::{AddArtifacts, CreateTree, FindTree, Hash, Tree, TreeInfo, check_path},
+};
+
+/// How often files that change while they are uploaded are looked at anew.
+const ATTEMPTS: u32 = 3;
+
+/// What a transfer is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Reading files to know whether they changed.
+    Read,
+    Send,
+    Receive,
+}
+
+/// Told of bytes that were done and the total in a step.
+pub type Report = Arc<dyn Fn(Step, u64, u64) + Send + Sync>;
+
+/// How a folder is uploaded.
+#[derive(Clone)]
+pub struct UploadOptions {
+    /// Folder of the stat caches; without one every file is read every time.
+    pub cache: Option<PathBuf>,
+    pub limit: Limit,
+    pub report: Option<Report>,
+}
+
+/// A folder that is stored.
+#[derive(Debug, Clone)]
+pub struct Uploaded {
+    pub tree: TreeInfo,
+    /// Bytes that were sent because the workspace did not have them.
+    pub sent: u64,
+    /// What was left out and why.
+    pub warnings: Vec<String>,
+}
+
+impl Client {
+    /// Stores a folder as a tree, leaving out what its ignore files say. Nothing is sent when the
+    /// workspace has it.
+    pub async fn upload_folder(
+        &self,
+        workspace: &str,
+        root: &Path,
+        options: &UploadOptions,
+    ) -> Result<Uploaded> {
+        settle(root, async || {
+            let (folder, own) = (root.to_owned(), options.clone());
+            let prepared = blocking(move || prepare::folder(&folder, &own)).await?;
+            self.store_tree(workspace, prepared, options.report.as_ref())
+                .await
+        })
+        .await
+    }
+
+    /// Stores one file as a tree of one entry, under its own name.
+    pub async fn upload_file(
+        &self,
+        workspace: &str,
+        file: &Path,
+        report: Option<&Report>,
+    ) -> Result<Uploaded> {
+        let name = file.file_name().and_then(|name| name.to_str());
+        let Some(name) = name.filter(|name| check_path(name).is_ok()) else {
+            let shown = file.display();
+            return Err(Error::invalid(format!(
+                "`{shown}` is not a name that can be stored"
+            )));
+        };
+        settle(file, async || {
+            let files = vec![(name.to_owned(), file.to_owned())];
+            let prepared = blocking(move || prepare::files(&files)).await?;
+            self.store_tree(workspace, prepared, report).await
+        })
+        .await
+    }
+
+    /// Stores files as artifacts of a run: pairs of the artifact's path and the file. Answers the
+    /// bytes that were sent.
+    pub async fn upload_artifacts(
+        &self,
+        workspace: &str,
+        run: &str,
+        files: &[(String, PathBuf)],
+        report: Option<&Report>,
+    ) -> Result<u64> {
+        for (path, _) in files {
+            check_path(path)?;
+        }
+        let Some((_, first)) = files.first() else {
+            return Ok(0);
+        };
+        settle(first, async || {
+            let files = files.to_vec();
+            let prepared = blocking(move || prepare::files(&files)).await?;
+            let sent = self
+                .send_missing(workspace, prepared.sources, report)
+                .await?;
+            let add = AddArtifacts {
+                workspace: workspace.to_owned(),
+                run: run.to_owned(),
+                files: prepared.entries,
+            };
+            self.call(&add).await?;
+            Ok(sent)
+        })
+        .await
+    }
+
+    async fn store_tree(
+        &self,
+        workspace: &str,
+        prepared: Prepared,
+        report: Option<&Report>,
+    ) -> Attempt<Uploaded> {
+        let Prepared {
+            entries,
+            sources,
+            warnings,
+        } = prepared;
+        let tree = Tree::new(entries);
+        let find = FindTree {
+            workspace: workspace.to_owned(),
+            hash: Hash::of(&tree.encode()),
+        };
+        let (tree, sent) = match self.call(&find).await? {
+            Some(tree) => (tree, 0),
+            None => {
+                let sent = self.send_missing(workspace, sources, report).await?;
+                let workspace = workspace.to_owned();
+                let create = CreateTree { workspace, tree };
+                match self.call(&create).await {
+                    // A collection came between; what it took is sent again.
+                    Err(error) if error.code == Code::Conflict => return Err(Trouble::Changed),
+                    stored => (stored?, sent),
+                }
+            }
+        };
+        Ok(Uploaded {
+            tree,
+            sent,
+            warnings,
+        })
+    }
+}
+
+/// Why an upload did not come to its end.
+#[derive(Debug)]
+enum Trouble {
+    /// A file was changed, or what was stored was collected: look again.
+    Changed,
+    Failed(Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+type Attempt<T> = std::result::Result<T, Trouble>;
+
+/// Tries again when files change while they are uploaded.
+async fn settle<T>(path: &Path, attempt: impl AsyncFn() -> Attempt<T>) -> Result<T> {
+    for _ in 0..ATTEMPTS {
+        match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(Trouble::Failed(error)) => return Err(error),
+            Err(Trouble::Changed) => {}
+        }
+    }
+    Err(Error::conflict(format!(
+        "Files in `{}` keep changing while they are uploaded",
+        path.display()
+    ))
+    .hint("Stop what writes to them, or leave them out: add them to .amlignore"))
+}
+
+/// Runs work that waits for the disk where it blocks nobody else.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Attempt<T> + Send + 'static,
+) -> Attempt<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(e) => Err(Error::internal(format!("Work on files ended early: {e}")).into()),
+    }
+}

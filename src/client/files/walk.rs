@@ -1,0 +1,230 @@
+//! Which files a folder has: what its ignore files leave out is never entered.
+
+use std::{
+    fs::{self, Metadata},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+};
+
+use ignore::{
+    DirEntry, WalkBuilder, WalkState,
+    gitignore::{Gitignore, GitignoreBuilder},
+};
+
+use crate::api::{
+    Error, Result,
+    files::{check_link, check_path},
+};
+
+/// The ignore file of our own; it has the last word.
+pub const IGNORE_FILE: &str = ".amlignore";
+
+/// What tells whether a file changed, as git's index keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    pub size: u64,
+    /// Nanoseconds since 1970.
+    pub modified: i64,
+    pub changed: i64,
+    pub inode: u64,
+}
+
+impl Stat {
+    pub fn of(metadata: &Metadata) -> Self {
+        let nanoseconds = |seconds: i64, rest: i64| seconds.wrapping_mul(1_000_000_000) + rest;
+        Self {
+            size: metadata.len(),
+            modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Relative, as in a tree.
+    pub path: String,
+    pub stat: Stat,
+    pub executable: bool,
+    /// The target, when it is kept as a symbolic link.
+    pub link: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub struct Walked {
+    pub files: Vec<Found>,
+    /// What was left out and why.
+    pub warnings: Vec<String>,
+}
+
+enum Seen {
+    File(Found),
+    Warning(String),
+    Error(Error),
+}
+
+/// Lists the files of a folder without reading any, sorted by path.
+pub fn walk(root: &Path) -> Result<Walked> {
+    let (sender, receiver) = mpsc::channel();
+    builder(root).build_parallel().run(|| {
+        let sender = sender.clone();
+        Box::new(move |entry| {
+            let seen = match entry {
+                Ok(entry) if entry.depth() == 0 => None,
+                Ok(entry) => look(root, &entry),
+                Err(e) => Some(Seen::Error(unreadable(&e.to_string()))),
+            };
+            let state = match seen {
+                Some(Seen::Error(_)) => WalkState::Quit,
+                _ => WalkState::Continue,
+            };
+            if let Some(seen) = seen {
+                let _ = sender.send(seen);
+            }
+            state
+        })
+    });
+    drop(sender);
+    let mut walked = Walked::default();
+    for seen in receiver {
+        match seen {
+            Seen::File(found) => walked.files.push(found),
+            Seen::Warning(warning) => walked.warnings.push(warning),
+            Seen::Error(error) => return Err(error),
+        }
+    }
+    walked.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    walked.warnings.sort_unstable();
+    Ok(walked)
+}
+
+fn builder(root: &Path) -> WalkBuilder {
+    let mut builder = WalkBuilder::new(root);
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    // Ignore files above the folder count up to the root of its git repository.
+    let in_git = root.ancestors().any(|folder| folder.join(".git").exists());
+    builder
+        .hidden(false)
+        .ignore(false)
+        .git_global(false)
+        .require_git(false)
+        .parents(in_git)
+        .follow_links(false)
+        .threads(threads.min(8))
+        .add_custom_ignore_filename(IGNORE_FILE);
+    let docker = docker_rules(root);
+    let own = Gitignore::new(root.join(IGNORE_FILE)).0;
+    builder.filter_entry(move |entry| {
+        let name = entry.file_name();
+        let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
+        if entry.depth() > 0 && (name == ".git" || (name == ".aml" && is_folder)) {
+            return false;
+        }
+        !(docker.matched(entry.path(), is_folder).is_ignore()
+            && !own.matched(entry.path(), is_folder).is_whitelist())
+    });
+    builder
+}
+
+/// `.dockerignore` counts at the top only, and its patterns begin there: `data` is `/data` to git.
+fn docker_rules(root: &Path) -> Arc<Gitignore> {
+    let mut builder = GitignoreBuilder::new(root);
+    let text = fs::read_to_string(root.join(".dockerignore")).unwrap_or_default();
+    for line in text.lines().map(str::trim) {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (not, pattern) = line
+            .strip_prefix('!')
+            .map_or(("", line), |rest| ("!", rest.trim()));
+        let pattern = pattern.trim_start_matches("./").trim_start_matches('/');
+        let pattern = pattern.trim_end_matches('/');
+        // A pattern that cannot be understood leaves nothing out, as with docker's own checks.
+        let _ = builder.add_line(None, &format!("{not}/{pattern}"));
+    }
+    Arc::new(builder.build().unwrap_or_else(|_| Gitignore::empty()))
+}
+
+fn look(root: &Path, entry: &DirEntry) -> Option<Seen> {
+    let kind = entry.file_type()?;
+    if kind.is_dir() {
+        return None;
+    }
+    let full = entry.path();
+    let relative = full.strip_prefix(root).unwrap_or(full);
+    let path = match relative.to_str() {
+        Some(path) if check_path(path).is_ok() => path.to_owned(),
+        _ => return Some(Seen::Error(bad_name(relative))),
+    };
+    let seen = if kind.is_symlink() {
+        look_at_link(root, full, path)
+    } else if kind.is_file() {
+        entry
+            .metadata()
+            .map(|metadata| Seen::File(file(path, &metadata)))
+            .map_err(|e| unreadable(&e.to_string()))
+    } else {
+        Ok(Seen::Warning(format!(
+            "`{path}` is not a file, folder or link and is left out"
+        )))
+    };
+    Some(seen.unwrap_or_else(Seen::Error))
+}
+
+/// A file at `path` of a tree.
+pub fn file(path: String, metadata: &Metadata) -> Found {
+    Found {
+        path,
+        stat: Stat::of(metadata),
+        executable: metadata.mode() & 0o100 != 0,
+        link: None,
+    }
+}
+
+/// A link within the folder stays one. Of one that leads out, the file is taken.
+fn look_at_link(root: &Path, full: &Path, path: String) -> Result<Seen> {
+    let failed = |e: std::io::Error| unreadable(&format!("{}: {e}", full.display()));
+    let target = fs::read_link(full).map_err(failed)?;
+    if let Some(text) = target.to_str()
+        && check_link(&path, text).is_ok()
+    {
+        let mut found = file(path, &fs::symlink_metadata(full).map_err(failed)?);
+        found.executable = false;
+        found.link = Some(text.to_owned());
+        return Ok(Seen::File(found));
+    }
+    let shown = target.display();
+    Ok(match fs::metadata(full) {
+        Ok(metadata) if metadata.is_file() => Seen::File(file(path, &metadata)),
+        Ok(_) if inside(root, full) => Seen::Warning(format!(
+            "The link `{path}` is left out: `{shown}` would not lead there in a copy; make it relative"
+        )),
+        Ok(_) => Seen::Warning(format!(
+            "The link `{path}` is left out: it leads out of the folder, to `{shown}`"
+        )),
+        Err(_) => Seen::Warning(format!(
+            "The link `{path}` is left out: there is no `{shown}`"
+        )),
+    })
+}
+
+fn inside(root: &Path, link: &Path) -> bool {
+    fs::canonicalize(link).is_ok_and(|target: PathBuf| target.starts_with(root))
+}
+
+fn bad_name(relative: &Path) -> Error {
+    let shown = relative.to_string_lossy();
+    Error::invalid(format!(
+        "The file name `{}` cannot be stored: it has a control character, a backslash, or is not UTF-8",
+        shown.escape_debug()
+    ))
+    .hint(format!("Rename the file, or leave it out: add a line to {IGNORE_FILE}"))
+}
+
+fn unreadable(cause: &str) -> Error {
+    Error::invalid(format!("Cannot read a part of the folder: {cause}")).hint(format!(
+        "Make it readable, or leave it out: add a line to {IGNORE_FILE}"
+    ))
+}

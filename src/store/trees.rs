@@ -1,0 +1,116 @@
+//! Trees: immutable folders that a workspace has stored. A tree's entries are a blob of its hash.
+
+use super::{
+    Store,
+    blobs::{TOUCH_MS, blocking, first_missing, insert},
+    db::{Tx, count, params},
+    packs::receive_one,
+};
+use crate::api::{
+    Error, Result, Time,
+    files::{Hash, Tree, TreeInfo},
+};
+
+/// How the storing of files that were uploaded before came out.
+#[derive(Debug)]
+pub enum Stored<T> {
+    Done(T),
+    /// This blob is not stored, or not with the size that was said.
+    Missing(Hash),
+}
+
+impl Store {
+    /// A tree of a workspace; it then counts as just stored.
+    pub async fn find_tree(
+        &self,
+        workspace: i64,
+        hash: Hash,
+        now: Time,
+    ) -> Result<Option<TreeInfo>> {
+        let found = self.db.read(move |tx| tree(tx, workspace, hash)).await?;
+        match found {
+            Some((_, touched_at)) if now.since(touched_at) >= TOUCH_MS => {
+                self.db
+                    .write(move |tx| {
+                        tx.execute(
+                        "UPDATE trees SET touched_at = ?3 WHERE workspace_id = ?1 AND hash = ?2",
+                        params![workspace, hash, now],
+                    )?;
+                        Ok(tree(tx, workspace, hash)?.map(|(info, _)| info))
+                    })
+                    .await
+            }
+            found => Ok(found.map(|(info, _)| info)),
+        }
+    }
+
+    /// Stores a tree whose blobs are stored. The same tree again is no error.
+    pub async fn create_tree(
+        &self,
+        workspace: i64,
+        tree: Tree,
+        now: Time,
+    ) -> Result<Stored<TreeInfo>> {
+        let encoded = tree.encode();
+        let info = TreeInfo {
+            hash: Hash::of(&encoded),
+            files: tree.entries.len() as u64,
+            size: tree.size(),
+        };
+        let blobs: Vec<_> = tree.entries.iter().map(|e| (e.hash, e.size)).collect();
+        let folder = self.home.blobs();
+        let pack = blocking(move || receive_one(&folder, [Ok(encoded.into())].into_iter())).await?;
+        let (outcome, used, pack) = self
+            .db
+            .write(move |tx| {
+                if let Some(missing) = first_missing(tx, &blobs)? {
+                    return Ok((Stored::Missing(missing), false, pack));
+                }
+                let new = insert(tx, &pack, now)?;
+                tx.execute(
+                    "INSERT INTO trees(workspace_id, hash, files, size, touched_at) \
+                     VALUES (?1, ?2, ?3, ?4, ?5) \
+                     ON CONFLICT(workspace_id, hash) DO UPDATE SET touched_at = ?5",
+                    params![workspace, info.hash, info.files, info.size, now],
+                )?;
+                Ok((Stored::Done(info), new > 0, pack))
+            })
+            .await?;
+        if !used {
+            pack.discard();
+        }
+        Ok(outcome)
+    }
+
+    /// The entries of a tree of a workspace.
+    pub async fn read_tree(&self, workspace: i64, hash: Hash) -> Result<Option<Tree>> {
+        let found = self.db.read(move |tx| tree(tx, workspace, hash)).await?;
+        if found.is_none() {
+            return Ok(None);
+        }
+        let Some(blob) = self.open_blob(hash).await? else {
+            return Ok(None);
+        };
+        blocking(move || decode(&blob.read()?)).await.map(Some)
+    }
+}
+
+pub(super) fn decode(manifest: &[u8]) -> Result<Tree> {
+    serde_json::from_slice(manifest)
+        .map_err(|e| Error::unavailable(format!("A stored tree is damaged: {e}")))
+}
+
+fn tree(tx: &Tx<'_>, workspace: i64, hash: Hash) -> Result<Option<(TreeInfo, Time)>> {
+    tx.one(
+        "SELECT files, size, touched_at FROM trees WHERE workspace_id = ?1 AND hash = ?2",
+        params![workspace, hash],
+        |row| {
+            let info = TreeInfo {
+                hash,
+                files: count(row, 0)?,
+                size: count(row, 1)?,
+            };
+            Ok((info, row.get(2)?))
+        },
+    )
+}
