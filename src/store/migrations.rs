@@ -1,10 +1,10 @@
 //! The database's formats, in order. A migration is never edited after a release that has it.
 
-use std::path::Path;
+use std::{fs::File, path::Path};
 
 use rusqlite::Connection;
 
-use super::db::db_error;
+use super::{db::db_error, home::io_error};
 use crate::api::{Error, Result};
 
 /// The n-th turns format n into n+1.
@@ -13,13 +13,14 @@ const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_spine.sql")];
 /// Brings the database to the newest format, after taking a copy of an older one. A newer format
 /// than this binary knows is refused and left as it is.
 pub fn run(connection: &Connection, path: &Path) -> Result<()> {
-    let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    let found = format(connection)?;
-    if found == newest {
+    if known(connection)? == newest() {
         return Ok(());
     }
-    if found > newest {
-        return Err(newer(found, newest));
+    // SQLite refuses the second of two that turn on the WAL at once instead of letting it wait.
+    let _turn = turn(path)?;
+    let found = known(connection)?;
+    if found == newest() {
+        return Ok(());
     }
     if found == 0 {
         connection
@@ -36,24 +37,30 @@ pub fn run(connection: &Connection, path: &Path) -> Result<()> {
     connection
         .execute_batch("BEGIN EXCLUSIVE")
         .map_err(db_error)?;
-    let result = migrate(connection, newest);
+    let result = migrate(connection, found);
     let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
     connection.execute_batch(end).map_err(db_error)?;
     result
 }
 
-/// Another process may have migrated while this one waited for the lock.
-fn migrate(connection: &Connection, newest: i64) -> Result<()> {
-    let found = format(connection)?;
-    if found > newest {
-        return Err(newer(found, newest));
-    }
+/// Waits until no other process changes the format; the lock is free again when it is dropped.
+fn turn(database: &Path) -> Result<File> {
+    let path = database.with_extension("lock");
+    let lock = File::create(&path).and_then(|file| file.lock().map(|()| file));
+    lock.map_err(|e| io_error("lock", &path, &e))
+}
+
+fn migrate(connection: &Connection, found: i64) -> Result<()> {
     for sql in &MIGRATIONS[usize::try_from(found).unwrap_or(0)..] {
         connection.execute_batch(sql).map_err(db_error)?;
     }
     connection
-        .pragma_update(None, "user_version", newest)
+        .pragma_update(None, "user_version", newest())
         .map_err(db_error)
+}
+
+fn newest() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
 /// The format of the database at `path`, which is not changed; none when there is no database.
@@ -64,18 +71,18 @@ pub fn format_of(path: &Path) -> Result<Option<i64>> {
     }
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
     let connection = Connection::open_with_flags(path, flags).map_err(db_error)?;
-    let found = format(&connection)?;
-    let newest = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    if found > newest {
-        return Err(newer(found, newest));
-    }
-    Ok(Some(found))
+    known(&connection).map(Some)
 }
 
-fn format(connection: &Connection) -> Result<i64> {
-    connection
+/// The database's format; a newer one than this binary knows is an error.
+fn known(connection: &Connection) -> Result<i64> {
+    let found = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .map_err(db_error)
+        .map_err(db_error)?;
+    if found > newest() {
+        return Err(newer(found, newest()));
+    }
+    Ok(found)
 }
 
 fn newer(found: i64, newest: i64) -> Error {

@@ -59,7 +59,7 @@ fn a_broken_configuration_file() {
     aml.write(".aml/config.toml", "workspace = [\n");
     aml.ok("workspace create -n churn");
     expect![[r#"
-        Error: $ROOT/work/.aml/config.toml:1:14: unclosed array, expected `]`
+        Error: $ROOT/here/.aml/config.toml:1:14: unclosed array, expected `]`
           | workspace = [
         Hint: Correct the line or remove the file
     "#]]

@@ -91,11 +91,11 @@ impl Aml {
     fn on(serve: impl FnOnce(&Aml) -> (Option<Process>, Option<String>)) -> Self {
         let root = tempfile::Builder::new().prefix("aml-").tempdir();
         let root = root.expect("makes a temporary folder");
-        for folder in ["home", "work", "tmp"] {
+        for folder in ["home", "here", "tmp"] {
             fs::create_dir(root.path().join(folder)).expect("makes a folder");
         }
         let mut aml = Self {
-            folder: root.path().join("work"),
+            folder: root.path().join("here"),
             machine: Arc::new(Machine {
                 server: None,
                 url: None,
