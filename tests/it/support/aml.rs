@@ -103,7 +103,7 @@ impl Aml {
                 root,
             }),
             variables: Vec::new(),
-            limit: Duration::from_secs(120),
+            limit: Duration::from_mins(2),
         };
         let (server, url) = serve(&aml);
         if url.is_some() {

@@ -38,13 +38,12 @@ impl Words for &str {
         for c in self.chars() {
             match quote {
                 Some(q) if q == c => quote = None,
-                Some(_) => word.get_or_insert_default().push(c),
                 None if c == '\'' || c == '"' => {
                     quote = Some(c);
                     word.get_or_insert_default();
                 }
                 None if c.is_whitespace() => words.extend(word.take()),
-                None => word.get_or_insert_default().push(c),
+                None | Some(_) => word.get_or_insert_default().push(c),
             }
         }
         assert!(quote.is_none(), "a quote is not closed: {self}");
