@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Time, operation};
+use super::{Page, Time, operation, runs::View};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Experiment {
@@ -40,6 +40,26 @@ pub struct ListExperiments {
     pub include_deleted: bool,
 }
 operation!(ListExperiments => Vec<Experiment>, "experiments.list");
+
+/// The experiments that fulfil a condition, newest first unless another order is asked for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct SearchExperiments {
+    pub workspace: String,
+    #[serde(default)]
+    pub view: View,
+    /// A condition such as `name LIKE 'iris%' AND tags.team = 'x'`.
+    #[serde(default)]
+    pub filter: Option<String>,
+    /// Keys such as `last_update_time DESC`.
+    #[serde(default)]
+    pub order_by: Vec<String>,
+    /// At most so many; all when absent.
+    #[serde(default)]
+    pub limit: Option<u32>,
+    #[serde(default)]
+    pub page: Option<String>,
+}
+operation!(SearchExperiments => Page<Experiment>, "experiments.search");
 
 /// One experiment, by exactly one of its name and id; also a deleted one.
 #[derive(Debug, Clone, Serialize, Deserialize)]

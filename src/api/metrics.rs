@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Done, Page, Time, operation};
+use super::{Done, Page, Time, logged_models::ModelMetric, operation};
 
 /// A metric value. NaN and the infinities are legal and travel as `"NaN"`, `"Infinity"`, `"-Infinity"`.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +103,9 @@ pub struct LogBatch {
     pub tags: BTreeMap<String, String>,
     #[serde(default)]
     pub remove_tags: Vec<String>,
+    /// Those of the metrics that measure a logged model; an unknown model is not found.
+    #[serde(default)]
+    pub model_metrics: Vec<ModelMetric>,
 }
 operation!(LogBatch => Done, "runs.log");
 

@@ -10,6 +10,7 @@ pub mod error;
 pub mod experiments;
 pub mod files;
 pub mod frames;
+pub mod logged_models;
 pub mod metrics;
 pub mod models;
 pub mod names;

@@ -56,6 +56,20 @@ impl RunStatus {
         }
     }
 
+    /// What MLflow calls it, which has fewer words.
+    pub fn mlflow_name(self) -> &'static str {
+        match self {
+            RunStatus::NotStarted | RunStatus::Queued => "SCHEDULED",
+            RunStatus::Preparing
+            | RunStatus::Running
+            | RunStatus::Finalizing
+            | RunStatus::CancelRequested => "RUNNING",
+            RunStatus::Completed => "FINISHED",
+            RunStatus::Failed => "FAILED",
+            RunStatus::Canceled => "KILLED",
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             RunStatus::NotStarted => "NotStarted",
@@ -140,6 +154,9 @@ pub struct Run {
     pub display_name: String,
     pub experiment: String,
     pub experiment_id: String,
+    /// Where MLflow's clients keep its artifacts.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub artifact_uri: String,
     pub status: RunStatus,
     /// Why it failed or was cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -230,12 +247,34 @@ pub struct UpdateRun {
 }
 operation!(UpdateRun => Run, "runs.update");
 
-/// Runs of a workspace, newest first.
+/// Which runs a listing has as to deletion.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum View {
+    #[default]
+    Active,
+    Deleted,
+    All,
+}
+
+/// Runs of a workspace, newest first unless another order is asked for.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ListRuns {
     pub workspace: String,
     #[serde(default)]
     pub experiment: Option<String>,
+    /// Only runs of experiments with these ids; of all when empty.
+    #[serde(default)]
+    pub experiment_ids: Vec<String>,
+    /// A condition such as `metrics.loss < 0.5 AND params.lr = '0.1'`; the grammar is MLflow's
+    /// with OR, NOT and parentheses.
+    #[serde(default)]
+    pub filter: Option<String>,
+    /// Keys such as `metrics.loss DESC`. Runs without the field come last.
+    #[serde(default)]
+    pub order_by: Vec<String>,
+    #[serde(default)]
+    pub view: View,
     #[serde(default)]
     pub status: Option<RunStatus>,
     /// Tags the run must have, with these values.

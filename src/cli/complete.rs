@@ -61,11 +61,22 @@ fn below(command: Command, path: &mut Vec<String>) -> Command {
     })
 }
 
+/// Whether the name given to a command is that of something new.
+fn makes_something(path: &[String]) -> bool {
+    let verb = path.last().map(String::as_str);
+    matches!(
+        verb,
+        Some("create" | "submit" | "register" | "set" | "deploy")
+    )
+}
+
 /// What an argument names: said by its own name, or, where that is `name`, by the command's.
 fn kind(path: &[String], arg: &Arg) -> Option<Kind> {
+    if arg.get_id() == "name" && makes_something(path) {
+        return None;
+    }
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     match (path.as_slice(), arg.get_id().as_str()) {
-        ([.., "create"], "name") => None,
         (_, "workspace") | (["workspace", ..], "name") => Some(Kind::Workspace),
         (_, "experiment") | (["experiment", ..], "name") => Some(Kind::Experiment),
         (["run", ..], "name" | "from" | "a" | "b") | (_, "run" | "runs" | "from_run") => {
@@ -74,10 +85,9 @@ fn kind(path: &[String], arg: &Arg) -> Option<Kind> {
         (["deploy"], "model") | (_, "model_version") => Some(Kind::ModelVersion),
         (["model", ..], "name") | (_, "model") => Some(Kind::Model),
         (["endpoint", ..], "name") | (_, "endpoint") => Some(Kind::Endpoint),
-        (["secret", "set"], "name") => None,
         (["secret", ..], "name") | (_, "secret") => Some(Kind::Secret),
         (["user", ..], "name") | (_, "user") => Some(Kind::User),
-        (["profile", ..], "name") | (_, "profile") => Some(Kind::Profile),
+        (["profile" | "logout", ..], "name") | (_, "profile") => Some(Kind::Profile),
         _ => None,
     }
 }
@@ -186,6 +196,26 @@ fn collect<T>(items: Vec<T>, name: impl Fn(T) -> String) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A new command's argument is completed, or is known to name something new.
+    #[test]
+    fn names_have_candidates() {
+        fn below(command: &Command, path: &mut Vec<String>) {
+            for arg in command.get_arguments().filter(|arg| arg.get_id() == "name") {
+                assert!(
+                    makes_something(path) || kind(path, arg).is_some(),
+                    "`{}` has a name without candidates",
+                    path.join(" ")
+                );
+            }
+            for sub in command.get_subcommands() {
+                path.push(sub.get_name().to_owned());
+                below(sub, path);
+                path.pop();
+            }
+        }
+        below(&crate::cli::command(), &mut Vec::new());
+    }
 
     #[test]
     fn options_are_found_on_an_unfinished_line() {

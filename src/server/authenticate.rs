@@ -14,6 +14,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use super::{Failure, log::CallerName};
 use crate::{
     api::{Code, Error, Result},
+    protocols::mlflow,
     service::{Caller, Service},
 };
 
@@ -44,6 +45,7 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
             response.extensions_mut().insert(name);
             response
         }
+        Err(error) if mlflow::owns(request.uri().path()) => mlflow::failure(error),
         Err(error) => Failure(error).into_response(),
     }
 }

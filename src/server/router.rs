@@ -4,6 +4,7 @@ use axum::{
     Extension, Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, State, rejection::BytesRejection},
+    http::{Method, Uri},
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post, put},
@@ -18,9 +19,10 @@ use super::{
 };
 use crate::{
     api::{
-        Error, Operation, access::*, experiments::*, files::*, metrics::*, runs::*, secrets::*,
-        work::*, workspaces::*,
+        Error, Operation, access::*, experiments::*, files::*, logged_models::*, metrics::*,
+        runs::*, secrets::*, work::*, workspaces::*,
     },
+    protocols::mlflow,
     service::{Caller, Perform, Service},
 };
 
@@ -46,15 +48,25 @@ pub fn router(service: Service, trust: Trust) -> Router {
     operations()
         .merge(streams())
         .merge(file_streams())
+        .merge(mlflow::routes())
         .layer(middleware::from_fn_with_state(gate, authenticate))
         .with_state(service)
         // What anybody may ask.
         .route("/health", get(async || "OK"))
-        .route("/version", get(async || env!("CARGO_PKG_VERSION")))
-        .fallback(async || Failure(Error::not_found("There is nothing at this address")))
-        .method_not_allowed_fallback(async || {
-            Failure(Error::invalid("The address does not take this method"))
-        })
+        .merge(mlflow::open_routes())
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(nothing_here)
+}
+
+async fn nothing_here(method: Method, uri: Uri) -> Response {
+    let path = uri.path();
+    if mlflow::owns(path) {
+        return mlflow::no_such_call(method.as_str(), path);
+    }
+    Failure(Error::not_found(format!(
+        "There is nothing at this address for {method}"
+    )))
+    .into_response()
 }
 
 /// The same with a line on stderr about each request that `log` asks for.
@@ -118,6 +130,7 @@ fn operations() -> Router<Service> {
         // Experiments
         CreateExperiment,
         ListExperiments,
+        SearchExperiments,
         GetExperiment,
         UpdateExperiment,
         // Runs
@@ -139,6 +152,13 @@ fn operations() -> Router<Service> {
         ListArtifacts,
         AddArtifacts,
         RemoveArtifacts,
+        LinkRun,
+        GetRunLinks,
+        // Logged models
+        CreateLoggedModel,
+        GetLoggedModel,
+        UpdateLoggedModel,
+        SearchLoggedModels,
         // Workers
         SyncWorker,
         ReportRun,

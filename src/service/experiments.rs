@@ -1,13 +1,18 @@
 //! Experiments: made when a run names them, renamed, deleted and restored with their runs.
 
-use super::{Action, Caller, Perform, Service};
+use super::{
+    Action, Caller, Perform, Service,
+    filter::{self, Listing},
+};
 use crate::{
     api::{
-        Error, Result,
+        Error, Page, Result,
         experiments::{
-            CreateExperiment, Experiment, GetExperiment, ListExperiments, UpdateExperiment,
+            CreateExperiment, Experiment, GetExperiment, ListExperiments, SearchExperiments,
+            UpdateExperiment,
         },
         names,
+        runs::View,
     },
     store::{ExperimentChange, WorkspaceRow},
 };
@@ -84,6 +89,25 @@ impl Perform for ListExperiments {
             .store
             .list_experiments(row.id, self.include_deleted)
             .await
+    }
+}
+
+impl Perform for SearchExperiments {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Page<Experiment>> {
+        let row = service.enter(caller, &self.workspace, Action::Read).await?;
+        let mut all = service.store.list_experiments(row.id, true).await?;
+        all.retain(|experiment| match self.view {
+            View::Active => !experiment.deleted,
+            View::Deleted => experiment.deleted,
+            View::All => true,
+        });
+        let listing = Listing {
+            filter: self.filter.as_deref().unwrap_or_default(),
+            order_by: &self.order_by,
+            limit: self.limit,
+            page: self.page.as_deref(),
+        };
+        filter::select_experiments(all, &listing)
     }
 }
 

@@ -96,6 +96,7 @@ impl Perform for LogBatch {
             params: self.params,
             tags: self.tags,
             remove_tags: self.remove_tags,
+            model_points: self.model_metrics,
         };
         match service.store.log_batch(run, batch).await? {
             Some(()) => Ok(Done {}),

@@ -7,6 +7,8 @@
 mod access;
 mod experiments;
 mod files;
+mod filter;
+mod logged_models;
 mod logs;
 mod metrics;
 mod runs;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Caller, Perform, Service, experiments, metrics};
+use super::{Action, Caller, Perform, Service, experiments, filter, metrics};
 use crate::{
     api::{
         Done, Error, Page, Result, names,
@@ -12,8 +12,8 @@ use crate::{
         },
     },
     store::{
-        Cancel, Created, ExperimentRef, NewRun, PARENT_TAG, RunChange, RunFilter, RunRow,
-        WorkspaceRow,
+        Cancel, Created, ExperimentRef, NewRun, PARENT_TAG, RunChange, RunCursor, RunFilter,
+        RunRow, WorkspaceRow,
     },
 };
 
@@ -210,21 +210,24 @@ fn with_source_tags(
 }
 
 impl Perform for CreateRun {
-    async fn perform(self, service: &Service, caller: &Caller) -> Result<Run> {
+    async fn perform(mut self, service: &Service, caller: &Caller) -> Result<Run> {
         let row = service
             .enter(caller, &self.workspace, Action::WriteRuns)
             .await?;
         names::RUN.check(&self.name)?;
         metrics::check_tags(&self.tags)?;
-        if matches!(caller, Caller::Run { .. }) {
-            let Some(parent) = self.tags.get(PARENT_TAG) else {
-                return Err(
-                    Error::denied("A run's token may only make children of its own run")
-                        .hint(format!("Set the tag `{PARENT_TAG}`")),
-                );
-            };
-            let parent = service.find_run(&row, parent).await?;
-            service.allow_run_tree(caller, parent).await?;
+        if let Caller::Run { run: own, .. } = caller {
+            match self.tags.get(PARENT_TAG) {
+                Some(parent) => {
+                    let parent = service.find_run(&row, parent).await?;
+                    service.allow_run_tree(caller, parent).await?;
+                }
+                // What a script starts without saying where belongs to the script's run.
+                None => {
+                    let own = service.store.run_name(*own).await?.unwrap_or_default();
+                    self.tags.insert(PARENT_TAG.to_owned(), own);
+                }
+            }
         }
         let now = service.now();
         let started_at = match self.status {
@@ -291,20 +294,35 @@ fn not_ended(run: &Run) -> Error {
 impl Perform for ListRuns {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Page<Run>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
-        let experiment = match &self.experiment {
-            Some(name) => {
-                let found = service.find_experiment(&row, name).await?;
-                Some(experiments::parse_id(&found.id)?)
+        let mut experiments = match self.experiment_ids.as_slice() {
+            [] => None,
+            ids => {
+                let ids = ids.iter().map(|id| experiments::parse_id(id));
+                Some(ids.collect::<Result<Vec<_>>>()?)
             }
-            None => None,
         };
+        if let Some(name) = &self.experiment {
+            let found = service.find_experiment(&row, name).await?;
+            experiments
+                .get_or_insert_default()
+                .push(experiments::parse_id(&found.id)?);
+        }
+        let orders = filter::run_orders(&self.order_by)?;
+        let newest_first = orders.is_empty();
         let limit = self.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+        let from = match &self.page {
+            Some(page) => parse_cursor(page, newest_first)?,
+            None => RunCursor::Skip(0),
+        };
         let filter = RunFilter {
             workspace: row.id,
-            experiment,
+            experiments,
             status: self.status,
             tags: self.tags,
-            after: self.page.as_deref().map(parse_cursor).transpose()?,
+            condition: filter::run_condition(self.filter.as_deref().unwrap_or_default())?,
+            orders,
+            view: self.view,
+            from,
             // One more than asked for, to know whether there is more.
             limit: limit + 1,
         };
@@ -312,17 +330,26 @@ impl Perform for ListRuns {
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let last = rows.last().filter(|_| more);
+        let next = |row: &RunRow| match from {
+            RunCursor::Skip(skip) if !newest_first => (skip + limit).to_string(),
+            _ => format!("{}.{}", row.run.created_at.0, row.id),
+        };
         Ok(Page {
-            next: last.map(|row| format!("{}.{}", row.run.created_at.0, row.id)),
+            next: last.map(next),
             items: rows.into_iter().map(|row| row.run).collect(),
         })
     }
 }
 
-fn parse_cursor(text: &str) -> Result<(i64, i64)> {
-    text.split_once('.')
-        .and_then(|(at, id)| Some((at.parse().ok()?, id.parse().ok()?)))
-        .ok_or_else(|| bad_page(text))
+/// The newest runs are read on after the last one seen, other orders by counting.
+fn parse_cursor(text: &str, newest_first: bool) -> Result<RunCursor> {
+    let cursor = if newest_first {
+        text.split_once('.')
+            .and_then(|(at, id)| Some(RunCursor::After(at.parse().ok()?, id.parse().ok()?)))
+    } else {
+        text.parse().ok().map(RunCursor::Skip)
+    };
+    cursor.ok_or_else(|| bad_page(text))
 }
 
 pub(super) fn bad_page(text: &str) -> Error {

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::migrations;
 use crate::api::{Code, Error, Result, Time, files::Hash};
 
-pub use rusqlite::{Params, Result as RowResult, Row, params};
+pub use rusqlite::{Params, Result as RowResult, Row, params, params_from_iter, types::Value};
 
 /// How long a command waits for another process that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);

@@ -8,10 +8,12 @@ use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 use super::{
     Store,
     db::{Row, RowResult, Tx, count, params},
+    logged_models,
     runs::{NAME_TAG, set_display_name},
 };
 use crate::api::{
     Error, Result, Time,
+    logged_models::ModelMetric,
     metrics::{MetricPoint, MetricSummary, Value},
 };
 
@@ -31,6 +33,7 @@ pub struct Batch {
     pub params: BTreeMap<String, String>,
     pub tags: BTreeMap<String, String>,
     pub remove_tags: Vec<String>,
+    pub model_points: Vec<ModelMetric>,
 }
 
 /// A value as an integer that sorts as the number does. Every number, infinity and the one NaN
@@ -136,6 +139,7 @@ impl Store {
                     remove_tag(tx, run, key)?;
                 }
                 log_points(tx, run, &batch.points)?;
+                logged_models::log_points(tx, run, &batch.model_points)?;
                 Ok(Some(()))
             })
             .await

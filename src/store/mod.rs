@@ -6,16 +6,20 @@
 mod access;
 mod artifacts;
 mod blobs;
+mod condition;
 mod db;
 mod endpoint_files;
 mod endpoints;
 mod experiments;
 mod home;
+mod logged_models;
 mod logs;
 mod metrics;
 mod migrations;
 mod models;
 mod packs;
+mod run_links;
+mod run_search;
 mod runs;
 mod secrets;
 mod trees;
@@ -25,22 +29,22 @@ mod workspaces;
 use std::path::PathBuf;
 
 pub use blobs::Chunks;
+pub use condition::{Comparison, Condition, Order, Test};
 pub use endpoints::{EndpointReport, EndpointRow, NewDeployment};
 pub use experiments::ExperimentChange;
 pub use home::{Home, Lock, io_error};
+pub use logged_models::{LoggedModelChange, NewLoggedModel};
 #[cfg(test)]
 pub use metrics::value_of;
 pub use metrics::{Batch, Point, order_bits};
+pub use migrations::format_of as format;
 pub use models::{ModelChange, ModelDeletion, ModelRow, NewModel};
 pub use packs::OpenBlob;
-pub use runs::{
-    Created, ExperimentRef, NAME_TAG, NewRun, PARENT_TAG, RunChange, RunFilter, RunRow,
-};
+pub use run_search::{DatasetField, RunCursor, RunField, RunFilter};
+pub use runs::{Created, ExperimentRef, NAME_TAG, NewRun, PARENT_TAG, RunChange, RunRow};
 pub use trees::Stored;
 pub use work::{Cancel, Orders, Sync, Taken};
 pub use workspaces::{NewWorkspace, WorkspaceChange, WorkspaceRow};
-
-pub use migrations::format_of as format;
 
 use crate::api::Result;
 use db::Db;

@@ -70,21 +70,10 @@ pub struct RunChange {
     pub deleted: Option<bool>,
 }
 
-/// Which runs a listing has.
-#[derive(Debug, Clone, Default)]
-pub struct RunFilter {
-    pub workspace: i64,
-    pub experiment: Option<i64>,
-    pub status: Option<RunStatus>,
-    pub tags: BTreeMap<String, String>,
-    /// Only what comes after this (`created_at`, id).
-    pub after: Option<(i64, i64)>,
-    pub limit: u32,
-}
-
 const COLUMNS: &str = "r.id, r.workspace_id, r.name, r.display_name, e.name, r.experiment_id, r.status, \
                        r.reason, r.exit_code, r.job, r.snapshot, t.files, t.size, r.user, r.created_at, \
-                       r.started_at, r.ended_at, r.cpu_seconds, r.peak_memory, r.node, r.deleted";
+                       r.started_at, r.ended_at, r.cpu_seconds, r.peak_memory, r.node, r.deleted, \
+                       e.artifact_location || '/' || r.name || '/artifacts'";
 
 /// A query for [`run`] with what comes after `FROM`; tables are `r` (runs), `e` (its experiment).
 pub(super) fn select(rest: &str) -> String {
@@ -136,6 +125,7 @@ pub(super) fn run(row: &Row<'_>) -> RowResult<RunRow> {
             metrics: BTreeMap::new(),
             history: Vec::new(),
             deleted: row.get(20)?,
+            artifact_uri: row.get(21)?,
         },
     })
 }
@@ -262,6 +252,17 @@ impl Store {
             .await
     }
 
+    /// A run's name; none when it is gone.
+    pub async fn run_name(&self, id: i64) -> Result<Option<String>> {
+        self.db
+            .read(move |tx| {
+                tx.one("SELECT name FROM runs WHERE id = ?1", params![id], |row| {
+                    row.get(0)
+                })
+            })
+            .await
+    }
+
     /// Where a run stands; none when it is gone.
     pub async fn run_status(&self, id: i64) -> Result<Option<RunStatus>> {
         self.db.read(move |tx| status_of(tx, id)).await
@@ -295,41 +296,6 @@ impl Store {
                     params![workspace],
                     |row| Ok((row.get(0)?, row.get(1)?)),
                 )
-            })
-            .await
-    }
-
-    /// Runs that are not deleted, newest first.
-    pub async fn list_runs(&self, filter: RunFilter) -> Result<Vec<RunRow>> {
-        self.db
-            .read(move |tx| {
-                let place = match filter.experiment {
-                    Some(_) => "r.experiment_id = ?2",
-                    None => "r.workspace_id = ?1 AND ?2 IS NULL",
-                };
-                let (at, id) = filter.after.unwrap_or((i64::MAX, i64::MAX));
-                let sql = select(&format!(
-                    "WHERE {place} AND r.deleted = 0 AND (r.created_at, r.id) < (?3, ?4) \
-                     AND (?5 IS NULL OR r.status = ?5) \
-                     AND NOT EXISTS (SELECT 1 FROM json_each(?6) w WHERE NOT EXISTS \
-                       (SELECT 1 FROM tags g WHERE g.run_id = r.id AND g.key = w.key AND g.value = w.value)) \
-                     AND ?1 = r.workspace_id ORDER BY r.created_at DESC, r.id DESC LIMIT ?7"
-                ));
-                let mut rows = tx.all(
-                    &sql,
-                    params![
-                        filter.workspace,
-                        filter.experiment,
-                        at,
-                        id,
-                        filter.status.map(RunStatus::name),
-                        to_json(&filter.tags)?,
-                        filter.limit
-                    ],
-                    run,
-                )?;
-                fill(tx, &mut rows)?;
-                Ok(rows)
             })
             .await
     }

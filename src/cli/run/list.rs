@@ -21,6 +21,12 @@ pub struct ListArgs {
     /// Only the runs with this tag, as KEY=VALUE; may be repeated
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     tags: Vec<String>,
+    /// Only the runs that fulfil a condition, such as "metrics.loss < 0.5 AND params.lr = '0.1'"
+    #[arg(long, value_name = "CONDITION")]
+    filter: Option<String>,
+    /// Order by a field, such as "metrics.loss DESC"; may be repeated [default: newest first]
+    #[arg(long, value_name = "FIELD")]
+    order_by: Vec<String>,
     /// At most so many runs
     #[arg(short = 'n', long, value_name = "COUNT", default_value = "50",
           value_parser = clap::value_parser!(u32).range(1..=50_000))]
@@ -37,8 +43,10 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
         experiment: args.experiment.clone(),
         status: RunStatus::ALL.into_iter().find(named),
         tags: parse_pairs("--tag", &args.tags)?,
+        filter: args.filter,
+        order_by: args.order_by,
         limit: Some(args.limit),
-        page: None,
+        ..ListRuns::default()
     };
     let page = ctx.client().await?.call(&request).await?;
     let shown = page.items.len();
@@ -49,7 +57,7 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
     })?;
     if page.next.is_some() {
         ctx.ui.hint(&format!(
-            "These are the newest {shown} runs; there are more: --limit {}",
+            "These are the first {shown} runs; there are more: --limit {}",
             shown * 10
         ));
     }

@@ -63,7 +63,7 @@ pub async fn log(ctx: &Context, args: LogArgs) -> anyhow::Result<()> {
         metrics,
         params: parse_pairs("--param", &args.params)?,
         tags: parse_pairs("--tag", &args.tags)?,
-        remove_tags: Vec::new(),
+        ..LogBatch::default()
     };
     client.call(&batch).await?;
     Ok(())

@@ -220,3 +220,55 @@ CREATE TABLE workers(
   name TEXT PRIMARY KEY,
   seen_at INTEGER NOT NULL
 );
+
+-- What runs read: dataset is the whole record as JSON, the other columns are what is searched.
+CREATE TABLE run_datasets(
+  run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+  name TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  context TEXT,
+  dataset TEXT NOT NULL,
+  PRIMARY KEY(run_id, name, digest)
+);
+
+-- Models that scripts log in the course of a run, before anybody registers them. Their files are
+-- artifacts of the run. status: pending, ready or failed.
+CREATE TABLE logged_models(
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL UNIQUE,
+  workspace_id INTEGER NOT NULL REFERENCES workspaces ON DELETE CASCADE,
+  experiment_id INTEGER NOT NULL REFERENCES experiments ON DELETE CASCADE,
+  run_id INTEGER REFERENCES runs ON DELETE CASCADE,
+  display_name TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  status TEXT NOT NULL,
+  params TEXT NOT NULL,
+  tags TEXT NOT NULL,
+  deleted INTEGER NOT NULL DEFAULT 0,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL
+);
+CREATE INDEX logged_models_by_experiment ON logged_models(experiment_id, created_at DESC);
+CREATE INDEX logged_models_by_run ON logged_models(run_id);
+
+-- The points of runs' metrics that say which logged model they measure.
+CREATE TABLE logged_model_metrics(
+  model_id INTEGER NOT NULL REFERENCES logged_models ON DELETE CASCADE,
+  run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+  key TEXT NOT NULL,
+  step INTEGER NOT NULL,
+  timestamp INTEGER NOT NULL,
+  order_bits INTEGER NOT NULL,
+  dataset_name TEXT,
+  dataset_digest TEXT,
+  PRIMARY KEY(model_id, key, run_id, step, timestamp, order_bits)
+) WITHOUT ROWID;
+
+-- Logged models that runs read or made. direction: input or output.
+CREATE TABLE run_models(
+  run_id INTEGER NOT NULL REFERENCES runs ON DELETE CASCADE,
+  model_id INTEGER NOT NULL REFERENCES logged_models ON DELETE CASCADE,
+  direction TEXT NOT NULL,
+  step INTEGER NOT NULL,
+  PRIMARY KEY(run_id, direction, model_id)
+) WITHOUT ROWID;

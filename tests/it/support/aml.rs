@@ -68,27 +68,42 @@ pub fn each_mode(story: impl Fn(&Aml)) {
     }
 }
 
+/// [`each_mode`], with the programs of a folder before all others, for commands and server.
+pub fn each_mode_with(programs: &Path, story: impl Fn(&Aml)) {
+    let with_programs = |aml: Aml| {
+        let path = format!("{}:{}", programs.display(), components::path());
+        aml.with("PATH", path)
+    };
+    story(&Aml::on(with_programs, |_| (None, None)));
+    story(&Aml::on(with_programs, Aml::serve));
+}
+
 impl Aml {
     /// A machine with nothing on it.
     pub fn local() -> Self {
-        Self::on(|_| (None, None))
+        Self::on(|aml| aml, |_| (None, None))
     }
 
     /// A machine with nothing on it but the profile `team` of a server that was just started.
     pub fn remote() -> Self {
-        Self::on(|aml| {
-            let mut command = aml.command(["serve", "--port", "0"]);
-            command.env("AML_HOME", aml.root().join("server"));
-            let server = Process::start(command, "aml serve --port 0".to_owned(), aml.root());
-            let line = server.stderr_line("Listening on ", 20);
-            let url = line.rsplit(' ').next().expect("a URL").to_owned();
-            let profile = format!("[profiles.team]\nurl = \"{url}\"\n");
-            fs::write(aml.root().join("config.toml"), profile).expect("writes the profile");
-            (Some(server), Some(url))
-        })
+        Self::on(|aml| aml, Self::serve)
     }
 
-    fn on(serve: impl FnOnce(&Aml) -> (Option<Process>, Option<String>)) -> Self {
+    fn serve(&self) -> (Option<Process>, Option<String>) {
+        let mut command = self.command(["serve", "--port", "0"]);
+        command.env("AML_HOME", self.root().join("server"));
+        let server = Process::start(command, "aml serve --port 0".to_owned(), self.root());
+        let line = server.stderr_line("Listening on ", 20);
+        let url = line.rsplit(' ').next().expect("a URL").to_owned();
+        let profile = format!("[profiles.team]\nurl = \"{url}\"\n");
+        fs::write(self.root().join("config.toml"), profile).expect("writes the profile");
+        (Some(server), Some(url))
+    }
+
+    fn on(
+        prepare: impl FnOnce(Aml) -> Aml,
+        serve: impl FnOnce(&Aml) -> (Option<Process>, Option<String>),
+    ) -> Self {
         let root = tempfile::Builder::new().prefix("aml-").tempdir();
         let root = root.expect("makes a temporary folder");
         for folder in ["home", "here", "tmp"] {
@@ -105,6 +120,7 @@ impl Aml {
             variables: Vec::new(),
             limit: Duration::from_mins(2),
         };
+        aml = prepare(aml);
         let (server, url) = serve(&aml);
         if url.is_some() {
             aml.variables.push(("AML_PROFILE".into(), "team".into()));

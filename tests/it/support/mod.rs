@@ -10,7 +10,7 @@ mod words;
 
 use std::time::{Duration, Instant};
 
-pub use aml::{Aml, each_mode};
+pub use aml::{Aml, each_mode, each_mode_with};
 pub use operations::{Operation, operations};
 pub use output::Output;
 pub use process::Process;

@@ -1,0 +1,169 @@
+//! The MLflow tracking protocol, as stock MLflow clients of 2.x and 3.x speak it.
+//!
+//! The same routes are at the root, where a header or the server's only workspace says which one is
+//! meant, and below `/ws/<workspace>`, which is the tracking URI that runs and people get.
+
+mod call;
+mod error;
+mod experiments;
+mod fields;
+mod limits;
+mod links;
+mod logged_models;
+mod metrics;
+mod names;
+mod runs;
+mod wire;
+
+use axum::{
+    Json, Router,
+    extract::DefaultBodyLimit,
+    routing::{MethodRouter, delete, get, patch, post},
+};
+use serde_json::json;
+
+use error::{ErrorCode, Failure};
+pub use error::{failure, no_such_call};
+
+use crate::service::Service;
+
+/// The version of the protocol's reference implementation that we answer as.
+pub const VERSION: &str = "3.17.2";
+
+/// The largest body of a call; files have no limit.
+const CALL_BODY: usize = 64 << 20;
+
+/// Every route of the protocol.
+pub fn routes() -> Router<Service> {
+    let mut routes = Router::new();
+    for prefix in ["", "/ws/{workspace}"] {
+        for api in ["api", "ajax-api"] {
+            for version in ["2.0", "3.0"] {
+                let base = format!("{prefix}/{api}/{version}/mlflow");
+                routes = mount(routes, &base, calls());
+            }
+            let base = format!("{prefix}/{api}/2.0/mlflow-artifacts");
+            routes = mount(routes, &base, files());
+        }
+    }
+    routes
+}
+
+/// What clients may ask without saying who they are.
+pub fn open_routes() -> Router {
+    Router::new()
+        .route("/version", get(async || VERSION))
+        .route("/ws/{workspace}/health", get(async || "OK"))
+        .route("/ws/{workspace}/version", get(async || VERSION))
+}
+
+/// Whether a path is of this protocol, so that errors must have its shape.
+pub fn owns(path: &str) -> bool {
+    path.starts_with("/ws/")
+        || ["/api/2.0/", "/api/3.0/", "/ajax-api/", "/get-artifact"]
+            .iter()
+            .any(|prefix| path.starts_with(prefix))
+}
+
+type Routes = Vec<(&'static str, MethodRouter<Service>)>;
+
+fn mount(routes: Router<Service>, base: &str, list: Routes) -> Router<Service> {
+    list.into_iter().fold(routes, |routes, (path, method)| {
+        routes.route(&format!("{base}{path}"), method)
+    })
+}
+
+fn calls() -> Routes {
+    let limit = DefaultBodyLimit::max(CALL_BODY);
+    let routes: Routes = vec![
+        ("/server-info", get(async || Json(server_info()))),
+        // Experiments
+        ("/experiments/create", post(experiments::create)),
+        ("/experiments/get", get(experiments::get)),
+        ("/experiments/get-by-name", get(experiments::get_by_name)),
+        (
+            "/experiments/search",
+            get(experiments::search).post(experiments::search),
+        ),
+        ("/experiments/update", post(experiments::update)),
+        ("/experiments/delete", post(experiments::delete)),
+        ("/experiments/restore", post(experiments::restore)),
+        (
+            "/experiments/set-experiment-tag",
+            post(experiments::set_tag),
+        ),
+        (
+            "/experiments/delete-experiment-tag",
+            post(experiments::delete_tag),
+        ),
+        // Runs
+        ("/runs/create", post(runs::create)),
+        ("/runs/get", get(runs::get)),
+        ("/runs/update", post(runs::update)),
+        ("/runs/delete", post(runs::delete)),
+        ("/runs/restore", post(runs::restore)),
+        ("/runs/search", post(runs::search)),
+        ("/runs/log-metric", post(metrics::log_metric)),
+        ("/runs/log-parameter", post(metrics::log_param)),
+        ("/runs/log-batch", post(metrics::log_batch)),
+        ("/runs/set-tag", post(metrics::set_tag)),
+        ("/runs/delete-tag", post(metrics::delete_tag)),
+        ("/runs/log-inputs", post(links::log_inputs)),
+        ("/runs/outputs", post(links::log_outputs)),
+        ("/runs/log-model", post(links::log_model)),
+        ("/metrics/get-history", get(metrics::history)),
+        // Logged models
+        ("/logged-models", post(logged_models::create)),
+        ("/logged-models/search", post(logged_models::search)),
+        (
+            "/logged-models/{model_id}",
+            get(logged_models::get)
+                .patch(logged_models::finalize)
+                .delete(logged_models::delete),
+        ),
+        (
+            "/logged-models/{model_id}/params",
+            post(logged_models::log_params),
+        ),
+        (
+            "/logged-models/{model_id}/tags",
+            patch(logged_models::set_tags),
+        ),
+        (
+            "/logged-models/{model_id}/tags/{tag_key}",
+            delete(logged_models::delete_tag),
+        ),
+    ];
+    routes
+        .into_iter()
+        .map(|(path, method)| (path, method.layer(limit)))
+        .collect()
+}
+
+fn files() -> Routes {
+    vec![
+        ("/mpu/{*path}", post(no_parts)),
+        ("/presigned/{*path}", get(no_parts)),
+    ]
+}
+
+/// Uploads in parts are for object stores; clients then send the file whole.
+async fn no_parts() -> Failure {
+    Failure::new(
+        ErrorCode::NotImplemented,
+        "Files are uploaded and downloaded whole",
+    )
+}
+
+fn server_info() -> serde_json::Value {
+    json!({
+        "store_type": "SqlStore",
+        "workspaces_enabled": false,
+        "trace_archival_enabled": false,
+        "multipart_uploads_enabled": false,
+        "multipart_downloads_enabled": false,
+        "presigned_upload_run_id_supported": false,
+        "presigned_upload_model_id_supported": false,
+        "features_enabled": {"gateway": false},
+    })
+}

@@ -1,0 +1,4 @@
+//! Foreign protocols: their own request and response types, mapped to our operations. An adapter
+//! never touches the store.
+
+pub mod mlflow;

@@ -1,0 +1,214 @@
+//! Logged models, and what runs read and made besides their files.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Action, Caller, Perform, Service, experiments,
+    filter::{self, Listing},
+    metrics,
+};
+use crate::{
+    api::{
+        Done, Error, Page, Result,
+        logged_models::{
+            CreateLoggedModel, GetLoggedModel, GetRunLinks, LinkRun, LoggedModel, RunLinks,
+            SearchLoggedModels, UpdateLoggedModel,
+        },
+    },
+    store::{LoggedModelChange, NewLoggedModel, WorkspaceRow},
+};
+
+impl Service {
+    /// The newest logged model of that name that a run made, if it made one.
+    pub async fn resolve_logged_model(
+        &self,
+        row: &WorkspaceRow,
+        run: i64,
+        name: &str,
+    ) -> Result<Option<LoggedModel>> {
+        let all = self.store.list_logged_models(row.id, Some(run)).await?;
+        Ok(all
+            .into_iter()
+            .find(|model| model.name == name || model.id == name))
+    }
+
+    async fn find_logged_model(&self, row: &WorkspaceRow, id: &str) -> Result<LoggedModel> {
+        match self.store.logged_model(row.id, id).await? {
+            Some(model) => Ok(model),
+            None => Err(no_such_model(row, id)),
+        }
+    }
+
+    /// Refuses a run's token that is used for a model which neither the run nor its children made.
+    async fn allow_model(
+        &self,
+        caller: &Caller,
+        row: &WorkspaceRow,
+        model: &LoggedModel,
+    ) -> Result<()> {
+        match (&model.run, caller) {
+            (Some(run), _) => {
+                let run = self.find_run(row, run).await?;
+                self.allow_run_tree(caller, run).await
+            }
+            (None, Caller::Run { .. }) => Err(Error::denied(
+                "A run's token may only be used for its own run",
+            )),
+            (None, Caller::Owner | Caller::User { .. }) => Ok(()),
+        }
+    }
+}
+
+fn no_such_model(row: &WorkspaceRow, id: &str) -> Error {
+    Error::not_found(format!(
+        "No logged model `{id}` in `{}`",
+        row.workspace.name
+    ))
+}
+
+impl Perform for CreateLoggedModel {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<LoggedModel> {
+        let row = service
+            .enter(caller, &self.workspace, Action::WriteRuns)
+            .await?;
+        check_name(&self.name)?;
+        metrics::check_params(&self.params)?;
+        metrics::check_tags(&self.tags)?;
+        let experiment = experiments::parse_id(&self.experiment_id)?;
+        match service.store.experiment(row.id, experiment).await? {
+            None => {
+                return Err(Error::not_found(format!(
+                    "No experiment with the id `{experiment}`"
+                )));
+            }
+            Some(found) if found.deleted => {
+                return Err(Error::conflict(format!(
+                    "The experiment `{}` is deleted",
+                    found.name
+                )));
+            }
+            Some(_) => {}
+        }
+        let run = match (&self.run, caller) {
+            (Some(run), _) => {
+                let run = service.find_run(&row, run).await?;
+                service.allow_run_tree(caller, run).await?;
+                Some(run)
+            }
+            // What a script logs without saying where belongs to the script's run.
+            (None, Caller::Run { run, .. }) => Some(*run),
+            (None, Caller::Owner | Caller::User { .. }) => None,
+        };
+        let new = NewLoggedModel {
+            workspace: row.id,
+            experiment,
+            run,
+            id: self.id.clone(),
+            name: self.name,
+            kind: self.kind,
+            params: self.params,
+            tags: self.tags,
+            now: service.now(),
+        };
+        let created = service.store.create_logged_model(new).await?;
+        created.ok_or_else(|| {
+            Error::conflict(format!("There is a logged model `{}` already", self.id)).at("id")
+        })
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    match name.chars().find(|c| "/:.%\"'".contains(*c)) {
+        _ if name.is_empty() => {
+            Err(Error::invalid("The name of a logged model cannot be empty").at("name"))
+        }
+        Some(bad) => Err(Error::invalid(format!(
+            "The name of a logged model cannot contain `{bad}`: `{name}`"
+        ))
+        .at("name")),
+        None => Ok(()),
+    }
+}
+
+impl Perform for GetLoggedModel {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<LoggedModel> {
+        let row = service.enter(caller, &self.workspace, Action::Read).await?;
+        let model = service.find_logged_model(&row, &self.id).await?;
+        if model.deleted && !self.include_deleted {
+            return Err(no_such_model(&row, &self.id));
+        }
+        Ok(model)
+    }
+}
+
+impl Perform for UpdateLoggedModel {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<LoggedModel> {
+        let row = service
+            .enter(caller, &self.workspace, Action::WriteRuns)
+            .await?;
+        let model = service.find_logged_model(&row, &self.id).await?;
+        service.allow_model(caller, &row, &model).await?;
+        if model.deleted {
+            return Err(no_such_model(&row, &self.id));
+        }
+        metrics::check_params(&self.params)?;
+        metrics::check_tags(&self.set_tags)?;
+        let run = match &self.run {
+            Some(run) => Some(service.find_run(&row, run).await?),
+            None => None,
+        };
+        let id = self.id.clone();
+        let change = LoggedModelChange::of(self, run);
+        let changed = service
+            .store
+            .update_logged_model(row.id, id.clone(), change, service.now())
+            .await?;
+        changed.ok_or_else(|| no_such_model(&row, &id))
+    }
+}
+
+impl Perform for SearchLoggedModels {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Page<LoggedModel>> {
+        let row = service.enter(caller, &self.workspace, Action::Read).await?;
+        let run = match &self.run {
+            Some(run) => Some(service.find_run(&row, run).await?),
+            None => None,
+        };
+        let mut all = service.store.list_logged_models(row.id, run).await?;
+        let of_experiment = |model: &LoggedModel| {
+            self.experiment_ids.is_empty() || self.experiment_ids.contains(&model.experiment_id)
+        };
+        all.retain(of_experiment);
+        let listing = Listing {
+            filter: self.filter.as_deref().unwrap_or_default(),
+            order_by: &self.order_by,
+            limit: self.limit,
+            page: self.page.as_deref(),
+        };
+        filter::select_logged_models(all, &listing, &self.datasets)
+    }
+}
+
+impl Perform for LinkRun {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
+        let (_, run) = service
+            .enter_run(caller, &self.workspace, &self.run, Action::WriteRuns)
+            .await?;
+        if run.run.deleted {
+            return Err(Error::conflict(format!("Run `{}` is deleted", self.run)));
+        }
+        service.store.link_run(run.id, self.links).await?;
+        Ok(Done {})
+    }
+}
+
+impl Perform for GetRunLinks {
+    async fn perform(
+        self,
+        service: &Service,
+        caller: &Caller,
+    ) -> Result<BTreeMap<String, RunLinks>> {
+        let row = service.enter(caller, &self.workspace, Action::Read).await?;
+        service.store.run_links(row.id, self.runs).await
+    }
+}

@@ -1,0 +1,108 @@
+//! What runs read and made besides their files: datasets and logged models.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Store,
+    db::{Tx, json, params, to_json},
+    logged_models,
+};
+use crate::api::{
+    Result,
+    logged_models::{DatasetUse, ModelOutput, RunLinks},
+};
+
+/// The tag of a dataset that says what it was read for.
+const CONTEXT_TAG: &str = "mlflow.data.context";
+
+impl Store {
+    /// Adds links to a run; those there already stay as they are.
+    pub async fn link_run(&self, run: i64, links: RunLinks) -> Result<()> {
+        self.db
+            .write(move |tx| {
+                for dataset in &links.datasets {
+                    link_dataset(tx, run, dataset)?;
+                }
+                for model in &links.model_inputs {
+                    link_model(tx, run, model, "input", 0)?;
+                }
+                for output in &links.model_outputs {
+                    link_model(tx, run, &output.model, "output", output.step)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
+    /// The links of the runs of these names, by name.
+    pub async fn run_links(
+        &self,
+        workspace: i64,
+        runs: Vec<String>,
+    ) -> Result<BTreeMap<String, RunLinks>> {
+        self.db
+            .read(move |tx| {
+                let mut links: BTreeMap<String, RunLinks> = BTreeMap::new();
+                let names = to_json(&runs)?;
+                let of_runs = "JOIN runs r ON r.id = x.run_id WHERE r.workspace_id = ?1 \
+                               AND r.name IN (SELECT value FROM json_each(?2))";
+                tx.all(
+                    &format!(
+                        "SELECT r.name, x.dataset FROM run_datasets x {of_runs} ORDER BY x.rowid"
+                    ),
+                    params![workspace, names],
+                    |row| {
+                        let run = links.entry(row.get(0)?).or_default();
+                        run.datasets.push(json(row, 1)?);
+                        Ok(())
+                    },
+                )?;
+                tx.all(
+                    &format!(
+                        "SELECT r.name, m.name, x.direction, x.step FROM run_models x \
+                         JOIN logged_models m ON m.id = x.model_id {of_runs} ORDER BY x.model_id"
+                    ),
+                    params![workspace, names],
+                    |row| {
+                        let run = links.entry(row.get(0)?).or_default();
+                        let model = row.get(1)?;
+                        match row.get_ref(2)?.as_str()? {
+                            "input" => run.model_inputs.push(model),
+                            _ => run.model_outputs.push(ModelOutput {
+                                model,
+                                step: row.get(3)?,
+                            }),
+                        }
+                        Ok(())
+                    },
+                )?;
+                Ok(links)
+            })
+            .await
+    }
+}
+
+fn link_dataset(tx: &Tx<'_>, run: i64, dataset: &DatasetUse) -> Result<()> {
+    tx.execute(
+        "INSERT INTO run_datasets(run_id, name, digest, context, dataset) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT DO NOTHING",
+        params![
+            run,
+            dataset.name,
+            dataset.digest,
+            dataset.tags.get(CONTEXT_TAG),
+            to_json(dataset)?
+        ],
+    )?;
+    Ok(())
+}
+
+fn link_model(tx: &Tx<'_>, run: i64, model: &str, direction: &str, step: i64) -> Result<()> {
+    let model = logged_models::id_of(tx, model)?;
+    tx.execute(
+        "INSERT INTO run_models(run_id, model_id, direction, step) VALUES (?1, ?2, ?3, ?4) \
+         ON CONFLICT DO NOTHING",
+        params![run, model, direction, step],
+    )?;
+    Ok(())
+}
