@@ -182,12 +182,13 @@ fn certificates_that_cannot_be_used() {
 fn a_request_that_has_begun_is_answered_before_the_server_stops() {
     let aml = Aml::remote();
     let url = aml.url().expect("a server");
-    let request = whoami("127.0.0.1", "");
+    let request = whoami("127.0.0.1", "Expect: 100-continue\r\n");
     let (head, rest) = request.split_at(request.len() - 2);
     let mut stream = TcpStream::connect(("127.0.0.1", port_of(url))).expect("connects");
     stream.write_all(head.as_bytes()).expect("writes");
-    // The server has taken the connection once it answers another one.
-    exchange(url, "GET /health HTTP/1.0\r\n\r\n");
+    // The server answers so when it has begun with the request.
+    let mut go_on = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut go_on).expect("reads");
     aml.server().expect("a server").signal(Signal::SIGTERM);
     eventually("nobody new is let in", 5, || {
         TcpStream::connect(("127.0.0.1", port_of(url))).err()
