@@ -161,3 +161,36 @@ fn an_unknown_profile_is_named() {
     "#]]
     .assert_eq(&aml.fails(3, "workspace list"));
 }
+
+/// What a person sees who types `input` on a terminal.
+fn on_a_terminal(aml: &Aml, line: &str, input: &str) -> String {
+    let line = format!("printf '{input}' | script -qec 'aml {line}' /dev/null");
+    let output = aml.with("TERM", "xterm").sh(&line);
+    output.normal(&output.stdout).replace('\r', "")
+}
+
+#[test]
+fn on_a_terminal_it_asks_and_shows_tables_in_colour() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn");
+        let refused = on_a_terminal(aml, "workspace delete -n churn", "n\\n");
+        assert!(
+            refused.contains("runs, models, endpoints and secrets? [y/N]"),
+            "{refused}"
+        );
+        assert!(
+            refused.contains("\u{1b}[1m\u{1b}[31mError:\u{1b}[0m Nothing was done"),
+            "{refused:?}"
+        );
+        let plain = on_a_terminal(aml, "workspace delete -n churn --no-color", "n\\n");
+        assert!(plain.contains("Error: Nothing was done"), "{plain:?}");
+        let listed = on_a_terminal(aml, "workspace list", "");
+        assert!(listed.starts_with("NAME   EDITION"), "{listed:?}");
+        let deleted = on_a_terminal(aml, "workspace delete -n churn", "y\\n");
+        assert!(
+            deleted.ends_with("Deleted the workspace churn.\n"),
+            "{deleted:?}"
+        );
+        assert_eq!(aml.json("workspace list"), serde_json::json!([]));
+    });
+}
