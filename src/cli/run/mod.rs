@@ -2,7 +2,9 @@
 
 mod best;
 mod cancel;
+mod compare;
 mod delete;
+mod diff;
 mod follow;
 mod git;
 mod list;
@@ -28,6 +30,7 @@ pub enum RunCommand {
     Logs(logs::LogsArgs),
     Metrics(metrics::MetricsArgs),
     Best(best::BestArgs),
+    Diff(diff::DiffArgs),
     Cancel(cancel::CancelArgs),
     Delete(delete::DeleteArgs),
     Log(log::LogArgs),
@@ -41,6 +44,7 @@ pub async fn run(ctx: &Context, command: RunCommand) -> anyhow::Result<()> {
         RunCommand::Logs(args) => logs::logs(ctx, args).await,
         RunCommand::Metrics(args) => metrics::metrics(ctx, args).await,
         RunCommand::Best(args) => best::best(ctx, args).await,
+        RunCommand::Diff(args) => diff::diff(ctx, args).await,
         RunCommand::Cancel(args) => cancel::cancel(ctx, args).await,
         RunCommand::Delete(args) => delete::delete(ctx, args).await,
         RunCommand::Log(args) => log::log(ctx, args).await,

@@ -6,7 +6,7 @@ mod runs;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
-pub use runs::{RunTable, duration};
+pub use runs::{RunTable, command, duration, git, number};
 
 use crate::api::{
     Time,

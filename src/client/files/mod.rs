@@ -4,6 +4,7 @@
 mod download;
 mod limit;
 mod prepare;
+mod read;
 mod send;
 mod stat_cache;
 mod walk;
