@@ -176,9 +176,9 @@ impl Ui {
         bar
     }
 
-    /// Columns to fill; as many as needed when stdout is no terminal.
+    /// Columns to fill; a wide page when stdout is no terminal.
     pub fn width(&self) -> usize {
-        terminal_width().map_or(usize::MAX, usize::from)
+        terminal_width().map_or(200, usize::from)
     }
 
     /// Whether a person is watching stderr.

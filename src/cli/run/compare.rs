@@ -186,11 +186,17 @@ impl<'a> Side<'a> {
 
     /// A file's content, if it is text and not too large to show.
     async fn text(&self, path: &str) -> Result<Option<String>> {
-        let small = self.files.get(path).is_some_and(|entry| entry.size <= SHOWN);
+        let small = self
+            .files
+            .get(path)
+            .is_some_and(|entry| entry.size <= SHOWN);
         let Some(tree) = self.tree.filter(|_| small) else {
             return Ok(None);
         };
-        let bytes = self.client.read_tree_file(self.workspace, tree, path).await?;
+        let bytes = self
+            .client
+            .read_tree_file(self.workspace, tree, path)
+            .await?;
         let text = String::from_utf8(bytes.to_vec()).ok();
         Ok(text.filter(|text| !text.contains('\0')))
     }

@@ -5,6 +5,7 @@ mod cancel;
 mod compare;
 mod delete;
 mod diff;
+mod download;
 mod follow;
 mod git;
 mod list;
@@ -31,6 +32,7 @@ pub enum RunCommand {
     Metrics(metrics::MetricsArgs),
     Best(best::BestArgs),
     Diff(diff::DiffArgs),
+    Download(download::DownloadArgs),
     Cancel(cancel::CancelArgs),
     Delete(delete::DeleteArgs),
     Log(log::LogArgs),
@@ -45,6 +47,7 @@ pub async fn run(ctx: &Context, command: RunCommand) -> anyhow::Result<()> {
         RunCommand::Metrics(args) => metrics::metrics(ctx, args).await,
         RunCommand::Best(args) => best::best(ctx, args).await,
         RunCommand::Diff(args) => diff::diff(ctx, args).await,
+        RunCommand::Download(args) => download::download(ctx, args).await,
         RunCommand::Cancel(args) => cancel::cancel(ctx, args).await,
         RunCommand::Delete(args) => delete::delete(ctx, args).await,
         RunCommand::Log(args) => log::log(ctx, args).await,

@@ -13,7 +13,7 @@ use crate::{
         runs::{Job, SubmitRun},
     },
     cli::{
-        args::{parse_pairs, parse_seconds},
+        args::{CodeLimit, parse_pairs, parse_seconds},
         context::Context,
     },
     spec,
@@ -32,8 +32,10 @@ pub struct SubmitArgs {
     #[arg(short, long, value_name = "NAME")]
     experiment: Option<String>,
     /// Folder that becomes the working directory of the run [default: an empty one]
-    #[arg(short, long, value_name = "FOLDER")]
+    #[arg(short, long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
     code: Option<PathBuf>,
+    #[command(flatten)]
+    limit: CodeLimit,
     /// Software to run in: a requirements or conda file, a curated name, or `host`
     #[arg(long, value_name = "ENVIRONMENT", default_value = "host")]
     env: String,
@@ -123,8 +125,10 @@ async fn job(ctx: &Context, workspace: &str, args: &SubmitArgs) -> Result<Job> {
         ..Job::default()
     };
     if let Some(code) = &code {
-        job.git = git::facts(code).await;
-        let _ = workspace;
+        let upload = ctx.upload_folder(workspace, code, args.limit.limit());
+        let (uploaded, git) = tokio::join!(upload, git::facts(code));
+        job.snapshot = Some(uploaded?.tree.hash);
+        job.git = git;
     }
     Ok(job)
 }

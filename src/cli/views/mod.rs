@@ -6,7 +6,7 @@ mod runs;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
-pub use runs::{RunTable, command, duration, git, number};
+pub use runs::{RunTable, command, duration, git, number, size};
 
 use crate::api::{
     Time,
