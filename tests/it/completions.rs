@@ -26,13 +26,13 @@ fn offered(aml: &Aml, line: &str) -> String {
     command.args(line.split(' ')).env("COMPLETE", "fish");
     let offered = aml.finish(command).ok();
     let names = offered.lines().filter(|word| !word.starts_with("--"));
-    names.map(|name| format!("{name} ")).collect()
+    names.collect::<Vec<_>>().join(" ")
 }
 
 #[test]
 fn names_of_all_kinds_are_offered() {
     each_mode(|aml| {
-        assert_eq!(offered(aml, "aml run show "), "", "nothing is there yet");
+        assert_eq!(offered(aml, "aml run show"), "", "nothing is there yet");
         assert!(
             aml.is_remote() || !aml.state().exists(),
             "TAB makes nothing"
@@ -41,25 +41,25 @@ fn names_of_all_kinds_are_offered() {
         aml.ok("workspace create -n fraud");
         aml.ok("secret set db --value x -w churn");
         aml.ok("run submit -n first -e iris -w churn -- true");
-        assert_eq!(offered(aml, "aml run show -w c"), "churn ");
+        assert_eq!(offered(aml, "aml run show -w c"), "churn");
         assert_eq!(
-            offered(aml, "aml run show "),
+            offered(aml, "aml run show"),
             "",
             "which workspace is not known"
         );
-        assert_eq!(offered(aml, "aml run show -w churn "), "first ");
-        assert_eq!(offered(aml, "aml run submit -w churn --from F"), "first ");
+        assert_eq!(offered(aml, "aml run show -w churn "), "first");
+        assert_eq!(offered(aml, "aml run submit -w churn --from F"), "first");
         assert_eq!(offered(aml, "aml run submit -w churn --name "), "");
-        assert_eq!(offered(aml, "aml run list -w churn --experiment "), "iris ");
+        assert_eq!(offered(aml, "aml run list -w churn --experiment "), "iris");
         assert_eq!(offered(aml, "aml run list -w fraud --experiment "), "");
-        assert_eq!(offered(aml, "aml secret get -w churn "), "db ");
+        assert_eq!(offered(aml, "aml secret get -w churn "), "db");
         assert_eq!(offered(aml, "aml run list -w unknown --experiment "), "");
         let profiles = if aml.is_remote() {
-            "team local "
+            "team local"
         } else {
-            "local "
+            "local"
         };
-        assert_eq!(offered(aml, "aml profile use "), profiles);
+        assert_eq!(offered(aml, "aml profile use"), profiles);
     });
 }
 
