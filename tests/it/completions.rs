@@ -32,7 +32,7 @@ fn offered(aml: &Aml, line: &str) -> String {
 #[test]
 fn names_of_all_kinds_are_offered() {
     each_mode(|aml| {
-        assert_eq!(offered(aml, "aml run show"), "", "nothing is there yet");
+        assert_eq!(offered(aml, "aml run show "), "", "nothing is there yet");
         assert!(
             aml.is_remote() || !aml.state().exists(),
             "TAB makes nothing"
@@ -43,7 +43,7 @@ fn names_of_all_kinds_are_offered() {
         aml.ok("run submit -n first -e iris -w churn -- true");
         assert_eq!(offered(aml, "aml run show -w c"), "churn");
         assert_eq!(
-            offered(aml, "aml run show"),
+            offered(aml, "aml run show "),
             "",
             "which workspace is not known"
         );
@@ -59,7 +59,7 @@ fn names_of_all_kinds_are_offered() {
         } else {
             "local"
         };
-        assert_eq!(offered(aml, "aml profile use"), profiles);
+        assert_eq!(offered(aml, "aml profile use "), profiles);
     });
 }
 
