@@ -3,7 +3,10 @@
 mod inspect;
 mod serve;
 
-use std::{path::PathBuf, time::SystemTime};
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 pub use crate::server::Verbosity;
 pub use inspect::{StateReport, inspect};
@@ -12,6 +15,7 @@ pub use serve::{ServeSettings, Served, Tls, serve};
 use crate::{
     api::{Result, Time},
     client::{Client, Remote},
+    executor,
     server::{self, Trust},
     service::Service,
     store::Store,
@@ -44,6 +48,11 @@ pub fn open_client(target: &Target) -> Result<Client> {
 /// Opens the state directory with everything that can be asked of it.
 pub fn open_service(home: PathBuf, base_url: String) -> Result<Service> {
     Service::new(Store::open(home)?, now, base_url)
+}
+
+/// Supervises the command of one run until all of it has ended.
+pub async fn supervise(folder: &Path) -> Result<()> {
+    executor::supervisor::supervise(folder).await
 }
 
 #[expect(

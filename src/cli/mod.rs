@@ -19,6 +19,7 @@ mod secret;
 mod serve;
 mod snapshot;
 mod transfer;
+mod supervise;
 mod ui;
 mod user;
 mod views;
@@ -111,6 +112,8 @@ enum Command {
     Completions(completions::CompletionsArgs),
     #[command(hide = true)]
     Docs(docs::DocsArgs),
+    #[command(hide = true)]
+    Supervise(supervise::SuperviseArgs),
 }
 
 /// The whole command tree, for parsing, completion and documents.
@@ -144,7 +147,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let runtime = runtime.enable_all().build()?;
     runtime.block_on(async {
         let ctx = match cli.command {
-            Command::Doctor(_) => Context::whatever_the_file(cli.globals)?,
+            Command::Doctor(_) | Command::Supervise(_) => Context::whatever_the_file(cli.globals)?,
             _ => Context::new(cli.globals)?,
         };
         match cli.command {
@@ -162,6 +165,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::User(command) => user::run(&ctx, command).await,
             Command::Completions(args) => completions::completions(&ctx, &args),
             Command::Docs(args) => docs::docs(&ctx, &args),
+            Command::Supervise(args) => supervise::supervise(args).await,
         }
     })
 }

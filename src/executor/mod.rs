@@ -3,7 +3,10 @@
 //! Knows neither workspace nor client: a job comes in as plain data, files and exit codes go out.
 
 pub mod environment;
+pub mod local;
+mod process_table;
 mod python;
+pub mod supervisor;
 mod tool;
 
 use std::{collections::BTreeMap, io, path::Path};

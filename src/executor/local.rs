@@ -1,0 +1,148 @@
+//! Commands as processes of this machine, each under a supervisor that outlives this process.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::Command,
+    sync::oneshot,
+};
+
+use super::{
+    io_error, process_table,
+    supervisor::{Exit, Handle, LOCK, LOG, Task, read_exit, read_handle},
+};
+use crate::api::{Error, Result};
+
+/// A command that was started in a folder of its own, by this process or one before it.
+pub struct Process {
+    folder: PathBuf,
+    handle: Handle,
+}
+
+/// How a command is over.
+#[derive(Debug, Clone, PartialEq)]
+pub enum End {
+    Exited(Exit),
+    /// Its supervisor is gone and did not write down how it ended; says why.
+    Vanished(String),
+}
+
+impl Process {
+    /// Starts a command; `program` is this program. The folder must be there and be used for one
+    /// command only. When it was started there before, that one is found instead.
+    pub async fn start(program: &Path, folder: &Path, task: &Task) -> Result<Self> {
+        if let Some(process) = Self::find(folder) {
+            return Ok(process);
+        }
+        let broken = |e: std::io::Error| io_error("start", program, &e);
+        let mut supervisor = Command::new(program)
+            .arg0("aml")
+            .arg("supervise")
+            .arg(folder)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(broken)?;
+        let text = serde_json::to_vec(task).map_err(|e| Error::internal(e.to_string()))?;
+        if let Some(mut stdin) = supervisor.stdin.take() {
+            stdin.write_all(&text).await.map_err(broken)?;
+        }
+        let mut line = String::new();
+        if let Some(stdout) = supervisor.stdout.take() {
+            BufReader::new(stdout)
+                .read_line(&mut line)
+                .await
+                .map_err(broken)?;
+        }
+        tokio::spawn(async move { supervisor.wait().await });
+        Self::find(folder).ok_or_else(|| {
+            Error::internal("The run's supervisor ended before it started the command")
+        })
+    }
+
+    /// Finds the command that was started in a folder, whether it still runs or not.
+    pub fn find(folder: &Path) -> Option<Self> {
+        Some(Self {
+            folder: folder.to_owned(),
+            handle: read_handle(folder)?,
+        })
+    }
+
+    /// What names the process for ever, on any machine.
+    pub fn handle(&self) -> String {
+        serde_json::to_string(&self.handle).unwrap_or_default()
+    }
+
+    /// The file that has what the command writes.
+    pub fn log(&self) -> PathBuf {
+        self.folder.join(LOG)
+    }
+
+    /// Asks the command and its descendants to end; those that have not after a while are killed.
+    pub fn stop(&self) {
+        if self.is_alive() {
+            let _ = kill(Pid::from_raw(self.handle.pid), Signal::SIGTERM);
+        }
+    }
+
+    /// Whether the supervisor is that very process and still there.
+    fn is_alive(&self) -> bool {
+        self.handle.boot == process_table::boot_id()
+            && process_table::entry(self.handle.pid)
+                .is_some_and(|entry| entry.started == self.handle.started)
+    }
+
+    /// Waits for the end. A supervisor that was killed takes the command with it.
+    pub async fn ended(&self) -> Result<End> {
+        self.supervisor_gone().await?;
+        if let Some(exit) = read_exit(&self.folder) {
+            return Ok(End::Exited(exit));
+        }
+        if self.handle.boot != process_table::boot_id() {
+            return Ok(End::Vanished(
+                "The machine was restarted while the run was going on".to_owned(),
+            ));
+        }
+        self.kill_family();
+        Ok(End::Vanished(
+            "The run's supervisor was killed, and the run with it".to_owned(),
+        ))
+    }
+
+    /// The kernel gives the supervisor's lock away in the moment it is gone.
+    async fn supervisor_gone(&self) -> Result<()> {
+        let path = self.folder.join(LOCK);
+        let lock = File::open(&path).map_err(|e| io_error("open", &path, &e))?;
+        let (sender, receiver) = oneshot::channel();
+        // Not a task: nobody needs to wait for this thread when the worker leaves.
+        std::thread::Builder::new()
+            .name("run-wait".to_owned())
+            .spawn(move || sender.send(lock.lock_shared()))
+            .map_err(|e| Error::unavailable(format!("Cannot start a thread: {e}")))?;
+        let locked = receiver.await.map_err(|e| Error::internal(e.to_string()))?;
+        locked.map_err(|e| io_error("lock", &path, &e))
+    }
+
+    fn kill_family(&self) {
+        // Processes may be starting others meanwhile.
+        for _ in 0..100 {
+            let family = process_table::family(self.handle.pid);
+            if family.is_empty() {
+                return;
+            }
+            process_table::signal_all(&family, Signal::SIGKILL);
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+}

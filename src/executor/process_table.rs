@@ -1,0 +1,118 @@
+//! What the kernel says of processes: who descends from whom, since when, how large.
+
+use std::{collections::HashMap, fs};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+/// One line of the process table.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    pub pid: i32,
+    parent: i32,
+    session: i32,
+    /// Clock ticks since the machine started; with the pid it names one process for ever.
+    pub started: u64,
+    resident_pages: u64,
+    zombie: bool,
+}
+
+/// The process with this id, if there is one.
+pub fn entry(pid: i32) -> Option<Entry> {
+    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+/// Identifies this start of the machine.
+pub fn boot_id() -> String {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    id.map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+/// The living processes of a session and all that descend from its leader or from them, without
+/// the leader. Those of the session are found also when the leader is gone.
+pub fn family(leader: i32) -> Vec<Entry> {
+    let Ok(table) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let entries: HashMap<i32, Entry> = table
+        .filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(entry)
+        .map(|entry| (entry.pid, entry))
+        .collect();
+    let belongs = |entry: &Entry| {
+        let mut entry = entry;
+        for _ in 0..entries.len() {
+            if entry.session == leader || entry.parent == leader {
+                return true;
+            }
+            match entries.get(&entry.parent) {
+                Some(parent) => entry = parent,
+                None => return false,
+            }
+        }
+        false
+    };
+    entries
+        .values()
+        .filter(|entry| entry.pid != leader && !entry.zombie && belongs(entry))
+        .copied()
+        .collect()
+}
+
+/// Bytes that these processes have in memory.
+pub fn resident_bytes(family: &[Entry]) -> u64 {
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
+    let page = page
+        .ok()
+        .flatten()
+        .and_then(|size| u64::try_from(size).ok());
+    let pages: u64 = family.iter().map(|entry| entry.resident_pages).sum();
+    pages * page.unwrap_or(4096)
+}
+
+pub fn signal_all(family: &[Entry], signal: Signal) {
+    for entry in family {
+        let _ = kill(Pid::from_raw(entry.pid), signal);
+    }
+}
+
+/// Reads `/proc/<pid>/stat`; the second field is a name in parentheses that may contain anything.
+fn parse(stat: &str) -> Option<Entry> {
+    let (before, after) = (stat.find('(')?, stat.rfind(')')?);
+    let fields: Vec<&str> = stat[after + 1..].split_whitespace().collect();
+    // The first of these is the third of the line.
+    let number = |position: usize| fields.get(position - 3)?.parse::<u64>().ok();
+    let id = |position: usize| fields.get(position - 3)?.parse::<i32>().ok();
+    Some(Entry {
+        pid: stat[..before].trim().parse().ok()?,
+        zombie: matches!(*fields.first()?, "Z" | "X"),
+        parent: id(4)?,
+        session: id(6)?,
+        started: number(22)?,
+        resident_pages: number(24)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_look_like_the_rest_of_the_line() {
+        let line = "42 (a) S 1 (b)) S 7 8 9 0 -1 0 0 0 0 0 1 2 3 4 20 0 1 0 12345 4096 77 18446744073709551615 0\n";
+        let entry = parse(line).unwrap();
+        assert_eq!((entry.pid, entry.parent, entry.session), (42, 7, 9));
+        assert_eq!((entry.started, entry.resident_pages), (12345, 77));
+    }
+
+    #[test]
+    fn this_process_is_found_and_has_memory() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let this = entry(pid).unwrap();
+        assert_eq!(this.started, entry(pid).unwrap().started);
+        assert!(resident_bytes(&[this]) > 0);
+        assert!(entry(i32::MAX).is_none());
+    }
+}
