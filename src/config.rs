@@ -35,6 +35,9 @@ pub struct WorkerSettings {
     /// Runs executed at once on this machine; the number of cores when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<u32>,
+    /// Seconds without work after which the worker in the background leaves; 60 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_seconds: Option<u64>,
 }
 
 impl WorkerSettings {

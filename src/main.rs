@@ -13,6 +13,7 @@ mod service;
 mod spec;
 mod store;
 mod wiring;
+mod worker;
 
 use std::process::ExitCode;
 

@@ -2,6 +2,7 @@
 
 mod inspect;
 mod serve;
+mod worker;
 
 use std::{
     path::{Path, PathBuf},
@@ -11,14 +12,16 @@ use std::{
 pub use crate::server::Verbosity;
 pub use inspect::{StateReport, inspect};
 pub use serve::{ServeSettings, Served, Tls, serve};
+use serve::{asked_to_stop, machine_name};
+pub use worker::{WorkerSettings, work_for, work_here};
 
 use crate::{
     api::{Result, Time},
     client::{Client, Remote},
     executor,
     server::{self, Trust},
-    service::Service,
-    store::Store,
+    service::{Bell, Service},
+    store::{Home, Store},
 };
 
 /// What a command talks to.
@@ -31,11 +34,16 @@ pub enum Target {
     Remote(Remote),
 }
 
-/// Opens a client. In local mode the server's router is called in this process.
-pub fn open_client(target: &Target) -> Result<Client> {
+/// Opens a client. In local mode the server's router is called in this process, and a worker is
+/// started in the background when there is something to do and nobody does it.
+pub async fn open_client(target: &Target) -> Result<Client> {
     match target {
         Target::Local { home } => {
-            let service = open_service(home.clone(), String::new())?;
+            let home = Home::open(home.clone())?;
+            let bell = home.clone();
+            let bell: Bell = Box::new(move || worker::wake_or_start(&bell));
+            let service = open_service_for(&home, String::new(), Some(bell))?;
+            worker::ensure_worker(&home, &service).await;
             Ok(Client::in_process(server::router(service, Trust::Owner)))
         }
         Target::Remote(remote) => {
@@ -45,9 +53,10 @@ pub fn open_client(target: &Target) -> Result<Client> {
     }
 }
 
-/// Opens the state directory with everything that can be asked of it.
-pub fn open_service(home: PathBuf, base_url: String) -> Result<Service> {
-    Service::new(Store::open(home)?, now, base_url)
+/// Opens the state directory with everything that can be asked of it. The bell is rung when there
+/// is something to do for a worker in another process.
+fn open_service_for(home: &Home, base_url: String, bell: Option<Bell>) -> Result<Service> {
+    Service::new(Store::open(home.root().to_owned())?, now, base_url, bell)
 }
 
 /// Supervises the command of one run until all of it has ended.

@@ -111,7 +111,7 @@ impl Context {
     /// The client for the target, opened once.
     pub async fn client(&self) -> Result<&Client> {
         self.client
-            .get_or_try_init(|| async { wiring::open_client(&self.target()?) })
+            .get_or_try_init(|| async { wiring::open_client(&self.target()?).await })
             .await
     }
 

@@ -18,12 +18,13 @@ mod run;
 mod secret;
 mod serve;
 mod snapshot;
-mod transfer;
 mod supervise;
+mod transfer;
 mod ui;
 mod user;
 mod views;
 mod whoami;
+mod worker;
 mod workspace;
 
 use std::process::ExitCode;
@@ -95,6 +96,7 @@ enum Command {
     Workspace(workspace::WorkspaceCommand),
     Doctor(doctor::DoctorArgs),
     Serve(serve::ServeArgs),
+    Worker(worker::WorkerArgs),
     Login(login::LoginArgs),
     Logout(logout::LogoutArgs),
     Whoami(whoami::WhoamiArgs),
@@ -141,7 +143,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<()> {
     // A command has nothing else to do while it waits; a server does.
     let mut runtime = match cli.command {
-        Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Serve(_) | Command::Worker(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build()?;
@@ -154,6 +156,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Doctor(args) => doctor::doctor(&ctx, args).await,
             Command::Workspace(command) => workspace::run(&ctx, command).await,
             Command::Serve(args) => serve::serve(&ctx, args).await,
+            Command::Worker(args) => worker::worker(&ctx, args).await,
             Command::Login(args) => login::login(&ctx, args).await,
             Command::Logout(args) => logout::logout(&ctx, &args),
             Command::Whoami(args) => whoami::whoami(&ctx, args).await,

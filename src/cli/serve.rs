@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{context::Context, ui::Ui};
+use super::{context::Context, ui::Ui, worker};
 use crate::wiring::{self, ServeSettings, Served, Tls, Verbosity};
 
 /// Serve the workspaces of this machine over HTTP
@@ -34,6 +34,9 @@ pub struct ServeArgs {
     /// Make a certificate; clients trust it by `aml login --ca-file`
     #[arg(long, conflicts_with = "tls_cert")]
     tls_self_signed: bool,
+    /// Runs to execute at once [default: the number of cores]
+    #[arg(long, value_name = "NUMBER")]
+    slots: Option<u32>,
     /// Requests to write a line about on stderr
     #[arg(long, value_enum, default_value = "changes")]
     log: LogArg,
@@ -66,6 +69,7 @@ pub async fn serve(ctx: &Context, args: ServeArgs) -> anyhow::Result<()> {
             LogArg::Changes => Verbosity::Changes,
             LogArg::Requests => Verbosity::Requests,
         },
+        worker: worker::settings(ctx, args.slots),
     };
     wiring::serve(settings, |served| announce(&ctx.ui, served)).await?;
     ctx.ui.status("Stopped.");

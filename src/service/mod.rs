@@ -44,6 +44,7 @@ pub struct Inner {
     base_url: String,
     /// Woken when a run is queued or cancelled in this process.
     pub work: Notify,
+    bell: Option<Bell>,
     /// Woken when a log grows or a run ends in this process.
     pub logs: Notify,
 }
@@ -55,6 +56,9 @@ impl std::ops::Deref for Service {
     }
 }
 
+/// Called when there is something to do for workers, wherever they are.
+pub type Bell = Box<dyn Fn() + Send + Sync>;
+
 /// An operation with a meaning.
 pub trait Perform: Operation {
     fn perform(
@@ -65,7 +69,12 @@ pub trait Perform: Operation {
 }
 
 impl Service {
-    pub fn new(store: Store, clock: fn() -> Time, base_url: String) -> Result<Self> {
+    pub fn new(
+        store: Store,
+        clock: fn() -> Time,
+        base_url: String,
+        bell: Option<Bell>,
+    ) -> Result<Self> {
         let vault = Vault::new(store.home.key()?);
         Ok(Self(Arc::new(Inner {
             store,
@@ -73,12 +82,21 @@ impl Service {
             clock,
             base_url,
             work: Notify::new(),
+            bell,
             logs: Notify::new(),
         })))
     }
 
     pub fn now(&self) -> Time {
         (self.clock)()
+    }
+
+    /// Tells workers that a run was queued, cancelled or removed.
+    fn ring(&self) {
+        self.work.notify_waiters();
+        if let Some(bell) = &self.bell {
+            bell();
+        }
     }
 
     pub fn base_url(&self) -> &str {

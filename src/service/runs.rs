@@ -107,7 +107,7 @@ impl Perform for SubmitRun {
         };
         match service.store.create_run(new).await? {
             Created::New(run) => {
-                service.work.notify_waiters();
+                service.ring();
                 Ok(run.run)
             }
             Created::Taken(run)
@@ -377,7 +377,7 @@ impl Perform for CancelRun {
             .await?
         {
             Cancel::Ended(run) | Cancel::Requested(run) => {
-                service.work.notify_waiters();
+                service.ring();
                 service.logs.notify_waiters();
                 Ok(run.run)
             }

@@ -254,7 +254,7 @@ impl Perform for DeleteWorkspace {
         service.store.delete_workspace(row.id).await?;
         service.store.remove_logs(row.id)?;
         // Workers learn that what they held of it is lost.
-        service.work.notify_waiters();
+        service.ring();
         Ok(Done {})
     }
 }

@@ -1,7 +1,7 @@
 //! Conda files, as pip requirements.
 //!
 //! The packages of the `pip:` list are taken as they are; conda's own are looked up under the name
-//! they have on PyPI. Libraries and programs that are no Python packages are left out and noted.
+//! they have on `PyPI`. Libraries and programs that are no Python packages are left out and noted.
 
 use std::path::Path;
 
@@ -50,7 +50,7 @@ impl<'de> Deserialize<'de> for Dependency {
     }
 }
 
-/// Conda's names of packages that PyPI knows by another.
+/// Conda's names of packages that `PyPI` knows by another.
 const RENAMED: &[(&str, &str)] = &[
     ("pytorch", "torch"),
     ("pytorch-cpu", "torch"),

@@ -89,7 +89,8 @@ fn short_name(text: &str) -> &str {
 }
 
 fn unknown(text: &str) -> Error {
-    if text.contains('/') || is_yaml(Path::new(text)) || text.ends_with(".txt") {
+    let path = Path::new(text);
+    if text.contains('/') || is_yaml(path) || path.extension().is_some_and(|e| e == "txt") {
         return Error::not_found(format!("There is no environment file `{text}`"));
     }
     let nearest = names::nearest(text, curated_names().chain(HOST));

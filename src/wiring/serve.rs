@@ -3,9 +3,12 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use axum_server::tls_rustls::RustlsConfig;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 
-use super::{install_tls, now, open_service};
+use super::{WorkerSettings, install_tls, now, open_service_for, worker};
 use crate::{
     api::{Error, Result},
     server::{
@@ -30,6 +33,8 @@ pub struct ServeSettings {
     pub require_token: bool,
     pub tls: Tls,
     pub verbosity: Verbosity,
+    /// How runs are executed here.
+    pub worker: WorkerSettings,
 }
 
 #[derive(Debug)]
@@ -77,7 +82,7 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     } else {
         Trust::Nobody
     };
-    let service = open_service(settings.home, settings.url.unwrap_or(url.clone()))?;
+    let service = open_service_for(&home, settings.url.unwrap_or(url.clone()), None)?;
     if trust == Trust::Nobody && !service.has_users().await? {
         return Err(Error::conflict(format!(
             "Nobody could log in: {url} needs tokens, and there is no user yet"
@@ -101,8 +106,14 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
         verbosity: settings.verbosity,
         clock: now,
     };
-    let router = server::logged(server::router(service, trust), log);
-    listener.serve(router, tls, stop).await
+    let router = server::logged(server::router(service.clone(), trust), log);
+    let (leave, left) = watch::channel(false);
+    let worker = tokio::spawn(worker::work_inside(service, settings.worker, left));
+    let served = listener.serve(router, tls, stop).await;
+    // Runs go on and are found again by the next server.
+    let _ = leave.send(true);
+    let _ = worker.await;
+    served
 }
 
 /// The TLS to speak and, when it is our own, the certificate that clients must trust.
@@ -162,13 +173,13 @@ fn host_of(url: &str) -> Option<String> {
     Some(host.trim_matches(['[', ']']).to_owned())
 }
 
-fn machine_name() -> Option<String> {
+pub(super) fn machine_name() -> Option<String> {
     let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
     (!name.is_empty()).then_some(name)
 }
 
 /// Done at the first SIGTERM or ctrl-C.
-fn asked_to_stop() -> Result<impl Future<Output = ()>> {
+pub(super) fn asked_to_stop() -> Result<impl Future<Output = ()>> {
     let listen =
         |kind| signal(kind).map_err(|e| Error::internal(format!("Cannot wait for signals: {e}")));
     let mut terminate = listen(SignalKind::terminate())?;

@@ -89,7 +89,7 @@ async fn profile(ctx: &Context, name: &str) -> Check {
     let check = format!("profile {name}");
     let ask = async {
         let target = Target::Remote(ctx.remote(name)?);
-        let client = wiring::open_client(&target)?;
+        let client = wiring::open_client(&target).await?;
         client.call(&WhoAmI {}).await
     };
     let late = || Error::unavailable("No answer in time");

@@ -82,7 +82,8 @@ async fn destination(ctx: &Context, name: Option<String>) -> Result<(Client, Str
         url: inside.url.clone(),
         token: Some(inside.token.clone()),
         ca: None,
-    }))?;
+    }))
+    .await?;
     Ok((client, inside.workspace.clone(), inside.run.clone()))
 }
 

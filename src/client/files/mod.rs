@@ -66,7 +66,7 @@ impl Client {
         root: &Path,
         options: &UploadOptions,
     ) -> Result<Uploaded> {
-        settle(root, async || {
+        settle(root, || async {
             let (folder, own) = (root.to_owned(), options.clone());
             let prepared = blocking(move || prepare::folder(&folder, &own)).await?;
             self.store_tree(workspace, prepared, options.report.as_ref())
@@ -89,7 +89,7 @@ impl Client {
                 "`{shown}` is not a name that can be stored"
             )));
         };
-        settle(file, async || {
+        settle(file, || async {
             let files = vec![(name.to_owned(), file.to_owned())];
             let prepared = blocking(move || prepare::files(&files)).await?;
             self.store_tree(workspace, prepared, report).await
@@ -112,7 +112,7 @@ impl Client {
         let Some((_, first)) = files.first() else {
             return Ok(0);
         };
-        settle(first, async || {
+        settle(first, || async {
             let files = files.to_vec();
             let prepared = blocking(move || prepare::files(&files)).await?;
             let sent = self
@@ -183,7 +183,10 @@ impl From<Error> for Trouble {
 type Attempt<T> = std::result::Result<T, Trouble>;
 
 /// Tries again when files change while they are uploaded.
-async fn settle<T>(path: &Path, attempt: impl AsyncFn() -> Attempt<T>) -> Result<T> {
+async fn settle<T, F: Future<Output = Attempt<T>>>(
+    path: &Path,
+    attempt: impl Fn() -> F,
+) -> Result<T> {
     for _ in 0..ATTEMPTS {
         match attempt().await {
             Ok(done) => return Ok(done),

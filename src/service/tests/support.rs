@@ -46,7 +46,7 @@ impl Bench {
     pub async fn new() -> Self {
         let home = std::env::temp_dir().join(format!("aml-test-{}", uuid::Uuid::new_v4().simple()));
         let store = Store::open(home.clone()).unwrap();
-        let service = Service::new(store, now, String::new()).unwrap();
+        let service = Service::new(store, now, String::new(), None).unwrap();
         let bench = Self { service, home };
         bench.workspace("ws").await;
         bench

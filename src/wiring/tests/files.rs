@@ -28,7 +28,7 @@ pub struct World {
 pub async fn world() -> World {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
-    let client = open_client(&Target::Local { home }).unwrap();
+    let client = open_client(&Target::Local { home }).await.unwrap();
     let create = serde_json::json!({"name": "w", "edition": Edition::Basic});
     let create: CreateWorkspace = serde_json::from_value(create).unwrap();
     client.call(&create).await.unwrap();

@@ -1,0 +1,45 @@
+//! `aml worker`
+
+use clap::Args;
+
+use super::context::Context;
+use crate::wiring::{self, Target, WorkerSettings};
+
+/// Execute queued runs on this machine
+///
+/// With a profile, takes runs of that server; an admin's login is needed. Without one, works for
+/// this machine's own state directory in the foreground; a worker in the background is started by
+/// itself when there is something to do. Stops on ctrl-C; runs go on and the next worker finds them.
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// Runs to execute at once [default: the number of cores]
+    #[arg(long, value_name = "NUMBER")]
+    slots: Option<u32>,
+    /// Detach from the terminal and leave when there is nothing to do
+    #[arg(long, hide = true)]
+    background: bool,
+}
+
+pub async fn worker(ctx: &Context, args: WorkerArgs) -> anyhow::Result<()> {
+    let settings = settings(ctx, args.slots);
+    let begun = |name: &str| ctx.ui.status(&format!("Working as {name}; ctrl-C stops."));
+    match ctx.target()? {
+        Target::Local { .. } if args.background => {
+            wiring::work_here(settings, true, |_| ()).await?;
+        }
+        Target::Local { .. } => wiring::work_here(settings, false, begun).await?,
+        Target::Remote(remote) => wiring::work_for(remote, settings, begun).await?,
+    }
+    Ok(())
+}
+
+/// How runs are executed on this machine, by the option and the configuration.
+pub fn settings(ctx: &Context, slots: Option<u32>) -> WorkerSettings {
+    let configured = &ctx.config.settings.worker;
+    WorkerSettings {
+        home: ctx.config.home.clone(),
+        slots: slots.or(configured.slots),
+        idle_seconds: configured.idle_seconds,
+        variables: ctx.config.passed_on.clone(),
+    }
+}

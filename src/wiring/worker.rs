@@ -1,0 +1,327 @@
+//! Workers: being one, starting one in the background, waking the one that is there.
+//!
+//! One worker at a time works for a state directory from within: the holder of the lock of
+//! [`LOCAL`], which is a background process, `aml worker`, or the server.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    os::unix::{fs::DirBuilderExt, net::UnixDatagram, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use super::{asked_to_stop, install_tls, machine_name, open_service_for};
+use crate::{
+    api::{Error, Result},
+    client::{Client, Remote},
+    server::{self, Listener, Trust},
+    service::Service,
+    store::{Home, Lock},
+    worker,
+};
+
+/// The name of the one worker that works from within a state directory.
+const LOCAL: &str = "local";
+/// How long a worker in the background waits for more.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// What a worker is told on the command line and in the configuration.
+#[derive(Debug, Clone)]
+pub struct WorkerSettings {
+    /// State directory; of a remote worker only environments and run folders are there.
+    pub home: PathBuf,
+    /// Runs executed at once; one per core when absent.
+    pub slots: Option<u32>,
+    /// Seconds without work after which one in the background leaves.
+    pub idle_seconds: Option<u64>,
+    /// Variables of the machine that runs get.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl WorkerSettings {
+    fn resolve(self, name: String, tracking_url: String) -> worker::Settings {
+        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let own = std::env::current_exe().unwrap_or_default();
+        worker::Settings {
+            name,
+            slots: self
+                .slots
+                .unwrap_or(u32::try_from(cores).unwrap_or(1))
+                .max(1),
+            idle: None,
+            tracking_url,
+            variables: self.variables,
+            program: program(),
+            tools: own.parent().unwrap_or(Path::new("/")).to_owned(),
+            node: machine_name().unwrap_or_default(),
+            home: self.home,
+        }
+    }
+}
+
+/// Works for a state directory until asked to stop; what runs then goes on and is found again. In
+/// the background it leaves when there has been nothing to do, and at once when another works.
+pub async fn work_here(
+    settings: WorkerSettings,
+    background: bool,
+    begun: impl FnOnce(&str),
+) -> Result<()> {
+    if background {
+        // No terminal reaches it any more.
+        let _ = nix::unistd::setsid();
+    }
+    let home = Home::open(settings.home.clone())?;
+    let idle = settings.idle_seconds.map_or(IDLE, Duration::from_secs);
+    let idle = background.then_some(idle);
+    let Some(mut lock) = take_lock(&home)? else {
+        return if background {
+            Ok(())
+        } else {
+            Err(taken(&home))
+        };
+    };
+    begun(LOCAL);
+    let (stop, stopped) = watch::channel(false);
+    let asked = asked_to_stop()?;
+    tokio::spawn(async move {
+        asked.await;
+        stop.send(true)
+    });
+    loop {
+        let listener = loopback(&home)?;
+        let url = format!("http://{}", listener.address());
+        let service = open_service_for(&home, url.clone(), None)?;
+        let ear = Ear::open(&home, &service);
+        host_runs(listener, service.clone());
+        let mut own = settings.clone().resolve(LOCAL.to_owned(), url);
+        own.idle = idle;
+        worker::run(inside(&service), own, stopped.clone()).await?;
+        drop((ear, lock));
+        // Work that came after the last look and before the lock was free has nobody else.
+        let left = *stopped.borrow() || !service.has_open_work().await?;
+        lock = match take_lock(&home)? {
+            Some(lock) if !left => lock,
+            _ => return Ok(()),
+        };
+    }
+}
+
+/// Works inside a server until `stop` is told, unless another worker does.
+pub async fn work_inside(
+    service: Service,
+    settings: WorkerSettings,
+    stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let home = Home::open(settings.home.clone())?;
+    let mut told = stop.clone();
+    // One in the background leaves soon, or takes what the server gets meanwhile.
+    let _lock = loop {
+        if let Some(lock) = take_lock(&home)? {
+            break lock;
+        }
+        tokio::select! {
+            () = async { drop(told.wait_for(|stop| *stop).await) } => return Ok(()),
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    };
+    let listener = loopback(&home)?;
+    let url = format!("http://{}", listener.address());
+    let _ear = Ear::open(&home, &service);
+    host_runs(listener, service.clone());
+    worker::run(
+        inside(&service),
+        settings.resolve(LOCAL.to_owned(), url),
+        stop,
+    )
+    .await
+}
+
+/// Works for a server on another machine until asked to stop.
+pub async fn work_for(
+    remote: Remote,
+    settings: WorkerSettings,
+    begun: impl FnOnce(&str),
+) -> Result<()> {
+    install_tls();
+    let home = Home::open(settings.home.clone())?;
+    let url = remote.url.clone();
+    let node = machine_name().unwrap_or_default();
+    let node: String = node.chars().filter(char::is_ascii_alphanumeric).collect();
+    let place = blake3::hash(format!("{} {url}", settings.home.display()).as_bytes());
+    let name = format!("{node}-{}", &place.to_hex()[..8]);
+    let Some(_lock) = Lock::try_take(&home.worker_lock(&name))? else {
+        return Err(
+            Error::conflict(format!("A worker on this machine works for {url} already"))
+                .hint("Another one needs a state directory of its own: set AML_HOME"),
+        );
+    };
+    let client = Client::remote(remote)?;
+    begun(&name);
+    let (stop, stopped) = watch::channel(false);
+    let asked = asked_to_stop()?;
+    tokio::spawn(async move {
+        asked.await;
+        stop.send(true)
+    });
+    worker::run(client, settings.resolve(name, url), stopped).await
+}
+
+/// Sees to it that a worker takes what there is to do. Never fails a command: what is queued waits
+/// for the next one.
+pub async fn ensure_worker(home: &Home, service: &Service) {
+    if !Lock::is_held(&home.worker_lock(LOCAL)) && service.has_open_work().await.unwrap_or(false) {
+        let _ = start(home);
+    }
+}
+
+/// Wakes the worker, or starts one when there is none.
+pub fn wake_or_start(home: &Home) {
+    if Lock::is_held(&home.worker_lock(LOCAL)) {
+        Ear::call(home);
+    } else {
+        let _ = start(home);
+    }
+}
+
+/// Starts a worker in the background.
+fn start(home: &Home) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(home.workers())?;
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(home.workers().join("worker.log"))?;
+    Command::new(program())
+        .arg0("aml")
+        .args(["worker", "--background", "--profile", "local", "--no-color"])
+        .env("AML_HOME", home.root())
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .map(drop)
+}
+
+/// This program, also when its file was replaced by a newer one meanwhile.
+fn program() -> PathBuf {
+    let link = Path::new("/proc/self/exe");
+    if link.exists() {
+        return link.to_owned();
+    }
+    std::env::current_exe().unwrap_or_else(|_| "aml".into())
+}
+
+fn take_lock(home: &Home) -> Result<Option<Lock>> {
+    let lock = Lock::try_take(&home.worker_lock(LOCAL))?;
+    if let Some(lock) = &lock {
+        lock.note(&format!("worker, process {}", std::process::id()));
+    }
+    Ok(lock)
+}
+
+fn taken(home: &Home) -> Error {
+    let holder = Lock::holder(&home.worker_lock(LOCAL)).unwrap_or_default();
+    Error::conflict("Another worker works for this state directory")
+        .at(holder)
+        .hint("It takes what is queued; there is nothing to start")
+}
+
+fn inside(service: &Service) -> Client {
+    Client::in_process(server::router(service.clone(), Trust::Owner))
+}
+
+/// A socket on loopback for the processes of runs. The port is kept: a run that goes on while its
+/// worker is replaced finds the next one there.
+fn loopback(home: &Home) -> Result<Listener> {
+    let file = home.workers().join("port");
+    let kept = fs::read_to_string(&file).ok();
+    let kept = kept.and_then(|text| text.trim().parse::<u16>().ok());
+    if let Some(port) = kept
+        && let Ok(listener) = Listener::bind("127.0.0.1", port)
+    {
+        return Ok(listener);
+    }
+    let listener = Listener::bind("127.0.0.1", 0)?;
+    let _ = fs::write(&file, listener.address().port().to_string());
+    Ok(listener)
+}
+
+/// Answers the processes of runs, who have tokens of their own.
+fn host_runs(listener: Listener, service: Service) {
+    let router = server::router(service, Trust::Nobody);
+    tokio::spawn(async move { listener.serve(router, None, std::future::pending()).await });
+}
+
+/// Hears that there is something to do from other processes.
+struct Ear {
+    path: PathBuf,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Ear {
+    /// Opens the socket; without one the worker looks for itself twice a second.
+    fn open(home: &Home, service: &Service) -> Option<Self> {
+        let path = Self::path(home);
+        // Whoever left it is gone: this process holds the lock.
+        let _ = fs::remove_file(&path);
+        let short = Short::of(&path)?;
+        let socket = UnixDatagram::bind(&short.path).ok()?;
+        socket.set_nonblocking(true).ok()?;
+        let socket = tokio::net::UnixDatagram::from_std(socket).ok()?;
+        let service = service.clone();
+        let task = tokio::spawn(async move {
+            while socket.recv(&mut [0; 8]).await.is_ok() {
+                service.work.notify_waiters();
+            }
+        });
+        Some(Self { path, task })
+    }
+
+    fn call(home: &Home) {
+        let called = Short::of(&Self::path(home)).and_then(|short| {
+            let socket = UnixDatagram::unbound().ok()?;
+            socket.set_nonblocking(true).ok()?;
+            socket.send_to(b"work", &short.path).ok()
+        });
+        // It looks for itself soon.
+        let _ = called;
+    }
+
+    fn path(home: &Home) -> PathBuf {
+        home.workers().join("wake")
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        self.task.abort();
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A short path to a socket: the address of one has room for about a hundred bytes only.
+struct Short {
+    path: PathBuf,
+    _folder: File,
+}
+
+impl Short {
+    fn of(path: &Path) -> Option<Self> {
+        use std::os::fd::AsRawFd;
+        let folder = File::open(path.parent()?).ok()?;
+        let name = path.file_name()?.to_str()?;
+        Some(Self {
+            path: format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()).into(),
+            _folder: folder,
+        })
+    }
+}

@@ -1,0 +1,242 @@
+//! What a run puts out: `outputs/` and `logs/` in its folder, stored as they grow.
+
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use super::io_error;
+use crate::{
+    api::{Code, Result, files::check_path},
+    client::Client,
+};
+
+/// Folders whose files are artifacts of the run.
+pub const FOLDERS: [&str; 2] = ["outputs", "logs"];
+/// How often they are looked through while the run goes on; rarer when there is much to do.
+const INTERVAL: Duration = Duration::from_secs(3);
+/// Files are sent in portions, so that one that cannot be sent does not hold up all others.
+const PORTION: usize = 500;
+/// Links to folders may go round in circles.
+const DEPTH: usize = 64;
+
+/// What tells one state of a file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+/// A file below one of the folders.
+#[derive(Debug, Clone)]
+struct Found {
+    path: String,
+    file: PathBuf,
+    stamp: Stamp,
+}
+
+/// Knows what is stored already.
+pub struct Outputs {
+    /// Working directory of the run.
+    root: PathBuf,
+    stored: HashMap<String, Stamp>,
+    next: Instant,
+    /// Files that cannot be stored under their name.
+    refused: Vec<String>,
+}
+
+impl Outputs {
+    /// Makes the folders. What is in them when a run begins came with its code and is not put out.
+    pub fn begin(root: &Path) -> Result<Self> {
+        for folder in FOLDERS {
+            super::private_dir(&root.join(folder))?;
+        }
+        let mut outputs = Self::resume(root);
+        let found = outputs.find();
+        outputs.stored = found.into_iter().map(|f| (f.path, f.stamp)).collect();
+        Ok(outputs)
+    }
+
+    /// Goes on with a run that another worker began; what that one stored is found to be stored.
+    pub fn resume(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            stored: HashMap::new(),
+            next: Instant::now() + INTERVAL,
+            refused: Vec::new(),
+        }
+    }
+
+    /// When to store what is new.
+    pub fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// Stores what is new while the run goes on. What fails is tried again later.
+    pub async fn store_new(&mut self, client: &Client, workspace: &str, run: &str) {
+        let begun = Instant::now();
+        let _ = self.store(client, workspace, run).await;
+        self.next = Instant::now() + INTERVAL.max(begun.elapsed() * 10);
+    }
+
+    /// Stores all that is new. Answers the files that could not be stored because of their names.
+    pub async fn store_all(
+        &mut self,
+        client: &Client,
+        workspace: &str,
+        run: &str,
+    ) -> Result<Vec<String>> {
+        self.store(client, workspace, run).await?;
+        Ok(std::mem::take(&mut self.refused))
+    }
+
+    async fn store(&mut self, client: &Client, workspace: &str, run: &str) -> Result<()> {
+        self.refused.clear();
+        let changed: Vec<Found> = self
+            .find()
+            .into_iter()
+            .filter(|found| self.stored.get(&found.path) != Some(&found.stamp))
+            .collect();
+        for portion in changed.chunks(PORTION) {
+            match self.send(client, workspace, run, portion).await {
+                // Some file grows faster than it can be read; the others are not kept waiting.
+                Err(error) if error.code == Code::Conflict => {
+                    for found in portion {
+                        self.send_copy(client, workspace, run, found).await?;
+                    }
+                }
+                sent => sent?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(
+        &mut self,
+        client: &Client,
+        workspace: &str,
+        run: &str,
+        portion: &[Found],
+    ) -> Result<()> {
+        let pair = |found: &Found| (found.path.clone(), found.file.clone());
+        let files: Vec<(String, PathBuf)> = portion.iter().map(pair).collect();
+        client
+            .upload_artifacts(workspace, run, &files, None)
+            .await?;
+        let stamps = portion
+            .iter()
+            .map(|found| (found.path.clone(), found.stamp));
+        self.stored.extend(stamps);
+        Ok(())
+    }
+
+    /// Stores a file as it is now, through a copy that does not change.
+    async fn send_copy(
+        &mut self,
+        client: &Client,
+        workspace: &str,
+        run: &str,
+        found: &Found,
+    ) -> Result<()> {
+        let copy = self.root.with_file_name("growing");
+        fs::copy(&found.file, &copy).map_err(|e| io_error("copy", &found.file, &e))?;
+        let found = Found {
+            file: copy,
+            ..found.clone()
+        };
+        self.send(client, workspace, run, &[found]).await
+    }
+
+    fn find(&mut self) -> Vec<Found> {
+        let mut found = Vec::new();
+        for folder in FOLDERS {
+            self.find_below(folder, DEPTH, &mut found);
+        }
+        found
+    }
+
+    fn find_below(&mut self, folder: &str, depth: usize, found: &mut Vec<Found>) {
+        let Ok(entries) = fs::read_dir(self.root.join(folder)) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let path = format!("{folder}/{}", name.to_string_lossy());
+            // Follows links: what a run links into its outputs is meant to be put out.
+            let Ok(metadata) = fs::metadata(entry.path()) else {
+                continue;
+            };
+            if name.to_str().is_none() || check_path(&path).is_err() {
+                self.refused.push(path);
+            } else if metadata.is_dir() && depth > 0 {
+                self.find_below(&path, depth - 1, found);
+            } else if metadata.is_file() {
+                found.push(Found {
+                    path,
+                    file: entry.path(),
+                    stamp: Stamp {
+                        inode: metadata.ino(),
+                        size: metadata.size(),
+                        modified: (metadata.mtime(), metadata.mtime_nsec()),
+                    },
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(outputs: &mut Outputs) -> Vec<String> {
+        let mut paths: Vec<String> = outputs.find().into_iter().map(|f| f.path).collect();
+        paths.sort();
+        paths
+    }
+
+    #[test]
+    fn files_are_found_at_any_depth_through_links_and_with_names_that_can_be_stored() {
+        let root = tempfile::tempdir().unwrap();
+        let mut outputs = Outputs::begin(root.path()).unwrap();
+        let below = |path: &str| root.path().join(path);
+        fs::create_dir_all(below("outputs/model/a")).unwrap();
+        fs::write(below("outputs/model/a/w.bin"), "w").unwrap();
+        fs::write(below("logs/x.log"), "x").unwrap();
+        fs::write(below("outputs/a\\b"), "").unwrap();
+        fs::write(below("elsewhere"), "e").unwrap();
+        std::os::unix::fs::symlink("../elsewhere", below("outputs/link")).unwrap();
+        std::os::unix::fs::symlink("nowhere", below("outputs/broken")).unwrap();
+        let expected = ["logs/x.log", "outputs/link", "outputs/model/a/w.bin"];
+        assert_eq!(paths(&mut outputs), expected);
+        assert_eq!(outputs.refused, ["outputs/a\\b"]);
+    }
+
+    #[test]
+    fn a_circle_of_links_ends() {
+        let root = tempfile::tempdir().unwrap();
+        let mut outputs = Outputs::begin(root.path()).unwrap();
+        std::os::unix::fs::symlink(".", root.path().join("outputs/again")).unwrap();
+        assert!(paths(&mut outputs).is_empty());
+    }
+
+    #[test]
+    fn what_came_with_the_code_is_known_until_it_changes() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("outputs")).unwrap();
+        let old = root.path().join("outputs/old");
+        fs::write(&old, "1").unwrap();
+        let mut outputs = Outputs::begin(root.path()).unwrap();
+        let is_new = |outputs: &mut Outputs| {
+            let found = outputs.find().remove(0);
+            outputs.stored.get(&found.path) != Some(&found.stamp)
+        };
+        assert!(!is_new(&mut outputs));
+        fs::write(&old, "22").unwrap();
+        assert!(is_new(&mut outputs));
+    }
+}

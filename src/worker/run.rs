@@ -1,0 +1,405 @@
+//! One run, from its assignment to its end.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    Fate, Settings, io_error,
+    log::{Log, write_redacted},
+    means_lost, metrics,
+    outputs::Outputs,
+    persist, private_dir,
+    redact::Redactor,
+    variables,
+};
+use crate::{
+    api::{
+        Error, Result,
+        metrics::LogBatch,
+        runs::Usage,
+        work::{Assignment, Outcome, Progress, ReportRun},
+    },
+    client::Client,
+    executor::{
+        environment::{self, Place, Ready},
+        local::{End, Process},
+        supervisor::{Exit, Stopped, Task},
+    },
+};
+
+/// How often the message of a long preparation is passed on.
+const MESSAGE_EVERY: Duration = Duration::from_secs(2);
+
+/// A run this worker has.
+pub struct Execution {
+    client: Client,
+    settings: Arc<Settings>,
+    assignment: Assignment,
+    fate: watch::Receiver<Fate>,
+    folder: PathBuf,
+}
+
+/// What is reported as the end of a run.
+struct Ended {
+    outcome: Outcome,
+    exit_code: Option<i32>,
+    reason: Option<String>,
+    usage: Option<Usage>,
+}
+
+impl Ended {
+    fn failed(reason: String) -> Self {
+        Self {
+            outcome: Outcome::Failed,
+            exit_code: None,
+            reason: Some(reason),
+            usage: None,
+        }
+    }
+
+    /// The reason stays the one that was given with the request to cancel.
+    fn canceled() -> Self {
+        Self {
+            outcome: Outcome::Canceled,
+            exit_code: None,
+            reason: None,
+            usage: None,
+        }
+    }
+}
+
+impl Execution {
+    pub fn new(
+        client: &Client,
+        settings: &Arc<Settings>,
+        assignment: Assignment,
+        fate: watch::Receiver<Fate>,
+    ) -> Self {
+        let folder = settings.work().join(&assignment.workspace);
+        Self {
+            client: client.clone(),
+            settings: settings.clone(),
+            folder: folder.join(&assignment.run),
+            assignment,
+            fate,
+        }
+    }
+
+    /// Brings the run to its end and reports it. A run that is lost is stopped and not reported.
+    pub async fn execute(self) {
+        let mut fate = self.fate.clone();
+        let done = tokio::select! {
+            done = self.to_the_end() => done,
+            () = turned(&mut fate, Fate::Lost) => Err(Error::conflict("The run is another worker's")),
+        };
+        if let Err(error) = done {
+            if let Some(process) = Process::find(&self.folder) {
+                process.stop();
+                let _ = process.ended().await;
+            }
+            if !means_lost(&error) {
+                let _ = self.report_end(Ended::failed(error.to_string())).await;
+            }
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+
+    async fn to_the_end(&self) -> Result<()> {
+        let begun = match Process::find(&self.folder) {
+            Some(process) => Ok((process, Outputs::resume(&self.code()))),
+            None if self.assignment.handle.is_some() => Err(Ended::failed(
+                "The run's process was on a machine whose worker is gone".to_owned(),
+            )),
+            None => self.begin().await?,
+        };
+        let (process, outputs) = match begun {
+            Ok(begun) => begun,
+            Err(ended) => {
+                self.store_build_log().await;
+                return self.report_end(ended).await;
+            }
+        };
+        self.watch(process, outputs).await
+    }
+
+    fn code(&self) -> PathBuf {
+        self.folder.join("code")
+    }
+
+    fn build_log(&self) -> PathBuf {
+        self.folder.join("environment.log")
+    }
+
+    fn names(&self) -> (&str, &str) {
+        (&self.assignment.workspace, &self.assignment.run)
+    }
+
+    fn redactor(&self) -> Redactor {
+        Redactor::new(self.assignment.secrets.values())
+    }
+
+    /// Prepares and starts the process; what ends the run before that is an end, not an error.
+    async fn begin(&self) -> Result<std::result::Result<(Process, Outputs), Ended>> {
+        let mut fate = self.fate.clone();
+        let prepared = tokio::select! {
+            biased;
+            () = turned(&mut fate, Fate::Cancel) => return Ok(Err(Ended::canceled())),
+            prepared = self.prepare() => prepared,
+        };
+        let (outputs, task) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return Ok(Err(Ended::failed(error.to_string()))),
+        };
+        let process = Process::start(&self.settings.program, &self.folder, &task).await?;
+        let running = Progress::Running {
+            handle: process.handle(),
+            node: self.settings.node.clone(),
+        };
+        self.report(running).await?;
+        Ok(Ok((process, outputs)))
+    }
+
+    async fn prepare(&self) -> Result<(Outputs, Task)> {
+        let Assignment { workspace, job, .. } = &self.assignment;
+        // What a worker that was killed had begun.
+        if let Err(e) = fs::remove_dir_all(&self.folder)
+            && e.kind() != io::ErrorKind::NotFound
+        {
+            return Err(io_error("remove", &self.folder, &e));
+        }
+        let code = self.code();
+        private_dir(&code)?;
+        let layout = async {
+            if let Some(snapshot) = job.snapshot {
+                let lay_out = || self.client.download_tree(workspace, snapshot, &code, None);
+                persist(lay_out).await?;
+            }
+            Outputs::begin(&code)
+        };
+        let (outputs, ready) = tokio::try_join!(layout, self.environment())?;
+        for note in ready.notes {
+            self.report(Progress::Preparing { message: note }).await?;
+        }
+        let task = Task {
+            command: job.command.clone(),
+            directory: code.clone(),
+            variables: variables::of_run(&self.settings, &self.assignment, ready.variables),
+            timeout_seconds: job.timeout_seconds,
+        };
+        Ok((outputs, task))
+    }
+
+    /// Makes the environment ready and passes on what people want to know meanwhile.
+    async fn environment(&self) -> Result<Ready> {
+        let (sender, mut messages) = watch::channel(String::new());
+        let log = self.build_log();
+        let place = Place {
+            home: &self.settings.home,
+            variables: &self.settings.variables,
+            log: &log,
+            progress: &|line| drop(sender.send(line.to_owned())),
+        };
+        let ready = environment::prepare(&self.assignment.job.environment, place);
+        tokio::pin!(ready);
+        let mut next = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                ready = &mut ready => return ready,
+                Ok(()) = messages.changed() => {}
+            }
+            if Instant::now() >= next {
+                next = Instant::now() + MESSAGE_EVERY;
+                let message = messages.borrow_and_update().trim().to_owned();
+                self.report(Progress::Preparing { message }).await?;
+            }
+        }
+    }
+
+    /// Follows the process to its end and stores what it leaves.
+    async fn watch(&self, process: Process, mut outputs: Outputs) -> Result<()> {
+        let (workspace, run) = self.names();
+        let stored = self.assignment.log_length;
+        let mut log = Log::new(
+            &self.client,
+            (workspace, run),
+            &process.log(),
+            self.redactor(),
+            stored,
+        );
+        let ended = process.ended();
+        tokio::pin!(ended);
+        let mut fate = self.fate.clone();
+        let mut canceled = false;
+        let end = loop {
+            tokio::select! {
+                end = &mut ended => break end?,
+                () = turned(&mut fate, Fate::Cancel), if !canceled => {
+                    canceled = true;
+                    process.stop();
+                }
+                () = tokio::time::sleep(log.pause()) => log.send_new().await?,
+                () = tokio::time::sleep_until(outputs.next().into()) => {
+                    outputs.store_new(&self.client, workspace, run).await;
+                }
+            }
+        };
+        log.send_new().await?;
+        self.report(Progress::Finalizing).await?;
+        let mut notes = self.store_outputs(&mut outputs).await?;
+        notes.extend(self.log_metrics().await?);
+        log.finish(&notes).await?;
+        self.store_log(&process, &notes).await?;
+        self.report_end(self.judge(end, canceled)).await
+    }
+
+    /// Stores what the run put out. What cannot be stored is answered.
+    async fn store_outputs(&self, outputs: &mut Outputs) -> Result<Vec<String>> {
+        let (workspace, run) = self.names();
+        let mut attempts = 3;
+        let refused = loop {
+            match outputs.store_all(&self.client, workspace, run).await {
+                Ok(refused) => break refused,
+                Err(error) if error.code.retryable() => {
+                    tokio::time::sleep(MESSAGE_EVERY).await;
+                }
+                Err(error) => {
+                    attempts -= 1;
+                    if attempts == 0 {
+                        return Ok(vec![format!("some outputs were not stored: {error}")]);
+                    }
+                }
+            }
+        };
+        let note = |path: String| format!("{path:?} was not stored because of its name");
+        Ok(refused.into_iter().map(note).collect())
+    }
+
+    /// Logs `outputs/metrics.json`. A file that cannot be understood is answered.
+    async fn log_metrics(&self) -> Result<Option<String>> {
+        let path = self.code().join("outputs/metrics.json");
+        let Ok(text) = fs::read_to_string(&path) else {
+            return Ok(None);
+        };
+        let (workspace, run) = self.names();
+        let batch = metrics::parse(&text, modified_ms(&path)).map(|metrics| LogBatch {
+            workspace: workspace.to_owned(),
+            run: run.to_owned(),
+            metrics,
+            ..LogBatch::default()
+        });
+        let logged = match batch {
+            Ok(batch) => persist(|| self.client.call(&batch)).await,
+            Err(error) => Err(error),
+        };
+        Ok(logged
+            .err()
+            .map(|error| format!("outputs/metrics.json was not logged: {error}")))
+    }
+
+    /// Stores the whole log, and that of the environment if one was built, as artifacts.
+    async fn store_log(&self, process: &Process, notes: &[String]) -> Result<()> {
+        let whole = self.folder.join("std_log.txt");
+        write_redacted(&process.log(), &whole, self.redactor(), notes)
+            .map_err(|e| io_error("write", &whole, &e))?;
+        self.store_file("user_logs/std_log.txt", &whole).await?;
+        self.store_build_log().await;
+        Ok(())
+    }
+
+    async fn store_build_log(&self) {
+        let log = self.build_log();
+        if log.exists() {
+            let _ = self.store_file("system_logs/environment.log", &log).await;
+        }
+    }
+
+    async fn store_file(&self, path: &str, file: &Path) -> Result<()> {
+        let (workspace, run) = self.names();
+        let files = [(path.to_owned(), file.to_owned())];
+        let store = || self.client.upload_artifacts(workspace, run, &files, None);
+        persist(store).await.map(drop)
+    }
+
+    /// What the end of the process means for the run.
+    fn judge(&self, end: End, canceled: bool) -> Ended {
+        let exit = match end {
+            End::Vanished(_) if canceled => return Ended::canceled(),
+            End::Vanished(reason) => return Ended::failed(reason),
+            End::Exited(exit) => exit,
+        };
+        let limit = self.assignment.job.timeout_seconds.unwrap_or_default();
+        let reason = match exit.stopped {
+            Some(Stopped::Asked) if canceled => None,
+            Some(Stopped::Asked) => Some("Its supervisor was asked to stop it".to_owned()),
+            Some(Stopped::Timeout) => Some(format!("It was stopped at its limit of {limit} s")),
+            None => why_failed(&exit),
+        };
+        let outcome = match (exit.stopped, &reason) {
+            (Some(Stopped::Asked), _) if canceled => Outcome::Canceled,
+            (_, Some(_)) => Outcome::Failed,
+            (_, None) => Outcome::Completed,
+        };
+        Ended {
+            outcome,
+            // As shells tell it.
+            exit_code: exit.code.or(exit.signal.map(|signal| 128 + signal)),
+            reason,
+            usage: Some(exit.usage),
+        }
+    }
+
+    async fn report(&self, progress: Progress) -> Result<()> {
+        let report = ReportRun {
+            workspace: self.assignment.workspace.clone(),
+            run: self.assignment.run.clone(),
+            worker: self.settings.name.clone(),
+            progress,
+        };
+        persist(|| self.client.call(&report)).await?;
+        Ok(())
+    }
+
+    async fn report_end(&self, ended: Ended) -> Result<()> {
+        self.report(Progress::Ended {
+            outcome: ended.outcome,
+            exit_code: ended.exit_code,
+            reason: ended.reason,
+            usage: ended.usage,
+        })
+        .await
+    }
+}
+
+/// Waits until a run's fate is this one. A worker that leaves decides nothing.
+async fn turned(fate: &mut watch::Receiver<Fate>, to: Fate) {
+    let seen = fate.wait_for(|fate| *fate == to).await.is_ok();
+    if !seen {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn why_failed(exit: &Exit) -> Option<String> {
+    if let Some(reason) = &exit.not_started {
+        return Some(reason.clone());
+    }
+    if let Some(signal) = exit.signal {
+        let name = nix::sys::signal::Signal::try_from(signal).map_or("unknown", |s| s.as_str());
+        return Some(format!(
+            "The command was killed by signal {signal} ({name})"
+        ));
+    }
+    let code = exit.code.filter(|code| *code != 0)?;
+    Some(format!("The command ended with exit code {code}"))
+}
+
+fn modified_ms(path: &Path) -> i64 {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).map_or(0, |m| m.mtime() * 1000 + m.mtime_nsec() / 1_000_000)
+}

@@ -1,0 +1,49 @@
+//! The environment of a run's process.
+
+use std::collections::BTreeMap;
+
+use super::Settings;
+use crate::api::work::Assignment;
+
+/// All variables of the process, from what the machine and the environment give. What the job names
+/// itself comes last and wins.
+pub fn of_run(
+    settings: &Settings,
+    assignment: &Assignment,
+    mut variables: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let path = variables
+        .get("PATH")
+        .map(String::as_str)
+        .unwrap_or_default();
+    let tools = settings.tools.display();
+    // Last, so that nothing of the machine is hidden by what lies beside `aml`.
+    let path = format!("{path}:{tools}");
+    let Assignment {
+        workspace,
+        run,
+        experiment,
+        experiment_id,
+        token,
+        ..
+    } = assignment;
+    let base = settings.tracking_url.trim_end_matches('/');
+    let own = [
+        ("PATH", path.trim_start_matches(':')),
+        // A pipe makes Python hold back what it prints until there is much of it.
+        ("PYTHONUNBUFFERED", "1"),
+        ("MLFLOW_TRACKING_URI", &format!("{base}/ws/{workspace}")),
+        ("MLFLOW_TRACKING_TOKEN", token),
+        ("MLFLOW_RUN_ID", run),
+        ("MLFLOW_EXPERIMENT_ID", experiment_id),
+        ("AZUREML_RUN_ID", run),
+        ("AZUREML_ROOT_RUN_ID", run),
+        ("AZUREML_EXPERIMENT_ID", experiment_id),
+        ("AZUREML_ARM_PROJECT_NAME", experiment),
+        ("AZUREML_ARM_WORKSPACE_NAME", workspace),
+    ];
+    variables.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    variables.extend(assignment.job.environment_variables.clone());
+    variables.extend(assignment.secrets.clone());
+    variables
+}
