@@ -11,6 +11,7 @@ mod filter;
 mod logged_models;
 mod logs;
 mod metrics;
+mod run_create;
 mod runs;
 mod secrets;
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! How answers look to people: which columns a list has, which lines a thing has.
 
 mod files;
+mod run_table;
 mod runs;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
-pub use runs::{RunTable, command, duration, git, number, size};
+pub use run_table::RunTable;
+pub use runs::{command, duration, git, number, size};
 
 use crate::api::{
     Time,

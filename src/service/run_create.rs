@@ -1,0 +1,185 @@
+//! Making runs: jobs that are submitted, runs that clients log to by themselves.
+
+use std::collections::BTreeMap;
+
+use super::{Action, Caller, Perform, Service, experiments, metrics};
+use crate::{
+    api::{
+        Error, Result, names,
+        runs::{CreateRun, Job, Run, RunStatus, SubmitRun},
+    },
+    store::{Created, ExperimentRef, NewRun, PARENT_TAG},
+};
+
+impl Perform for SubmitRun {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Run> {
+        let row = service
+            .enter(caller, &self.workspace, Action::WriteRuns)
+            .await?;
+        if matches!(caller, Caller::Run { .. }) {
+            return Err(Error::denied("A run's token may not submit other runs")
+                .hint("Make child runs with MLflow, or submit with a user's token"));
+        }
+        names::RUN.check(&self.name)?;
+        names::EXPERIMENT.check(&self.experiment)?;
+        metrics::check_tags(&self.tags)?;
+        check_job(&self.job)?;
+        for name in self.job.secrets.values() {
+            service.open_secret(&row, name).await?;
+        }
+        let new = NewRun {
+            workspace: row.id,
+            display_name: self.display_name.unwrap_or_else(|| self.name.clone()),
+            tags: with_source_tags(self.tags, caller, &self.job),
+            name: self.name,
+            experiment: ExperimentRef::Name(self.experiment.clone()),
+            status: RunStatus::Queued,
+            user: caller.name().to_owned(),
+            job: Some(self.job.clone()),
+            created_at: service.now(),
+            started_at: None,
+        };
+        match service.store.create_run(new).await? {
+            Created::New(run) => {
+                service.ring();
+                Ok(run.run)
+            }
+            Created::Taken(run)
+                if run.run.job.as_ref() == Some(&self.job)
+                    && run.run.experiment.eq_ignore_ascii_case(&self.experiment) =>
+            {
+                Ok(run.run)
+            }
+            other => refuse(other, &self.experiment),
+        }
+    }
+}
+
+/// Why a run could not be made.
+fn refuse(created: Created, experiment: &str) -> Result<Run> {
+    match created {
+        Created::New(run) => Ok(run.run),
+        Created::Taken(run) => Err(Error::conflict(format!(
+            "There is a run `{}` already",
+            run.run.name
+        ))
+        .at("name")
+        .hint("Choose another name, or leave it out and one is made")),
+        Created::NoExperiment => Err(Error::not_found(format!(
+            "No experiment with the id `{experiment}`"
+        ))
+        .at("experiment_id")),
+        Created::ExperimentDeleted => Err(Error::conflict(format!(
+            "The experiment `{experiment}` is deleted"
+        ))
+        .at("experiment")
+        .hint("Choose another name for the experiment")),
+        Created::NoSnapshot => Err(Error::invalid(
+            "The job's snapshot is not stored in the workspace",
+        )
+        .at("job.snapshot")),
+    }
+}
+
+fn check_job(job: &Job) -> Result<()> {
+    if job
+        .command
+        .first()
+        .is_none_or(|program| program.trim().is_empty())
+    {
+        return Err(Error::invalid("The job has no command")
+            .at("job.command")
+            .hint("Give it after `--`: aml run submit --experiment iris -- python train.py"));
+    }
+    if job.timeout_seconds == Some(0) {
+        return Err(
+            Error::invalid("A timeout of 0 seconds ends the run at once").at("job.timeout"),
+        );
+    }
+    let variables = job.environment_variables.keys().chain(job.secrets.keys());
+    for variable in variables {
+        let good = !variable.is_empty()
+            && !variable.starts_with(|c: char| c.is_ascii_digit())
+            && variable
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !good {
+            return Err(Error::invalid(format!(
+                "`{variable}` cannot be the name of an environment variable"
+            ))
+            .at("job.environment_variables")
+            .hint("Such names have letters, digits and `_`, and begin with no digit"));
+        }
+    }
+    let nul = |text: &String| text.contains('\0');
+    if job.command.iter().any(nul) || job.environment_variables.values().any(nul) {
+        return Err(Error::invalid("A command cannot contain a NUL character").at("job.command"));
+    }
+    metrics::check_params(&job.params)
+}
+
+/// Adds the tags by which MLflow's clients and pages know who made a run, from what.
+fn with_source_tags(
+    mut tags: BTreeMap<String, String>,
+    caller: &Caller,
+    job: &Job,
+) -> BTreeMap<String, String> {
+    let mut add = |key: &str, value: &str| {
+        tags.entry(key.to_owned())
+            .or_insert_with(|| value.to_owned());
+    };
+    add("mlflow.user", caller.name());
+    add("mlflow.source.type", "JOB");
+    add("mlflow.source.name", &job.command.join(" "));
+    if let Some(git) = &job.git {
+        add("mlflow.source.git.commit", &git.commit);
+        if let Some(branch) = &git.branch {
+            add("mlflow.source.git.branch", branch);
+        }
+        if let Some(remote) = &git.remote {
+            add("mlflow.source.git.repoURL", remote);
+        }
+    }
+    tags
+}
+
+impl Perform for CreateRun {
+    async fn perform(mut self, service: &Service, caller: &Caller) -> Result<Run> {
+        let row = service
+            .enter(caller, &self.workspace, Action::WriteRuns)
+            .await?;
+        names::RUN.check(&self.name)?;
+        metrics::check_tags(&self.tags)?;
+        if let Caller::Run { run: own, .. } = caller {
+            match self.tags.get(PARENT_TAG) {
+                Some(parent) => {
+                    let parent = service.find_run(&row, parent).await?;
+                    service.allow_run_tree(caller, parent).await?;
+                }
+                // What a script starts without saying where belongs to the script's run.
+                None => {
+                    let own = service.store.run_name(*own).await?.unwrap_or_default();
+                    self.tags.insert(PARENT_TAG.to_owned(), own);
+                }
+            }
+        }
+        let now = service.now();
+        let started_at = match self.status {
+            RunStatus::NotStarted => self.started_at,
+            _ => self.started_at.or(Some(now)),
+        };
+        let new = NewRun {
+            workspace: row.id,
+            name: self.name,
+            experiment: ExperimentRef::Id(experiments::parse_id(&self.experiment_id)?),
+            display_name: self.display_name,
+            status: self.status,
+            user: self.user,
+            job: None,
+            tags: self.tags,
+            created_at: now,
+            started_at,
+        };
+        refuse(service.store.create_run(new).await?, &self.experiment_id)
+    }
+}
