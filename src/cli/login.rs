@@ -112,7 +112,9 @@ fn token(ctx: &Context, given: Option<&Hidden>) -> anyhow::Result<Option<String>
         }
         None => match &ctx.config.token {
             Some(token) => token.clone(),
-            None if io::stdin().is_terminal() => ask_hidden("Token: ")?,
+            None if io::stdin().is_terminal() => {
+                ask_hidden("Token (empty if the server needs none): ")?
+            }
             None => read_stdin()?,
         },
     };

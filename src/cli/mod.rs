@@ -73,7 +73,7 @@ struct Globals {
     /// JMESPath query to apply to the answer
     #[arg(long, global = true, value_name = "JMESPATH")]
     query: Option<String>,
-    /// Resource group; recorded, and checked against the workspace's
+    /// Resource group; recorded when a workspace is created, and narrows lists of them
     #[arg(
         short = 'g',
         long,
@@ -82,7 +82,7 @@ struct Globals {
         hide_short_help = true
     )]
     resource_group: Option<String>,
-    /// Subscription; recorded, and checked against the workspace's
+    /// Subscription; recorded when a workspace is created, and narrows lists of them
     #[arg(long, global = true, value_name = "ID", hide_short_help = true)]
     subscription: Option<String>,
     /// Print without colour

@@ -9,6 +9,15 @@ use crate::{api::workspaces::ListWorkspaces, cli::context::Context};
 pub struct ListArgs {}
 
 pub async fn list(ctx: &Context, _args: ListArgs) -> anyhow::Result<()> {
-    let workspaces = ctx.client().await?.call(&ListWorkspaces {}).await?;
+    let mut workspaces = ctx.client().await?.call(&ListWorkspaces {}).await?;
+    let fits = |wanted: &Option<String>, found: &str| {
+        wanted
+            .as_ref()
+            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(found))
+    };
+    workspaces.retain(|workspace| {
+        fits(&ctx.resource_group, &workspace.resource_group)
+            && fits(&ctx.subscription, &workspace.subscription)
+    });
     ctx.ui.show(&workspaces)
 }

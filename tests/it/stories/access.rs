@@ -157,6 +157,8 @@ fn roles_hold_over_the_network() {
         "workspace share add -n churn --user ann --role owner",
         "workspace create -n mine",
         "secret delete db -w churn --yes",
+        "secret get db -w churn",
+        "run submit -w churn --experiment e -- true",
         "user list",
         "user create eve",
     ] {

@@ -242,3 +242,23 @@ fn deleting_asks_first() {
         assert_eq!(aml.json("workspace show")["name"], "churn");
     });
 }
+
+#[test]
+fn groups_and_subscriptions_are_recorded_and_narrow_lists() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n a -g team --subscription s1");
+        aml.ok("workspace create -n b");
+        let names = |options: &str| aml.json(format!("workspace list {options} --query '[].name'"));
+        assert_eq!(names(""), json!(["a", "b"]));
+        assert_eq!(names("-g TEAM"), json!(["a"]));
+        assert_eq!(names("--subscription s2"), json!([]));
+        // Scripts written for Azure give them everywhere.
+        aml.ok("workspace show -n a -g team --subscription s1");
+        aml.ok("workspace update -n a -g other --description x");
+        expect![[r#"
+            Error: subscription: A workspace cannot be moved to another subscription: `a` belongs to `s1`, and its associated resources, role assignments and endpoints are bound to that
+            Hint: Create a workspace in the other subscription and register the models there
+        "#]]
+        .assert_eq(&aml.fails(2, "workspace update -n a --subscription s2"));
+    });
+}
