@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use toml_edit::{DocumentMut, Item, Table};
 
 use crate::api::{Error, Result};
 
@@ -183,9 +184,12 @@ impl Config {
         })
     }
 
-    /// Writes `settings` to the configuration file, whole or not at all.
-    pub fn save(&self) -> Result<()> {
-        write_toml(&self.file, &self.settings, 0o644)
+    /// Changes the configuration file, whole or not at all. What people wrote around it stays.
+    pub fn change(&self, change: impl FnOnce(&mut ConfigFile)) -> Result<()> {
+        // Another command may have changed it since this one began.
+        let mut settings: ConfigFile = read_toml(&self.file)?.unwrap_or_default();
+        change(&mut settings);
+        write_toml(&self.file, &settings, 0o644)
     }
 
     fn credentials(&self) -> PathBuf {
@@ -270,7 +274,7 @@ fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
             )));
         }
     };
-    toml::from_str(&text).map(Some).map_err(|e| {
+    toml_edit::de::from_str(&text).map(Some).map_err(|e| {
         let (line, column) = position(&text, e.span().map_or(0, |span| span.start));
         let excerpt = text.lines().nth(line - 1).unwrap_or_default();
         Error::invalid(format!("{}\n  | {excerpt}", e.message()))
@@ -288,9 +292,33 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     )
 }
 
+/// Makes `found` say what `wanted` says, with the comments and the order that people gave it.
+fn merge(found: &mut Table, wanted: &Table) {
+    found.retain(|key, _| wanted.contains_key(key));
+    for (key, value) in wanted {
+        match (found.get_mut(key), value) {
+            (Some(Item::Table(below)), Item::Table(value)) => merge(below, value),
+            (Some(Item::Value(old)), Item::Value(value)) => {
+                let decor = old.decor().clone();
+                *old = value.clone();
+                *old.decor_mut() = decor;
+            }
+            _ => {
+                found.insert(key, value.clone());
+            }
+        }
+    }
+}
+
 fn write_toml<T: Serialize>(path: &Path, value: &T, mode: u32) -> Result<()> {
-    let text = toml::to_string_pretty(value)
-        .map_err(|e| Error::internal(format!("Cannot write the configuration: {e}")))?;
+    let defect =
+        |e: &dyn std::fmt::Display| Error::internal(format!("Cannot write the configuration: {e}"));
+    let wanted = toml_edit::ser::to_string_pretty(value).map_err(|e| defect(&e))?;
+    let wanted: DocumentMut = wanted.parse().map_err(|e| defect(&e))?;
+    let found = fs::read_to_string(path).unwrap_or_default();
+    let mut document: DocumentMut = found.parse().map_err(|e| defect(&e))?;
+    merge(document.as_table_mut(), wanted.as_table());
+    let text = document.to_string();
     let failed =
         |e: std::io::Error| Error::unavailable(format!("Cannot write `{}`: {e}", path.display()));
     if let Some(parent) = path.parent() {

@@ -60,21 +60,22 @@ pub async fn login(ctx: &Context, args: LoginArgs) -> anyhow::Result<()> {
         url: url.clone(),
     };
     let identity = verify(&remote).await?;
-    let mut config = ctx.config.clone();
-    let known = config.settings.profiles.get(&name);
-    let profile = Profile {
-        workspace: known
-            .filter(|known| known.url == url)
-            .and_then(|known| known.workspace.clone()),
-        url,
-        ca_file,
-    };
-    config.settings.profiles.insert(name.clone(), profile);
-    if args.default {
-        config.settings.profile = Some(name.clone());
-    }
-    config.store_token(&name, remote.token)?;
-    config.save()?;
+    ctx.config.store_token(&name, remote.token)?;
+    ctx.config.change(|settings| {
+        let known = settings
+            .profiles
+            .get(&name)
+            .filter(|known| known.url == url);
+        let profile = Profile {
+            workspace: known.and_then(|known| known.workspace.clone()),
+            url,
+            ca_file,
+        };
+        settings.profiles.insert(name.clone(), profile);
+        if args.default {
+            settings.profile = Some(name.clone());
+        }
+    })?;
     ctx.ui.show(&identity)?;
     let kept = format!("Logged in as {}; the profile is `{name}`.", identity.name);
     ctx.ui.status(&kept);

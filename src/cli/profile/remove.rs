@@ -13,15 +13,19 @@ pub struct RemoveArgs {
 
 pub fn remove(ctx: &Context, args: &RemoveArgs) -> anyhow::Result<()> {
     ctx.known_profile(&args.name)?;
-    let mut config = ctx.config.clone();
-    config.settings.profiles.remove(&args.name);
-    if config.settings.profile.as_deref() == Some(&args.name) {
-        config.settings.profile = None;
+    ctx.config.store_token(&args.name, None)?;
+    let mut was_default = false;
+    ctx.config.change(|settings| {
+        settings.profiles.remove(&args.name);
+        was_default = settings.profile.as_deref() == Some(&args.name);
+        if was_default {
+            settings.profile = None;
+        }
+    })?;
+    if was_default {
         ctx.ui
             .status("It was the default; this machine is used now.");
     }
-    config.store_token(&args.name, None)?;
-    config.save()?;
     ctx.ui.status(&format!("Forgot the profile {}.", args.name));
     Ok(())
 }

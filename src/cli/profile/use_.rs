@@ -12,16 +12,14 @@ pub struct UseArgs {
 }
 
 pub fn use_(ctx: &Context, args: &UseArgs) -> anyhow::Result<()> {
-    let mut config = ctx.config.clone();
     if args.name == "local" {
-        config.settings.profile = None;
-        config.save()?;
+        ctx.config.change(|settings| settings.profile = None)?;
         ctx.ui.status("Using this machine.");
         return Ok(());
     }
     let url = ctx.known_profile(&args.name)?.url.clone();
-    config.settings.profile = Some(args.name.clone());
-    config.save()?;
+    ctx.config
+        .change(|settings| settings.profile = Some(args.name.clone()))?;
     ctx.ui.status(&format!("Using the server {url}"));
     Ok(())
 }

@@ -41,15 +41,16 @@ pub async fn use_(ctx: &Context, args: UseArgs) -> anyhow::Result<()> {
         ));
         return Ok(());
     }
-    let mut config = ctx.config.clone();
-    match ctx
-        .profile()
-        .and_then(|profile| config.settings.profiles.get_mut(profile))
-    {
-        Some(profile) => profile.workspace = Some(name.clone()),
-        None => config.settings.workspace = Some(name.clone()),
-    }
-    config.save()?;
+    let chosen = Some(name.clone());
+    ctx.config.change(|settings| {
+        let profile = ctx
+            .profile()
+            .and_then(|profile| settings.profiles.get_mut(profile));
+        match profile {
+            Some(profile) => profile.workspace = chosen,
+            None => settings.workspace = chosen,
+        }
+    })?;
     ctx.ui.status(&format!("Using the workspace {name}."));
     Ok(())
 }

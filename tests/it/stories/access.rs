@@ -189,3 +189,15 @@ fn a_rotated_token_and_a_deleted_user() {
         root.fails(5, "user delete root --yes")
     });
 }
+
+#[test]
+fn a_configuration_file_keeps_what_people_wrote_around_it() {
+    let aml = Aml::local();
+    let file = aml.root().join("config.toml");
+    let text = "# Ours.\nworkspace = \"old\" # for now\n\n[worker]\n# Leave one core.\nslots = 3\n";
+    std::fs::write(&file, text).expect("writes");
+    aml.ok("workspace create -n churn");
+    aml.ok("workspace use churn");
+    let kept = std::fs::read_to_string(&file).expect("reads");
+    assert_eq!(kept, text.replace("\"old\"", "\"churn\""));
+}
