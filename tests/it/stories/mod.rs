@@ -6,4 +6,5 @@ mod output;
 mod secrets;
 mod serve;
 mod state;
+mod worker;
 mod workspaces;
