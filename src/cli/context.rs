@@ -69,6 +69,16 @@ impl Context {
         })
     }
 
+    /// The same target, for a command that another one runs in `folder`.
+    pub(super) fn for_command(&self, globals: Globals, folder: &Path) -> Result<Self> {
+        let mut ctx = Self::with(globals, self.config.clone(), None)?;
+        ctx.named_profile.clone_from(&self.named_profile);
+        ctx.profile.clone_from(&self.profile);
+        ctx.client.clone_from(&self.client);
+        folder.clone_into(&mut ctx.folder);
+        Ok(ctx)
+    }
+
     /// The name of the remote profile in use; none in local mode.
     pub fn profile(&self) -> Option<&str> {
         self.profile.as_deref()

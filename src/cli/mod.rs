@@ -14,6 +14,7 @@ mod experiment;
 mod login;
 mod logout;
 mod profile;
+mod quickstart;
 mod run;
 mod secret;
 mod serve;
@@ -27,7 +28,7 @@ mod whoami;
 mod worker;
 mod workspace;
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use clap::{
     Args, CommandFactory, FromArgMatches, Parser, Subcommand,
@@ -92,6 +93,7 @@ struct Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Quickstart(quickstart::QuickstartArgs),
     #[command(subcommand)]
     Workspace(workspace::WorkspaceCommand),
     Doctor(doctor::DoctorArgs),
@@ -152,23 +154,35 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Doctor(_) | Command::Supervise(_) => Context::whatever_the_file(cli.globals)?,
             _ => Context::new(cli.globals)?,
         };
-        match cli.command {
-            Command::Doctor(args) => doctor::doctor(&ctx, args).await,
-            Command::Workspace(command) => workspace::run(&ctx, command).await,
-            Command::Serve(args) => serve::serve(&ctx, args).await,
-            Command::Worker(args) => worker::worker(&ctx, args).await,
-            Command::Login(args) => login::login(&ctx, args).await,
-            Command::Logout(args) => logout::logout(&ctx, &args),
-            Command::Whoami(args) => whoami::whoami(&ctx, args).await,
-            Command::Profile(command) => profile::run(&ctx, command),
-            Command::Experiment(command) => experiment::run(&ctx, command).await,
-            Command::Run(command) => run::run(&ctx, command).await,
-            Command::Snapshot(args) => snapshot::snapshot(&ctx, args).await,
-            Command::Secret(command) => secret::run(&ctx, command).await,
-            Command::User(command) => user::run(&ctx, command).await,
-            Command::Completions(args) => completions::completions(&ctx, &args),
-            Command::Docs(args) => docs::docs(&ctx, &args),
-            Command::Supervise(args) => supervise::supervise(args).await,
-        }
+        perform(&ctx, cli.command).await
     })
+}
+
+async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Quickstart(args) => Box::pin(quickstart::quickstart(ctx, args)).await,
+        Command::Doctor(args) => doctor::doctor(ctx, args).await,
+        Command::Workspace(command) => workspace::run(ctx, command).await,
+        Command::Serve(args) => serve::serve(ctx, args).await,
+        Command::Worker(args) => worker::worker(ctx, args).await,
+        Command::Login(args) => login::login(ctx, args).await,
+        Command::Logout(args) => logout::logout(ctx, &args),
+        Command::Whoami(args) => whoami::whoami(ctx, args).await,
+        Command::Profile(command) => profile::run(ctx, command),
+        Command::Experiment(command) => experiment::run(ctx, command).await,
+        Command::Run(command) => run::run(ctx, command).await,
+        Command::Snapshot(args) => snapshot::snapshot(ctx, args).await,
+        Command::Secret(command) => secret::run(ctx, command).await,
+        Command::User(command) => user::run(ctx, command).await,
+        Command::Completions(args) => completions::completions(ctx, &args),
+        Command::Docs(args) => docs::docs(ctx, &args),
+        Command::Supervise(args) => supervise::supervise(args).await,
+    }
+}
+
+/// Runs another command line in `folder`, on the same target as `ctx`.
+async fn run_line(ctx: &Context, words: &[&str], folder: &Path) -> anyhow::Result<()> {
+    let cli = Cli::try_parse_from(words)?;
+    let ctx = ctx.for_command(cli.globals, folder)?;
+    perform(&ctx, cli.command).await
 }

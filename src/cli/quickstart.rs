@@ -1,0 +1,196 @@
+//! `aml quickstart`
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+
+use super::{context::Context, run::naming, run_line};
+use crate::{
+    api::{
+        Code, Error,
+        endpoints::{GetEndpoint, GetEndpointKeys},
+        models::GetModel,
+        runs::{BestRun, Goal},
+        workspaces::GetWorkspace,
+    },
+    client::Client,
+};
+
+const WORKSPACE: &str = "quickstart";
+const NAME: &str = "iris";
+const ROWS: &str = r#"{"data": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]}"#;
+const STRENGTHS: [&str; 3] = ["0.01", "0.1", "1"];
+const FILES: [(&str, &str); 3] = [
+    ("train.py", include_str!("../../examples/iris/train.py")),
+    ("score.py", include_str!("../../examples/iris/score.py")),
+    (
+        "requirements.txt",
+        include_str!("../../examples/iris/requirements.txt"),
+    ),
+];
+
+/// See it all work: train, compare, register, deploy and score a model
+///
+/// Runs the commands that it prints: trains a scikit-learn classifier three times in a workspace
+/// `quickstart`, registers the best, deploys it as an HTTP endpoint and asks it about two flowers.
+/// The first time it also builds the Python environment, which takes longer.
+#[derive(Debug, Args)]
+pub struct QuickstartArgs {}
+
+pub async fn quickstart(ctx: &Context, _args: QuickstartArgs) -> anyhow::Result<()> {
+    let client = ctx.client().await?;
+    let tour = Tour {
+        ctx,
+        folder: write_files(&ctx.config.home.join("quickstart"))?,
+    };
+    let folder = tour.folder.display();
+    ctx.ui.status(&format!("The scripts are in {folder}"));
+
+    tour.title("A workspace");
+    if workspace_is_missing(client).await? {
+        tour.run("workspace create -n quickstart", &["--output", "none"])
+            .await?;
+    }
+
+    tour.title("Three training runs, each with its code, environment, log and metrics");
+    for strength in STRENGTHS {
+        let name = naming::new_name();
+        let line = format!(
+            "run submit --experiment {NAME} --name {name} --code . --env requirements.txt --stream -- python train.py --C {strength}"
+        );
+        tour.run(&line, &["--output", "none"]).await?;
+    }
+
+    tour.title("Side by side");
+    tour.run(&format!("run list --experiment {NAME} --limit 3"), &[])
+        .await?;
+
+    tour.title("The best, registered as a model");
+    let line = format!("run best --experiment {NAME} --metric accuracy --goal maximize");
+    tour.run(&line, &["--output", "none"]).await?;
+    let best = client.call(&best_run()).await?;
+    ctx.ui.status(&format!("{} is the best.", best.name));
+    let line = format!(
+        "model register -n {NAME} --from-run {} --path outputs/model --type custom",
+        best.name
+    );
+    tour.run(&line, &["--output", "none"]).await?;
+    let version = client.call(&newest_model()).await?.version;
+
+    tour.title("An HTTP endpoint");
+    let line =
+        format!("deploy {NAME}:{version} --name {NAME} --script score.py --env requirements.txt");
+    tour.run(&line, &["--output", "none"]).await?;
+
+    tour.title("Two flowers scored");
+    tour.run(&format!("endpoint score {NAME} --data '{ROWS}'"), &[])
+        .await?;
+    ctx.ui.print(&farewell(ctx, client).await?)
+}
+
+/// Runs commands in the quickstart's folder and workspace, and shows them.
+struct Tour<'a> {
+    ctx: &'a Context,
+    folder: PathBuf,
+}
+
+impl Tour<'_> {
+    fn title(&self, text: &str) {
+        self.ctx.ui.status(&format!("\n{text}"));
+    }
+
+    /// Runs a command line as a user would type it; `quietly` are further words that are not shown.
+    async fn run(&self, line: &str, quietly: &[&str]) -> anyhow::Result<()> {
+        self.ctx.ui.status(&format!("$ aml {line}"));
+        let mut words = vec!["aml", "--workspace", WORKSPACE];
+        words.extend(if quietly.is_empty() {
+            &["--output", "table"]
+        } else {
+            quietly
+        });
+        match line.split_once(" '") {
+            Some((plain, quoted)) => {
+                words.extend(plain.split(' '));
+                words.push(quoted.trim_end_matches('\''));
+            }
+            None => words.extend(line.split(' ')),
+        }
+        run_line(self.ctx, &words, &self.folder).await
+    }
+}
+
+/// Lays out the scripts that ship with the binary; a file the user has changed stays.
+fn write_files(folder: &Path) -> Result<PathBuf, Error> {
+    let write = || -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        for (name, text) in FILES {
+            let path = folder.join(name);
+            if !path.exists() {
+                fs::write(path, text)?;
+            }
+        }
+        Ok(())
+    };
+    match write() {
+        Ok(()) => Ok(folder.to_owned()),
+        Err(e) => Err(Error::unavailable(format!(
+            "Cannot write the scripts to `{}`: {e}",
+            folder.display()
+        ))),
+    }
+}
+
+async fn workspace_is_missing(client: &Client) -> Result<bool, Error> {
+    let get = GetWorkspace {
+        workspace: WORKSPACE.to_owned(),
+    };
+    match client.call(&get).await {
+        Ok(_) => Ok(false),
+        Err(error) if error.code == Code::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+fn best_run() -> BestRun {
+    BestRun {
+        workspace: WORKSPACE.to_owned(),
+        experiment: NAME.to_owned(),
+        metric: "accuracy".to_owned(),
+        goal: Goal::Maximize,
+    }
+}
+
+fn newest_model() -> GetModel {
+    GetModel {
+        workspace: WORKSPACE.to_owned(),
+        name: NAME.to_owned(),
+        version: None,
+    }
+}
+
+/// Where the endpoint is, how others call it, how to stop and clean up.
+async fn farewell(ctx: &Context, client: &Client) -> Result<String, Error> {
+    let (workspace, name) = (WORKSPACE.to_owned(), NAME.to_owned());
+    let get = GetEndpoint {
+        workspace: workspace.clone(),
+        name: name.clone(),
+    };
+    let uri = client.call(&get).await?.scoring_uri;
+    let key = client
+        .call(&GetEndpointKeys { workspace, name })
+        .await?
+        .primary;
+    let profile = match ctx.profile() {
+        Some(profile) => format!(" --profile {profile}"),
+        None => String::new(),
+    };
+    Ok(format!(
+        "\nThe endpoint is at {uri}. From anywhere on this machine:\n\n  \
+         curl {uri} -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' -d '{ROWS}'\n\n\
+         To stop it:       aml endpoint stop {NAME} -w {WORKSPACE}{profile}\n\
+         To remove it all: aml workspace delete -n {WORKSPACE} --yes{profile}\n"
+    ))
+}
