@@ -12,7 +12,7 @@ mod list;
 mod log;
 mod logs;
 mod metrics;
-mod naming;
+pub mod naming;
 mod script;
 mod show;
 mod submit;
