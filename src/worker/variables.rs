@@ -36,6 +36,9 @@ pub fn of_run(
         ("MLFLOW_TRACKING_TOKEN", token),
         ("MLFLOW_RUN_ID", run),
         ("MLFLOW_EXPERIMENT_ID", experiment_id),
+        // The links would lead to pages that are not there; and nothing here phones home.
+        ("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"),
+        ("MLFLOW_DISABLE_TELEMETRY", "true"),
         ("AZUREML_RUN_ID", run),
         ("AZUREML_ROOT_RUN_ID", run),
         ("AZUREML_EXPERIMENT_ID", experiment_id),
