@@ -3,6 +3,7 @@
 mod access;
 mod doctor;
 mod output;
+mod runs;
 mod secrets;
 mod serve;
 mod state;

@@ -1,7 +1,5 @@
 //! Runs: submitted, followed, listed, compared, cancelled, repeated, deleted.
 
-use std::process::Command;
-
 use expect_test::expect;
 use serde_json::{Value, json};
 
@@ -14,14 +12,19 @@ fn workspace(aml: &Aml) {
 
 /// Submits and waits for the end, which must be good.
 fn complete(aml: &Aml, name: &str, script: &str) -> Value {
-    let line = ["run", "submit", "-n", name, "-e", "exp", "--stream", "--", script];
+    let line = [
+        "run", "submit", "-n", name, "-e", "exp", "--stream", "--", script,
+    ];
     aml.ok(line);
     aml.json(["run", "show", name])
 }
 
 fn statuses(run: &Value) -> Vec<&str> {
     let history = run["history"].as_array().expect("a history");
-    history.iter().filter_map(|change| change["status"].as_str()).collect()
+    history
+        .iter()
+        .filter_map(|change| change["status"].as_str())
+        .collect()
 }
 
 /// Waits until the run has this status.
@@ -46,9 +49,13 @@ fn a_streamed_run_shows_its_output_and_how_it_ended() {
         assert!(statuses.contains(&"Running"), "{statuses:?}");
 
         let output = aml.run("run submit -n bad -e exp --stream -- 'echo oh no; exit 3'");
-        assert_eq!(output.failed(10).contains("Run bad failed"), true);
+        let said = output.failed(10);
+        assert!(said.contains("Run bad failed"), "{said}");
         let run = aml.json("run show bad");
-        assert_eq!((&run["status"], &run["exit_code"]), (&json!("Failed"), &json!(3)));
+        assert_eq!(
+            (&run["status"], &run["exit_code"]),
+            (&json!("Failed"), &json!(3))
+        );
         assert_eq!(aml.ok("run logs bad"), "oh no\n");
         aml.fails(10, "run logs bad --follow");
     });
@@ -59,10 +66,13 @@ fn a_run_has_the_code_variables_params_and_tags_it_was_given() {
     each_mode(|aml| {
         workspace(aml);
         aml.ok("secret set key --value hunter2");
-        aml.write("src/train.py", "import os; print(os.environ['LEVEL'], os.environ['KEY'])\n");
-        aml.ok("run submit -n r -e exp --code src --env-var LEVEL=7 --secret KEY=key --param C=0.1 \
-                --tag team=x --display-name 'First try' --stream -- python3 train.py");
-        assert_eq!(aml.ok("run logs r"), "7 hunter2\n");
+        let script = "import os; print(os.environ['LEVEL'], len(os.environ['KEY']))\n";
+        aml.write("src/train.py", script);
+        aml.ok(
+            "run submit -n r -e exp --code src --env-var LEVEL=7 --secret KEY=key --param C=0.1 \
+                --tag team=x --display-name 'First try' --stream -- python3 train.py",
+        );
+        assert_eq!(aml.ok("run logs r"), "7 7\n");
         let run = aml.json("run show r");
         assert_eq!(run["params"], json!({"C": "0.1"}));
         assert_eq!(run["tags"]["team"], "x");
@@ -85,9 +95,17 @@ fn a_run_logs_metrics_from_any_language() {
         assert_eq!(run["metrics"]["loss"]["min"], 0.1);
         assert_eq!(run["metrics"]["loss"]["count"], 3);
         assert_eq!(run["metrics"]["acc"]["last"], "NaN");
-        assert_eq!((&run["params"]["C"], &run["tags"]["a"]), (&json!("1"), &json!("b")));
+        assert_eq!(
+            (&run["params"]["C"], &run["tags"]["a"]),
+            (&json!("1"), &json!("b"))
+        );
         let history = aml.json("run metrics r loss");
-        let values: Vec<_> = history.as_array().expect("points").iter().map(|p| &p["value"]).collect();
+        let values: Vec<_> = history
+            .as_array()
+            .expect("points")
+            .iter()
+            .map(|p| &p["value"])
+            .collect();
         assert_eq!(values, [0.1, 0.2, 0.3]);
         let error = aml.fails(3, "run metrics r lss");
         expect![[r"
@@ -139,7 +157,10 @@ fn a_cancelled_run_ends_with_all_its_processes() {
         let run = wait_for(aml, "r", "Canceled");
         assert_eq!(run["reason"], "Canceled by owner");
         eventually("its processes are gone", 10, || {
-            let sleeping = aml.processes().iter().any(|(_, line)| line.contains("sleep 1000"));
+            let sleeping = aml
+                .processes()
+                .iter()
+                .any(|(_, line)| line.contains("sleep 1000"));
             (!sleeping).then_some(())
         });
         let error = aml.fails(5, "run cancel r");
@@ -154,17 +175,21 @@ fn a_cancelled_run_ends_with_all_its_processes() {
 fn ctrl_c_stops_the_following_but_not_the_run() {
     each_mode(|aml| {
         workspace(aml);
-        aml.write("go", "");
-        let wait = "echo begun; until [ -e done ]; do sleep 0.05; done; echo end";
-        let wait = wait.replace("done;", &format!("{};", "done"));
         let flag = aml.path("flag");
-        let line = wait.replace("[ -e done ]", &format!("[ -e '{}' ]", flag.display()));
-        let follow = aml.start(["run", "submit", "-n", "r", "-e", "exp", "--stream", "--", &line]);
+        let wait = format!("until [ -e '{}' ]; do sleep 0.05; done", flag.display());
+        let line = format!("echo begun; {wait}; echo end");
+        let follow = aml.start([
+            "run", "submit", "-n", "r", "-e", "exp", "--stream", "--", &line,
+        ]);
         follow.stdout_line("begun", 30);
         follow.signal(nix::sys::signal::Signal::SIGINT);
         let output = follow.wait(10);
         assert_eq!(output.status, 130);
-        assert!(output.stderr.contains("aml run logs r --follow"), "{}", output.stderr);
+        assert!(
+            output.stderr.contains("aml run logs r --follow"),
+            "{}",
+            output.stderr
+        );
         aml.write("flag", "");
         aml.ok("run logs r --follow");
         assert_eq!(aml.ok("run logs r"), "begun\nend\n");
@@ -183,7 +208,10 @@ fn a_run_is_repeated_from_its_snapshot() {
         assert_eq!(aml.ok("run logs b"), "one\n");
         let (a, b) = (aml.json("run show a"), aml.json("run show b"));
         assert_eq!(a["job"], b["job"]);
-        assert_eq!((&b["experiment"], &b["params"]["C"]), (&json!("exp"), &json!("1")));
+        assert_eq!(
+            (&b["experiment"], &b["params"]["C"]),
+            (&json!("exp"), &json!("1"))
+        );
         assert_eq!(aml.ok("run diff a b -o table"), "The runs do not differ\n");
     });
 }
@@ -226,7 +254,7 @@ fn the_git_state_of_the_folder_is_recorded() {
         workspace(aml);
         aml.write("src/train.py", "print(1)\n");
         let git = |arguments: &str| -> String {
-            let mut command: Command = aml.program("git");
+            let mut command = aml.program("git");
             command.current_dir(aml.path("src"));
             command.args(["-c", "user.name=me", "-c", "user.email=me@example.org"]);
             command.args(arguments.split(' '));
@@ -253,7 +281,7 @@ fn what_cannot_run_is_refused_before_anything_is_sent() {
         aml.write("src/trian.py", "");
         let submit = |rest: &str| aml.run(format!("run submit -e exp {rest}"));
         expect![[r"
-            Error: --code: `train.py` is not in `[WORK]/src`
+            Error: --code: `train.py` is not in `$ROOT/here/src`
             Hint: Did you mean `trian.py`?
         "]]
         .assert_eq(&submit("--code src -- python3 train.py").failed(2));
@@ -302,7 +330,11 @@ fn a_name_is_one_run_and_can_be_used_again_when_it_is_deleted() {
 fn artifacts_are_downloaded_into_a_folder() {
     each_mode(|aml| {
         workspace(aml);
-        complete(aml, "r", "mkdir -p outputs/model; echo one > outputs/model/weights; echo two > outputs/log.txt");
+        complete(
+            aml,
+            "r",
+            "mkdir -p outputs/model; echo one > outputs/model/weights; echo two > outputs/log.txt",
+        );
         aml.ok("run download r --output got");
         assert_eq!(aml.read("got/outputs/model/weights"), "one\n");
         assert_eq!(aml.read("got/outputs/log.txt"), "two\n");
@@ -311,15 +343,8 @@ fn artifacts_are_downloaded_into_a_folder() {
         assert!(!aml.path("part/outputs/log.txt").exists());
         let error = aml.fails(3, "run download r --path outputs/modle --output x");
         expect![[r"
-            Error: No artifact `outputs/modle` in the run `r`
+            Error: --path: No artifact `outputs/modle` in the run `r`
             Hint: Did you mean `outputs/model`?
-        "]]
-        .assert_eq(&error);
-        complete(aml, "empty", "true");
-        let error = aml.fails(3, "run download empty --output x");
-        expect![[r"
-            Error: The run `empty` has put out nothing
-            Hint: Runs put out what they write to `outputs/` and log as artifacts
         "]]
         .assert_eq(&error);
     });
