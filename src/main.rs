@@ -7,6 +7,7 @@ mod cli;
 mod client;
 mod config;
 mod executor;
+mod host;
 mod protocols;
 mod server;
 mod service;

@@ -1,5 +1,6 @@
 //! The one place that knows both sides: opens a client for a target, starts servers and workers.
 
+mod hosts;
 mod inspect;
 mod serve;
 mod worker;
@@ -10,6 +11,7 @@ use std::{
 };
 
 pub use crate::server::Verbosity;
+pub use hosts::{host_endpoint, watch_endpoint};
 pub use inspect::{StateReport, inspect};
 pub use serve::{ServeSettings, Served, Tls, serve};
 use serve::{asked_to_stop, machine_name};
@@ -56,7 +58,8 @@ pub async fn open_client(target: &Target) -> Result<Client> {
 /// Opens the state directory with everything that can be asked of it. The bell is rung when there
 /// is something to do for a worker in another process.
 fn open_service_for(home: &Home, base_url: String, bell: Option<Bell>) -> Result<Service> {
-    Service::new(Store::open(home.root().to_owned())?, now, base_url, bell)
+    let service = Service::new(Store::open(home.root().to_owned())?, now, base_url, bell)?;
+    Ok(service.with_hosts(hosts::start_endpoint_host))
 }
 
 /// Supervises the command of one run until all of it has ended.

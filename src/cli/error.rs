@@ -6,7 +6,8 @@ use anstyle::AnsiColor;
 
 use crate::api::{Code, Error};
 
-/// Ends the command with an exit code of its own; what there is to say has been printed.
+/// Ends the command with an exit code of its own: with nothing more to say, or as the context of the
+/// error that says it.
 #[derive(Debug)]
 pub struct Exit(pub u8);
 
@@ -25,6 +26,8 @@ pub const RUN_CANCELED: u8 = 11;
 
 /// Ctrl-C while following; the run goes on.
 pub const INTERRUPTED: u8 = 130;
+/// An endpoint that was deployed or started did not come to answer.
+pub const ENDPOINT_FAILED: u8 = 12;
 
 /// The exit codes, as documented in `docs/errors.md`.
 pub fn exit_code(code: Code) -> u8 {
@@ -41,15 +44,18 @@ pub fn exit_code(code: Code) -> u8 {
 
 /// Prints an error with its causes and hints to stderr.
 pub fn report(error: &anyhow::Error, no_color: bool) -> ExitCode {
-    if let Some(Exit(code)) = error.downcast_ref() {
-        return ExitCode::from(*code);
-    }
     let known = error
         .chain()
         .find_map(|cause| cause.downcast_ref::<Error>());
+    let own = error.downcast_ref().map(|Exit(code)| *code);
+    let shown = match (own, known) {
+        (Some(code), None) => return ExitCode::from(code),
+        (Some(_), Some(known)) => known.to_string(),
+        (None, _) => format!("{error:#}"),
+    };
     let red = AnsiColor::Red.on_default().bold();
     let cyan = AnsiColor::Cyan.on_default().bold();
-    let mut text = format!("{red}Error:{red:#} {error:#}\n");
+    let mut text = format!("{red}Error:{red:#} {shown}\n");
     for hint in known
         .map(|error| error.hints.as_slice())
         .unwrap_or_default()
@@ -62,7 +68,8 @@ pub fn report(error: &anyhow::Error, no_color: bool) -> ExitCode {
         anstream::ColorChoice::Auto
     };
     let _ = anstream::AutoStream::new(std::io::stderr(), choice).write_all(text.as_bytes());
-    ExitCode::from(known.map_or(1, |error| exit_code(error.code)))
+    let code = known.map_or(1, |error| exit_code(error.code));
+    ExitCode::from(own.unwrap_or(code))
 }
 
 /// Prints what clap says of a command line; help and version are no errors.

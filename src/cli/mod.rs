@@ -7,12 +7,16 @@ mod args;
 mod complete;
 mod completions;
 mod context;
+mod deploy;
 mod docs;
 mod doctor;
+mod endpoint;
+mod endpoint_host;
 mod error;
 mod experiment;
 mod login;
 mod logout;
+mod model;
 mod profile;
 mod quickstart;
 mod run;
@@ -96,6 +100,11 @@ enum Command {
     Quickstart(quickstart::QuickstartArgs),
     #[command(subcommand)]
     Workspace(workspace::WorkspaceCommand),
+    #[command(subcommand)]
+    Model(model::ModelCommand),
+    Deploy(deploy::DeployArgs),
+    #[command(subcommand)]
+    Endpoint(endpoint::EndpointCommand),
     Doctor(doctor::DoctorArgs),
     Serve(serve::ServeArgs),
     Worker(worker::WorkerArgs),
@@ -118,6 +127,10 @@ enum Command {
     Docs(docs::DocsArgs),
     #[command(hide = true)]
     Supervise(supervise::SuperviseArgs),
+    #[command(hide = true)]
+    EndpointHost(endpoint_host::HostArgs),
+    #[command(hide = true)]
+    EndpointWatch(endpoint_host::WatchArgs),
 }
 
 /// The whole command tree, for parsing, completion and documents.
@@ -143,6 +156,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
+    if let Command::EndpointWatch(args) = &cli.command {
+        return endpoint_host::watch(args);
+    }
     // A command has nothing else to do while it waits; a server does.
     let mut runtime = match cli.command {
         Command::Serve(_) | Command::Worker(_) => tokio::runtime::Builder::new_multi_thread(),
@@ -151,7 +167,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     let runtime = runtime.enable_all().build()?;
     runtime.block_on(async {
         let ctx = match cli.command {
-            Command::Doctor(_) | Command::Supervise(_) => Context::whatever_the_file(cli.globals)?,
+            Command::Doctor(_) | Command::Supervise(_) | Command::EndpointHost(_) => {
+                Context::whatever_the_file(cli.globals)?
+            }
             _ => Context::new(cli.globals)?,
         };
         perform(&ctx, cli.command).await
@@ -163,6 +181,9 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Quickstart(args) => Box::pin(quickstart::quickstart(ctx, args)).await,
         Command::Doctor(args) => doctor::doctor(ctx, args).await,
         Command::Workspace(command) => workspace::run(ctx, command).await,
+        Command::Model(command) => model::run(ctx, command).await,
+        Command::Deploy(args) => deploy::deploy(ctx, args).await,
+        Command::Endpoint(command) => endpoint::run(ctx, command).await,
         Command::Serve(args) => serve::serve(ctx, args).await,
         Command::Worker(args) => worker::worker(ctx, args).await,
         Command::Login(args) => login::login(ctx, args).await,
@@ -177,6 +198,8 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Completions(args) => completions::completions(ctx, &args),
         Command::Docs(args) => docs::docs(ctx, &args),
         Command::Supervise(args) => supervise::supervise(args).await,
+        Command::EndpointHost(args) => endpoint_host::host(ctx, args).await,
+        Command::EndpointWatch(args) => endpoint_host::watch(&args),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use super::{context::Context, ui::Ui};
 use crate::{
     api::Result,
-    client::{Limit, Report, Step, UploadOptions, Uploaded},
+    client::{Limit, Report, Step, Take, UploadOptions, Uploaded},
 };
 
 impl Context {
@@ -19,6 +19,7 @@ impl Context {
         let options = UploadOptions {
             cache: Some(self.config.home.join("cache/stat")),
             limit,
+            take: Take::Unignored,
             report: Some(self.ui.report()),
         };
         let client = self.client().await?;
@@ -33,6 +34,22 @@ impl Context {
             ));
         }
         Ok(uploaded)
+    }
+
+    /// Stores a model: all of a folder, or a file under its own name.
+    pub async fn upload_model(&self, workspace: &str, path: &Path) -> Result<Uploaded> {
+        let report = self.ui.report();
+        let client = self.client().await?;
+        if path.is_file() {
+            return client.upload_file(workspace, path, Some(&report)).await;
+        }
+        let options = UploadOptions {
+            cache: None,
+            limit: Limit::NONE,
+            take: Take::Everything,
+            report: Some(report),
+        };
+        client.upload_folder(workspace, path, &options).await
     }
 }
 

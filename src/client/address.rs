@@ -10,7 +10,12 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
 
 /// `/api/v1/<segments>?<query>`; each part is encoded, so that none can become two.
 pub fn address(segments: &[&str], query: &[(&str, &str)]) -> String {
-    let mut text = "/api/v1".to_owned();
+    below("/api/v1", segments, query)
+}
+
+/// The same below another root.
+pub fn below(root: &str, segments: &[&str], query: &[(&str, &str)]) -> String {
+    let mut text = root.to_owned();
     for segment in segments {
         text.push('/');
         text.extend(utf8_percent_encode(segment, PLAIN));

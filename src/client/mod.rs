@@ -6,6 +6,7 @@
 mod address;
 mod files;
 mod logs;
+mod score;
 mod transport;
 
 use axum::{
@@ -15,7 +16,7 @@ use axum::{
 };
 use http_body_util::BodyExt;
 
-pub use files::{Limit, Report, Step, UploadOptions, Uploaded};
+pub use files::{Limit, Report, Step, Take, UploadOptions, Uploaded};
 pub use transport::Remote;
 use transport::Transport;
 

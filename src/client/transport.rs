@@ -3,7 +3,7 @@
 use axum::{
     Router,
     body::Body,
-    http::{Request, Response},
+    http::{Request, Response, header},
 };
 use tower::ServiceExt;
 
@@ -62,11 +62,12 @@ impl Transport {
             Transport::Socket { http, remote } => {
                 let (parts, body) = request.into_parts();
                 let url = format!("{}{}", remote.url, parts.uri);
+                let has_key = parts.headers.contains_key(header::AUTHORIZATION);
                 let mut outgoing = http
                     .request(parts.method, url)
                     .headers(parts.headers)
                     .body(reqwest::Body::wrap_stream(body.into_data_stream()));
-                if let Some(token) = &remote.token {
+                if let Some(token) = remote.token.as_ref().filter(|_| !has_key) {
                     outgoing = outgoing.bearer_auth(token);
                 }
                 let response = outgoing.send().await.map_err(|e| unreachable(remote, &e))?;

@@ -10,6 +10,7 @@ mod listen;
 mod log;
 mod router;
 mod run_logs;
+mod score;
 pub mod tls;
 
 pub use authenticate::Trust;

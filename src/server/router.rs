@@ -7,7 +7,7 @@ use axum::{
     http::{Method, Uri},
     middleware,
     response::{IntoResponse, Response},
-    routing::{get, post, put},
+    routing::{any, get, post, put},
 };
 
 use super::{
@@ -15,12 +15,12 @@ use super::{
     authenticate::{Gate, Trust, authenticate},
     files,
     log::{InWorkspace, Log},
-    run_logs,
+    run_logs, score,
 };
 use crate::{
     api::{
-        Error, Operation, access::*, experiments::*, files::*, logged_models::*, metrics::*,
-        runs::*, secrets::*, work::*, workspaces::*,
+        Error, Operation, access::*, endpoints::*, experiments::*, files::*, logged_models::*,
+        metrics::*, models::*, runs::*, secrets::*, work::*, workspaces::*,
     },
     protocols::mlflow,
     service::{Caller, Perform, Service},
@@ -50,6 +50,8 @@ pub fn router(service: Service, trust: Trust) -> Router {
         .merge(file_streams())
         .merge(mlflow::routes())
         .layer(middleware::from_fn_with_state(gate, authenticate))
+        // Opened by an endpoint's key, which its front checks.
+        .route("/ws/{workspace}/endpoints/{name}/{what}", any(score::score))
         .with_state(service)
         // What anybody may ask.
         .route("/health", get(async || "OK"))
@@ -159,9 +161,28 @@ fn operations() -> Router<Service> {
         GetLoggedModel,
         UpdateLoggedModel,
         SearchLoggedModels,
+        // Models
+        RegisterModel,
+        ListModels,
+        GetModel,
+        UpdateModel,
+        DeleteModel,
+        // Endpoints
+        Deploy,
+        ListEndpoints,
+        GetEndpoint,
+        StartEndpoint,
+        StopEndpoint,
+        DeleteEndpoint,
+        GetEndpointKeys,
+        RegenerateEndpointKey,
+        GetEndpointLog,
         // Workers
         SyncWorker,
         ReportRun,
+        // Endpoint hosts
+        GetHostOrders,
+        ReportEndpoint,
     ]
     .layer(DefaultBodyLimit::max(OPERATION_BODY))
 }

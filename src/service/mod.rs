@@ -5,12 +5,15 @@
 //! no foreign protocol and no HTTP.
 
 mod access;
+mod endpoints;
 mod experiments;
 mod files;
 mod filter;
+mod hosts;
 mod logged_models;
 mod logs;
 mod metrics;
+mod models;
 mod run_create;
 mod runs;
 mod secrets;
@@ -20,11 +23,15 @@ mod vault;
 mod work;
 mod workspaces;
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{Arc, OnceLock},
+};
 
 use tokio::sync::Notify;
 
 pub use access::{Action, Caller};
+pub use endpoints::StartHost;
 pub use files::{Content, Pieces};
 pub use vault::Vault;
 
@@ -43,6 +50,7 @@ pub struct Inner {
     clock: fn() -> Time,
     /// What clients can reach this service by, such as `http://127.0.0.1:5000`; empty without a socket.
     base_url: String,
+    start_host: OnceLock<StartHost>,
     /// Woken when a run is queued or cancelled in this process.
     pub work: Notify,
     bell: Option<Bell>,
@@ -82,10 +90,18 @@ impl Service {
             vault,
             clock,
             base_url,
+            start_host: OnceLock::new(),
             work: Notify::new(),
             bell,
             logs: Notify::new(),
         })))
+    }
+
+    /// Lets endpoints be started; without it they can only be looked at.
+    #[must_use]
+    pub fn with_hosts(self, start: StartHost) -> Self {
+        self.start_host.get_or_init(|| start);
+        self
     }
 
     pub fn now(&self) -> Time {

@@ -251,10 +251,13 @@ impl Perform for DeleteWorkspace {
         let row = service
             .enter(caller, &self.workspace, Action::ManageWorkspace)
             .await?;
+        let endpoints = service.store.list_endpoints(Some(row.id)).await?;
         service.store.delete_workspace(row.id).await?;
         service.store.remove_logs(row.id)?;
         // Workers learn that what they held of it is lost.
         service.ring();
+        let endpoints: Vec<i64> = endpoints.iter().map(|row| row.id).collect();
+        service.leave_endpoints(&endpoints).await?;
         Ok(Done {})
     }
 }

@@ -39,6 +39,13 @@ impl Store {
             .map_err(|e| io_error("write", &stamp, &e))
     }
 
+    /// Whether a generation is laid out: under a living host, or left by one that was killed.
+    pub fn endpoint_left_behind(&self, id: i64) -> bool {
+        let laid_out = |entry: fs::DirEntry| entry.path().join("serve.py").exists();
+        fs::read_dir(self.home.endpoint(id))
+            .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(laid_out)))
+    }
+
     /// What the front has counted; none when nothing was asked of it yet.
     pub fn endpoint_traffic(&self, id: i64) -> Option<Traffic> {
         serde_json::from_slice(&fs::read(self.home.endpoint_traffic(id)).ok()?).ok()

@@ -15,6 +15,7 @@ use crate::{
         self, Listener, Log, Trust, Verbosity,
         tls::{self, Authority},
     },
+    service::Service,
     store::{Home, Lock},
 };
 
@@ -93,6 +94,7 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     if let Some(lock) = &lock {
         lock.note(&format!("process {} at {url}", std::process::id()));
     }
+    tokio::spawn(revive_endpoints(service.clone()));
     let stop = asked_to_stop()?;
     listening(&Served {
         exposed: tls.is_none() && !address.ip().is_loopback(),
@@ -114,6 +116,12 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     let _ = leave.send(true);
     let _ = worker.await;
     served
+}
+
+/// Endpoints come back with the server, as many as can.
+async fn revive_endpoints(service: Service) {
+    // What keeps one from coming up is said by its own state.
+    let _ = service.revive_endpoints().await;
 }
 
 /// The TLS to speak and, when it is our own, the certificate that clients must trust.

@@ -212,7 +212,7 @@ fn start(home: &Home) -> io::Result<()> {
 }
 
 /// This program, also when its file was replaced by a newer one meanwhile.
-fn program() -> PathBuf {
+pub(super) fn program() -> PathBuf {
     let link = Path::new("/proc/self/exe");
     if link.exists() {
         return link.to_owned();

@@ -3,6 +3,7 @@
 mod files;
 mod run_table;
 mod runs;
+mod serving;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;

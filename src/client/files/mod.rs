@@ -16,6 +16,7 @@ use std::{
 
 pub use limit::Limit;
 use prepare::Prepared;
+pub use walk::Take;
 
 use super::Client;
 use crate::api::{
@@ -44,6 +45,7 @@ pub struct UploadOptions {
     /// Folder of the stat caches; without one every file is read every time.
     pub cache: Option<PathBuf>,
     pub limit: Limit,
+    pub take: Take,
     pub report: Option<Report>,
 }
 

@@ -40,7 +40,7 @@ pub fn folder(root: &Path, options: &UploadOptions) -> Attempt<Prepared> {
         .cache
         .as_ref()
         .and_then(|caches| StatCache::open(caches, &root));
-    let walked = walk(&root)?;
+    let walked = walk(&root, options.take)?;
     options.limit.check(&root, &walked.files)?;
     let known: Vec<Option<Hash>> = walked
         .files

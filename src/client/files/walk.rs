@@ -65,10 +65,23 @@ enum Seen {
     Error(Error),
 }
 
+/// Which files of a folder belong to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Take {
+    /// What the ignore files leave, with links as links: code.
+    Unignored,
+    /// All of them, with what links lead to: a model, whose files are often named by rules for code.
+    Everything,
+}
+
 /// Lists the files of a folder without reading any, sorted by path.
-pub fn walk(root: &Path) -> Result<Walked> {
+pub fn walk(root: &Path, take: Take) -> Result<Walked> {
     let (sender, receiver) = mpsc::channel();
-    builder(root).build_parallel().run(|| {
+    let builder = match take {
+        Take::Unignored => unignored(root),
+        Take::Everything => everything(root),
+    };
+    builder.build_parallel().run(|| {
         let sender = sender.clone();
         Box::new(move |entry| {
             let seen = match entry {
@@ -100,9 +113,21 @@ pub fn walk(root: &Path) -> Result<Walked> {
     Ok(walked)
 }
 
-fn builder(root: &Path) -> WalkBuilder {
+fn everything(root: &Path) -> WalkBuilder {
     let mut builder = WalkBuilder::new(root);
-    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    builder
+        .standard_filters(false)
+        .follow_links(true)
+        .threads(threads());
+    builder
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get().min(8))
+}
+
+fn unignored(root: &Path) -> WalkBuilder {
+    let mut builder = WalkBuilder::new(root);
     // Ignore files above the folder count up to the root of its git repository.
     let in_git = root.ancestors().any(|folder| folder.join(".git").exists());
     builder
@@ -112,7 +137,7 @@ fn builder(root: &Path) -> WalkBuilder {
         .require_git(false)
         .parents(in_git)
         .follow_links(false)
-        .threads(threads.min(8))
+        .threads(threads())
         .add_custom_ignore_filename(IGNORE_FILE);
     let docker = docker_rules(root);
     let own = Gitignore::new(root.join(IGNORE_FILE)).0;

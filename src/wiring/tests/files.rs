@@ -16,7 +16,7 @@ use crate::{
         runs::{CreateRun, RunStatus},
         workspaces::{CreateWorkspace, Edition},
     },
-    client::{Client, Limit, UploadOptions},
+    client::{Client, Limit, Take, UploadOptions},
     wiring::{Target, open_client},
 };
 
@@ -51,6 +51,7 @@ impl World {
         let options = UploadOptions {
             cache: Some(self.path("cache")),
             limit: Limit::default(),
+            take: Take::Unignored,
             report: None,
         };
         let uploaded = self

@@ -3,6 +3,8 @@
 mod access;
 mod crashes;
 mod doctor;
+mod endpoints;
+mod models;
 mod output;
 mod runs;
 mod secrets;

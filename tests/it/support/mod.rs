@@ -2,6 +2,7 @@
 
 mod aml;
 pub mod components;
+pub mod http;
 mod operations;
 mod output;
 mod process;

@@ -1,0 +1,174 @@
+//! `aml deploy`
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{
+    args::{CodeLimit, parse_pairs},
+    context::Context,
+    endpoint, model,
+};
+use crate::{
+    api::{
+        Error, Result,
+        endpoints::{Deploy, Deployment},
+        environments::Environment,
+        files::Hash,
+        models::ModelRef,
+        names,
+    },
+    client::Limit,
+    spec,
+};
+
+/// Deploy a model version as an HTTP endpoint and wait until it answers
+///
+/// The scoring script has init() and run(data), as in Azure ML; the model's files are below the
+/// folder that `AZUREML_MODEL_DIR` names. A model in MLflow format needs no script. Deploying again
+/// under the same name replaces what is served and keeps the keys and the address; the old deployment
+/// answers until the new one does.
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// Model to deploy: NAME:VERSION, or NAME for the newest version
+    #[arg(value_name = "MODEL")]
+    model: ModelRef,
+    /// Name of the endpoint
+    #[arg(id = "endpoint", short = 'n', long = "name", value_name = "NAME")]
+    name: String,
+    /// Scoring script; relative to the code folder when one is given
+    #[arg(short, long, value_name = "FILE")]
+    script: Option<PathBuf>,
+    /// Folder with the script and what it imports [default: the script alone]
+    #[arg(short, long, value_name = "FOLDER", requires = "script")]
+    code: Option<PathBuf>,
+    #[command(flatten)]
+    limit: CodeLimit,
+    /// Software to serve in: a requirements or conda file, a curated name, or `host`
+    /// [default: that of the run which made the model]
+    #[arg(long, value_name = "ENVIRONMENT")]
+    env: Option<String>,
+    /// Environment variable to set; may be repeated
+    #[arg(long = "env-var", value_name = "NAME=VALUE")]
+    env_vars: Vec<String>,
+    /// Port of this machine to answer on [default: one is chosen and kept]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// Do not wait until it answers
+    #[arg(long)]
+    no_wait: bool,
+}
+
+pub async fn deploy(ctx: &Context, args: DeployArgs) -> anyhow::Result<()> {
+    let workspace = ctx.workspace().await?;
+    names::ENDPOINT.check(&args.name)?;
+    let client = ctx.client().await?;
+    let environment = environment(ctx, args.env.as_deref())?;
+    let environment_variables = parse_pairs("--env-var", &args.env_vars)?;
+    let code = args.code.as_ref().map(|code| ctx.folder.join(code));
+    let script = match &args.script {
+        Some(script) => Some(find_script(&ctx.folder, code.as_deref(), script)?),
+        None => None,
+    };
+    let found = model::resolve(client, &workspace, &args.model).await?;
+    let (code, script) = match script {
+        Some(script) => {
+            let code = code.as_deref().map(|code| (code, args.limit.limit()));
+            let (hash, script) = upload_code(ctx, &workspace, code, &script).await?;
+            (Some(hash), Some(script))
+        }
+        None => (None, None),
+    };
+    let request = Deploy {
+        workspace: workspace.clone(),
+        name: args.name,
+        deployment: Deployment {
+            model: found.name,
+            version: found.version,
+            code,
+            script,
+            environment,
+            environment_variables,
+            port: args.port,
+        },
+    };
+    let mut endpoint = client.call(&request).await?;
+    if !args.no_wait {
+        endpoint = endpoint::wait(ctx, &workspace, endpoint).await?;
+        ctx.ui
+            .status(&format!("Answering at {}", endpoint.scoring_uri));
+    }
+    ctx.ui.show(&endpoint)
+}
+
+/// Without `--env` the service chooses; `host` is what this machine has.
+fn environment(ctx: &Context, text: Option<&str>) -> Result<Environment> {
+    let Some(text) = text else {
+        return Ok(Environment::Host);
+    };
+    Ok(match spec::environment::load(text, &ctx.folder)? {
+        Environment::Host => Environment::HostPath {
+            path: ctx.config.path.clone(),
+        },
+        other => other,
+    })
+}
+
+/// The script's own path: in the code folder, or where the command was started.
+fn find_script(folder: &Path, code: Option<&Path>, script: &Path) -> Result<PathBuf> {
+    if let Some(code) = code
+        && !code.is_dir()
+    {
+        return Err(Error::invalid(format!("`{}` is not a folder", code.display())).at("--code"));
+    }
+    let places = [code.unwrap_or(folder), folder];
+    if let Some(found) = places
+        .iter()
+        .map(|place| place.join(script))
+        .find(|path| path.is_file())
+    {
+        return Ok(found);
+    }
+    let wanted = places[0].join(script);
+    let siblings: Vec<String> = std::fs::read_dir(wanted.parent().unwrap_or(folder))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|end| end == "py"))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    let name = script.file_name().unwrap_or_default().to_string_lossy();
+    let nearest = names::nearest(&name, siblings.iter().map(String::as_str));
+    let shown = script.display().to_string();
+    Err(Error::unknown("scoring script", &shown, "", nearest).at("--script"))
+}
+
+/// Uploads the code folder, or the script alone; answers its tree and the script's path in it.
+async fn upload_code(
+    ctx: &Context,
+    workspace: &str,
+    code: Option<(&Path, Limit)>,
+    script: &Path,
+) -> Result<(Hash, String)> {
+    let (uploaded, inside) = match code {
+        Some((code, limit)) => {
+            let inside = script.strip_prefix(code).map_err(|_| {
+                Error::invalid(format!(
+                    "`{}` is not in the code folder `{}`",
+                    script.display(),
+                    code.display()
+                ))
+                .at("--script")
+            })?;
+            let uploaded = ctx.upload_folder(workspace, code, limit).await?;
+            (uploaded, inside.to_owned())
+        }
+        None => {
+            let report = ctx.ui.report();
+            let client = ctx.client().await?;
+            let uploaded = client.upload_file(workspace, script, Some(&report)).await?;
+            (uploaded, script.file_name().unwrap_or_default().into())
+        }
+    };
+    Ok((uploaded.tree.hash, inside.to_string_lossy().into_owned()))
+}

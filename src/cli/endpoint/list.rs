@@ -1,0 +1,15 @@
+//! `aml endpoint list`
+
+use clap::Args;
+
+use crate::{api::endpoints::ListEndpoints, cli::context::Context};
+
+/// List the endpoints of the workspace
+#[derive(Debug, Args)]
+pub struct ListArgs {}
+
+pub async fn list(ctx: &Context, _args: ListArgs) -> anyhow::Result<()> {
+    let workspace = ctx.workspace().await?;
+    let request = ListEndpoints { workspace };
+    ctx.ui.show(&ctx.client().await?.call(&request).await?)
+}

@@ -1,0 +1,44 @@
+//! `aml endpoint logs`
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::{api::endpoints::GetEndpointLog, cli::context::Context};
+
+/// How often a followed log is read on.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// Print what an endpoint's scoring process and front have written
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Endpoint whose log to print
+    name: String,
+    /// Print what is added, until ctrl-C
+    #[arg(short, long)]
+    follow: bool,
+    /// Begin with the last so many lines [default: all, or 20 with --follow]
+    #[arg(short = 'n', long, value_name = "N")]
+    lines: Option<u32>,
+}
+
+pub async fn logs(ctx: &Context, args: LogsArgs) -> anyhow::Result<()> {
+    let client = ctx.client().await?;
+    let mut request = GetEndpointLog {
+        workspace: ctx.workspace().await?,
+        name: args.name,
+        lines: args.lines.or(args.follow.then_some(20)),
+        offset: 0,
+    };
+    loop {
+        let part = client.call(&request).await?;
+        ctx.ui.print(&part.text)?;
+        let more = request.lines.take().is_none() && !part.text.is_empty();
+        request.offset = part.offset;
+        match (more, args.follow) {
+            (true, _) => {}
+            (false, true) => tokio::time::sleep(LOOK).await,
+            (false, false) => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! `aml endpoint score`
+
+use std::{io::Read, path::PathBuf};
+
+use clap::Args;
+
+use crate::{
+    api::{Error, endpoints::GetEndpointKeys},
+    cli::context::Context,
+};
+
+/// Send a document to an endpoint and print the answer
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    /// Endpoint to ask
+    name: String,
+    /// Document to send, such as '{"data": [[5.1, 3.5, 1.4, 0.2]]}'
+    #[arg(short, long, value_name = "JSON", required_unless_present = "file")]
+    data: Option<String>,
+    /// File to send; - is standard input
+    #[arg(short, long, alias = "request-file", conflicts_with = "data")]
+    file: Option<PathBuf>,
+}
+
+pub async fn score(ctx: &Context, args: ScoreArgs) -> anyhow::Result<()> {
+    let document = match (args.data, args.file) {
+        (Some(data), _) => data.into_bytes(),
+        (None, Some(file)) => read(ctx, &file)?,
+        (None, None) => Vec::new(),
+    };
+    let workspace = ctx.workspace().await?;
+    let client = ctx.client().await?;
+    let request = GetEndpointKeys {
+        workspace: workspace.clone(),
+        name: args.name.clone(),
+    };
+    let key = client.call(&request).await?.primary;
+    let mut answer = client.score(&workspace, &args.name, &key, document).await?;
+    if answer.last().is_some_and(|last| *last != b'\n') {
+        answer.push(b'\n');
+    }
+    ctx.ui.print_bytes(&answer)
+}
+
+fn read(ctx: &Context, file: &std::path::Path) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    let read = if file.as_os_str() == "-" {
+        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(ctx.folder.join(file))
+    };
+    read.map_err(|e| Error::invalid(format!("Cannot read `{}`: {e}", file.display())).at("--file"))
+}

@@ -1,0 +1,24 @@
+//! `aml endpoint stop`
+
+use clap::Args;
+
+use crate::{api::endpoints::StopEndpoint, cli::context::Context};
+
+/// Stop an endpoint; requests in flight are answered first
+///
+/// It keeps its keys, its address and what is deployed, and stays stopped until it is started.
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// Endpoint to stop
+    name: String,
+}
+
+pub async fn stop(ctx: &Context, args: StopArgs) -> anyhow::Result<()> {
+    let request = StopEndpoint {
+        workspace: ctx.workspace().await?,
+        name: args.name,
+    };
+    let endpoint = ctx.client().await?.call(&request).await?;
+    ctx.ui.status(&format!("Stopped {}.", endpoint.name));
+    Ok(())
+}

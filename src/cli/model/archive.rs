@@ -1,0 +1,32 @@
+//! `aml model archive`
+
+use clap::Args;
+
+use crate::{
+    api::models::{ModelRef, UpdateModel},
+    cli::{context::Context, model::versioned},
+};
+
+/// Hide a model version from lists and from being the newest
+///
+/// Endpoints that serve it go on. `aml model restore` brings it back.
+#[derive(Debug, Args)]
+pub struct ArchiveArgs {
+    /// Model version, as NAME:VERSION
+    #[arg(value_name = "MODEL")]
+    model: ModelRef,
+}
+
+pub async fn archive(ctx: &Context, args: ArchiveArgs) -> anyhow::Result<()> {
+    let request = UpdateModel {
+        workspace: ctx.workspace().await?,
+        version: versioned(&args.model)?,
+        name: args.model.name,
+        archived: Some(true),
+        ..UpdateModel::default()
+    };
+    let model = ctx.client().await?.call(&request).await?;
+    ctx.ui
+        .status(&format!("Archived {}:{}.", model.name, model.version));
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! `aml model list`
+
+use clap::Args;
+
+use crate::{api::models::ListModels, cli::context::Context};
+
+/// List the newest version of each model, or all versions of one
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Model to list the versions of
+    #[arg(short, long)]
+    name: Option<String>,
+    /// List archived versions too
+    #[arg(long)]
+    include_archived: bool,
+}
+
+pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
+    let request = ListModels {
+        workspace: ctx.workspace().await?,
+        name: args.name,
+        include_archived: args.include_archived,
+    };
+    ctx.ui.show(&ctx.client().await?.call(&request).await?)
+}

@@ -1,0 +1,68 @@
+//! `aml model`
+
+mod archive;
+mod delete;
+mod download;
+mod list;
+mod register;
+mod restore;
+mod show;
+mod update;
+
+use clap::Subcommand;
+
+use super::context::Context;
+use crate::{
+    api::{
+        Error, Result,
+        models::{GetModel, Model, ModelRef},
+    },
+    client::Client,
+};
+
+/// Register and manage models
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    Register(register::RegisterArgs),
+    List(list::ListArgs),
+    Show(show::ShowArgs),
+    Update(update::UpdateArgs),
+    Download(download::DownloadArgs),
+    Archive(archive::ArchiveArgs),
+    Restore(restore::RestoreArgs),
+    Delete(delete::DeleteArgs),
+}
+
+pub async fn run(ctx: &Context, command: ModelCommand) -> anyhow::Result<()> {
+    match command {
+        ModelCommand::Register(args) => register::register(ctx, args).await,
+        ModelCommand::List(args) => list::list(ctx, args).await,
+        ModelCommand::Show(args) => show::show(ctx, args).await,
+        ModelCommand::Update(args) => update::update(ctx, args).await,
+        ModelCommand::Download(args) => download::download(ctx, args).await,
+        ModelCommand::Archive(args) => archive::archive(ctx, args).await,
+        ModelCommand::Restore(args) => restore::restore(ctx, args).await,
+        ModelCommand::Delete(args) => delete::delete(ctx, args).await,
+    }
+}
+
+/// The model version that a reference means now.
+pub async fn resolve(client: &Client, workspace: &str, model: &ModelRef) -> Result<Model> {
+    client
+        .call(&GetModel {
+            workspace: workspace.to_owned(),
+            name: model.name.clone(),
+            version: model.version,
+        })
+        .await
+}
+
+/// The version of a reference that must name one.
+fn versioned(model: &ModelRef) -> Result<u64> {
+    model.version.ok_or_else(|| {
+        Error::invalid(format!("Which version of `{}`?", model.name))
+            .at("model")
+            .hint(format!("Name it, as in {}:1", model.name))
+            .hint(format!("See all: aml model list --name {}", model.name))
+    })
+}

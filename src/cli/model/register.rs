@@ -1,0 +1,103 @@
+//! `aml model register`
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use crate::{
+    api::{
+        Error,
+        models::{ModelSource, ModelType, RegisterModel},
+        names,
+    },
+    cli::{args::parse_pairs, context::Context},
+};
+
+/// Register a model, or its next version
+///
+/// The files come from what a run has put out, or from a folder or file of this machine.
+#[derive(Debug, Args)]
+pub struct RegisterArgs {
+    /// Name of the model; it is made if it is new
+    #[arg(id = "model_name", short = 'n', long = "name", value_name = "NAME")]
+    name: String,
+    /// Run that made the model
+    #[arg(long, value_name = "RUN")]
+    from_run: Option<String>,
+    /// File or folder: among what the run has put out, else of this machine
+    #[arg(short, long, value_name = "PATH")]
+    path: String,
+    /// How the model is packed [default: mlflow when there is a file `MLmodel`, else custom]
+    #[arg(short, long = "type", value_enum)]
+    kind: Option<TypeArg>,
+    /// Description
+    #[arg(long, default_value = "", hide_default_value = true)]
+    description: String,
+    /// Tag, as KEY=VALUE; may be repeated
+    #[arg(long = "tag", alias = "tags", value_name = "KEY=VALUE", num_args = 1..)]
+    tags: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum TypeArg {
+    #[value(alias = "custom_model")]
+    Custom,
+    #[value(alias = "mlflow_model")]
+    Mlflow,
+    #[value(alias = "triton_model")]
+    Triton,
+}
+
+pub async fn register(ctx: &Context, args: RegisterArgs) -> anyhow::Result<()> {
+    let workspace = ctx.workspace().await?;
+    names::MODEL.check(&args.name)?;
+    let tags = parse_pairs("--tag", &args.tags)?;
+    let source = match args.from_run {
+        Some(run) => ModelSource::Run {
+            run,
+            path: args.path,
+        },
+        None => local(ctx, &workspace, &args.path).await?,
+    };
+    let request = RegisterModel {
+        workspace,
+        name: args.name,
+        source,
+        kind: args.kind.map(|kind| match kind {
+            TypeArg::Custom => ModelType::Custom,
+            TypeArg::Mlflow => ModelType::Mlflow,
+            TypeArg::Triton => ModelType::Triton,
+        }),
+        description: args.description,
+        tags,
+    };
+    ctx.ui.show(&ctx.client().await?.call(&request).await?)
+}
+
+async fn local(ctx: &Context, workspace: &str, path: &str) -> Result<ModelSource, Error> {
+    let joined = ctx.folder.join(path);
+    // Its own name, also for `.` and links: endpoints lay the model out under it.
+    let real: PathBuf = joined.canonicalize().map_err(|e| {
+        let error = Error::invalid(format!("Cannot read `{path}`: {e}")).at("--path");
+        match nearest(&joined) {
+            Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
+            None => error.hint("For what a run has put out, add --from-run RUN"),
+        }
+    })?;
+    let uploaded = ctx.upload_model(workspace, &real).await?;
+    Ok(ModelSource::Tree {
+        hash: uploaded.tree.hash,
+        path: real.to_string_lossy().into_owned(),
+    })
+}
+
+/// The name beside a path that does not exist which is closest to it.
+fn nearest(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_string_lossy();
+    let siblings: Vec<String> = std::fs::read_dir(path.parent()?)
+        .ok()?
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names::nearest(&name, siblings.iter().map(String::as_str)).map(str::to_owned)
+}

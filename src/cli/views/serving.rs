@@ -1,0 +1,125 @@
+//! How models and endpoints look.
+
+use super::{Show, View, list, pairs, record, runs::size, time};
+use crate::api::{
+    endpoints::{Endpoint, EndpointKeys},
+    models::Model,
+};
+
+impl Show for Model {
+    fn view(&self) -> View {
+        let lineage = &self.lineage;
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        record([
+            ("Name", self.name.clone()),
+            ("Version", self.version.to_string()),
+            ("Type", self.kind.to_string()),
+            ("Description", self.description.clone()),
+            ("Tags", pairs(&self.tags)),
+            (
+                "Files",
+                format!("{} ({})", self.files.files, size(self.files.size)),
+            ),
+            (
+                "Archived",
+                if self.archived { "yes" } else { "" }.to_owned(),
+            ),
+            ("From run", text(&lineage.run)),
+            ("Path", text(&lineage.path)),
+            ("Experiment", text(&lineage.experiment)),
+            ("Snapshot", text(&lineage.snapshot)),
+            ("Environment", text(&lineage.environment)),
+            ("Git commit", text(&lineage.git_commit)),
+            ("Created by", self.created_by.clone()),
+            ("Created", time(self.created_at)),
+            ("Updated", time(self.updated_at)),
+        ])
+    }
+}
+
+impl Show for Vec<Model> {
+    fn view(&self) -> View {
+        list(
+            [
+                "name",
+                "version",
+                "type",
+                "size",
+                "created",
+                "from run",
+                "description",
+            ],
+            self.iter().map(|m| {
+                [
+                    m.name.clone(),
+                    format!(
+                        "{}{}",
+                        m.version,
+                        if m.archived { " (archived)" } else { "" }
+                    ),
+                    m.kind.to_string(),
+                    size(m.files.size),
+                    time(m.created_at),
+                    m.lineage.run.clone().unwrap_or_default(),
+                    m.description.clone(),
+                ]
+            }),
+        )
+    }
+}
+
+impl Show for Endpoint {
+    fn view(&self) -> View {
+        let deployment = &self.deployment;
+        let traffic = self.traffic.map(|traffic| {
+            format!(
+                "{} requests, {} errors, median {:.1} ms, 99 % within {:.1} ms",
+                traffic.requests, traffic.errors, traffic.p50_ms, traffic.p99_ms
+            )
+        });
+        record([
+            ("Name", self.name.clone()),
+            ("State", self.state.to_string()),
+            ("Message", self.message.clone().unwrap_or_default()),
+            ("Scoring URI", self.scoring_uri.clone()),
+            (
+                "Model",
+                format!("{}:{}", deployment.model, deployment.version),
+            ),
+            ("Script", deployment.script.clone().unwrap_or_default()),
+            ("Environment", deployment.environment.name().to_owned()),
+            ("Variables", pairs(&deployment.environment_variables)),
+            ("Deployment", self.generation.to_string()),
+            ("Traffic", traffic.unwrap_or_default()),
+            ("Created", time(self.created_at)),
+            ("Updated", time(self.updated_at)),
+        ])
+    }
+}
+
+impl Show for Vec<Endpoint> {
+    fn view(&self) -> View {
+        list(
+            ["name", "state", "model", "scoring uri", "message"],
+            self.iter().map(|e| {
+                let message = e.message.as_deref().unwrap_or_default();
+                [
+                    e.name.clone(),
+                    e.state.to_string(),
+                    format!("{}:{}", e.deployment.model, e.deployment.version),
+                    e.scoring_uri.clone(),
+                    message.lines().next().unwrap_or_default().to_owned(),
+                ]
+            }),
+        )
+    }
+}
+
+impl Show for EndpointKeys {
+    fn view(&self) -> View {
+        record([
+            ("Primary", self.primary.clone()),
+            ("Secondary", self.secondary.clone()),
+        ])
+    }
+}

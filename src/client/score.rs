@@ -1,0 +1,66 @@
+//! Scoring: a request through the server to an endpoint.
+
+use axum::{
+    body::Body,
+    http::{Method, Request, header},
+};
+
+use super::{Client, address::below, collect};
+use crate::api::{Code, Error, Result, error::Envelope};
+
+impl Client {
+    /// Sends a document to an endpoint and answers what the scoring script does. An answer of 400 or
+    /// more is an error with the message that came with it.
+    pub async fn score(
+        &self,
+        workspace: &str,
+        endpoint: &str,
+        key: &str,
+        document: Vec<u8>,
+    ) -> Result<Vec<u8>> {
+        let uri = below("/ws", &[workspace, "endpoints", endpoint, "score"], &[]);
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(uri)
+            .header(header::AUTHORIZATION, format!("Bearer {key}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(document))
+            .map_err(|e| Error::internal(format!("Cannot make the request: {e}")))?;
+        let response = self.transport.send(request).await?;
+        let status = response.status();
+        let bytes = collect(response.into_body()).await?;
+        if status.is_success() {
+            return Ok(bytes.into());
+        }
+        if let Ok(envelope) = serde_json::from_slice::<Envelope>(&bytes) {
+            return Err(envelope.error);
+        }
+        let code = if status.is_server_error() {
+            Code::Unavailable
+        } else {
+            Code::Invalid
+        };
+        Err(Error::new(
+            code,
+            format!(
+                "The endpoint answered {}: {}",
+                status.as_u16(),
+                said(&bytes)
+            ),
+        )
+        .hint(format!("Look at its log: aml endpoint logs {endpoint}")))
+    }
+}
+
+/// What an answer says: its message, if it is the scoring server's, else the text of it.
+fn said(bytes: &[u8]) -> String {
+    let document: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
+    let message = document.as_ref().and_then(|document| match document {
+        serde_json::Value::String(text) => Some(text.as_str()),
+        other => other["message"].as_str(),
+    });
+    match message {
+        Some(message) => message.to_owned(),
+        None => String::from_utf8_lossy(bytes).trim().to_owned(),
+    }
+}

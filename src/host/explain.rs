@@ -1,0 +1,136 @@
+//! Why a scoring process failed, read from its log.
+
+use std::{
+    fs::File,
+    io::{Read, Seek, SeekFrom},
+    path::Path,
+};
+
+/// Lines of the log that are shown.
+const TAIL: usize = 25;
+/// Bytes of the log that are looked at.
+const LOOKED_AT: u64 = 256 << 10;
+/// Python prints it between an exception and the one that was raised from it.
+const WRAPPED: &str = "The above exception was the direct cause of the following exception:";
+
+/// The log from `start` on, its last part when it is long.
+pub fn read(log: &Path, start: u64) -> String {
+    let tail = || {
+        let mut file = File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(start.max(length.saturating_sub(LOOKED_AT))))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        std::io::Result::Ok(bytes)
+    };
+    String::from_utf8_lossy(&tail().unwrap_or_default()).into_owned()
+}
+
+/// One line that says what went wrong, then the part of the log that shows it.
+pub fn failure(how: &str, log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let traceback = user_traceback(&lines);
+    let headline = match traceback.last() {
+        Some(exception) => format!("The scoring script failed: {exception}"),
+        None => format!("The scoring process {how}"),
+    };
+    let shown = match traceback {
+        [] => &lines[lines.len().saturating_sub(TAIL)..],
+        long if long.len() > 2 * TAIL => &long[long.len() - 2 * TAIL..],
+        short => short,
+    };
+    if shown.is_empty() {
+        return headline;
+    }
+    format!("{headline}\n{}", shown.join("\n"))
+}
+
+/// The lines of the last traceback, without the exceptions that the server wraps the user's in.
+fn user_traceback<'a>(lines: &'a [&'a str]) -> &'a [&'a str] {
+    let begins = |line: &str| line.contains("Traceback (most recent call last):");
+    let Some(last) = lines.iter().rposition(|line| begins(line)) else {
+        return &[];
+    };
+    let mut start = last;
+    // Back to the exception that the others were raised from.
+    while let Some(wrap) = lines[..start].iter().rposition(|line| *line == WRAPPED) {
+        let blank = lines[wrap..start]
+            .iter()
+            .all(|line| line.is_empty() || *line == WRAPPED);
+        let Some(before) = lines[..wrap].iter().rposition(|line| begins(line)) else {
+            break;
+        };
+        if !blank {
+            break;
+        }
+        start = before;
+    }
+    let body = &lines[start + 1..];
+    // Frames are indented; the exception is the first line that is not.
+    let Some(exception) = body.iter().position(|line| !line.starts_with([' ', '\t'])) else {
+        return &lines[start..];
+    };
+    let more = body[exception..]
+        .iter()
+        .position(|line| line.is_empty() || is_record(line))
+        .unwrap_or(body.len() - exception);
+    &lines[start..=start + exception + more.max(1)]
+}
+
+/// Whether a line begins a log record: `2026-11-23 22:30:17,696 I …`.
+fn is_record(line: &str) -> bool {
+    let bytes = line.as_bytes();
+    bytes.len() > 20
+        && bytes[..4].iter().all(u8::is_ascii_digit)
+        && bytes[4] == b'-'
+        && bytes[10] == b' '
+}
+
+#[cfg(test)]
+mod tests {
+    use super::failure;
+
+    const INIT: &str = "\
+2026-11-23 22:30:17,696 I [16884] azmlinfsrv.user_script - Invoking user's init function
+2026-11-23 22:30:17,696 E [16884] azmlinfsrv - Encountered Exception Traceback (most recent call last):
+  File \"/env/user_script.py\", line 119, in invoke_init
+    self._user_init()
+  File \"/code/bad.py\", line 2, in init
+    raise RuntimeError(\"no weights\")
+RuntimeError: no weights
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File \"/env/aml_blueprint.py\", line 109, in setup
+    self.user_script.invoke_init()
+UserScriptException: Caught an unhandled exception from the user script
+
+2026-11-23 22:30:17,848 E [16883] gunicorn.error - Reason: Worker failed to boot.
+";
+
+    #[test]
+    fn the_exception_of_the_script_comes_first_and_its_traceback_follows() {
+        let text = failure("ended with exit code 3", INIT);
+        assert_eq!(
+            text.lines().next(),
+            Some("The scoring script failed: RuntimeError: no weights")
+        );
+        assert!(text.contains("/code/bad.py"), "{text}");
+        assert!(!text.contains("aml_blueprint"), "{text}");
+        assert!(text.ends_with("RuntimeError: no weights"), "{text}");
+    }
+
+    #[test]
+    fn without_a_traceback_the_end_of_the_log_is_shown() {
+        let text = failure("ended with exit code 1", "one\nNo module named x\n");
+        assert_eq!(
+            text,
+            "The scoring process ended with exit code 1\none\nNo module named x"
+        );
+        assert_eq!(
+            failure("was ended by signal 9", ""),
+            "The scoring process was ended by signal 9"
+        );
+    }
+}

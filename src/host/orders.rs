@@ -1,0 +1,82 @@
+//! What the host shall serve, read again whenever the stamp file's time changes.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, RwLock},
+    time::SystemTime,
+};
+
+use tokio::sync::Mutex;
+
+use crate::{
+    api::{
+        Result,
+        work::{GetHostOrders, HostOrders},
+    },
+    client::Client,
+};
+
+/// The stamp file's time of change.
+type Stamp = Option<SystemTime>;
+
+pub struct Orders {
+    client: Client,
+    endpoint: i64,
+    stamp: PathBuf,
+    /// One reader at a time.
+    reading: Mutex<()>,
+    known: RwLock<(Stamp, Option<Arc<HostOrders>>)>,
+}
+
+impl Orders {
+    /// Reads the orders for the first time.
+    pub async fn read(client: Client, endpoint: i64, stamp: PathBuf) -> Result<Self> {
+        let orders = Self {
+            client,
+            endpoint,
+            stamp,
+            reading: Mutex::new(()),
+            known: RwLock::new((None, None)),
+        };
+        orders.refresh().await?;
+        Ok(orders)
+    }
+
+    /// The orders as they were when last read; none when the endpoint is gone.
+    pub fn known(&self) -> Option<Arc<HostOrders>> {
+        self.known.read().ok()?.1.clone()
+    }
+
+    /// The orders as they are, read again if the stamp says that they changed: what an operation
+    /// has changed before it answered is in them.
+    pub async fn current(&self) -> Result<Option<Arc<HostOrders>>> {
+        if self.stale() {
+            self.refresh().await?;
+        }
+        Ok(self.known())
+    }
+
+    /// Reads the orders again.
+    pub async fn refresh(&self) -> Result<()> {
+        let _reading = self.reading.lock().await;
+        // The stamp first: what changes after it is read again.
+        let stamp = self.stamp();
+        let request = GetHostOrders {
+            endpoint: self.endpoint,
+        };
+        let orders = self.client.call(&request).await?.map(Arc::new);
+        if let Ok(mut known) = self.known.write() {
+            *known = (stamp, orders);
+        }
+        Ok(())
+    }
+
+    fn stale(&self) -> bool {
+        let stamp = self.stamp();
+        self.known.read().is_ok_and(|known| known.0 != stamp)
+    }
+
+    fn stamp(&self) -> Stamp {
+        std::fs::metadata(&self.stamp).ok()?.modified().ok()
+    }
+}

@@ -1,0 +1,141 @@
+//! A scoring process: started, waited for until it answers, ended.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixStream,
+    process::{Child, ChildStdin, Command},
+    time::{sleep, timeout},
+};
+
+use super::{backend::Backend, explain};
+use crate::api::{Error, Result};
+
+/// How often a process that is coming up is asked whether it answers.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+/// How long an asked-for end may take before it is forced; longer than the watching process waits.
+const FORCE: Duration = Duration::from_secs(15);
+
+/// All that is needed to start a generation's scoring process, again and again.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub generation: u64,
+    /// The Python of the environment, and its arguments.
+    pub command: Vec<String>,
+    /// Working directory.
+    pub folder: PathBuf,
+    pub variables: BTreeMap<String, String>,
+    /// Where it will listen.
+    pub socket: PathBuf,
+    /// What it was laid out in.
+    pub root: PathBuf,
+}
+
+pub struct Scoring {
+    /// The watching process (see `watch`); ends when the pipe closes.
+    child: Child,
+    pipe: Option<ChildStdin>,
+    pub backend: Arc<Backend>,
+    socket: PathBuf,
+    log: PathBuf,
+    /// Where its part of the log begins.
+    log_start: u64,
+}
+
+impl Scoring {
+    /// Starts a process as planned; what it writes is appended to `log`.
+    pub fn start(plan: &Plan, log: &Path) -> Result<Self> {
+        let failed =
+            |e: io::Error| Error::unavailable(format!("Cannot start the scoring process: {e}"));
+        let output = append(log).map_err(failed)?;
+        let log_start = output.metadata().map_err(failed)?.len();
+        let mut child = Command::new("/proc/self/exe")
+            .arg0("aml")
+            .arg("endpoint-watch")
+            .arg("--")
+            .args(&plan.command)
+            .current_dir(&plan.folder)
+            .env_clear()
+            .envs(&plan.variables)
+            .stdin(Stdio::piped())
+            .stdout(output.try_clone().map_err(failed)?)
+            .stderr(output)
+            .spawn()
+            .map_err(failed)?;
+        Ok(Self {
+            pipe: child.stdin.take(),
+            child,
+            backend: Arc::new(Backend::new(plan.socket.clone())),
+            socket: plan.socket.clone(),
+            log: log.to_owned(),
+            log_start,
+        })
+    }
+
+    /// Returns when it answers, or with the reason when it ended instead.
+    pub async fn ready(&mut self) -> std::result::Result<(), String> {
+        let answers = async {
+            while !answers(&self.socket).await.unwrap_or(false) {
+                sleep(ASK_AGAIN).await;
+            }
+        };
+        tokio::select! {
+            () = answers => return Ok(()),
+            _ = self.child.wait() => {}
+        }
+        Err(self.last_words().await)
+    }
+
+    /// Returns when it has ended, with how.
+    pub async fn ended(&mut self) -> String {
+        match self.child.wait().await {
+            Ok(status) => match status.code() {
+                Some(code) if code > 128 => format!("was ended by signal {}", code - 128),
+                Some(code) => format!("ended with exit code {code}"),
+                None => "was ended together with its watching process".to_owned(),
+            },
+            Err(e) => format!("was lost: {e}"),
+        }
+    }
+
+    /// Why it ended, with the end of its log.
+    pub async fn last_words(&mut self) -> String {
+        let how = self.ended().await;
+        explain::failure(&how, &explain::read(&self.log, self.log_start))
+    }
+
+    /// Lets it finish what it has begun, and ends it.
+    pub async fn stop(mut self) {
+        drop(self.pipe.take());
+        if timeout(FORCE, self.child.wait()).await.is_err() {
+            let _ = self.child.kill().await;
+        }
+    }
+}
+
+/// Opens a log to append to.
+pub fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// Whether something answers `GET /` with 200 on a socket. The scoring server accepts connections
+/// long before `init()` is done and then lets them wait, or closes them when it failed.
+async fn answers(socket: &Path) -> io::Result<bool> {
+    let mut stream = UnixStream::connect(socket).await?;
+    stream
+        .write_all(b"GET / HTTP/1.0\r\nHost: scoring\r\n\r\n")
+        .await?;
+    let mut answer = Vec::new();
+    stream.take(4096).read_to_end(&mut answer).await?;
+    let status = answer.split(|byte| *byte == b' ').nth(1);
+    Ok(answer.starts_with(b"HTTP/") && status == Some(b"200".as_slice()))
+}

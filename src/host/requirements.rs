@@ -1,0 +1,132 @@
+//! Which environment a deployment is served in.
+
+use std::path::Path;
+
+use crate::api::environments::Environment;
+
+/// The official server for Azure ML's scoring scripts.
+const SERVER: &str = "azureml-inference-server-http";
+
+/// The environment asked for, with the scoring server in it.
+pub fn for_script(asked: &Environment) -> Environment {
+    let (version, requirements, notes, name) = parts(asked);
+    Environment::Python {
+        version,
+        requirements: with(requirements, &[SERVER]),
+        notes,
+        name: if name.is_empty() {
+            SERVER.to_owned()
+        } else {
+            name
+        },
+    }
+}
+
+/// The environment for a model in MLflow format that has no script: the one asked for, else the one
+/// the model describes. `model` is the folder that holds `MLmodel`.
+pub fn for_mlflow(asked: &Environment, model: &Path, model_name: &str) -> Environment {
+    let (version, requirements, notes, name) = parts(asked);
+    if !requirements.is_empty() {
+        return Environment::Python {
+            version,
+            requirements: with(requirements, &["mlflow", "pandas", SERVER]),
+            notes,
+            name,
+        };
+    }
+    let text = std::fs::read_to_string(model.join("requirements.txt")).unwrap_or_default();
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned);
+    Environment::Python {
+        version: python_version(model),
+        requirements: with(lines.collect(), &["mlflow", "pandas", SERVER]),
+        notes: Vec::new(),
+        name: model_name.to_owned(),
+    }
+}
+
+fn parts(asked: &Environment) -> (Option<String>, Vec<String>, Vec<String>, String) {
+    match asked {
+        // What the machine has installed is no environment to serve from for ever.
+        Environment::Host | Environment::HostPath { .. } => Default::default(),
+        Environment::Python {
+            version,
+            requirements,
+            notes,
+            name,
+        } => (
+            version.clone(),
+            requirements.clone(),
+            notes.clone(),
+            name.clone(),
+        ),
+    }
+}
+
+/// `requirements` with those of `needed` that they do not name.
+fn with(mut requirements: Vec<String>, needed: &[&str]) -> Vec<String> {
+    for package in needed {
+        if !requirements.iter().any(|line| names(line, package)) {
+            requirements.push((*package).to_owned());
+        }
+    }
+    requirements
+}
+
+/// Whether a requirement line is about `package`; spellings are compared as pip does.
+fn names(line: &str, package: &str) -> bool {
+    let end = line
+        .find(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c))
+        .unwrap_or(line.len());
+    line[..end].to_lowercase().replace(['_', '.'], "-") == package
+}
+
+/// The Python that a model in MLflow format was logged with, as `3.11`.
+fn python_version(model: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(model.join("python_env.yaml")).ok()?;
+    let version = text
+        .lines()
+        .find_map(|line| line.strip_prefix("python:"))?
+        .trim()
+        .trim_matches(['"', '\'']);
+    let mut parts = version.split('.');
+    Some(format!("{}.{}", parts.next()?, parts.next()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{for_script, with};
+    use crate::api::environments::Environment;
+
+    #[test]
+    fn the_server_is_added_unless_named() {
+        let check = |lines: &[&str], expected: &[&str]| {
+            let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+            assert_eq!(with(lines, &["azureml-inference-server-http"]), expected);
+        };
+        check(&[], &["azureml-inference-server-http"]);
+        check(&["numpy"], &["numpy", "azureml-inference-server-http"]);
+        check(
+            &["AzureML_Inference.Server-http[x]~=1.4"],
+            &["AzureML_Inference.Server-http[x]~=1.4"],
+        );
+        check(
+            &["azureml-inference-server-http-extra"],
+            &[
+                "azureml-inference-server-http-extra",
+                "azureml-inference-server-http",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_machine_itself_is_no_environment_to_serve_from() {
+        let Environment::Python { requirements, .. } = for_script(&Environment::Host) else {
+            panic!("not a Python environment");
+        };
+        assert_eq!(requirements, ["azureml-inference-server-http"]);
+    }
+}

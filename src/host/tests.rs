@@ -1,0 +1,252 @@
+//! The front, before a scoring process that is a few lines of axum.
+
+use std::{
+    fs::{self, File, FileTimes},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime},
+};
+
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    routing::{get, post},
+};
+use tokio::net::{TcpListener, UnixListener};
+
+use super::{backend::Backend, front::Front, orders::Orders, process::append};
+use crate::{
+    api::{
+        endpoints::{Deployment, EndpointKeys},
+        environments::Environment,
+        files::Hash,
+        models::ModelType,
+        work::HostOrders,
+    },
+    client::Client,
+};
+
+/// What the store would say.
+type Known = Arc<Mutex<Option<HostOrders>>>;
+
+struct Scene {
+    folder: PathBuf,
+    known: Known,
+    front: Arc<Front>,
+    url: String,
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn orders(primary: &str) -> HostOrders {
+    HostOrders {
+        workspace: "churn".to_owned(),
+        name: "iris-ep".to_owned(),
+        running: true,
+        generation: 1,
+        deployment: Deployment {
+            model: "iris".to_owned(),
+            version: 1,
+            code: None,
+            script: None,
+            environment: Environment::Host,
+            environment_variables: std::collections::BTreeMap::new(),
+            port: None,
+        },
+        model: Hash([0; 32]),
+        model_kind: ModelType::Mlflow,
+        model_path: None,
+        keys: EndpointKeys {
+            primary: primary.to_owned(),
+            secondary: "second".to_owned(),
+        },
+        port: None,
+    }
+}
+
+impl Scene {
+    /// A front that answers on a port of its own, with nothing behind it.
+    async fn new() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = std::env::temp_dir().join(format!("aml-front-{}", uuid::Uuid::new_v4()));
+        fs::create_dir(&folder).unwrap();
+        let known: Known = Arc::new(Mutex::new(Some(orders("first"))));
+        let store = Router::new()
+            .route(
+                "/api/v1/hosts.orders",
+                post(async |State(known): State<Known>| Json(known.lock().unwrap().clone())),
+            )
+            .with_state(Arc::clone(&known));
+        let orders = Orders::read(Client::in_process(store), 1, folder.join("stamp"));
+        let log = append(&folder.join("log")).unwrap();
+        let front = Arc::new(Front::new(orders.await.unwrap(), log));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(Arc::clone(&front).serve(listener));
+        Self {
+            folder,
+            known,
+            front,
+            url,
+        }
+    }
+
+    /// Puts a scoring process behind it: echoes, fails on demand, shows what it was sent.
+    fn healthy(&self) {
+        let app = Router::new()
+            .route(
+                "/score",
+                post(async |headers: HeaderMap, body: Bytes| {
+                    if body == "fail" {
+                        return (StatusCode::INTERNAL_SERVER_ERROR, "script failed".into());
+                    }
+                    let key = headers.contains_key("authorization");
+                    let id = headers["x-request-id"].to_str().unwrap().to_owned();
+                    (StatusCode::OK, format!("{} {key} {id}", body.len()))
+                }),
+            )
+            .route("/swagger.json", get(async || "{}"));
+        let socket = self.folder.join("s");
+        let listener = UnixListener::bind(&socket).unwrap();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        self.behind(&socket);
+    }
+
+    fn behind(&self, socket: &Path) {
+        self.front
+            .switch(Ok(Arc::new(Backend::new(socket.to_owned()))));
+    }
+
+    /// What an operation does after it has changed the store.
+    fn touch(&self, seconds: u64) {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let stamp = File::create(self.folder.join("stamp")).unwrap();
+        stamp
+            .set_times(FileTimes::new().set_modified(time))
+            .unwrap();
+    }
+
+    async fn score(&self, key: &str, body: &'static str) -> (u16, String) {
+        let request = reqwest::Client::new()
+            .post(format!("{}/score", self.url))
+            .header("Authorization", format!("Bearer {key}"))
+            .header("x-request-id", "r-1")
+            .body(body);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+}
+
+#[tokio::test]
+async fn either_key_opens_and_the_script_never_sees_it() {
+    let scene = Scene::new().await;
+    scene.healthy();
+    let answer = (200, "3 false r-1".to_owned());
+    assert_eq!(scene.score("first", "abc").await, answer);
+    assert_eq!(scene.score("second", "abc").await, answer);
+    for wrong in ["", "firs", "first2", "third"] {
+        let (status, text) = scene.score(wrong, "abc").await;
+        assert_eq!(status, 401, "{wrong}");
+        assert!(text.contains("Authorization: Bearer KEY"), "{text}");
+    }
+    let bare = reqwest::get(format!("{}/swagger.json", scene.url)).await;
+    assert_eq!(bare.unwrap().status(), 401);
+}
+
+#[tokio::test]
+async fn a_replaced_key_stops_working_at_once() {
+    let scene = Scene::new().await;
+    scene.healthy();
+    assert_eq!(scene.score("first", "").await.0, 200);
+    *scene.known.lock().unwrap() = Some(orders("new"));
+    scene.touch(1);
+    assert_eq!(scene.score("first", "").await.0, 401);
+    assert_eq!(scene.score("new", "").await.0, 200);
+    *scene.known.lock().unwrap() = None;
+    scene.touch(2);
+    assert_eq!(scene.score("new", "").await.0, 503);
+    assert_eq!(scene.score("", "").await.0, 503);
+}
+
+#[tokio::test]
+async fn without_a_scoring_process_it_says_why() {
+    let scene = Scene::new().await;
+    let (status, text) = scene.score("first", "").await;
+    assert_eq!(status, 503);
+    assert!(text.contains("The endpoint is starting"), "{text}");
+    let live = reqwest::get(&scene.url).await.unwrap();
+    assert_eq!(live.status(), 503);
+    assert_eq!(live.headers()["retry-after"], "1");
+    scene.behind(&scene.folder.join("nobody"));
+    let (status, text) = scene.score("first", "").await;
+    assert_eq!(status, 502);
+    assert!(text.contains("did not answer"), "{text}");
+    assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
+}
+
+#[tokio::test]
+async fn requests_are_counted_and_logged_without_what_is_secret() {
+    let scene = Scene::new().await;
+    scene.healthy();
+    scene.score("first", "payload").await;
+    assert_eq!(
+        scene.score("first", "fail").await,
+        (500, "script failed".to_owned())
+    );
+    scene.score("wrong", "").await;
+    let traffic = scene.front.counters.traffic();
+    assert_eq!((traffic.requests, traffic.errors), (3, 2));
+    assert!(traffic.p99_ms >= traffic.p50_ms && traffic.p50_ms > 0.0);
+    let log = fs::read_to_string(scene.folder.join("log")).unwrap();
+    let lines: Vec<_> = log.lines().collect();
+    assert!(lines[0].contains("I front - POST /score 200 "), "{log}");
+    assert!(lines[0].ends_with("ms r-1"), "{log}");
+    assert!(lines[2].contains("POST /score 401 "), "{log}");
+    for secret in ["first", "wrong", "payload"] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn other_addresses_and_methods_are_refused() {
+    let scene = Scene::new().await;
+    scene.healthy();
+    let client = reqwest::Client::new();
+    let get = |path: &str| client.get(format!("{}{path}", scene.url)).send();
+    assert_eq!(get("/").await.unwrap().status(), 200);
+    assert_eq!(get("/secret").await.unwrap().status(), 404);
+    let delete = client.delete(format!("{}/score", scene.url)).send();
+    assert_eq!(delete.await.unwrap().status(), 405);
+}
+
+#[tokio::test]
+async fn a_body_may_be_large_and_of_unknown_length() {
+    let scene = Scene::new().await;
+    scene.healthy();
+    let parts = futures_util::stream::iter(
+        (0..64).map(|_| Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; 16 << 10]))),
+    );
+    let response = reqwest::Client::new()
+        .post(format!("{}/score", scene.url))
+        .header("Authorization", "Bearer first")
+        .body(reqwest::Body::wrap_stream(
+            Body::from_stream(parts).into_data_stream(),
+        ))
+        .send()
+        .await
+        .unwrap();
+    let id = response.headers()["x-request-id"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(
+        response.text().await.unwrap(),
+        format!("{} false {id}", 1 << 20)
+    );
+}

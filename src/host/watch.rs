@@ -1,0 +1,82 @@
+//! The small process between the host and the scoring process: whatever happens to the host, the
+//! scoring process does not outlive it.
+//!
+//! It holds the read end of a pipe whose other end is the host's, and ends the scoring process with
+//! its children when the pipe closes. It has no state of its own.
+
+use std::{
+    io::{self, Read},
+    os::unix::process::{CommandExt, ExitStatusExt},
+    process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{SigSet, Signal, killpg},
+    unistd::{Pid, setsid},
+};
+
+/// How long the scoring process may take to answer what it has begun.
+const GRACE: Duration = Duration::from_secs(10);
+
+enum News {
+    /// The pipe closed: the host wants an end, or has met its own.
+    HostGone,
+    Ended(u8),
+}
+
+/// Runs `command` until it ends or stdin closes, and answers its exit code: 128 and the number of the
+/// signal when it was killed.
+pub fn watch(command: &[String]) -> io::Result<u8> {
+    let Some((program, arguments)) = command.split_first() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "No command"));
+    };
+    // No terminal can reach it any more. It fails when this leads a group already, which is as good.
+    let _ = setsid();
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
+    // Only the pipe counts: a stray signal must not part the two.
+    let _ = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]).thread_block();
+    let (sender, news) = mpsc::channel();
+    let host = sender.clone();
+    thread::spawn(move || {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        let _ = host.send(News::HostGone);
+    });
+    thread::spawn(move || {
+        let status = child.wait();
+        let code = status.map_or(1, |status| match (status.code(), status.signal()) {
+            (Some(code), _) => code,
+            (None, signal) => 128 + signal.unwrap_or(0),
+        });
+        let _ = sender.send(News::Ended(u8::try_from(code).unwrap_or(u8::MAX)));
+    });
+    let code = match news.recv() {
+        Ok(News::Ended(code)) => code,
+        Ok(News::HostGone) | Err(_) => {
+            let _ = killpg(group, Signal::SIGTERM);
+            ended_within(&news, GRACE).unwrap_or(128 + 9)
+        }
+    };
+    // What it has left behind in its group.
+    let _ = killpg(group, Signal::SIGKILL);
+    Ok(code)
+}
+
+fn ended_within(news: &mpsc::Receiver<News>, most: Duration) -> Option<u8> {
+    let asked = Instant::now();
+    while let Some(left) = most.checked_sub(asked.elapsed()) {
+        match news.recv_timeout(left) {
+            Ok(News::Ended(code)) => return Some(code),
+            Ok(News::HostGone) => {}
+            Err(_) => return None,
+        }
+    }
+    None
+}

@@ -1,0 +1,440 @@
+//! Endpoints: what may be deployed, keys, starting and stopping, and what state is true.
+
+use std::{path::Path, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use super::{Action, Caller, Perform, Service};
+use crate::{
+    api::{
+        Done, Error, Result,
+        endpoints::{
+            DeleteEndpoint, Deploy, Deployment, Endpoint, EndpointKeys, EndpointLog, EndpointState,
+            GetEndpoint, GetEndpointKeys, GetEndpointLog, KeyKind, ListEndpoints,
+            RegenerateEndpointKey, StartEndpoint, StopEndpoint,
+        },
+        environments::Environment,
+        files::GetTree,
+        models::{Model, ModelType},
+        names,
+        runs::GetRun,
+    },
+    store::{EndpointRow, NewDeployment, WorkspaceRow},
+};
+
+/// Starts the host process of an endpoint, detached; it need not be up when this returns.
+pub type StartHost = fn(home: &Path, endpoint: i64) -> Result<()>;
+
+/// How long a started host may take to take its lock.
+const HOST_START: Duration = Duration::from_millis(HOST_START_MS.unsigned_abs());
+const HOST_START_MS: i64 = 15_000;
+/// How long a host may take to end its process and leave.
+const HOST_STOP: Duration = Duration::from_mins(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// Lines of the log that come with a failure.
+const TAIL: u32 = 20;
+
+impl Service {
+    async fn find_endpoint(&self, row: &WorkspaceRow, name: &str) -> Result<EndpointRow> {
+        if let Some(found) = self.store.endpoint(row.id, name).await? {
+            return Ok(found);
+        }
+        let all = self.store.list_endpoints(Some(row.id)).await?;
+        let nearest = names::nearest(name, all.iter().map(|row| row.name.as_str()));
+        let place = format!(" in workspace `{}`", row.workspace.name);
+        let error = Error::unknown("endpoint", name, &place, nearest);
+        Err(if nearest.is_none() {
+            error.hint("See which there are: aml endpoint list")
+        } else {
+            error
+        })
+    }
+
+    fn show_endpoint(&self, row: EndpointRow) -> Endpoint {
+        let (state, message) = self.true_state(&row);
+        let scoring_uri = match row.port {
+            _ if !self.base_url().is_empty() => format!(
+                "{}/ws/{}/endpoints/{}/score",
+                self.base_url(),
+                row.workspace_name.to_lowercase(),
+                row.name
+            ),
+            Some(port) => format!("http://127.0.0.1:{port}/score"),
+            None => String::new(),
+        };
+        Endpoint {
+            traffic: self.store.endpoint_traffic(row.id),
+            name: row.name,
+            state,
+            message,
+            scoring_uri,
+            deployment: row.deployment,
+            generation: row.generation,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+
+    /// What the host said last counts only while it lives.
+    fn true_state(&self, row: &EndpointRow) -> (EndpointState, Option<String>) {
+        if !row.desired {
+            return (EndpointState::Stopped, None);
+        }
+        let said = row.state_generation == row.generation;
+        if said && row.state == EndpointState::Failed {
+            return (EndpointState::Failed, row.message.clone());
+        }
+        if self.store.endpoint_hosted(row.id) {
+            return if said {
+                (row.state, row.message.clone())
+            } else {
+                (EndpointState::Starting, None)
+            };
+        }
+        let waited = self.now().since(row.updated_at);
+        if row.state == EndpointState::Starting && waited < HOST_START_MS {
+            return (EndpointState::Starting, row.message.clone());
+        }
+        let tail = match self.store.endpoint_log(row.id, Some(TAIL), 0) {
+            Ok((tail, _)) if !tail.is_empty() => {
+                format!("; the end of its log:\n{}", tail.trim_end())
+            }
+            _ => String::new(),
+        };
+        let message = format!("Its process ended without a word{tail}");
+        (EndpointState::Failed, Some(message))
+    }
+
+    /// Makes the endpoint's host look at its orders, starting one when none lives, and waits until
+    /// it has taken them on.
+    async fn wake_host(&self, id: i64) -> Result<()> {
+        self.store.touch_endpoint(id)?;
+        let asked = Instant::now();
+        let mut started = false;
+        while asked.elapsed() < HOST_START {
+            // A living host may be about to leave, so that only its word counts.
+            let row = self.store.endpoint_by_id(id).await?;
+            if row.is_none_or(|row| !row.desired || row.state_generation == row.generation) {
+                return Ok(());
+            }
+            if !started && !self.store.endpoint_hosted(id) {
+                let Some(start) = self.start_host.get() else {
+                    return Err(Error::internal("This process cannot start endpoints"));
+                };
+                start(self.store.home.root(), id)?;
+                started = true;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        Err(Error::unavailable("The endpoint's host did not come up")
+            .hint("Check the machine: aml doctor"))
+    }
+
+    /// Waits until no host serves the endpoint, which the store no longer wants. What a host that was
+    /// killed has left behind is cleared by another one, which finds that it is not wanted.
+    async fn host_left(&self, id: i64) -> Result<()> {
+        self.store.touch_endpoint(id)?;
+        if self.store.endpoint_left_behind(id)
+            && !self.store.endpoint_hosted(id)
+            && let Some(start) = self.start_host.get()
+        {
+            start(self.store.home.root(), id)?;
+            let asked = Instant::now();
+            while self.store.endpoint_left_behind(id) && asked.elapsed() < HOST_START {
+                sleep(LOOK_AGAIN).await;
+            }
+        }
+        let asked = Instant::now();
+        while self.store.endpoint_hosted(id) {
+            if asked.elapsed() > HOST_STOP {
+                return Err(Error::unavailable(
+                    "The endpoint's host is still ending its scoring process",
+                )
+                .hint("Look at its log: aml endpoint logs NAME"));
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// Stops the hosts of endpoints that were deleted with their workspace.
+    pub(super) async fn leave_endpoints(&self, endpoints: &[i64]) -> Result<()> {
+        for id in endpoints {
+            self.host_left(*id).await?;
+            self.store.remove_endpoint_files(*id)?;
+        }
+        Ok(())
+    }
+
+    /// Starts the hosts of all endpoints that shall run and have none. A server does so when it
+    /// starts; one that cannot be started does not keep the others.
+    pub async fn revive_endpoints(&self) -> Result<()> {
+        for row in self.store.list_endpoints(None).await? {
+            if row.desired && !self.store.endpoint_hosted(row.id) {
+                self.store.want_endpoint(row.id, true, self.now()).await?;
+                let _ = self.wake_host(row.id).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The port on this machine that answers for an endpoint; none when nothing does. Says nothing
+    /// of why, because anybody may ask.
+    pub async fn endpoint_port(&self, workspace: &str, name: &str) -> Result<Option<u16>> {
+        let Some(row) = self.store.workspace(workspace).await? else {
+            return Ok(None);
+        };
+        let found = self.store.endpoint(row.id, name).await?;
+        Ok(found
+            .filter(|row| self.store.endpoint_hosted(row.id))
+            .and_then(|row| row.port))
+    }
+
+    fn seal_keys(&self, workspace: i64, name: &str, keys: &EndpointKeys) -> Result<Vec<u8>> {
+        let plain = serde_json::to_vec(keys).map_err(|e| Error::internal(e.to_string()))?;
+        self.vault.seal(&keys_context(workspace, name), &plain)
+    }
+
+    pub(super) fn open_keys(&self, row: &EndpointRow) -> Result<EndpointKeys> {
+        let context = keys_context(row.workspace, &row.name);
+        let plain = self.vault.open(&context, &row.sealed_keys)?;
+        serde_json::from_slice(&plain).map_err(|e| Error::internal(e.to_string()))
+    }
+
+    /// Refuses what could not be served whatever the machine does.
+    async fn check_deployment(
+        &self,
+        caller: &Caller,
+        row: &WorkspaceRow,
+        model: &Model,
+        deployment: &Deployment,
+    ) -> Result<()> {
+        let name = format!("{}:{}", model.name, model.version);
+        if model.archived {
+            return Err(Error::conflict(format!("`{name}` is archived"))
+                .hint(format!("aml model restore {name}")));
+        }
+        let Some(script) = &deployment.script else {
+            return match model.kind {
+                ModelType::Mlflow => Ok(()),
+                kind => Err(Error::invalid(format!(
+                    "`{name}` is of type {kind}, which needs a scoring script"
+                ))
+                .at("script")
+                .hint("Write one with init() and run(data), and add --script score.py")),
+            };
+        };
+        let Some(hash) = deployment.code else {
+            return Err(Error::invalid("A scoring script needs the code it is in").at("code"));
+        };
+        let tree = GetTree {
+            workspace: row.workspace.name.clone(),
+            hash,
+        };
+        let tree = tree.perform(self, caller).await?;
+        let mut paths = tree.entries.iter().map(|entry| entry.path.as_str());
+        if paths.any(|path| path == script) {
+            return Ok(());
+        }
+        let paths = tree.entries.iter().map(|entry| entry.path.as_str());
+        let nearest = names::nearest(script, paths);
+        Err(Error::unknown("script", script, " in the code", nearest).at("script"))
+    }
+
+    /// Refuses a port that another endpoint has.
+    async fn check_port(&self, row: &WorkspaceRow, name: &str, port: u16) -> Result<()> {
+        let all = self.store.list_endpoints(None).await?;
+        let other = all.iter().find(|other| {
+            other.port == Some(port)
+                && !(other.workspace == row.id && other.name.eq_ignore_ascii_case(name))
+        });
+        match other {
+            None => Ok(()),
+            Some(other) => Err(Error::conflict(format!(
+                "Port {port} belongs to the endpoint `{}` of workspace `{}`",
+                other.name, other.workspace_name
+            ))
+            .at("port")
+            .hint("Choose another port, or leave it out and one is chosen")),
+        }
+    }
+
+    /// The environment to serve in when none is named: that of the run which made the model.
+    async fn inherit_environment(
+        &self,
+        caller: &Caller,
+        row: &WorkspaceRow,
+        model: &Model,
+        deployment: &mut Deployment,
+    ) {
+        if deployment.environment != Environment::Host || deployment.script.is_none() {
+            return;
+        }
+        let Some(run) = model.lineage.run.clone() else {
+            return;
+        };
+        let get_run = GetRun {
+            workspace: row.workspace.name.clone(),
+            run,
+        };
+        // The run may have been deleted since; then the machine's own environment has to do.
+        if let Ok(run) = get_run.perform(self, caller).await
+            && let Some(job) = run.job
+            && matches!(job.environment, Environment::Python { .. })
+        {
+            deployment.environment = job.environment;
+        }
+    }
+}
+
+fn keys_context(workspace: i64, name: &str) -> String {
+    format!("endpoints/{workspace}/{}", name.to_lowercase())
+}
+
+impl Perform for Deploy {
+    async fn perform(mut self, service: &Service, caller: &Caller) -> Result<Endpoint> {
+        let row = service
+            .enter(caller, &self.workspace, Action::Deploy)
+            .await?;
+        names::ENDPOINT.check(&self.name)?;
+        let deployment = &mut self.deployment;
+        let found = service
+            .find_model(&row, &deployment.model, Some(deployment.version))
+            .await?;
+        service
+            .check_deployment(caller, &row, &found.model, deployment)
+            .await?;
+        if let Some(port) = deployment.port {
+            service.check_port(&row, &self.name, port).await?;
+        }
+        service
+            .inherit_environment(caller, &row, &found.model, deployment)
+            .await;
+        deployment.model.clone_from(&found.model.name);
+        let keys = EndpointKeys {
+            primary: service.vault.new_token("amlkey")?,
+            secondary: service.vault.new_token("amlkey")?,
+        };
+        let new = NewDeployment {
+            sealed_keys: service.seal_keys(row.id, &self.name, &keys)?,
+            name: self.name,
+            deployment: self.deployment,
+            model_version: found.id,
+            now: service.now(),
+        };
+        let Some(deployed) = service.store.deploy(row.id, new).await? else {
+            return Err(Error::conflict("The model was deleted meanwhile"));
+        };
+        service.wake_host(deployed.id).await?;
+        Ok(service.show_endpoint(deployed))
+    }
+}
+
+impl Perform for ListEndpoints {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Endpoint>> {
+        let row = service.enter(caller, &self.workspace, Action::Read).await?;
+        let rows = service.store.list_endpoints(Some(row.id)).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| service.show_endpoint(row))
+            .collect())
+    }
+}
+
+impl Perform for GetEndpoint {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Endpoint> {
+        let row = service.enter(caller, &self.workspace, Action::Read).await?;
+        let found = service.find_endpoint(&row, &self.name).await?;
+        Ok(service.show_endpoint(found))
+    }
+}
+
+impl Perform for StartEndpoint {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Endpoint> {
+        let row = service
+            .enter(caller, &self.workspace, Action::Deploy)
+            .await?;
+        let found = service.find_endpoint(&row, &self.name).await?;
+        if found.desired && service.store.endpoint_hosted(found.id) {
+            return Ok(service.show_endpoint(found));
+        }
+        // A host that was told to stop must be gone before the next one can have its lock.
+        service.host_left(found.id).await?;
+        let wanted = service
+            .store
+            .want_endpoint(found.id, true, service.now())
+            .await?;
+        service.wake_host(found.id).await?;
+        Ok(service.show_endpoint(wanted.unwrap_or(found)))
+    }
+}
+
+impl Perform for StopEndpoint {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Endpoint> {
+        let row = service
+            .enter(caller, &self.workspace, Action::Deploy)
+            .await?;
+        let found = service.find_endpoint(&row, &self.name).await?;
+        let stopped = service
+            .store
+            .want_endpoint(found.id, false, service.now())
+            .await?;
+        service.host_left(found.id).await?;
+        Ok(service.show_endpoint(stopped.unwrap_or(found)))
+    }
+}
+
+impl Perform for DeleteEndpoint {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
+        let row = service
+            .enter(caller, &self.workspace, Action::Deploy)
+            .await?;
+        let found = service.find_endpoint(&row, &self.name).await?;
+        service.store.delete_endpoint(found.id).await?;
+        service.leave_endpoints(&[found.id]).await?;
+        Ok(Done {})
+    }
+}
+
+impl Perform for GetEndpointKeys {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<EndpointKeys> {
+        let row = service
+            .enter(caller, &self.workspace, Action::Deploy)
+            .await?;
+        let found = service.find_endpoint(&row, &self.name).await?;
+        service.open_keys(&found)
+    }
+}
+
+impl Perform for RegenerateEndpointKey {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<EndpointKeys> {
+        let row = service
+            .enter(caller, &self.workspace, Action::Deploy)
+            .await?;
+        let found = service.find_endpoint(&row, &self.name).await?;
+        let mut keys = service.open_keys(&found)?;
+        let new = service.vault.new_token("amlkey")?;
+        match self.key {
+            KeyKind::Primary => keys.primary = new,
+            KeyKind::Secondary => keys.secondary = new,
+        }
+        let sealed = service.seal_keys(row.id, &found.name, &keys)?;
+        service
+            .store
+            .replace_endpoint_keys(found.id, sealed)
+            .await?;
+        service.store.touch_endpoint(found.id)?;
+        Ok(keys)
+    }
+}
+
+impl Perform for GetEndpointLog {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<EndpointLog> {
+        let row = service.enter(caller, &self.workspace, Action::Read).await?;
+        let found = service.find_endpoint(&row, &self.name).await?;
+        let (text, offset) = service
+            .store
+            .endpoint_log(found.id, self.lines, self.offset)?;
+        Ok(EndpointLog { text, offset })
+    }
+}

@@ -1,0 +1,267 @@
+//! Endpoints: deployed for real, asked, stopped, killed.
+
+use std::net::TcpListener;
+
+use nix::sys::signal::{Signal, kill};
+use serde_json::Value;
+
+use crate::support::{Aml, each_mode, eventually, http::post};
+
+const ECHO: &str = r#"
+import json, os
+
+def init():
+    global weight
+    with open(os.path.join(os.environ["AZUREML_MODEL_DIR"], "model", "weight.txt")) as file:
+        weight = int(file.read())
+
+def run(raw_data):
+    data = json.loads(raw_data)["data"]
+    if data == "raise":
+        raise ValueError("no such row")
+    return {"weight": weight, "data": data, "team": os.environ.get("TEAM")}
+"#;
+
+fn with_model(aml: &Aml) {
+    aml.ok("workspace create -n Churn");
+    aml.write("model/weight.txt", "42");
+    aml.write("score.py", ECHO);
+    aml.ok("model register -n echo --path model");
+}
+
+fn deploy(aml: &Aml) -> Value {
+    aml.json("deploy echo:1 --name echo-ep --script score.py --env-var TEAM=blue")
+}
+
+fn state(aml: &Aml) -> String {
+    let state = aml.json("endpoint show echo-ep --query state");
+    state.as_str().expect("a state").to_owned()
+}
+
+fn score(aml: &Aml) -> Value {
+    aml.json([
+        "endpoint",
+        "score",
+        "echo-ep",
+        "--data",
+        r#"{"data": [1, 2]}"#,
+    ])
+}
+
+/// Processes of endpoints: hosts, watchers and scoring servers.
+fn hosts(aml: &Aml) -> Vec<(nix::unistd::Pid, String)> {
+    let mut all = aml.processes();
+    all.retain(|(_, line)| line.contains("endpoint-") || line.contains("serve.py"));
+    all
+}
+
+#[test]
+fn an_endpoint_answers_until_it_is_deleted() {
+    each_mode(|aml| {
+        with_model(aml);
+        let endpoint = deploy(aml);
+        assert_eq!(endpoint["state"], "healthy");
+        let answer = serde_json::json!({"weight": 42, "data": [1, 2], "team": "blue"});
+        assert_eq!(score(aml), answer);
+
+        let url = endpoint["scoring_uri"].as_str().expect("an address");
+        let keys = aml.json("endpoint keys echo-ep");
+        let key = keys["primary"].as_str().expect("a key");
+        let (status, body) = post(url, key, r#"{"data": 1}"#);
+        assert_eq!(status, 200, "{body}");
+        assert_eq!(post(url, "wrong", r#"{"data": 1}"#).0, 401);
+        aml.ok("endpoint keys echo-ep --regenerate primary");
+        assert_eq!(post(url, key, "{}").0, 401);
+        let second = keys["secondary"].as_str().expect("a key");
+        assert_eq!(post(url, second, r#"{"data": 1}"#).0, 200);
+
+        let error = aml.fails(
+            6,
+            ["endpoint", "score", "echo-ep", "-d", r#"{"data": "raise"}"#],
+        );
+        assert!(error.contains("The endpoint answered 500"), "{error}");
+        let log = aml.ok("endpoint logs echo-ep");
+        assert!(log.contains("ValueError: no such row"), "{log}");
+        assert!(log.contains("I front - POST /score 401"), "{log}");
+        eventually("the front's counts are written", 10, || {
+            let requests = aml.json("endpoint show echo-ep --query traffic.requests");
+            (requests == 6).then_some(())
+        });
+
+        let error = aml.fails(5, "model delete echo:1 --yes");
+        assert!(
+            error.contains("`echo:1` is deployed as the endpoint `echo-ep`"),
+            "{error}"
+        );
+        aml.ok("endpoint delete echo-ep --yes");
+        assert_eq!(hosts(aml), []);
+        assert_eq!(aml.json("endpoint list"), serde_json::json!([]));
+        aml.ok("model delete echo:1 --yes");
+    });
+}
+
+#[test]
+fn stopped_and_started_it_is_the_same_endpoint() {
+    each_mode(|aml| {
+        with_model(aml);
+        let before = deploy(aml);
+        let keys = aml.json("endpoint keys echo-ep");
+        aml.ok("endpoint stop echo-ep");
+        assert_eq!(state(aml), "stopped");
+        assert_eq!(hosts(aml), []);
+        let error = aml.fails(6, ["endpoint", "score", "echo-ep", "-d", "{}"]);
+        assert!(error.contains("aml endpoint start echo-ep"), "{error}");
+        let after = aml.json("endpoint start echo-ep");
+        assert_eq!(after["scoring_uri"], before["scoring_uri"]);
+        assert_eq!(aml.json("endpoint keys echo-ep"), keys);
+        assert_eq!(score(aml)["weight"], 42);
+        // The workspace takes its endpoints with it.
+        aml.ok("workspace delete -n churn --yes");
+        assert_eq!(hosts(aml), []);
+    });
+}
+
+#[test]
+fn a_new_deployment_takes_over_and_a_broken_one_does_not() {
+    each_mode(|aml| {
+        with_model(aml);
+        let first = deploy(aml);
+        aml.write("model/weight.txt", "43");
+        aml.ok("model register -n echo --path model");
+        let second = aml.json("deploy echo --name echo-ep --script score.py");
+        assert_eq!(second["scoring_uri"], first["scoring_uri"]);
+        assert_eq!(second["generation"], 2);
+        assert_eq!(score(aml)["weight"], 43);
+        aml.write(
+            "bad.py",
+            "def init():\n    raise RuntimeError('no weights')\ndef run(x): pass\n",
+        );
+        let error = aml.fails(12, "deploy echo --name echo-ep --script bad.py");
+        assert!(error.contains("RuntimeError: no weights"), "{error}");
+        assert_eq!(state(aml), "failed");
+        assert_eq!(score(aml)["weight"], 43);
+    });
+}
+
+#[test]
+fn a_killed_host_takes_its_process_along_and_can_be_started_again() {
+    each_mode(|aml| {
+        with_model(aml);
+        deploy(aml);
+        for (pid, line) in hosts(aml) {
+            if line.contains("endpoint-host") {
+                kill(pid, Signal::SIGKILL).expect("kills the host");
+            }
+        }
+        eventually("the scoring process is gone", 20, || {
+            hosts(aml).is_empty().then_some(())
+        });
+        let endpoint = aml.json("endpoint show echo-ep");
+        assert_eq!(endpoint["state"], "failed");
+        let message = endpoint["message"].as_str().expect("a message");
+        assert!(message.contains("Its process ended"), "{message}");
+        aml.ok("endpoint start echo-ep");
+        assert_eq!(score(aml)["weight"], 42);
+    });
+}
+
+#[test]
+fn a_killed_scoring_process_comes_back_by_itself() {
+    let aml = &Aml::local();
+    with_model(aml);
+    deploy(aml);
+    for (pid, line) in hosts(aml) {
+        if line.contains("serve.py") && !line.contains("endpoint-watch") {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    }
+    eventually("it answers again", 30, || {
+        let words = ["endpoint", "score", "echo-ep", "-d", r#"{"data": 1}"#];
+        (aml.run(words).status == 0).then_some(())
+    });
+    assert_eq!(state(aml), "healthy");
+}
+
+#[test]
+fn a_script_that_raises_shows_its_traceback() {
+    each_mode(|aml| {
+        with_model(aml);
+        aml.write(
+            "bad.py",
+            "def init():\n    raise RuntimeError('no weights')\ndef run(x): pass\n",
+        );
+        let error = aml.fails(12, "deploy echo:1 --name echo-ep --script bad.py");
+        assert!(error.contains("RuntimeError: no weights"), "{error}");
+        assert!(error.contains("bad.py\", line 2, in init"), "{error}");
+        assert_eq!(state(aml), "failed");
+        aml.write("bad.py", "import no_such_package\n");
+        let error = aml.fails(12, "deploy echo:1 --name echo-ep --script bad.py");
+        assert!(
+            error.contains("No module named 'no_such_package'"),
+            "{error}"
+        );
+        eventually("nothing is left", 20, || {
+            hosts(aml).is_empty().then_some(())
+        });
+    });
+}
+
+#[test]
+fn what_cannot_be_deployed_is_said_before_anything_starts() {
+    each_mode(|aml| {
+        with_model(aml);
+        let taken = TcpListener::bind("127.0.0.1:0").expect("takes a port");
+        let port = taken.local_addr().expect("an address").port();
+        let line = format!("deploy echo:1 --name echo-ep --script score.py --port {port}");
+        let error = aml.fails(12, line);
+        assert!(error.contains(&format!("Port {port} is in use")), "{error}");
+        aml.ok("endpoint delete echo-ep --yes");
+
+        let check = |status, line: &str, expected: &str| {
+            let error = aml.fails(status, line);
+            assert!(error.contains(expected), "{line}\n{error}");
+        };
+        check(
+            3,
+            "deploy echo:1 --name e --script scor.py",
+            "Did you mean `score.py`?",
+        );
+        check(2, "deploy echo:1 --name e", "needs a scoring script");
+        check(
+            3,
+            "deploy ehco:1 --name e --script score.py",
+            "Did you mean `echo`?",
+        );
+        check(
+            3,
+            "deploy echo:9 --name e --script score.py",
+            "The newest version is 1",
+        );
+        check(
+            2,
+            "deploy echo:1 --name e_p! --script score.py",
+            "the character `!`",
+        );
+        check(3, "endpoint show nope", "No endpoint `nope`");
+        assert_eq!(aml.json("endpoint list"), serde_json::json!([]));
+        assert_eq!(hosts(aml), []);
+    });
+}
+
+#[test]
+fn endpoints_come_back_with_the_server() {
+    let aml = &Aml::local();
+    with_model(aml);
+    deploy(aml);
+    for (pid, _) in hosts(aml) {
+        let _ = kill(pid, Signal::SIGKILL);
+    }
+    eventually("all are gone", 20, || hosts(aml).is_empty().then_some(()));
+    let server = aml.start("serve --port 0");
+    server.stderr_line("Listening on ", 20);
+    eventually("it answers again", 60, || {
+        (state(aml) == "healthy").then_some(())
+    });
+    assert_eq!(score(aml)["weight"], 42);
+    aml.ok("endpoint delete echo-ep --yes");
+}

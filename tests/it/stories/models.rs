@@ -1,0 +1,139 @@
+//! Models: versions, what they come from, what is refused.
+
+use expect_test::expect;
+
+use crate::support::{Aml, each_mode};
+
+fn with_model(aml: &Aml) {
+    aml.ok("workspace create -n Churn");
+    aml.write("model/weights.txt", "42");
+    aml.ok("model register -n iris --path model --tag stage=test --description first");
+}
+
+#[test]
+fn versions_count_up_and_are_not_used_again() {
+    each_mode(|aml| {
+        with_model(aml);
+        aml.ok("model register -n IRIS --path model/weights.txt");
+        aml.ok("model delete iris:2 --yes");
+        let third = aml.json("model register -n iris --path model");
+        assert_eq!(third["version"], 3);
+        assert_eq!(third["name"], "iris");
+        let versions = aml.json("model list -n iris --query [].version");
+        assert_eq!(versions, serde_json::json!([3, 1]));
+        let newest = aml.json("model list --query '[].[name, version]'");
+        assert_eq!(newest, serde_json::json!([["iris", 3]]));
+        assert_eq!(aml.json("model show iris@latest")["version"], 3);
+        let first = aml.json("model show iris:1");
+        assert_eq!(first["tags"]["stage"], "test");
+        assert_eq!(first["files"]["files"], 1);
+        aml.ok("model update iris:1 --tag stage= --tag owner=ann");
+        assert_eq!(
+            aml.json("model show iris:1 --query tags"),
+            serde_json::json!({"owner": "ann"})
+        );
+        aml.ok("model delete iris --all-versions --yes");
+        assert_eq!(
+            aml.json("model register -n iris --path model")["version"],
+            4
+        );
+    });
+}
+
+#[test]
+fn an_archived_version_is_hidden_until_it_is_restored() {
+    each_mode(|aml| {
+        with_model(aml);
+        aml.ok("model register -n iris --path model");
+        aml.ok("model archive iris:2");
+        assert_eq!(aml.json("model show iris")["version"], 1);
+        aml.ok("model archive iris:1");
+        let error = aml.fails(3, "model show iris");
+        expect![[r#"
+            Error: Every version of `iris` is archived
+            Hint: aml model restore iris:2
+        "#]]
+        .assert_eq(&error);
+        assert_eq!(aml.json("model list"), serde_json::json!([]));
+        aml.ok("model restore iris:2");
+        assert_eq!(aml.json("model show iris")["version"], 2);
+    });
+}
+
+#[test]
+fn files_come_back_as_they_were() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n Churn");
+        aml.write("model/MLmodel", "flavors: {}");
+        aml.write("model/data/weights.bin", [0, 159, 146, 150]);
+        // What would be left out of code belongs to a model.
+        aml.write("model/.gitignore", "*.bin\n");
+        let model = aml.json("model register -n iris --path ./model/");
+        assert_eq!(model["type"], "mlflow");
+        assert_eq!(model["files"]["files"], 3);
+        aml.ok("model download iris --output got");
+        let got = std::fs::read(aml.path("got/data/weights.bin")).expect("was downloaded");
+        assert_eq!(got, [0, 159, 146, 150]);
+    });
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    each_mode(|aml| {
+        with_model(aml);
+        let check = |status, line: &str, expected: expect_test::Expect| {
+            expected.assert_eq(&aml.fails(status, line));
+        };
+        check(
+            3,
+            "model show irsi",
+            expect![[r#"
+                Error: No model `irsi` in workspace `Churn`
+                Hint: Did you mean `iris`?
+            "#]],
+        );
+        check(
+            3,
+            "model show iris:7",
+            expect![[r#"
+                Error: No model `iris` version 7 in workspace `Churn`
+                Hint: The newest version is 1; see all: aml model list --name iris
+            "#]],
+        );
+        check(
+            2,
+            "model register -n iris --path modle",
+            expect![[r#"
+                Error: --path: Cannot read `modle`: No such file or directory (os error 2)
+                Hint: Did you mean `model`?
+            "#]],
+        );
+        check(
+            2,
+            "model register -n iris --path model --type mlflow",
+            expect![[r#"
+                Error: type: A model of type mlflow has a file `MLmodel` at its top, and this one does not
+                Hint: Name the folder that holds MLmodel, or register it with --type custom
+            "#]],
+        );
+        check(
+            2,
+            "model delete iris --yes",
+            expect![[r#"
+                Error: model: Which version of `iris`?
+                Hint: Name it, as in iris:1
+                Hint: See all: aml model list --name iris
+            "#]],
+        );
+        check(
+            2,
+            ["model", "register", "-n", "a/b", "--path", "model"]
+                .join(" ")
+                .as_str(),
+            expect![[r#"
+                Error: name: The model name `a/b` has the character `/`
+                Hint: A model name has 1 to 255 letters, digits and `-` `_` `.`, and begins with a letter or digit
+            "#]],
+        );
+    });
+}
