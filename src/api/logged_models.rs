@@ -54,7 +54,8 @@ pub struct LoggedModel {
     pub status: LoggedModelStatus,
     pub experiment: String,
     pub experiment_id: String,
-    /// The run that made it, whose artifacts its files are: those below [`LoggedModel::path`].
+    /// The run that is said to have made it. Its files are that run's artifacts below
+    /// [`LoggedModel::path`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
     /// Where MLflow's clients keep its files.
@@ -149,6 +150,22 @@ pub struct UpdateLoggedModel {
 }
 operation!(UpdateLoggedModel => LoggedModel, "logged_models.update");
 
+/// A dataset by its name, and by its digest when one is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetName {
+    pub name: String,
+    #[serde(default)]
+    pub digest: Option<String>,
+}
+
+impl DatasetName {
+    /// Whether a metric was measured on it.
+    pub fn fits(&self, metric: &ModelMetric) -> bool {
+        metric.dataset_name.as_ref() == Some(&self.name)
+            && (self.digest.is_none() || metric.dataset_digest == self.digest)
+    }
+}
+
 /// Logged models that are not deleted, newest first unless another order is asked for.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct SearchLoggedModels {
@@ -160,10 +177,12 @@ pub struct SearchLoggedModels {
     pub run: Option<String>,
     #[serde(default)]
     pub filter: Option<String>,
-    /// Names (and digests) of datasets: metrics count in the filter and the order only when they
-    /// were measured on one of them.
+    /// Only models with a metric measured on one of these datasets, and only such metrics count.
     #[serde(default)]
-    pub datasets: Vec<(String, Option<String>)>,
+    pub datasets: Vec<DatasetName>,
+    /// Datasets on which metrics must be measured to count in the order.
+    #[serde(default)]
+    pub order_datasets: Vec<DatasetName>,
     /// Keys such as `metrics.accuracy DESC`.
     #[serde(default)]
     pub order_by: Vec<String>,

@@ -48,7 +48,7 @@ pub fn router(service: Service, trust: Trust) -> Router {
     operations()
         .merge(streams())
         .merge(file_streams())
-        .merge(mlflow::routes())
+        .merge(mlflow::routes(files::answer))
         .layer(middleware::from_fn_with_state(gate, authenticate))
         // Opened by an endpoint's key, which its front checks.
         .route("/ws/{workspace}/endpoints/{name}/{what}", any(score::score))

@@ -11,8 +11,8 @@ use crate::{
     api::{
         Done, Error, Page, Result,
         logged_models::{
-            CreateLoggedModel, GetLoggedModel, GetRunLinks, LinkRun, LoggedModel, RunLinks,
-            SearchLoggedModels, UpdateLoggedModel,
+            CreateLoggedModel, GetLoggedModel, GetRunLinks, LinkRun, LoggedModel, MeasuredMetric,
+            RunLinks, SearchLoggedModels, UpdateLoggedModel,
         },
     },
     store::{LoggedModelChange, NewLoggedModel, WorkspaceRow},
@@ -91,9 +91,11 @@ impl Perform for CreateLoggedModel {
         }
         let run = match (&self.run, caller) {
             (Some(run), _) => {
-                let run = service.find_run(&row, run).await?;
-                service.allow_run_tree(caller, run).await?;
-                Some(run)
+                let run = service.store.run_id(row.id, run).await?;
+                service
+                    .allow_run_tree(caller, run.unwrap_or_default())
+                    .await?;
+                run
             }
             // What a script logs without saying where belongs to the script's run.
             (None, Caller::Run { run, .. }) => Some(*run),
@@ -103,6 +105,7 @@ impl Perform for CreateLoggedModel {
             workspace: row.id,
             experiment,
             run,
+            made_by: self.run,
             id: self.id.clone(),
             name: self.name,
             kind: self.kind,
@@ -179,13 +182,20 @@ impl Perform for SearchLoggedModels {
             self.experiment_ids.is_empty() || self.experiment_ids.contains(&model.experiment_id)
         };
         all.retain(of_experiment);
+        let measured = |model: &LoggedModel| {
+            let counts =
+                |found: &MeasuredMetric| self.datasets.iter().any(|one| one.fits(&found.metric));
+            self.datasets.is_empty() || model.metrics.iter().any(counts)
+        };
+        all.retain(measured);
         let listing = Listing {
             filter: self.filter.as_deref().unwrap_or_default(),
             order_by: &self.order_by,
             limit: self.limit,
             page: self.page.as_deref(),
         };
-        filter::select_logged_models(all, &listing, &self.datasets)
+        let datasets = [self.datasets, self.order_datasets].concat();
+        filter::select_logged_models(all, &listing, &datasets)
     }
 }
 

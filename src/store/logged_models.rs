@@ -21,6 +21,8 @@ pub struct NewLoggedModel {
     pub workspace: i64,
     pub experiment: i64,
     pub run: Option<i64>,
+    /// The name of a run, which may not be one of ours.
+    pub made_by: Option<String>,
     pub id: String,
     pub name: String,
     pub kind: String,
@@ -56,7 +58,7 @@ impl LoggedModelChange {
 
 fn select(rest: &str) -> String {
     format!(
-        "SELECT m.id, m.name, m.display_name, m.kind, m.status, e.name, m.experiment_id, r.name, \
+        "SELECT m.id, m.name, m.display_name, m.kind, m.status, e.name, m.experiment_id, COALESCE(r.name, m.made_by), \
          e.artifact_location || '/models/' || m.name || '/artifacts', m.params, m.tags, m.deleted, \
          m.created_at, m.updated_at FROM logged_models m JOIN experiments e ON e.id = m.experiment_id \
          LEFT JOIN runs r ON r.id = m.run_id {rest}"
@@ -176,8 +178,8 @@ impl Store {
             .write(move |tx| {
                 let added = tx.execute(
                     "INSERT INTO logged_models(name, workspace_id, experiment_id, run_id, display_name, \
-                     kind, status, params, tags, created_at, updated_at) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10) ON CONFLICT DO NOTHING",
+                     kind, status, params, tags, created_at, updated_at, made_by) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11) ON CONFLICT DO NOTHING",
                     params![
                         new.id,
                         new.workspace,
@@ -188,7 +190,8 @@ impl Store {
                         LoggedModelStatus::Pending.name(),
                         to_json(&new.params)?,
                         to_json(&new.tags)?,
-                        new.now
+                        new.now,
+                        new.made_by
                     ],
                 )?;
                 match added {

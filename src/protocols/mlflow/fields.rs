@@ -80,6 +80,10 @@ impl Fields {
         self.values.get(name).filter(|value| !value.is_null())
     }
 
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
     /// A text that must be there and not be empty.
     pub fn required(&self, name: &str) -> Result<String> {
         self.text(name)?

@@ -16,8 +16,8 @@ use super::{
 use crate::api::{
     Error,
     logged_models::{
-        CreateLoggedModel, GetLoggedModel, LoggedModel, LoggedModelStatus, MeasuredMetric,
-        SearchLoggedModels, UpdateLoggedModel,
+        CreateLoggedModel, DatasetName, GetLoggedModel, LoggedModel, LoggedModelStatus,
+        MeasuredMetric, SearchLoggedModels, UpdateLoggedModel,
     },
     metrics::Value,
 };
@@ -261,17 +261,21 @@ pub async fn search(call: Call) -> Answer {
     }
     let mut datasets = Vec::new();
     for dataset in fields.objects("datasets")? {
-        let digest = dataset.some_text("dataset_digest")?;
-        datasets.push((dataset.required("dataset_name")?, digest));
+        datasets.push(DatasetName {
+            name: dataset.required("dataset_name")?,
+            digest: dataset.some_text("dataset_digest")?,
+        });
     }
+    let mut order_datasets = Vec::new();
     let mut order_by = Vec::new();
     for key in fields.objects("order_by")? {
         let field = key.required("field_name")?;
-        let ascending = key.text("ascending").is_ok() || key.flag("ascending")?;
+        let ascending = !key.has("ascending") || key.flag("ascending")?;
         let direction = if ascending { "ASC" } else { "DESC" };
         order_by.push(format!("{field} {direction}"));
         if let Some(name) = key.some_text("dataset_name")? {
-            datasets.push((name, key.some_text("dataset_digest")?));
+            let digest = key.some_text("dataset_digest")?;
+            order_datasets.push(DatasetName { name, digest });
         }
     }
     let search = SearchLoggedModels {
@@ -280,6 +284,7 @@ pub async fn search(call: Call) -> Answer {
         run: None,
         filter: fields.some_text("filter")?,
         datasets,
+        order_datasets,
         order_by,
         limit: Some(fields.max_results(50, limits::SEARCH_RESULTS)?),
         page: fields.some_text("page_token")?,

@@ -133,7 +133,7 @@ pub async fn delete_tag(call: Call) -> Answer {
     let mut batch = batch(&call, call.fields.run_id()?);
     let key = call.fields.required("key")?;
     let run = runs::find(&call, &batch.run).await?;
-    if !run.tags.contains_key(&key) {
+    if !run.deleted && !run.tags.contains_key(&key) {
         return Err(Failure::missing(format!(
             "No tag with name: {key} in run with id {}",
             batch.run

@@ -3,6 +3,7 @@
 //! The same routes are at the root, where a header or the server's only workspace says which one is
 //! meant, and below `/ws/<workspace>`, which is the tracking URI that runs and people get.
 
+mod artifacts;
 mod call;
 mod error;
 mod experiments;
@@ -16,12 +17,13 @@ mod runs;
 mod wire;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::DefaultBodyLimit,
-    routing::{MethodRouter, delete, get, patch, post},
+    routing::{MethodRouter, delete, get, patch, post, put},
 };
 use serde_json::json;
 
+pub use artifacts::SendFile;
 use error::{ErrorCode, Failure};
 pub use error::{failure, no_such_call};
 
@@ -33,8 +35,8 @@ pub const VERSION: &str = "3.17.2";
 /// The largest body of a call; files have no limit.
 const CALL_BODY: usize = 64 << 20;
 
-/// Every route of the protocol.
-pub fn routes() -> Router<Service> {
+/// Every route of the protocol that needs a caller. `send` answers stored files.
+pub fn routes(send: SendFile) -> Router<Service> {
     let mut routes = Router::new();
     for prefix in ["", "/ws/{workspace}"] {
         for api in ["api", "ajax-api"] {
@@ -45,8 +47,10 @@ pub fn routes() -> Router<Service> {
             let base = format!("{prefix}/{api}/2.0/mlflow-artifacts");
             routes = mount(routes, &base, files());
         }
+        let get_artifact = get(artifacts::get_of_run);
+        routes = routes.route(&format!("{prefix}/get-artifact"), get_artifact);
     }
-    routes
+    routes.layer(Extension(send))
 }
 
 /// What clients may ask without saying who they are.
@@ -133,6 +137,17 @@ fn calls() -> Routes {
             "/logged-models/{model_id}/tags/{tag_key}",
             delete(logged_models::delete_tag),
         ),
+        // Artifacts
+        ("/artifacts/list", get(artifacts::list_run)),
+        ("/upload-artifact", post(artifacts::upload)),
+        (
+            "/logged-models/{model_id}/artifacts/directories",
+            get(artifacts::list_model),
+        ),
+        (
+            "/logged-models/{model_id}/artifacts/files",
+            get(artifacts::get_of_model),
+        ),
     ];
     routes
         .into_iter()
@@ -142,6 +157,14 @@ fn calls() -> Routes {
 
 fn files() -> Routes {
     vec![
+        ("/artifacts", get(artifacts::list_proxy)),
+        (
+            "/artifacts/{*path}",
+            put(artifacts::put)
+                .get(artifacts::get)
+                .delete(artifacts::delete)
+                .layer(DefaultBodyLimit::disable()),
+        ),
         ("/mpu/{*path}", post(no_parts)),
         ("/presigned/{*path}", get(no_parts)),
     ]

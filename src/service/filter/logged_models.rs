@@ -8,7 +8,10 @@ use super::{
     text,
 };
 use crate::{
-    api::{Error, Page, Result, logged_models::LoggedModel},
+    api::{
+        Error, Page, Result,
+        logged_models::{DatasetName, LoggedModel, MeasuredMetric},
+    },
     store::{Condition, Order},
 };
 
@@ -31,7 +34,7 @@ enum Field {
 pub fn select_logged_models(
     all: Vec<LoggedModel>,
     listing: &Listing<'_>,
-    datasets: &[(String, Option<String>)],
+    datasets: &[DatasetName],
 ) -> Result<Page<LoggedModel>> {
     let condition = condition(listing.filter, |clause| {
         let field = field(&clause.field)?;
@@ -93,11 +96,7 @@ fn field(name: &Name) -> Result<Field> {
     clippy::cast_precision_loss,
     reason = "milliseconds are far below 2^53"
 )]
-fn datum<'a>(
-    model: &'a LoggedModel,
-    field: &Field,
-    datasets: &[(String, Option<String>)],
-) -> Datum<'a> {
+fn datum<'a>(model: &'a LoggedModel, field: &Field, datasets: &[DatasetName]) -> Datum<'a> {
     let text = |found: Option<&'a String>| found.map_or(Datum::Absent, |text| Datum::Text(text));
     match field {
         Field::Id => Datum::Text(&model.id),
@@ -115,13 +114,9 @@ fn datum<'a>(
         Field::Param(key) => text(model.params.get(key)),
         Field::Tag(key) => text(model.tags.get(key)),
         Field::Metric(key) => {
-            let counts = |metric: &&crate::api::logged_models::MeasuredMetric| {
-                metric.metric.point.key == *key
-                    && (datasets.is_empty()
-                        || datasets.iter().any(|(name, digest)| {
-                            metric.metric.dataset_name.as_ref() == Some(name)
-                                && (digest.is_none() || metric.metric.dataset_digest == *digest)
-                        }))
+            let counts = |found: &&MeasuredMetric| {
+                let on = |dataset: &DatasetName| dataset.fits(&found.metric);
+                found.metric.point.key == *key && (datasets.is_empty() || datasets.iter().any(on))
             };
             let latest = model
                 .metrics

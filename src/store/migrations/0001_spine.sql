@@ -232,13 +232,14 @@ CREATE TABLE run_datasets(
 );
 
 -- Models that scripts log in the course of a run, before anybody registers them. Their files are
--- artifacts of the run. status: pending, ready or failed.
+-- artifacts of the run. made_by: the name given for the run. status: pending, ready or failed.
 CREATE TABLE logged_models(
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   name TEXT NOT NULL UNIQUE,
   workspace_id INTEGER NOT NULL REFERENCES workspaces ON DELETE CASCADE,
   experiment_id INTEGER NOT NULL REFERENCES experiments ON DELETE CASCADE,
   run_id INTEGER REFERENCES runs ON DELETE CASCADE,
+  made_by TEXT,
   display_name TEXT NOT NULL,
   kind TEXT NOT NULL,
   status TEXT NOT NULL,

@@ -1,0 +1,426 @@
+//! Files: the proxy through which clients keep artifacts, and their listings.
+//!
+//! Clients see `<experiment>/<run>/artifacts/<path>` and `<experiment>/models/<model>/artifacts/<path>`;
+//! both are artifacts of a run.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Extension,
+    body::{Body, Bytes},
+    extract::Query,
+    http::{HeaderMap, HeaderValue, header::CONTENT_DISPOSITION},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use super::{
+    call::{Call, Place},
+    error::{ErrorCode, Failure},
+    fields::Fields,
+    runs::{self, run_error},
+    wire::{Answer, answer, done},
+};
+use crate::{
+    api::{
+        Code,
+        files::{Artifact, ListArtifacts, RemoveArtifacts, check_path},
+        logged_models::{GetLoggedModel, UpdateLoggedModel, path_of},
+        runs::{CreateRun, RunStatus},
+    },
+    service::Content,
+};
+
+/// How the server answers a stored file, whole or the range that is asked for.
+pub type SendFile = fn(Content, &HeaderMap) -> Response;
+
+/// The largest file that pages may send.
+const PAGE_UPLOAD: usize = 10 << 20;
+
+/// A place among a run's artifacts; the path is empty for all of them.
+struct Target {
+    run: String,
+    path: String,
+}
+
+/// What an address below the proxy means.
+enum Address {
+    Run {
+        run: String,
+        path: String,
+    },
+    Model {
+        model: String,
+        path: String,
+    },
+    /// A folder above runs and models.
+    Above,
+}
+
+impl Address {
+    fn parse(path: &str) -> Result<Self, Failure> {
+        let path = path.trim_matches('/');
+        let mut plain = path.to_owned();
+        // A path may be encoded several times over on its way.
+        for _ in 0..8 {
+            if !plain.is_empty() && check_path(&plain).is_err() {
+                return Err(Failure::invalid("Invalid path"));
+            }
+            let decoded = percent_decode(&plain);
+            if decoded == plain {
+                break;
+            }
+            plain = decoded;
+        }
+        let parts: Vec<&str> = path.split('/').collect();
+        let folder = parts.iter().position(|part| *part == "artifacts");
+        let Some(folder) = folder.filter(|at| *at > 0) else {
+            return Ok(Address::Above);
+        };
+        let owner = parts[folder - 1].to_owned();
+        let path = parts[folder + 1..].join("/");
+        if folder >= 2 && parts[folder - 2] == "models" {
+            return Ok(Address::Model { model: owner, path });
+        }
+        Ok(Address::Run { run: owner, path })
+    }
+}
+
+fn percent_decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        let decoded = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match decoded {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The artifacts that an address means; none above runs and models, or of a model without files.
+async fn target(place: &Place, address: Address) -> Result<Option<Target>, Failure> {
+    match address {
+        Address::Above => Ok(None),
+        Address::Run { run, path } => Ok(Some(Target { run, path })),
+        Address::Model { model, path } => {
+            let get = GetLoggedModel {
+                workspace: place.workspace.clone(),
+                id: model.clone(),
+                include_deleted: true,
+            };
+            let found = place.perform(get).await?;
+            let path = match path.as_str() {
+                "" => path_of(&model),
+                path => format!("{}/{path}", path_of(&model)),
+            };
+            Ok(found.run.map(|run| Target { run, path }))
+        }
+    }
+}
+
+/// The artifacts that an address means, made when it is a model's without a run: a run of the
+/// model's name is made to hold them.
+async fn target_to_write(place: &Place, address: &str) -> Result<Target, Failure> {
+    if let Some(target) = target(place, Address::parse(address)?).await? {
+        return Ok(target);
+    }
+    let Address::Model { model, .. } = Address::parse(address)? else {
+        return Err(Failure::invalid(format!(
+            "Artifacts belong to a run or a logged model, and `{address}` is of neither"
+        )));
+    };
+    let get = GetLoggedModel {
+        workspace: place.workspace.clone(),
+        id: model.clone(),
+        include_deleted: false,
+    };
+    let found = place.perform(get).await?;
+    let create = CreateRun {
+        workspace: place.workspace.clone(),
+        name: model.clone(),
+        experiment_id: found.experiment_id,
+        display_name: found.name,
+        user: place.caller.name().to_owned(),
+        status: RunStatus::Completed,
+        started_at: None,
+        tags: BTreeMap::new(),
+    };
+    match place.perform(create).await {
+        Ok(_) => {}
+        Err(error) if error.code == Code::Conflict => {}
+        Err(error) => return Err(error.into()),
+    }
+    let update = UpdateLoggedModel {
+        workspace: place.workspace.clone(),
+        id: model.clone(),
+        run: Some(model),
+        ..UpdateLoggedModel::default()
+    };
+    place.perform(update).await?;
+    target(place, Address::parse(address)?)
+        .await?
+        .ok_or_else(|| Failure::new(ErrorCode::Internal, "A model's run vanished"))
+}
+
+fn path_of_call(place: &Place) -> &str {
+    place.path.get("path").map_or("", String::as_str)
+}
+
+pub async fn put(place: Place, body: Body) -> Answer {
+    let Target { run, path } = target_to_write(&place, path_of_call(&place)).await?;
+    place
+        .service
+        .write_artifact(
+            &place.caller,
+            &place.workspace,
+            &run,
+            &path,
+            body.into_data_stream(),
+        )
+        .await?;
+    Ok(().into_response())
+}
+
+pub async fn get(place: Place, Extension(send): Extension<SendFile>, headers: HeaderMap) -> Answer {
+    let address = path_of_call(&place);
+    let Some(target) = target(&place, Address::parse(address)?).await? else {
+        return Err(Failure::missing(format!("No such artifact: {address}")));
+    };
+    send_file(&place, send, &headers, &target).await
+}
+
+async fn send_file(
+    place: &Place,
+    send: SendFile,
+    headers: &HeaderMap,
+    Target { run, path }: &Target,
+) -> Answer {
+    if path.is_empty() {
+        return Err(Failure::missing(
+            "The path of a folder is not that of a file",
+        ));
+    }
+    let content = place
+        .service
+        .read_artifact(&place.caller, &place.workspace, run, path)
+        .await?;
+    let mut response = send(content, headers);
+    let name: String = path
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+        .escape_default()
+        .collect();
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+        response.headers_mut().insert(CONTENT_DISPOSITION, value);
+    }
+    Ok(response)
+}
+
+pub async fn delete(place: Place) -> Answer {
+    let Some(Target { run, path }) = target(&place, Address::parse(path_of_call(&place))?).await?
+    else {
+        return done();
+    };
+    if path.is_empty() {
+        return Err(Failure::invalid(
+            "All artifacts of a run are deleted with the run, not by themselves",
+        ));
+    }
+    let remove = RemoveArtifacts {
+        workspace: place.workspace.clone(),
+        run,
+        path,
+    };
+    match place.perform(remove).await {
+        Ok(_) => done(),
+        Err(error) if error.code == Code::NotFound => done(),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[derive(Serialize)]
+struct Files {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root_uri: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    files: Vec<File>,
+}
+
+#[derive(Serialize)]
+struct File {
+    path: String,
+    is_dir: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_size: Option<u64>,
+}
+
+/// What the proxy has directly below a folder, by base names. A file or nothing there is empty.
+pub async fn list_proxy(call: Call) -> Answer {
+    let address = call.fields.text("path")?.unwrap_or_default();
+    let found = match target(&call, Address::parse(&address)?).await {
+        Ok(found) => found,
+        Err(failure) if failure.code == ErrorCode::DoesNotExist => None,
+        Err(failure) => return Err(failure),
+    };
+    let files = match found {
+        Some(target) => list(&call, &target).await?,
+        None => Vec::new(),
+    };
+    answer(&Files {
+        root_uri: None,
+        files,
+    })
+}
+
+/// What a logged model has directly below a folder, by paths from the model's root.
+pub async fn list_model(call: Call) -> Answer {
+    let model = call.fields.required("model_id")?;
+    let path = call.fields.text("artifact_directory_path")?;
+    let path = path.unwrap_or_default().trim_matches('/').to_owned();
+    check(&path)?;
+    let address = Address::Model {
+        model,
+        path: path.clone(),
+    };
+    let mut files = match target(&call, address).await? {
+        Some(target) => list(&call, &target).await?,
+        None => Vec::new(),
+    };
+    below(&path, &mut files);
+    answer(&Files {
+        root_uri: None,
+        files,
+    })
+}
+
+/// A logged model's file as pages ask for it.
+pub async fn get_of_model(Extension(send): Extension<SendFile>, call: Call) -> Answer {
+    let model = call.fields.required("model_id")?;
+    let path = call.fields.required("artifact_file_path")?;
+    check(&path)?;
+    let missing = Failure::missing(format!("No such artifact: {path}"));
+    let Some(target) = target(&call, Address::Model { model, path }).await? else {
+        return Err(missing);
+    };
+    send_file(&call, send, &HeaderMap::new(), &target).await
+}
+
+/// A small file as pages send it.
+pub async fn upload(
+    place: Place,
+    Query(query): Query<Vec<(String, String)>>,
+    body: Bytes,
+) -> Answer {
+    let query = Fields::from_query(query);
+    let run = query.required("run_uuid")?;
+    let path = query.required("path")?;
+    check(&path)?;
+    if body.is_empty() {
+        return Err(Failure::invalid("Request must specify data."));
+    }
+    if body.len() > PAGE_UPLOAD {
+        return Err(Failure::invalid(
+            "Artifact size is too large. Max size is 10MB.",
+        ));
+    }
+    let body = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(body)]);
+    place
+        .service
+        .write_artifact(&place.caller, &place.workspace, &run, &path, body)
+        .await
+        .map_err(|error| run_error(&run, error))?;
+    done()
+}
+
+fn check(path: &str) -> Result<(), Failure> {
+    if !path.is_empty() && check_path(path).is_err() {
+        return Err(Failure::invalid("Invalid path"));
+    }
+    Ok(())
+}
+
+/// Turns names in a folder into paths from the root.
+fn below(folder: &str, files: &mut [File]) {
+    if !folder.is_empty() {
+        for file in files {
+            file.path = format!("{folder}/{}", file.path);
+        }
+    }
+}
+
+/// What a run has directly below a folder, by paths from the run's root.
+pub async fn list_run(call: Call) -> Answer {
+    let run = call.fields.run_id()?;
+    let found = runs::find(&call, &run).await?;
+    let path = call.fields.text("path")?.unwrap_or_default();
+    let path = path.trim_end_matches('/').to_owned();
+    check(&path)?;
+    let target = Target { run, path };
+    let mut files = list(&call, &target).await?;
+    below(&target.path, &mut files);
+    answer(&Files {
+        root_uri: Some(found.artifact_uri),
+        files,
+    })
+}
+
+async fn list(place: &Place, target: &Target) -> Result<Vec<File>, Failure> {
+    let list = ListArtifacts {
+        workspace: place.workspace.clone(),
+        run: target.run.clone(),
+        path: target.path.clone(),
+    };
+    let all = match place.perform(list).await {
+        Ok(all) => all,
+        Err(error) if error.code == Code::NotFound => Vec::new(),
+        Err(error) => return Err(run_error(&target.run, error)),
+    };
+    Ok(directly_below(&target.path, &all))
+}
+
+/// The files and folders directly below a folder. A run's logged models are not shown among its
+/// files: clients ask for them by themselves.
+fn directly_below(folder: &str, all: &[Artifact]) -> Vec<File> {
+    let mut found: BTreeMap<&str, Option<u64>> = BTreeMap::new();
+    for artifact in all {
+        let rest = match folder {
+            "" => Some(artifact.path.as_str()),
+            folder => artifact
+                .path
+                .strip_prefix(folder)
+                .and_then(|rest| rest.strip_prefix('/')),
+        };
+        let Some(rest) = rest.filter(|rest| !(folder.is_empty() && rest.starts_with("models/m-")))
+        else {
+            continue;
+        };
+        match rest.split_once('/') {
+            Some((name, _)) => found.insert(name, None),
+            None => found.insert(rest, Some(artifact.size)),
+        };
+    }
+    let file = |(name, size): (&str, Option<u64>)| File {
+        path: name.to_owned(),
+        is_dir: size.is_none(),
+        file_size: size,
+    };
+    found.into_iter().map(file).collect()
+}
+
+/// A run's file as pages and older clients ask for it.
+pub async fn get_of_run(Extension(send): Extension<SendFile>, call: Call) -> Answer {
+    let run = call.fields.run_id()?;
+    let path = call.fields.required("path")?;
+    check(&path)?;
+    send_file(&call, send, &HeaderMap::new(), &Target { run, path }).await
+}
