@@ -256,6 +256,7 @@ struct Files {
     files: Vec<File>,
 }
 
+#[expect(clippy::struct_field_names, reason = "MLflow's names")]
 #[derive(Serialize)]
 struct File {
     path: String,
