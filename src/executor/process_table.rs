@@ -31,7 +31,7 @@ pub fn boot_id() -> String {
 }
 
 /// The living processes of a session and all that descend from its leader or from them, without
-/// the leader. Those of the session are found also when the leader is gone.
+/// the leader, oldest first. Those of the session are found also when the leader is gone.
 pub fn family(leader: i32) -> Vec<Entry> {
     let Ok(table) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -54,11 +54,13 @@ pub fn family(leader: i32) -> Vec<Entry> {
         }
         false
     };
-    entries
+    let mut family: Vec<Entry> = entries
         .values()
         .filter(|entry| entry.pid != leader && !entry.zombie && belongs(entry))
         .copied()
-        .collect()
+        .collect();
+    family.sort_by_key(|entry| (entry.started, entry.pid));
+    family
 }
 
 /// Bytes that these processes have in memory.
@@ -72,6 +74,7 @@ pub fn resident_bytes(family: &[Entry]) -> u64 {
     pages * page.unwrap_or(4096)
 }
 
+/// Signals each, in order: who waits for others hears of it before they end.
 pub fn signal_all(family: &[Entry], signal: Signal) {
     for entry in family {
         let _ = kill(Pid::from_raw(entry.pid), signal);

@@ -229,7 +229,7 @@ fn outputs_are_there_while_the_run_goes_on() {
     );
     let run = submit(&aml, "", &line);
     let got = |folder: &str| {
-        aml.ok(["run", "download", &run, "--output", folder]);
+        aml.run(["run", "download", &run, "--output", folder]);
         fs::read_to_string(aml.path(folder).join("outputs/a/b")).ok()
     };
     let mut folders = (0..).map(|number| format!("got{number}"));
