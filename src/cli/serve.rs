@@ -34,8 +34,11 @@ pub struct ServeArgs {
     /// Make a certificate; clients trust it by `aml login --ca-file`
     #[arg(long, conflicts_with = "tls_cert")]
     tls_self_signed: bool,
+    /// Execute no runs here; workers elsewhere do (see `aml worker`)
+    #[arg(long)]
+    no_worker: bool,
     /// Runs to execute at once [default: the number of cores]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "no_worker")]
     slots: Option<u32>,
     /// Requests to write a line about on stderr
     #[arg(long, value_enum, default_value = "changes")]
@@ -69,7 +72,7 @@ pub async fn serve(ctx: &Context, args: ServeArgs) -> anyhow::Result<()> {
             LogArg::Changes => Verbosity::Changes,
             LogArg::Requests => Verbosity::Requests,
         },
-        worker: worker::settings(ctx, args.slots),
+        worker: (!args.no_worker).then(|| worker::settings(ctx, args.slots)),
     };
     wiring::serve(settings, |served| announce(&ctx.ui, served)).await?;
     ctx.ui.status("Stopped.");

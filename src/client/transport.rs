@@ -79,68 +79,69 @@ impl Transport {
 
 /// Says why a server cannot be reached and what may help.
 fn unreachable(remote: &Remote, error: &reqwest::Error) -> Error {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(deeper) = deepest.source() {
+        deepest = deeper;
     }
     let url = &remote.url;
-    let (reason, hints) = explain(&cause.to_string(), error.is_timeout(), url);
-    let error = Error::unavailable(format!("Cannot reach `{url}`: {reason}"));
-    hints.into_iter().fold(error, Error::hint)
+    let cause = deepest.to_string();
+    let cause = cause.trim_start_matches("invalid peer certificate: ");
+    let (reason, hint) = match explain(cause, error.is_timeout(), url) {
+        Some((reason, hint)) => (reason, hint),
+        None => (
+            cause,
+            "Is the server running? Start it there with: aml serve".to_owned(),
+        ),
+    };
+    Error::unavailable(format!("Cannot reach `{url}`: {reason}")).hint(hint)
 }
 
-/// The reason in words of ours, where the cause has a common one, and hints.
-fn explain(cause: &str, timed_out: bool, url: &str) -> (String, Vec<String>) {
-    let other_scheme = match url.split_once("://") {
-        Some(("https", rest)) => format!("http://{rest}"),
-        Some((_, rest)) => format!("https://{rest}"),
-        None => url.to_owned(),
-    };
+/// The reason in words of ours, where the cause is a common one, and what may help.
+fn explain<'a>(cause: &'a str, timed_out: bool, url: &str) -> Option<(&'a str, String)> {
+    let has = |parts: &[&str]| parts.iter().any(|part| cause.contains(part));
     if timed_out {
-        let hint = "Check the address, the network and the firewall between".to_owned();
-        return ("no answer in time".to_owned(), vec![hint]);
+        let hint = "Check the address, the network and the firewall between";
+        return Some(("no answer in time", hint.to_owned()));
     }
-    let (reason, hint) = if cause.contains("UnknownIssuer") || cause.contains("CaUsedAsEndEntity") {
-        (
-            "its certificate is not signed by an authority that this machine trusts".to_owned(),
+    if has(&["failed to lookup"]) {
+        return Some((
+            "there is no host of that name",
+            "Check the spelling".to_owned(),
+        ));
+    }
+    if has(&["UnknownIssuer"]) {
+        return Some((
+            "its certificate is not signed by an authority that this machine trusts",
             format!(
                 "If the server made its own, get its `ca.pem`: aml login {url} --ca-file ca.pem"
             ),
-        )
-    } else if cause.contains("certificate expired") {
-        (
-            cause.replace("invalid peer certificate: ", ""),
-            "Renew the server's certificate; one that the server makes itself is renewed by a restart".to_owned(),
-        )
-    } else if cause.contains("not valid for name") || cause.contains("NotValidForName") {
-        (
-            cause.replace("invalid peer certificate: ", ""),
-            "Use a name that the certificate has, or start the server with --host or --url of this one".to_owned(),
-        )
-    } else if cause.contains("InvalidContentType") {
-        (
-            "it does not speak TLS".to_owned(),
-            format!("Without TLS: aml login {other_scheme}"),
-        )
-    } else if url.starts_with("http://")
-        && ["connection closed", "invalid HTTP", "onnection reset"]
-            .iter()
-            .any(|part| cause.contains(part))
-    {
-        (
-            "it does not speak plain HTTP".to_owned(),
-            format!("With TLS: aml login {other_scheme}"),
-        )
-    } else if cause.contains("failed to lookup") {
-        (
-            "there is no host of that name".to_owned(),
-            "Check the spelling".to_owned(),
-        )
-    } else {
-        (
-            cause.to_owned(),
-            "Is the server running? Start it there with: aml serve".to_owned(),
-        )
+        ));
+    }
+    if has(&["certificate expired", "certificate not valid yet"]) {
+        let hint =
+            "Check the clocks; a certificate that the server made is renewed when it restarts";
+        return Some((cause, hint.to_owned()));
+    }
+    if has(&["not valid for name"]) {
+        let hint = "Use a name that the certificate has, or start the server with --host or --url of this one";
+        return Some((cause, hint.to_owned()));
+    }
+    let other = match url.split_once("://")? {
+        ("https", rest) => format!("http://{rest}"),
+        (_, rest) => format!("https://{rest}"),
     };
-    (reason, vec![hint])
+    if has(&["InvalidContentType"]) {
+        return Some((
+            "it does not speak TLS",
+            format!("Without TLS: aml login {other}"),
+        ));
+    }
+    if url.starts_with("http://") && has(&["connection closed", "invalid HTTP", "onnection reset"])
+    {
+        return Some((
+            "it does not speak plain HTTP",
+            format!("With TLS: aml login {other}"),
+        ));
+    }
+    None
 }

@@ -81,25 +81,21 @@ fn size_of(folder: &Path) -> u64 {
 }
 
 fn holders(home: &Home) -> Vec<String> {
-    let mut holders = Vec::new();
-    let mut add = |kind: &str, lock: &Path| {
-        if let Some(note) = Lock::holder(lock) {
-            holders.push(format!("{kind} {note}").trim_end().to_owned());
-        }
-    };
-    add("server:", &home.server_lock());
-    for file in files(&home.workers()) {
-        if file
-            .extension()
-            .is_some_and(|extension| extension == "lock")
-        {
-            add("worker:", &file);
-        }
-    }
-    for folder in files(&home.endpoints()) {
-        add("endpoint host:", &folder.join("lock"));
-    }
-    holders
+    let workers = files(&home.workers()).into_iter();
+    let workers = workers.filter(|file| file.extension().is_some_and(|end| end == "lock"));
+    let hosts = files(&home.endpoints()).into_iter();
+    let hosts = hosts.map(|folder| folder.join("lock"));
+    let server = ("server", home.server_lock());
+    let workers = workers.map(|lock| ("worker", lock));
+    let hosts = hosts.map(|lock| ("endpoint host", lock));
+    std::iter::once(server)
+        .chain(workers)
+        .chain(hosts)
+        .filter_map(|(kind, lock)| match Lock::holder(&lock)? {
+            note if note.is_empty() => Some(kind.to_owned()),
+            note => Some(note),
+        })
+        .collect()
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {

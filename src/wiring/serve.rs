@@ -34,8 +34,8 @@ pub struct ServeSettings {
     pub require_token: bool,
     pub tls: Tls,
     pub verbosity: Verbosity,
-    /// How runs are executed here.
-    pub worker: WorkerSettings,
+    /// How runs are executed here; absent when they are not.
+    pub worker: Option<WorkerSettings>,
 }
 
 #[derive(Debug)]
@@ -92,7 +92,7 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     }
     let lock = Lock::try_take(&home.server_lock())?;
     if let Some(lock) = &lock {
-        lock.note(&format!("process {} at {url}", std::process::id()));
+        lock.note(&format!("server, process {} at {url}", std::process::id()));
     }
     tokio::spawn(revive_endpoints(service.clone()));
     let stop = asked_to_stop()?;
@@ -110,11 +110,15 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     };
     let router = server::logged(server::router(service.clone(), trust), log);
     let (leave, left) = watch::channel(false);
-    let worker = tokio::spawn(worker::work_inside(service, settings.worker, left));
+    let worker = settings
+        .worker
+        .map(|settings| tokio::spawn(worker::work_inside(service, settings, left)));
     let served = listener.serve(router, tls, stop).await;
     // Runs go on and are found again by the next server.
     let _ = leave.send(true);
-    let _ = worker.await;
+    if let Some(worker) = worker {
+        let _ = worker.await;
+    }
     served
 }
 

@@ -34,7 +34,7 @@ fn a_machine_that_is_well() {
     server.stderr_line("Listening on ", 20);
     let (_, holders) = check(&aml, "processes");
     assert!(
-        holders.contains(&format!("server: process {} at http://", server.pid())),
+        holders.contains(&format!("server, process {} at http://", server.pid())),
         "{holders}"
     );
     let bare = aml.with("PATH", aml.root().join("home"));
