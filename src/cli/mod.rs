@@ -14,6 +14,7 @@ mod endpoint;
 mod endpoint_host;
 mod error;
 mod experiment;
+mod gc;
 mod login;
 mod logout;
 mod model;
@@ -118,6 +119,7 @@ enum Command {
     #[command(subcommand)]
     Run(run::RunCommand),
     Snapshot(snapshot::SnapshotArgs),
+    Gc(gc::GcArgs),
     #[command(subcommand)]
     Secret(secret::SecretCommand),
     #[command(subcommand)]
@@ -193,6 +195,7 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Experiment(command) => experiment::run(ctx, command).await,
         Command::Run(command) => run::run(ctx, command).await,
         Command::Snapshot(args) => snapshot::snapshot(ctx, args).await,
+        Command::Gc(args) => gc::gc(ctx, args).await,
         Command::Secret(command) => secret::run(ctx, command).await,
         Command::User(command) => user::run(ctx, command).await,
         Command::Completions(args) => completions::completions(ctx, &args),

@@ -154,6 +154,7 @@ fn operations() -> Router<Service> {
         ListArtifacts,
         AddArtifacts,
         RemoveArtifacts,
+        CollectGarbage,
         LinkRun,
         GetRunLinks,
         // Logged models

@@ -5,6 +5,7 @@
 //! no foreign protocol and no HTTP.
 
 mod access;
+mod collect;
 mod endpoints;
 mod experiments;
 mod files;

@@ -7,7 +7,7 @@ use std::{
     collections::{HashMap, HashSet},
     fs::File,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -24,11 +24,40 @@ pub(super) const TOUCH_MS: i64 = 60_000;
 
 /// Where a blob lies.
 #[derive(Debug, Clone)]
-struct Place {
-    hash: Hash,
-    size: u64,
-    pack: String,
-    start: u64,
+pub(super) struct Place {
+    pub hash: Hash,
+    pub size: u64,
+    pub pack: String,
+    pub start: u64,
+}
+
+impl Place {
+    pub fn open(self, folder: &Path) -> Result<OpenBlob> {
+        let path = folder.join(&self.pack);
+        let file = File::open(&path).map_err(|e| io_error("open", &path, &e))?;
+        Ok(OpenBlob {
+            hash: self.hash,
+            size: self.size,
+            start: self.start,
+            file: Arc::new(file),
+            path: Arc::new(path),
+        })
+    }
+}
+
+pub(super) fn place(tx: &Tx<'_>, hash: Hash) -> Result<Option<Place>> {
+    tx.one(
+        "SELECT size, pack, start FROM blobs WHERE hash = ?1",
+        params![hash],
+        |row| {
+            Ok(Place {
+                hash,
+                size: count(row, 0)?,
+                pack: row.get(1)?,
+                start: count(row, 2)?,
+            })
+        },
+    )
 }
 
 /// Bytes on their way into the store, from a request's body.
@@ -132,25 +161,11 @@ impl Store {
     }
 
     async fn places(&self, hashes: Vec<Hash>) -> Result<Vec<Place>> {
-        let mut places = self
+        let mut places: Vec<Place> = self
             .db
             .read(move |tx| {
-                let mut places = Vec::with_capacity(hashes.len());
-                for hash in hashes {
-                    places.extend(tx.one(
-                        "SELECT size, pack, start FROM blobs WHERE hash = ?1",
-                        params![hash],
-                        |row| {
-                            Ok(Place {
-                                hash,
-                                size: count(row, 0)?,
-                                pack: row.get(1)?,
-                                start: count(row, 2)?,
-                            })
-                        },
-                    )?);
-                }
-                Ok(places)
+                let places = hashes.into_iter().map(|hash| place(tx, hash));
+                places.filter_map(Result::transpose).collect()
             })
             .await?;
         places.sort_by(|a, b| (&a.pack, a.start).cmp(&(&b.pack, b.start)));

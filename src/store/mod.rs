@@ -6,6 +6,7 @@
 mod access;
 mod artifacts;
 mod blobs;
+mod collect;
 mod condition;
 mod db;
 mod endpoint_files;

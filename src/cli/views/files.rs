@@ -1,7 +1,7 @@
 //! How stored files look to people.
 
 use super::{Show, View, record, runs::size};
-use crate::cli::snapshot::Snapshot;
+use crate::{api::files::Collected, cli::snapshot::Snapshot};
 
 impl Show for Snapshot {
     fn view(&self) -> View {
@@ -10,6 +10,15 @@ impl Show for Snapshot {
             ("Files", self.files.to_string()),
             ("Size", size(self.size)),
             ("Sent", size(self.sent)),
+        ])
+    }
+}
+
+impl Show for Collected {
+    fn view(&self) -> View {
+        record([
+            ("Files freed", self.blobs.to_string()),
+            ("Space freed", size(self.bytes)),
         ])
     }
 }

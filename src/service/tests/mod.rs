@@ -1,6 +1,8 @@
 //! Tests of the service's rules, on a state directory of their own.
 
 mod access;
+mod collect;
+mod files;
 mod logs;
 mod metrics;
 mod runs;

@@ -1,0 +1,38 @@
+//! `aml gc`
+
+use clap::Args;
+
+use super::context::Context;
+use crate::api::files::CollectGarbage;
+
+/// Free the space of what nothing uses any more
+///
+/// Frees snapshots and files that no run, model or endpoint uses, what broken uploads left behind, and
+/// logs of deleted runs, in all workspaces.
+#[derive(Debug, Args)]
+pub struct GcArgs {
+    /// Say what would be freed and free nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Leave what was stored or asked for in the last so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    grace_seconds: u64,
+}
+
+pub async fn gc(ctx: &Context, args: GcArgs) -> anyhow::Result<()> {
+    let collect = CollectGarbage {
+        dry_run: args.dry_run,
+        grace_seconds: args.grace_seconds,
+    };
+    let bar = ctx.ui.spinner("Looking for what nothing uses");
+    let collected = ctx.client().await?.call(&collect).await;
+    bar.finish_and_clear();
+    let collected = collected?;
+    if collected.recent > 0 {
+        ctx.ui.hint(&format!(
+            "{} bytes that nothing uses are younger than {} s and stay; free them too: aml gc --grace-seconds 0",
+            collected.recent, args.grace_seconds
+        ));
+    }
+    ctx.ui.show(&collected)
+}
