@@ -358,8 +358,10 @@ impl Perform for StartEndpoint {
         if found.desired && service.store.endpoint_hosted(found.id) {
             return Ok(service.show_endpoint(found));
         }
-        // A host that was told to stop must be gone before the next one can have its lock.
-        service.host_left(found.id).await?;
+        if !found.desired {
+            // A host that was told to stop must be gone before the next one can have its lock.
+            service.host_left(found.id).await?;
+        }
         let wanted = service
             .store
             .want_endpoint(found.id, true, service.now())

@@ -49,9 +49,11 @@ pub async fn host_endpoint(
     let home = Home::open(home.to_owned())?;
     let service = open_service_for(&home, String::new(), None)?;
     let client = Client::in_process(server::router(service, Trust::Owner));
-    let Some(_lock) = Lock::try_take(&home.endpoint_lock(endpoint))? else {
+    let Some(lock) = Lock::try_take(&home.endpoint_lock(endpoint))? else {
         return Ok(());
     };
+    // Held to the end of the process: who finds it free finds nothing of the host left.
+    std::mem::forget(lock);
     let settings = Settings {
         endpoint,
         home: home.root().to_owned(),

@@ -1,7 +1,5 @@
 //! `aml model download`
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use super::resolve;
@@ -15,7 +13,7 @@ pub struct DownloadArgs {
     model: ModelRef,
     /// Folder to write to [default: the model's name]
     #[arg(id = "output", short, long, value_name = "FOLDER")]
-    output: Option<PathBuf>,
+    output: Option<String>,
 }
 
 pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
@@ -24,7 +22,7 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
     let model = resolve(client, &workspace, &args.model).await?;
     let folder = ctx
         .folder
-        .join(args.output.unwrap_or_else(|| model.name.clone().into()));
+        .join(args.output.unwrap_or_else(|| model.name.clone()));
     client
         .download_tree(
             &workspace,
