@@ -13,7 +13,7 @@ use crate::wiring::{self, Target, WorkerSettings};
 #[derive(Debug, Args)]
 pub struct WorkerArgs {
     /// Runs to execute at once [default: the number of cores]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     slots: Option<u32>,
     /// Detach from the terminal and leave when there is nothing to do
     #[arg(long, hide = true)]

@@ -8,7 +8,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::support::{Aml, each_mode, eventually};
+use crate::support::{Aml, Process, each_mode, eventually};
 
 /// A workspace to run in.
 fn workspace(aml: &Aml) {
@@ -91,7 +91,8 @@ fn a_killed_worker_loses_nothing() {
         (!is_there(&aml, "aml supervise")).then_some(())
     });
     wait_for(&aml, &run, "Completed");
-    let expected: String = (1..=6).map(|i| format!("out {i}\nerr {i}\n")).collect();
+    let expected = (1..=6).map(|i| format!("out {i}\nerr {i}\n"));
+    let expected = expected.collect::<Vec<_>>().concat();
     assert_eq!(aml.ok(["run", "logs", &run]), expected);
     aml.ok(["run", "download", &run, "--output", "got"]);
     assert_eq!(aml.read("got/outputs/file"), "data\n");
@@ -298,23 +299,70 @@ fn one_worker_works_and_leaves_when_there_is_nothing_to_do() {
     assert_eq!(left, 0, "no folder of a run is left");
 }
 
+/// A server that leaves runs to others, on a port of its own choice or on the given one.
+fn server(aml: &Aml, port: &str) -> (Process, String) {
+    let aml = aml.with("AML_HOME", aml.root().join("server"));
+    let server = aml.start(format!("serve --no-worker --port {port}"));
+    let line = server.stderr_line("Listening on ", 20);
+    let url = line.rsplit(' ').next().expect("a URL").to_owned();
+    (server, url)
+}
+
 #[test]
-fn a_worker_on_another_machine_takes_runs_of_a_server() {
-    let aml = Aml::remote();
+fn a_worker_on_another_machine_goes_on_without_the_server() {
+    let aml = Aml::local();
+    let (first, url) = server(&aml, "0");
+    let profile = format!("[profiles.team]\nurl = \"{url}\"\n");
+    fs::write(aml.root().join("config.toml"), profile).unwrap();
+    let aml = aml.with("AML_PROFILE", "team");
     workspace(&aml);
     let worker = aml.start("worker --slots 4");
     worker.stderr_line("Working as ", 20);
-    let runs: Vec<String> = (0..8)
-        .map(|_| submit(&aml, "", "sleep 0.3; pwd; aml run log --metric loss=0.5"))
-        .collect();
+    let gate = aml.path("gate");
+    let begin = "echo begun; pwd; aml run log --metric loss=0.5";
+    let line = format!("{begin}; {}; echo after; echo 1 > outputs/a", until(&gate));
+    let runs: Vec<String> = (0..4).map(|_| submit(&aml, "", &line)).collect();
+    for run in &runs {
+        wait_for_log(&aml, run, "begun");
+    }
+    drop(first);
+    fs::write(&gate, "").unwrap();
+    eventually("the end of the processes", 20, || {
+        (!is_there(&aml, "aml supervise")).then_some(())
+    });
+    let port = url.rsplit(':').next().expect("a port");
+    let _second = server(&aml, port);
+    let here = aml.root().join("state/work").display().to_string();
     for run in &runs {
         wait_for(&aml, run, "Completed");
         assert_eq!(show(&aml, run)["metrics"]["loss"]["last"], 0.5);
+        let log = aml.ok(["run", "logs", run]);
+        assert!(log.contains(&here) && log.ends_with("\nafter\n"), "{log}");
     }
-    let here = aml.root().join("state/work").display().to_string();
-    let logs: Vec<String> = runs
-        .iter()
-        .map(|run| aml.ok(["run", "logs", run]))
-        .collect();
-    assert!(logs.iter().any(|log| log.contains(&here)), "{logs:?}");
+}
+
+#[test]
+fn a_server_that_is_killed_finds_its_runs_again() {
+    let aml = Aml::local();
+    let aml = aml.with("AML_HOME", aml.root().join("server"));
+    let begin = |port: &str| {
+        let server = aml.start(format!("serve --port {port}"));
+        let line = server.stderr_line("Listening on ", 20);
+        (server, line.rsplit(':').next().expect("a port").to_owned())
+    };
+    let (first, port) = begin("0");
+    workspace(&aml);
+    let gate = aml.path("gate");
+    let line = format!(
+        "echo begun; {}; aml run log --metric loss=0.5",
+        until(&gate)
+    );
+    let run = submit(&aml, "", &line);
+    wait_for_log(&aml, &run, "begun");
+    first.signal(Signal::SIGKILL);
+    first.wait(10);
+    let _second = begin(&port);
+    fs::write(&gate, "").unwrap();
+    wait_for(&aml, &run, "Completed");
+    assert_eq!(show(&aml, &run)["metrics"]["loss"]["last"], 0.5);
 }
