@@ -99,15 +99,18 @@ impl Follower<'_> {
                         }
                         None => break,
                     },
-                    _ = tick.tick() => {
-                        self.say_news(&mut said).await?;
-                    }
+                    _ = tick.tick() => match self.say_news(&mut said).await {
+                        // The log is followed through a restart of the server; so is the status.
+                        Err(error) if !error.code.retryable() => return Err(error.into()),
+                        _ => {}
+                    },
                 }
             }
             // A server that stops ends the log before the run does.
-            let ended = self.say_news(&mut said).await?;
-            if ended.status.ended() {
-                return Ok(ended);
+            match self.say_news(&mut said).await {
+                Ok(run) if run.status.ended() => return Ok(run),
+                Err(error) if !error.code.retryable() => return Err(error.into()),
+                _ => {}
             }
             tick.tick().await;
         }

@@ -14,6 +14,11 @@ const LOOK_AT: usize = 5000;
 
 /// Refuses a command whose script is not in the code. `here` is the folder of the caller.
 pub fn check(command: &[String], code: Option<&Path>, here: &Path) -> Result<()> {
+    if let Some(code) = code
+        && !code.is_dir()
+    {
+        return Err(no_folder(code));
+    }
     let line;
     let words: Vec<&str> = match command {
         [one] if one.contains(|c| "|&;<>()$`\\\"'*?[]{}~\n".contains(c)) => return Ok(()),
@@ -51,6 +56,31 @@ pub fn check(command: &[String], code: Option<&Path>, here: &Path) -> Result<()>
         }
         None => error.hint("Paths in the command are relative to the code folder"),
     })
+}
+
+fn no_folder(code: &Path) -> Error {
+    let shown = code.display();
+    if code.exists() {
+        let folder = code.parent().unwrap_or(code).display();
+        return Error::invalid(format!("`{shown}` is a file, not a folder"))
+            .at("--code")
+            .hint(format!("Send the folder it is in: --code {folder}"));
+    }
+    let beside = code.parent().and_then(|parent| parent.read_dir().ok());
+    let folders: Vec<String> = beside
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    let name = code.file_name().unwrap_or_default().to_string_lossy();
+    let nearest = names::nearest(&name, folders.iter().map(String::as_str));
+    let error = Error::invalid(format!("There is no folder `{shown}`")).at("--code");
+    match nearest {
+        Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
+        None => error,
+    }
 }
 
 /// The relative path of the script that a command line runs, if it plainly does.

@@ -295,6 +295,11 @@ fn what_cannot_run_is_refused_before_anything_is_sent() {
             Hint: Set it: aml secret set key -w ws
         "]]
         .assert_eq(&submit("--secret KEY=key -- true").failed(3));
+        expect![[r"
+            Error: --code: There is no folder `$ROOT/here/scr`
+            Hint: Did you mean `src`?
+        "]]
+        .assert_eq(&submit("--code scr -- python3 train.py").failed(2));
         submit("--timeout soon -- true").failed(2);
         submit("--name 'a b' -- true").failed(2);
         submit("--from nothing").failed(3);
