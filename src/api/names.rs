@@ -68,14 +68,16 @@ impl Rule {
 /// The candidate closest to `name`, if it is close enough to be a typing mistake.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
+    let score = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        let score = strsim::jaro_winkler(&name, &candidate);
+        // One slip of the finger, also in names too short to be similar by then.
+        let slip = candidate.len() > 2 && strsim::osa_distance(&name, &candidate) == 1;
+        if slip { score.max(0.9) } else { score }
+    };
     candidates
         .into_iter()
-        .map(|candidate| {
-            (
-                strsim::jaro_winkler(&name, &candidate.to_lowercase()),
-                candidate,
-            )
-        })
+        .map(|candidate| (score(candidate), candidate))
         .filter(|(score, _)| *score > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
