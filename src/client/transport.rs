@@ -117,6 +117,13 @@ fn explain<'a>(cause: &'a str, timed_out: bool, url: &str) -> Option<(&'a str, S
             ),
         ));
     }
+    if has(&["CaUsedAsEndEntity"]) {
+        let hint = "Make it with basicConstraints=CA:FALSE, or let the server: aml serve --tls-self-signed";
+        return Some((
+            "its certificate is an authority's, not a server's",
+            hint.to_owned(),
+        ));
+    }
     if has(&["certificate expired", "certificate not valid yet"]) {
         let hint =
             "Check the clocks; a certificate that the server made is renewed when it restarts";
