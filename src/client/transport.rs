@@ -124,10 +124,12 @@ fn explain<'a>(cause: &'a str, timed_out: bool, url: &str) -> Option<(&'a str, S
             hint.to_owned(),
         ));
     }
-    if has(&["certificate expired", "certificate not valid yet"]) {
-        let hint =
-            "Check the clocks; a certificate that the server made is renewed when it restarts";
-        return Some((cause, hint.to_owned()));
+    let clocks = "Check the clocks; a certificate that the server made is renewed when it restarts";
+    if has(&["Expired", "expired"]) {
+        return Some(("its certificate has expired", clocks.to_owned()));
+    }
+    if has(&["NotValidYet", "not valid yet"]) {
+        return Some(("its certificate is not valid yet", clocks.to_owned()));
     }
     if has(&["not valid for name"]) {
         let hint = "Use a name that the certificate has, or start the server with --host or --url of this one";

@@ -179,6 +179,38 @@ fn certificates_that_cannot_be_used() {
 }
 
 #[test]
+fn an_expired_certificate_and_one_of_an_authority() {
+    let aml = Aml::local();
+    let refusal = |change: &dyn Fn(&mut rcgen::CertificateParams)| {
+        let mut params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+        change(&mut params);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        aml.write("cert.pem", certificate.pem());
+        aml.write("key.pem", key.serialize_pem());
+        let (_server, url) = serve(&aml, "--tls-cert cert.pem --tls-key key.pem");
+        let login = aml.run_with_stdin(format!("login {url} --ca-file cert.pem"), "");
+        login.failed(6)
+    };
+    let expired = |params: &mut rcgen::CertificateParams| {
+        params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    };
+    expect![[r#"
+        Error: Cannot reach `https://127.0.0.1:PORT`: its certificate has expired
+        Hint: Check the clocks; a certificate that the server made is renewed when it restarts
+    "#]]
+    .assert_eq(&refusal(&expired));
+    let authority = |params: &mut rcgen::CertificateParams| {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    };
+    expect![[r#"
+        Error: Cannot reach `https://127.0.0.1:PORT`: its certificate is an authority's, not a server's
+        Hint: Make it with basicConstraints=CA:FALSE, or let the server: aml serve --tls-self-signed
+    "#]]
+    .assert_eq(&refusal(&authority));
+}
+
+#[test]
 fn a_request_that_has_begun_is_answered_before_the_server_stops() {
     let aml = Aml::remote();
     let url = aml.url().expect("a server");
