@@ -27,9 +27,8 @@ impl Service {
         name: &str,
     ) -> Result<Option<LoggedModel>> {
         let all = self.store.list_logged_models(row.id, Some(run)).await?;
-        Ok(all
-            .into_iter()
-            .find(|model| model.name == name || model.id == name))
+        let called = |model: &LoggedModel| model.name == name || model.id == name;
+        Ok(all.into_iter().find(called))
     }
 
     async fn find_logged_model(&self, row: &WorkspaceRow, id: &str) -> Result<LoggedModel> {

@@ -154,7 +154,15 @@ async fn from_run(
     };
     let all = all.perform(service, caller).await?;
     let path = path.trim_start_matches("./").trim_matches('/');
-    let entries = below(&all, path);
+    let mut entries = below(&all, path);
+    if entries.is_empty() {
+        // A model that the script logged goes by its name.
+        let row = service.enter(caller, workspace, Action::Read).await?;
+        let id = service.find_run(&row, &run.name).await?;
+        if let Some(logged) = service.resolve_logged_model(&row, id, path).await? {
+            entries = below(&all, &logged.path());
+        }
+    }
     if entries.is_empty() {
         return Err(not_produced(&run.name, path, &all));
     }
