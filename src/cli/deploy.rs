@@ -24,7 +24,7 @@ use crate::{
 
 /// Deploy a model version as an HTTP endpoint and wait until it answers
 ///
-/// The scoring script has init() and run(data), as in Azure ML; the model's files are below the
+/// The scoring script has `init()` and `run(data)`, as in Azure ML; the model's files are below the
 /// folder that `AZUREML_MODEL_DIR` names. A model in MLflow format needs no script. Deploying again
 /// under the same name replaces what is served and keeps the keys and the address; the old deployment
 /// answers until the new one does.

@@ -180,11 +180,6 @@ impl Ui {
     pub fn width(&self) -> usize {
         terminal_width().map_or(200, usize::from)
     }
-
-    /// Whether a person is watching stderr.
-    pub fn on_terminal(&self) -> bool {
-        io::stderr().is_terminal()
-    }
 }
 
 /// `aml run list | head` is no error.

@@ -441,7 +441,7 @@ mod tests {
         let left: Vec<_> = fs::read_dir(home.path().join("environments"))
             .unwrap()
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| !name.contains(".lock") && name != "requests")
+            .filter(|name| !name.contains("lock") && name != "requests")
             .collect();
         assert!(left.is_empty(), "{left:?}");
     }

@@ -61,6 +61,7 @@ pub enum Action {
 }
 
 impl Action {
+    #[cfg(test)]
     pub const ALL: [Action; 8] = [
         Action::Read,
         Action::WriteRuns,

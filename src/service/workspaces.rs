@@ -5,9 +5,9 @@ use crate::{
     api::{
         Done, Error, Result, names,
         workspaces::{
-            CreateWorkspace, DeleteWorkspace, Edition, ExistingResources, GetWorkspace,
-            ListWorkspaceKeys, ListWorkspaces, RegistryKeys, Resource, ResourceState, Resources,
-            UpdateWorkspace, UpgradeWorkspace, Workspace, WorkspaceKeys,
+            CreateWorkspace, DeleteWorkspace, ExistingResources, GetWorkspace, ListWorkspaceKeys,
+            ListWorkspaces, RegistryKeys, Resource, ResourceState, Resources, UpdateWorkspace,
+            UpgradeWorkspace, Workspace, WorkspaceKeys,
         },
     },
     store::{NewWorkspace, WorkspaceChange, WorkspaceRow},
@@ -283,21 +283,5 @@ impl Perform for ListWorkspaceKeys {
             });
         }
         Ok(keys)
-    }
-}
-
-impl Service {
-    /// Refuses what only an Enterprise workspace has.
-    pub fn need_enterprise(&self, row: &WorkspaceRow, feature: &str) -> Result<()> {
-        let name = &row.workspace.name;
-        match row.workspace.edition {
-            Edition::Enterprise => Ok(()),
-            Edition::Basic => Err(Error::unsupported(format!(
-                "`{name}` is a Basic workspace, which has no {feature}"
-            ))
-            .hint(format!(
-                "aml workspace upgrade -n {name} --edition enterprise"
-            ))),
-        }
     }
 }

@@ -91,8 +91,9 @@ fn a_killed_worker_loses_nothing() {
         (!is_there(&aml, "aml supervise")).then_some(())
     });
     wait_for(&aml, &run, "Completed");
-    let expected = (1..=6).map(|i| format!("out {i}\nerr {i}\n"));
-    let expected = expected.collect::<Vec<_>>().concat();
+    let expected: String = (1..=6)
+        .flat_map(|i| [format!("out {i}\n"), format!("err {i}\n")])
+        .collect();
     assert_eq!(aml.ok(["run", "logs", &run]), expected);
     aml.ok(["run", "download", &run, "--output", "got"]);
     assert_eq!(aml.read("got/outputs/file"), "data\n");
