@@ -391,7 +391,7 @@ fn apply(
             for hash in &shrink.dead {
                 tx.execute("DELETE FROM blobs WHERE hash = ?1", params![hash])?;
             }
-            for pack in &moved {
+            if let Some(pack) = &moved {
                 for blob in &pack.blobs {
                     tx.execute(
                         "UPDATE blobs SET pack = ?2, start = ?3 WHERE hash = ?1",

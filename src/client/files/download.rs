@@ -116,7 +116,7 @@ impl Client {
 }
 
 /// Writes the files of `tree` from frames with their contents.
-fn write(
+pub(super) fn write(
     tree: Tree,
     to: &Path,
     pieces: impl Iterator<Item = Result<Bytes>>,

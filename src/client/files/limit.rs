@@ -165,8 +165,14 @@ fn innermost(path: &str) -> Option<&str> {
     parents(path).next()
 }
 
+/// A word as a shell takes it.
 fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,@%+=".contains(c);
+    if text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 /// Bytes as people write them.

@@ -7,6 +7,8 @@ mod prepare;
 mod read;
 mod send;
 mod stat_cache;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::{

@@ -30,8 +30,8 @@ pub struct Prepared {
 
 /// Prepares a folder: lists it, refuses it when it is too large, then hashes what changed.
 pub fn folder(root: &Path, options: &UploadOptions) -> Attempt<Prepared> {
-    let shown = root.display();
-    let root = fs::canonicalize(root)
+    let (given, shown) = (root, root.display());
+    let root = fs::canonicalize(given)
         .map_err(|e| Error::invalid(format!("The folder `{shown}` cannot be used: {e}")))?;
     if !root.is_dir() {
         return Err(Error::invalid(format!("`{shown}` is not a folder")).into());
@@ -41,7 +41,7 @@ pub fn folder(root: &Path, options: &UploadOptions) -> Attempt<Prepared> {
         .as_ref()
         .and_then(|caches| StatCache::open(caches, &root));
     let walked = walk(&root, options.take)?;
-    options.limit.check(&root, &walked.files)?;
+    options.limit.check(given, &walked.files)?;
     let known: Vec<Option<Hash>> = walked
         .files
         .iter()

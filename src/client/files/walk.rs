@@ -4,7 +4,7 @@ use std::{
     fs::{self, Metadata},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, mpsc},
+    sync::mpsc,
 };
 
 use ignore::{
@@ -139,37 +139,74 @@ fn unignored(root: &Path) -> WalkBuilder {
         .follow_links(false)
         .threads(threads())
         .add_custom_ignore_filename(IGNORE_FILE);
-    let docker = docker_rules(root);
+    let docker = DockerRules::read(root);
     let own = Gitignore::new(root.join(IGNORE_FILE)).0;
     builder.filter_entry(move |entry| {
-        let name = entry.file_name();
+        if entry.depth() == 0 {
+            return true;
+        }
+        let (path, name) = (entry.path(), entry.file_name());
         let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
-        if entry.depth() > 0 && (name == ".git" || (name == ".aml" && is_folder)) {
+        if name == ".git" || (name == ".aml" && is_folder) {
             return false;
         }
-        !(docker.matched(entry.path(), is_folder).is_ignore()
-            && !own.matched(entry.path(), is_folder).is_whitelist())
+        !docker.leaves_out(path, is_folder)
+            || own
+                .matched_path_or_any_parents(path, is_folder)
+                .is_whitelist()
     });
     builder
 }
 
 /// `.dockerignore` counts at the top only, and its patterns begin there: `data` is `/data` to git.
-fn docker_rules(root: &Path) -> Arc<Gitignore> {
-    let mut builder = GitignoreBuilder::new(root);
-    let text = fs::read_to_string(root.join(".dockerignore")).unwrap_or_default();
-    for line in text.lines().map(str::trim) {
-        if line.is_empty() || line.starts_with('#') {
-            continue;
+/// What is in a folder that is left out can be taken back.
+struct DockerRules {
+    root: PathBuf,
+    rules: Gitignore,
+    /// First parts of the patterns that take back.
+    taken_back: Vec<String>,
+}
+
+impl DockerRules {
+    fn read(root: &Path) -> Self {
+        let mut builder = GitignoreBuilder::new(root);
+        let mut taken_back = Vec::new();
+        let text = fs::read_to_string(root.join(".dockerignore")).unwrap_or_default();
+        for line in text.lines().map(str::trim) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (not, pattern) = match line.strip_prefix('!') {
+                Some(pattern) => ("!", pattern.trim()),
+                None => ("", line),
+            };
+            let pattern = pattern.trim_start_matches("./").trim_matches('/');
+            if !not.is_empty() {
+                let first = pattern.split('/').next().unwrap_or_default();
+                taken_back.push(first.to_owned());
+            }
+            // A pattern that cannot be understood leaves nothing out.
+            let _ = builder.add_line(None, &format!("{not}/{pattern}"));
         }
-        let (not, pattern) = line
-            .strip_prefix('!')
-            .map_or(("", line), |rest| ("!", rest.trim()));
-        let pattern = pattern.trim_start_matches("./").trim_start_matches('/');
-        let pattern = pattern.trim_end_matches('/');
-        // A pattern that cannot be understood leaves nothing out, as with docker's own checks.
-        let _ = builder.add_line(None, &format!("{not}/{pattern}"));
+        Self {
+            root: root.to_owned(),
+            rules: builder.build().unwrap_or_else(|_| Gitignore::empty()),
+            taken_back,
+        }
     }
-    Arc::new(builder.build().unwrap_or_else(|_| Gitignore::empty()))
+
+    fn leaves_out(&self, path: &Path, is_folder: bool) -> bool {
+        let matched = self.rules.matched_path_or_any_parents(path, is_folder);
+        matched.is_ignore() && !(is_folder && self.may_take_back_below(path))
+    }
+
+    fn may_take_back_below(&self, folder: &Path) -> bool {
+        let relative = folder.strip_prefix(&self.root).unwrap_or(folder);
+        let top = relative.iter().next().unwrap_or_default();
+        self.taken_back
+            .iter()
+            .any(|first| top == first.as_str() || first.contains(['*', '?', '[']))
+    }
 }
 
 fn look(root: &Path, entry: &DirEntry) -> Option<Seen> {

@@ -5,6 +5,7 @@ mod chain;
 mod crashes;
 mod doctor;
 mod endpoints;
+mod files;
 mod models;
 mod output;
 mod runs;

@@ -1,0 +1,504 @@
+//! What a walk takes, what the cache believes, what a download refuses.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use super::{
+    Limit, Take, UploadOptions, download,
+    prepare::{self, Prepared},
+    walk::{Walked, walk},
+};
+use crate::api::{
+    Code, Error,
+    files::{Hash, Tree, TreeEntry, check_link},
+    frames,
+};
+
+struct Folder(TempDir);
+
+impl Folder {
+    /// A folder with empty files at these paths.
+    fn with(paths: &[&str]) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        for path in paths {
+            folder.write(path, "");
+        }
+        folder
+    }
+
+    fn root(&self) -> PathBuf {
+        self.0.path().canonicalize().unwrap()
+    }
+
+    fn write(&self, path: &str, content: &str) -> PathBuf {
+        let path = self.root().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    fn walk(&self) -> Walked {
+        walk(&self.root(), Take::Unignored).unwrap()
+    }
+
+    fn taken(&self) -> Vec<String> {
+        self.walk()
+            .files
+            .into_iter()
+            .map(|found| found.path)
+            .collect()
+    }
+
+    fn prepare(&self, cache: &Path) -> BTreeMap<String, Hash> {
+        let options = UploadOptions {
+            cache: Some(cache.to_owned()),
+            limit: Limit::default(),
+            take: Take::Unignored,
+            report: None,
+        };
+        let Prepared { entries, .. } = prepare::folder(&self.root(), &options).unwrap();
+        entries
+            .into_iter()
+            .map(|entry| (entry.path, entry.hash))
+            .collect()
+    }
+}
+
+#[test]
+fn each_ignore_file_counts_by_its_own_rules() {
+    let check = |file: &str, rules: &str, paths: &[&str], expected: &[&str]| {
+        let folder = Folder::with(paths);
+        folder.write(file, rules);
+        let mut taken = folder.taken();
+        taken.retain(|path| path != file);
+        assert_eq!(taken, expected, "{file}: {rules:?}");
+    };
+    let tree = &["a.pyc", "data/x", "src/data/x", "src/train.py", ".env"];
+    check(
+        ".gitignore",
+        "*.pyc\n/data/\n",
+        tree,
+        &[".env", "src/data/x", "src/train.py"],
+    );
+    check(
+        ".gitignore",
+        "data\n!a.pyc",
+        tree,
+        &[".env", "a.pyc", "src/train.py"],
+    );
+    check(
+        ".amlignore",
+        "data\n.env\n",
+        tree,
+        &["a.pyc", "src/train.py"],
+    );
+    check(
+        "src/.gitignore",
+        "data",
+        tree,
+        &[".env", "a.pyc", "data/x", "src/train.py"],
+    );
+    check(
+        ".dockerignore",
+        "data\n",
+        tree,
+        &[".env", "a.pyc", "src/data/x", "src/train.py"],
+    );
+    check(
+        ".dockerignore",
+        "**/data\n# no\n",
+        tree,
+        &[".env", "a.pyc", "src/train.py"],
+    );
+    check(
+        ".dockerignore",
+        "*\n!src\n",
+        tree,
+        &["src/data/x", "src/train.py"],
+    );
+    check(
+        ".dockerignore",
+        "*\n!src/train.py\n",
+        tree,
+        &["src/train.py"],
+    );
+    check(".dockerignore", "./data/\n/src\n", tree, &[".env", "a.pyc"]);
+    check(
+        "src/.dockerignore",
+        "data",
+        tree,
+        &[".env", "a.pyc", "data/x", "src/data/x", "src/train.py"],
+    );
+    check(".ignore", "*", tree, tree_sorted(tree).as_slice());
+}
+
+fn tree_sorted<'a>(paths: &[&'a str]) -> Vec<&'a str> {
+    let mut paths = paths.to_vec();
+    paths.sort_unstable();
+    paths
+}
+
+#[test]
+fn the_ignore_file_of_our_own_has_the_last_word() {
+    let folder = Folder::with(&["model.bin", "notes.txt", "keep.txt"]);
+    folder.write(".gitignore", "*.bin\nkeep.txt\n");
+    folder.write(".dockerignore", "notes.txt\n");
+    folder.write(".amlignore", "!*.bin\n!notes.txt\n");
+    let taken = folder.taken();
+    assert_eq!(
+        taken,
+        [
+            ".amlignore",
+            ".dockerignore",
+            ".gitignore",
+            "model.bin",
+            "notes.txt"
+        ]
+    );
+}
+
+#[test]
+fn what_belongs_to_tools_is_left_out_and_rules_of_the_repository_count() {
+    let folder = Folder::with(&[
+        ".git/config",
+        ".aml/config.toml",
+        "src/a.py",
+        "src/b.pyc",
+        "src/.git",
+    ]);
+    folder.write(".gitignore", "*.pyc");
+    assert_eq!(
+        walk(&folder.root().join("src"), Take::Unignored)
+            .unwrap()
+            .files
+            .len(),
+        1
+    );
+    fs::remove_dir_all(folder.root().join(".git")).unwrap();
+    fs::remove_file(folder.root().join("src/.git")).unwrap();
+    let outside = walk(&folder.root().join("src"), Take::Unignored).unwrap();
+    assert_eq!(
+        outside.files.len(),
+        2,
+        "rules above count in a repository only"
+    );
+}
+
+#[test]
+fn ignored_folders_are_not_entered() {
+    // A name that cannot be stored is an error when it is seen.
+    let folder = Folder::with(&["secret/new\nline", "a"]);
+    folder.write(".gitignore", "secret");
+    assert_eq!(folder.taken(), [".gitignore", "a"]);
+}
+
+#[test]
+fn links_stay_within_the_folder() {
+    let elsewhere = Folder::with(&["file", "folder/x"]);
+    let folder = Folder::with(&["sub/file"]);
+    let link = |target: &Path, name: &str| symlink(target, folder.root().join(name)).unwrap();
+    link(Path::new("sub/file"), "inside");
+    link(Path::new("../sub"), "sub/loop");
+    link(&elsewhere.root().join("file"), "outside");
+    link(&elsewhere.root().join("folder"), "outside-folder");
+    link(&folder.root().join("sub"), "absolute");
+    link(Path::new("/no/such/thing"), "broken");
+    let walked = folder.walk();
+    let kept: Vec<_> = walked
+        .files
+        .iter()
+        .map(|f| (f.path.as_str(), f.link.as_deref()))
+        .collect();
+    assert_eq!(
+        kept,
+        [
+            ("inside", Some("sub/file")),
+            ("outside", None),
+            ("sub/file", None),
+            ("sub/loop", Some("../sub")),
+        ]
+    );
+    assert_eq!(walked.warnings.len(), 3);
+    assert!(walked.warnings[0].ends_with("would not lead there in a copy; make it relative"));
+    assert!(walked.warnings[1].ends_with("there is no `/no/such/thing`"));
+    assert!(walked.warnings[2].contains("leads out of the folder"));
+}
+
+#[test]
+fn a_link_that_could_lead_out_is_refused() {
+    for (path, target) in [
+        ("a", "b"),
+        ("a/b", "../c"),
+        ("a/b", "c/d"),
+        ("a/b/c", "../../d"),
+        ("a", "."),
+    ] {
+        check_link(path, target).unwrap();
+    }
+    for (path, target) in [
+        ("a", "/etc"),
+        ("a", ".."),
+        ("a", "../b"),
+        ("a/b", "../../c"),
+        ("a/b", "c/../d"),
+        ("a/b", "../c/.."),
+        ("a", ""),
+        ("a", "b\n"),
+        ("a/b", "./../.."),
+    ] {
+        assert!(check_link(path, target).is_err(), "{path} -> {target}");
+    }
+}
+
+#[test]
+fn names_that_cannot_be_stored_are_refused_unless_ignored() {
+    for name in ["new\nline", "back\\slash"] {
+        let folder = Folder::with(&["fine", name]);
+        let refused = walk(&folder.root(), Take::Unignored).unwrap_err();
+        assert_eq!(refused.code, Code::Invalid);
+        assert!(
+            refused.message.contains(&name.escape_debug().to_string()),
+            "{}",
+            refused.message
+        );
+        folder.write(".amlignore", "new*\nback*\n");
+        assert_eq!(folder.taken(), [".amlignore", "fine"]);
+    }
+}
+
+#[test]
+fn a_large_folder_is_refused_unread_with_the_lines_that_help() {
+    let folder = Folder::with(&["train.py"]);
+    for (path, size) in [
+        ("data/raw/deep/a.bin", 15_u64 << 30),
+        ("my [best] run.ckpt", 5 << 30),
+        ("b.bin", 1 << 30),
+    ] {
+        let file = fs::File::create(folder.write(path, "")).unwrap();
+        file.set_len(size).unwrap();
+    }
+    let walked = folder.walk();
+    let began = Instant::now();
+    let refused = Limit::default()
+        .check(Path::new("code"), &walked.files)
+        .unwrap_err();
+    assert!(began.elapsed() < Duration::from_secs(1));
+    assert_eq!(
+        refused.message,
+        "`code` has 21.00 GiB in 4 files; at most 2.00 GiB in 200000 files are taken. Largest:\n  \
+         data/raw/deep/  15.00 GiB in 1 files\n  my [best] run.ckpt  5.00 GiB\n  b.bin  1.00 GiB\n  train.py  0 B"
+    );
+    assert_eq!(
+        refused.hints[0],
+        "Leave out what is no code: printf '%s\\n' /data/raw/deep/ '/my\\ \\[best\\]\\ run.ckpt' >> code/.amlignore"
+    );
+    // The lines do what they say.
+    folder.write(
+        ".amlignore",
+        "/data/raw/deep/\n/my\\ \\[best\\]\\ run.ckpt\n",
+    );
+    let walked = folder.walk();
+    Limit::default()
+        .check(&folder.root(), &walked.files)
+        .unwrap();
+    assert_eq!(folder.taken(), [".amlignore", "b.bin", "train.py"]);
+
+    let few = Limit {
+        bytes: u64::MAX,
+        files: 2,
+    };
+    let refused = few.check(&folder.root(), &walked.files).unwrap_err();
+    assert!(
+        refused.message.contains("in 3 files; at most"),
+        "{}",
+        refused.message
+    );
+    Limit::NONE.check(&folder.root(), &walked.files).unwrap();
+}
+
+/// Sets the time at which the file was last written to long ago.
+fn age(file: &Path) {
+    let old = fs::FileTimes::new()
+        .set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_001));
+    fs::File::options()
+        .write(true)
+        .open(file)
+        .unwrap()
+        .set_times(old)
+        .unwrap();
+}
+
+#[test]
+fn the_cache_saves_reading_and_never_hides_a_change() {
+    let folder = Folder::with(&[]);
+    let caches = tempfile::tempdir().unwrap();
+    let file = folder.write("a", "first");
+    let first = folder.prepare(caches.path());
+    assert_eq!(first["a"], Hash::of(b"first"));
+
+    // Changed at once, to the same size, with the old times put back: the change time tells.
+    let times = fs::metadata(&file).unwrap().modified().unwrap();
+    fs::write(&file, "other").unwrap();
+    let back = fs::FileTimes::new().set_modified(times);
+    fs::File::options()
+        .write(true)
+        .open(&file)
+        .unwrap()
+        .set_times(back)
+        .unwrap();
+    assert_eq!(folder.prepare(caches.path())["a"], Hash::of(b"other"));
+
+    // Again and again, quicker than any clock's tick.
+    for round in 0..50 {
+        let content = format!("{round:05}");
+        fs::write(&file, &content).unwrap();
+        assert_eq!(
+            folder.prepare(caches.path())["a"],
+            Hash::of(content.as_bytes())
+        );
+    }
+
+    // A damaged cache is as good as none.
+    for cache in fs::read_dir(caches.path()).unwrap().flatten() {
+        let mut bytes = fs::read(cache.path()).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(cache.path(), bytes).unwrap();
+    }
+    assert_eq!(folder.prepare(caches.path())["a"], Hash::of(b"00049"));
+}
+
+#[test]
+fn an_unchanged_file_is_not_read_again() {
+    let folder = Folder::with(&[]);
+    let caches = tempfile::tempdir().unwrap();
+    let file = folder.write("a", "content");
+    age(&file);
+    // Until the clock has moved on, the file counts as just changed and is not remembered.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let known = folder.prepare(caches.path());
+        assert_eq!(known["a"], Hash::of(b"content"));
+        let cached = fs::read_dir(caches.path())
+            .unwrap()
+            .flatten()
+            .map(|c| c.metadata().unwrap().len());
+        if cached.sum::<u64>() > 40 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the file is never remembered");
+    }
+    // The cache is believed: what it says of an unchanged file is what comes out.
+    let cache = fs::read_dir(caches.path())
+        .unwrap()
+        .flatten()
+        .next()
+        .unwrap()
+        .path();
+    let mut bytes = fs::read(&cache).unwrap();
+    let hash = Hash::of(b"content").0;
+    let at = bytes.windows(32).position(|window| window == hash).unwrap();
+    bytes[at..at + 32].copy_from_slice(&[7; 32]);
+    let end = bytes.len() - 32;
+    let sum = Hash::of(&bytes[..end]).0;
+    bytes[end..].copy_from_slice(&sum);
+    fs::write(&cache, bytes).unwrap();
+    assert_eq!(folder.prepare(caches.path())["a"], Hash([7; 32]));
+    // A change of its time alone makes it be read.
+    fs::write(&file, "content").unwrap();
+    assert_eq!(folder.prepare(caches.path())["a"], Hash::of(b"content"));
+}
+
+fn entry(path: &str, content: &str, symlink: bool) -> TreeEntry {
+    TreeEntry {
+        path: path.to_owned(),
+        hash: Hash::of(content.as_bytes()),
+        size: content.len() as u64,
+        executable: false,
+        symlink,
+    }
+}
+
+/// Lays out what a server says and sends.
+fn lay_out(entries: Vec<TreeEntry>, sent: &[(Hash, &str)], to: &Path) -> Result<Tree, Error> {
+    let frame = |(hash, content): &(Hash, &str)| {
+        let mut frame = frames::header(*hash, content.len() as u64).to_vec();
+        frame.extend_from_slice(content.as_bytes());
+        Ok(Bytes::from(frame))
+    };
+    download::write(Tree::new(entries), to, sent.iter().map(frame), None)
+}
+
+#[test]
+fn a_download_writes_nothing_outside_its_folder() {
+    let world = Folder::with(&["outside/file"]);
+    let hash = |content: &str| Hash::of(content.as_bytes());
+    // A link in the way of a folder.
+    let to = world.root().join("to");
+    fs::create_dir(&to).unwrap();
+    symlink(world.root().join("outside"), to.join("logs")).unwrap();
+    let refused = lay_out(vec![entry("logs/x", "x", false)], &[(hash("x"), "x")], &to).unwrap_err();
+    assert!(
+        refused.message.contains("is in the way"),
+        "{}",
+        refused.message
+    );
+    // A link at the file's own place is replaced, not followed.
+    symlink(world.root().join("outside/file"), to.join("file")).unwrap();
+    lay_out(
+        vec![entry("file", "new", false)],
+        &[(hash("new"), "new")],
+        &to,
+    )
+    .unwrap();
+    assert_eq!(fs::read_to_string(to.join("file")).unwrap(), "new");
+    assert_eq!(
+        fs::read_to_string(world.root().join("outside/file")).unwrap(),
+        ""
+    );
+    // A server that sends links that lead out.
+    for target in ["/etc", "..", "../outside", "a/../../outside"] {
+        let refused = lay_out(
+            vec![entry("l", target, true)],
+            &[(hash(target), target)],
+            &to,
+        );
+        assert_eq!(refused.unwrap_err().code, Code::Invalid, "{target}");
+        assert!(fs::symlink_metadata(to.join("l")).is_err());
+    }
+    let left: Vec<_> = fs::read_dir(world.root().join("outside"))
+        .unwrap()
+        .flatten()
+        .collect();
+    assert_eq!(left.len(), 1);
+}
+
+#[test]
+fn a_download_is_whole_or_an_error() {
+    let world = Folder::with(&[]);
+    let to = world.root().join("to");
+    let a = Hash::of(b"a");
+    let wrong = lay_out(vec![entry("a", "a", false)], &[(a, "b")], &to).unwrap_err();
+    assert!(wrong.message.contains("damaged"), "{}", wrong.message);
+    let missing = lay_out(vec![entry("a", "a", false)], &[], &to).unwrap_err();
+    assert!(
+        missing.message.contains("did not send `a`"),
+        "{}",
+        missing.message
+    );
+    let more = lay_out(vec![], &[(a, "a")], &to).unwrap_err();
+    assert!(more.message.contains("not asked for"), "{}", more.message);
+    assert_eq!(
+        fs::read_dir(&to).unwrap().count(),
+        0,
+        "no half file and no temporary one"
+    );
+}
