@@ -57,6 +57,7 @@ pub async fn log(State(log): State<Log>, request: Request, next: Next) -> Respon
 const QUIET: &[&str] = &[
     "artifacts.add",
     "artifacts.list",
+    "blobs",
     "blobs.missing",
     "endpoints.get",
     "endpoints.list",
@@ -97,6 +98,7 @@ fn needed(method: &Method, path: &str, status: u16) -> Verbosity {
         401 | 403 => Verbosity::Changes,
         _ if method == Method::GET || method == Method::HEAD => Verbosity::Requests,
         _ if QUIET.contains(&last) || last.starts_with("get") => Verbosity::Requests,
+        _ if path.contains("/mlflow-artifacts/") => Verbosity::Requests,
         _ => Verbosity::Changes,
     }
 }
@@ -158,6 +160,10 @@ mod tests {
         assert_eq!(post("/api/v1/runs.list", 200), Verbosity::Requests);
         assert_eq!(post("/api/v1/runs.list", 403), Verbosity::Changes);
         assert_eq!(post("/api/v1/runs.list", 503), Verbosity::Errors);
+        assert_eq!(
+            post("/ws/a/api/2.0/mlflow-artifacts/artifacts/1/x.txt", 200),
+            Verbosity::Requests
+        );
         assert_eq!(needed(&Method::GET, "/health", 200), Verbosity::Requests);
     }
 

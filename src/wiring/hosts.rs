@@ -52,6 +52,10 @@ pub async fn host_endpoint(
     let Some(lock) = Lock::try_take(&home.endpoint_lock(endpoint))? else {
         return Ok(());
     };
+    lock.note(&format!(
+        "host of endpoint {endpoint}, process {}",
+        std::process::id()
+    ));
     // Held to the end of the process: who finds it free finds nothing of the host left.
     std::mem::forget(lock);
     let settings = Settings {
