@@ -24,6 +24,9 @@ pub enum Environment {
         notes: Vec<String>,
         /// The name it was asked for by, such as `sklearn-1.5` or `requirements.txt`.
         name: String,
+        /// The `PATH` to look for Python in, as with [`Environment::HostPath`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path: Option<String>,
     },
 }
 
@@ -33,6 +36,39 @@ impl Environment {
         match self {
             Environment::Host | Environment::HostPath { .. } => "host",
             Environment::Python { name, .. } => name,
+        }
+    }
+
+    /// The `PATH` it was captured with, if it was.
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Environment::Host => None,
+            Environment::HostPath { path } => Some(path),
+            Environment::Python { path, .. } => path.as_deref(),
+        }
+    }
+
+    /// The same on the machine where it was asked for: programs and Python are looked for in `search`.
+    #[must_use]
+    pub fn found_in(self, search: &str) -> Self {
+        let search = search.to_owned();
+        match self {
+            Environment::Host | Environment::HostPath { .. } => {
+                Environment::HostPath { path: search }
+            }
+            Environment::Python {
+                version,
+                requirements,
+                notes,
+                name,
+                path: _,
+            } => Environment::Python {
+                version,
+                requirements,
+                notes,
+                name,
+                path: Some(search),
+            },
         }
     }
 }

@@ -106,11 +106,10 @@ fn environment(ctx: &Context, text: Option<&str>) -> Result<Environment> {
     let Some(text) = text else {
         return Ok(Environment::Host);
     };
-    Ok(match spec::environment::load(text, &ctx.folder)? {
-        Environment::Host => Environment::HostPath {
-            path: ctx.config.path.clone(),
-        },
-        other => other,
+    let environment = spec::environment::load(text, &ctx.folder)?;
+    Ok(match ctx.profile() {
+        Some(_) => environment,
+        None => environment.found_in(&ctx.config.path),
     })
 }
 

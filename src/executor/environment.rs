@@ -57,22 +57,27 @@ pub struct Ready {
 /// same wait for each other; a broken build leaves nothing. Stops building when dropped.
 pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Ready> {
     let mut variables = place.variables.clone();
+    if let Some(path) = environment.path() {
+        variables.insert("PATH".to_owned(), path.to_owned());
+    }
     let mut notes = Vec::new();
     match environment {
-        Environment::Host => {}
-        Environment::HostPath { path } => {
-            variables.insert("PATH".to_owned(), path.clone());
-        }
+        Environment::Host | Environment::HostPath { .. } => {}
         Environment::Python {
             version,
             requirements,
             notes: known,
             name,
+            path: _,
         } => {
             let wanted = Wanted {
                 version: version.as_deref(),
                 requirements,
                 name,
+            };
+            let place = Place {
+                variables: &variables,
+                ..place
             };
             let (folder, python) = wanted.folder(place).await?;
             notes.clone_from(known);
@@ -391,6 +396,7 @@ mod tests {
             requirements: requirements.iter().map(|line| (*line).to_owned()).collect(),
             notes: Vec::new(),
             name: "test".to_owned(),
+            path: None,
         }
     }
 

@@ -21,6 +21,17 @@ use super::Variables;
 /// Called with lines that tell people how it goes.
 pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
 
+/// How lines begin in which uv and pip tell people how far they are.
+const NEWS: [&str; 7] = [
+    "Resolved ",
+    "Downloading ",
+    "Prepared ",
+    "Installed ",
+    "Collecting ",
+    "Building wheel",
+    "Installing ",
+];
+
 /// How a program ended.
 pub struct Outcome {
     pub status: ExitStatus,
@@ -63,7 +74,9 @@ impl Tools<'_> {
         let mut output = String::new();
         while let Some(line) = lines.recv().await {
             write_line(&mut log, &line);
-            (self.progress)(&line);
+            if NEWS.iter().any(|verb| line.starts_with(verb)) {
+                (self.progress)(&line);
+            }
             output.push_str(&line);
             output.push('\n');
         }

@@ -19,6 +19,7 @@ pub fn for_script(asked: &Environment) -> Environment {
         } else {
             name
         },
+        path: asked.path().map(str::to_owned),
     }
 }
 
@@ -32,6 +33,7 @@ pub fn for_mlflow(asked: &Environment, model: &Path, model_name: &str) -> Enviro
             requirements: with(requirements, &["mlflow", "pandas", SERVER]),
             notes,
             name,
+            path: asked.path().map(str::to_owned),
         };
     }
     let text = std::fs::read_to_string(model.join("requirements.txt")).unwrap_or_default();
@@ -45,6 +47,7 @@ pub fn for_mlflow(asked: &Environment, model: &Path, model_name: &str) -> Enviro
         requirements: with(lines.collect(), &["mlflow", "pandas", SERVER]),
         notes: Vec::new(),
         name: model_name.to_owned(),
+        path: asked.path().map(str::to_owned),
     }
 }
 
@@ -57,6 +60,7 @@ fn parts(asked: &Environment) -> (Option<String>, Vec<String>, Vec<String>, Stri
             requirements,
             notes,
             name,
+            path: _,
         } => (
             version.clone(),
             requirements.clone(),

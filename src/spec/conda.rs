@@ -162,6 +162,7 @@ pub fn parse(content: &str, name: &str, path: &Path) -> Result<Environment> {
         requirements: lines,
         notes,
         name: name.to_owned(),
+        path: None,
     })
 }
 

@@ -36,6 +36,7 @@ pub fn load(text: &str, folder: &Path) -> Result<Environment> {
                 requirements: requirements::parse(&content, text, &path)?,
                 notes: Vec::new(),
                 name: text.to_owned(),
+                path: None,
             });
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -74,6 +75,7 @@ fn curated(text: &str) -> Option<Environment> {
             .collect(),
         notes: Vec::new(),
         name: (*name).to_owned(),
+        path: None,
     })
 }
 
@@ -112,6 +114,7 @@ mod tests {
                 requirements,
                 notes,
                 name,
+                path: _,
             } => (version, requirements, notes, name),
             other => panic!("{other:?}"),
         }

@@ -135,12 +135,11 @@ async fn job(ctx: &Context, workspace: &str, args: &SubmitArgs) -> Result<Job> {
 
 /// On the same machine a job finds the programs that the caller's shell does.
 fn environment(ctx: &Context, text: &str) -> Result<Environment> {
-    match spec::environment::load(text, &ctx.folder)? {
-        Environment::Host if ctx.profile().is_none() => Ok(Environment::HostPath {
-            path: ctx.config.path.clone(),
-        }),
-        other => Ok(other),
-    }
+    let environment = spec::environment::load(text, &ctx.folder)?;
+    Ok(match ctx.profile() {
+        Some(_) => environment,
+        None => environment.found_in(&ctx.config.path),
+    })
 }
 
 fn default_experiment(folder: &Path) -> Result<String> {
