@@ -82,3 +82,22 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn only_what_may_be_a_slip_is_suggested() {
+        let known = ["src", "training", "brave_otter_1f0c93ab"];
+        let suggested = |name| nearest(name, known);
+        assert_eq!(suggested("scr"), Some("src"));
+        assert_eq!(suggested("trainning"), Some("training"));
+        assert_eq!(
+            suggested("BRAVE_OTTER_1f0c93a"),
+            Some("brave_otter_1f0c93ab")
+        );
+        assert_eq!(suggested("model"), None);
+        assert_eq!(suggested("x"), None);
+    }
+}

@@ -5,6 +5,7 @@ use std::{
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::api::{Error, Result};
@@ -163,6 +164,10 @@ pub fn io_error(verb: &str, path: &Path, error: &io::Error) -> Error {
     }
 }
 
+/// Who only looks whether a lock is held holds it for an instant; it is free soon after.
+const LOOKS: u32 = 10;
+const LOOK: Duration = Duration::from_millis(5);
+
 /// A lock file held by this process; free again when it is dropped or the process dies.
 #[derive(Debug)]
 pub struct Lock {
@@ -181,11 +186,14 @@ impl Lock {
             .write(true)
             .open(path)
             .map_err(|e| io_error("open", path, &e))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(e)) => Err(io_error("lock", path, &e)),
+        for _ in 0..LOOKS {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Self { file })),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
+                Err(TryLockError::Error(e)) => return Err(io_error("lock", path, &e)),
+            }
         }
+        Ok(None)
     }
 
     /// Lets others know who holds it; only for people, so a failure does not count.

@@ -57,7 +57,7 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
     })?;
     if page.next.is_some() {
         ctx.ui.hint(&format!(
-            "These are the first {shown} runs; there are more: --limit {}",
+            "There are more runs than these {shown}: --limit {}",
             shown * 10
         ));
     }
