@@ -10,6 +10,10 @@ import os
 import mlflow.pyfunc
 import numpy
 import pandas
+from azureml_inference_server_http.api.aml_response import AMLResponse
+from mlflow.exceptions import MlflowException
+
+NAMES = ("input_data", "data", "dataframe_split", "dataframe_records", "instances", "inputs")
 
 model = None
 
@@ -24,15 +28,26 @@ def init():
 
 
 def run(raw_data):
-    document = json.loads(raw_data)
-    if not isinstance(document, dict):
-        raise ValueError("The input is not a JSON object such as {\"input_data\": [[1, 2]]}")
-    params = document.get("params") or {}
-    for name in ("input_data", "data", "dataframe_split", "dataframe_records", "instances", "inputs"):
-        if name in document:
-            answer = model.predict(table(document[name]), params=params or None)
-            return plain(answer)
-    raise ValueError("The input has none of: input_data, data, dataframe_split")
+    try:
+        document = json.loads(raw_data)
+        name = next(name for name in NAMES if name in document)
+    except (ValueError, TypeError, StopIteration):
+        return refused('The input is not a JSON object such as {"input_data": [[1, 2]]}')
+    try:
+        rows = table(document[name])
+    except (ValueError, TypeError, KeyError) as error:
+        return refused(f"The rows do not make a table: {error}")
+    try:
+        return plain(model.predict(rows, params=document.get("params")))
+    except MlflowException as error:
+        # The rows are not what the model's signature says.
+        if error.error_code == "BAD_REQUEST" or "schema" in error.message:
+            return refused(error.message)
+        raise
+
+
+def refused(message):
+    return AMLResponse({"message": message}, 400, json_str=True)
 
 
 def table(data):

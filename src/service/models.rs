@@ -6,7 +6,7 @@ use super::{Action, Caller, Perform, Service};
 use crate::{
     api::{
         Done, Error, Result,
-        files::{Artifact, CreateTree, GetTree, ListArtifacts, Tree, TreeEntry},
+        files::{Artifact, CreateTree, GetTree, Hash, ListArtifacts, Tree, TreeEntry},
         models::{
             DeleteModel, GetModel, Lineage, ListModels, Model, ModelSource, ModelType,
             RegisterModel, UpdateModel,
@@ -82,9 +82,7 @@ impl Perform for RegisterModel {
             names::TAG.check(key)?;
         }
         let (tree, entries, lineage) = match self.source {
-            ModelSource::Run { run, path } => {
-                from_run(service, caller, &self.workspace, &run, &path).await?
-            }
+            ModelSource::Run { run, path } => from_run(service, caller, &row, &run, &path).await?,
             ModelSource::Tree { hash, path } => {
                 let tree = GetTree {
                     workspace: self.workspace,
@@ -138,10 +136,11 @@ fn check_kind(wanted: Option<ModelType>, entries: &[TreeEntry]) -> Result<ModelT
 async fn from_run(
     service: &Service,
     caller: &Caller,
-    workspace: &str,
+    row: &WorkspaceRow,
     run: &str,
     path: &str,
-) -> Result<(crate::api::files::Hash, Vec<TreeEntry>, Lineage)> {
+) -> Result<(Hash, Vec<TreeEntry>, Lineage)> {
+    let workspace = &row.workspace.name;
     let get_run = GetRun {
         workspace: workspace.to_owned(),
         run: run.to_owned(),
@@ -155,16 +154,16 @@ async fn from_run(
     let all = all.perform(service, caller).await?;
     let path = path.trim_start_matches("./").trim_matches('/');
     let mut entries = below(&all, path);
-    if entries.is_empty() {
-        // A model that the script logged goes by its name.
-        let row = service.enter(caller, workspace, Action::Read).await?;
-        let id = service.find_run(&row, &run.name).await?;
-        if let Some(logged) = service.resolve_logged_model(&row, id, path).await? {
-            entries = below(&all, &logged.path());
-        }
+    if entries.is_empty()
+        && let Some(place) = logged_model(service, row, &run.name, path).await?
+    {
+        entries = below(&all, &place);
     }
     if entries.is_empty() {
-        return Err(not_produced(&run.name, path, &all));
+        let id = service.find_run(row, &run.name).await?;
+        let logged = service.store.list_logged_models(row.id, Some(id)).await?;
+        let logged: Vec<&str> = logged.iter().map(|model| model.name.as_str()).collect();
+        return Err(not_produced(&run.name, path, &all, &logged));
     }
     let tree = Tree::new(entries);
     let create = CreateTree {
@@ -182,6 +181,22 @@ async fn from_run(
         git_commit: job.and_then(|job| Some(job.git.as_ref()?.commit.clone())),
     };
     Ok((info.hash, tree.entries, lineage))
+}
+
+/// Where the files of a run's logged model are that `path` begins with the name of.
+async fn logged_model(
+    service: &Service,
+    row: &WorkspaceRow,
+    run: &str,
+    path: &str,
+) -> Result<Option<String>> {
+    let run = service.find_run(row, run).await?;
+    let (name, inside) = path.split_once('/').unwrap_or((path, ""));
+    let found = service.resolve_logged_model(row, run, name).await?;
+    Ok(found.map(|model| {
+        let place = format!("{}/{inside}", model.path());
+        place.trim_end_matches('/').to_owned()
+    }))
 }
 
 /// The artifacts at or below `path`, relative to it; a file keeps its own name. All when it is empty.
@@ -208,10 +223,10 @@ fn below(artifacts: &[Artifact], path: &str) -> Vec<TreeEntry> {
 }
 
 /// The error for a path that a run did not put out: names the closest, or lists what there is.
-fn not_produced(run: &str, path: &str, artifacts: &[Artifact]) -> Error {
+fn not_produced(run: &str, path: &str, artifacts: &[Artifact], logged: &[&str]) -> Error {
     let error =
         Error::not_found(format!("The run `{run}` has put out nothing at `{path}`")).at("path");
-    let mut places: BTreeSet<&str> = BTreeSet::new();
+    let mut places: BTreeSet<&str> = logged.iter().copied().collect();
     for artifact in artifacts {
         places.insert(&artifact.path);
         for (end, _) in artifact.path.match_indices('/') {
@@ -354,11 +369,12 @@ mod tests {
     #[test]
     fn a_wrong_path_names_the_nearest_or_lists_what_there_is() {
         let hint = |path: &str, all: &[&str]| {
-            not_produced("brave-otter", path, &artifacts(all))
+            not_produced("brave-otter", path, &artifacts(all), &["forest"])
                 .hints
                 .concat()
         };
         let all = ["outputs/model/model.pkl"];
+        assert_eq!(hint("forrest", &all), "Did you mean `forest`?");
         assert_eq!(hint("outputs/modle", &all), "Did you mean `outputs/model`?");
         assert_eq!(
             hint("zzz", &all),
