@@ -68,7 +68,7 @@ pub struct FolderFile {
 }
 
 /// What the environment and the files say, read once at start.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Config {
     /// The state directory of local mode.
     pub home: PathBuf,
@@ -90,7 +90,7 @@ pub struct Config {
 }
 
 /// A run as its own process knows it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct InsideRun {
     /// Scheme, host and port of the server.
     pub url: String,
