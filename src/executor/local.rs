@@ -134,7 +134,13 @@ impl Process {
         locked.map_err(|e| io_error("lock", &path, &e))
     }
 
+    /// Kills what a killed supervisor left. While any of it is there nobody else gets the
+    /// supervisor's id; when somebody has it, nothing is left.
     fn kill_family(&self) {
+        let holder = process_table::entry(self.handle.pid);
+        if holder.is_some_and(|entry| entry.started != self.handle.started) {
+            return;
+        }
         // Processes may be starting others meanwhile.
         for _ in 0..100 {
             let family = process_table::family(self.handle.pid);
@@ -144,5 +150,76 @@ impl Process {
             process_table::signal_all(&family, Signal::SIGKILL);
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, process};
+
+    use super::{super::supervisor::HANDLE, *};
+
+    /// A folder whose command this very process would supervise, had it that start and boot.
+    fn folder(change: impl Fn(&mut Handle)) -> (tempfile::TempDir, Process) {
+        let pid = i32::try_from(process::id()).unwrap();
+        let mut handle = Handle {
+            pid,
+            started: process_table::entry(pid).unwrap().started,
+            boot: process_table::boot_id(),
+        };
+        change(&mut handle);
+        let folder = tempfile::tempdir().unwrap();
+        let text = serde_json::to_string(&handle).unwrap();
+        fs::write(folder.path().join(HANDLE), text).unwrap();
+        fs::write(folder.path().join(LOCK), "").unwrap();
+        let process = Process::find(folder.path()).unwrap();
+        (folder, process)
+    }
+
+    #[test]
+    fn only_the_very_process_is_alive() {
+        assert!(folder(|_| ()).1.is_alive());
+        assert!(!folder(|handle| handle.started += 1).1.is_alive());
+        assert!(
+            !folder(|handle| handle.boot = "another".to_owned())
+                .1
+                .is_alive()
+        );
+        assert!(!folder(|handle| handle.pid = i32::MAX).1.is_alive());
+        assert!(Process::find(tempfile::tempdir().unwrap().path()).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_restarted_machine_is_told_from_a_killed_supervisor() {
+        let (_folder, restarted) = folder(|handle| handle.boot = "another".to_owned());
+        let End::Vanished(reason) = restarted.ended().await.unwrap() else {
+            panic!("it has not exited")
+        };
+        assert_eq!(
+            reason,
+            "The machine was restarted while the run was going on"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_children_of_whoever_has_the_id_now_are_left_alone() {
+        let mut bystander = process::Command::new("sleep").arg("100").spawn().unwrap();
+        let (_folder, killed) = folder(|handle| handle.started += 1);
+        let ended = killed.ended().await.unwrap();
+        assert!(matches!(ended, End::Vanished(_)), "{ended:?}");
+        assert!(bystander.try_wait().unwrap().is_none(), "it still runs");
+        bystander.kill().unwrap();
+        bystander.wait().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_written_down_counts_even_if_all_are_gone() {
+        let (folder, process) = folder(|handle| handle.boot = "another".to_owned());
+        let exit = r#"{"code":3,"signal":null,"usage":{"cpu_seconds":1.5,"peak_memory":9},"stopped":null,"not_started":null}"#;
+        fs::write(folder.path().join("exit.json"), exit).unwrap();
+        let End::Exited(exit) = process.ended().await.unwrap() else {
+            panic!("it has exited")
+        };
+        assert_eq!((exit.code, exit.usage.peak_memory), (Some(3), 9));
     }
 }
