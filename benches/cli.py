@@ -63,10 +63,12 @@ def aml(*arguments):
 
 def fill(count):
     """Makes runs with metrics and params through a server on the same state directory."""
-    server = subprocess.Popen(
-        [AML, "serve", "--port", "0", "--no-worker"], env=ENV, stderr=subprocess.PIPE, text=True
-    )
-    url = next(re.search(r"http://\S+", line).group() for line in server.stderr if "http://" in line)
+    log = ROOT / "serve.log"
+    with log.open("w") as stderr:
+        server = subprocess.Popen([AML, "serve", "--port", "0", "--no-worker"], env=ENV, stderr=stderr)
+    while not (found := re.search(r"http://\S+\n", log.read_text())):
+        time.sleep(0.01)
+    url = found.group().strip()
 
     def call(operation, **body):
         request = urllib.request.Request(
@@ -95,6 +97,8 @@ def start_latency():
     begin = time.time_ns()
     call = spawn(AML, "run", "submit", "--experiment", "latency", "--", "sh", "-c", command)
     while not stamp.exists():
+        if time.time_ns() - begin > 30e9:
+            raise SystemExit("the run did not start within 30 s")
         time.sleep(0.001)
     return call, (int(stamp.read_text()) - begin) / 1e6
 
@@ -123,7 +127,10 @@ try:
     if args.json:
         args.json.write_text(json.dumps(results, indent=2))
 finally:
-    for lock in ROOT.glob("state/workers/*"):
-        for pid in re.findall(r"\d+", lock.read_text(errors="ignore"))[:1]:
-            subprocess.run(["kill", pid], stderr=subprocess.DEVNULL)
+    for environ in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if str(ROOT).encode() in environ.read_bytes():
+                os.kill(int(environ.parent.name), 15)
+        except OSError:
+            pass  # ended meanwhile, or not ours
     shutil.rmtree(ROOT, ignore_errors=True)
