@@ -1,4 +1,8 @@
-//! Names for runs that were given none.
+//! Names for runs and experiments that were given none.
+
+use std::path::Path;
+
+use crate::api::{Error, Result, names};
 
 const ADJECTIVES: [&str; 40] = [
     "able", "amber", "bold", "brave", "bright", "calm", "clever", "cool", "crisp", "eager", "fair",
@@ -26,4 +30,15 @@ pub fn new_name() -> String {
         pick(&NOUNS, bytes[1]),
         &hex[24..]
     )
+}
+
+/// The experiment of a run submitted in `folder`: as the folder is called.
+pub fn experiment_of(folder: &Path) -> Result<String> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    match names::EXPERIMENT.check(&name) {
+        Ok(()) => Ok(name.into_owned()),
+        Err(_) => Err(Error::invalid("Which experiment does the run belong to?")
+            .at("--experiment")
+            .hint("Name it: --experiment NAME")),
+    }
 }

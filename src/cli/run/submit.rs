@@ -1,6 +1,6 @@
 //! `aml run submit`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -93,7 +93,7 @@ pub async fn submit(ctx: &Context, args: SubmitArgs) -> anyhow::Result<()> {
     };
     let experiment = match args.experiment.or(experiment) {
         Some(experiment) => experiment,
-        None => default_experiment(&ctx.folder)?,
+        None => naming::experiment_of(&ctx.folder)?,
     };
     let request = SubmitRun {
         workspace: workspace.clone(),
@@ -140,14 +140,4 @@ fn environment(ctx: &Context, text: &str) -> Result<Environment> {
         Some(_) => environment,
         None => environment.found_in(&ctx.config.path),
     })
-}
-
-fn default_experiment(folder: &Path) -> Result<String> {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    match names::EXPERIMENT.check(&name) {
-        Ok(()) => Ok(name.into_owned()),
-        Err(_) => Err(Error::invalid("Which experiment does the run belong to?")
-            .at("--experiment")
-            .hint("Name it: --experiment NAME")),
-    }
 }

@@ -1,6 +1,7 @@
 //! Runs: submitted, followed, listed, compared, cancelled, repeated, deleted.
 
 use expect_test::expect;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Aml, each_mode, eventually};
@@ -182,7 +183,7 @@ fn ctrl_c_stops_the_following_but_not_the_run() {
             "run", "submit", "-n", "r", "-e", "exp", "--stream", "--", &line,
         ]);
         follow.stdout_line("begun", 30);
-        follow.signal(nix::sys::signal::Signal::SIGINT);
+        follow.signal(Signal::SIGINT);
         let output = follow.wait(10);
         assert_eq!(output.status, 130);
         assert!(
@@ -353,4 +354,33 @@ fn artifacts_are_downloaded_into_a_folder() {
         "]]
         .assert_eq(&error);
     });
+}
+
+#[test]
+fn following_goes_on_when_the_server_was_killed_and_is_back() {
+    let aml = Aml::remote();
+    workspace(&aml);
+    let flag = aml.path("flag");
+    let wait = format!("until [ -e '{}' ]; do sleep 0.05; done", flag.display());
+    let line = format!("echo begun; {wait}; echo end");
+    let follow = aml.start([
+        "run", "submit", "-n", "r", "-e", "exp", "--stream", "--", &line,
+    ]);
+    follow.stdout_line("begun", 30);
+    aml.server().expect("a server").signal(Signal::SIGKILL);
+    let port = aml
+        .url()
+        .and_then(|url| url.rsplit(':').next())
+        .expect("a port");
+    let server = aml.with("AML_HOME", aml.state());
+    let server = server.start(format!("serve --port {port}"));
+    server.stderr_line("Listening on ", 20);
+    aml.write("flag", "");
+    let output = follow.wait(60);
+    assert_eq!(
+        (output.status, output.stdout.as_str()),
+        (0, "begun\nend\n"),
+        "{output}"
+    );
+    assert_eq!(aml.json("run show r")["status"], "Completed");
 }
