@@ -74,6 +74,7 @@ fn a_login_that_cannot_be() {
     "#]]
     .assert_eq(&login("ml.example.com:5000", 2));
     expect![[r#"
+        Warning: The token travels in the clear to this address; others on the network can read it.
         Error: Cannot reach `http://aml.invalid`: there is no host of that name
         Hint: Check the spelling
     "#]]
