@@ -1,6 +1,8 @@
 //! `aml deploy`
 
-use std::path::{Path, PathBuf};
+mod code;
+
+use std::path::PathBuf;
 
 use clap::Args;
 
@@ -11,14 +13,12 @@ use super::{
 };
 use crate::{
     api::{
-        Error, Result,
+        Result,
         endpoints::{Deploy, Deployment},
         environments::Environment,
-        files::Hash,
         models::ModelRef,
         names,
     },
-    client::Limit,
     spec,
 };
 
@@ -67,14 +67,14 @@ pub async fn deploy(ctx: &Context, args: DeployArgs) -> anyhow::Result<()> {
     let environment_variables = parse_pairs("--env-var", &args.env_vars)?;
     let code = args.code.as_ref().map(|code| ctx.folder.join(code));
     let script = match &args.script {
-        Some(script) => Some(find_script(&ctx.folder, code.as_deref(), script)?),
+        Some(script) => Some(code::find_script(&ctx.folder, code.as_deref(), script)?),
         None => None,
     };
     let found = model::resolve(client, &workspace, &args.model).await?;
     let (code, script) = match script {
         Some(script) => {
             let code = code.as_deref().map(|code| (code, args.limit.limit()));
-            let (hash, script) = upload_code(ctx, &workspace, code, &script).await?;
+            let (hash, script) = code::upload(ctx, &workspace, code, &script).await?;
             (Some(hash), Some(script))
         }
         None => (None, None),
@@ -111,63 +111,4 @@ fn environment(ctx: &Context, text: Option<&str>) -> Result<Environment> {
         Some(_) => environment,
         None => environment.found_in(&ctx.config.path),
     })
-}
-
-/// The script's own path: in the code folder, or where the command was started.
-fn find_script(folder: &Path, code: Option<&Path>, script: &Path) -> Result<PathBuf> {
-    if let Some(code) = code
-        && !code.is_dir()
-    {
-        return Err(Error::invalid(format!("`{}` is not a folder", code.display())).at("--code"));
-    }
-    let places = [code.unwrap_or(folder), folder];
-    if let Some(found) = places
-        .iter()
-        .map(|place| place.join(script))
-        .find(|path| path.is_file())
-    {
-        return Ok(found);
-    }
-    let wanted = places[0].join(script);
-    let siblings: Vec<String> = std::fs::read_dir(wanted.parent().unwrap_or(folder))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.path().extension().is_some_and(|end| end == "py"))
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    let name = script.file_name().unwrap_or_default().to_string_lossy();
-    let nearest = names::nearest(&name, siblings.iter().map(String::as_str));
-    let shown = script.display().to_string();
-    Err(Error::unknown("scoring script", &shown, "", nearest).at("--script"))
-}
-
-/// Uploads the code folder, or the script alone; answers its tree and the script's path in it.
-async fn upload_code(
-    ctx: &Context,
-    workspace: &str,
-    code: Option<(&Path, Limit)>,
-    script: &Path,
-) -> Result<(Hash, String)> {
-    let (uploaded, inside) = match code {
-        Some((code, limit)) => {
-            let inside = script.strip_prefix(code).map_err(|_| {
-                Error::invalid(format!(
-                    "`{}` is not in the code folder `{}`",
-                    script.display(),
-                    code.display()
-                ))
-                .at("--script")
-            })?;
-            let uploaded = ctx.upload_folder(workspace, code, limit).await?;
-            (uploaded, inside.to_owned())
-        }
-        None => {
-            let report = ctx.ui.report();
-            let client = ctx.client().await?;
-            let uploaded = client.upload_file(workspace, script, Some(&report)).await?;
-            (uploaded, script.file_name().unwrap_or_default().into())
-        }
-    };
-    Ok((uploaded.tree.hash, inside.to_string_lossy().into_owned()))
 }

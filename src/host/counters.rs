@@ -1,13 +1,15 @@
 //! What the front counts.
 
 use std::{
+    path::{Path, PathBuf},
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use super::front::Front;
 use crate::api::endpoints::Traffic;
 
 /// Answers whose times are kept.
@@ -53,6 +55,32 @@ impl Counters {
             p50_ms: quantile(50),
             p99_ms: quantile(99),
         }
+    }
+}
+
+/// Writes the counts each second in which something was asked.
+pub async fn keep(front: Arc<Front>, path: PathBuf) {
+    let mut written = Traffic::default();
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let now = front.counters.traffic();
+        if now != written {
+            write(&path, now);
+            written = now;
+        }
+    }
+}
+
+/// Whole or not at all: it may be read at any time. Counts are not worth failing for.
+pub fn write(path: &Path, traffic: Traffic) {
+    if traffic.requests == 0 {
+        return;
+    }
+    let new = path.with_extension("new");
+    if let Ok(bytes) = serde_json::to_vec(&traffic)
+        && std::fs::write(&new, bytes).is_ok()
+    {
+        let _ = std::fs::rename(&new, path);
     }
 }
 

@@ -11,6 +11,7 @@ mod front;
 mod layout;
 mod leftovers;
 mod orders;
+mod ports;
 mod process;
 mod requirements;
 #[cfg(test)]
@@ -19,7 +20,6 @@ mod watch;
 
 use std::{
     collections::BTreeMap,
-    io,
     path::PathBuf,
     pin::pin,
     sync::Arc,
@@ -39,7 +39,7 @@ pub use watch::watch;
 use crate::{
     api::{
         Code, Error, Result,
-        endpoints::{EndpointState, Traffic},
+        endpoints::EndpointState,
         work::{HostOrders, ReportEndpoint},
     },
     client::Client,
@@ -59,8 +59,6 @@ const RESTARTS: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// A process that was healthy for so long has its restarts back.
 const STEADY: Duration = Duration::from_mins(1);
-/// Ports to choose from: below those that outgoing connections get.
-const PORTS: std::ops::Range<u16> = 31_000..32_000;
 
 /// What the host was started with.
 pub struct Settings {
@@ -84,7 +82,7 @@ pub async fn run(client: Client, settings: Settings) -> Result<()> {
     let log = process::append(&settings.log)
         .map_err(|e| Error::unavailable(format!("Cannot open the endpoint's log: {e}")))?;
     let front = Arc::new(Front::new(orders, log));
-    let counting = tokio::spawn(keep_traffic(Arc::clone(&front), settings.traffic.clone()));
+    let counting = tokio::spawn(counters::keep(Arc::clone(&front), settings.traffic.clone()));
     let mut host = Host {
         client,
         settings,
@@ -229,8 +227,8 @@ impl Host {
             return Ok(None);
         }
         let (port, listener) = match wanted {
-            Some(port) => (port, bind(port).await.map_err(|e| not_bound(port, &e))?),
-            None => choose_port(orders.port, self.settings.endpoint).await?,
+            Some(port) => (port, ports::take(port).await?),
+            None => ports::choose(orders.port, self.settings.endpoint).await?,
         };
         if self.listening.is_none() {
             // The address answers from now on, with "starting".
@@ -344,7 +342,7 @@ impl Host {
         if let Some(served) = self.served {
             served.end().await;
         }
-        write_traffic(&self.settings.traffic, self.front.counters.traffic());
+        counters::write(&self.settings.traffic, self.front.counters.traffic());
         leftovers::clear(&self.settings.folder);
     }
 }
@@ -375,62 +373,5 @@ async fn changed(orders: &Orders, these: &HostOrders) {
             // The store cannot be read just now; what is served goes on.
             Err(_) => sleep(READ).await,
         }
-    }
-}
-
-async fn bind(port: u16) -> io::Result<TcpListener> {
-    TcpListener::bind(("127.0.0.1", port)).await
-}
-
-fn not_bound(port: u16, error: &io::Error) -> Error {
-    if error.kind() == io::ErrorKind::AddrInUse {
-        Error::conflict(format!(
-            "Port {port} is in use by another program of this machine"
-        ))
-        .hint("Choose another with --port, or leave it out and one is chosen")
-    } else {
-        Error::unavailable(format!("Cannot listen on port {port}: {error}"))
-    }
-}
-
-/// The port the endpoint had before if it is free, else the first free one.
-async fn choose_port(before: Option<u16>, endpoint: i64) -> Result<(u16, TcpListener)> {
-    let ports = PORTS.end - PORTS.start;
-    let first = u16::try_from(endpoint.rem_euclid(i64::from(ports))).unwrap_or(0);
-    let others = (0..ports).map(|step| PORTS.start + (first + step) % ports);
-    for port in before.into_iter().chain(others) {
-        if let Ok(listener) = bind(port).await {
-            return Ok((port, listener));
-        }
-    }
-    Err(Error::unavailable(format!(
-        "No port from {} to {} is free",
-        PORTS.start, PORTS.end
-    )))
-}
-
-/// Writes the counts each second in which something was asked.
-async fn keep_traffic(front: Arc<Front>, path: PathBuf) {
-    let mut written = Traffic::default();
-    loop {
-        sleep(Duration::from_secs(1)).await;
-        let now = front.counters.traffic();
-        if now != written {
-            write_traffic(&path, now);
-            written = now;
-        }
-    }
-}
-
-/// Whole or not at all: it may be read at any time. Counts are not worth failing for.
-fn write_traffic(path: &std::path::Path, traffic: Traffic) {
-    if traffic.requests == 0 {
-        return;
-    }
-    let new = path.with_extension("new");
-    if let Ok(bytes) = serde_json::to_vec(&traffic)
-        && std::fs::write(&new, bytes).is_ok()
-    {
-        let _ = std::fs::rename(&new, path);
     }
 }

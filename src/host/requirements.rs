@@ -7,8 +7,12 @@ use crate::api::environments::Environment;
 /// The official server for Azure ML's scoring scripts.
 const SERVER: &str = "azureml-inference-server-http";
 
-/// The environment asked for, with the scoring server in it.
+/// The environment asked for, with the scoring server in it. Who asks for what the machine has gets
+/// that as it is.
 pub fn for_script(asked: &Environment) -> Environment {
+    if let Environment::HostPath { .. } = asked {
+        return asked.clone();
+    }
     let (version, requirements, notes, name) = parts(asked);
     Environment::Python {
         version,
@@ -26,6 +30,9 @@ pub fn for_script(asked: &Environment) -> Environment {
 /// The environment for a model in MLflow format that has no script: the one asked for, else the one
 /// the model describes. `model` is the folder that holds `MLmodel`.
 pub fn for_mlflow(asked: &Environment, model: &Path, model_name: &str) -> Environment {
+    if let Environment::HostPath { .. } = asked {
+        return asked.clone();
+    }
     let (version, requirements, notes, name) = parts(asked);
     if !requirements.is_empty() {
         return Environment::Python {
@@ -53,7 +60,7 @@ pub fn for_mlflow(asked: &Environment, model: &Path, model_name: &str) -> Enviro
 
 fn parts(asked: &Environment) -> (Option<String>, Vec<String>, Vec<String>, String) {
     match asked {
-        // What the machine has installed is no environment to serve from for ever.
+        // Nothing was asked for: what the machine has installed is nothing to serve from for ever.
         Environment::Host | Environment::HostPath { .. } => Default::default(),
         Environment::Python {
             version,
@@ -127,10 +134,14 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_itself_is_no_environment_to_serve_from() {
+    fn without_an_environment_there_is_one_of_its_own_and_the_machine_must_be_asked_for() {
         let Environment::Python { requirements, .. } = for_script(&Environment::Host) else {
             panic!("not a Python environment");
         };
         assert_eq!(requirements, ["azureml-inference-server-http"]);
+        let machine = Environment::HostPath {
+            path: "/usr/bin".to_owned(),
+        };
+        assert_eq!(for_script(&machine), machine);
     }
 }

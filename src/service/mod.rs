@@ -6,6 +6,7 @@
 
 mod access;
 mod collect;
+mod deploy;
 mod endpoints;
 mod experiments;
 mod files;

@@ -1,0 +1,68 @@
+//! The scoring script and the code around it, from this machine to the workspace.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    api::{Error, Result, files::Hash, names},
+    cli::context::Context,
+    client::Limit,
+};
+
+/// The script's own path: in the code folder, or where the command was started.
+pub fn find_script(folder: &Path, code: Option<&Path>, script: &Path) -> Result<PathBuf> {
+    if let Some(code) = code
+        && !code.is_dir()
+    {
+        return Err(Error::invalid(format!("`{}` is not a folder", code.display())).at("--code"));
+    }
+    let places = [code.unwrap_or(folder), folder];
+    if let Some(found) = places
+        .iter()
+        .map(|place| place.join(script))
+        .find(|path| path.is_file())
+    {
+        return Ok(found);
+    }
+    let wanted = places[0].join(script);
+    let siblings: Vec<String> = std::fs::read_dir(wanted.parent().unwrap_or(folder))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|end| end == "py"))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    let name = script.file_name().unwrap_or_default().to_string_lossy();
+    let nearest = names::nearest(&name, siblings.iter().map(String::as_str));
+    let shown = script.display().to_string();
+    Err(Error::unknown("scoring script", &shown, "", nearest).at("--script"))
+}
+
+/// Uploads the code folder, or the script alone; answers its tree and the script's path in it.
+pub async fn upload(
+    ctx: &Context,
+    workspace: &str,
+    code: Option<(&Path, Limit)>,
+    script: &Path,
+) -> Result<(Hash, String)> {
+    let (uploaded, inside) = match code {
+        Some((code, limit)) => {
+            let inside = script.strip_prefix(code).map_err(|_| {
+                Error::invalid(format!(
+                    "`{}` is not in the code folder `{}`",
+                    script.display(),
+                    code.display()
+                ))
+                .at("--script")
+            })?;
+            let uploaded = ctx.upload_folder(workspace, code, limit).await?;
+            (uploaded, inside.to_owned())
+        }
+        None => {
+            let report = ctx.ui.report();
+            let client = ctx.client().await?;
+            let uploaded = client.upload_file(workspace, script, Some(&report)).await?;
+            (uploaded, script.file_name().unwrap_or_default().into())
+        }
+    };
+    Ok((uploaded.tree.hash, inside.to_string_lossy().into_owned()))
+}
