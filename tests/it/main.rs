@@ -13,6 +13,7 @@
 
 mod completions;
 mod docs;
+mod mlflow;
 mod stories;
 mod support;
 mod tidy;

@@ -78,10 +78,11 @@ fn check_id(id: &str) -> Result<(), Failure> {
     }
 }
 
-/// MLflow's sentence for what is not there; other errors stay.
+/// MLflow's sentence for what is not there; other errors stay, also that of a workspace that is not
+/// there, which a client's user has to see.
 pub fn not_found(error: Error, message: String) -> Failure {
     match error.code {
-        Code::NotFound => Failure::missing(message),
+        Code::NotFound if !error.message.starts_with("No workspace") => Failure::missing(message),
         _ => error.into(),
     }
 }

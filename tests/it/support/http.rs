@@ -8,14 +8,29 @@ use std::{
 /// Posts a document with a key to an `http://` address; the status and the body of the answer.
 #[track_caller]
 pub fn post(url: &str, key: &str, document: &str) -> (u16, String) {
+    let key = format!("Bearer {key}");
+    let headers = [
+        ("authorization", key.as_str()),
+        ("content-type", "application/json"),
+    ];
+    send("POST", url, &headers, document)
+}
+
+/// Sends a request to an `http://` address; the status and the body of the answer.
+#[track_caller]
+pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
     let rest = url.strip_prefix("http://").expect("an http address");
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut stream = TcpStream::connect(host).unwrap_or_else(|e| panic!("{url}: {e}"));
+    let lines: String = headers
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
     write!(
         stream,
-        "POST /{path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n\
-         Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{document}",
-        document.len()
+        "{method} /{path} HTTP/1.1\r\nHost: {host}\r\n{lines}Content-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
     )
     .expect("sends the request");
     let mut answer = String::new();
