@@ -35,23 +35,37 @@ pub async fn find(place: &Place, id: &str) -> Result<Experiment, Failure> {
 }
 
 async fn default_experiment(place: &Place) -> Result<Experiment, Failure> {
-    let get = GetExperiment {
+    let get = || GetExperiment {
         workspace: place.workspace.clone(),
         name: Some(DEFAULT_EXPERIMENT.to_owned()),
         id: None,
     };
-    match place.perform(get).await {
-        Ok(found) => Ok(found),
-        Err(error) if error.code == Code::NotFound => {
-            let create = CreateExperiment {
-                workspace: place.workspace.clone(),
-                name: DEFAULT_EXPERIMENT.to_owned(),
-                artifact_location: Some(format!("mlflow-artifacts:/{DEFAULT_EXPERIMENT_ID}")),
-                tags: BTreeMap::new(),
-            };
-            Ok(place.perform(create).await?)
-        }
-        Err(error) => Err(error.into()),
+    match place.perform(get()).await {
+        Err(error) if error.code == Code::NotFound => {}
+        found => return Ok(found?),
+    }
+    let create = CreateExperiment {
+        workspace: place.workspace.clone(),
+        name: DEFAULT_EXPERIMENT.to_owned(),
+        artifact_location: Some(format!("mlflow-artifacts:/{DEFAULT_EXPERIMENT_ID}")),
+        tags: BTreeMap::new(),
+    };
+    match place.perform(create).await {
+        Err(error) if error.code == Code::Conflict => Ok(place.perform(get()).await?),
+        // Who may only read finds a workspace that nobody has logged to.
+        Err(error) if error.code == Code::Denied => Err(Failure::missing(format!(
+            "No Experiment with id={DEFAULT_EXPERIMENT_ID} exists"
+        ))),
+        made => Ok(made?),
+    }
+}
+
+/// [`default_experiment`], if there is or can be one.
+async fn default_if_any(place: &Place) -> Result<Option<Experiment>, Failure> {
+    match default_experiment(place).await {
+        Ok(found) => Ok(Some(found)),
+        Err(failure) if failure.code == ErrorCode::DoesNotExist => Ok(None),
+        Err(failure) => Err(failure),
     }
 }
 
@@ -60,7 +74,7 @@ pub async fn ids(place: &Place, ids: &[String]) -> Result<Vec<String>, Failure> 
     let mut found = Vec::with_capacity(ids.len());
     for id in ids {
         if id == DEFAULT_EXPERIMENT_ID {
-            found.push(default_experiment(place).await?.id);
+            found.extend(default_if_any(place).await?.map(|experiment| experiment.id));
         } else {
             check_id(id)?;
             found.push(id.clone());
@@ -163,7 +177,7 @@ pub async fn get_by_name(call: Call) -> Answer {
 
 pub async fn search(call: Call) -> Answer {
     let limit = call.fields.max_results(0, limits::SEARCH_RESULTS)?;
-    default_experiment(&call).await?;
+    default_if_any(&call).await?;
     let search = SearchExperiments {
         workspace: call.workspace.clone(),
         view: view(&call, "view_type")?,

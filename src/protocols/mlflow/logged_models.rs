@@ -278,9 +278,13 @@ pub async fn search(call: Call) -> Answer {
             order_datasets.push(DatasetName { name, digest });
         }
     }
+    let experiment_ids = experiments::ids(&call, &wanted).await?;
+    if experiment_ids.is_empty() {
+        return done();
+    }
     let search = SearchLoggedModels {
         workspace: call.workspace.clone(),
-        experiment_ids: experiments::ids(&call, &wanted).await?,
+        experiment_ids,
         run: None,
         filter: fields.some_text("filter")?,
         datasets,

@@ -173,10 +173,12 @@ pub async fn search(call: Call) -> Answer {
     let fields = &call.fields;
     let limit = fields.max_results(1000, limits::SEARCH_RESULTS)?;
     let wanted = fields.texts("experiment_ids")?;
+    let experiment_ids = experiments::ids(&call, &wanted).await?;
+    let nowhere = experiment_ids.is_empty();
     let mut order_by = fields.texts("order_by")?;
     let list = ListRuns {
         workspace: call.workspace.clone(),
-        experiment_ids: experiments::ids(&call, &wanted).await?,
+        experiment_ids,
         filter: fields.some_text("filter")?,
         view: experiments::view(&call, "run_view_type")?,
         order_by: {
@@ -187,7 +189,7 @@ pub async fn search(call: Call) -> Answer {
         page: fields.some_text("page_token")?,
         ..ListRuns::default()
     };
-    if wanted.is_empty() {
+    if nowhere {
         return done();
     }
     let page = call.perform(list).await?;
