@@ -50,6 +50,8 @@ pub struct Inner {
     store: Store,
     vault: Vault,
     clock: fn() -> Time,
+    /// Since when workers can renew their leases here.
+    opened_at: Time,
     /// What clients can reach this service by, such as `http://127.0.0.1:5000`; empty without a socket.
     base_url: String,
     start_host: OnceLock<StartHost>,
@@ -91,6 +93,7 @@ impl Service {
             store,
             vault,
             clock,
+            opened_at: clock(),
             base_url,
             start_host: OnceLock::new(),
             work: Notify::new(),

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Action, Caller, Perform, Service};
 use crate::{
     api::{
-        Done, Error, Result,
+        Done, Error, Result, Time,
         work::{Assignment, LEASE_SECONDS, ReportRun, SyncWorker, WorkerOrders},
     },
     store::{Lock, Orders, Sync, Taken},
@@ -28,7 +28,19 @@ impl Service {
                 Some(_) => {}
             }
         }
-        Ok(!self.store.lapsed_workers(self.now()).await?.is_empty())
+        let lapsed = self.store.lapsed_workers(self.lapsed_before()).await?;
+        Ok(!lapsed.is_empty())
+    }
+
+    /// Leases that ran out before this have lapsed. None has while the workers had no time to renew
+    /// it: whoever serves them may have been down for longer than a lease lasts.
+    fn lapsed_before(&self) -> Time {
+        let now = self.now();
+        if now.since(self.opened_at) < LEASE_SECONDS * 1000 {
+            Time(i64::MIN)
+        } else {
+            now
+        }
     }
 
     /// A worker on this machine is dead when nobody holds its lock file; of others only their
@@ -56,6 +68,7 @@ impl Service {
                     .filter_map(|name| split(name))
                     .collect(),
                 dead,
+                lapsed_before: self.lapsed_before(),
                 now,
                 lease_until: now.plus_ms(LEASE_SECONDS * 1000),
             })

@@ -25,6 +25,8 @@ pub struct Sync {
     pub holding: Vec<(String, String)>,
     /// Other workers that are known to be dead, whatever their leases say.
     pub dead: BTreeSet<String>,
+    /// Leases that ran out before this have lapsed.
+    pub lapsed_before: Time,
     pub now: Time,
     pub lease_until: Time,
 }
@@ -93,8 +95,8 @@ impl Store {
             .await
     }
 
-    /// The workers whose lease on some open run has lapsed.
-    pub async fn lapsed_workers(&self, now: Time) -> Result<Vec<String>> {
+    /// The workers whose lease on some open run ran out before.
+    pub async fn lapsed_workers(&self, before: Time) -> Result<Vec<String>> {
         self.db
             .read(move |tx| {
                 tx.all(
@@ -102,7 +104,7 @@ impl Store {
                         "SELECT DISTINCT worker FROM runs WHERE {OPEN} AND worker IS NOT NULL \
                          AND lease_until < ?1"
                     ),
-                    params![now],
+                    params![before],
                     |row| row.get(0),
                 )
             })
@@ -278,7 +280,7 @@ fn candidates(tx: &Tx<'_>, sync: &Sync) -> Result<Vec<(i64, Found)>> {
     let mut found: Vec<(i64, Found)> = held
         .into_iter()
         .filter_map(|(id, worker, lease)| {
-            let lapsed = lease.is_none_or(|until| until < sync.now);
+            let lapsed = lease.is_none_or(|until| until < sync.lapsed_before);
             if worker == sync.worker {
                 Some((id, Found::Own))
             } else if lapsed || sync.dead.contains(&worker) {

@@ -120,7 +120,8 @@ pub async fn run(
                         worker.clear_leftovers();
                     }
                 }
-                Err(error) if error.code.retryable() => {
+                // A defect of the server is mended by others, and the runs go on meanwhile.
+                Err(error) if error.code.retryable() || error.code == Code::Internal => {
                     tokio::time::sleep(retry).await;
                     retry = (retry * 2).min(RETRY.1);
                 }

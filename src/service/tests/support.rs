@@ -52,6 +52,15 @@ impl Bench {
         bench
     }
 
+    /// The same state directory as a server finds it that is started now.
+    pub fn reopened(&self) -> Self {
+        let store = Store::open(self.home.clone()).unwrap();
+        Self {
+            service: Service::new(store, now, String::new(), None).unwrap(),
+            home: self.home.clone(),
+        }
+    }
+
     pub async fn workspace(&self, name: &str) {
         self.ask(CreateWorkspace {
             name: name.to_owned(),

@@ -81,6 +81,20 @@ async fn a_lapsed_lease_moves_the_run_with_its_handle() {
 }
 
 #[tokio::test]
+async fn a_lease_that_ran_out_while_nobody_served_can_still_be_renewed() {
+    let bench = Bench::new().await;
+    bench.submit("a").await;
+    bench.sync("w1", 1, &[]).await;
+    wait_seconds(100);
+    let again = bench.reopened();
+    assert!(!again.service.has_open_work().await.unwrap());
+    assert!(again.sync("w2", 1, &[]).await.take.is_empty());
+    assert!(again.sync("w1", 1, &["ws/a"]).await.lost.is_empty());
+    wait_seconds(31);
+    assert_eq!(names(&again.sync("w2", 1, &[]).await.take), ["a"]);
+}
+
+#[tokio::test]
 async fn a_worker_whose_lock_file_is_free_is_dead_at_once() {
     let bench = Bench::new().await;
     bench.submit("a").await;
