@@ -47,7 +47,7 @@ pub fn list<const N: usize>(
 }
 
 /// A record; lines with an empty value are left out.
-pub fn record<const N: usize>(lines: [(&str, String); N]) -> View {
+pub fn record<'a>(lines: impl IntoIterator<Item = (&'a str, String)>) -> View {
     let lines = lines.into_iter().filter(|(_, value)| !value.is_empty());
     View::Record(
         lines

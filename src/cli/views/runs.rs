@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Show, View, list, pairs, record, time};
 use crate::api::{
     Time,
+    environments::Environment,
     experiments::Experiment,
     metrics::{MetricPoint, MetricSummary, Value},
     runs::{Git, Job, Run, StatusChange},
@@ -132,93 +133,89 @@ fn history(changes: &[StatusChange]) -> String {
 
 impl Show for Run {
     fn view(&self) -> View {
-        let job = self.job.as_ref();
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        let at = |at: Option<Time>| at.map(time).unwrap_or_default();
-        let own = |key: &String| !key.starts_with(SYSTEM_TAGS);
-        let tags = self.tags.iter().filter(|(key, _)| own(key));
         let display_name = Some(&self.display_name).filter(|shown| **shown != self.name);
-        record([
+        let code = self.exit_code.map(|code| code.to_string());
+        let identity = [
             ("Name", self.name.clone()),
             ("Display name", display_name.cloned().unwrap_or_default()),
             ("Experiment", self.experiment.clone()),
             ("Status", self.status.to_string()),
-            ("Reason", text(&self.reason)),
-            (
-                "Exit code",
-                self.exit_code
-                    .map(|code| code.to_string())
-                    .unwrap_or_default(),
-            ),
+            ("Reason", self.reason.clone().unwrap_or_default()),
+            ("Exit code", code.unwrap_or_default()),
             ("User", self.user.clone()),
-            ("Parent", text(&self.parent)),
-            ("Command", job.map(command).unwrap_or_default()),
-            (
-                "Environment",
-                job.map(|job| job.environment.name().to_owned())
-                    .unwrap_or_default(),
-            ),
-            (
-                "Variables",
-                job.map(|job| pairs(&job.environment_variables))
-                    .unwrap_or_default(),
-            ),
-            (
-                "Secrets",
-                job.map(|job| pairs(&job.secrets)).unwrap_or_default(),
-            ),
-            (
-                "Code",
-                self.snapshot.as_ref().map_or(String::new(), |tree| {
-                    let files = if tree.files == 1 { "file" } else { "files" };
-                    format!(
-                        "{} {files}, {}  {}",
-                        tree.files,
-                        size(tree.size),
-                        &tree.hash.hex()[..10]
-                    )
-                }),
-            ),
-            (
-                "Git",
-                job.and_then(|job| job.git.as_ref())
-                    .map(git)
-                    .unwrap_or_default(),
-            ),
-            ("Created", time(self.created_at)),
-            ("Started", at(self.started_at)),
-            ("Ended", at(self.ended_at)),
-            (
-                "Duration",
-                self.duration_ms().map(duration).unwrap_or_default(),
-            ),
-            (
-                "Used",
-                self.usage.map_or(String::new(), |usage| {
-                    format!(
-                        "{:.2}s of CPU, {} of memory",
-                        usage.cpu_seconds,
-                        size(usage.peak_memory)
-                    )
-                }),
-            ),
-            ("Node", text(&self.node)),
-            (
-                "Params",
-                lines(self.params.iter().map(|(key, value)| (key, value.clone()))),
-            ),
-            (
-                "Metrics",
-                lines(
-                    self.metrics
-                        .iter()
-                        .map(|(key, summary)| (key, metric(summary))),
-                ),
-            ),
-            ("Tags", lines(tags.map(|(key, value)| (key, value.clone())))),
-            ("History", history(&self.history)),
-        ])
+            ("Parent", self.parent.clone().unwrap_or_default()),
+        ];
+        let job = self.job.as_ref().map(|job| job_lines(self, job));
+        record(
+            identity
+                .into_iter()
+                .chain(job.into_iter().flatten())
+                .chain(course(self))
+                .chain(results(self)),
+        )
     }
+}
+
+/// What was to be executed.
+fn job_lines(run: &Run, job: &Job) -> [(&'static str, String); 6] {
+    let code = run.snapshot.as_ref().map(|tree| {
+        let files = if tree.files == 1 { "file" } else { "files" };
+        let (count, size) = (tree.files, size(tree.size));
+        format!("{count} {files}, {size}  {}", &tree.hash.hex()[..10])
+    });
+    let mut environment = job.environment.name().to_owned();
+    if let Environment::Python { notes, .. } = &job.environment {
+        for note in notes {
+            environment = format!("{environment}\n{note}");
+        }
+    }
+    [
+        ("Command", command(job)),
+        ("Environment", environment),
+        ("Variables", pairs(&job.environment_variables)),
+        ("Secrets", pairs(&job.secrets)),
+        ("Code", code.unwrap_or_default()),
+        ("Git", job.git.as_ref().map(git).unwrap_or_default()),
+    ]
+}
+
+/// When and where it ran, and what that took.
+fn course(run: &Run) -> [(&'static str, String); 6] {
+    let at = |at: Option<Time>| at.map(time).unwrap_or_default();
+    let used = run.usage.map(|usage| {
+        let memory = size(usage.peak_memory);
+        format!("{:.2}s of CPU, {memory} of memory", usage.cpu_seconds)
+    });
+    [
+        ("Created", time(run.created_at)),
+        ("Started", at(run.started_at)),
+        ("Ended", at(run.ended_at)),
+        (
+            "Duration",
+            run.duration_ms().map(duration).unwrap_or_default(),
+        ),
+        ("Used", used.unwrap_or_default()),
+        ("Node", run.node.clone().unwrap_or_default()),
+    ]
+}
+
+fn results(run: &Run) -> [(&'static str, String); 4] {
+    let params = run.params.iter().map(|(key, value)| (key, value.clone()));
+    let metrics = run
+        .metrics
+        .iter()
+        .map(|(key, summary)| (key, metric(summary)));
+    let own = run
+        .tags
+        .iter()
+        .filter(|(key, _)| !key.starts_with(SYSTEM_TAGS));
+    let tags = own.map(|(key, value)| (key, value.clone()));
+    [
+        ("Params", lines(params)),
+        ("Metrics", lines(metrics)),
+        ("Tags", lines(tags)),
+        ("History", history(&run.history)),
+    ]
 }
 
 impl Show for BTreeMap<String, MetricSummary> {
