@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::context::Context;
+use super::{context::Context, views::size};
 use crate::api::files::CollectGarbage;
 
 /// Free the space of what nothing uses any more
@@ -30,8 +30,9 @@ pub async fn gc(ctx: &Context, args: GcArgs) -> anyhow::Result<()> {
     let collected = collected?;
     if collected.recent > 0 {
         ctx.ui.hint(&format!(
-            "{} bytes that nothing uses are younger than {} s and stay; free them too: aml gc --grace-seconds 0",
-            collected.recent, args.grace_seconds
+            "{} that nothing uses are younger than {} s and stay; free them too: aml gc --grace-seconds 0",
+            size(collected.recent),
+            args.grace_seconds
         ));
     }
     ctx.ui.show(&collected)
