@@ -183,7 +183,10 @@ impl Service {
     /// Who a token belongs to, if to anyone.
     pub async fn authenticate(&self, token: &str) -> Result<Option<Caller>> {
         if let Some((workspace, run)) = self.vault.open_run_token(token) {
-            return Ok(Some(Caller::Run { workspace, run }));
+            // It ends with its run: one that leaked is soon worth nothing.
+            let status = self.store.run_status(run).await?;
+            let goes_on = status.is_some_and(|status| !status.ended());
+            return Ok(goes_on.then_some(Caller::Run { workspace, run }));
         }
         let row = self
             .store

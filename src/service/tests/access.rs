@@ -1,6 +1,6 @@
 //! Roles, users and tokens.
 
-use super::support::{Bench, submission};
+use super::support::{Bench, ended, submission};
 use crate::{
     api::{
         Code,
@@ -9,6 +9,7 @@ use crate::{
         },
         runs::ListRuns,
         secrets::{GetSecret, ListSecrets, SetSecret},
+        work::Outcome,
         workspaces::{CreateWorkspace, GetWorkspace, ListWorkspaceKeys, ListWorkspaces},
     },
     service::{Action, Caller, Perform, access::allows},
@@ -231,6 +232,20 @@ async fn a_run_token_is_good_for_its_own_workspace_and_for_no_secret() {
     };
     assert_eq!(bench.code(&run, user).await, denied);
     assert_eq!(bench.code(&run, whoami()).await, None);
+}
+
+#[tokio::test]
+async fn a_run_token_ends_with_its_run() {
+    let bench = Bench::new().await;
+    bench.submit("r1").await;
+    let token = bench.sync("w", 1, &[]).await.take.remove(0).token;
+    let caller = || bench.service.authenticate(&token);
+    assert!(caller().await.unwrap().is_some());
+    bench
+        .report("w", "r1", ended(Outcome::Completed))
+        .await
+        .unwrap();
+    assert_eq!(caller().await.unwrap(), None);
 }
 
 #[tokio::test]
