@@ -55,15 +55,17 @@ impl Process {
             .spawn()
             .map_err(broken)?;
         let text = serde_json::to_vec(task).map_err(|e| Error::internal(e.to_string()))?;
-        if let Some(mut stdin) = supervisor.stdin.take() {
-            stdin.write_all(&text).await.map_err(broken)?;
-        }
         let mut line = String::new();
         if let Some(stdout) = supervisor.stdout.take() {
             BufReader::new(stdout)
                 .read_line(&mut line)
                 .await
                 .map_err(broken)?;
+        }
+        // Silent, it found another supervisor in the folder. Else that it can be found is on disk, and
+        // only then it gets the task: killed at any moment, this process starts nothing twice.
+        if let Some(mut stdin) = supervisor.stdin.take().filter(|_| !line.is_empty()) {
+            stdin.write_all(&text).await.map_err(broken)?;
         }
         tokio::spawn(async move { supervisor.wait().await });
         Self::find(folder).ok_or_else(|| {

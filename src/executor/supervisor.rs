@@ -1,8 +1,8 @@
 //! The process that starts a run's command, outlives whoever asked for it, and writes down how it ended.
 //!
-//! One per command, in a session of its own: `aml supervise FOLDER`, with the [`Task`] on stdin. It
-//! holds `supervisor.lock` while it lives, writes `supervisor.json` before the command starts and
-//! `exit.json` when all is over. SIGTERM asks it to stop the command.
+//! One per command, in a session of its own: `aml supervise FOLDER`, It holds
+//! `supervisor.lock` while it lives, writes `supervisor.json`, says so on stdout, and then takes the
+//! [`Task`] from stdin; `exit.json` it writes when all is over. SIGTERM asks it to stop the command.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -87,21 +87,43 @@ pub async fn supervise(folder: &Path) -> Result<()> {
     let _ = setsid();
     let _ = prctl::set_child_subreaper(true);
     let mut signals = Signals::listen()?;
-    let mut text = Vec::new();
-    io::stdin()
-        .read_to_end(&mut text)
-        .map_err(|e| Error::internal(format!("Cannot read the task: {e}")))?;
-    let task: Task = serde_json::from_slice(&text)
-        .map_err(|e| Error::internal(format!("The task is not understood: {e}")))?;
     let Some(_lock) = claim(folder)? else {
         return Ok(());
     };
+    // Only now: whoever has sent a task can be sure that others find its process.
+    let task = read_task().inspect_err(|_| {
+        // Who asked died before it sent one. Nothing was started; another may start it.
+        let _ = fs::remove_file(folder.join(HANDLE));
+    })?;
     let exit = match start(folder, &task) {
         Ok(child) => Watch::new(child, &task).until_ended(&mut signals).await,
         Err(exit) => exit,
     };
-    let text = serde_json::to_vec(&exit).unwrap_or_default();
-    write_whole(&folder.join(EXIT), &text)
+    write_exit(folder, &exit, &mut signals).await
+}
+
+fn read_task() -> Result<Task> {
+    let mut text = Vec::new();
+    io::stdin()
+        .read_to_end(&mut text)
+        .map_err(|e| Error::internal(format!("Cannot read the task: {e}")))?;
+    serde_json::from_slice(&text)
+        .map_err(|e| Error::internal(format!("The task is not understood: {e}")))
+}
+
+/// Writes down how the command ended. A full disk is waited for, as long as anybody can want to know.
+async fn write_exit(folder: &Path, exit: &Exit, signals: &mut Signals) -> Result<()> {
+    let text = serde_json::to_vec(exit).unwrap_or_default();
+    loop {
+        match write_whole(&folder.join(EXIT), &text) {
+            Err(_) if folder.exists() => {}
+            written => return written,
+        }
+        tokio::select! {
+            true = signals.ask_to_stop() => return Ok(()),
+            () = tokio::time::sleep(SAMPLE) => {}
+        }
+    }
 }
 
 /// Makes this process the only one that ever starts the folder's command, and tells who asked.

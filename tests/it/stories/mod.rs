@@ -12,5 +12,6 @@ mod runs;
 mod secrets;
 mod serve;
 mod state;
+mod supervisor;
 mod worker;
 mod workspaces;
