@@ -255,7 +255,8 @@ impl Execution {
         let mut notes = self.store_outputs(&mut outputs).await?;
         notes.extend(self.log_metrics().await?);
         log.finish(&notes).await?;
-        self.store_log(&process, &notes).await?;
+        // The run has its log already; without this copy among its artifacts it has ended all the same.
+        let _ = self.store_log(&process, &notes).await;
         self.report_end(self.judge(end, canceled)).await
     }
 
