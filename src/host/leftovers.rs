@@ -27,7 +27,8 @@ pub fn clear(folder: &Path) {
     }
 }
 
-/// Processes whose working directory is inside `folder`.
+/// Processes whose working directory is in what was laid out in `folder`. Not those in the folder
+/// itself: it may be a person who looks at the log.
 fn inhabitants(folder: &Path) -> Vec<Pid> {
     let Ok(processes) = fs::read_dir("/proc") else {
         return Vec::new();
@@ -35,7 +36,9 @@ fn inhabitants(folder: &Path) -> Vec<Pid> {
     let inside = |entry: fs::DirEntry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
         let works_in = fs::read_link(entry.path().join("cwd")).ok()?;
-        works_in.starts_with(folder).then(|| Pid::from_raw(pid))
+        let below = works_in.strip_prefix(folder).ok()?.iter().next()?;
+        let is_ours = below.to_str()?.starts_with(LAID_OUT);
+        is_ours.then(|| Pid::from_raw(pid))
     };
     processes.flatten().filter_map(inside).collect()
 }
