@@ -19,6 +19,9 @@ use crate::api::{Error, Result};
 
 /// How long requests may go on after the server was asked to stop.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a client may take to send a request's head, or keep a connection without a request;
+/// longer than clients keep one for later.
+const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
 /// How many ports above a taken one are tried for a suggestion.
 const NEIGHBOURS: u16 = 50;
 
@@ -57,9 +60,11 @@ impl Listener {
         stop: impl Future<Output = ()>,
     ) -> Result<()> {
         let handle = Handle::new();
-        let server = axum_server::from_tcp(self.socket)
+        let mut server = axum_server::from_tcp(self.socket)
             .map_err(|e| broken(&e))?
             .handle(handle.clone());
+        let http = server.http_builder();
+        http.http1().header_read_timeout(HEAD_TIMEOUT);
         let service = router.into_make_service();
         let plain = NoDelayAcceptor::new();
         let mut serving: BoxFuture<'_, io::Result<()>> = match tls {
