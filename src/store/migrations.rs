@@ -1,6 +1,9 @@
 //! The database's formats, in order. A migration is never edited after a release that has it.
 
-use std::{fs::File, path::Path};
+use std::{
+    fs::{self, File},
+    path::Path,
+};
 
 use rusqlite::Connection;
 
@@ -29,9 +32,13 @@ pub fn run(connection: &Connection, path: &Path) -> Result<()> {
     } else {
         let copy = path.with_extension(format!("format-{found}.backup"));
         if !copy.exists() {
+            // Under its name only when it is whole: what a killed process has left is none.
+            let half = copy.with_extension("tmp");
+            let _ = fs::remove_file(&half);
             connection
-                .execute("VACUUM INTO ?1", [copy.to_string_lossy()])
+                .execute("VACUUM INTO ?1", [half.to_string_lossy()])
                 .map_err(db_error)?;
+            fs::rename(&half, &copy).map_err(|e| io_error("write", &copy, &e))?;
         }
     }
     connection
