@@ -10,7 +10,7 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags, types};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::migrations;
 use crate::api::{Code, Error, Result, Time, files::Hash};
@@ -21,12 +21,16 @@ pub use rusqlite::{Params, Result as RowResult, Row, params, params_from_iter, t
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Requests joined into one commit at most.
 const GROUP: usize = 512;
+/// Reads at once; more would only wait for the processor.
+const READERS: usize = 32;
 
 /// A handle on the database; shared by reference within a process.
 pub struct Db {
     path: PathBuf,
     writer: OnceLock<mpsc::Sender<Job>>,
     readers: Mutex<Vec<Connection>>,
+    /// How many may read at once: each has open files.
+    seats: Semaphore,
 }
 
 /// Runs the work inside the open transaction, or not at all when none could be opened, and returns
@@ -43,6 +47,7 @@ impl Db {
             path: path.to_owned(),
             writer: OnceLock::new(),
             readers: Mutex::new(vec![connection]),
+            seats: Semaphore::new(READERS),
         })
     }
 
@@ -76,6 +81,7 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     {
+        let _seat = self.seats.acquire().await;
         let pooled = self.readers.lock().ok().and_then(|mut pool| pool.pop());
         let connection = match pooled {
             Some(connection) => connection,
@@ -99,7 +105,9 @@ impl Db {
                 .await
                 .map_err(|e| Error::internal(format!("A database read ended early: {e}")))?,
         };
-        if let Ok(mut pool) = self.readers.lock() {
+        if connection.is_autocommit()
+            && let Ok(mut pool) = self.readers.lock()
+        {
             pool.push(connection);
         }
         result
@@ -131,12 +139,13 @@ fn write_loop(connection: &Connection, jobs: &mpsc::Receiver<Job>) {
         let begun = connection
             .execute_batch("BEGIN IMMEDIATE")
             .map_err(db_error);
-        let run = |job: Job| job(begun.as_ref().map(|()| &tx).map_err(Clone::clone));
-        let answers: Vec<Answer> = group.into_iter().map(run).collect();
-        let ended = match &begun {
-            Ok(()) => connection.execute_batch("COMMIT").map_err(db_error),
-            Err(error) => Err(error.clone()),
+        let is_open = || match &begun {
+            Ok(()) if connection.is_autocommit() => Err(undone()),
+            begun => begun.clone(),
         };
+        let run = |job: Job| job(is_open().map(|()| &tx));
+        let answers: Vec<Answer> = group.into_iter().map(run).collect();
+        let ended = is_open().and_then(|()| connection.execute_batch("COMMIT").map_err(db_error));
         if ended.is_err() && !connection.is_autocommit() {
             let _ = connection.execute_batch("ROLLBACK");
         }
@@ -144,6 +153,12 @@ fn write_loop(connection: &Connection, jobs: &mpsc::Receiver<Job>) {
             answer(ended.as_ref().err());
         }
     }
+}
+
+/// What the others of a group hear when one made SQLite undo all of it.
+fn undone() -> Error {
+    Error::unavailable("A write was undone together with another one that failed")
+        .hint("Try again; if it fails again, check the disk's free space: aml doctor")
 }
 
 fn connect(path: &Path) -> Result<Connection> {
@@ -208,6 +223,10 @@ impl Tx<'_> {
             .execute_batch("SAVEPOINT request")
             .map_err(db_error)?;
         let result = work(self);
+        // A full disk, for one, makes SQLite undo the whole transaction.
+        if result.is_err() && self.connection.is_autocommit() {
+            return result;
+        }
         let end = match result {
             Ok(_) => "RELEASE request",
             Err(_) => "ROLLBACK TO request; RELEASE request",
@@ -306,5 +325,48 @@ impl types::FromSql for Hash {
             .try_into()
             .map(Hash)
             .map_err(|_| types::FromSqlError::InvalidType)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Db, Error, Result, count, params};
+
+    /// What a full disk does to a group of writes.
+    #[tokio::test]
+    async fn all_writes_of_a_transaction_that_is_undone_hear_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&folder.path().join("aml.db")).unwrap();
+        let insert = |name: &'static str| {
+            let sql = "INSERT INTO workers(name, seen_at) VALUES (?1, 0)";
+            db.write(move |tx| tx.execute(sql, params![name]))
+        };
+        // While the first one waits, the others become one group.
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let (begun, is_begun) = tokio::sync::oneshot::channel();
+        let mut first = std::pin::pin!(db.write(move |_| {
+            let _ = begun.send(());
+            wait.recv().map_err(|e| Error::internal(e.to_string()))
+        }));
+        tokio::select! {
+            _ = &mut first => panic!("it did not wait"),
+            begun = is_begun => begun.unwrap(),
+        }
+        let full = db.write(|tx| -> Result<()> {
+            tx.execute("ROLLBACK", [])?;
+            Err(Error::unavailable("The disk is full"))
+        });
+        let (before, after) = (insert("before"), insert("after"));
+        let go = async { go.send(()).unwrap() };
+        let (first, before, full, after, ()) = tokio::join!(first, before, full, after, go);
+        first.unwrap();
+        assert_eq!(full.unwrap_err().message, "The disk is full");
+        let undone = super::undone();
+        assert_eq!(before.unwrap_err().message, undone.message);
+        assert_eq!(after.unwrap_err().message, undone.message);
+        insert("later").await.unwrap();
+        let sql = "SELECT COUNT(*) FROM workers";
+        let rows = db.read(|tx| tx.one(sql, [], |row| count(row, 0))).await;
+        assert_eq!(rows.unwrap(), Some(1));
     }
 }
