@@ -1,6 +1,9 @@
 //! `aml run log`
 
+use std::time::Duration;
+
 use clap::Args;
+use tokio::time::Instant;
 
 use crate::{
     api::{
@@ -11,6 +14,10 @@ use crate::{
     client::{Client, Remote},
     wiring::{self, Target},
 };
+
+/// How long the process of a run waits for a worker, and how often it asks.
+const WORKER_GONE: Duration = Duration::from_mins(1);
+const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// Log metrics, params and tags to a run, from any language
 ///
@@ -51,6 +58,11 @@ pub async fn log(ctx: &Context, args: LogArgs) -> anyhow::Result<()> {
             .hint("Say what: aml run log --metric loss=0.1 --param C=1 --tag team=x")
             .into());
     }
+    // A run outlives its worker, and what it logs while the next one comes up shall not be lost.
+    let patience = match args.name {
+        Some(_) => Duration::ZERO,
+        None => WORKER_GONE,
+    };
     let metrics = args
         .metrics
         .iter()
@@ -65,8 +77,22 @@ pub async fn log(ctx: &Context, args: LogArgs) -> anyhow::Result<()> {
         tags: parse_pairs("--tag", &args.tags)?,
         ..LogBatch::default()
     };
-    client.call(&batch).await?;
+    send(&client, &batch, patience).await?;
     Ok(())
+}
+
+/// Tries again while the server cannot be reached. The points have their time already, so that one
+/// whose answer was lost is not logged twice.
+async fn send(client: &Client, batch: &LogBatch, patience: Duration) -> Result<()> {
+    let until = Instant::now() + patience;
+    loop {
+        match client.call(batch).await {
+            Err(error) if error.code.retryable() && Instant::now() < until => {
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+            sent => return sent.map(drop),
+        }
+    }
 }
 
 /// The run that is named, else the one whose process calls.
@@ -96,7 +122,7 @@ fn point(pair: &str, step: i64) -> Result<MetricPoint> {
             key: key.to_owned(),
             value,
             step,
-            timestamp: None,
+            timestamp: Some(wiring::now().0),
         }),
         None => Err(Error::invalid(format!("`{pair}` is not KEY=NUMBER")).at("--metric")),
     }
