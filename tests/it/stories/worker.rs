@@ -320,7 +320,7 @@ fn a_worker_on_another_machine_goes_on_without_the_server() {
     let worker = aml.start("worker --slots 4");
     worker.stderr_line("Working as ", 20);
     let gate = aml.path("gate");
-    let begin = "echo begun; pwd; aml run log --metric loss=0.5";
+    let begin = "aml run log --metric loss=0.5; pwd; echo begun";
     let line = format!("{begin}; {}; echo after; echo 1 > outputs/a", until(&gate));
     let runs: Vec<String> = (0..4).map(|_| submit(&aml, "", &line)).collect();
     for run in &runs {
