@@ -274,7 +274,7 @@ fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
             )));
         }
     };
-    toml_edit::de::from_str(&text).map(Some).map_err(|e| {
+    toml::from_str(&text).map(Some).map_err(|e| {
         let (line, column) = position(&text, e.span().map_or(0, |span| span.start));
         let excerpt = text.lines().nth(line - 1).unwrap_or_default();
         Error::invalid(format!("{}\n  | {excerpt}", e.message()))
@@ -313,7 +313,7 @@ fn merge(found: &mut Table, wanted: &Table) {
 fn write_toml<T: Serialize>(path: &Path, value: &T, mode: u32) -> Result<()> {
     let defect =
         |e: &dyn std::fmt::Display| Error::internal(format!("Cannot write the configuration: {e}"));
-    let wanted = toml_edit::ser::to_string_pretty(value).map_err(|e| defect(&e))?;
+    let wanted = toml::to_string_pretty(value).map_err(|e| defect(&e))?;
     let wanted: DocumentMut = wanted.parse().map_err(|e| defect(&e))?;
     let found = fs::read_to_string(path).unwrap_or_default();
     let mut document: DocumentMut = found.parse().map_err(|e| defect(&e))?;
