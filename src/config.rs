@@ -13,6 +13,9 @@ use toml_edit::{DocumentMut, Item, Table};
 
 use crate::api::{Error, Result};
 
+/// Tokens by profile, beside the configuration file; only the owner can read it.
+const CREDENTIALS: &str = "credentials.toml";
+
 /// The configuration file, `config.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -193,7 +196,7 @@ impl Config {
     }
 
     fn credentials(&self) -> PathBuf {
-        self.file.with_file_name("credentials.toml")
+        self.file.with_file_name(CREDENTIALS)
     }
 
     /// The token stored for a profile by `aml login`.
@@ -276,8 +279,12 @@ fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     };
     toml::from_str(&text).map(Some).map_err(|e| {
         let (line, column) = position(&text, e.span().map_or(0, |span| span.start));
-        let excerpt = text.lines().nth(line - 1).unwrap_or_default();
-        Error::invalid(format!("{}\n  | {excerpt}", e.message()))
+        // A line of the credentials may hold a token.
+        let excerpt = match path.file_name() {
+            Some(name) if name == CREDENTIALS => String::new(),
+            _ => format!("\n  | {}", text.lines().nth(line - 1).unwrap_or_default()),
+        };
+        Error::invalid(format!("{}{excerpt}", e.message()))
             .at(format!("{}:{line}:{column}", path.display()))
             .hint("Correct the line or remove the file")
     })
