@@ -9,11 +9,17 @@ use super::{Error, Result};
 pub struct Rule {
     kind: &'static str,
     max: usize,
-    extra: &'static str,
+    /// Characters besides letters and digits; every one that can be seen when absent.
+    extra: Option<&'static str>,
 }
 
 pub const WORKSPACE: Rule = rule("workspace", 33, "-_");
-pub const EXPERIMENT: Rule = rule("experiment", 255, "-_. /:()[]+,=@#");
+/// MLflow's clients call experiments anything, such as `/Shared/über-all`.
+pub const EXPERIMENT: Rule = Rule {
+    kind: "experiment",
+    max: 500,
+    extra: None,
+};
 pub const RUN: Rule = rule("run", 255, "-_");
 pub const MODEL: Rule = rule("model", 255, "-_.");
 pub const ENDPOINT: Rule = rule("endpoint", 32, "-");
@@ -22,30 +28,33 @@ pub const USER: Rule = rule("user", 64, "-_.@");
 pub const TAG: Rule = rule("tag", 255, "-_. /:");
 
 const fn rule(kind: &'static str, max: usize, extra: &'static str) -> Rule {
-    Rule { kind, max, extra }
+    Rule {
+        kind,
+        max,
+        extra: Some(extra),
+    }
 }
 
 impl Rule {
     /// Accepts a name that begins with a letter, digit or underscore, has only letters, digits and
-    /// the extra characters of the rule, and is not too long.
+    /// the extra characters of the rule, and is not too long. A rule without extra characters
+    /// accepts every name that can be seen from its first to its last character.
     pub fn check(&self, name: &str) -> Result<()> {
-        let Rule { kind, max, extra } = self;
+        let Rule { kind, max, .. } = self;
         let problem = if name.is_empty() {
             Some(format!("The name of a {kind} cannot be empty"))
         } else if name.chars().count() > *max {
             Some(format!("The {kind} name is longer than {max} characters"))
-        } else if let Some(bad) = name
-            .chars()
-            .find(|c| !c.is_ascii_alphanumeric() && !extra.contains(*c) && *c != '_')
-        {
+        } else if let Some(bad) = name.chars().find(|c| !self.has(*c)) {
             Some(format!(
-                "The {kind} name `{name}` has the character `{bad}`"
+                "The {kind} name `{}` has the character `{}`",
+                name.escape_debug(),
+                bad.escape_debug()
             ))
-        } else if !name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_') {
-            Some(format!(
-                "The {kind} name `{name}` begins with `{}`",
-                &name[..1]
-            ))
+        } else if let Some(first) = name.chars().next().filter(|c| !self.begins_with(*c)) {
+            Some(format!("The {kind} name `{name}` begins with `{first}`"))
+        } else if name.ends_with(' ') {
+            Some(format!("The {kind} name `{name}` ends with a blank"))
         } else {
             None
         };
@@ -55,8 +64,27 @@ impl Rule {
         }
     }
 
+    fn has(&self, c: char) -> bool {
+        match self.extra {
+            Some(extra) => c.is_ascii_alphanumeric() || c == '_' || extra.contains(c),
+            None => !c.is_control(),
+        }
+    }
+
+    fn begins_with(&self, c: char) -> bool {
+        match self.extra {
+            Some(_) => c.is_ascii_alphanumeric() || c == '_',
+            None => !c.is_whitespace(),
+        }
+    }
+
     fn describe(&self) -> String {
         let Rule { kind, max, extra } = self;
+        let Some(extra) = extra else {
+            return format!(
+                "A {kind} name has 1 to {max} characters, no line breaks, and no blanks at its ends"
+            );
+        };
         let extra: Vec<String> = extra.chars().map(|c| format!("`{c}`")).collect();
         format!(
             "A {kind} name has 1 to {max} letters, digits and {}, and begins with a letter or digit",

@@ -66,6 +66,7 @@ fn experiments_have_mlflows_shape() {
             "GET /api/2.0/mlflow/experiments/get?experiment_id=0",
             r#"POST /api/2.0/mlflow/experiments/create {"name": "a", "tags": [{"key": "k", "value": "v"}]}"#,
             r#"POST /api/2.0/mlflow/experiments/create {"name": "a"}"#,
+            r#"POST /api/2.0/mlflow/experiments/create {"name": "/Shared/über (1) & all!"}"#,
             "POST /api/2.0/mlflow/experiments/create {}",
             "GET /ajax-api/2.0/mlflow/experiments/get-by-name?experiment_name=b",
             "GET /api/2.0/mlflow/experiments/get?experiment_id=x",
@@ -76,6 +77,7 @@ fn experiments_have_mlflows_shape() {
             200 {"experiment":{"experiment_id":"0","name":"Default","artifact_location":"mlflow-artifacts:/0","lifecycle_stage":"active","last_update_time":<time>,"creation_time":<time>}}
             200 {"experiment_id":"2"}
             400 {"error_code":"RESOURCE_ALREADY_EXISTS","message":"Experiment(name=a) already exists."}
+            200 {"experiment_id":"4"}
             400 {"error_code":"INVALID_PARAMETER_VALUE","message":"Missing value for required parameter 'name'. See the API docs for more information about request parameters."}
             404 {"error_code":"RESOURCE_DOES_NOT_EXIST","message":"Could not find experiment with name 'b'"}
             400 {"error_code":"INVALID_PARAMETER_VALUE","message":"Invalid experiment ID 'x'. Experiment ID must be a valid integer."}

@@ -22,10 +22,9 @@ pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> (u
     let rest = url.strip_prefix("http://").expect("an http address");
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut stream = TcpStream::connect(host).unwrap_or_else(|e| panic!("{url}: {e}"));
-    let lines: String = headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}\r\n"))
-        .collect();
+    let lines = headers.iter().fold(String::new(), |lines, (name, value)| {
+        lines + name + ": " + value + "\r\n"
+    });
     write!(
         stream,
         "{method} /{path} HTTP/1.1\r\nHost: {host}\r\n{lines}Content-Length: {}\r\n\
