@@ -127,8 +127,13 @@ impl Client {
                 run: run.to_owned(),
                 files: prepared.entries,
             };
-            self.call(&add).await?;
-            Ok(sent)
+            match self.call(&add).await {
+                // A collection came between; a conflict about a path has a target.
+                Err(error) if error.code == Code::Conflict && error.target.is_none() => {
+                    Err(Trouble::Changed)
+                }
+                added => Ok(added.map(|_| sent)?),
+            }
         })
         .await
     }

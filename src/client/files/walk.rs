@@ -87,6 +87,7 @@ pub fn walk(root: &Path, take: Take) -> Result<Walked> {
             let seen = match entry {
                 Ok(entry) if entry.depth() == 0 => None,
                 Ok(entry) => look(root, &entry),
+                Err(e) if take == Take::Unignored && vanished(&e) => None,
                 Err(e) => Some(Seen::Error(unreadable(&e.to_string()))),
             };
             let state = match seen {
@@ -223,16 +224,24 @@ fn look(root: &Path, entry: &DirEntry) -> Option<Seen> {
     let seen = if kind.is_symlink() {
         look_at_link(root, full, path)
     } else if kind.is_file() {
-        entry
-            .metadata()
-            .map(|metadata| Seen::File(file(path, &metadata)))
-            .map_err(|e| unreadable(&e.to_string()))
+        match entry.metadata() {
+            Ok(metadata) => Ok(Seen::File(file(path, &metadata))),
+            Err(e) if vanished(&e) => return None,
+            Err(e) => Err(unreadable(&e.to_string())),
+        }
     } else {
         Ok(Seen::Warning(format!(
             "`{path}` is not a file, folder or link and is left out"
         )))
     };
     Some(seen.unwrap_or_else(Seen::Error))
+}
+
+/// Whether a file was removed between the listing of its folder and the look at it.
+fn vanished(error: &ignore::Error) -> bool {
+    error
+        .io_error()
+        .is_some_and(|e| e.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// A file at `path` of a tree.
