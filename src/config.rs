@@ -100,7 +100,12 @@ pub struct InsideRun {
     pub workspace: String,
     pub run: String,
     pub token: String,
+    /// Certificate to trust, PEM.
+    pub ca_file: Option<PathBuf>,
 }
+
+/// The variable by which MLflow's clients, and ours inside a run, know a certificate to trust.
+pub const MLFLOW_CA: &str = "MLFLOW_TRACKING_SERVER_CERT_PATH";
 
 /// Variables of the machine that a job's process may see; everything else must be named by the job.
 const PASSED_ON: &[&str] = &[
@@ -252,6 +257,7 @@ fn inside_run() -> Option<InsideRun> {
         workspace: workspace.to_owned(),
         run: var("MLFLOW_RUN_ID")?,
         token: var("MLFLOW_TRACKING_TOKEN")?,
+        ca_file: var(MLFLOW_CA).map(PathBuf::from),
     })
 }
 

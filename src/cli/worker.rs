@@ -3,7 +3,10 @@
 use clap::Args;
 
 use super::context::Context;
-use crate::wiring::{self, Target, WorkerSettings};
+use crate::{
+    config::MLFLOW_CA,
+    wiring::{self, Target, WorkerSettings},
+};
 
 /// Execute queued runs on this machine
 ///
@@ -21,7 +24,15 @@ pub struct WorkerArgs {
 }
 
 pub async fn worker(ctx: &Context, args: WorkerArgs) -> anyhow::Result<()> {
-    let settings = settings(ctx, args.slots);
+    let mut settings = settings(ctx, args.slots);
+    if let Some(profile) = ctx.profile()
+        && let Some(ca) = &ctx.known_profile(profile)?.ca_file
+    {
+        // What its runs log goes to the same server.
+        let ca = std::path::absolute(ca).unwrap_or_else(|_| ca.clone());
+        let ca = ca.display().to_string();
+        settings.variables.insert(MLFLOW_CA.to_owned(), ca);
+    }
     let begun = |name: &str| ctx.ui.status(&format!("Working as {name}; ctrl-C stops."));
     match ctx.target()? {
         Target::Local { .. } if args.background => {

@@ -10,7 +10,10 @@ use crate::{
         Error, Result,
         metrics::{LogBatch, MetricPoint, Value},
     },
-    cli::{args::parse_pairs, context::Context},
+    cli::{
+        args::parse_pairs,
+        context::{Context, read_ca},
+    },
     client::{Client, Remote},
     wiring::{self, Target},
 };
@@ -107,7 +110,7 @@ async fn destination(ctx: &Context, name: Option<String>) -> Result<(Client, Str
     let client = wiring::open_client(&Target::Remote(Remote {
         url: inside.url.clone(),
         token: Some(inside.token.clone()),
-        ca: None,
+        ca: inside.ca_file.as_deref().map(read_ca).transpose()?,
     }))
     .await?;
     Ok((client, inside.workspace.clone(), inside.run.clone()))
