@@ -106,8 +106,14 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Answers an error of the gate or of the server in MLflow's shape.
-pub fn failure(error: Error) -> Response {
+/// Answers an error of the gate in MLflow's shape.
+pub fn failure(mut error: Error) -> Response {
+    if error.code == Code::Unauthenticated {
+        error.hints = vec![
+            "Set MLFLOW_TRACKING_TOKEN to your token; an admin makes it: aml user create NAME"
+                .to_owned(),
+        ];
+    }
     Failure::from(error).into_response()
 }
 

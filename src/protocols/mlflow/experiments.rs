@@ -52,19 +52,16 @@ async fn default_experiment(place: &Place) -> Result<Experiment, Failure> {
     };
     match place.perform(create).await {
         Err(error) if error.code == Code::Conflict => Ok(place.perform(get()).await?),
-        // Who may only read finds a workspace that nobody has logged to.
-        Err(error) if error.code == Code::Denied => Err(Failure::missing(format!(
-            "No Experiment with id={DEFAULT_EXPERIMENT_ID} exists"
-        ))),
         made => Ok(made?),
     }
 }
 
-/// [`default_experiment`], if there is or can be one.
+/// [`default_experiment`], if there is one or the caller may make it: who may only read can search
+/// a workspace that nobody has logged to.
 async fn default_if_any(place: &Place) -> Result<Option<Experiment>, Failure> {
     match default_experiment(place).await {
         Ok(found) => Ok(Some(found)),
-        Err(failure) if failure.code == ErrorCode::DoesNotExist => Ok(None),
+        Err(failure) if failure.code == ErrorCode::PermissionDenied => Ok(None),
         Err(failure) => Err(failure),
     }
 }
