@@ -132,6 +132,12 @@ impl Error {
         self
     }
 
+    /// What it is, then what to do, a line each: for places that keep one text.
+    pub fn explained(&self) -> String {
+        let lines = std::iter::once(self.to_string()).chain(self.hints.iter().cloned());
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
     /// No `kind` of that name; `nearest` is the existing name closest to it, if any is close.
     pub fn unknown(kind: &str, name: &str, place: &str, nearest: Option<&str>) -> Self {
         let error = Self::not_found(format!("No {kind} `{name}`{place}"));

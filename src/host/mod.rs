@@ -205,7 +205,7 @@ impl Host {
 
     /// Says that a generation cannot be served; true when the one before it still is.
     async fn fail(&mut self, orders: &HostOrders, error: &Error) -> Result<bool> {
-        let mut message = error.to_string();
+        let mut message = error.explained();
         if let Some(served) = &self.served {
             message = format!(
                 "{message}\nDeployment {} still answers",

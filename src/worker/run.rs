@@ -104,7 +104,7 @@ impl Execution {
                 let _ = process.ended().await;
             }
             if !means_lost(&error) {
-                let _ = self.report_end(Ended::failed(error.to_string())).await;
+                let _ = self.report_end(Ended::failed(error.explained())).await;
             }
         }
         let _ = fs::remove_dir_all(&self.folder);
@@ -154,7 +154,7 @@ impl Execution {
         };
         let (outputs, task) = match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return Ok(Err(Ended::failed(error.to_string()))),
+            Err(error) => return Ok(Err(Ended::failed(error.explained()))),
         };
         let process = Process::start(&self.settings.program, &self.folder, &task).await?;
         let running = Progress::Running {
