@@ -229,8 +229,11 @@ impl Worker {
                 }
                 let _ = fs::remove_dir_all(folder);
             }
-            // Only when it is empty.
-            let _ = fs::remove_dir(folder);
+            // Only when it is empty, and no run that was just taken is about to make its own in it.
+            let prefix = format!("{workspace}/");
+            if !self.held.keys().any(|name| name.starts_with(&prefix)) {
+                let _ = fs::remove_dir(folder);
+            }
         }
     }
 }
