@@ -7,7 +7,10 @@ use super::{
     fields::Fields,
 };
 use crate::{
-    api::{Error, workspaces::ListWorkspaces},
+    api::{
+        Code, Error,
+        workspaces::{CreateWorkspace, Edition, ExistingResources, ListWorkspaces},
+    },
     service::{Caller, Perform, Service},
 };
 use axum::{
@@ -73,7 +76,11 @@ impl FromRequestParts<Service> for Place {
     }
 }
 
-/// Without a workspace in the address: the one a header names, else the only one, else `default`.
+/// The workspace of clients whose address names none, made for the first of them.
+const DEFAULT_WORKSPACE: &str = "default";
+
+/// Without a workspace in the address: the one a header names, else the only one, else `default`,
+/// which is made when there is none at all and the caller may make it.
 async fn workspace_at_root(
     service: &Service,
     caller: &Caller,
@@ -92,20 +99,42 @@ async fn workspace_at_root(
     }
     if let Some(found) = all
         .iter()
-        .find(|workspace| workspace.name.eq_ignore_ascii_case("default"))
+        .find(|workspace| workspace.name.eq_ignore_ascii_case(DEFAULT_WORKSPACE))
     {
         return Ok(found.name.clone());
     }
-    Err(match all.first() {
-        None => Failure::missing(
-            "There is no workspace yet; create one: aml workspace create -n default",
-        ),
-        Some(first) => Failure::invalid(format!(
+    match all.first() {
+        None => default_workspace(service, caller).await,
+        Some(first) => Err(Failure::invalid(format!(
             "This server has several workspaces; name one in the tracking URI: {}/ws/{}",
             service.base_url(),
             first.name
+        ))),
+    }
+}
+
+async fn default_workspace(service: &Service, caller: &Caller) -> Result<String, Failure> {
+    let create = CreateWorkspace {
+        name: DEFAULT_WORKSPACE.to_owned(),
+        edition: Edition::Basic,
+        description: String::new(),
+        display_name: None,
+        location: None,
+        resource_group: None,
+        subscription: None,
+        tags: BTreeMap::new(),
+        existing: ExistingResources::default(),
+    };
+    match create.perform(service, caller).await {
+        Ok(made) => Ok(made.name),
+        // Another client was as early.
+        Err(error) if error.code == Code::Conflict => Ok(DEFAULT_WORKSPACE.to_owned()),
+        Err(error) if error.code == Code::Denied => Err(Failure::missing(
+            "There is no workspace that you may use; an admin creates one and shares it: \
+             aml workspace create -n default",
         )),
-    })
+        Err(error) => Err(error.into()),
+    }
 }
 
 impl FromRequest<Service> for Call {
