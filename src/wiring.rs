@@ -2,6 +2,7 @@
 
 mod hosts;
 mod inspect;
+mod lend;
 mod serve;
 mod worker;
 
@@ -13,6 +14,7 @@ use std::{
 pub use crate::server::Verbosity;
 pub use hosts::{host_endpoint, watch_endpoint};
 pub use inspect::{StateReport, inspect};
+pub use lend::{Lent, lend};
 pub use serve::{ServeSettings, Served, Tls, serve};
 use serve::{asked_to_stop, machine_name};
 pub use worker::{WorkerSettings, work_for, work_here};
@@ -41,11 +43,7 @@ pub enum Target {
 pub async fn open_client(target: &Target) -> Result<Client> {
     match target {
         Target::Local { home } => {
-            let home = Home::open(home.clone())?;
-            let bell = home.clone();
-            let bell: Bell = Box::new(move || worker::wake_or_start(&bell));
-            let service = open_service_for(&home, String::new(), Some(bell))?;
-            worker::ensure_worker(&home, &service).await;
+            let service = open_local(home, String::new()).await?;
             Ok(Client::in_process(server::router(service, Trust::Owner)))
         }
         Target::Remote(remote) => {
@@ -53,6 +51,16 @@ pub async fn open_client(target: &Target) -> Result<Client> {
             Client::remote(remote.clone())
         }
     }
+}
+
+/// Opens the state directory for a command; `url` is what it listens on itself, if it does.
+async fn open_local(home: &Path, url: String) -> Result<Service> {
+    let home = Home::open(home.to_owned())?;
+    let bell = home.clone();
+    let bell: Bell = Box::new(move || worker::wake_or_start(&bell));
+    let service = open_service_for(&home, url, Some(bell))?.beside(home.server_url());
+    worker::ensure_worker(&home, &service).await;
+    Ok(service)
 }
 
 /// Opens the state directory with everything that can be asked of it. The bell is rung when there

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::{Done, Time, operation};
 
 /// What a workspace may use. It can be upgraded, never downgraded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Edition {
+    #[default]
     Basic,
     Enterprise,
 }
@@ -70,7 +71,7 @@ pub struct Workspace {
 }
 
 /// Creates a workspace with its associated resources. A taken name, in any case, is a conflict.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct CreateWorkspace {
     pub name: String,
     pub edition: Edition,
@@ -150,6 +151,10 @@ operation!(UpgradeWorkspace => Workspace, "workspaces.upgrade");
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeleteWorkspace {
     pub workspace: String,
+    /// Refuse, as a conflict, when it has runs, models, endpoints, secrets, or experiments besides
+    /// the default one.
+    #[serde(default)]
+    pub if_empty: bool,
 }
 operation!(DeleteWorkspace => Done, "workspaces.delete");
 

@@ -24,6 +24,10 @@ pub const RUN_FAILED: u8 = 10;
 /// A followed run was cancelled.
 pub const RUN_CANCELED: u8 = 11;
 
+/// A command of the user's could not be found, or not be started, as shells say it.
+pub const NO_PROGRAM: u8 = 127;
+pub const NOT_EXECUTABLE: u8 = 126;
+
 /// Ctrl-C while following; the run goes on.
 pub const INTERRUPTED: u8 = 130;
 /// An endpoint that was deployed or started did not come to answer.

@@ -17,6 +17,7 @@ mod experiment;
 mod gc;
 mod login;
 mod logout;
+mod mlflow;
 mod model;
 mod profile;
 mod quickstart;
@@ -108,6 +109,7 @@ enum Command {
     Endpoint(endpoint::EndpointCommand),
     Doctor(doctor::DoctorArgs),
     Serve(serve::ServeArgs),
+    Mlflow(mlflow::MlflowArgs),
     Worker(worker::WorkerArgs),
     Login(login::LoginArgs),
     Logout(logout::LogoutArgs),
@@ -163,7 +165,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     }
     // A command has nothing else to do while it waits; a server does.
     let mut runtime = match cli.command {
-        Command::Serve(_) | Command::Worker(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Serve(_) | Command::Worker(_) | Command::Mlflow(_) => {
+            tokio::runtime::Builder::new_multi_thread()
+        }
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime = runtime.enable_all().build()?;
@@ -187,6 +191,7 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Deploy(args) => deploy::deploy(ctx, args).await,
         Command::Endpoint(command) => endpoint::run(ctx, command).await,
         Command::Serve(args) => serve::serve(ctx, args).await,
+        Command::Mlflow(args) => mlflow::mlflow(ctx, args).await,
         Command::Worker(args) => worker::worker(ctx, args).await,
         Command::Login(args) => login::login(ctx, args).await,
         Command::Logout(args) => logout::logout(ctx, &args),

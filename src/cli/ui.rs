@@ -75,6 +75,12 @@ impl Ui {
         self.show_value(value)
     }
 
+    /// Whether the query is about a field.
+    pub fn asks_for(&self, field: &str) -> bool {
+        let query = self.query.as_deref();
+        query.is_some_and(|query| query.contains(field))
+    }
+
     fn show_value(&self, mut value: Value) -> anyhow::Result<()> {
         if let Some(query) = &self.query {
             value = jpx_core::compile(query)

@@ -49,7 +49,7 @@ pub fn router(service: Service, trust: Trust) -> Router {
     // that call the router in process need not wait until their routes are made.
     let foreign = match trust {
         Trust::Owner => Router::new(),
-        Trust::OwnerUntilUsers | Trust::Nobody => mlflow::routes(files::answer),
+        Trust::OwnerUntilUsers | Trust::OwnerBy(_) | Trust::Nobody => mlflow::routes(files::answer),
     };
     operations()
         .merge(streams())

@@ -54,6 +54,8 @@ pub struct Inner {
     opened_at: Time,
     /// What clients can reach this service by, such as `http://127.0.0.1:5000`; empty without a socket.
     base_url: String,
+    /// What clients can reach another service of the same store by.
+    neighbour: OnceLock<String>,
     start_host: OnceLock<StartHost>,
     /// Woken when a run is queued or cancelled in this process.
     pub work: Notify,
@@ -95,6 +97,7 @@ impl Service {
             clock,
             opened_at: clock(),
             base_url,
+            neighbour: OnceLock::new(),
             start_host: OnceLock::new(),
             work: Notify::new(),
             bell,
@@ -107,6 +110,20 @@ impl Service {
     pub fn with_hosts(self, start: StartHost) -> Self {
         self.start_host.get_or_init(|| start);
         self
+    }
+
+    /// Sends clients, who cannot reach this service, to another one of the same store.
+    #[must_use]
+    pub fn beside(self, url: Option<String>) -> Self {
+        if let Some(url) = url {
+            self.neighbour.get_or_init(|| url);
+        }
+        self
+    }
+
+    /// A random token of 256 bits, of which nothing is kept.
+    pub fn new_token(&self) -> Result<String> {
+        self.vault.new_token("aml")
     }
 
     pub fn now(&self) -> Time {
@@ -123,6 +140,17 @@ impl Service {
 
     pub fn base_url(&self) -> &str {
         &self.base_url
+    }
+
+    /// Where MLflow's clients find a workspace; empty while nothing listens.
+    fn tracking_uri(&self, workspace: &str) -> String {
+        let url = match self.base_url.as_str() {
+            "" => self.neighbour.get().map(String::as_str),
+            url => Some(url),
+        };
+        let workspace = workspace.to_lowercase();
+        url.map(|url| format!("{url}/ws/{workspace}"))
+            .unwrap_or_default()
     }
 
     /// Finds a workspace and checks that the caller may do this there. Every operation on what a

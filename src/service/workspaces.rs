@@ -19,10 +19,7 @@ const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";
 impl Service {
     fn show(&self, row: WorkspaceRow) -> Workspace {
         let mut workspace = row.workspace;
-        if !self.base_url().is_empty() {
-            let base = self.base_url();
-            workspace.mlflow_tracking_uri = format!("{base}/ws/{}", workspace.name.to_lowercase());
-        }
+        workspace.mlflow_tracking_uri = self.tracking_uri(&workspace.name);
         workspace
     }
 
@@ -252,7 +249,10 @@ impl Perform for DeleteWorkspace {
             .enter(caller, &self.workspace, Action::ManageWorkspace)
             .await?;
         let endpoints = service.store.list_endpoints(Some(row.id)).await?;
-        service.store.delete_workspace(row.id).await?;
+        service
+            .store
+            .delete_workspace(row.id, self.if_empty)
+            .await?;
         service.store.remove_logs(row.id)?;
         // Workers learn that what they held of it is lost.
         service.ring();

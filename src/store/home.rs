@@ -10,6 +10,9 @@ use std::{
 
 use crate::api::{Error, Result};
 
+/// Before the address in the note of a server.
+const SERVER_AT: &str = " at ";
+
 /// The state directory. Only its owner can read it.
 #[derive(Debug, Clone)]
 pub struct Home {
@@ -89,6 +92,17 @@ impl Home {
     /// Held by the server of this state directory.
     pub fn server_lock(&self) -> PathBuf {
         self.root.join("server.lock")
+    }
+
+    /// The address of the server that has this state directory open, if one has.
+    pub fn server_url(&self) -> Option<String> {
+        let note = Lock::holder(&self.server_lock())?;
+        note.split_once(SERVER_AT).map(|(_, url)| url.to_owned())
+    }
+
+    /// What the holder of [`Home::server_lock`] notes.
+    pub fn server_note(url: &str) -> String {
+        format!("server, process {}{SERVER_AT}{url}", std::process::id())
     }
 
     /// The server's own certificate authority.

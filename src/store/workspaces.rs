@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::{
     Store,
-    db::{Row, RowResult, json, params, to_json},
+    db::{Row, RowResult, Tx, count, json, params, to_json},
 };
 use crate::api::{
-    Result, Time,
+    Error, Result, Time,
     workspaces::{Edition, Resources, Workspace},
 };
 
@@ -153,10 +153,14 @@ impl Store {
             .await
     }
 
-    /// Removes a workspace and every row that belongs to it. Blobs go with the next collection.
-    pub async fn delete_workspace(&self, id: i64) -> Result<bool> {
+    /// Removes a workspace and every row that belongs to it, or, on demand, only when there is none.
+    /// Blobs go with the next collection.
+    pub async fn delete_workspace(&self, id: i64, if_empty: bool) -> Result<bool> {
         self.db
             .write(move |tx| {
+                if if_empty {
+                    check_empty(tx, id)?;
+                }
                 tx.execute("DELETE FROM endpoints WHERE workspace_id = ?1", params![id])?;
                 Ok(tx.execute("DELETE FROM workspaces WHERE id = ?1", params![id])? > 0)
             })
@@ -174,6 +178,26 @@ impl Store {
             })
             .await
     }
+}
+
+/// The experiment that clients of MLflow meet in every workspace is there once somebody looked.
+fn check_empty(tx: &Tx<'_>, id: i64) -> Result<()> {
+    for (kind, table, besides) in [
+        ("runs", "runs", ""),
+        ("experiments", "experiments", " AND name <> 'Default'"),
+        ("models", "models", ""),
+        ("endpoints", "endpoints", ""),
+        ("secrets", "secrets", ""),
+    ] {
+        let sql = format!("SELECT COUNT(*) FROM {table} WHERE workspace_id = ?1{besides}");
+        let found = tx.one(&sql, params![id], |row| count(row, 0))?.unwrap_or(0);
+        if found > 0 {
+            return Err(Error::conflict(format!(
+                "The workspace is not empty: it has {kind} ({found})"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// What an update changes; absent fields stay.

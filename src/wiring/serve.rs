@@ -92,7 +92,7 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     }
     let lock = Lock::try_take(&home.server_lock())?;
     if let Some(lock) = &lock {
-        lock.note(&format!("server, process {} at {url}", std::process::id()));
+        lock.note(&Home::server_note(&url));
     }
     tokio::spawn(revive_endpoints(service.clone()));
     let stop = asked_to_stop()?;

@@ -34,6 +34,9 @@ pub fn of_run(
         ("PYTHONUNBUFFERED", "1"),
         ("MLFLOW_TRACKING_URI", &format!("{base}/ws/{workspace}")),
         ("MLFLOW_TRACKING_TOKEN", token),
+        // Clients prefer a name and password that they find in a file of the user's to a token.
+        ("MLFLOW_TRACKING_USERNAME", "run"),
+        ("MLFLOW_TRACKING_PASSWORD", token),
         ("MLFLOW_RUN_ID", run),
         ("MLFLOW_EXPERIMENT_ID", experiment_id),
         // The links would lead to pages that are not there; and nothing here phones home.

@@ -35,6 +35,7 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
     ctx.ui.confirm(args.yes, &question)?;
     client
         .call(&DeleteWorkspace {
+            if_empty: false,
             workspace: found.name.clone(),
         })
         .await?;

@@ -19,5 +19,12 @@ pub async fn show(ctx: &Context, args: ShowArgs) -> anyhow::Result<()> {
         .await?
         .call(&GetWorkspace { workspace })
         .await?;
-    ctx.ui.show(&workspace)
+    ctx.ui.show(&workspace)?;
+    if workspace.mlflow_tracking_uri.is_empty() && ctx.ui.asks_for("mlflow_tracking_uri") {
+        ctx.ui
+            .warn("Nothing listens for MLflow's clients on this state directory.");
+        ctx.ui
+            .hint("For one command: aml mlflow -- COMMAND; for longer, start a server: aml serve");
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     api::{
         Code, Error,
-        workspaces::{CreateWorkspace, Edition, ExistingResources, ListWorkspaces},
+        workspaces::{CreateWorkspace, ListWorkspaces, Workspace},
     },
     service::{Caller, Perform, Service},
 };
@@ -63,9 +63,16 @@ impl FromRequestParts<Service> for Place {
                 .collect(),
             Err(_) => BTreeMap::new(),
         };
-        let workspace = match path.remove("workspace") {
-            Some(name) => name,
-            None => workspace_at_root(service, &caller, &parts.headers).await?,
+        let workspace = match (path.remove("workspace"), named_in(&parts.headers)) {
+            (Some(name), Some(other)) if !other.eq_ignore_ascii_case(&name) => {
+                return Err(Failure::invalid(format!(
+                    "The tracking URI names the workspace `{name}` and {HEADER} the workspace \
+                     `{other}`; leave one of them out"
+                )));
+            }
+            (Some(name), _) => name,
+            (None, Some(name)) if name != DEFAULT => name,
+            (None, header) => root(service, &caller, header.is_some()).await?,
         };
         Ok(Self {
             service: service.clone(),
@@ -76,62 +83,55 @@ impl FromRequestParts<Service> for Place {
     }
 }
 
-/// The workspace of clients whose address names none, made for the first of them.
-const DEFAULT_WORKSPACE: &str = "default";
+/// The header by which MLflow's clients name a workspace, and the workspace that all its servers have.
+const HEADER: &str = "X-MLFLOW-WORKSPACE";
+const DEFAULT: &str = "default";
 
-/// Without a workspace in the address: the one a header names, else the only one, else `default`,
-/// which is made when there is none at all and the caller may make it.
-async fn workspace_at_root(
-    service: &Service,
-    caller: &Caller,
-    headers: &HeaderMap,
-) -> Result<String, Failure> {
-    if let Some(name) = headers
-        .get("x-mlflow-workspace")
-        .and_then(|value| value.to_str().ok())
-        .filter(|name| !name.is_empty())
-    {
-        return Ok(name.to_owned());
-    }
+fn named_in(headers: &HeaderMap) -> Option<String> {
+    let name = headers.get(HEADER)?.to_str().ok()?.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// The workspace at the root: the only one unless `default` was asked for, else the one named so. A
+/// server that has none yet gets it, so that it serves a client as MLflow's own would.
+async fn root(service: &Service, caller: &Caller, by_name: bool) -> Result<String, Failure> {
     let mut all = ListWorkspaces {}.perform(service, caller).await?;
-    if all.len() == 1 {
+    if all.len() == 1 && !by_name {
         return Ok(all.swap_remove(0).name);
     }
-    if let Some(found) = all
-        .iter()
-        .find(|workspace| workspace.name.eq_ignore_ascii_case(DEFAULT_WORKSPACE))
-    {
+    let is_default = |workspace: &&Workspace| workspace.name.eq_ignore_ascii_case(DEFAULT);
+    if let Some(found) = all.iter().find(is_default) {
         return Ok(found.name.clone());
     }
     match all.first() {
-        None => default_workspace(service, caller).await,
-        Some(first) => Err(Failure::invalid(format!(
+        None => first(service, caller).await,
+        // Its operations say that it is not there, and which there are.
+        Some(_) if by_name => Ok(DEFAULT.to_owned()),
+        Some(other) => Err(Failure::invalid(format!(
             "This server has several workspaces; name one in the tracking URI: {}/ws/{}",
             service.base_url(),
-            first.name
+            other.name.to_lowercase()
         ))),
     }
 }
 
-async fn default_workspace(service: &Service, caller: &Caller) -> Result<String, Failure> {
+async fn first(service: &Service, caller: &Caller) -> Result<String, Failure> {
     let create = CreateWorkspace {
-        name: DEFAULT_WORKSPACE.to_owned(),
-        edition: Edition::Basic,
-        description: String::new(),
-        display_name: None,
-        location: None,
-        resource_group: None,
-        subscription: None,
-        tags: BTreeMap::new(),
-        existing: ExistingResources::default(),
+        name: DEFAULT.to_owned(),
+        ..CreateWorkspace::default()
     };
     match create.perform(service, caller).await {
         Ok(made) => Ok(made.name),
-        // Another client was as early.
-        Err(error) if error.code == Code::Conflict => Ok(DEFAULT_WORKSPACE.to_owned()),
-        Err(error) if error.code == Code::Denied => Err(Failure::missing(
-            "There is no workspace that you may use; an admin creates one and shares it: \
-             aml workspace create -n default",
+        // Another client was here at the same time.
+        Err(error) if error.code == Code::Conflict => Ok(DEFAULT.to_owned()),
+        Err(error) if error.code == Code::Denied => Err(Failure::new(
+            ErrorCode::PermissionDenied,
+            format!(
+                "`{}` has no role in any workspace of this server; an owner of one can assign it: \
+                 aml workspace share add -n WORKSPACE --user {}",
+                caller.name(),
+                caller.name()
+            ),
         )),
         Err(error) => Err(error.into()),
     }

@@ -145,16 +145,19 @@ fn tags(pairs: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Failur
 
 pub async fn get(call: Call) -> Answer {
     let experiment = find(&call, &call.fields.required("experiment_id")?).await?;
+    one(&call, experiment)
+}
+
+fn one(call: &Call, experiment: Experiment) -> Answer {
     answer(&OneExperiment {
-        experiment: experiment.into(),
+        experiment: wire::Experiment::new(experiment, &call.workspace),
     })
 }
 
 pub async fn get_by_name(call: Call) -> Answer {
     let name = call.fields.required("experiment_name")?;
     if name.eq_ignore_ascii_case(DEFAULT_EXPERIMENT) {
-        let experiment = default_experiment(&call).await?.into();
-        return answer(&OneExperiment { experiment });
+        return one(&call, default_experiment(&call).await?);
     }
     let get = GetExperiment {
         workspace: call.workspace.clone(),
@@ -167,9 +170,7 @@ pub async fn get_by_name(call: Call) -> Answer {
             format!("Could not find experiment with name '{name}'"),
         )
     })?;
-    answer(&OneExperiment {
-        experiment: experiment.into(),
-    })
+    one(&call, experiment)
 }
 
 pub async fn search(call: Call) -> Answer {
@@ -184,7 +185,8 @@ pub async fn search(call: Call) -> Answer {
         page: call.fields.some_text("page_token")?,
     };
     let page = call.perform(search).await?;
-    let experiments: Vec<wire::Experiment> = page.items.into_iter().map(Into::into).collect();
+    let shown = |experiment| wire::Experiment::new(experiment, &call.workspace);
+    let experiments: Vec<wire::Experiment> = page.items.into_iter().map(shown).collect();
     wire::page("experiments", &experiments, page.next)
 }
 

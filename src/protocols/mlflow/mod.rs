@@ -1,6 +1,6 @@
 //! The MLflow tracking protocol, as stock MLflow clients of 2.x and 3.x speak it.
 //!
-//! The same routes are at the root, where a header or the server's only workspace says which one is
+//! The same routes are at the root, where a header or the server's default workspace says which one is
 //! meant, and below `/ws/<workspace>`, which is the tracking URI that runs and people get.
 
 mod artifacts;
@@ -15,6 +15,7 @@ mod metrics;
 mod names;
 mod runs;
 mod wire;
+mod workspaces;
 
 use axum::{
     Extension, Json, Router,
@@ -38,6 +39,9 @@ const CALL_BODY: usize = 64 << 20;
 /// Every route of the protocol that needs a caller. `send` answers stored files.
 pub fn routes(send: SendFile) -> Router<Service> {
     let mut routes = Router::new();
+    for api in ["api", "ajax-api"] {
+        routes = mount(routes, &format!("/{api}/3.0/mlflow"), server_calls());
+    }
     for prefix in ["", "/ws/{workspace}"] {
         for api in ["api", "ajax-api"] {
             for version in ["2.0", "3.0"] {
@@ -75,6 +79,22 @@ fn mount(routes: Router<Service>, base: &str, list: Routes) -> Router<Service> {
     list.into_iter().fold(routes, |routes, (path, method)| {
         routes.route(&format!("{base}{path}"), method)
     })
+}
+
+/// What is not about one workspace.
+fn server_calls() -> Routes {
+    vec![
+        (
+            "/workspaces",
+            get(workspaces::list).post(workspaces::create),
+        ),
+        (
+            "/workspaces/{name}",
+            get(workspaces::get)
+                .patch(workspaces::update)
+                .delete(workspaces::delete),
+        ),
+    ]
 }
 
 fn calls() -> Routes {
@@ -181,7 +201,7 @@ async fn no_parts() -> Failure {
 fn server_info() -> serde_json::Value {
     json!({
         "store_type": "SqlStore",
-        "workspaces_enabled": false,
+        "workspaces_enabled": true,
         "trace_archival_enabled": false,
         "multipart_uploads_enabled": false,
         "multipart_downloads_enabled": false,

@@ -71,11 +71,13 @@ pub struct Experiment {
     creation_time: i64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tags: Vec<Pair>,
+    workspace: String,
 }
 
-impl From<OurExperiment> for Experiment {
-    fn from(experiment: OurExperiment) -> Self {
+impl Experiment {
+    pub fn new(experiment: OurExperiment, workspace: &str) -> Self {
         Self {
+            workspace: workspace.to_lowercase(),
             experiment_id: experiment_id(&experiment.name, &experiment.id),
             name: experiment.name,
             artifact_location: experiment.artifact_location,

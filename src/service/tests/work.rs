@@ -188,6 +188,7 @@ async fn a_deleted_workspace_takes_its_runs_from_the_worker() {
     bench.sync("w", 1, &[]).await;
     bench
         .ask(DeleteWorkspace {
+            if_empty: false,
             workspace: "ws".to_owned(),
         })
         .await

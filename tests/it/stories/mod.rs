@@ -6,6 +6,7 @@ mod crashes;
 mod doctor;
 mod endpoints;
 mod files;
+mod mlflow;
 mod models;
 mod output;
 mod runs;
