@@ -19,8 +19,9 @@ use super::{
 };
 use crate::{
     api::{
-        Error, Operation, access::*, endpoints::*, experiments::*, files::*, logged_models::*,
-        metrics::*, models::*, runs::*, secrets::*, work::*, workspaces::*,
+        Error, Operation, access::*, assets::*, endpoints::*, experiments::*, files::*,
+        logged_models::*, metrics::*, models::*, registries::*, runs::*, secrets::*, work::*,
+        workspaces::*,
     },
     protocols::mlflow,
     service::{Caller, Perform, Service},
@@ -174,6 +175,21 @@ fn operations() -> Router<Service> {
         GetModel,
         UpdateModel,
         DeleteModel,
+        // Assets
+        CreateAsset,
+        GetAsset,
+        ListAssets,
+        UpdateAsset,
+        ArchiveAsset,
+        RestoreAsset,
+        DeleteAsset,
+        ShareAsset,
+        // Registries
+        CreateRegistry,
+        ListRegistries,
+        GetRegistry,
+        UpdateRegistry,
+        DeleteRegistry,
         // Endpoints
         Deploy,
         ListEndpoints,

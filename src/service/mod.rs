@@ -5,6 +5,7 @@
 //! no foreign protocol and no HTTP.
 
 mod access;
+mod assets;
 mod collect;
 mod deploy;
 mod endpoints;
@@ -16,6 +17,7 @@ mod logged_models;
 mod logs;
 mod metrics;
 mod models;
+mod registries;
 mod run_create;
 mod runs;
 mod secrets;
@@ -38,7 +40,7 @@ pub use files::{Content, Pieces};
 pub use vault::Vault;
 
 use crate::{
-    api::{Error, Operation, Result, Time, names},
+    api::{Error, Operation, Result, Time, names, registries::named_in},
     store::{Store, WorkspaceRow},
 };
 
@@ -157,7 +159,10 @@ impl Service {
     /// workspace holds begins so.
     pub async fn enter(&self, caller: &Caller, name: &str, action: Action) -> Result<WorkspaceRow> {
         let Some(row) = self.store.workspace(name).await? else {
-            return Err(self.unknown_workspace(caller, name).await?);
+            return Err(match named_in(name) {
+                Some(registry) => self.unknown_registry(registry).await?,
+                None => self.unknown_workspace(caller, name).await?,
+            });
         };
         self.allow(caller, &row, action).await?;
         Ok(row)

@@ -11,7 +11,10 @@ use super::{db::db_error, home::io_error};
 use crate::api::{Error, Result};
 
 /// The n-th turns format n into n+1.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_spine.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_spine.sql"),
+    include_str!("migrations/0002_assets.sql"),
+];
 
 /// Brings the database to the newest format, after taking a copy of an older one. A newer format
 /// than this binary knows is refused and left as it is.

@@ -5,6 +5,7 @@
 
 mod access;
 mod artifacts;
+mod assets;
 mod blobs;
 mod collect;
 mod condition;
@@ -19,6 +20,7 @@ mod metrics;
 mod migrations;
 mod models;
 mod packs;
+mod registries;
 mod run_create;
 mod run_links;
 mod run_search;
@@ -30,6 +32,7 @@ mod workspaces;
 
 use std::path::PathBuf;
 
+pub use assets::{AssetChange, AssetCreated, AssetRow, NewAsset};
 pub use blobs::Chunks;
 pub use condition::{Comparison, Condition, Order, Test};
 pub use endpoints::{EndpointReport, EndpointRow, NewDeployment};
