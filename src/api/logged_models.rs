@@ -245,3 +245,23 @@ pub struct GetRunLinks {
     pub runs: Vec<String>,
 }
 operation!(GetRunLinks => BTreeMap<String, RunLinks>, "runs.links");
+
+/// A dataset as runs of an experiment read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetSummary {
+    pub experiment_id: String,
+    pub name: String,
+    pub digest: String,
+    /// What it was read for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+}
+
+/// The datasets that runs of some experiments read, each once for each experiment and context.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ListDatasets {
+    pub workspace: String,
+    pub experiment_ids: Vec<String>,
+    pub limit: u32,
+}
+operation!(ListDatasets => Vec<DatasetSummary>, "runs.datasets");

@@ -137,3 +137,41 @@ pub struct GetMetricHistory {
     pub page: Option<String>,
 }
 operation!(GetMetricHistory => Page<MetricPoint>, "runs.metric_history");
+
+/// One point of a metric, and the run that logged it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunPoint {
+    pub run: String,
+    #[serde(flatten)]
+    pub point: MetricPoint,
+}
+
+/// The points of one metric of several runs, run by run, each by step, timestamp and value. Unknown
+/// runs have none.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GetMetricHistories {
+    pub workspace: String,
+    pub runs: Vec<String>,
+    pub key: String,
+    /// At most so many points of all runs together.
+    pub limit: u32,
+}
+operation!(GetMetricHistories => Vec<RunPoint>, "runs.metric_histories");
+
+/// A sample of one metric's history for each of several runs: all points at some of the steps that
+/// they have, the same steps for all runs and evenly spread. The first and last step of each run are
+/// always among them. Unknown runs have none.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SampleMetricHistories {
+    pub workspace: String,
+    pub runs: Vec<String>,
+    pub key: String,
+    /// Only steps from the first to the second of these.
+    #[serde(default)]
+    pub steps: Option<(i64, i64)>,
+    /// About so many steps.
+    pub samples: u32,
+    /// At most so many points of each run.
+    pub limit: u32,
+}
+operation!(SampleMetricHistories => Vec<RunPoint>, "runs.sample_metric");

@@ -6,7 +6,7 @@ use axum::{
     extract::{DefaultBodyLimit, State, rejection::BytesRejection},
     http::{Method, Uri},
     middleware,
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
     routing::{any, get, post, put},
 };
 
@@ -64,11 +64,25 @@ pub fn router(service: Service, trust: Trust) -> Router {
         .route("/health", get(async || "OK"))
         .merge(mlflow::open_routes())
         .fallback(nothing_here)
-        .method_not_allowed_fallback(nothing_here)
+        .method_not_allowed_fallback(another_method)
+}
+
+async fn another_method(method: Method, uri: Uri) -> Response {
+    match uri.path() {
+        path if mlflow::owns(path) => mlflow::no_such_method(method.as_str(), path),
+        _ => nothing_here(method, uri).await,
+    }
 }
 
 async fn nothing_here(method: Method, uri: Uri) -> Response {
     let path = uri.path();
+    // Clients put paths together, and two slashes are meant as one.
+    if path.contains("//") {
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let query = uri.query().map(|query| format!("?{query}"));
+        let there = format!("/{}{}", parts.join("/"), query.unwrap_or_default());
+        return Redirect::permanent(&there).into_response();
+    }
     if mlflow::owns(path) {
         return mlflow::no_such_call(method.as_str(), path);
     }
@@ -153,6 +167,8 @@ fn operations() -> Router<Service> {
         BestRun,
         LogBatch,
         GetMetricHistory,
+        GetMetricHistories,
+        SampleMetricHistories,
         // Files
         MissingBlobs,
         FindTree,
@@ -164,6 +180,7 @@ fn operations() -> Router<Service> {
         CollectGarbage,
         LinkRun,
         GetRunLinks,
+        ListDatasets,
         // Logged models
         CreateLoggedModel,
         GetLoggedModel,

@@ -11,8 +11,8 @@ use crate::{
     api::{
         Done, Error, Page, Result,
         logged_models::{
-            CreateLoggedModel, GetLoggedModel, GetRunLinks, LinkRun, LoggedModel, MeasuredMetric,
-            RunLinks, SearchLoggedModels, UpdateLoggedModel,
+            CreateLoggedModel, DatasetSummary, GetLoggedModel, GetRunLinks, LinkRun, ListDatasets,
+            LoggedModel, MeasuredMetric, RunLinks, SearchLoggedModels, UpdateLoggedModel,
         },
     },
     store::{LoggedModelChange, NewLoggedModel, WorkspaceRow},
@@ -219,5 +219,17 @@ impl Perform for GetRunLinks {
     ) -> Result<BTreeMap<String, RunLinks>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
         service.store.run_links(row.id, self.runs).await
+    }
+}
+
+impl Perform for ListDatasets {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<DatasetSummary>> {
+        let row = service.enter(caller, &self.workspace, Action::Read).await?;
+        let ids = self.experiment_ids.iter();
+        let ids = ids.map(|id| experiments::parse_id(id));
+        service
+            .store
+            .list_datasets(row.id, ids.collect::<Result<_>>()?, self.limit)
+            .await
     }
 }

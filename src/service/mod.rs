@@ -15,6 +15,7 @@ mod filter;
 mod hosts;
 mod logged_models;
 mod logs;
+mod metric_histories;
 mod metrics;
 mod models;
 mod registries;

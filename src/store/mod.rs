@@ -16,6 +16,7 @@ mod experiments;
 mod home;
 mod logged_models;
 mod logs;
+mod metric_histories;
 mod metrics;
 mod migrations;
 mod models;

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::api::{
     Result,
-    logged_models::{DatasetUse, ModelOutput, RunLinks},
+    logged_models::{DatasetSummary, DatasetUse, ModelOutput, RunLinks},
 };
 
 /// The tag of a dataset that says what it was read for.
@@ -77,6 +77,34 @@ impl Store {
                     },
                 )?;
                 Ok(links)
+            })
+            .await
+    }
+
+    /// The datasets that runs of these experiments read, by name and digest.
+    pub async fn list_datasets(
+        &self,
+        workspace: i64,
+        experiments: Vec<i64>,
+        limit: u32,
+    ) -> Result<Vec<DatasetSummary>> {
+        self.db
+            .read(move |tx| {
+                tx.all(
+                    "SELECT DISTINCT r.experiment_id, x.name, x.digest, x.context FROM runs r \
+                     JOIN run_datasets x ON x.run_id = r.id WHERE r.workspace_id = ?1 \
+                     AND r.experiment_id IN (SELECT value FROM json_each(?2)) \
+                     ORDER BY x.name, x.digest, x.context, r.experiment_id LIMIT ?3",
+                    params![workspace, to_json(&experiments)?, limit],
+                    |row| {
+                        Ok(DatasetSummary {
+                            experiment_id: row.get::<_, i64>(0)?.to_string(),
+                            name: row.get(1)?,
+                            digest: row.get(2)?,
+                            context: row.get(3)?,
+                        })
+                    },
+                )
             })
             .await
     }

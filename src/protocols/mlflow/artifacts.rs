@@ -323,8 +323,12 @@ pub async fn upload(
     body: Bytes,
 ) -> Answer {
     let query = Fields::from_query(query);
-    let run = query.required("run_uuid")?;
-    let path = query.required("path")?;
+    let needed = |name: &str| {
+        let missing = || Failure::invalid(format!("Request must specify {name}."));
+        query.some_text(name)?.ok_or_else(missing)
+    };
+    let run = needed("run_uuid")?;
+    let path = needed("path")?;
     check(&path)?;
     if body.is_empty() {
         return Err(Failure::invalid("Request must specify data."));

@@ -19,6 +19,7 @@ pub enum ErrorCode {
     PermissionDenied,
     DoesNotExist,
     EndpointNotFound,
+    MethodNotAllowed,
     NotImplemented,
     TemporarilyUnavailable,
     Internal,
@@ -33,7 +34,7 @@ impl ErrorCode {
             ErrorCode::Unauthenticated => "UNAUTHENTICATED",
             ErrorCode::PermissionDenied => "PERMISSION_DENIED",
             ErrorCode::DoesNotExist => "RESOURCE_DOES_NOT_EXIST",
-            ErrorCode::EndpointNotFound => "ENDPOINT_NOT_FOUND",
+            ErrorCode::EndpointNotFound | ErrorCode::MethodNotAllowed => "ENDPOINT_NOT_FOUND",
             ErrorCode::NotImplemented => "NOT_IMPLEMENTED",
             ErrorCode::TemporarilyUnavailable => "TEMPORARILY_UNAVAILABLE",
             ErrorCode::Internal => "INTERNAL_ERROR",
@@ -49,6 +50,7 @@ impl ErrorCode {
             ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
             ErrorCode::PermissionDenied => StatusCode::FORBIDDEN,
             ErrorCode::DoesNotExist | ErrorCode::EndpointNotFound => StatusCode::NOT_FOUND,
+            ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ErrorCode::NotImplemented => StatusCode::NOT_IMPLEMENTED,
             ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -122,6 +124,15 @@ pub fn no_such_call(method: &str, path: &str) -> Response {
     Failure::new(
         ErrorCode::EndpointNotFound,
         format!("There is no call {method} {path}"),
+    )
+    .into_response()
+}
+
+/// Answers a call that is there with another method only.
+pub fn no_such_method(method: &str, path: &str) -> Response {
+    Failure::new(
+        ErrorCode::MethodNotAllowed,
+        format!("There is no call {method} {path}, but one with another method"),
     )
     .into_response()
 }

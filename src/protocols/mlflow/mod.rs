@@ -8,11 +8,13 @@ mod call;
 mod error;
 mod experiments;
 mod fields;
+mod histories;
 mod limits;
 mod links;
 mod logged_models;
 mod metrics;
 mod names;
+mod prompts;
 mod runs;
 mod wire;
 mod workspaces;
@@ -26,7 +28,7 @@ use serde_json::json;
 
 pub use artifacts::SendFile;
 use error::{ErrorCode, Failure};
-pub use error::{failure, no_such_call};
+pub use error::{failure, no_such_call, no_such_method};
 
 use crate::service::Service;
 
@@ -136,6 +138,20 @@ fn calls() -> Routes {
         ("/runs/outputs", post(links::log_outputs)),
         ("/runs/log-model", post(links::log_model)),
         ("/metrics/get-history", get(metrics::history)),
+        ("/metrics/get-history-bulk", get(histories::bulk)),
+        (
+            "/metrics/get-history-bulk-interval",
+            get(histories::interval),
+        ),
+        (
+            "/experiments/search-datasets",
+            post(histories::search_datasets),
+        ),
+        ("/runs/create-promptlab-run", post(prompts::create_run)),
+        (
+            "/gateway-proxy",
+            get(prompts::gateway).post(prompts::gateway),
+        ),
         // Logged models
         ("/logged-models", post(logged_models::create)),
         ("/logged-models/search", post(logged_models::search)),

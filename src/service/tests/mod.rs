@@ -5,6 +5,7 @@ mod assets;
 mod collect;
 mod files;
 mod logs;
+mod metric_histories;
 mod metrics;
 mod runs;
 mod secrets;

@@ -40,14 +40,14 @@ fn plain(body: &str) -> String {
     time.replace_all(&body, "<time>").into_owned()
 }
 
-fn server() -> Aml {
+pub fn server() -> Aml {
     let aml = Aml::remote();
     aml.ok("workspace create -n ws");
     aml
 }
 
 /// Makes a run in the default experiment; answers its id.
-fn new_run(aml: &Aml) -> String {
+pub fn new_run(aml: &Aml) -> String {
     let body = r#"{"experiment_id": "0", "run_name": "r"}"#;
     let (_, body) = send(aml, "POST", "/api/2.0/mlflow/runs/create", body);
     let run: serde_json::Value = serde_json::from_str(&body).expect("JSON");

@@ -1,6 +1,7 @@
 //! MLflow's clients against `aml`: the stock clients from inside runs, and single calls.
 
 mod calls;
+mod charts;
 mod workspaces;
 
 use crate::support::{Aml, components, each_mode_with};

@@ -1,0 +1,223 @@
+//! The history of one metric in several runs, whole or sampled. Nothing is read that is not needed:
+//! a sample of a long history seeks from step to step.
+
+use std::collections::BTreeSet;
+
+use super::{
+    Store,
+    db::{Tx, params, to_json},
+    metrics::value_of,
+};
+use crate::api::{
+    Result,
+    metrics::{MetricPoint, RunPoint, Value},
+};
+
+/// Histories of so many points together are read as a whole to choose steps from: that costs less
+/// than seeking.
+const SHORT: i64 = 20_000;
+
+/// A metric of a run.
+struct Series {
+    run: i64,
+    name: String,
+    key: i64,
+    points: i64,
+}
+
+impl Store {
+    /// The points of a metric in runs of these names, in the order of the names, then by step,
+    /// timestamp and value.
+    pub async fn metric_histories(
+        &self,
+        workspace: i64,
+        runs: Vec<String>,
+        key: String,
+        limit: u32,
+    ) -> Result<Vec<RunPoint>> {
+        self.db
+            .read(move |tx| {
+                let mut found = Vec::new();
+                for series in all_series(tx, workspace, &runs, &key)? {
+                    let room = i64::from(limit) - i64::try_from(found.len()).unwrap_or(i64::MAX);
+                    if room <= 0 {
+                        break;
+                    }
+                    found.extend(points(tx, &series, &key, (i64::MIN, i64::MAX), room)?);
+                }
+                Ok(found)
+            })
+            .await
+    }
+
+    /// The points of a metric in runs of these names at about `samples` steps within a range, at most
+    /// `limit` of each run.
+    pub async fn sampled_histories(
+        &self,
+        workspace: i64,
+        runs: Vec<String>,
+        key: String,
+        range: (i64, i64),
+        (samples, limit): (u32, u32),
+    ) -> Result<Vec<RunPoint>> {
+        self.db
+            .read(move |tx| {
+                let all = all_series(tx, workspace, &runs, &key)?;
+                let steps = sample(tx, &all, range, samples)?;
+                let mut found = Vec::new();
+                for series in &all {
+                    let mut room = i64::from(limit);
+                    for step in &steps {
+                        let at_step = points(tx, series, &key, (*step, *step), room)?;
+                        room -= i64::try_from(at_step.len()).unwrap_or(room);
+                        found.extend(at_step);
+                        if room <= 0 {
+                            break;
+                        }
+                    }
+                }
+                Ok(found)
+            })
+            .await
+    }
+}
+
+/// The runs of these names that have the metric, in the order of the names.
+fn all_series(tx: &Tx<'_>, workspace: i64, runs: &[String], key: &str) -> Result<Vec<Series>> {
+    tx.all(
+        "SELECT r.id, r.name, l.key_id, l.count FROM json_each(?2) j \
+         JOIN runs r ON r.workspace_id = ?1 AND r.name = j.value \
+         JOIN metric_latest l ON l.run_id = r.id \
+         AND l.key_id = (SELECT id FROM metric_keys WHERE key = ?3) ORDER BY j.key",
+        params![workspace, to_json(&runs)?, key],
+        |row| {
+            Ok(Series {
+                run: row.get(0)?,
+                name: row.get(1)?,
+                key: row.get(2)?,
+                points: row.get(3)?,
+            })
+        },
+    )
+}
+
+fn points(
+    tx: &Tx<'_>,
+    series: &Series,
+    key: &str,
+    (first, last): (i64, i64),
+    limit: i64,
+) -> Result<Vec<RunPoint>> {
+    tx.all(
+        "SELECT step, timestamp, order_bits FROM metric_points WHERE run_id = ?1 AND key_id = ?2 \
+         AND step >= ?3 AND step <= ?4 ORDER BY step, timestamp, order_bits LIMIT ?5",
+        params![series.run, series.key, first, last, limit],
+        |row| {
+            Ok(RunPoint {
+                run: series.name.clone(),
+                point: MetricPoint {
+                    key: key.to_owned(),
+                    step: row.get(0)?,
+                    timestamp: Some(row.get(1)?),
+                    value: Value(value_of(row.get(2)?)),
+                },
+            })
+        },
+    )
+}
+
+/// The steps of a sample: evenly spread over the steps that any of the runs has in the range, and the
+/// first and last of each run.
+fn sample(
+    tx: &Tx<'_>,
+    all: &[Series],
+    (first, last): (i64, i64),
+    samples: u32,
+) -> Result<BTreeSet<i64>> {
+    let mut ends = BTreeSet::new();
+    for series in all {
+        let begin = seek(tx, series, first, "step >= ?3", "ASC")?;
+        ends.extend(begin.filter(|step| *step <= last));
+        let end = seek(tx, series, last, "step <= ?3", "DESC")?;
+        ends.extend(end.filter(|step| *step >= first));
+    }
+    let (Some(low), Some(high)) = (ends.first().copied(), ends.last().copied()) else {
+        return Ok(ends);
+    };
+    let long = all.iter().map(|series| series.points).sum::<i64>() > SHORT;
+    let mut steps = BTreeSet::new();
+    if long {
+        steps = seek_steps(tx, all, (low, high), samples)?;
+    }
+    // Steps that lie in heaps are counted instead.
+    if steps.len() < samples as usize / 2 {
+        steps = every_nth(&all_steps(tx, all, (low, high))?, samples);
+    }
+    steps.append(&mut ends);
+    Ok(steps)
+}
+
+fn seek(
+    tx: &Tx<'_>,
+    series: &Series,
+    from: i64,
+    condition: &str,
+    direction: &str,
+) -> Result<Option<i64>> {
+    tx.one(
+        &format!(
+            "SELECT step FROM metric_points WHERE run_id = ?1 AND key_id = ?2 AND {condition} \
+             ORDER BY step {direction} LIMIT 1"
+        ),
+        params![series.run, series.key, from],
+        |row| row.get(0),
+    )
+}
+
+/// The first step at or after each of evenly spaced ones.
+fn seek_steps(
+    tx: &Tx<'_>,
+    all: &[Series],
+    (low, high): (i64, i64),
+    samples: u32,
+) -> Result<BTreeSet<i64>> {
+    let mut steps = BTreeSet::new();
+    let width = i128::from(high) - i128::from(low) + 1;
+    for index in 0..samples {
+        let offset = width * i128::from(index) / i128::from(samples);
+        let target = i64::try_from(i128::from(low) + offset).unwrap_or(high);
+        if steps.last().is_some_and(|step| *step >= target) {
+            continue;
+        }
+        let mut next = None;
+        for series in all {
+            let found = seek(tx, series, target, "step >= ?3", "ASC")?;
+            next = [next, found].into_iter().flatten().min();
+        }
+        steps.extend(next.filter(|step| *step <= high));
+    }
+    Ok(steps)
+}
+
+fn all_steps(tx: &Tx<'_>, all: &[Series], (low, high): (i64, i64)) -> Result<BTreeSet<i64>> {
+    let mut steps = BTreeSet::new();
+    for series in all {
+        steps.extend(tx.all(
+            "SELECT DISTINCT step FROM metric_points WHERE run_id = ?1 AND key_id = ?2 \
+             AND step >= ?3 AND step <= ?4",
+            params![series.run, series.key, low, high],
+            |row| row.get::<_, i64>(0),
+        )?);
+    }
+    Ok(steps)
+}
+
+fn every_nth(all: &BTreeSet<i64>, samples: u32) -> BTreeSet<i64> {
+    let samples = samples as usize;
+    if all.len() <= samples {
+        return all.clone();
+    }
+    let all: Vec<i64> = all.iter().copied().collect();
+    let chosen = (0..samples).filter_map(|index| all.get(index * all.len() / samples));
+    chosen.copied().collect()
+}
