@@ -17,5 +17,12 @@ pub async fn cancel(ctx: &Context, args: CancelArgs) -> anyhow::Result<()> {
         workspace: ctx.workspace().await?,
         run: args.run.name,
     };
-    ctx.ui.show(&ctx.client().await?.call(&request).await?)
+    let run = ctx.client().await?.call(&request).await?;
+    ctx.ui.show(&run)?;
+    if run.job.is_none() {
+        ctx.ui.hint(
+            "The run is marked only: the program that logs to it goes on where it was started.",
+        );
+    }
+    Ok(())
 }

@@ -24,5 +24,9 @@ pub async fn logs(ctx: &Context, args: LogsArgs) -> anyhow::Result<()> {
     }
     let client = ctx.client().await?;
     let log = client.read_log(&workspace, &args.run.name, 0).await?;
+    if log.is_empty() && super::get(ctx, &args.run.name).await?.job.is_none() {
+        ctx.ui
+            .hint("A client logs to this run; what its program prints is where it was started.");
+    }
     ctx.ui.print_bytes(&log)
 }

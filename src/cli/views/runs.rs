@@ -140,16 +140,20 @@ impl Show for Run {
             ("Display name", display_name.cloned().unwrap_or_default()),
             ("Experiment", self.experiment.clone()),
             ("Status", self.status.to_string()),
+            ("Deleted", if self.deleted { "yes" } else { "" }.to_owned()),
             ("Reason", self.reason.clone().unwrap_or_default()),
             ("Exit code", code.unwrap_or_default()),
             ("User", self.user.clone()),
             ("Parent", self.parent.clone().unwrap_or_default()),
         ];
-        let job = self.job.as_ref().map(|job| job_lines(self, job));
+        let made_from = match &self.job {
+            Some(job) => job_lines(self, job).to_vec(),
+            None => source_lines(self),
+        };
         record(
             identity
                 .into_iter()
-                .chain(job.into_iter().flatten())
+                .chain(made_from)
                 .chain(course(self))
                 .chain(results(self)),
         )
@@ -176,6 +180,23 @@ fn job_lines(run: &Run, job: &Job) -> [(&'static str, String); 6] {
         ("Secrets", pairs(&job.secrets)),
         ("Code", code.unwrap_or_default()),
         ("Git", job.git.as_ref().map(git).unwrap_or_default()),
+    ]
+}
+
+/// What the client that logs to the run says of its program.
+fn source_lines(run: &Run) -> Vec<(&'static str, String)> {
+    let tag = |name: &str| run.tags.get(name).cloned();
+    let git_state = tag("mlflow.source.git.commit").map(|commit| {
+        git(&Git {
+            commit,
+            branch: tag("mlflow.source.git.branch"),
+            remote: tag("mlflow.source.git.repoURL"),
+            dirty: tag("mlflow.source.git.dirty").is_some_and(|dirty| dirty == "true"),
+        })
+    });
+    vec![
+        ("Source", tag("mlflow.source.name").unwrap_or_default()),
+        ("Git", git_state.unwrap_or_default()),
     ]
 }
 

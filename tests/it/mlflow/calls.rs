@@ -176,20 +176,6 @@ fn files_are_kept_whole_and_in_their_place() {
 }
 
 #[test]
-fn a_fresh_server_has_a_workspace_for_clients_at_its_root() {
-    let aml = Aml::remote();
-    check(
-        &aml,
-        "",
-        &["GET /api/2.0/mlflow/experiments/get?experiment_id=0"],
-        &expect![[r#"
-            200 {"experiment":{"experiment_id":"0","name":"Default","artifact_location":"mlflow-artifacts:/0","lifecycle_stage":"active","last_update_time":<time>,"creation_time":<time>}}
-        "#]],
-    );
-    assert_eq!(aml.ok("workspace list --query [].name -o tsv"), "default\n");
-}
-
-#[test]
 fn a_workspace_is_in_the_address_or_is_the_only_one() {
     let aml = server();
     check(

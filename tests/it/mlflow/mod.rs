@@ -2,6 +2,7 @@
 
 mod calls;
 mod charts;
+mod same_record;
 mod workspaces;
 
 use crate::support::{Aml, components, each_mode_with};
