@@ -3,6 +3,7 @@
 mod calls;
 mod charts;
 mod same_record;
+mod suite;
 mod workspaces;
 
 use crate::support::{Aml, components, each_mode_with};
