@@ -4,7 +4,6 @@
 //! beyond parsing and formatting of these values.
 
 pub mod access;
-pub mod assets;
 pub mod endpoints;
 pub mod environments;
 pub mod error;
@@ -15,8 +14,7 @@ pub mod logged_models;
 pub mod metrics;
 pub mod models;
 pub mod names;
-pub mod paths;
-pub mod registries;
+pub mod registered_models;
 pub mod runs;
 pub mod secrets;
 pub mod time;

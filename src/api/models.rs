@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Done, Error, Result, Time, files::TreeInfo, names, operation};
+use super::{Done, Error, Page, Result, Time, files::TreeInfo, names, operation};
 
 /// How a model is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,41 @@ impl std::fmt::Display for ModelType {
     }
 }
 
+/// How far a version has come on its way to its users. An archived one is hidden from lists, is
+/// not the newest, and is not deployed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Stage {
+    #[default]
+    None,
+    Staging,
+    Production,
+    Archived,
+}
+
+impl Stage {
+    pub const ALL: [Stage; 4] = [
+        Stage::None,
+        Stage::Staging,
+        Stage::Production,
+        Stage::Archived,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::None => "None",
+            Stage::Staging => "Staging",
+            Stage::Production => "Production",
+            Stage::Archived => "Archived",
+        }
+    }
+
+    /// The stage of that name, in any case.
+    pub fn called(name: &str) -> Option<Self> {
+        let called = |stage: &Stage| stage.name().eq_ignore_ascii_case(name);
+        Self::ALL.into_iter().find(called)
+    }
+}
+
 /// One version of a registered model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Model {
@@ -35,13 +70,29 @@ pub struct Model {
     pub kind: ModelType,
     pub description: String,
     pub tags: BTreeMap<String, String>,
-    pub files: TreeInfo,
+    pub stage: Stage,
+    /// What it may be called instead of its number.
+    pub aliases: Vec<String>,
+    /// Absent when its files are kept elsewhere, or when it has none, as a prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<TreeInfo>,
+    /// What whoever registered it called the place of its files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The URI of its files when they are kept elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
     /// Where it came from.
     pub lineage: Lineage,
-    pub archived: bool,
     pub created_by: String,
     pub created_at: Time,
     pub updated_at: Time,
+}
+
+impl Model {
+    pub fn archived(&self) -> bool {
+        self.stage == Stage::Archived
+    }
 }
 
 /// What made a model.
@@ -52,6 +103,9 @@ pub struct Lineage {
     /// Path among the run's artifacts, or the local path it was uploaded from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// The logged model whose files these are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logged_model: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experiment: Option<String>,
     /// Hash of the code the run was started from.
@@ -62,6 +116,9 @@ pub struct Lineage {
     pub environment: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git_commit: Option<String>,
+    /// A page about the run, on a server that is not this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_link: Option<String>,
 }
 
 /// Where the files of a new version are.
@@ -70,11 +127,23 @@ pub struct Lineage {
 pub enum ModelSource {
     /// An artifact or folder of artifacts of a run.
     Run { run: String, path: String },
+    /// A logged model, or a file or folder of it.
+    LoggedModel {
+        id: String,
+        #[serde(default)]
+        path: String,
+    },
+    /// Another version, of this or another model.
+    Version { name: String, version: u64 },
     /// A tree stored before, and where it was uploaded from.
     Tree {
         hash: super::files::Hash,
         path: String,
     },
+    /// Files that are kept elsewhere; only the URI is kept.
+    Elsewhere { uri: String },
+    /// No files: a prompt is a text in a tag.
+    Nothing,
 }
 
 /// Registers the next version of a model; the first makes the model.
@@ -90,6 +159,23 @@ pub struct RegisterModel {
     pub description: String,
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+    /// What the caller calls the place of the files.
+    #[serde(default)]
+    pub uri: Option<String>,
+    /// What made the files, where `source` does not tell.
+    #[serde(default)]
+    pub run: Option<String>,
+    #[serde(default)]
+    pub logged_model: Option<String>,
+    #[serde(default)]
+    pub run_link: Option<String>,
+    /// Refuse to make the model.
+    #[serde(default)]
+    pub existing: bool,
+    /// Register also when there are no files at `source` yet. They are taken when they are first
+    /// asked for.
+    #[serde(default)]
+    pub files_later: bool,
 }
 operation!(RegisterModel => Model, "models.register");
 
@@ -101,16 +187,21 @@ pub struct ListModels {
     pub name: Option<String>,
     #[serde(default)]
     pub include_archived: bool,
+    /// Prompts, which are left out otherwise.
+    #[serde(default)]
+    pub prompts: bool,
 }
 operation!(ListModels => Vec<Model>, "models.list");
 
-/// One version; the newest that is not archived when `version` is absent.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// One version: that of a number or an alias, else the newest that is not archived.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct GetModel {
     pub workspace: String,
     pub name: String,
     #[serde(default)]
     pub version: Option<u64>,
+    #[serde(default)]
+    pub alias: Option<String>,
 }
 operation!(GetModel => Model, "models.get");
 
@@ -122,15 +213,38 @@ pub struct UpdateModel {
     pub version: u64,
     #[serde(default)]
     pub description: Option<String>,
-    /// Tags to set; an empty value removes the tag.
     #[serde(default)]
-    pub tags: BTreeMap<String, String>,
+    pub set_tags: BTreeMap<String, String>,
     #[serde(default)]
-    pub archived: Option<bool>,
+    pub remove_tags: Vec<String>,
+    #[serde(default)]
+    pub stage: Option<Stage>,
+    /// Archives the other versions that are in the new stage.
+    #[serde(default)]
+    pub archive_others: bool,
 }
 operation!(UpdateModel => Model, "models.update");
 
-/// Deletes one version, or all when `version` is absent. Refused while one of them is deployed.
+/// Versions of models, changed last first unless another order is asked for. Those of prompts are
+/// found only by a filter that names the tag `mlflow.prompt.is_prompt`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct SearchModels {
+    pub workspace: String,
+    /// Such as `name = 'iris' AND tags.owner = 'ann'`.
+    #[serde(default)]
+    pub filter: Option<String>,
+    /// Keys such as `version_number DESC`.
+    #[serde(default)]
+    pub order_by: Vec<String>,
+    #[serde(default)]
+    pub limit: Option<u32>,
+    #[serde(default)]
+    pub page: Option<String>,
+}
+operation!(SearchModels => Page<Model>, "models.search");
+
+/// Deletes one version, or the model with all of them when `version` is absent. Refused while one
+/// of them is deployed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeleteModel {
     pub workspace: String,
@@ -140,45 +254,69 @@ pub struct DeleteModel {
 }
 operation!(DeleteModel => Done, "models.delete");
 
-/// A model as people write it: `iris:3`, `iris@latest` or `iris`, which is the newest.
+/// A version of a model as people write it: `iris:3`, `iris@champion`, or `iris` and `iris@latest`
+/// for the newest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelRef {
     pub name: String,
-    /// The newest when absent.
-    pub version: Option<u64>,
+    pub which: Which,
 }
+
+/// Which version of a model is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    Newest,
+    Version(u64),
+    Alias(String),
+}
+
+/// The alias that every model has: its newest version.
+pub const LATEST: &str = "latest";
 
 impl ModelRef {
     /// Reads a reference; `azureml:` may stand before it, as in Azure's files.
     pub fn parse(text: &str) -> Result<Self> {
         let bare = text.strip_prefix("azureml:").unwrap_or(text);
         let invalid = |message: String| {
-            Err(Error::invalid(message)
+            Error::invalid(message)
                 .at("model")
-                .hint("Write NAME:VERSION, or NAME@latest for the newest version"))
+                .hint("Write NAME:VERSION, NAME@ALIAS, or NAME for the newest version")
         };
-        let (name, version) = if let Some((name, label)) = bare.split_once('@') {
-            if label != "latest" {
-                return invalid(format!("`{text}` has the label `{label}`, not `latest`"));
-            }
-            (name, None)
-        } else if let Some((name, version)) = bare.split_once(':') {
+        let (name, which) = if let Some((name, version)) = bare.split_once(':') {
             match version.parse::<u64>() {
-                Ok(version) if version > 0 => (name, Some(version)),
+                Ok(version) if version > 0 => (name, Which::Version(version)),
                 _ => {
-                    return invalid(format!(
+                    return Err(invalid(format!(
                         "`{text}` has the version `{version}`, which is no number from 1"
-                    ));
+                    )));
                 }
             }
+        } else if let Some((name, alias)) = bare.rsplit_once('@') {
+            if alias.eq_ignore_ascii_case(LATEST) {
+                (name, Which::Newest)
+            } else {
+                names::check_alias(alias).map_err(|error| invalid(error.message))?;
+                (name, Which::Alias(alias.to_owned()))
+            }
         } else {
-            (bare, None)
+            (bare, Which::Newest)
         };
         names::MODEL.check(name)?;
         Ok(Self {
             name: name.to_owned(),
-            version,
+            which,
         })
+    }
+}
+
+impl std::fmt::Display for ModelRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = &self.name;
+        match &self.which {
+            Which::Newest => f.write_str(name),
+            Which::Version(version) => write!(f, "{name}:{version}"),
+            Which::Alias(alias) => write!(f, "{name}@{alias}"),
+        }
     }
 }
 
@@ -195,22 +333,25 @@ mod tests {
     use super::ModelRef;
 
     #[test]
-    fn a_reference_is_a_name_with_a_version_or_the_newest() {
+    fn a_reference_is_a_name_with_a_version_or_an_alias() {
         let parse = |text: &str| match ModelRef::parse(text) {
-            Ok(model) => format!("{} {:?}", model.name, model.version),
+            Ok(model) => format!("{} {:?}", model.name, model.which),
             Err(error) => error.message,
         };
-        assert_eq!(parse("iris:3"), "iris Some(3)");
-        assert_eq!(parse("azureml:iris:3"), "iris Some(3)");
-        assert_eq!(parse("iris@latest"), "iris None");
-        assert_eq!(parse("iris"), "iris None");
+        assert_eq!(parse("iris:3"), "iris Version(3)");
+        assert_eq!(parse("azureml:iris:3"), "iris Version(3)");
+        assert_eq!(parse("iris@Latest"), "iris Newest");
+        assert_eq!(parse("iris"), "iris Newest");
+        assert_eq!(parse("iris@champion"), "iris Alias(\"champion\")");
+        assert_eq!(parse("a@b@champion"), "a@b Alias(\"champion\")");
+        assert_eq!(parse("the iris:1"), "the iris Version(1)");
         assert_eq!(
             parse("iris:v1"),
             "`iris:v1` has the version `v1`, which is no number from 1"
         );
         assert_eq!(
-            parse("iris@best"),
-            "`iris@best` has the label `best`, not `latest`"
+            parse("iris@v1"),
+            "The alias `v1` could be taken for a version"
         );
         assert!(parse("iris:0").contains("no number from 1"));
         assert!(parse(":1").contains("cannot be empty"));

@@ -11,6 +11,8 @@ pub struct Rule {
     max: usize,
     /// Characters besides letters and digits; every one that can be seen when absent.
     extra: Option<&'static str>,
+    /// Characters that are refused all the same.
+    without: &'static str,
 }
 
 pub const WORKSPACE: Rule = rule("workspace", 33, "-_");
@@ -19,13 +21,17 @@ pub const EXPERIMENT: Rule = Rule {
     kind: "experiment",
     max: 500,
     extra: None,
+    without: "",
 };
 pub const RUN: Rule = rule("run", 255, "-_");
-pub const MODEL: Rule = rule("model", 255, "-_.");
-pub const ASSET: Rule = rule("asset", 255, "-_.");
-pub const VERSION: Rule = rule("version", 255, "-_.");
-pub const LABEL: Rule = rule("label", 64, "-_.");
-pub const REGISTRY: Rule = rule("registry", 33, "-_");
+/// As MLflow's clients call models; a name is one part of a path.
+pub const MODEL: Rule = Rule {
+    kind: "model",
+    max: 255,
+    extra: None,
+    without: "/:",
+};
+const ALIAS_LENGTH: usize = 255;
 pub const ENDPOINT: Rule = rule("endpoint", 32, "-");
 pub const SECRET: Rule = rule("secret", 127, "-_");
 pub const USER: Rule = rule("user", 64, "-_.@");
@@ -36,7 +42,35 @@ const fn rule(kind: &'static str, max: usize, extra: &'static str) -> Rule {
         kind,
         max,
         extra: Some(extra),
+        without: "",
     }
+}
+
+/// Accepts what an alias of a model version may be: nothing that could be taken for a version.
+pub fn check_alias(alias: &str) -> Result<()> {
+    let number = alias.strip_prefix(['v', 'V']).unwrap_or_default();
+    let problem = if alias.is_empty() {
+        "An alias cannot be empty".to_owned()
+    } else if alias.chars().count() > ALIAS_LENGTH {
+        format!("The alias is longer than {ALIAS_LENGTH} characters")
+    } else if let Some(bad) = alias
+        .chars()
+        .find(|c| !c.is_alphanumeric() && !"_-".contains(*c))
+    {
+        format!(
+            "The alias `{}` has the character `{bad}`",
+            alias.escape_debug()
+        )
+    } else if alias.eq_ignore_ascii_case(super::models::LATEST) {
+        format!("The alias `{alias}` is always the newest version")
+    } else if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("The alias `{alias}` could be taken for a version")
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid(problem)
+        .at("alias")
+        .hint("An alias has letters, digits, `-` and `_`, such as `champion`"))
 }
 
 impl Rule {
@@ -59,6 +93,10 @@ impl Rule {
             Some(format!("The {kind} name `{name}` begins with `{first}`"))
         } else if name.ends_with(' ') {
             Some(format!("The {kind} name `{name}` ends with a blank"))
+        } else if self.without.contains('/') && name.starts_with("..") || name == "." {
+            Some(format!(
+                "The {kind} name `{name}` could be taken for a path"
+            ))
         } else {
             None
         };
@@ -71,7 +109,7 @@ impl Rule {
     fn has(&self, c: char) -> bool {
         match self.extra {
             Some(extra) => c.is_ascii_alphanumeric() || c == '_' || extra.contains(c),
-            None => !c.is_control(),
+            None => !c.is_control() && !self.without.contains(c),
         }
     }
 
@@ -83,13 +121,23 @@ impl Rule {
     }
 
     fn describe(&self) -> String {
-        let Rule { kind, max, extra } = self;
+        let Rule {
+            kind,
+            max,
+            extra,
+            without,
+        } = self;
+        let quoted =
+            |text: &str| -> Vec<String> { text.chars().map(|c| format!("`{c}`")).collect() };
         let Some(extra) = extra else {
+            let mut no = quoted(without);
+            no.push("line breaks".to_owned());
             return format!(
-                "A {kind} name has 1 to {max} characters, no line breaks, and no blanks at its ends"
+                "A {kind} name has 1 to {max} characters, no {}, and no blanks at its ends",
+                no.join(", no ")
             );
         };
-        let extra: Vec<String> = extra.chars().map(|c| format!("`{c}`")).collect();
+        let extra = quoted(extra);
         format!(
             "A {kind} name has 1 to {max} letters, digits and {}, and begins with a letter or digit",
             extra.join(" ")

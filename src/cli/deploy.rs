@@ -30,7 +30,7 @@ use crate::{
 /// answers until the new one does.
 #[derive(Debug, Args)]
 pub struct DeployArgs {
-    /// Model to deploy: NAME:VERSION, or NAME for the newest version
+    /// Model to deploy: NAME:VERSION, NAME@ALIAS, or NAME for the newest version
     #[arg(value_name = "MODEL")]
     model: ModelRef,
     /// Name of the endpoint

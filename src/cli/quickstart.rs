@@ -167,7 +167,7 @@ fn newest_model() -> GetModel {
     GetModel {
         workspace: WORKSPACE.to_owned(),
         name: NAME.to_owned(),
-        version: None,
+        ..GetModel::default()
     }
 }
 

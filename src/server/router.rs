@@ -19,9 +19,8 @@ use super::{
 };
 use crate::{
     api::{
-        Error, Operation, access::*, assets::*, endpoints::*, experiments::*, files::*,
-        logged_models::*, metrics::*, models::*, registries::*, runs::*, secrets::*, work::*,
-        workspaces::*,
+        Error, Operation, access::*, endpoints::*, experiments::*, files::*, logged_models::*,
+        metrics::*, models::*, registered_models::*, runs::*, secrets::*, work::*, workspaces::*,
     },
     protocols::mlflow,
     service::{Caller, Perform, Service},
@@ -191,22 +190,14 @@ fn operations() -> Router<Service> {
         ListModels,
         GetModel,
         UpdateModel,
+        SearchModels,
         DeleteModel,
-        // Assets
-        CreateAsset,
-        GetAsset,
-        ListAssets,
-        UpdateAsset,
-        ArchiveAsset,
-        RestoreAsset,
-        DeleteAsset,
-        ShareAsset,
-        // Registries
-        CreateRegistry,
-        ListRegistries,
-        GetRegistry,
-        UpdateRegistry,
-        DeleteRegistry,
+        CreateRegisteredModel,
+        GetRegisteredModel,
+        UpdateRegisteredModel,
+        SearchRegisteredModels,
+        SetModelAlias,
+        DeleteModelAlias,
         // Endpoints
         Deploy,
         ListEndpoints,

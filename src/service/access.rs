@@ -8,7 +8,7 @@ use crate::{
             AssignRole, CreateUser, CreatedToken, DeleteUser, Identity, ListRoles, ListUsers,
             RemoveRole, Role, RoleAssignment, RotateToken, User, WhoAmI,
         },
-        names, registries,
+        names,
     },
     store::WorkspaceRow,
 };
@@ -23,7 +23,7 @@ pub enum Caller {
         name: String,
         admin: bool,
     },
-    /// The process of a run; may touch that run only.
+    /// The process of a run; may touch that run only, and register models.
     Run {
         workspace: i64,
         run: i64,
@@ -46,12 +46,8 @@ impl Caller {
 pub enum Action {
     /// See the workspace and what it holds, but no secret and no key.
     Read,
-    /// Upload files, for runs, models and assets.
-    StoreFiles,
     /// Submit, cancel and delete runs; log to them; make experiments.
     WriteRuns,
-    /// Create, change, archive and delete assets; put files into datastores.
-    WriteAssets,
     /// Register, change and delete models.
     WriteModels,
     /// Deploy, start, stop and delete endpoints, and see their keys.
@@ -66,11 +62,9 @@ pub enum Action {
 
 impl Action {
     #[cfg(test)]
-    pub const ALL: [Action; 10] = [
+    pub const ALL: [Action; 8] = [
         Action::Read,
-        Action::StoreFiles,
         Action::WriteRuns,
-        Action::WriteAssets,
         Action::WriteModels,
         Action::Deploy,
         Action::ManageWorkspace,
@@ -82,9 +76,7 @@ impl Action {
     fn describe(self) -> &'static str {
         match self {
             Action::Read => "read",
-            Action::StoreFiles => "upload files",
             Action::WriteRuns => "change runs",
-            Action::WriteAssets => "change assets",
             Action::WriteModels => "change models",
             Action::Deploy => "manage endpoints",
             Action::ManageWorkspace => "manage the workspace",
@@ -99,12 +91,9 @@ impl Action {
         match self {
             Action::Read => Role::Reader,
             // Who may submit a run that names a secret could make it print it.
-            Action::StoreFiles
-            | Action::WriteRuns
-            | Action::WriteAssets
-            | Action::WriteModels
-            | Action::Deploy
-            | Action::ReadSecrets => Role::DataScientist,
+            Action::WriteRuns | Action::WriteModels | Action::Deploy | Action::ReadSecrets => {
+                Role::DataScientist
+            }
             Action::ManageWorkspace | Action::WriteSecrets => Role::Contributor,
             Action::ManageAccess => Role::Owner,
         }
@@ -122,42 +111,17 @@ pub fn allows(role: Role, action: Action) -> bool {
     rank(role) >= rank(action.least())
 }
 
-/// Refuses what no registry has.
-fn allow_in_registry(registry: &str, action: Action) -> Result<()> {
-    match action {
-        Action::Read
-        | Action::StoreFiles
-        | Action::WriteAssets
-        | Action::WriteModels
-        | Action::ManageWorkspace
-        | Action::ManageAccess => Ok(()),
-        Action::WriteRuns | Action::Deploy | Action::ReadSecrets | Action::WriteSecrets => {
-            Err(Error::invalid(format!(
-                "`{registry}` is a registry: it holds assets and models, no runs, endpoints or secrets"
-            ))
-            .at("workspace")
-            .hint("Name a workspace; see which there are: aml workspace list"))
-        }
-    }
-}
-
 impl Service {
     /// Refuses what the caller's role in the workspace does not allow.
     pub async fn allow(&self, caller: &Caller, row: &WorkspaceRow, action: Action) -> Result<()> {
-        let registry = registries::named_in(&row.workspace.name);
-        if let Some(registry) = registry {
-            allow_in_registry(registry, action)?;
-        }
         let role = match caller {
             Caller::Owner | Caller::User { admin: true, .. } => return Ok(()),
-            // Registries share what they hold with all workspaces.
-            _ if registry.is_some() && action == Action::Read => return Ok(()),
             Caller::User { id, .. } => self.store.role_of(row.id, *id).await?,
             Caller::Run { workspace, .. }
                 if *workspace == row.id
                     && matches!(
                         action,
-                        Action::Read | Action::StoreFiles | Action::WriteRuns
+                        Action::Read | Action::WriteRuns | Action::WriteModels
                     ) =>
             {
                 return Ok(());

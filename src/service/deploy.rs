@@ -7,7 +7,7 @@ use crate::{
         endpoints::{Deploy, Deployment, Endpoint, EndpointKeys},
         environments::Environment,
         files::GetTree,
-        models::{Model, ModelType},
+        models::{Model, ModelType, Which},
         names,
         runs::GetRun,
     },
@@ -22,7 +22,7 @@ impl Perform for Deploy {
         names::ENDPOINT.check(&self.name)?;
         let deployment = &mut self.deployment;
         let found = service
-            .find_model(&row, &deployment.model, Some(deployment.version))
+            .find_model(&row, &deployment.model, Which::Version(deployment.version))
             .await?;
         service
             .check_deployment(caller, &row, &found.model, deployment)
@@ -63,9 +63,19 @@ impl Service {
         deployment: &Deployment,
     ) -> Result<()> {
         let name = format!("{}:{}", model.name, model.version);
-        if model.archived {
+        if model.archived() {
             return Err(Error::conflict(format!("`{name}` is archived"))
                 .hint(format!("aml model restore {name}")));
+        }
+        if model.files.is_none() {
+            let error = Error::conflict(format!("The files of `{name}` are not kept here"));
+            return Err(match &model.location {
+                Some(location) => error.hint(format!(
+                    "Download them from {location} and register them: aml model register -n {} --path FOLDER",
+                    model.name
+                )),
+                None => error.hint(format!("See what is known of it: aml model show {name}")),
+            });
         }
         let Some(script) = &deployment.script else {
             return match model.kind {

@@ -5,7 +5,6 @@
 //! no foreign protocol and no HTTP.
 
 mod access;
-mod assets;
 mod collect;
 mod deploy;
 mod endpoints;
@@ -17,8 +16,9 @@ mod logged_models;
 mod logs;
 mod metric_histories;
 mod metrics;
+mod model_files;
 mod models;
-mod registries;
+mod registered_models;
 mod run_create;
 mod runs;
 mod secrets;
@@ -41,7 +41,7 @@ pub use files::{Content, Pieces};
 pub use vault::Vault;
 
 use crate::{
-    api::{Error, Operation, Result, Time, names, registries::named_in},
+    api::{Error, Operation, Result, Time, names},
     store::{Store, WorkspaceRow},
 };
 
@@ -160,10 +160,7 @@ impl Service {
     /// workspace holds begins so.
     pub async fn enter(&self, caller: &Caller, name: &str, action: Action) -> Result<WorkspaceRow> {
         let Some(row) = self.store.workspace(name).await? else {
-            return Err(match named_in(name) {
-                Some(registry) => self.unknown_registry(registry).await?,
-                None => self.unknown_workspace(caller, name).await?,
-            });
+            return Err(self.unknown_workspace(caller, name).await?);
         };
         self.allow(caller, &row, action).await?;
         Ok(row)

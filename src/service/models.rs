@@ -1,73 +1,82 @@
-//! Models: registering from runs and trees, versions, what keeps a version from being deleted.
+//! Models: registering their versions, changing them, what keeps a version from being deleted.
 
-use std::collections::BTreeSet;
-
-use super::{Action, Caller, Perform, Service};
+use super::{
+    Action, Caller, Perform, Service,
+    filter::{Listing, ModelSearch},
+    metrics::check_tags,
+    model_files::check_kind,
+};
 use crate::{
     api::{
-        Done, Error, Result,
-        files::{Artifact, CreateTree, GetTree, Hash, ListArtifacts, Tree, TreeEntry},
+        Done, Error, Page, Result,
         models::{
-            DeleteModel, GetModel, Lineage, ListModels, Model, ModelSource, ModelType,
-            RegisterModel, UpdateModel,
+            DeleteModel, GetModel, LATEST, ListModels, Model, ModelType, RegisterModel,
+            SearchModels, UpdateModel, Which,
         },
         names,
-        runs::GetRun,
     },
-    store::{ModelChange, ModelDeletion, ModelRow, NewModel, WorkspaceRow},
+    store::{ModelChange, ModelDeletion, ModelRow, NewModel, Registration, WorkspaceRow},
 };
 
-/// The file that makes a folder a model in MLflow format.
-const MLMODEL: &str = "MLmodel";
-/// How many of a run's artifacts an error lists.
-const LISTED: usize = 8;
-
 impl Service {
-    /// One version of a model, or why there is none; the newest when `version` is absent.
+    /// One version of a model, with its files as soon as they are there, or why there is none.
     pub(super) async fn find_model(
         &self,
         row: &WorkspaceRow,
         name: &str,
-        version: Option<u64>,
+        which: Which,
     ) -> Result<ModelRow> {
-        match self.store.model(row.id, name, version).await? {
-            Some(found) => Ok(found),
-            None => Err(self.unknown_model(row, name, version).await?),
+        match self.store.model(row.id, name, which.clone()).await? {
+            Some(found) => self.with_files(row, found).await,
+            None => Err(self.unknown_model(row, name, &which).await?),
         }
     }
 
-    async fn unknown_model(
+    pub(super) async fn unknown_model(
         &self,
         row: &WorkspaceRow,
         name: &str,
-        version: Option<u64>,
+        which: &Which,
     ) -> Result<Error> {
         let place = format!(" in workspace `{}`", row.workspace.name);
-        let versions = self
-            .store
-            .list_models(row.id, Some(name.to_owned()), true)
-            .await?;
-        if let Some(newest) = versions.first().map(|row| &row.model) {
-            let name = &newest.name;
-            return Ok(match version {
-                Some(version) => Error::not_found(format!(
-                    "No model `{name}` version {version}{place}"
-                ))
-                .hint(format!(
-                    "The newest version is {}; see all: aml model list --name {name}",
-                    newest.version
-                )),
-                None => Error::not_found(format!("Every version of `{name}` is archived"))
-                    .hint(format!("aml model restore {name}:{}", newest.version)),
+        let Some(found) = self.store.registered_model(row.id, name).await? else {
+            let all = self.store.list_registered_models(row.id).await?;
+            let nearest = names::nearest(name, all.iter().map(|row| row.model.name.as_str()));
+            let error = Error::unknown("model", name, &place, nearest);
+            return Ok(if nearest.is_none() {
+                error.hint("See which there are: aml model list")
+            } else {
+                error
             });
-        }
-        let rows = self.store.list_models(row.id, None, true).await?;
-        let nearest = names::nearest(name, rows.iter().map(|row| row.model.name.as_str()));
-        let error = Error::unknown("model", name, &place, nearest);
-        Ok(if nearest.is_none() {
-            error.hint("See which there are: aml model list")
-        } else {
-            error
+        };
+        let name = &found.name;
+        let Some(newest) = found.latest.iter().map(|version| version.version).max() else {
+            return Ok(
+                Error::not_found(format!("The model `{name}` has no version")).hint(format!(
+                    "Register one: aml model register -n {name} --path FOLDER"
+                )),
+            );
+        };
+        Ok(match which {
+            Which::Version(version) => Error::not_found(format!(
+                "No model `{name}` version {version}{place}"
+            ))
+            .hint(format!(
+                "The newest version is {newest}; see all: aml model list --name {name}"
+            )),
+            Which::Alias(alias) => {
+                let error = Error::not_found(format!("No alias `{alias}` of the model `{name}`"));
+                let known: Vec<&str> = found.aliases.keys().map(String::as_str).collect();
+                match names::nearest(alias, known.iter().copied()) {
+                    Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
+                    None if known.is_empty() => error.hint(format!(
+                        "It has none; set it: aml model alias set {name}:{newest} {alias}"
+                    )),
+                    None => error.hint(format!("It has `{}`", known.join("`, `"))),
+                }
+            }
+            Which::Newest => Error::not_found(format!("Every version of `{name}` is archived"))
+                .hint(format!("aml model restore {name}:{newest}")),
         })
     }
 }
@@ -78,178 +87,49 @@ impl Perform for RegisterModel {
             .enter(caller, &self.workspace, Action::WriteModels)
             .await?;
         names::MODEL.check(&self.name)?;
-        for key in self.tags.keys() {
-            names::TAG.check(key)?;
+        check_tags(&self.tags)?;
+        let mut found = service
+            .model_files(caller, &row, self.source, self.files_later)
+            .await?;
+        if self.run.is_some() && found.lineage.run != self.run {
+            found.lineage.run = self.run;
+            found.lineage.experiment = None;
         }
-        let (tree, entries, lineage) = match self.source {
-            ModelSource::Run { run, path } => from_run(service, caller, &row, &run, &path).await?,
-            ModelSource::Tree { hash, path } => {
-                let tree = GetTree {
-                    workspace: self.workspace,
-                    hash,
-                };
-                let tree = tree.perform(service, caller).await?;
-                let lineage = Lineage {
-                    path: Some(path),
-                    ..Lineage::default()
-                };
-                (hash, tree.entries, lineage)
-            }
+        service
+            .lineage_of_run(caller, &row, &mut found.lineage)
+            .await;
+        let lineage = &mut found.lineage;
+        lineage.logged_model = self.logged_model.or(lineage.logged_model.take());
+        lineage.run_link = self.run_link.or(lineage.run_link.take());
+        let kind = match found.kind {
+            Some(kind) => kind,
+            None if found.tree.is_none() => self.kind.unwrap_or(ModelType::Custom),
+            None => check_kind(self.kind, &found.entries)?,
         };
-        if entries.is_empty() {
-            return Err(Error::invalid("A model needs at least one file").at("path"));
-        }
         let new = NewModel {
-            name: self.name,
-            kind: check_kind(self.kind, &entries)?,
+            name: self.name.clone(),
+            existing: self.existing,
+            kind,
             description: self.description,
             tags: self.tags,
-            tree,
-            lineage,
+            tree: found.tree,
+            source: self.uri,
+            location: found.location,
+            lineage: found.lineage,
             created_by: caller.name().to_owned(),
             now: service.now(),
         };
         match service.store.register_model(row.id, new).await? {
-            Some(registered) => Ok(registered.model),
-            None => Err(Error::conflict("The model's files were deleted meanwhile")
-                .hint("Register it again")),
+            Registration::Registered(registered) => Ok(registered.model),
+            Registration::NoTree => {
+                Err(Error::conflict("The model's files were deleted meanwhile")
+                    .hint("Register it again"))
+            }
+            Registration::NoModel => Err(service
+                .unknown_model(&row, &self.name, &Which::Newest)
+                .await?),
         }
     }
-}
-
-/// What `wanted` says, if the files agree; else what the files say.
-fn check_kind(wanted: Option<ModelType>, entries: &[TreeEntry]) -> Result<ModelType> {
-    let has_mlmodel = entries.iter().any(|entry| entry.path == MLMODEL);
-    match wanted {
-        Some(ModelType::Mlflow) if !has_mlmodel => Err(Error::invalid(
-            "A model of type mlflow has a file `MLmodel` at its top, and this one does not",
-        )
-        .at("type")
-        .hint("Name the folder that holds MLmodel, or register it with --type custom")),
-        Some(kind) => Ok(kind),
-        None if has_mlmodel => Ok(ModelType::Mlflow),
-        None => Ok(ModelType::Custom),
-    }
-}
-
-/// Makes a tree of what a run has put out at `path`.
-async fn from_run(
-    service: &Service,
-    caller: &Caller,
-    row: &WorkspaceRow,
-    run: &str,
-    path: &str,
-) -> Result<(Hash, Vec<TreeEntry>, Lineage)> {
-    let workspace = &row.workspace.name;
-    let get_run = GetRun {
-        workspace: workspace.to_owned(),
-        run: run.to_owned(),
-    };
-    let run = get_run.perform(service, caller).await?;
-    let all = ListArtifacts {
-        workspace: workspace.to_owned(),
-        run: run.name.clone(),
-        path: String::new(),
-    };
-    let all = all.perform(service, caller).await?;
-    let path = path.trim_start_matches("./").trim_matches('/');
-    let mut entries = below(&all, path);
-    if entries.is_empty()
-        && let Some(place) = logged_model(service, row, &run.name, path).await?
-    {
-        entries = below(&all, &place);
-    }
-    if entries.is_empty() {
-        let id = service.find_run(row, &run.name).await?;
-        let logged = service.store.list_logged_models(row.id, Some(id)).await?;
-        let logged: Vec<&str> = logged.iter().map(|model| model.name.as_str()).collect();
-        return Err(not_produced(&run.name, path, &all, &logged));
-    }
-    let tree = Tree::new(entries);
-    let create = CreateTree {
-        workspace: workspace.to_owned(),
-        tree: tree.clone(),
-    };
-    let info = create.perform(service, caller).await?;
-    let job = run.job.as_ref();
-    let lineage = Lineage {
-        run: Some(run.name),
-        path: Some(path.to_owned()),
-        experiment: Some(run.experiment),
-        snapshot: run.snapshot.map(|snapshot| snapshot.hash.hex()),
-        environment: job.map(|job| job.environment.name().to_owned()),
-        git_commit: job.and_then(|job| Some(job.git.as_ref()?.commit.clone())),
-    };
-    Ok((info.hash, tree.entries, lineage))
-}
-
-/// Where the files of a run's logged model are that `path` begins with the name of.
-async fn logged_model(
-    service: &Service,
-    row: &WorkspaceRow,
-    run: &str,
-    path: &str,
-) -> Result<Option<String>> {
-    let run = service.find_run(row, run).await?;
-    let (name, inside) = path.split_once('/').unwrap_or((path, ""));
-    let found = service.resolve_logged_model(row, run, name).await?;
-    Ok(found.map(|model| {
-        let place = format!("{}/{inside}", model.path());
-        place.trim_end_matches('/').to_owned()
-    }))
-}
-
-/// The artifacts at or below `path`, relative to it; a file keeps its own name. All when it is empty.
-fn below(artifacts: &[Artifact], path: &str) -> Vec<TreeEntry> {
-    let relative = |artifact: &Artifact| -> Option<String> {
-        if path.is_empty() {
-            return Some(artifact.path.clone());
-        }
-        match artifact.path.strip_prefix(path)? {
-            "" => artifact.path.rsplit('/').next().map(str::to_owned),
-            rest => rest.strip_prefix('/').map(str::to_owned),
-        }
-    };
-    let entry = |artifact: &Artifact| {
-        Some(TreeEntry {
-            path: relative(artifact)?,
-            hash: artifact.hash,
-            size: artifact.size,
-            executable: false,
-            symlink: false,
-        })
-    };
-    artifacts.iter().filter_map(entry).collect()
-}
-
-/// The error for a path that a run did not put out: names the closest, or lists what there is.
-fn not_produced(run: &str, path: &str, artifacts: &[Artifact], logged: &[&str]) -> Error {
-    let error =
-        Error::not_found(format!("The run `{run}` has put out nothing at `{path}`")).at("path");
-    let mut places: BTreeSet<&str> = logged.iter().copied().collect();
-    for artifact in artifacts {
-        places.insert(&artifact.path);
-        for (end, _) in artifact.path.match_indices('/') {
-            places.insert(&artifact.path[..end]);
-        }
-    }
-    if let Some(nearest) = names::nearest(path, places.iter().copied()) {
-        return error.hint(format!("Did you mean `{nearest}`?"));
-    }
-    if artifacts.is_empty() {
-        return error.hint("It has no artifacts; a job puts out what it writes to ./outputs");
-    }
-    let listed: Vec<_> = artifacts
-        .iter()
-        .take(LISTED)
-        .map(|artifact| format!("`{}`", artifact.path))
-        .collect();
-    let more = if artifacts.len() > LISTED {
-        ", …"
-    } else {
-        ""
-    };
-    error.hint(format!("It has put out {}{more}", listed.join(", ")))
 }
 
 impl Perform for ListModels {
@@ -257,15 +137,22 @@ impl Perform for ListModels {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
         let rows = service
             .store
-            .list_models(row.id, self.name.clone(), self.include_archived)
+            .list_models(
+                row.id,
+                self.name.clone(),
+                self.include_archived,
+                self.prompts,
+            )
             .await?;
         match self.name {
             Some(name) if rows.is_empty() && !self.include_archived => {
                 // Tells a name that is unknown from one whose versions are all archived.
-                service.find_model(&row, &name, None).await?;
+                service.find_model(&row, &name, Which::Newest).await?;
                 Ok(Vec::new())
             }
-            Some(name) if rows.is_empty() => Err(service.unknown_model(&row, &name, None).await?),
+            Some(name) if rows.is_empty() => {
+                Err(service.unknown_model(&row, &name, &Which::Newest).await?)
+            }
             _ => Ok(rows.into_iter().map(|row| row.model).collect()),
         }
     }
@@ -274,8 +161,17 @@ impl Perform for ListModels {
 impl Perform for GetModel {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Model> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
-        let found = service.find_model(&row, &self.name, self.version).await?;
-        Ok(found.model)
+        let which = match (self.version, self.alias) {
+            (Some(_), Some(_)) => {
+                return Err(Error::invalid(
+                    "A version is asked for by either its number or an alias",
+                ));
+            }
+            (Some(version), None) => Which::Version(version),
+            (None, Some(alias)) if !alias.eq_ignore_ascii_case(LATEST) => Which::Alias(alias),
+            (None, _) => Which::Newest,
+        };
+        Ok(service.find_model(&row, &self.name, which).await?.model)
     }
 }
 
@@ -284,13 +180,13 @@ impl Perform for UpdateModel {
         let row = service
             .enter(caller, &self.workspace, Action::WriteModels)
             .await?;
-        for key in self.tags.keys() {
-            names::TAG.check(key)?;
-        }
+        check_tags(&self.set_tags)?;
         let change = ModelChange {
             description: self.description,
-            tags: self.tags,
-            archived: self.archived,
+            set_tags: self.set_tags,
+            remove_tags: self.remove_tags,
+            stage: self.stage,
+            archive_others: self.archive_others,
         };
         let updated = service
             .store
@@ -299,25 +195,44 @@ impl Perform for UpdateModel {
         match updated {
             Some(updated) => Ok(updated.model),
             None => Err(service
-                .unknown_model(&row, &self.name, Some(self.version))
+                .unknown_model(&row, &self.name, &Which::Version(self.version))
                 .await?),
         }
     }
 }
 
+impl Perform for SearchModels {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Page<Model>> {
+        let row = service.enter(caller, &self.workspace, Action::Read).await?;
+        let listing = Listing {
+            filter: self.filter.as_deref().unwrap_or_default(),
+            order_by: &self.order_by,
+            limit: self.limit,
+            page: self.page.as_deref(),
+        };
+        let search = ModelSearch::of_versions(&listing)?;
+        let rows = service.store.models(row.id, search.common()).await?;
+        search.select_versions(rows)
+    }
+}
+
 impl Perform for DeleteModel {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
+        service.allow_person(caller)?;
         let row = service
             .enter(caller, &self.workspace, Action::WriteModels)
             .await?;
         let name = &self.name;
         match service
             .store
-            .delete_model(row.id, name, self.version)
+            .delete_model(row.id, name, self.version, service.now())
             .await?
         {
             ModelDeletion::Deleted => Ok(Done {}),
-            ModelDeletion::Missing => Err(service.unknown_model(&row, name, self.version).await?),
+            ModelDeletion::Missing => {
+                let which = self.version.map_or(Which::Newest, Which::Version);
+                Err(service.unknown_model(&row, name, &which).await?)
+            }
             ModelDeletion::Deployed { endpoint, version } => Err(Error::conflict(format!(
                 "`{name}:{version}` is deployed as the endpoint `{endpoint}`"
             ))
@@ -325,74 +240,5 @@ impl Perform for DeleteModel {
                 "Delete the endpoint first: aml endpoint delete {endpoint}"
             ))),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{below, check_kind, not_produced};
-    use crate::api::{
-        Time,
-        files::{Artifact, Hash},
-        models::ModelType,
-    };
-
-    fn artifacts(paths: &[&str]) -> Vec<Artifact> {
-        let artifact = |path: &&str| Artifact {
-            path: (*path).to_owned(),
-            size: 1,
-            hash: Hash::of(path.as_bytes()),
-            updated_at: Time(0),
-        };
-        paths.iter().map(artifact).collect()
-    }
-
-    fn paths(all: &[&str], path: &str) -> String {
-        let entries = below(&artifacts(all), path);
-        let paths: Vec<_> = entries.into_iter().map(|entry| entry.path).collect();
-        paths.join(" ")
-    }
-
-    #[test]
-    fn a_folder_becomes_the_top_and_a_file_keeps_its_name() {
-        let all = [
-            "outputs/model/MLmodel",
-            "outputs/model/a/b",
-            "outputs/model2",
-        ];
-        assert_eq!(paths(&all, "outputs/model"), "MLmodel a/b");
-        assert_eq!(paths(&all, "outputs/model2"), "model2");
-        assert_eq!(paths(&all, "outputs/mod"), "");
-        assert_eq!(paths(&["x", "y/z"], ""), "x y/z");
-    }
-
-    #[test]
-    fn a_wrong_path_names_the_nearest_or_lists_what_there_is() {
-        let hint = |path: &str, all: &[&str]| {
-            not_produced("brave-otter", path, &artifacts(all), &["forest"])
-                .hints
-                .concat()
-        };
-        let all = ["outputs/model/model.pkl"];
-        assert_eq!(hint("forrest", &all), "Did you mean `forest`?");
-        assert_eq!(hint("outputs/modle", &all), "Did you mean `outputs/model`?");
-        assert_eq!(
-            hint("zzz", &all),
-            "It has put out `outputs/model/model.pkl`"
-        );
-        assert!(hint("zzz", &[]).contains("./outputs"));
-    }
-
-    #[test]
-    fn the_type_comes_from_the_files_unless_it_contradicts_them() {
-        let mlflow = below(&artifacts(&["MLmodel"]), "");
-        let custom = below(&artifacts(&["nested/MLmodel"]), "");
-        assert_eq!(check_kind(None, &mlflow).unwrap(), ModelType::Mlflow);
-        assert_eq!(check_kind(None, &custom).unwrap(), ModelType::Custom);
-        assert_eq!(
-            check_kind(Some(ModelType::Custom), &mlflow).unwrap(),
-            ModelType::Custom
-        );
-        assert!(check_kind(Some(ModelType::Mlflow), &custom).is_err());
     }
 }

@@ -105,7 +105,7 @@ impl Store {
                     "INSERT INTO endpoints(workspace_id, name, deployment, model_version_id, generation, desired, \
                      state, port, sealed_keys, created_at, updated_at) \
                      SELECT ?1, ?2, ?3, id, 1, 'running', 'starting', ?5, ?6, ?7, ?7 \
-                     FROM model_versions WHERE id = ?4 \
+                     FROM model_versions WHERE id = ?4 AND tree IS NOT NULL \
                      ON CONFLICT(workspace_id, name) DO UPDATE SET deployment = excluded.deployment, \
                      model_version_id = excluded.model_version_id, generation = generation + 1, \
                      desired = 'running', state = 'starting', message = NULL, \

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::{db::db_error, home::io_error};
 use crate::api::{Error, Result};
@@ -13,7 +13,7 @@ use crate::api::{Error, Result};
 /// The n-th turns format n into n+1.
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_spine.sql"),
-    include_str!("migrations/0002_assets.sql"),
+    include_str!("migrations/0002_registry.sql"),
 ];
 
 /// Brings the database to the newest format, after taking a copy of an older one. A newer format
@@ -44,13 +44,33 @@ pub fn run(connection: &Connection, path: &Path) -> Result<()> {
             fs::rename(&half, &copy).map_err(|e| io_error("write", &copy, &e))?;
         }
     }
+    // A table that others refer to can only be made anew while references are not looked at.
     connection
-        .execute_batch("BEGIN EXCLUSIVE")
+        .execute_batch("PRAGMA foreign_keys=OFF; BEGIN EXCLUSIVE")
         .map_err(db_error)?;
-    let result = migrate(connection, found);
+    let result = migrate(connection, found).and_then(|()| check_references(connection));
     let end = if result.is_ok() { "COMMIT" } else { "ROLLBACK" };
-    connection.execute_batch(end).map_err(db_error)?;
+    connection
+        .execute_batch(&format!("{end}; PRAGMA foreign_keys=ON"))
+        .map_err(db_error)?;
     result
+}
+
+/// Refuses a database in which something refers to what is not there.
+fn check_references(connection: &Connection) -> Result<()> {
+    let broken = connection
+        .query_row("PRAGMA foreign_key_check", [], |row| {
+            row.get::<_, String>(0)
+        })
+        .optional()
+        .map_err(db_error)?;
+    match broken {
+        None => Ok(()),
+        Some(table) => Err(Error::unavailable(format!(
+            "The state directory's database is damaged: rows of `{table}` refer to what is not there"
+        ))
+        .hint("Restore the state directory from a copy")),
+    }
 }
 
 /// Waits until no other process changes the format; the lock is free again when it is dropped.
@@ -100,4 +120,56 @@ fn newer(found: i64, newest: i64) -> Error {
         "The state directory has format {found}; this version of aml knows formats up to {newest}"
     ))
     .hint("Install the newer aml that wrote it, or use another directory: set AML_HOME")
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::{MIGRATIONS, run};
+
+    /// The table of versions is made anew, while endpoints refer to it.
+    #[test]
+    fn versions_keep_their_endpoints_and_archived_ones_their_stage() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("aml.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO workspaces VALUES (1, 'u', 'ws', 'basic', '', '', '', '', '', '{}', '{}', x'', 0, 0);
+                 INSERT INTO models VALUES (7, 1, 'iris', 2, 5), (8, 1, 'gone', 4, 5);
+                 INSERT INTO model_versions VALUES
+                   (70, 7, 1, 'custom', '', '{}', x'00', '{}', 1, 'ann', 5, 6),
+                   (71, 7, 2, 'custom', '', '{}', x'00', '{}', 0, 'ann', 5, 9);
+                 INSERT INTO endpoints VALUES
+                   (1, 1, 'ep', '{}', 71, 1, 'running', 'running', 1, NULL, NULL, x'', 0, 0);
+                 PRAGMA user_version = 1; PRAGMA foreign_keys = ON;",
+            )
+            .unwrap();
+        run(&connection, &path).unwrap();
+        let texts = |sql: &str| -> Vec<String> {
+            let mut statement = connection.prepare(sql).unwrap();
+            let rows = statement.query_map([], |row| row.get(0)).unwrap();
+            rows.collect::<Result<_, _>>().unwrap()
+        };
+        assert_eq!(
+            texts("SELECT version || ' ' || stage FROM model_versions ORDER BY id"),
+            ["1 Archived", "2 None"]
+        );
+        assert_eq!(
+            texts("SELECT name || ' ' || deleted || ' ' || updated_at FROM models ORDER BY id"),
+            ["iris 0 9", "gone 1 5"]
+        );
+        assert_eq!(
+            texts(
+                "SELECT v.version || '' FROM endpoints e JOIN model_versions v ON v.id = model_version_id"
+            ),
+            ["2"]
+        );
+        // References are looked at again.
+        let deletion = connection.execute("DELETE FROM model_versions", []);
+        assert!(deletion.unwrap_err().to_string().contains("FOREIGN KEY"));
+        assert!(path.with_extension("format-1.backup").exists());
+    }
 }

@@ -5,7 +5,6 @@
 
 mod access;
 mod artifacts;
-mod assets;
 mod blobs;
 mod collect;
 mod condition;
@@ -21,7 +20,7 @@ mod metrics;
 mod migrations;
 mod models;
 mod packs;
-mod registries;
+mod registered_models;
 mod run_create;
 mod run_links;
 mod run_search;
@@ -33,7 +32,6 @@ mod workspaces;
 
 use std::path::PathBuf;
 
-pub use assets::{AssetChange, AssetCreated, AssetRow, NewAsset};
 pub use blobs::Chunks;
 pub use condition::{Comparison, Condition, Order, Test};
 pub use endpoints::{EndpointReport, EndpointRow, NewDeployment};
@@ -44,8 +42,9 @@ pub use logged_models::{LoggedModelChange, NewLoggedModel};
 pub use metrics::value_of;
 pub use metrics::{Batch, Point, order_bits};
 pub use migrations::format_of as format;
-pub use models::{ModelChange, ModelDeletion, ModelRow, NewModel};
+pub use models::{ModelChange, ModelDeletion, ModelFilter, ModelRow, NewModel, Registration};
 pub use packs::OpenBlob;
+pub use registered_models::{RegisteredModelChange, RegisteredModelRow, RegisteredModelUpdate};
 pub use run_create::{Created, ExperimentRef, NewRun};
 pub use run_search::{DatasetField, RunCursor, RunField, RunFilter};
 pub use runs::{NAME_TAG, PARENT_TAG, RunChange, RunRow};

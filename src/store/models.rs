@@ -1,45 +1,65 @@
-//! Registered models as stored.
+//! Versions of models as stored.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write};
 
 use super::{
     Store,
-    db::{Row, RowResult, Tx, json, params, to_json},
+    db::{Row, RowResult, Tx, Value, json, params, params_from_iter, to_json},
+    registered_models,
 };
 use crate::api::{
     Result, Time,
     files::{Hash, TreeInfo},
-    models::{Lineage, Model, ModelType},
+    models::{Lineage, Model, ModelType, Stage, Which},
+    registered_models::is_prompt,
 };
 
-/// A model version and its number in the store.
+/// A model version, its number in the store, and that of its model.
 #[derive(Debug, Clone)]
 pub struct ModelRow {
     pub id: i64,
     pub model: Model,
+    /// Its model is a prompt.
+    pub of_prompt: bool,
 }
 
 /// What a new version starts with.
 #[derive(Debug, Clone)]
 pub struct NewModel {
     pub name: String,
+    /// Only when the model is there.
+    pub existing: bool,
     pub kind: ModelType,
     pub description: String,
     pub tags: BTreeMap<String, String>,
     /// A tree of the workspace.
-    pub tree: Hash,
+    pub tree: Option<Hash>,
+    pub source: Option<String>,
+    pub location: Option<String>,
     pub lineage: Lineage,
     pub created_by: String,
     pub now: Time,
+}
+
+/// How a registration went.
+#[derive(Debug)]
+pub enum Registration {
+    Registered(Box<ModelRow>),
+    /// The workspace has no such tree.
+    NoTree,
+    /// The model had to be there, and is not.
+    NoModel,
 }
 
 /// What an update changes; absent fields stay.
 #[derive(Debug, Clone, Default)]
 pub struct ModelChange {
     pub description: Option<String>,
-    /// An empty value removes the tag.
-    pub tags: BTreeMap<String, String>,
-    pub archived: Option<bool>,
+    pub set_tags: BTreeMap<String, String>,
+    pub remove_tags: Vec<String>,
+    pub stage: Option<Stage>,
+    /// The other versions in that stage are archived.
+    pub archive_others: bool,
 }
 
 /// How a deletion went.
@@ -54,31 +74,49 @@ pub enum ModelDeletion {
     },
 }
 
+/// Which versions are looked at.
+#[derive(Debug, Clone, Default)]
+pub struct ModelFilter {
+    pub name: Option<String>,
+    pub run: Option<String>,
+}
+
 const SELECT: &str = "SELECT v.id, m.name, v.version, v.kind, v.description, v.tags, v.tree, t.files, t.size, \
-                      v.lineage, v.archived, v.created_by, v.created_at, v.updated_at \
+                      v.lineage, v.stage, v.created_by, v.created_at, v.updated_at, v.source, v.location, \
+                      (SELECT json_group_array(a.alias) FROM model_aliases a WHERE a.version_id = v.id), \
+                      m.tags, v.model_id \
                       FROM models m JOIN model_versions v ON v.model_id = m.id \
-                      JOIN trees t ON t.workspace_id = m.workspace_id AND t.hash = v.tree";
+                      LEFT JOIN trees t ON t.workspace_id = m.workspace_id AND t.hash = v.tree";
 
 fn model(row: &Row<'_>) -> RowResult<ModelRow> {
+    let tree: Option<Hash> = row.get(6)?;
+    let files = match tree {
+        Some(hash) => Some(TreeInfo {
+            hash,
+            files: row.get(7)?,
+            size: row.get(8)?,
+        }),
+        None => None,
+    };
     Ok(ModelRow {
         id: row.get(0)?,
         model: Model {
             name: row.get(1)?,
             version: row.get(2)?,
-            kind: kind(&row.get::<_, String>(3)?),
+            kind: kind(row.get_ref(3)?.as_str()?),
             description: row.get(4)?,
             tags: json(row, 5)?,
-            files: TreeInfo {
-                hash: row.get(6)?,
-                files: row.get(7)?,
-                size: row.get(8)?,
-            },
+            files,
             lineage: json(row, 9)?,
-            archived: row.get(10)?,
+            stage: Stage::called(row.get_ref(10)?.as_str()?).unwrap_or_default(),
             created_by: row.get(11)?,
             created_at: row.get(12)?,
             updated_at: row.get(13)?,
+            source: row.get(14)?,
+            location: row.get(15)?,
+            aliases: json(row, 16)?,
         },
+        of_prompt: is_prompt(&json(row, 17)?),
     })
 }
 
@@ -90,78 +128,117 @@ pub(super) fn kind(text: &str) -> ModelType {
     }
 }
 
-fn find(tx: &Tx<'_>, workspace: i64, name: &str, version: u64) -> Result<Option<ModelRow>> {
-    tx.one(
-        &format!("{SELECT} WHERE m.workspace_id = ?1 AND m.name = ?2 AND v.version = ?3"),
-        params![workspace, name, version],
-        model,
+fn find(tx: &Tx<'_>, workspace: i64, name: &str, which: &Which) -> Result<Option<ModelRow>> {
+    let named = format!("{SELECT} WHERE m.workspace_id = ?1 AND m.name = ?2");
+    match which {
+        Which::Version(version) => tx.one(
+            &format!("{named} AND v.version = ?3"),
+            params![workspace, name, version],
+            model,
+        ),
+        Which::Alias(alias) => tx.one(
+            &format!(
+                "{named} AND v.id = (SELECT version_id FROM model_aliases \
+                 WHERE model_id = m.id AND alias = ?3)"
+            ),
+            params![workspace, name, alias],
+            model,
+        ),
+        Which::Newest => tx.one(
+            &format!("{named} AND v.stage != 'Archived' ORDER BY v.version DESC LIMIT 1"),
+            params![workspace, name],
+            model,
+        ),
+    }
+}
+
+/// The newest version in each stage of some registered models, with the number of each model.
+pub(super) fn latest(tx: &Tx<'_>, models: &[i64]) -> Result<Vec<(i64, Model)>> {
+    tx.all(
+        &format!(
+            "{SELECT} WHERE v.id IN (SELECT id FROM (SELECT id, row_number() OVER \
+             (PARTITION BY model_id, stage ORDER BY version DESC) AS place FROM model_versions \
+             WHERE model_id IN (SELECT value FROM json_each(?1))) WHERE place = 1) ORDER BY v.version"
+        ),
+        params![to_json(&models)?],
+        |row| Ok((row.get(18)?, model(row)?.model)),
     )
 }
 
 impl Store {
-    /// Adds the next version of a model, made if new; none when the workspace has no such tree.
-    pub async fn register_model(&self, workspace: i64, new: NewModel) -> Result<Option<ModelRow>> {
+    /// Adds the next version of a model, made if new.
+    pub async fn register_model(&self, workspace: i64, new: NewModel) -> Result<Registration> {
         self.db
             .write(move |tx| {
-                let stored = tx.one(
-                    "SELECT 1 FROM trees WHERE workspace_id = ?1 AND hash = ?2",
-                    params![workspace, new.tree],
-                    |_| Ok(()),
-                )?;
-                if stored.is_none() {
-                    return Ok(None);
+                if let Some(tree) = new.tree {
+                    let sql = "SELECT 1 FROM trees WHERE workspace_id = ?1 AND hash = ?2";
+                    if tx.one(sql, params![workspace, tree], |_| Ok(()))?.is_none() {
+                        return Ok(Registration::NoTree);
+                    }
                 }
-                let Some((id, version)) = tx.one(
-                    "INSERT INTO models(workspace_id, name, last_version, created_at) VALUES (?1, ?2, 1, ?3) \
-                     ON CONFLICT(workspace_id, name) DO UPDATE SET last_version = last_version + 1 \
-                     RETURNING id, last_version",
-                    params![workspace, new.name, new.now],
-                    |row| Ok((row.get::<_, i64>(0)?, row.get::<_, u64>(1)?)),
-                )?
-                else {
-                    return Ok(None);
+                let there = registered_models::id_of(tx, workspace, &new.name)?;
+                let id = match there {
+                    Some(id) => id,
+                    None if new.existing => return Ok(Registration::NoModel),
+                    None => registered_models::insert(
+                        tx,
+                        workspace,
+                        &new.name,
+                        "",
+                        &BTreeMap::new(),
+                        new.now,
+                    )?,
                 };
-                tx.execute(
-                    "INSERT INTO model_versions(model_id, version, kind, description, tags, tree, lineage, \
-                     created_by, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9)",
-                    params![
-                        id,
-                        version,
-                        new.kind.to_string(),
-                        new.description,
-                        to_json(&new.tags)?,
-                        new.tree,
-                        to_json(&new.lineage)?,
-                        new.created_by,
-                        new.now
-                    ],
+                let version = tx.one(
+                    "UPDATE models SET last_version = last_version + 1, updated_at = ?2 WHERE id = ?1 \
+                     RETURNING last_version",
+                    params![id, new.now],
+                    |row| row.get::<_, u64>(0),
                 )?;
-                find(tx, workspace, &new.name, version)
+                let version = version.unwrap_or(1);
+                insert(tx, id, version, &new)?;
+                let row = find(tx, workspace, &new.name, &Which::Version(version))?;
+                let Some(row) = row else {
+                    return Ok(Registration::NoModel);
+                };
+                if let Some(logged) = &row.model.lineage.logged_model {
+                    note_on_logged_model(tx, workspace, logged, &row.model)?;
+                }
+                Ok(Registration::Registered(Box::new(row)))
             })
             .await
     }
 
-    /// All versions of one model, or the newest of each; newest first. An archived version is left
-    /// out unless asked for.
+    /// Gives a version without files the tree that was made of them since. One that has a tree keeps
+    /// it.
+    pub async fn complete_model(&self, id: i64, tree: Hash, kind: ModelType) -> Result<()> {
+        self.db
+            .write(move |tx| {
+                tx.execute(
+                    "UPDATE model_versions SET tree = ?2, kind = ?3 WHERE id = ?1 AND tree IS NULL \
+                     AND EXISTS (SELECT 1 FROM trees t JOIN models m ON m.workspace_id = t.workspace_id \
+                     WHERE m.id = model_id AND t.hash = ?2)",
+                    params![id, tree, kind.to_string()],
+                )
+            })
+            .await
+            .map(drop)
+    }
+
+    /// All versions of one model, or the newest of each model or prompt; newest first. An archived
+    /// version is left out unless asked for.
     pub async fn list_models(
         &self,
         workspace: i64,
         name: Option<String>,
         include_archived: bool,
+        prompts: bool,
     ) -> Result<Vec<ModelRow>> {
         self.db
             .read(move |tx| {
-                let shown = "(v.archived = 0 OR ?2)";
-                match name {
-                    Some(name) => tx.all(
-                        &format!(
-                            "{SELECT} WHERE m.workspace_id = ?1 AND {shown} AND m.name = ?3 \
-                             ORDER BY v.version DESC"
-                        ),
-                        params![workspace, include_archived, name],
-                        model,
-                    ),
-                    None => tx.all(
+                let shown = "(v.stage != 'Archived' OR ?2)";
+                let Some(name) = name else {
+                    let mut rows = tx.all(
                         &format!(
                             "{SELECT} WHERE m.workspace_id = ?1 AND {shown} AND v.version = \
                              (SELECT max(version) FROM model_versions v WHERE v.model_id = m.id AND {shown}) \
@@ -169,32 +246,54 @@ impl Store {
                         ),
                         params![workspace, include_archived],
                         model,
+                    )?;
+                    rows.retain(|row| row.of_prompt == prompts);
+                    return Ok(rows);
+                };
+                tx.all(
+                    &format!(
+                        "{SELECT} WHERE m.workspace_id = ?1 AND {shown} AND m.name = ?3 \
+                         ORDER BY v.version DESC"
                     ),
-                }
+                    params![workspace, include_archived, name],
+                    model,
+                )
             })
             .await
     }
 
-    /// One version; the newest that is not archived when `version` is absent.
+    /// The versions that a filter names, in the order in which they were registered.
+    pub async fn models(&self, workspace: i64, filter: ModelFilter) -> Result<Vec<ModelRow>> {
+        self.db
+            .read(move |tx| {
+                let mut sql = format!("{SELECT} WHERE m.workspace_id = ?1");
+                let mut values = vec![Value::from(workspace)];
+                let columns = [
+                    ("m.name", filter.name),
+                    ("json_extract(v.lineage, '$.run')", filter.run),
+                ];
+                for (column, wanted) in columns {
+                    if let Some(wanted) = wanted {
+                        values.push(wanted.into());
+                        let _ = write!(sql, " AND {column} = ?{}", values.len());
+                    }
+                }
+                sql.push_str(" ORDER BY v.id");
+                tx.all(&sql, params_from_iter(values), model)
+            })
+            .await
+    }
+
+    /// One version; the newest that is not archived when none is named.
     pub async fn model(
         &self,
         workspace: i64,
         name: &str,
-        version: Option<u64>,
+        which: Which,
     ) -> Result<Option<ModelRow>> {
         let name = name.to_owned();
         self.db
-            .read(move |tx| match version {
-                Some(version) => find(tx, workspace, &name, version),
-                None => tx.one(
-                    &format!(
-                        "{SELECT} WHERE m.workspace_id = ?1 AND m.name = ?2 AND v.archived = 0 \
-                         ORDER BY v.version DESC LIMIT 1"
-                    ),
-                    params![workspace, name],
-                    model,
-                ),
-            })
+            .read(move |tx| find(tx, workspace, &name, &which))
             .await
     }
 
@@ -210,56 +309,54 @@ impl Store {
         let name = name.to_owned();
         self.db
             .write(move |tx| {
-                let Some(mut row) = find(tx, workspace, &name, version)? else {
+                let which = Which::Version(version);
+                let Some(row) = find(tx, workspace, &name, &which)? else {
                     return Ok(None);
                 };
-                let model = &mut row.model;
-                model.updated_at = now;
-                if let Some(description) = change.description {
-                    model.description = description;
-                }
-                model.archived = change.archived.unwrap_or(model.archived);
-                for (key, value) in change.tags {
-                    if value.is_empty() {
-                        model.tags.remove(&key);
-                    } else {
-                        model.tags.insert(key, value);
-                    }
-                }
+                let mut tags = row.model.tags;
+                tags.extend(change.set_tags);
+                tags.retain(|key, _| !change.remove_tags.contains(key));
                 tx.execute(
-                    "UPDATE model_versions SET description = ?2, tags = ?3, archived = ?4, updated_at = ?5 \
-                     WHERE id = ?1",
+                    "UPDATE model_versions SET description = COALESCE(?2, description), tags = ?3, \
+                     stage = COALESCE(?4, stage), updated_at = ?5 WHERE id = ?1",
                     params![
                         row.id,
-                        model.description,
-                        to_json(&model.tags)?,
-                        model.archived,
-                        model.updated_at
+                        change.description,
+                        to_json(&tags)?,
+                        change.stage.map(Stage::name),
+                        now
                     ],
                 )?;
-                Ok(Some(row))
+                if let Some(stage) = change.stage {
+                    move_others(tx, row.id, stage, change.archive_others, now)?;
+                }
+                find(tx, workspace, &name, &which)
             })
             .await
     }
 
-    /// Deletes one version or all of them, unless an endpoint has one. Their numbers stay used.
+    /// Deletes one version, or the model with all of them, unless an endpoint has one. Their numbers
+    /// stay used.
     pub async fn delete_model(
         &self,
         workspace: i64,
         name: &str,
         version: Option<u64>,
+        now: Time,
     ) -> Result<ModelDeletion> {
         let name = name.to_owned();
         self.db
             .write(move |tx| {
-                let chosen = "model_id = (SELECT id FROM models WHERE workspace_id = ?1 AND name = ?2) \
-                              AND (?3 IS NULL OR version = ?3)";
+                let Some(id) = registered_models::id_of(tx, workspace, &name)? else {
+                    return Ok(ModelDeletion::Missing);
+                };
+                let chosen = "model_id = ?1 AND (?2 IS NULL OR version = ?2)";
                 let deployed = tx.one(
                     &format!(
                         "SELECT e.name, v.version FROM model_versions v \
                          JOIN endpoints e ON e.model_version_id = v.id WHERE {chosen} ORDER BY e.name"
                     ),
-                    params![workspace, name, version],
+                    params![id, version],
                     |row| {
                         Ok(ModelDeletion::Deployed {
                             endpoint: row.get(0)?,
@@ -272,14 +369,89 @@ impl Store {
                 }
                 let deleted = tx.execute(
                     &format!("DELETE FROM model_versions WHERE {chosen}"),
-                    params![workspace, name, version],
+                    params![id, version],
                 )?;
-                Ok(if deleted > 0 {
-                    ModelDeletion::Deleted
-                } else {
-                    ModelDeletion::Missing
-                })
+                if version.is_some() && deleted == 0 {
+                    return Ok(ModelDeletion::Missing);
+                }
+                tx.execute(
+                    "UPDATE models SET updated_at = ?2, deleted = ?3 WHERE id = ?1",
+                    params![id, now, version.is_none()],
+                )?;
+                Ok(ModelDeletion::Deleted)
             })
             .await
     }
+}
+
+fn insert(tx: &Tx<'_>, id: i64, version: u64, new: &NewModel) -> Result<()> {
+    tx.execute(
+        "INSERT INTO model_versions(model_id, version, kind, description, tags, tree, source, location, \
+         lineage, created_by, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)",
+        params![
+            id,
+            version,
+            new.kind.to_string(),
+            new.description,
+            to_json(&new.tags)?,
+            new.tree,
+            new.source,
+            new.location,
+            to_json(&new.lineage)?,
+            new.created_by,
+            new.now
+        ],
+    )
+    .map(drop)
+}
+
+/// A change of stage is one of the model too, and may archive who was in that stage.
+fn move_others(tx: &Tx<'_>, id: i64, stage: Stage, archive: bool, now: Time) -> Result<()> {
+    if archive {
+        tx.execute(
+            "UPDATE model_versions SET stage = 'Archived', updated_at = ?3 WHERE id != ?1 AND stage = ?2 \
+             AND model_id = (SELECT model_id FROM model_versions WHERE id = ?1)",
+            params![id, stage.name(), now],
+        )?;
+    }
+    tx.execute(
+        "UPDATE models SET updated_at = ?2 \
+         WHERE id = (SELECT model_id FROM model_versions WHERE id = ?1)",
+        params![id, now],
+    )
+    .map(drop)
+}
+
+/// Clients of MLflow look at this tag to see what a logged model was registered as.
+fn note_on_logged_model(
+    tx: &Tx<'_>,
+    workspace: i64,
+    logged_model: &str,
+    registered: &Model,
+) -> Result<()> {
+    const TAG: &str = "mlflow.modelVersions";
+    let found = tx.one(
+        "SELECT id, tags FROM logged_models WHERE workspace_id = ?1 AND name = ?2 AND deleted = 0",
+        params![workspace, logged_model],
+        |row| Ok((row.get::<_, i64>(0)?, json(row, 1)?)),
+    )?;
+    let Some((id, mut tags)) = found else {
+        return Ok(());
+    };
+    let tags: &mut BTreeMap<String, String> = &mut tags;
+    let entry = format!(
+        "{{\"name\": {}, \"version\": {}}}",
+        to_json(&registered.name)?,
+        registered.version
+    );
+    let list = match tags.get(TAG).and_then(|text| text.strip_suffix(']')) {
+        Some(list) if list != "[" => format!("{list}, {entry}]"),
+        _ => format!("[{entry}]"),
+    };
+    tags.insert(TAG.to_owned(), list);
+    tx.execute(
+        "UPDATE logged_models SET tags = ?2 WHERE id = ?1",
+        params![id, to_json(tags)?],
+    )
+    .map(drop)
 }

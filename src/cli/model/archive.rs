@@ -3,13 +3,13 @@
 use clap::Args;
 
 use crate::{
-    api::models::{ModelRef, UpdateModel},
+    api::models::{ModelRef, Stage, UpdateModel},
     cli::{context::Context, model::versioned},
 };
 
 /// Hide a model version from lists and from being the newest
 ///
-/// Endpoints that serve it go on. `aml model restore` brings it back.
+/// This is MLflow's stage Archived. Endpoints that serve it go on. `aml model restore` brings it back.
 #[derive(Debug, Args)]
 pub struct ArchiveArgs {
     /// Model version, as NAME:VERSION
@@ -22,7 +22,7 @@ pub async fn archive(ctx: &Context, args: ArchiveArgs) -> anyhow::Result<()> {
         workspace: ctx.workspace().await?,
         version: versioned(&args.model)?,
         name: args.model.name,
-        archived: Some(true),
+        stage: Some(Stage::Archived),
         ..UpdateModel::default()
     };
     let model = ctx.client().await?.call(&request).await?;

@@ -3,12 +3,15 @@
 use clap::Args;
 
 use super::resolve;
-use crate::{api::models::ModelRef, cli::context::Context};
+use crate::{
+    api::{Error, models::ModelRef},
+    cli::context::Context,
+};
 
 /// Download the files of a model version into a folder
 #[derive(Debug, Args)]
 pub struct DownloadArgs {
-    /// Model to download: NAME:VERSION, or NAME for the newest version
+    /// Model to download: NAME:VERSION, NAME@ALIAS, or NAME for the newest version
     #[arg(value_name = "MODEL")]
     model: ModelRef,
     /// Folder to write to [default: the model's name]
@@ -20,22 +23,21 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
     let workspace = ctx.workspace().await?;
     let client = ctx.client().await?;
     let model = resolve(client, &workspace, &args.model).await?;
+    let name = format!("{}:{}", model.name, model.version);
+    let Some(files) = model.files else {
+        let error = Error::not_found(format!("The files of `{name}` are not kept here"));
+        return Err(match model.location {
+            Some(location) => error.hint(format!("They are at {location}")).into(),
+            None => error.into(),
+        });
+    };
     let folder = ctx
         .folder
         .join(args.output.unwrap_or_else(|| model.name.clone()));
     client
-        .download_tree(
-            &workspace,
-            model.files.hash,
-            &folder,
-            Some(&ctx.ui.report()),
-        )
+        .download_tree(&workspace, files.hash, &folder, Some(&ctx.ui.report()))
         .await?;
-    ctx.ui.status(&format!(
-        "Downloaded {}:{} to {}",
-        model.name,
-        model.version,
-        folder.display()
-    ));
+    ctx.ui
+        .status(&format!("Downloaded {name} to {}", folder.display()));
     Ok(())
 }

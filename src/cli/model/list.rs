@@ -13,6 +13,9 @@ pub struct ListArgs {
     /// List archived versions too
     #[arg(long)]
     include_archived: bool,
+    /// List prompts, which MLflow's clients keep as models
+    #[arg(long, conflicts_with = "name")]
+    prompts: bool,
 }
 
 pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
@@ -20,6 +23,7 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
         workspace: ctx.workspace().await?,
         name: args.name,
         include_archived: args.include_archived,
+        prompts: args.prompts,
     };
     ctx.ui.show(&ctx.client().await?.call(&request).await?)
 }

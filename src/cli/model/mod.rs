@@ -1,5 +1,6 @@
 //! `aml model`
 
+mod alias;
 mod archive;
 mod delete;
 mod download;
@@ -15,7 +16,7 @@ use super::context::Context;
 use crate::{
     api::{
         Error, Result,
-        models::{GetModel, Model, ModelRef},
+        models::{GetModel, Model, ModelRef, Which},
     },
     client::Client,
 };
@@ -27,6 +28,8 @@ pub enum ModelCommand {
     List(list::ListArgs),
     Show(show::ShowArgs),
     Update(update::UpdateArgs),
+    #[command(subcommand)]
+    Alias(alias::AliasCommand),
     Download(download::DownloadArgs),
     Archive(archive::ArchiveArgs),
     Restore(restore::RestoreArgs),
@@ -39,6 +42,7 @@ pub async fn run(ctx: &Context, command: ModelCommand) -> anyhow::Result<()> {
         ModelCommand::List(args) => list::list(ctx, args).await,
         ModelCommand::Show(args) => show::show(ctx, args).await,
         ModelCommand::Update(args) => update::update(ctx, args).await,
+        ModelCommand::Alias(command) => alias::run(ctx, command).await,
         ModelCommand::Download(args) => download::download(ctx, args).await,
         ModelCommand::Archive(args) => archive::archive(ctx, args).await,
         ModelCommand::Restore(args) => restore::restore(ctx, args).await,
@@ -48,21 +52,29 @@ pub async fn run(ctx: &Context, command: ModelCommand) -> anyhow::Result<()> {
 
 /// The model version that a reference means now.
 pub async fn resolve(client: &Client, workspace: &str, model: &ModelRef) -> Result<Model> {
-    client
-        .call(&GetModel {
-            workspace: workspace.to_owned(),
-            name: model.name.clone(),
-            version: model.version,
-        })
-        .await
+    let mut get = GetModel {
+        workspace: workspace.to_owned(),
+        name: model.name.clone(),
+        ..GetModel::default()
+    };
+    match &model.which {
+        Which::Newest => {}
+        Which::Version(version) => get.version = Some(*version),
+        Which::Alias(alias) => get.alias = Some(alias.clone()),
+    }
+    client.call(&get).await
 }
 
 /// The version of a reference that must name one.
 fn versioned(model: &ModelRef) -> Result<u64> {
-    model.version.ok_or_else(|| {
-        Error::invalid(format!("Which version of `{}`?", model.name))
-            .at("model")
-            .hint(format!("Name it, as in {}:1", model.name))
-            .hint(format!("See all: aml model list --name {}", model.name))
-    })
+    match model.which {
+        Which::Version(version) => Ok(version),
+        Which::Newest | Which::Alias(_) => Err(Error::invalid(format!(
+            "Which version of `{}`?",
+            model.name
+        ))
+        .at("model")
+        .hint(format!("Name it, as in {}:1", model.name))
+        .hint(format!("See all: aml model list --name {}", model.name))),
+    }
 }

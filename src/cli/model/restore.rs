@@ -3,13 +3,13 @@
 use clap::Args;
 
 use crate::{
-    api::models::{ModelRef, UpdateModel},
+    api::models::{ModelRef, Stage, UpdateModel},
     cli::{context::Context, model::versioned},
 };
 
 /// Bring an archived model version back
 ///
-/// It can be the newest again.
+/// It is in no stage then, and can be the newest again.
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
     /// Model version, as NAME:VERSION
@@ -22,7 +22,7 @@ pub async fn restore(ctx: &Context, args: RestoreArgs) -> anyhow::Result<()> {
         workspace: ctx.workspace().await?,
         version: versioned(&args.model)?,
         name: args.model.name,
-        archived: Some(false),
+        stage: Some(Stage::None),
         ..UpdateModel::default()
     };
     let model = ctx.client().await?.call(&request).await?;

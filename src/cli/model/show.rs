@@ -8,7 +8,7 @@ use crate::{api::models::ModelRef, cli::context::Context};
 /// Show a model version and where it came from
 #[derive(Debug, Args)]
 pub struct ShowArgs {
-    /// Model to show: NAME:VERSION, or NAME for the newest version
+    /// Model to show: NAME:VERSION, NAME@ALIAS, or NAME for the newest version
     #[arg(value_name = "MODEL")]
     model: ModelRef,
 }

@@ -1,17 +1,19 @@
 //! `aml model update`
 
-use clap::Args;
+use std::collections::BTreeMap;
+
+use clap::{Args, ValueEnum};
 
 use super::resolve;
 use crate::{
-    api::models::{ModelRef, UpdateModel},
+    api::models::{ModelRef, Stage, UpdateModel},
     cli::{args::parse_pairs, context::Context},
 };
 
 /// Change what is given of a model version and leave the rest
 #[derive(Debug, Args)]
 pub struct UpdateArgs {
-    /// Model to change: NAME:VERSION, or NAME for the newest version
+    /// Model to change: NAME:VERSION, NAME@ALIAS, or NAME for the newest version
     #[arg(value_name = "MODEL")]
     model: ModelRef,
     /// New description
@@ -20,19 +22,43 @@ pub struct UpdateArgs {
     /// Tag to set, as KEY=VALUE; KEY= removes one
     #[arg(long = "tag", alias = "tags", value_name = "KEY=VALUE", num_args = 1..)]
     tags: Vec<String>,
+    /// Stage to move it to
+    #[arg(long, value_enum)]
+    stage: Option<StageArg>,
+    /// Archive the other versions in that stage
+    #[arg(long, requires = "stage")]
+    archive_others: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum StageArg {
+    None,
+    Staging,
+    Production,
+    Archived,
 }
 
 pub async fn update(ctx: &Context, args: UpdateArgs) -> anyhow::Result<()> {
     let workspace = ctx.workspace().await?;
     let client = ctx.client().await?;
     let found = resolve(client, &workspace, &args.model).await?;
+    let (removed, set): (BTreeMap<_, _>, BTreeMap<_, _>) = parse_pairs("--tag", &args.tags)?
+        .into_iter()
+        .partition(|(_, value)| value.is_empty());
     let request = UpdateModel {
         workspace,
         name: found.name,
         version: found.version,
         description: args.description,
-        tags: parse_pairs("--tag", &args.tags)?,
-        archived: None,
+        set_tags: set,
+        remove_tags: removed.into_keys().collect(),
+        stage: args.stage.map(|stage| match stage {
+            StageArg::None => Stage::None,
+            StageArg::Staging => Stage::Staging,
+            StageArg::Production => Stage::Production,
+            StageArg::Archived => Stage::Archived,
+        }),
+        archive_others: args.archive_others,
     };
     ctx.ui.show(&client.call(&request).await?)
 }

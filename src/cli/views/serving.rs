@@ -3,7 +3,7 @@
 use super::{Show, View, list, pairs, record, runs::size, time};
 use crate::api::{
     endpoints::{Endpoint, EndpointKeys},
-    models::Model,
+    models::{Model, Stage},
 };
 
 impl Show for Model {
@@ -16,20 +16,25 @@ impl Show for Model {
             ("Type", self.kind.to_string()),
             ("Description", self.description.clone()),
             ("Tags", pairs(&self.tags)),
+            ("Stage", stage(self.stage).to_owned()),
+            ("Aliases", self.aliases.join(" ")),
             (
                 "Files",
-                format!("{} ({})", self.files.files, size(self.files.size)),
+                self.files
+                    .as_ref()
+                    .map(|files| format!("{} ({})", files.files, size(files.size)))
+                    .unwrap_or_default(),
             ),
-            (
-                "Archived",
-                if self.archived { "yes" } else { "" }.to_owned(),
-            ),
+            ("Source", text(&self.source)),
+            ("Kept at", text(&self.location)),
             ("From run", text(&lineage.run)),
+            ("Logged model", text(&lineage.logged_model)),
             ("Path", text(&lineage.path)),
             ("Experiment", text(&lineage.experiment)),
             ("Snapshot", text(&lineage.snapshot)),
             ("Environment", text(&lineage.environment)),
             ("Git commit", text(&lineage.git_commit)),
+            ("Run link", text(&lineage.run_link)),
             ("Created by", self.created_by.clone()),
             ("Created", time(self.created_at)),
             ("Updated", time(self.updated_at)),
@@ -43,6 +48,8 @@ impl Show for Vec<Model> {
             [
                 "name",
                 "version",
+                "stage",
+                "aliases",
                 "type",
                 "size",
                 "created",
@@ -52,19 +59,28 @@ impl Show for Vec<Model> {
             self.iter().map(|m| {
                 [
                     m.name.clone(),
-                    format!(
-                        "{}{}",
-                        m.version,
-                        if m.archived { " (archived)" } else { "" }
-                    ),
+                    m.version.to_string(),
+                    stage(m.stage).to_owned(),
+                    m.aliases.join(" "),
                     m.kind.to_string(),
-                    size(m.files.size),
+                    m.files
+                        .as_ref()
+                        .map(|files| size(files.size))
+                        .unwrap_or_default(),
                     time(m.created_at),
                     m.lineage.run.clone().unwrap_or_default(),
                     m.description.clone(),
                 ]
             }),
         )
+    }
+}
+
+/// Most versions are in no stage, which goes without saying.
+fn stage(stage: Stage) -> &'static str {
+    match stage {
+        Stage::None => "",
+        stage => stage.name(),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Files: the proxy through which clients keep artifacts, and their listings.
 //!
 //! Clients see `<experiment>/<run>/artifacts/<path>` and `<experiment>/models/<model>/artifacts/<path>`;
-//! both are artifacts of a run.
+//! both are artifacts of a run. `trees/<hash>/<path>` is what versions of registered models have,
+//! which does not change.
 
 use std::collections::BTreeMap;
 
@@ -18,13 +19,14 @@ use super::{
     call::{Call, Place},
     error::{ErrorCode, Failure},
     fields::Fields,
+    model_versions,
     runs::{self, run_error},
     wire::{Answer, answer, done},
 };
 use crate::{
     api::{
         Code,
-        files::{Artifact, ListArtifacts, RemoveArtifacts, check_path},
+        files::{GetTree, Hash, ListArtifacts, RemoveArtifacts, check_path},
         logged_models::{GetLoggedModel, UpdateLoggedModel, path_of},
         runs::{CreateRun, RunStatus},
     },
@@ -44,7 +46,7 @@ struct Target {
 }
 
 /// What an address below the proxy means.
-enum Address {
+pub enum Address {
     Run {
         run: String,
         path: String,
@@ -53,12 +55,16 @@ enum Address {
         model: String,
         path: String,
     },
+    Tree {
+        hash: Hash,
+        path: String,
+    },
     /// A folder above runs and models.
     Above,
 }
 
 impl Address {
-    fn parse(path: &str) -> Result<Self, Failure> {
+    pub fn parse(path: &str) -> Result<Self, Failure> {
         let path = path.trim_matches('/');
         let mut plain = path.to_owned();
         // A path may be encoded several times over on its way.
@@ -73,6 +79,12 @@ impl Address {
             plain = decoded;
         }
         let parts: Vec<&str> = path.split('/').collect();
+        if let ["trees", hash, inside @ ..] = parts.as_slice()
+            && let Ok(hash) = Hash::parse(hash)
+        {
+            let path = inside.join("/");
+            return Ok(Address::Tree { hash, path });
+        }
         let folder = parts.iter().position(|part| *part == "artifacts");
         let Some(folder) = folder.filter(|at| *at > 0) else {
             return Ok(Address::Above);
@@ -86,7 +98,7 @@ impl Address {
     }
 }
 
-fn percent_decode(text: &str) -> String {
+pub fn percent_decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
@@ -106,10 +118,11 @@ fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The artifacts that an address means; none above runs and models, or of a model without files.
+/// The artifacts that an address means; none above runs and models, in trees, or of a model without
+/// files.
 async fn target(place: &Place, address: Address) -> Result<Option<Target>, Failure> {
     match address {
-        Address::Above => Ok(None),
+        Address::Above | Address::Tree { .. } => Ok(None),
         Address::Run { run, path } => Ok(Some(Target { run, path })),
         Address::Model { model, path } => {
             let get = GetLoggedModel {
@@ -133,10 +146,14 @@ async fn target_to_write(place: &Place, address: &str) -> Result<Target, Failure
     if let Some(target) = target(place, Address::parse(address)?).await? {
         return Ok(target);
     }
-    let Address::Model { model, .. } = Address::parse(address)? else {
-        return Err(Failure::invalid(format!(
-            "Artifacts belong to a run or a logged model, and `{address}` is of neither"
-        )));
+    let model = match Address::parse(address)? {
+        Address::Model { model, .. } => model,
+        Address::Tree { .. } => {
+            return Err(Failure::invalid(
+                "The files of a registered model do not change; register another version",
+            ));
+        }
+        Address::Run { .. } | Address::Above => return Err(of_nothing(address)),
     };
     let get = GetLoggedModel {
         workspace: place.workspace.clone(),
@@ -171,6 +188,12 @@ async fn target_to_write(place: &Place, address: &str) -> Result<Target, Failure
         .ok_or_else(|| Failure::new(ErrorCode::Internal, "A model's run vanished"))
 }
 
+fn of_nothing(address: &str) -> Failure {
+    Failure::invalid(format!(
+        "Artifacts belong to a run or a logged model, and `{address}` is of neither"
+    ))
+}
+
 fn path_of_call(place: &Place) -> &str {
     place.path.get("path").map_or("", String::as_str)
 }
@@ -192,7 +215,11 @@ pub async fn put(place: Place, body: Body) -> Answer {
 
 pub async fn get(place: Place, Extension(send): Extension<SendFile>, headers: HeaderMap) -> Answer {
     let address = path_of_call(&place);
-    let Some(target) = target(&place, Address::parse(address)?).await? else {
+    let parsed = Address::parse(address)?;
+    if let Address::Tree { hash, path } = &parsed {
+        return send_of_tree(&place, send, &headers, *hash, path).await;
+    }
+    let Some(target) = target(&place, parsed).await? else {
         return Err(Failure::missing(format!("No such artifact: {address}")));
     };
     send_file(&place, send, &headers, &target).await
@@ -204,16 +231,41 @@ async fn send_file(
     headers: &HeaderMap,
     Target { run, path }: &Target,
 ) -> Answer {
+    check_file(path)?;
+    let content = place
+        .service
+        .read_artifact(&place.caller, &place.workspace, run, path)
+        .await?;
+    Ok(attached(send(content, headers), path))
+}
+
+/// A file of a version of a registered model.
+async fn send_of_tree(
+    place: &Place,
+    send: SendFile,
+    headers: &HeaderMap,
+    tree: Hash,
+    path: &str,
+) -> Answer {
+    check_file(path)?;
+    let content = place
+        .service
+        .read_tree_file(&place.caller, &place.workspace, tree, path)
+        .await?;
+    Ok(attached(send(content, headers), path))
+}
+
+fn check_file(path: &str) -> Result<(), Failure> {
     if path.is_empty() {
         return Err(Failure::missing(
             "The path of a folder is not that of a file",
         ));
     }
-    let content = place
-        .service
-        .read_artifact(&place.caller, &place.workspace, run, path)
-        .await?;
-    let mut response = send(content, headers);
+    Ok(())
+}
+
+/// Tells pages what to call a file when they keep it.
+fn attached(mut response: Response, path: &str) -> Response {
     let name: String = path
         .rsplit('/')
         .next()
@@ -223,7 +275,7 @@ async fn send_file(
     if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
         response.headers_mut().insert(CONTENT_DISPOSITION, value);
     }
-    Ok(response)
+    response
 }
 
 pub async fn delete(place: Place) -> Answer {
@@ -268,7 +320,15 @@ struct File {
 /// What the proxy has directly below a folder, by base names. A file or nothing there is empty.
 pub async fn list_proxy(call: Call) -> Answer {
     let address = call.fields.text("path")?.unwrap_or_default();
-    let found = match target(&call, Address::parse(&address)?).await {
+    let parsed = Address::parse(&address)?;
+    if let Address::Tree { hash, path } = &parsed {
+        let files = list_tree(&call, *hash, path).await?;
+        return answer(&Files {
+            root_uri: None,
+            files,
+        });
+    }
+    let found = match target(&call, parsed).await {
         Ok(found) => found,
         Err(failure) if failure.code == ErrorCode::DoesNotExist => None,
         Err(failure) => return Err(failure),
@@ -390,18 +450,34 @@ async fn list(place: &Place, target: &Target) -> Result<Vec<File>, Failure> {
         Err(error) if error.code == Code::NotFound => Vec::new(),
         Err(error) => return Err(run_error(&target.run, error)),
     };
-    Ok(directly_below(&target.path, &all))
+    let all = all.iter().map(|file| (file.path.as_str(), file.size));
+    Ok(directly_below(&target.path, all))
+}
+
+/// What a version of a registered model has directly below a folder.
+async fn list_tree(place: &Place, hash: Hash, path: &str) -> Result<Vec<File>, Failure> {
+    let get = GetTree {
+        workspace: place.workspace.clone(),
+        hash,
+    };
+    let tree = match place.perform(get).await {
+        Ok(tree) => tree,
+        Err(error) if error.code == Code::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error.into()),
+    };
+    let all = tree.entries.iter();
+    let all = all.map(|file| (file.path.as_str(), file.size));
+    Ok(directly_below(path.trim_end_matches('/'), all))
 }
 
 /// The files and folders directly below a folder. A run's logged models are not shown among its
 /// files: clients ask for them by themselves.
-fn directly_below(folder: &str, all: &[Artifact]) -> Vec<File> {
+fn directly_below<'a>(folder: &str, all: impl Iterator<Item = (&'a str, u64)>) -> Vec<File> {
     let mut found: BTreeMap<&str, Option<u64>> = BTreeMap::new();
-    for artifact in all {
+    for (path, size) in all {
         let rest = match folder {
-            "" => Some(artifact.path.as_str()),
-            folder => artifact
-                .path
+            "" => Some(path),
+            folder => path
                 .strip_prefix(folder)
                 .and_then(|rest| rest.strip_prefix('/')),
         };
@@ -411,7 +487,7 @@ fn directly_below(folder: &str, all: &[Artifact]) -> Vec<File> {
         };
         match rest.split_once('/') {
             Some((name, _)) => found.insert(name, None),
-            None => found.insert(rest, Some(artifact.size)),
+            None => found.insert(rest, Some(size)),
         };
     }
     let file = |(name, size): (&str, Option<u64>)| File {
@@ -428,4 +504,18 @@ pub async fn get_of_run(Extension(send): Extension<SendFile>, call: Call) -> Ans
     let path = call.fields.required("path")?;
     check(&path)?;
     send_file(&call, send, &HeaderMap::new(), &Target { run, path }).await
+}
+
+/// A file of a version of a registered model, as pages ask for it.
+pub async fn get_of_version(Extension(send): Extension<SendFile>, call: Call) -> Answer {
+    let path = call.fields.required("path")?;
+    check(&path)?;
+    let (name, version) = model_versions::version(&call)?;
+    let model = model_versions::find(&call, &name, version).await?;
+    match model.files {
+        Some(files) => send_of_tree(&call, send, &HeaderMap::new(), files.hash, &path).await,
+        None => Err(Failure::missing(format!(
+            "The files of version {version} of {name} are not kept here"
+        ))),
+    }
 }

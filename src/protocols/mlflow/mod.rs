@@ -13,9 +13,12 @@ mod limits;
 mod links;
 mod logged_models;
 mod metrics;
+mod model_versions;
 mod names;
 mod prompts;
+mod registered_models;
 mod runs;
+mod sources;
 mod wire;
 mod workspaces;
 
@@ -53,8 +56,9 @@ pub fn routes(send: SendFile) -> Router<Service> {
             let base = format!("{prefix}/{api}/2.0/mlflow-artifacts");
             routes = mount(routes, &base, files());
         }
-        let get_artifact = get(artifacts::get_of_run);
-        routes = routes.route(&format!("{prefix}/get-artifact"), get_artifact);
+        for (path, method) in pages() {
+            routes = routes.route(&format!("{prefix}{path}"), method);
+        }
     }
     routes.layer(Extension(send))
 }
@@ -101,7 +105,7 @@ fn server_calls() -> Routes {
 
 fn calls() -> Routes {
     let limit = DefaultBodyLimit::max(CALL_BODY);
-    let routes: Routes = vec![
+    let mut routes: Routes = vec![
         ("/server-info", get(async || Json(server_info()))),
         // Experiments
         ("/experiments/create", post(experiments::create)),
@@ -185,10 +189,63 @@ fn calls() -> Routes {
             get(artifacts::get_of_model),
         ),
     ];
+    routes.extend(registry());
     routes
         .into_iter()
         .map(|(path, method)| (path, method.layer(limit)))
         .collect()
+}
+
+fn registry() -> Routes {
+    use {model_versions as version, registered_models as model};
+    vec![
+        // Registered models
+        ("/registered-models/create", post(model::create)),
+        ("/registered-models/rename", post(model::rename)),
+        ("/registered-models/update", patch(model::update)),
+        ("/registered-models/delete", delete(model::delete)),
+        ("/registered-models/get", get(model::get)),
+        ("/registered-models/search", get(model::search)),
+        (
+            "/registered-models/get-latest-versions",
+            get(model::latest).post(model::latest),
+        ),
+        ("/registered-models/set-tag", post(model::set_tag)),
+        ("/registered-models/delete-tag", delete(model::delete_tag)),
+        (
+            "/registered-models/alias",
+            get(version::by_alias)
+                .post(version::set_alias)
+                .delete(version::delete_alias),
+        ),
+        // Model versions
+        ("/model-versions/create", post(version::create)),
+        ("/model-versions/get", get(version::get)),
+        ("/model-versions/update", patch(version::update)),
+        ("/model-versions/delete", delete(version::delete)),
+        ("/model-versions/search", get(version::search)),
+        (
+            "/model-versions/transition-stage",
+            post(version::transition),
+        ),
+        (
+            "/model-versions/get-download-uri",
+            get(version::download_uri),
+        ),
+        ("/model-versions/set-tag", post(version::set_tag)),
+        ("/model-versions/delete-tag", delete(version::delete_tag)),
+    ]
+}
+
+/// Files as pages ask for them.
+fn pages() -> Routes {
+    vec![
+        ("/get-artifact", get(artifacts::get_of_run)),
+        (
+            "/model-versions/get-artifact",
+            get(artifacts::get_of_version),
+        ),
+    ]
 }
 
 fn files() -> Routes {

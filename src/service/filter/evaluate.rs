@@ -2,6 +2,9 @@
 
 use std::cmp::Ordering;
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde_json::Value;
+
 use super::like;
 use crate::{
     api::{Error, Page, Result},
@@ -22,6 +25,8 @@ pub struct Listing<'a> {
 pub enum Datum<'a> {
     Number(f64),
     Text(&'a str),
+    /// Text that is the same in upper and lower case, but not for LIKE.
+    Name(&'a str),
     Absent,
 }
 
@@ -59,16 +64,83 @@ pub fn select<T, F>(
     })
 }
 
+/// The part of `items` that a search asks for, in an order that leaves no two equal. A page says
+/// after what the next one begins, so that what comes and goes meanwhile moves nothing into it twice
+/// or out of it.
+pub fn select_after<T, F>(
+    mut items: Vec<T>,
+    listing: &Listing<'_>,
+    condition: &Condition<F>,
+    orders: &[Order<F>],
+    field: impl for<'a> Fn(&'a T, &F) -> Datum<'a>,
+) -> Result<Page<T>> {
+    let after = listing
+        .page
+        .map(|page| parse_page(page, orders.len()))
+        .transpose()?;
+    items.retain(|item| holds(condition, &|name| field(item, name)));
+    if let Some(after) = &after {
+        items.retain(|item| {
+            let keys = orders.iter().zip(after).map(|(order, place)| {
+                compare(field(item, &order.field), datum(place), order.descending)
+            });
+            keys.fold(Ordering::Equal, Ordering::then).is_gt()
+        });
+    }
+    items.sort_by(|a, b| {
+        let keys = orders.iter().map(|order| {
+            compare(
+                field(a, &order.field),
+                field(b, &order.field),
+                order.descending,
+            )
+        });
+        keys.fold(Ordering::Equal, Ordering::then)
+    });
+    let limit = listing.limit.map_or(usize::MAX, |limit| limit as usize);
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = items.last().filter(|_| more).map(|last| {
+        let place = orders.iter().map(|order| match field(last, &order.field) {
+            Datum::Number(number) => number.into(),
+            Datum::Text(text) | Datum::Name(text) => text.into(),
+            Datum::Absent => Value::Null,
+        });
+        BASE64_URL_SAFE_NO_PAD.encode(Value::Array(place.collect()).to_string())
+    });
+    Ok(Page { items, next })
+}
+
+/// The place after which a page begins, a value for each key of the order.
+fn parse_page(page: &str, keys: usize) -> Result<Vec<Value>> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(page).ok();
+    let place: Option<Vec<Value>> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    place.filter(|place| place.len() == keys).ok_or_else(|| {
+        Error::invalid(format!(
+            "Invalid page token, `{page}` is not that of an earlier answer to the same search"
+        ))
+        .at("page")
+    })
+}
+
+fn datum(value: &Value) -> Datum<'_> {
+    match value {
+        Value::Number(number) => Datum::Number(number.as_f64().unwrap_or(f64::NAN)),
+        Value::String(text) => Datum::Text(text),
+        _ => Datum::Absent,
+    }
+}
+
 /// Numbers and texts first, then NaN, then what is absent, in both directions.
 fn compare(a: Datum<'_>, b: Datum<'_>, descending: bool) -> Ordering {
     let rank = |datum| match datum {
         Datum::Number(number) if number.is_nan() => 1,
-        Datum::Number(_) | Datum::Text(_) => 0,
+        Datum::Number(_) | Datum::Text(_) | Datum::Name(_) => 0,
         Datum::Absent => 2,
     };
     let by_value = match (a, b) {
         (Datum::Number(a), Datum::Number(b)) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
-        (Datum::Text(a), Datum::Text(b)) => a.cmp(b),
+        (Datum::Text(a) | Datum::Name(a), Datum::Text(b) | Datum::Name(b)) => a.cmp(b),
         _ => Ordering::Equal,
     };
     rank(a).cmp(&rank(b)).then(if descending {
@@ -96,15 +168,25 @@ fn passes(test: &Test, datum: Datum<'_>) -> bool {
         (Test::Text(comparison, wanted), Datum::Text(text)) => {
             fits(*comparison, Some(text.cmp(wanted.as_str())))
         }
+        (Test::Text(Comparison::Equal, wanted), Datum::Name(name)) => {
+            name.eq_ignore_ascii_case(wanted)
+        }
+        (Test::Text(_, wanted), Datum::Name(name)) => !name.eq_ignore_ascii_case(wanted),
         (
             Test::Like {
                 pattern,
                 ignore_case,
             },
-            Datum::Text(text),
+            Datum::Text(text) | Datum::Name(text),
         ) => like(pattern, text, *ignore_case),
         (Test::OneOf(wanted), Datum::Text(text)) => wanted.iter().any(|one| one == text),
         (Test::NoneOf(wanted), Datum::Text(text)) => wanted.iter().all(|one| one != text),
+        (Test::OneOf(wanted), Datum::Name(name)) => {
+            wanted.iter().any(|one| one.eq_ignore_ascii_case(name))
+        }
+        (Test::NoneOf(wanted), Datum::Name(name)) => {
+            !wanted.iter().any(|one| one.eq_ignore_ascii_case(name))
+        }
         _ => false,
     }
 }

@@ -15,6 +15,7 @@ mod evaluate;
 mod experiments;
 mod lexer;
 mod logged_models;
+mod models;
 mod order;
 mod parser;
 mod runs;
@@ -24,6 +25,7 @@ mod tests;
 pub use evaluate::Listing;
 pub use experiments::select_experiments;
 pub use logged_models::select_logged_models;
+pub use models::ModelSearch;
 pub use runs::{run_condition, run_orders};
 
 use crate::{

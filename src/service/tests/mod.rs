@@ -1,12 +1,12 @@
 //! Tests of the service's rules, on a state directory of their own.
 
 mod access;
-mod assets;
 mod collect;
 mod files;
 mod logs;
 mod metric_histories;
 mod metrics;
+mod models;
 mod runs;
 mod secrets;
 mod support;

@@ -61,6 +61,43 @@ fn an_archived_version_is_hidden_until_it_is_restored() {
 }
 
 #[test]
+fn an_alias_is_another_name_of_a_version() {
+    each_mode(|aml| {
+        with_model(aml);
+        aml.ok("model register -n iris --path model");
+        aml.ok("model alias set iris:1 champion");
+        assert_eq!(aml.json("model show iris@champion")["version"], 1);
+        aml.ok("model alias set iris Champion");
+        let newest = aml.json("model list --query '[].[version, aliases]'");
+        assert_eq!(newest, serde_json::json!([[2, ["Champion"]]]));
+        aml.ok("model download iris@champion --output got");
+        assert!(aml.path("got/weights.txt").exists());
+        expect![[r#"
+            Error: No alias `champoin` of the model `iris`
+            Hint: Did you mean `Champion`?
+        "#]]
+        .assert_eq(&aml.fails(3, "model show iris@champoin"));
+        expect![[r#"
+            Error: model: `iris:1` names no alias
+            Hint: Name it, as in iris@champion
+        "#]]
+        .assert_eq(&aml.fails(2, "model alias delete iris:1"));
+        expect![[r#"
+            Error: alias: The alias `latest` is always the newest version
+            Hint: An alias has letters, digits, `-` and `_`, such as `champion`
+        "#]]
+        .assert_eq(&aml.fails(2, "model alias set iris:1 latest"));
+        aml.ok("model alias delete iris@champion");
+        aml.fails(3, "model show iris@champion");
+        aml.ok("model update iris:2 --stage production");
+        aml.ok("model update iris:1 --stage production --archive-others");
+        assert_eq!(aml.json("model show iris")["version"], 1);
+        let stages = aml.json("model list -n iris --include-archived --query [].stage");
+        assert_eq!(stages, serde_json::json!(["Archived", "Production"]));
+    });
+}
+
+#[test]
 fn files_come_back_as_they_were() {
     each_mode(|aml| {
         aml.ok("workspace create -n Churn");
@@ -132,7 +169,7 @@ fn what_is_wrong_is_said() {
                 .as_str(),
             expect![[r#"
                 Error: name: The model name `a/b` has the character `/`
-                Hint: A model name has 1 to 255 letters, digits and `-` `_` `.`, and begins with a letter or digit
+                Hint: A model name has 1 to 255 characters, no `/`, no `:`, no line breaks, and no blanks at its ends
             "#]],
         );
     });

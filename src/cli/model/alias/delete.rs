@@ -1,0 +1,40 @@
+//! `aml model alias delete`
+
+use clap::Args;
+
+use crate::{
+    api::{
+        Error,
+        models::{ModelRef, Which},
+        registered_models::DeleteModelAlias,
+    },
+    cli::{context::Context, model::resolve},
+};
+
+/// Take an alias away from the version that has it
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Alias, as NAME@ALIAS
+    #[arg(value_name = "MODEL")]
+    model: ModelRef,
+}
+
+pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
+    let Which::Alias(alias) = &args.model.which else {
+        return Err(Error::invalid(format!("`{}` names no alias", args.model))
+            .at("model")
+            .hint(format!("Name it, as in {}@champion", args.model.name))
+            .into());
+    };
+    let workspace = ctx.workspace().await?;
+    let client = ctx.client().await?;
+    resolve(client, &workspace, &args.model).await?;
+    let request = DeleteModelAlias {
+        workspace,
+        name: args.model.name.clone(),
+        alias: alias.clone(),
+    };
+    client.call(&request).await?;
+    ctx.ui.status(&format!("Deleted {}.", args.model));
+    Ok(())
+}
