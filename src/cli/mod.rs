@@ -22,6 +22,7 @@ mod model;
 mod profile;
 mod quickstart;
 mod run;
+mod schema;
 mod secret;
 mod serve;
 mod snapshot;
@@ -29,6 +30,7 @@ mod supervise;
 mod transfer;
 mod ui;
 mod user;
+mod validate;
 mod views;
 mod whoami;
 mod worker;
@@ -126,6 +128,8 @@ enum Command {
     Secret(secret::SecretCommand),
     #[command(subcommand)]
     User(user::UserCommand),
+    Validate(validate::ValidateArgs),
+    Schema(schema::SchemaArgs),
     Completions(completions::CompletionsArgs),
     #[command(hide = true)]
     Docs(docs::DocsArgs),
@@ -203,6 +207,8 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Gc(args) => gc::gc(ctx, args).await,
         Command::Secret(command) => secret::run(ctx, command).await,
         Command::User(command) => user::run(ctx, command).await,
+        Command::Validate(args) => validate::validate(ctx, &args),
+        Command::Schema(args) => schema::schema(ctx, &args),
         Command::Completions(args) => completions::completions(ctx, &args),
         Command::Docs(args) => docs::docs(ctx, &args),
         Command::Supervise(args) => supervise::supervise(args).await,

@@ -13,7 +13,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::views::Show;
-use crate::api::{Error, Result};
+use crate::{
+    api::{Error, Result},
+    spec::issue::Report,
+};
 
 /// What `--output` accepts.
 pub const FORMATS: [&str; 7] = ["table", "json", "jsonc", "yaml", "yamlc", "tsv", "none"];
@@ -127,6 +130,11 @@ impl Ui {
     pub fn hint(&self, sentence: &str) {
         let cyan = AnsiColor::Cyan.on_default().bold();
         self.say(&format!("{cyan}Hint:{cyan:#} {sentence}\n"));
+    }
+
+    /// Shows what is wrong with a file, with its lines, on stderr.
+    pub fn excerpts(&self, report: &Report) {
+        self.say(&report.render(true));
     }
 
     fn say(&self, text: &str) {

@@ -1,10 +1,30 @@
 //! The files people write: parsing, defaults, errors that show the line.
 //!
-//! Reads the user's files and answers plain `api` values; it asks nobody and changes nothing.
+//! Reads the user's files and answers plain values; it asks nobody and changes nothing.
+//!
+//! Azure ML's YAML: [`yaml`] makes a tree that knows its lines, [`shape`] says what a kind may hold,
+//! [`kinds`] says it for every kind, [`check`] compares the two and finds every problem at once,
+//! [`load`] puts it together.
 
+#![allow(
+    dead_code,
+    reason = "a description says more than the program asks for"
+)]
+
+mod check;
 mod conda;
+mod declare;
+pub mod described;
 pub mod environment;
+pub mod issue;
+pub mod kinds;
+pub mod load;
+pub mod overrides;
+pub mod reference;
 mod requirements;
+pub mod schema;
+pub mod shape;
+pub mod yaml;
 
 use crate::api::Error;
 

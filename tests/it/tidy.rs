@@ -29,11 +29,11 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
     ("client", &["api"]),
     ("api", &[]),
     ("server", &["api", "protocols", "service"]),
-    ("protocols", &["api", "service"]),
-    ("service", &["api", "store"]),
+    ("protocols", &["api", "service", "spec"]),
+    ("service", &["api", "spec", "store"]),
     ("store", &["api"]),
     ("executor", &["api"]),
-    ("worker", &["api", "client", "executor"]),
+    ("worker", &["api", "client", "executor", "spec"]),
     ("host", &["api", "client", "executor"]),
 ];
 

@@ -1,0 +1,167 @@
+//! Mappings with known keys.
+
+use serde_json::{Map as Object, Value};
+
+use super::Checker;
+use crate::{
+    api::names,
+    spec::{
+        issue::Issue,
+        shape::{Field, Record},
+        yaml::{Data, Entry, Node, Span},
+    },
+};
+
+/// Keys whose values are secrets: lines under them are not repeated in messages.
+const SECRET_KEYS: [&str; 3] = ["credentials", "admin_password", "ssh_private_key_file"];
+
+impl Checker<'_> {
+    /// A record, or a `file:` that holds one.
+    pub(super) fn record_or_file(&mut self, record: &'static Record, node: &Node) -> Option<Value> {
+        if let Some(path) = node.as_str().and_then(|text| text.strip_prefix("file:")) {
+            return self.included(path, node.span, |checker, root| {
+                checker.record_or_file(record, root)
+            });
+        }
+        if !matches!(node.data, Data::Map(_)) {
+            return self.wanted(&format!("a mapping ({})", record.name), node);
+        }
+        self.depth += 1;
+        let bindable = self.bindable;
+        self.bindable |= record.bindable;
+        let value = if self.is_too_deep(node.span.head()) {
+            None
+        } else {
+            self.record(record, node)
+        };
+        self.bindable = bindable;
+        self.depth -= 1;
+        value
+    }
+
+    fn record(&mut self, record: &'static Record, node: &Node) -> Option<Value> {
+        let fields = record.all();
+        let before = self.issues.len();
+        let mut members = Object::new();
+        // Keys that an unknown one is likely meant to be: they are not missing as well.
+        let mut meant = Vec::new();
+        for entry in node.entries() {
+            if let Some(field) = fields.iter().find(|field| field.name == entry.key) {
+                self.field(field, entry, &mut members);
+            } else if record.open && entry.key != "$schema" {
+                members.insert(entry.key.clone(), entry.value.to_value());
+            } else if entry.key != "$schema" && !record.is_read_only(&entry.key) {
+                meant.extend(self.unknown_key(record, &fields, entry));
+            }
+        }
+        for field in &fields {
+            if !members.contains_key(field.name) && !meant.contains(&field.name) {
+                self.absent(record, field, node, &mut members);
+            }
+        }
+        if self.issues[before..].iter().any(Issue::is_error) {
+            return None;
+        }
+        self.apply_rule(record, node, &members);
+        (!self.issues[before..].iter().any(Issue::is_error)).then_some(Value::Object(members))
+    }
+
+    fn field(&mut self, field: &Field, entry: &Entry, members: &mut Object<String, Value>) {
+        if entry.value.is_null() {
+            return;
+        }
+        let secret = self.secret;
+        self.secret |= SECRET_KEYS.contains(&field.name);
+        if let Some(value) = self.value(&field.shape, &entry.value) {
+            members.insert(field.name.to_owned(), value);
+        }
+        self.secret = secret;
+    }
+
+    /// A key that the file does not have: its default, or a problem.
+    fn absent(
+        &mut self,
+        record: &Record,
+        field: &Field,
+        node: &Node,
+        members: &mut Object<String, Value>,
+    ) {
+        let written = node.entries().iter().find(|entry| entry.key == field.name);
+        if let Some(default) = field
+            .default
+            .filter(|_| written.is_none_or(|e| e.value.is_null()))
+        {
+            members.insert(field.name.to_owned(), default());
+            return;
+        }
+        if !field.required {
+            return;
+        }
+        let issue = match written {
+            Some(entry) if entry.value.is_null() => Issue::error(
+                entry.key_span,
+                format!("`{}` is empty; a {} must say it", field.name, record.name),
+            ),
+            // It is there and wrong, which was reported.
+            Some(_) => return,
+            None => Issue::error(
+                first_key(node),
+                format!(
+                    "`{}` is missing; a {} must have it",
+                    field.name, record.name
+                ),
+            )
+            .maybe(field.hint()),
+        };
+        if self.depth == 1 && self.given_by_flags.contains(&field.name) {
+            let note = format!("`{}` is not in the file; give it by a flag", field.name);
+            self.report(Issue::note(first_key(node), note));
+        } else {
+            self.report(issue);
+        }
+    }
+
+    /// Reports a key that there is not; answers the one that is likely meant.
+    fn unknown_key(
+        &mut self,
+        record: &Record,
+        fields: &[&Field],
+        entry: &Entry,
+    ) -> Option<&'static str> {
+        let message = format!("A {} has no key `{}`", record.name, entry.key);
+        let issue = Issue::error(entry.key_span, message);
+        if entry.key.contains("{{") {
+            let hint = "Fill in the template first; it cannot be a key";
+            self.report(issue.hint(hint));
+            return None;
+        }
+        let known = fields.iter().map(|field| field.name);
+        let nearest = names::nearest(&entry.key, known.clone());
+        let hint = match nearest {
+            Some(nearest) => format!("Did you mean `{nearest}`?"),
+            None => format!("Its keys are {}", known.collect::<Vec<_>>().join(", ")),
+        };
+        self.report(issue.hint(hint));
+        nearest
+    }
+
+    fn apply_rule(&mut self, record: &Record, node: &Node, members: &Object<String, Value>) {
+        for base in record.bases {
+            self.apply_rule(base(), node, members);
+        }
+        let Some(rule) = record.rule else { return };
+        for (key, fault) in rule(members) {
+            let entry = node.entries().iter().find(|entry| entry.key == key);
+            let span = entry.map_or_else(|| first_key(node), |entry| entry.key_span);
+            self.report(Issue::error(span, fault.message).maybe(fault.hint));
+        }
+    }
+}
+
+/// Where a mapping begins.
+fn first_key(node: &Node) -> Span {
+    match node.entries().first() {
+        Some(entry) => entry.key_span,
+        None => node.span.head(),
+    }
+}

@@ -1,0 +1,155 @@
+//! From a file to a checked value.
+
+use std::{fs, io, path::Path};
+
+use serde_json::Value;
+
+use super::{
+    check::Checker,
+    issue::{Issue, Report},
+    kinds::{self, list::Kind},
+    overrides::{self, Edit, Values},
+    shape::{Described, Shape},
+    yaml::{self, Node, Sources},
+};
+use crate::api::{Error, Result};
+
+/// A file as it was written, not yet checked.
+#[derive(Debug, Clone)]
+pub struct Document {
+    pub root: Node,
+    pub sources: Sources,
+    pub issues: Vec<Issue>,
+    path: std::path::PathBuf,
+}
+
+/// A file that is right.
+#[derive(Debug)]
+pub struct Checked<T> {
+    pub value: T,
+    /// The canonical form: what is stored, shown and sent.
+    pub canonical: Value,
+    /// Notes only.
+    pub report: Report,
+}
+
+/// Reads and parses a file; `name` is what it is called in messages.
+///
+/// An error is a file that cannot be read; what is wrong inside comes from [`Document::check`].
+pub fn open(path: &Path, name: &str) -> Result<Document> {
+    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::not_found(format!("There is no file `{name}`")),
+        io::ErrorKind::InvalidData => Error::invalid("The file is not UTF-8 text").at(name),
+        _ => Error::invalid(format!("Cannot read the file: {error}")).at(name),
+    })?;
+    Ok(parse(text, path, name))
+}
+
+/// Parses a text as if it were the file at `path`.
+pub fn parse(text: String, path: &Path, name: &str) -> Document {
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let mut sources = Sources::default();
+    let source = sources.add(name.to_owned(), folder, text);
+    let mut issues = Vec::new();
+    let composed = yaml::compose(&sources.get(source).text, source, &mut issues);
+    let root = composed.unwrap_or_else(|issue| {
+        let span = issue.span;
+        issues.push(issue);
+        Node::new(yaml::Data::Null, span)
+    });
+    Document {
+        root,
+        sources,
+        issues,
+        path: path.to_owned(),
+    }
+}
+
+impl Document {
+    /// Applies `--set` and the like; relative paths in their values start from the file's folder.
+    pub fn edit(&mut self, edits: &[Edit], values: Values) -> Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("")).to_owned();
+        overrides::apply(&mut self.root, edits, values, &mut self.sources, &folder)
+    }
+
+    /// Checks the document as the kind it is: of the kinds it may be, the first that fits, else the
+    /// one with the fewest problems.
+    pub fn check_any(self, kinds: &[&'static Kind]) -> (&'static Kind, Option<Value>, Report) {
+        let mut best: Option<(&'static Kind, Option<Value>, Report)> = None;
+        for kind in kinds {
+            let (value, report) = self.clone().check_as(kind);
+            let fewer = |best: &Report| report.errors().count() < best.errors().count();
+            if best.as_ref().is_none_or(|(_, _, best)| fewer(best)) {
+                best = Some((*kind, value, report));
+            }
+        }
+        best.unwrap_or_else(|| {
+            let kind = &kinds::list::KINDS[0];
+            let (value, report) = self.check_as(kind);
+            (kind, value, report)
+        })
+    }
+
+    fn check_as(self, kind: &Kind) -> (Option<Value>, Report) {
+        let (mut value, mut report) = self.check_shape(&kind.shape, kind.given_by_flags);
+        let complete = report.issues.is_empty();
+        if let Some(checked) = value.as_ref().filter(|_| complete)
+            && let Err(mismatch) = (kind.reread)(checked)
+        {
+            report.add_mismatch(&mismatch);
+            value = None;
+        }
+        (value, report)
+    }
+
+    /// Checks the document as a `T`. `given_by_flags` names keys at the top that may be absent,
+    /// because a flag gives them later; their absence is a note.
+    pub fn check<T: Described>(
+        self,
+        given_by_flags: &[&str],
+    ) -> std::result::Result<Checked<T>, Report> {
+        let (canonical, mut report) = self.check_shape(&T::SHAPE, given_by_flags);
+        let Some(canonical) = canonical else {
+            return Err(report);
+        };
+        match T::read(Some(&canonical)) {
+            Ok(value) => Ok(Checked {
+                value,
+                canonical,
+                report,
+            }),
+            Err(mismatch) => {
+                report.add_mismatch(&mismatch);
+                Err(report)
+            }
+        }
+    }
+
+    /// Checks the document; the canonical form, if it is right.
+    pub fn check_shape(self, shape: &Shape, given_by_flags: &[&str]) -> (Option<Value>, Report) {
+        let Self {
+            root,
+            mut sources,
+            mut issues,
+            path,
+        } = self;
+        let broken = issues.iter().any(Issue::is_error) && root.is_null();
+        let mut value = None;
+        if !broken {
+            let mut checker = Checker::new(&mut sources, given_by_flags, &path);
+            value = checker.value(shape, &root);
+            issues.extend(checker.issues);
+        }
+        if issues.iter().any(Issue::is_error) {
+            value = None;
+        }
+        issues.sort_by_key(|issue| issue.span);
+        (value, Report { issues, sources })
+    }
+}
+
+/// Loads a file as a `T`; all that is wrong with it is in the error.
+pub fn load<T: Described>(path: &Path, name: &str, given_by_flags: &[&str]) -> Result<Checked<T>> {
+    let document = open(path, name)?;
+    document.check(given_by_flags).map_err(Report::into_error)
+}

@@ -1,0 +1,130 @@
+//! What the flags do to a tree.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{Edit, Values, apply};
+use crate::spec::load;
+
+fn edited(text: &str, edits: &[Edit], values: Values) -> Result<Value, String> {
+    let mut document = load::parse(text.to_owned(), Path::new("f.yml"), "f.yml");
+    let folder = Path::new(".");
+    apply(
+        &mut document.root,
+        edits,
+        values,
+        &mut document.sources,
+        folder,
+    )
+    .map_err(|error| error.message)?;
+    Ok(document.root.to_value())
+}
+
+fn set(text: &str, edits: &[&str], values: Values) -> Result<Value, String> {
+    let edits: Vec<Edit> = edits.iter().map(|edit| Edit::set(edit).unwrap()).collect();
+    edited(text, &edits, values)
+}
+
+#[test]
+fn set_replaces_makes_and_reaches_into_lists() {
+    let text = "a: {b: 1}\nlist: [{x: 1}, {x: 2}]\nempty:\n";
+    let edits = [
+        "a.b=two words",
+        "a.c.d=7",
+        "list[1].x=3",
+        "list[2].x=4",
+        "list.0.x=0",
+        "empty.k=True",
+        "new[0].id=i",
+        "image=a=b",
+    ];
+    assert_eq!(
+        set(text, &edits, Values::Strings).unwrap(),
+        json!({
+            "a": {"b": "two words", "c": {"d": "7"}},
+            "list": [{"x": "0"}, {"x": "3"}, {"x": "4"}],
+            "empty": {"k": "True"},
+            "new": [{"id": "i"}],
+            "image": "a=b",
+        })
+    );
+}
+
+#[test]
+fn update_reads_json_and_both_read_structures() {
+    let edits = [
+        "a=7",
+        "b=true",
+        "c=[1, 2]",
+        "d={\"x\": 1}",
+        "e=plain",
+        "f={x: 1}",
+    ];
+    assert_eq!(
+        set("{}", &edits, Values::Json).unwrap(),
+        json!({"a": 7, "b": true, "c": [1, 2], "d": {"x": 1}, "e": "plain", "f": {"x": 1}})
+    );
+    assert_eq!(
+        set("{}", &edits, Values::Strings).unwrap(),
+        json!({"a": "7", "b": "true", "c": [1, 2], "d": {"x": 1}, "e": "plain", "f": {"x": 1}})
+    );
+}
+
+#[test]
+fn what_a_reference_names_cannot_be_set() {
+    let message = set(
+        "environment: azureml:e:1\n",
+        &["environment.image=x"],
+        Values::Strings,
+    );
+    assert_eq!(
+        message.unwrap_err(),
+        "Cannot use '--set' on properties defined by reference strings: --set environment.image"
+    );
+    for (edit, message) in [
+        (
+            "list[5]=x",
+            "`list[5]` asks for place 5 of a list with 1 values",
+        ),
+        ("list.x=1", "`list.x` leads into a list"),
+        ("number.x=1", "`number.x` leads into an integer"),
+        ("a..b=1", "`a..b` is not the path of a key"),
+        ("list[x]=1", "`list[x]` is not the path of a key"),
+    ] {
+        let text = "list: [1]\nnumber: 5\n";
+        assert_eq!(set(text, &[edit], Values::Strings).unwrap_err(), message);
+    }
+    assert!(Edit::set("no value").is_err());
+}
+
+#[test]
+fn add_and_remove_change_lists_and_keys() {
+    let text = "list: [a, b, c]\nmap: {x: 1, y: 2}\n";
+    let add = |path: &str, value: &str| Edit::Add {
+        path: path.to_owned(),
+        value: value.to_owned(),
+    };
+    let remove = |path: &str, index| Edit::Remove {
+        path: path.to_owned(),
+        index,
+    };
+    let edits = [
+        add("list", "d"),
+        add("fresh", "name=n"),
+        remove("list", Some(0)),
+        remove("map.x", None),
+    ];
+    assert_eq!(
+        edited(text, &edits, Values::Json).unwrap(),
+        json!({"list": ["b", "c", "d"], "map": {"y": 2}, "fresh": [{"name": "n"}]})
+    );
+    for wrong in [
+        remove("list", Some(9)),
+        remove("none", None),
+        remove("map.x.z", None),
+    ] {
+        assert!(edited(text, &[wrong], Values::Json).is_err());
+    }
+    assert!(edited(text, &[add("map", "x")], Values::Json).is_err());
+}
