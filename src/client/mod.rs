@@ -47,16 +47,18 @@ impl Client {
     pub async fn call<O: Operation>(&self, operation: &O) -> Result<O::Output> {
         let body = serde_json::to_vec(operation)
             .map_err(|e| Error::internal(format!("Cannot write the request: {e}")))?;
+        let answer = self.post(O::NAME, body).await?;
+        serde_json::from_slice(&answer).map_err(|e| misunderstood(O::NAME, &e))
+    }
+
+    async fn post(&self, operation: &str, body: Vec<u8>) -> Result<Bytes> {
         let request = Request::builder()
             .method(Method::POST)
-            .uri(format!("/api/v1/{}", O::NAME))
+            .uri(format!("/api/v1/{operation}"))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(body))
             .map_err(|e| Error::internal(format!("Cannot make the request: {e}")))?;
-        let bytes = collect(self.send(request).await?).await?;
-        serde_json::from_slice(&bytes).map_err(|e| {
-            Error::internal(format!("The answer to {} is not understood: {e}", O::NAME))
-        })
+        collect(self.send(request).await?).await
     }
 
     /// Sends any request with a path-only URI; an answer of 400 or more is an error.
@@ -81,6 +83,12 @@ impl Client {
             }
         }
     }
+}
+
+fn misunderstood(operation: &str, error: &serde_json::Error) -> Error {
+    Error::internal(format!(
+        "The answer to {operation} is not understood: {error}"
+    ))
 }
 
 async fn collect(body: Body) -> Result<Bytes> {

@@ -4,17 +4,25 @@ use std::{
     future::Future,
     io,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
+    pin::pin,
     time::Duration,
 };
 
 use axum::Router;
-use axum_server::{
-    Handle,
-    accept::NoDelayAcceptor,
-    tls_rustls::{RustlsAcceptor, RustlsConfig},
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
+    service::TowerToHyperService,
 };
-use futures_util::future::BoxFuture;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
+use super::tls;
 use crate::api::{Error, Result};
 
 /// How long requests may go on after the server was asked to stop.
@@ -22,6 +30,10 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long a client may take to send a request's head, or keep a connection without a request;
 /// longer than clients keep one for later.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long a client may take to agree on TLS.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait when no connection can be taken: too many files are open, or the like.
+const TAKE_AGAIN: Duration = Duration::from_millis(50);
 /// How many ports above a taken one are tried for a suggestion.
 const NEIGHBOURS: u16 = 50;
 
@@ -31,6 +43,11 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
 }
+
+/// Plain or within TLS: one type, so that the code that answers is compiled once.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 impl Listener {
     /// Binds a host name or address; port 0 takes any free one.
@@ -56,34 +73,51 @@ impl Listener {
     pub async fn serve(
         self,
         router: Router,
-        tls: Option<RustlsConfig>,
+        tls: Option<tls::Config>,
         stop: impl Future<Output = ()>,
     ) -> Result<()> {
-        let handle = Handle::new();
-        let mut server = axum_server::from_tcp(self.socket)
-            .map_err(|e| broken(&e))?
-            .handle(handle.clone());
-        let http = server.http_builder();
-        http.http1().header_read_timeout(HEAD_TIMEOUT);
-        let service = router.into_make_service();
-        let plain = NoDelayAcceptor::new();
-        let mut serving: BoxFuture<'_, io::Result<()>> = match tls {
-            Some(config) => {
-                let acceptor = RustlsAcceptor::new(config).acceptor(plain);
-                Box::pin(server.acceptor(acceptor).serve(service))
+        let socket = self.socket.set_nonblocking(true);
+        let socket = socket
+            .and_then(|()| tokio::net::TcpListener::from_std(self.socket))
+            .map_err(|e| Error::unavailable(format!("The server cannot listen: {e}")))?;
+        let mut stop = pin!(stop);
+        let graceful = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                taken = socket.accept() => match taken {
+                    Ok((stream, _)) => {
+                        let answer = answer(stream, tls.clone(), router.clone(), graceful.watcher());
+                        connections.spawn(answer);
+                    }
+                    Err(_) => sleep(TAKE_AGAIN).await,
+                },
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                () = &mut stop => break,
             }
-            None => Box::pin(server.acceptor(plain).serve(service)),
-        };
-        tokio::select! {
-            ended = &mut serving => return ended.map_err(|e| broken(&e)),
-            () = stop => handle.graceful_shutdown(Some(GRACE)),
         }
-        serving.await.map_err(|e| broken(&e))
+        drop(socket);
+        // Those that have not ended by then are cut off with the set of them.
+        let _ = timeout(GRACE, graceful.shutdown()).await;
+        Ok(())
     }
 }
 
-fn broken(error: &io::Error) -> Error {
-    Error::unavailable(format!("The server cannot listen any longer: {error}"))
+/// Answers the requests of one connection. A client that goes away is no news.
+async fn answer(stream: TcpStream, tls: Option<tls::Config>, router: Router, graceful: Watcher) {
+    let _ = stream.set_nodelay(true);
+    let stream: Box<dyn Stream> = match tls {
+        None => Box::new(stream),
+        Some(tls) => match timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) => Box::new(stream),
+            Ok(Err(_)) | Err(_) => return,
+        },
+    };
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let _ = graceful.watch(connection).await;
 }
 
 /// Says why a port could not be had, and which one could.

@@ -1,14 +1,15 @@
 //! Every route of the server, on one page.
 
 use axum::{
-    Extension, Json, Router,
+    Extension, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, State, rejection::BytesRejection},
-    http::{Method, Uri},
+    extract::{DefaultBodyLimit, Path, State, rejection::BytesRejection},
+    http::{Method, Uri, header::CONTENT_TYPE},
     middleware,
     response::{IntoResponse, Redirect, Response},
     routing::{any, get, post, put},
 };
+use futures_util::future::BoxFuture;
 
 use super::{
     Failure,
@@ -29,14 +30,17 @@ use crate::{
 /// The largest body of an operation; streams have no limit.
 const OPERATION_BODY: usize = 256 << 20;
 
-/// Mounts operations under their names.
+/// Performs one operation: what comes and goes is JSON.
+type Act = fn(Service, Caller, Bytes) -> BoxFuture<'static, Result<Vec<u8>, Error>>;
+
+/// Lists operations with their names. They share one route, whose code is compiled once, and a
+/// command that calls the router in process does not wait until a hundred routes are made.
 macro_rules! operations {
-    ($($operation:ty),* $(,)?) => {
-        Router::new()$(.route(
-            &format!("/api/v1/{}", <$operation as Operation>::NAME),
-            post(perform::<$operation>),
-        ))*
-    };
+    ($($operation:ty),* $(,)?) => {{
+        const ALL: &[(&str, Act)] =
+            &[$((<$operation as Operation>::NAME, perform::<$operation>)),*];
+        ALL
+    }};
 }
 
 /// The whole server as a value; in-process callers use it without a socket.
@@ -51,7 +55,9 @@ pub fn router(service: Service, trust: Trust) -> Router {
         Trust::Owner => Router::new(),
         Trust::OwnerUntilUsers | Trust::OwnerBy(_) | Trust::Nobody => mlflow::routes(files::answer),
     };
-    operations()
+    Router::new()
+        .route("/api/v1/{operation}", post(operate))
+        .layer(DefaultBodyLimit::max(OPERATION_BODY))
         .merge(streams())
         .merge(file_streams())
         .merge(foreign)
@@ -85,10 +91,12 @@ async fn nothing_here(method: Method, uri: Uri) -> Response {
     if mlflow::owns(path) {
         return mlflow::no_such_call(method.as_str(), path);
     }
-    Failure(Error::not_found(format!(
-        "There is nothing at this address for {method}"
-    )))
-    .into_response()
+    nothing_for(&method)
+}
+
+fn nothing_for(method: &Method) -> Response {
+    let error = Error::not_found(format!("There is nothing at this address for {method}"));
+    Failure(error).into_response()
 }
 
 /// The same with a line on stderr about each request that `log` asks for.
@@ -125,7 +133,7 @@ fn file_streams() -> Router<Service> {
         .layer(DefaultBodyLimit::disable())
 }
 
-fn operations() -> Router<Service> {
+fn operations() -> &'static [(&'static str, Act)] {
     operations![
         // Workspaces
         CreateWorkspace,
@@ -215,35 +223,47 @@ fn operations() -> Router<Service> {
         GetHostOrders,
         ReportEndpoint,
     ]
-    .layer(DefaultBodyLimit::max(OPERATION_BODY))
 }
 
-/// Reads one operation, performs it, writes its output.
-async fn perform<O: Perform>(
+async fn operate(
     State(service): State<Service>,
     Extension(caller): Extension<Caller>,
+    Path(name): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
+    let Some((_, act)) = operations().iter().find(|(known, _)| *known == name) else {
+        return nothing_for(&Method::POST);
+    };
     let body = match body {
         Ok(body) => body,
         Err(e) => return Failure(Error::invalid(e.body_text())).into_response(),
     };
-    let mut response = match parse::<O>(&body) {
-        Ok(operation) => match operation.perform(&service, &caller).await {
-            Ok(output) => Json(output).into_response(),
-            Err(error) => Failure(error).into_response(),
-        },
+    let workspace = workspace_named_in(&body);
+    let mut response = match act(service, caller, body).await {
+        Ok(output) => ([(CONTENT_TYPE, "application/json")], output).into_response(),
         Err(error) => Failure(error).into_response(),
     };
-    if let Some(workspace) = workspace_named_in(&body) {
+    if let Some(workspace) = workspace {
         response.extensions_mut().insert(InWorkspace(workspace));
     }
     response
 }
 
-fn parse<O: Operation>(body: &[u8]) -> Result<O, Error> {
-    serde_json::from_slice(body)
-        .map_err(|e| Error::invalid(format!("The body is not a {} request: {e}", O::NAME)))
+fn perform<O: Perform>(
+    service: Service,
+    caller: Caller,
+    body: Bytes,
+) -> BoxFuture<'static, Result<Vec<u8>, Error>> {
+    Box::pin(async move {
+        let operation: O = serde_json::from_slice(&body).map_err(|e| not_a(O::NAME, &e))?;
+        drop(body);
+        let output = operation.perform(&service, &caller).await?;
+        serde_json::to_vec(&output).map_err(|e| Error::internal(format!("Cannot answer: {e}")))
+    })
+}
+
+fn not_a(operation: &str, error: &serde_json::Error) -> Error {
+    Error::invalid(format!("The body is not a {operation} request: {error}"))
 }
 
 /// For the log; a large body is not read a second time for it.

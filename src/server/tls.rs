@@ -10,10 +10,9 @@ use std::{
     net::IpAddr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
-use axum_server::tls_rustls::RustlsConfig;
 use chrono::{DateTime, Datelike, Days, Utc};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -23,14 +22,37 @@ use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
+use tokio_rustls::TlsAcceptor;
 
 use crate::api::{Error, Result, Time};
 
 /// How long a server's own certificate is valid; a server that runs longer renews it.
 const VALID_DAYS: u64 = 365;
 
+/// How a server speaks TLS. All clones are changed together.
+#[derive(Debug, Clone)]
+pub struct Config(Arc<RwLock<Arc<ServerConfig>>>);
+
+impl Config {
+    fn new(config: ServerConfig) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(config))))
+    }
+
+    /// What new connections speak.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        let config = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        TlsAcceptor::from(Arc::clone(&config))
+    }
+
+    /// Lets new connections speak as `newer` does.
+    pub fn replace(&self, newer: &Config) {
+        let newer = newer.0.read().unwrap_or_else(PoisonError::into_inner);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&newer);
+    }
+}
+
 /// Reads a certificate chain and its key from PEM files.
-pub fn from_files(certificate: &Path, key: &Path) -> Result<RustlsConfig> {
+pub fn from_files(certificate: &Path, key: &Path) -> Result<Config> {
     let chain: Vec<CertificateDer> = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect)
         .map_err(|e| unreadable(certificate, "--tls-cert", &e))?;
@@ -49,10 +71,7 @@ fn unreadable(file: &Path, option: &str, error: &dyn std::fmt::Display) -> Error
     Error::invalid(format!("Cannot use `{}`: {error}", file.display())).at(option)
 }
 
-fn configure(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-) -> Result<RustlsConfig> {
+fn configure(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Config> {
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(chain, key)
@@ -63,7 +82,7 @@ fn configure(
             .at("--tls-key")
         })?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(RustlsConfig::from_config(Arc::new(config)))
+    Ok(Config::new(config))
 }
 
 /// The authority of a state directory.
@@ -104,7 +123,7 @@ impl Authority {
     }
 
     /// Makes a certificate for a server that is called by these names and addresses.
-    pub fn issue(&self, names: &[String], now: Time) -> Result<RustlsConfig> {
+    pub fn issue(&self, names: &[String], now: Time) -> Result<Config> {
         let mut params = CertificateParams::default();
         for name in names {
             params.subject_alt_names.push(match name.parse::<IpAddr>() {

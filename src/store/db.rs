@@ -4,6 +4,8 @@
 //! `RETURNING`, so that the same text can serve PostgreSQL.
 
 use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock, mpsc},
     time::Duration,
@@ -33,10 +35,35 @@ pub struct Db {
     seats: Semaphore,
 }
 
-/// Runs the work inside the open transaction, or not at all when none could be opened, and returns
-/// how to answer once the commit is known.
-type Job = Box<dyn FnOnce(Result<&Tx<'_>>) -> Answer + Send>;
-type Answer = Box<dyn FnOnce(Option<&Error>) + Send>;
+/// What some work came to, whatever its type: the ways through here are compiled once and not once
+/// for each statement of the store.
+type Outcome = Box<dyn Any + Send>;
+type Work = Box<dyn FnOnce(&Tx<'_>) -> Result<Outcome> + Send>;
+
+/// A write on its way to the writer.
+struct Job {
+    work: Work,
+    answer: oneshot::Sender<Result<Outcome>>,
+}
+
+/// Forgets the type of what `work` comes to.
+fn erase<T, F>(work: F) -> Work
+where
+    T: Send + 'static,
+    F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+{
+    Box::new(move |tx| match work(tx) {
+        Ok(outcome) => Ok(Box::new(outcome)),
+        Err(error) => Err(error),
+    })
+}
+
+fn restore<T: 'static>(outcome: Outcome) -> Result<T> {
+    match outcome.downcast() {
+        Ok(outcome) => Ok(*outcome),
+        Err(_) => Err(Error::internal("The database answered another request")),
+    }
+}
 
 impl Db {
     /// Opens the database at `path`, made or migrated when needed.
@@ -57,20 +84,15 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     {
-        let (sender, receiver) = oneshot::channel();
-        let job: Job = Box::new(move |tx| {
-            let result = tx.and_then(|tx| tx.savepoint(work));
-            Box::new(move |failed| {
-                let _ = sender.send(match failed {
-                    Some(error) => result.and(Err(error.clone())),
-                    None => result,
-                });
-            })
-        });
+        restore(self.write_erased(erase(work)).await?)
+    }
+
+    async fn write_erased(&self, work: Work) -> Result<Outcome> {
+        let (answer, answered) = oneshot::channel();
         self.writer()?
-            .send(job)
+            .send(Job { work, answer })
             .map_err(|_| Error::internal("The database writer has ended"))?;
-        receiver
+        answered
             .await
             .map_err(|_| Error::internal("The database writer dropped a request"))?
     }
@@ -81,6 +103,10 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     {
+        restore(self.read_erased(erase(work)).await?)
+    }
+
+    async fn read_erased(&self, work: Work) -> Result<Outcome> {
         let _seat = self.seats.acquire().await;
         let pooled = self.readers.lock().ok().and_then(|mut pool| pool.pop());
         let connection = match pooled {
@@ -143,14 +169,21 @@ fn write_loop(connection: &Connection, jobs: &mpsc::Receiver<Job>) {
             Ok(()) if connection.is_autocommit() => Err(undone()),
             begun => begun.clone(),
         };
-        let run = |job: Job| job(is_open().map(|()| &tx));
-        let answers: Vec<Answer> = group.into_iter().map(run).collect();
+        let run = |job: Job| {
+            let result = is_open().and_then(|()| tx.savepoint(job.work));
+            (job.answer, result)
+        };
+        let answers: Vec<_> = group.into_iter().map(run).collect();
         let ended = is_open().and_then(|()| connection.execute_batch("COMMIT").map_err(db_error));
         if ended.is_err() && !connection.is_autocommit() {
             let _ = connection.execute_batch("ROLLBACK");
         }
-        for answer in answers {
-            answer(ended.as_ref().err());
+        for (answer, result) in answers {
+            let result = match &ended {
+                Ok(()) => result,
+                Err(error) => result.and(Err(error.clone())),
+            };
+            let _ = answer.send(result);
         }
     }
 }
@@ -218,11 +251,13 @@ impl Tx<'_> {
         rows.collect::<rusqlite::Result<_>>().map_err(db_error)
     }
 
-    fn savepoint<T>(&self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+    fn savepoint(&self, work: Work) -> Result<Outcome> {
         self.connection
             .execute_batch("SAVEPOINT request")
             .map_err(db_error)?;
-        let result = work(self);
+        // A defect of one request is not the end of the writer.
+        let result = catch_unwind(AssertUnwindSafe(|| work(self)))
+            .unwrap_or_else(|_| Err(Error::internal("A write came down")));
         // A full disk, for one, makes SQLite undo the whole transaction.
         if result.is_err() && self.connection.is_autocommit() {
             return result;
@@ -331,6 +366,19 @@ impl types::FromSql for Hash {
 #[cfg(test)]
 mod tests {
     use super::{Db, Error, Result, count, params};
+
+    #[tokio::test]
+    async fn a_write_that_panics_fails_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&folder.path().join("aml.db")).unwrap();
+        let sql = "INSERT INTO workers(name, seen_at) VALUES ('w', 0)";
+        let bad = db.write(move |tx| -> Result<()> {
+            tx.execute(sql, [])?;
+            panic!("a defect")
+        });
+        assert_eq!(bad.await.unwrap_err().message, "A write came down");
+        db.write(move |tx| tx.execute(sql, [])).await.unwrap();
+    }
 
     /// What a full disk does to a group of writes.
     #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use axum_server::tls_rustls::RustlsConfig;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -132,7 +131,7 @@ async fn revive_endpoints(service: Service) {
 fn certificate(
     settings: &ServeSettings,
     home: &Home,
-) -> Result<(Option<RustlsConfig>, Option<PathBuf>)> {
+) -> Result<(Option<tls::Config>, Option<PathBuf>)> {
     install_tls();
     match &settings.tls {
         Tls::Off => Ok((None, None)),
@@ -149,11 +148,11 @@ fn certificate(
 }
 
 /// A server may run longer than its certificate is valid.
-async fn renew(authority: Authority, names: Vec<String>, config: RustlsConfig) {
+async fn renew(authority: Authority, names: Vec<String>, config: tls::Config) {
     loop {
         tokio::time::sleep(RENEW).await;
         if let Ok(newer) = authority.issue(&names, now()) {
-            config.reload_from_config(newer.get_inner());
+            config.replace(&newer);
         }
     }
 }
