@@ -268,7 +268,7 @@ pub struct RemoveArtifacts {
 }
 operation!(RemoveArtifacts => Done, "artifacts.remove");
 
-/// Frees what nothing refers to any more: trees that no run, model or endpoint uses, blobs that no
+/// Frees what nothing refers to any more: trees that no run, model, asset or endpoint uses, blobs that no
 /// tree and no artifact has, what broken uploads left behind, logs of deleted runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CollectGarbage {

@@ -4,6 +4,7 @@
 //! beyond parsing and formatting of these values.
 
 pub mod access;
+pub mod assets;
 pub mod endpoints;
 pub mod environments;
 pub mod error;
@@ -14,7 +15,9 @@ pub mod logged_models;
 pub mod metrics;
 pub mod models;
 pub mod names;
+pub mod paths;
 pub mod registered_models;
+pub mod registries;
 pub mod runs;
 pub mod secrets;
 pub mod time;

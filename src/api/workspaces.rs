@@ -25,7 +25,7 @@ impl std::fmt::Display for Edition {
 }
 
 /// Where one associated resource of a workspace stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resource {
     /// Its name, or what the user gave when naming an existing one.
     pub name: String,
@@ -34,16 +34,17 @@ pub struct Resource {
     pub owned: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ResourceState {
+    #[default]
     Ready,
     /// Made when first needed.
     Pending,
 }
 
 /// The resources that come with a workspace.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resources {
     pub storage_account: Resource,
     pub key_vault: Resource,

@@ -13,8 +13,16 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 use super::{Globals, context::Context};
 use crate::{
     api::{
-        Result, access::ListUsers, endpoints::ListEndpoints, experiments::ListExperiments,
-        models::ListModels, runs::ListRuns, secrets::ListSecrets, workspaces::ListWorkspaces,
+        Result,
+        access::ListUsers,
+        assets::{Archived, AssetKind, ListAssets},
+        endpoints::ListEndpoints,
+        experiments::ListExperiments,
+        models::ListModels,
+        registries::ListRegistries,
+        runs::ListRuns,
+        secrets::ListSecrets,
+        workspaces::ListWorkspaces,
     },
     wiring::Target,
 };
@@ -35,6 +43,9 @@ enum Kind {
     Model,
     /// `NAME:VERSION`.
     ModelVersion,
+    /// Name of an asset.
+    Asset(AssetKind),
+    Registry,
     Endpoint,
     Secret,
     User,
@@ -84,6 +95,10 @@ fn kind(path: &[String], arg: &Arg) -> Option<Kind> {
         }
         (["deploy"], "model") | (_, "model_version") => Some(Kind::ModelVersion),
         (["model", ..], "name") | (_, "model") => Some(Kind::Model),
+        (["registry", ..], "name") | (_, "registry_name" | "to") => Some(Kind::Registry),
+        ([noun, ..], "name" | "asset") if AssetKind::parse(noun).is_some() => {
+            AssetKind::parse(noun).map(Kind::Asset)
+        }
         (["endpoint", ..], "name") | (_, "endpoint") => Some(Kind::Endpoint),
         (["secret", ..], "name") | (_, "secret") => Some(Kind::Secret),
         (["user", ..], "name") | (_, "user") => Some(Kind::User),
@@ -174,6 +189,17 @@ async fn ask(ctx: &Context, kind: Kind) -> Result<Vec<String>> {
             names.dedup();
             names
         }
+        Kind::Asset(kind) => {
+            let request = ListAssets {
+                workspace: ctx.workspace().await?,
+                kind,
+                name: None,
+                archived: Archived::Exclude,
+                limit: None,
+            };
+            collect(client.call(&request).await?, |item| item.name)
+        }
+        Kind::Registry => collect(client.call(&ListRegistries {}).await?, |item| item.name),
         Kind::Endpoint => {
             let workspace = ctx.workspace().await?;
             let endpoints = client.call(&ListEndpoints { workspace }).await?;

@@ -4,14 +4,18 @@
 //! answer. It never asks which mode it is in.
 
 mod args;
+mod asset;
+mod code;
 mod complete;
 mod completions;
 mod context;
+mod data;
 mod deploy;
 mod docs;
 mod doctor;
 mod endpoint;
 mod endpoint_host;
+mod environment;
 mod error;
 mod experiment;
 mod gc;
@@ -21,6 +25,7 @@ mod mlflow;
 mod model;
 mod profile;
 mod quickstart;
+mod registry;
 mod run;
 mod schema;
 mod secret;
@@ -106,6 +111,14 @@ enum Command {
     Workspace(workspace::WorkspaceCommand),
     #[command(subcommand)]
     Model(model::ModelCommand),
+    #[command(subcommand)]
+    Data(data::DataCommand),
+    #[command(subcommand)]
+    Environment(environment::EnvironmentCommand),
+    #[command(subcommand)]
+    Code(code::CodeCommand),
+    #[command(subcommand)]
+    Registry(registry::RegistryCommand),
     Deploy(deploy::DeployArgs),
     #[command(subcommand)]
     Endpoint(endpoint::EndpointCommand),
@@ -192,6 +205,10 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Doctor(args) => doctor::doctor(ctx, args).await,
         Command::Workspace(command) => workspace::run(ctx, command).await,
         Command::Model(command) => model::run(ctx, command).await,
+        Command::Data(command) => data::run(ctx, command).await,
+        Command::Environment(command) => environment::run(ctx, command).await,
+        Command::Code(command) => code::run(ctx, command).await,
+        Command::Registry(command) => registry::run(ctx, command).await,
         Command::Deploy(args) => deploy::deploy(ctx, args).await,
         Command::Endpoint(command) => endpoint::run(ctx, command).await,
         Command::Serve(args) => serve::serve(ctx, args).await,

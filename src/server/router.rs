@@ -20,8 +20,9 @@ use super::{
 };
 use crate::{
     api::{
-        Error, Operation, access::*, endpoints::*, experiments::*, files::*, logged_models::*,
-        metrics::*, models::*, registered_models::*, runs::*, secrets::*, work::*, workspaces::*,
+        Error, Operation, access::*, assets::*, endpoints::*, experiments::*, files::*,
+        logged_models::*, metrics::*, models::*, registered_models::*, registries::*, runs::*,
+        secrets::*, work::*, workspaces::*,
     },
     protocols::mlflow,
     service::{Caller, Perform, Service},
@@ -206,6 +207,21 @@ fn operations() -> &'static [(&'static str, Act)] {
         SearchRegisteredModels,
         SetModelAlias,
         DeleteModelAlias,
+        // Assets
+        CreateAsset,
+        GetAsset,
+        ListAssets,
+        UpdateAsset,
+        ArchiveAsset,
+        RestoreAsset,
+        DeleteAsset,
+        ShareAsset,
+        // Registries
+        CreateRegistry,
+        ListRegistries,
+        GetRegistry,
+        UpdateRegistry,
+        DeleteRegistry,
         // Endpoints
         Deploy,
         ListEndpoints,

@@ -8,7 +8,7 @@ use crate::{
             AssignRole, CreateUser, CreatedToken, DeleteUser, Identity, ListRoles, ListUsers,
             RemoveRole, Role, RoleAssignment, RotateToken, User, WhoAmI,
         },
-        names,
+        names, registries,
     },
     store::WorkspaceRow,
 };
@@ -46,8 +46,12 @@ impl Caller {
 pub enum Action {
     /// See the workspace and what it holds, but no secret and no key.
     Read,
+    /// Upload files, for runs, models and assets.
+    StoreFiles,
     /// Submit, cancel and delete runs; log to them; make experiments.
     WriteRuns,
+    /// Create, change, archive and delete assets; put files into datastores.
+    WriteAssets,
     /// Register, change and delete models.
     WriteModels,
     /// Deploy, start, stop and delete endpoints, and see their keys.
@@ -62,9 +66,11 @@ pub enum Action {
 
 impl Action {
     #[cfg(test)]
-    pub const ALL: [Action; 8] = [
+    pub const ALL: [Action; 10] = [
         Action::Read,
+        Action::StoreFiles,
         Action::WriteRuns,
+        Action::WriteAssets,
         Action::WriteModels,
         Action::Deploy,
         Action::ManageWorkspace,
@@ -76,7 +82,9 @@ impl Action {
     fn describe(self) -> &'static str {
         match self {
             Action::Read => "read",
+            Action::StoreFiles => "upload files",
             Action::WriteRuns => "change runs",
+            Action::WriteAssets => "change assets",
             Action::WriteModels => "change models",
             Action::Deploy => "manage endpoints",
             Action::ManageWorkspace => "manage the workspace",
@@ -91,9 +99,12 @@ impl Action {
         match self {
             Action::Read => Role::Reader,
             // Who may submit a run that names a secret could make it print it.
-            Action::WriteRuns | Action::WriteModels | Action::Deploy | Action::ReadSecrets => {
-                Role::DataScientist
-            }
+            Action::StoreFiles
+            | Action::WriteRuns
+            | Action::WriteAssets
+            | Action::WriteModels
+            | Action::Deploy
+            | Action::ReadSecrets => Role::DataScientist,
             Action::ManageWorkspace | Action::WriteSecrets => Role::Contributor,
             Action::ManageAccess => Role::Owner,
         }
@@ -111,17 +122,42 @@ pub fn allows(role: Role, action: Action) -> bool {
     rank(role) >= rank(action.least())
 }
 
+/// Refuses what no registry has.
+fn allow_in_registry(registry: &str, action: Action) -> Result<()> {
+    match action {
+        Action::Read
+        | Action::StoreFiles
+        | Action::WriteAssets
+        | Action::WriteModels
+        | Action::ManageWorkspace
+        | Action::ManageAccess => Ok(()),
+        Action::WriteRuns | Action::Deploy | Action::ReadSecrets | Action::WriteSecrets => {
+            Err(Error::invalid(format!(
+                "`{registry}` is a registry: it holds assets and models, no runs, endpoints or secrets"
+            ))
+            .at("workspace")
+            .hint("Name a workspace; see which there are: aml workspace list"))
+        }
+    }
+}
+
 impl Service {
     /// Refuses what the caller's role in the workspace does not allow.
     pub async fn allow(&self, caller: &Caller, row: &WorkspaceRow, action: Action) -> Result<()> {
+        let registry = registries::named_in(&row.workspace.name);
+        if let Some(registry) = registry {
+            allow_in_registry(registry, action)?;
+        }
         let role = match caller {
             Caller::Owner | Caller::User { admin: true, .. } => return Ok(()),
+            // Registries share what they hold with all workspaces.
+            _ if registry.is_some() && action == Action::Read => return Ok(()),
             Caller::User { id, .. } => self.store.role_of(row.id, *id).await?,
             Caller::Run { workspace, .. }
                 if *workspace == row.id
                     && matches!(
                         action,
-                        Action::Read | Action::WriteRuns | Action::WriteModels
+                        Action::Read | Action::StoreFiles | Action::WriteRuns | Action::WriteModels
                     ) =>
             {
                 return Ok(());

@@ -71,7 +71,7 @@ impl Service {
         workspace: &str,
         body: impl Stream<Item = std::result::Result<Bytes, E>> + Unpin,
     ) -> Result<BlobsStored> {
-        self.enter(caller, workspace, Action::WriteRuns).await?;
+        self.enter(caller, workspace, Action::StoreFiles).await?;
         let (chunks, forward) = forward(body);
         let (stored, ()) = tokio::join!(self.store.add_blobs(chunks, self.now()), forward);
         Ok(BlobsStored { stored: stored? })
@@ -307,7 +307,7 @@ fn again(hash: Hash) -> Error {
 impl Perform for MissingBlobs {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Hash>> {
         service
-            .enter(caller, &self.workspace, Action::WriteRuns)
+            .enter(caller, &self.workspace, Action::StoreFiles)
             .await?;
         let now = service.now();
         service.store.missing_blobs(self.hashes, now).await
@@ -325,7 +325,7 @@ impl Perform for FindTree {
 impl Perform for CreateTree {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<TreeInfo> {
         let row = service
-            .enter(caller, &self.workspace, Action::WriteRuns)
+            .enter(caller, &self.workspace, Action::StoreFiles)
             .await?;
         let tree = Tree::new(self.tree.entries);
         tree.check()?;

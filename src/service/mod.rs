@@ -5,6 +5,7 @@
 //! no foreign protocol and no HTTP.
 
 mod access;
+mod assets;
 mod collect;
 mod deploy;
 mod endpoints;
@@ -19,6 +20,7 @@ mod metrics;
 mod model_files;
 mod models;
 mod registered_models;
+mod registries;
 mod run_create;
 mod runs;
 mod secrets;
@@ -41,7 +43,7 @@ pub use files::{Content, Pieces};
 pub use vault::Vault;
 
 use crate::{
-    api::{Error, Operation, Result, Time, names},
+    api::{Error, Operation, Result, Time, names, registries::named_in},
     store::{Store, WorkspaceRow},
 };
 
@@ -160,7 +162,10 @@ impl Service {
     /// workspace holds begins so.
     pub async fn enter(&self, caller: &Caller, name: &str, action: Action) -> Result<WorkspaceRow> {
         let Some(row) = self.store.workspace(name).await? else {
-            return Err(self.unknown_workspace(caller, name).await?);
+            return Err(match named_in(name) {
+                Some(registry) => self.unknown_registry(registry).await?,
+                None => self.unknown_workspace(caller, name).await?,
+            });
         };
         self.allow(caller, &row, action).await?;
         Ok(row)

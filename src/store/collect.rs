@@ -307,7 +307,7 @@ fn survey(tx: &Tx<'_>) -> Result<Survey> {
     })
 }
 
-/// The trees that runs, models and endpoints refer to, with their workspaces.
+/// The trees that runs, models, assets and endpoints refer to, with their workspaces.
 fn used_trees(tx: &Tx<'_>) -> Result<HashSet<(i64, Hash)>> {
     let pair = |row: &super::db::Row<'_>| Ok((row.get(0)?, row.get(1)?));
     let runs = "SELECT DISTINCT workspace_id, snapshot FROM runs WHERE snapshot IS NOT NULL";
@@ -315,6 +315,9 @@ fn used_trees(tx: &Tx<'_>) -> Result<HashSet<(i64, Hash)>> {
     let models = "SELECT DISTINCT m.workspace_id, v.tree FROM model_versions v \
                   JOIN models m ON m.id = v.model_id WHERE v.tree IS NOT NULL";
     used.extend(tx.all(models, [], pair)?);
+    let assets = "SELECT DISTINCT a.workspace_id, v.tree FROM asset_versions v \
+                  JOIN assets a ON a.id = v.asset_id WHERE v.tree IS NOT NULL";
+    used.extend(tx.all(assets, [], pair)?);
     let endpoints = tx.all(
         "SELECT workspace_id, deployment FROM endpoints",
         [],

@@ -14,6 +14,7 @@ use crate::api::{Error, Result};
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_spine.sql"),
     include_str!("migrations/0002_registry.sql"),
+    include_str!("migrations/0003_assets.sql"),
 ];
 
 /// Brings the database to the newest format, after taking a copy of an older one. A newer format

@@ -5,6 +5,7 @@
 
 mod access;
 mod artifacts;
+mod assets;
 mod blobs;
 mod collect;
 mod condition;
@@ -21,6 +22,7 @@ mod migrations;
 mod models;
 mod packs;
 mod registered_models;
+mod registries;
 mod run_create;
 mod run_links;
 mod run_search;
@@ -32,6 +34,7 @@ mod workspaces;
 
 use std::path::PathBuf;
 
+pub use assets::{AssetChange, AssetCreated, AssetRow, NewAsset};
 pub use blobs::Chunks;
 pub use condition::{Comparison, Condition, Order, Test};
 pub use endpoints::{EndpointReport, EndpointRow, NewDeployment};

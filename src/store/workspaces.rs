@@ -107,7 +107,10 @@ impl Store {
         self.db
             .read(|tx| {
                 tx.all(
-                    &format!("SELECT {COLUMNS} FROM workspaces ORDER BY name"),
+                    &format!(
+                        "SELECT {COLUMNS} FROM workspaces w WHERE NOT EXISTS \
+                         (SELECT 1 FROM registries r WHERE r.workspace_id = w.id) ORDER BY name"
+                    ),
                     [],
                     workspace,
                 )
@@ -186,6 +189,7 @@ fn check_empty(tx: &Tx<'_>, id: i64) -> Result<()> {
         ("runs", "runs", ""),
         ("experiments", "experiments", " AND name <> 'Default'"),
         ("models", "models", ""),
+        ("assets", "assets", ""),
         ("endpoints", "endpoints", ""),
         ("secrets", "secrets", ""),
     ] {

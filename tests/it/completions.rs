@@ -54,6 +54,10 @@ fn names_of_all_kinds_are_offered() {
         assert_eq!(offered(aml, "aml run list -w fraud --experiment "), "");
         assert_eq!(offered(aml, "aml secret get -w churn "), "db");
         assert_eq!(offered(aml, "aml run list -w unknown --experiment "), "");
+        aml.ok("data create -n flowers --path https://host/x -w churn");
+        aml.ok("registry create -n team");
+        assert_eq!(offered(aml, "aml data show -w churn F"), "flowers");
+        assert_eq!(offered(aml, "aml data list --registry-name "), "team");
         let profiles = if aml.is_remote() {
             "team local"
         } else {

@@ -1,6 +1,6 @@
 //! `aml model register`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
@@ -10,7 +10,7 @@ use crate::{
         models::{ModelSource, ModelType, RegisterModel},
         names,
     },
-    cli::{args::parse_pairs, context::Context},
+    cli::{args::parse_pairs, asset, context::Context},
 };
 
 /// Register a model, or its next version
@@ -85,7 +85,7 @@ async fn local(ctx: &Context, workspace: &str, path: &str) -> Result<ModelSource
     // Its own name, also for `.` and links: endpoints lay the model out under it.
     let real: PathBuf = joined.canonicalize().map_err(|e| {
         let error = Error::invalid(format!("Cannot read `{path}`: {e}")).at("--path");
-        match nearest(&joined) {
+        match asset::nearest(&joined) {
             Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
             None => error.hint("For what a run has put out, add --from-run RUN"),
         }
@@ -95,15 +95,4 @@ async fn local(ctx: &Context, workspace: &str, path: &str) -> Result<ModelSource
         hash: uploaded.tree.hash,
         path: real.to_string_lossy().into_owned(),
     })
-}
-
-/// The name beside a path that does not exist which is closest to it.
-fn nearest(path: &Path) -> Option<String> {
-    let name = path.file_name()?.to_string_lossy();
-    let siblings: Vec<String> = std::fs::read_dir(path.parent()?)
-        .ok()?
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    names::nearest(&name, siblings.iter().map(String::as_str)).map(str::to_owned)
 }

@@ -1,5 +1,6 @@
 //! How answers look to people: which columns a list has, which lines a thing has.
 
+mod assets;
 mod files;
 mod run_table;
 mod runs;

@@ -22,15 +22,15 @@ fn each_role_allows_what_the_documents_say() {
         ("Reader", "Read"),
         (
             "AzureML Data Scientist",
-            "Read WriteRuns WriteModels Deploy ReadSecrets",
+            "Read StoreFiles WriteRuns WriteAssets WriteModels Deploy ReadSecrets",
         ),
         (
             "Contributor",
-            "Read WriteRuns WriteModels Deploy ManageWorkspace ReadSecrets WriteSecrets",
+            "Read StoreFiles WriteRuns WriteAssets WriteModels Deploy ManageWorkspace ReadSecrets WriteSecrets",
         ),
         (
             "Owner",
-            "Read WriteRuns WriteModels Deploy ManageWorkspace ReadSecrets WriteSecrets ManageAccess",
+            "Read StoreFiles WriteRuns WriteAssets WriteModels Deploy ManageWorkspace ReadSecrets WriteSecrets ManageAccess",
         ),
     ];
     assert_eq!(table.len(), Role::ALL.len());

@@ -1,6 +1,7 @@
 //! Tests of the service's rules, on a state directory of their own.
 
 mod access;
+mod assets;
 mod collect;
 mod files;
 mod logs;

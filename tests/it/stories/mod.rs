@@ -1,6 +1,7 @@
 //! What people do with the binary, told as tests that hold in local and in remote mode.
 
 mod access;
+mod assets;
 mod chain;
 mod crashes;
 mod doctor;

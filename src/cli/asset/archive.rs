@@ -1,0 +1,53 @@
+//! `aml data archive` and `aml data restore`, and so on.
+
+use clap::Args;
+
+use super::TargetArgs;
+use crate::{
+    api::assets::{ArchiveAsset, AssetKind, RestoreAsset},
+    cli::context::Context,
+};
+
+/// Hide an asset, or one version of it, from lists and from being the latest
+///
+/// It can still be used by its version. `restore` brings it back.
+#[derive(Debug, Args)]
+pub struct ArchiveArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+/// Bring an archived asset, or one version of it, back
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+pub async fn archive(ctx: &Context, kind: AssetKind, args: ArchiveArgs) -> anyhow::Result<()> {
+    let asset = &args.target.asset;
+    let request = ArchiveAsset {
+        workspace: args.target.workspace(ctx).await?,
+        kind,
+        name: asset.name.clone(),
+        version: asset.pick.version(),
+        label: asset.pick.label(),
+    };
+    ctx.client().await?.call(&request).await?;
+    ctx.ui.status(&format!("Archived {}.", args.target.shown()));
+    Ok(())
+}
+
+pub async fn restore(ctx: &Context, kind: AssetKind, args: RestoreArgs) -> anyhow::Result<()> {
+    let asset = &args.target.asset;
+    let request = RestoreAsset {
+        workspace: args.target.workspace(ctx).await?,
+        kind,
+        name: asset.name.clone(),
+        version: asset.pick.version(),
+        label: asset.pick.label(),
+    };
+    ctx.client().await?.call(&request).await?;
+    ctx.ui.status(&format!("Restored {}.", args.target.shown()));
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! What creating any asset has in common: its name, its words, its files.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::{PlaceArgs, Shown};
+use crate::{
+    api::{
+        Error, Result,
+        assets::{AssetKind, CreateAsset},
+        names,
+    },
+    cli::{args::parse_pairs, context::Context},
+    client::Uploaded,
+};
+
+/// What every new asset may be given.
+#[derive(Debug, Args)]
+pub struct NewArgs {
+    /// Name of the asset; it is made if it is new
+    #[arg(id = "asset_name", short = 'n', long = "name", value_name = "NAME")]
+    name: String,
+    /// Version [default: the next number]
+    #[arg(
+        id = "asset_version",
+        short = 'v',
+        long = "version",
+        value_name = "VERSION"
+    )]
+    version: Option<String>,
+    /// Description
+    #[arg(long)]
+    description: Option<String>,
+    /// Tag, as KEY=VALUE; may be repeated
+    #[arg(long = "tag", alias = "tags", value_name = "KEY=VALUE", num_args = 1..)]
+    tags: Vec<String>,
+    /// Property, as KEY=VALUE; may be repeated
+    #[arg(long = "property", value_name = "KEY=VALUE", num_args = 1..)]
+    properties: Vec<String>,
+    /// Label for this version, for use as NAME@LABEL
+    #[arg(long = "label", value_name = "LABEL", num_args = 1..)]
+    labels: Vec<String>,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// Files of this machine that go with a new asset.
+pub struct Local {
+    pub path: PathBuf,
+    /// Leave out what the ignore files name: it is code.
+    pub code: bool,
+}
+
+/// Uploads the files, creates the version and shows it.
+pub async fn create(
+    ctx: &Context,
+    kind: AssetKind,
+    args: NewArgs,
+    spec: Map<String, Value>,
+    local: Option<Local>,
+) -> anyhow::Result<()> {
+    names::ASSET.check(&args.name)?;
+    let mut request = CreateAsset {
+        workspace: args.place.workspace(ctx).await?,
+        kind,
+        name: Some(args.name),
+        version: args.version,
+        spec,
+        description: args.description,
+        tags: parse_pairs("--tag", &args.tags)?,
+        properties: parse_pairs("--property", &args.properties)?,
+        files: None,
+        labels: args.labels,
+    };
+    if let Some(local) = local {
+        let uploaded = ctx.upload_asset(&request.workspace, &local).await?;
+        request.files = Some(uploaded.tree.hash);
+    }
+    ctx.ui
+        .show(&Shown(ctx.client().await?.call(&request).await?))
+}
+
+impl Context {
+    async fn upload_asset(&self, workspace: &str, local: &Local) -> Result<Uploaded> {
+        if local.code {
+            return self
+                .upload_folder(workspace, &local.path, crate::client::Limit::default())
+                .await;
+        }
+        self.upload_model(workspace, &local.path).await
+    }
+
+    /// The file or folder of this machine that `text` names, relative to `folder`; none when it is
+    /// an address. One that is not there is an error with the nearest that is.
+    pub fn local_path(&self, folder: &Path, text: &str, target: &str) -> Result<Option<PathBuf>> {
+        if !crate::api::paths::is_local(text) {
+            return Ok(None);
+        }
+        let joined = folder.join(text.strip_prefix("file://").unwrap_or(text));
+        match joined.canonicalize() {
+            Ok(path) => Ok(Some(path)),
+            Err(e) => {
+                let error = Error::invalid(format!("Cannot read `{text}`: {e}")).at(target);
+                Err(match nearest(&joined) {
+                    Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
+                    None => error,
+                })
+            }
+        }
+    }
+}
+
+/// The name beside a path that does not exist which is closest to it.
+pub fn nearest(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_string_lossy();
+    let siblings: Vec<String> = std::fs::read_dir(path.parent()?)
+        .ok()?
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    names::nearest(&name, siblings.iter().map(String::as_str)).map(str::to_owned)
+}
