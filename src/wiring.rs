@@ -13,7 +13,7 @@ use std::{
 
 pub use crate::server::Verbosity;
 pub use hosts::{host_endpoint, watch_endpoint};
-pub use inspect::{StateReport, inspect};
+pub use inspect::{StateReport, disk_is_full, inspect};
 pub use lend::{Lent, lend};
 pub use serve::{ServeSettings, Served, Tls, serve};
 use serve::{asked_to_stop, machine_name};

@@ -74,17 +74,29 @@ pub struct Traffic {
     pub p99_ms: f64,
 }
 
+/// A deployment that could not be served, so that the one before it was kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedUpdate {
+    pub generation: u64,
+    /// Why, with the tail of the log.
+    pub message: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Endpoint {
     pub name: String,
     pub state: EndpointState,
-    /// Why it is not healthy, with the tail of its log when it failed.
+    /// Why it is not healthy, with the tail of its log when it failed; or that a newer deployment
+    /// failed and this one still answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     pub scoring_uri: String,
     pub deployment: Deployment,
-    /// Counts deployments; each `deploy` of the same name adds one.
+    /// The number of the deployment; each `deploy` of the same name takes the next.
     pub generation: u64,
+    /// The newest deployment, when it failed and this one, which answered before, is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_update: Option<FailedUpdate>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Traffic>,
     pub created_at: Time,
@@ -92,7 +104,8 @@ pub struct Endpoint {
 }
 
 /// Deploys a model version behind an endpoint, made if new. Answers at once; the endpoint is then
-/// starting. Deploying again replaces what is served and keeps keys and address.
+/// starting. Deploying again replaces what is served and keeps keys and address; a deployment that
+/// does not come to answer is given up for the last one that did.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Deploy {
     pub workspace: String,
@@ -116,7 +129,7 @@ pub struct GetEndpoint {
 }
 operation!(GetEndpoint => Endpoint, "endpoints.get");
 
-/// Starts a stopped or failed endpoint again with what was last deployed.
+/// Starts a stopped or failed endpoint again, with the last deployment that answered if one did.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StartEndpoint {
     pub workspace: String,

@@ -19,14 +19,16 @@ pub enum Code {
     Conflict,
     /// Right, but not with this edition or this build.
     Unsupported,
-    /// A resource is missing for now (disk full, server stopping); try again later.
+    /// A resource is missing for now (server stopping, database busy); try again later.
     Unavailable,
+    /// The disk is full; try again when there is room.
+    Full,
     /// A defect of AMLite.
     Internal,
 }
 
 impl Code {
-    pub const ALL: [Code; 8] = [
+    pub const ALL: [Code; 9] = [
         Code::Invalid,
         Code::Unauthenticated,
         Code::Denied,
@@ -34,6 +36,7 @@ impl Code {
         Code::Conflict,
         Code::Unsupported,
         Code::Unavailable,
+        Code::Full,
         Code::Internal,
     ];
 
@@ -47,6 +50,7 @@ impl Code {
             Code::Conflict => 409,
             Code::Unsupported => 422,
             Code::Unavailable => 503,
+            Code::Full => 507,
             Code::Internal => 500,
         }
     }
@@ -54,7 +58,7 @@ impl Code {
     /// Whether the same request may succeed later.
     pub fn retryable(self) -> bool {
         match self {
-            Code::Unavailable => true,
+            Code::Unavailable | Code::Full => true,
             Code::Invalid
             | Code::Unauthenticated
             | Code::Denied
@@ -114,6 +118,10 @@ impl Error {
 
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(Code::Unavailable, message)
+    }
+
+    pub fn full(message: impl Into<String>) -> Self {
+        Self::new(Code::Full, message)
     }
 
     pub fn internal(message: impl Into<String>) -> Self {

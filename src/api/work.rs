@@ -148,5 +148,11 @@ pub struct ReportEndpoint {
     pub message: Option<String>,
     #[serde(default)]
     pub port: Option<u16>,
+    /// The generation cannot be served: the last one that answered is to be served again.
+    #[serde(default)]
+    pub unfit: bool,
+    /// The generation that answers all the same.
+    #[serde(default)]
+    pub answering: Option<u64>,
 }
 operation!(ReportEndpoint => Done, "hosts.report");

@@ -41,7 +41,7 @@ pub fn exit_code(code: Code) -> u8 {
         Code::NotFound => 3,
         Code::Denied | Code::Unauthenticated => 4,
         Code::Conflict => 5,
-        Code::Unavailable => 6,
+        Code::Unavailable | Code::Full => 6,
         Code::Unsupported => 7,
     }
 }

@@ -18,7 +18,11 @@ pub type Variables = BTreeMap<String, String>;
 
 /// Says what a failed file operation was about.
 fn io_error(verb: &str, path: &Path, error: &io::Error) -> Error {
-    Error::unavailable(format!("Cannot {verb} `{}`: {error}", path.display()))
+    let message = format!("Cannot {verb} `{}`: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::StorageFull => Error::full(message),
+        _ => Error::unavailable(message),
+    }
 }
 
 /// Makes a folder, and those above it, that only its owner can enter.

@@ -37,6 +37,11 @@ pub const HANDLE: &str = "supervisor.json";
 pub const EXIT: &str = "exit.json";
 pub const LOG: &str = "log";
 
+/// Room on the disk kept for [`EXIT`], so that the end can be written down when nothing else can.
+const RESERVED: usize = 4096;
+/// With less free space than this the disk is full.
+const FULL: u64 = 64 << 10;
+
 /// From being asked to stop to being killed.
 const GRACE: Duration = Duration::from_secs(10);
 /// What a command leaves running when it ends may finish in this time.
@@ -73,6 +78,9 @@ pub struct Exit {
     pub stopped: Option<Stopped>,
     /// Why it could not be started.
     pub not_started: Option<String>,
+    /// The disk was full when it ended.
+    #[serde(default)]
+    pub disk_full: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,10 +103,14 @@ pub async fn supervise(folder: &Path) -> Result<()> {
         // Who asked died before it sent one. Nothing was started; another may start it.
         let _ = fs::remove_file(folder.join(HANDLE));
     })?;
-    let exit = match start(folder, &task) {
+    // Without it the end can be written down all the same, unless the disk is full then.
+    let _ = reserve(folder);
+    let mut exit = match start(folder, &task) {
         Ok(child) => Watch::new(child, &task).until_ended(&mut signals).await,
         Err(exit) => exit,
     };
+    exit.disk_full = nix::sys::statvfs::statvfs(folder)
+        .is_ok_and(|disk| disk.blocks_available() * disk.fragment_size() < FULL);
     write_exit(folder, &exit, &mut signals).await
 }
 
@@ -115,7 +127,7 @@ fn read_task() -> Result<Task> {
 async fn write_exit(folder: &Path, exit: &Exit, signals: &mut Signals) -> Result<()> {
     let text = serde_json::to_vec(exit).unwrap_or_default();
     loop {
-        match write_whole(&folder.join(EXIT), &text) {
+        match write_reserved(folder, &text) {
             Err(_) if folder.exists() => {}
             written => return written,
         }
@@ -124,6 +136,25 @@ async fn write_exit(folder: &Path, exit: &Exit, signals: &mut Signals) -> Result
             () = tokio::time::sleep(SAMPLE) => {}
         }
     }
+}
+
+/// Takes the room on the disk that [`write_reserved`] needs.
+fn reserve(folder: &Path) -> io::Result<()> {
+    let mut file = File::create(folder.join(EXIT).with_extension("reserved"))?;
+    file.write_all(&[b' '; RESERVED])?;
+    file.sync_all()
+}
+
+/// Writes the exit file over the room taken for it; blanks after the text are allowed in JSON.
+fn write_reserved(folder: &Path, text: &[u8]) -> Result<()> {
+    let path = folder.join(EXIT);
+    let reserved = path.with_extension("reserved");
+    let written = OpenOptions::new()
+        .write(true)
+        .open(&reserved)
+        .and_then(|mut file| file.write_all(text))
+        .and_then(|()| fs::rename(&reserved, &path));
+    written.or_else(|_| write_whole(&path, text))
 }
 
 /// Makes this process the only one that ever starts the folder's command, and tells who asked.
@@ -157,6 +188,7 @@ fn start(folder: &Path, task: &Task) -> std::result::Result<Pid, Exit> {
         },
         stopped: None,
         not_started: Some(reason),
+        disk_full: false,
     };
     let log = OpenOptions::new()
         .append(true)
@@ -362,6 +394,7 @@ impl Watch {
             usage,
             stopped: self.stopped,
             not_started: None,
+            disk_full: false,
         }
     }
 }

@@ -203,20 +203,22 @@ impl Host {
         Ok(true)
     }
 
-    /// Says that a generation cannot be served; true when the one before it still is.
+    /// Says that a generation cannot be served; true when there is another one to serve.
     async fn fail(&mut self, orders: &HostOrders, error: &Error) -> Result<bool> {
-        let mut message = error.explained();
-        if let Some(served) = &self.served {
-            message = format!(
-                "{message}\nDeployment {} still answers",
-                served.plan.generation
-            );
-        }
+        let message = error.explained();
         self.front.note(&message);
         self.failed = Some(orders.generation);
-        self.report(orders, EndpointState::Failed, Some(message))
-            .await?;
-        Ok(self.served.is_some())
+        let report = ReportEndpoint {
+            unfit: true,
+            answering: self.served.as_ref().map(|served| served.plan.generation),
+            ..self.state(orders, EndpointState::Failed, Some(message))
+        };
+        self.send(&report).await;
+        // The orders go back to the last generation that answered, if one did.
+        let _ = self.front.orders().refresh().await;
+        let next = self.front.orders().known();
+        let another = next.is_some_and(|next| next.generation != orders.generation);
+        Ok(self.served.is_some() || another)
     }
 
     /// A listener for the orders' port, unless the front answers there already.
@@ -292,7 +294,7 @@ impl Host {
                 self.front.switch(Ok(Arc::clone(&scoring.backend)));
                 served.scoring = Some(scoring);
                 served.since = Instant::now();
-                if self.failed.is_none() {
+                if served.plan.generation == orders.generation {
                     self.report(orders, EndpointState::Healthy, None).await?;
                 }
                 Ok(true)
@@ -312,22 +314,34 @@ impl Host {
         state: EndpointState,
         message: Option<String>,
     ) -> Result<()> {
-        let report = ReportEndpoint {
+        self.send(&self.state(orders, state, message)).await;
+        Ok(())
+    }
+
+    fn state(
+        &self,
+        orders: &HostOrders,
+        state: EndpointState,
+        message: Option<String>,
+    ) -> ReportEndpoint {
+        ReportEndpoint {
             endpoint: self.settings.endpoint,
             generation: orders.generation,
             state,
             message,
             port: self.listening.as_ref().map(|(port, _)| *port),
-        };
-        match self.client.call(&report).await {
-            Err(error) if error.code == Code::NotFound => Ok(()),
-            Err(error) => {
-                // The endpoint goes on answering when the state cannot be written.
-                self.front
-                    .note(&format!("Cannot report the state: {error}"));
-                Ok(())
-            }
-            Ok(_) => Ok(()),
+            unfit: false,
+            answering: None,
+        }
+    }
+
+    /// The endpoint goes on answering when the state cannot be written.
+    async fn send(&self, report: &ReportEndpoint) {
+        if let Err(error) = self.client.call(report).await
+            && error.code != Code::NotFound
+        {
+            self.front
+                .note(&format!("Cannot report the state: {error}"));
         }
     }
 

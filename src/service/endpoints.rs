@@ -1,6 +1,6 @@
 //! Endpoints: keys, starting and stopping, and what state is true.
 
-use std::{path::Path, time::Duration};
+use std::{collections::HashMap, path::Path, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
@@ -9,9 +9,9 @@ use crate::{
     api::{
         Done, Error, Result,
         endpoints::{
-            DeleteEndpoint, Endpoint, EndpointKeys, EndpointLog, EndpointState, GetEndpoint,
-            GetEndpointKeys, GetEndpointLog, KeyKind, ListEndpoints, RegenerateEndpointKey,
-            StartEndpoint, StopEndpoint,
+            DeleteEndpoint, Endpoint, EndpointKeys, EndpointLog, EndpointState, FailedUpdate,
+            GetEndpoint, GetEndpointKeys, GetEndpointLog, KeyKind, ListEndpoints,
+            RegenerateEndpointKey, StartEndpoint, StopEndpoint,
         },
         names,
     },
@@ -27,8 +27,37 @@ const HOST_START_MS: i64 = 15_000;
 /// How long a host may take to end its process and leave.
 const HOST_STOP: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// How long a server waits before it starts a host again that it has just started: from, to.
+const FIRST_REVIVAL: Duration = Duration::from_secs(2);
+const LONGEST_REVIVAL: Duration = Duration::from_mins(5);
+/// A host that stays for so long after the wait is begun with anew.
+const REVIVAL_STEADY: Duration = Duration::from_mins(1);
 /// Lines of the log that come with a failure.
 const TAIL: u32 = 20;
+
+/// What a server remembers of the endpoints whose hosts it has started again.
+#[derive(Debug, Default)]
+pub struct Revivals {
+    begun: bool,
+    /// When each was started last, and how long to wait before it is again.
+    waits: HashMap<i64, (Instant, Duration)>,
+}
+
+impl Revivals {
+    /// Whether to start an endpoint's host now. The waits double while it does not stay.
+    fn is_due(&mut self, endpoint: i64) -> bool {
+        let now = Instant::now();
+        let wait = match self.waits.get(&endpoint) {
+            Some((started, wait)) if now.duration_since(*started) < *wait => return false,
+            Some((started, wait)) if now.duration_since(*started) < *wait + REVIVAL_STEADY => {
+                (*wait * 2).min(LONGEST_REVIVAL)
+            }
+            _ => FIRST_REVIVAL,
+        };
+        self.waits.insert(endpoint, (now, wait));
+        true
+    }
+}
 
 impl Service {
     async fn find_endpoint(&self, row: &WorkspaceRow, name: &str) -> Result<EndpointRow> {
@@ -48,6 +77,17 @@ impl Service {
 
     pub(super) fn show_endpoint(&self, row: EndpointRow) -> Endpoint {
         let (state, message) = self.true_state(&row);
+        let kept = |failed: &FailedUpdate| {
+            let (new, message) = (failed.generation, &failed.message);
+            format!(
+                "Deployment {new} failed and deployment {} still answers; {message}",
+                row.generation
+            )
+        };
+        let message = message.or_else(|| match state {
+            EndpointState::Healthy => row.failed_update.as_ref().map(kept),
+            _ => None,
+        });
         let scoring_uri = match row.port {
             _ if !self.base_url().is_empty() => format!(
                 "{}/ws/{}/endpoints/{}/score",
@@ -66,6 +106,7 @@ impl Service {
             scoring_uri,
             deployment: row.deployment,
             generation: row.generation,
+            failed_update: row.failed_update,
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
@@ -93,7 +134,7 @@ impl Service {
         }
         let tail = match self.store.endpoint_log(row.id, Some(TAIL), 0) {
             Ok((tail, _)) if !tail.is_empty() => {
-                format!("; the end of its log:\n{}", tail.trim_end())
+                format!("\nThe end of its log:\n{}", tail.trim_end())
             }
             _ => String::new(),
         };
@@ -162,16 +203,32 @@ impl Service {
         Ok(())
     }
 
-    /// Starts the hosts of all endpoints that shall run and have none. A server does so when it
-    /// starts; one that cannot be started does not keep the others.
-    pub async fn revive_endpoints(&self) -> Result<()> {
+    /// Starts the hosts of endpoints that shall run and have none: of all the first time, then of
+    /// those whose host was killed. A server does so again and again with the same `revivals`; one
+    /// that cannot be started does not keep the others.
+    pub async fn revive_endpoints(&self, revivals: &mut Revivals) -> Result<()> {
+        let first = !std::mem::replace(&mut revivals.begun, true);
         for row in self.store.list_endpoints(None).await? {
-            if row.desired && !self.store.endpoint_hosted(row.id) {
+            if !row.desired || self.store.endpoint_hosted(row.id) {
+                continue;
+            }
+            if first || (self.was_killed(&row) && revivals.is_due(row.id)) {
                 self.store.want_endpoint(row.id, true, self.now()).await?;
                 let _ = self.wake_host(row.id).await;
             }
         }
         Ok(())
+    }
+
+    /// Whether a host that is not there has left without a word. One that gave up, or was told to
+    /// end by a signal, has said so.
+    fn was_killed(&self, row: &EndpointRow) -> bool {
+        match row.state {
+            EndpointState::Healthy => true,
+            // It may be on its way.
+            EndpointState::Starting => self.now().since(row.updated_at) >= HOST_START_MS,
+            EndpointState::Failed | EndpointState::Stopped => false,
+        }
     }
 
     /// The port on this machine that answers for an endpoint; none when nothing does. Says nothing

@@ -39,6 +39,8 @@ impl Perform for ReportEndpoint {
             state: self.state,
             message: self.message,
             port: self.port,
+            unfit: self.unfit,
+            answering: self.answering,
             now: service.now(),
         };
         if service.store.report_endpoint(self.endpoint, report).await? {

@@ -38,7 +38,7 @@ use std::{
 use tokio::sync::Notify;
 
 pub use access::{Action, Caller};
-pub use endpoints::StartHost;
+pub use endpoints::{Revivals, StartHost};
 pub use files::{Content, Pieces};
 pub use vault::Vault;
 

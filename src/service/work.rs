@@ -18,6 +18,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(LEASE_SECONDS as u64 / 3);
 /// How often a waiting worker looks for what other processes have written.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
+const WORKER_GONE: &str = "Its worker is gone, and the run's process with it";
+
 impl Service {
     /// Whether some run waits for a worker: queued, or held by one that is dead. Cheap.
     pub async fn has_open_work(&self) -> Result<bool> {
@@ -30,6 +32,25 @@ impl Service {
         }
         let lapsed = self.store.lapsed_workers(self.lapsed_before()).await?;
         Ok(!lapsed.is_empty())
+    }
+
+    /// Sees to runs whose worker has not renewed its lease in time, also when no other worker is
+    /// there: who serves workers calls it now and then. Answers whether there were any.
+    pub async fn release_lapsed(&self) -> Result<bool> {
+        let before = self.lapsed_before();
+        if self.store.lapsed_workers(before).await?.is_empty() {
+            return Ok(false);
+        }
+        let now = self.now();
+        let released = self
+            .store
+            .release_lapsed(before, WORKER_GONE.to_owned(), now);
+        let any = released.await? > 0;
+        if any {
+            self.ring();
+            self.logs.notify_waiters();
+        }
+        Ok(any)
     }
 
     /// Leases that ran out before this have lapsed. None has while the workers had no time to renew

@@ -319,7 +319,8 @@ fn used_trees(tx: &Tx<'_>) -> Result<HashSet<(i64, Hash)>> {
                   JOIN assets a ON a.id = v.asset_id WHERE v.tree IS NOT NULL";
     used.extend(tx.all(assets, [], pair)?);
     let endpoints = tx.all(
-        "SELECT workspace_id, deployment FROM endpoints",
+        "SELECT workspace_id, deployment FROM endpoints UNION ALL \
+         SELECT workspace_id, good_deployment FROM endpoints WHERE good_deployment IS NOT NULL",
         [],
         |row| Ok((row.get(0)?, json::<Deployment>(row, 1)?)),
     )?;

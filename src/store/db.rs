@@ -279,10 +279,8 @@ impl Tx<'_> {
 pub(super) fn db_error(error: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => {
-            Error::unavailable("The disk that holds the state directory is full")
-                .hint("Free some space, or move the state directory: set AML_HOME")
-        }
+        Some(ErrorCode::DiskFull) => Error::full("The disk that holds the state directory is full")
+            .hint("Free some space, or move the state directory: set AML_HOME"),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::unavailable(
             "Another process has held the state directory's database for too long",
         )

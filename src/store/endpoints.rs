@@ -2,11 +2,11 @@
 
 use super::{
     Store,
-    db::{Row, RowResult, Tx, json, params, to_json},
+    db::{Row, RowResult, Tx, json, optional_json, params, to_json},
 };
 use crate::api::{
     Result, Time,
-    endpoints::{Deployment, EndpointState},
+    endpoints::{Deployment, EndpointState, FailedUpdate},
     files::Hash,
     models::{Lineage, ModelType},
 };
@@ -26,6 +26,8 @@ pub struct EndpointRow {
     /// The generation that the state is of.
     pub state_generation: u64,
     pub message: Option<String>,
+    /// The newest deployment, when it could not be served and the one before it was taken up again.
+    pub failed_update: Option<FailedUpdate>,
     pub port: Option<u16>,
     pub sealed_keys: Vec<u8>,
     pub created_at: Time,
@@ -53,12 +55,16 @@ pub struct EndpointReport {
     pub state: EndpointState,
     pub message: Option<String>,
     pub port: Option<u16>,
+    /// The generation cannot be served: the last one that answered is to be served again.
+    pub unfit: bool,
+    /// The generation that answers all the same.
+    pub answering: Option<u64>,
     pub now: Time,
 }
 
 const SELECT: &str = "SELECT e.id, e.workspace_id, w.name, e.name, e.deployment, e.generation, e.desired, e.state, \
                       e.state_generation, e.message, e.port, e.sealed_keys, e.created_at, e.updated_at, \
-                      v.tree, v.kind, v.lineage \
+                      v.tree, v.kind, v.lineage, e.failed_update \
                       FROM endpoints e JOIN workspaces w ON w.id = e.workspace_id \
                       JOIN model_versions v ON v.id = e.model_version_id";
 
@@ -85,6 +91,7 @@ fn endpoint(row: &Row<'_>) -> RowResult<EndpointRow> {
         model_tree: row.get(14)?,
         model_kind: super::models::kind(&row.get::<_, String>(15)?),
         model_lineage: json(row, 16)?,
+        failed_update: optional_json(row, 17)?,
     })
 }
 
@@ -93,6 +100,30 @@ const STOPPED: &str = "stopped";
 
 fn find(tx: &Tx<'_>, id: i64) -> Result<Option<EndpointRow>> {
     tx.one(&format!("{SELECT} WHERE e.id = ?1"), params![id], endpoint)
+}
+
+/// Takes up the last deployment that answered in the place of one that cannot be served; false when
+/// there is none.
+fn fall_back(tx: &Tx<'_>, id: i64, report: &EndpointReport) -> Result<bool> {
+    let failed = FailedUpdate {
+        generation: report.generation,
+        message: report.message.clone().unwrap_or_default(),
+    };
+    let changed = tx.execute(
+        "UPDATE endpoints SET deployment = good_deployment, model_version_id = good_model_version_id, \
+         generation = good_generation, state_generation = good_generation, message = NULL, \
+         state = CASE good_generation WHEN ?3 THEN 'healthy' ELSE 'starting' END, \
+         failed_update = ?4, updated_at = ?5 \
+         WHERE id = ?1 AND generation = ?2 AND desired = 'running' AND good_generation <> ?2",
+        params![
+            id,
+            report.generation,
+            report.answering,
+            to_json(&failed)?,
+            report.now
+        ],
+    )?;
+    Ok(changed > 0)
 }
 
 impl Store {
@@ -107,7 +138,8 @@ impl Store {
                      SELECT ?1, ?2, ?3, id, 1, 'running', 'starting', ?5, ?6, ?7, ?7 \
                      FROM model_versions WHERE id = ?4 AND tree IS NOT NULL \
                      ON CONFLICT(workspace_id, name) DO UPDATE SET deployment = excluded.deployment, \
-                     model_version_id = excluded.model_version_id, generation = generation + 1, \
+                     model_version_id = excluded.model_version_id, generation = deployments + 1, \
+                     deployments = deployments + 1, failed_update = NULL, \
                      desired = 'running', state = 'starting', message = NULL, \
                      port = coalesce(excluded.port, port), updated_at = excluded.updated_at \
                      RETURNING id",
@@ -192,9 +224,12 @@ impl Store {
                     "UPDATE endpoints SET port = coalesce(?2, port) WHERE id = ?1",
                     params![id, report.port],
                 )?;
+                if report.unfit && fall_back(tx, id, &report)? {
+                    return Ok(true);
+                }
+                let current = "WHERE id = ?1 AND generation = ?2 AND desired = 'running'";
                 tx.execute(
-                    "UPDATE endpoints SET state = ?3, message = ?4, state_generation = ?2, updated_at = ?5 \
-                     WHERE id = ?1 AND generation = ?2 AND desired = 'running'",
+                    &format!("UPDATE endpoints SET state = ?3, message = ?4, state_generation = ?2, updated_at = ?5 {current}"),
                     params![
                         id,
                         report.generation,
@@ -203,6 +238,15 @@ impl Store {
                         report.now
                     ],
                 )?;
+                if report.state == EndpointState::Healthy {
+                    tx.execute(
+                        &format!(
+                            "UPDATE endpoints SET good_generation = generation, good_deployment = deployment, \
+                             good_model_version_id = model_version_id {current}"
+                        ),
+                        params![id, report.generation],
+                    )?;
+                }
                 Ok(known > 0)
             })
             .await

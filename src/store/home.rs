@@ -110,29 +110,35 @@ impl Home {
         self.root.join("tls")
     }
 
-    /// The key that seals secrets: 32 random bytes, made on first use.
-    pub fn key(&self) -> Result<[u8; 32]> {
-        let path = self.root.join("vault.key");
-        for _ in 0..2 {
-            match File::open(&path) {
-                Ok(mut file) => {
-                    let mut key = [0; 32];
-                    return match file.read_exact(&mut key) {
-                        Ok(()) => Ok(key),
-                        Err(_) => Err(Error::unavailable(format!(
-                            "`{}` is damaged",
-                            path.display()
-                        ))
-                        .hint("Restore it from a copy; without it no secret can be read")),
-                    };
-                }
-                Err(e) if e.kind() == io::ErrorKind::NotFound => create_key(&path)?,
-                Err(e) => return Err(io_error("read", &path, &e)),
-            }
+    /// Makes the key of a state directory that has no database yet, unless another process has. So
+    /// a database without a key has lost it.
+    pub fn prepare_key(&self) -> Result<()> {
+        if self.database().exists() || self.key_file().exists() {
+            return Ok(());
         }
-        Err(Error::internal(
-            "The vault's key vanished while it was read",
-        ))
+        create_key(&self.key_file())
+    }
+
+    /// The key that seals secrets: 32 random bytes.
+    pub fn key(&self) -> Result<[u8; 32]> {
+        let path = self.key_file();
+        let unusable = |what: &str| {
+            Error::unavailable(format!("`{}` {what}", path.display())).hint(
+                "Restore it from a copy of the state directory: secrets, endpoint keys and tokens \
+                 cannot be read without it, and a new key would not open them",
+            )
+        };
+        let mut key = [0; 32];
+        match File::open(&path).and_then(|mut file| file.read_exact(&mut key)) {
+            Ok(()) => Ok(key),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(unusable("is missing")),
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Err(unusable("is damaged")),
+            Err(e) => Err(io_error("read", &path, &e)),
+        }
+    }
+
+    fn key_file(&self) -> PathBuf {
+        self.root.join("vault.key")
     }
 }
 
@@ -168,8 +174,9 @@ pub fn private_dir(path: &Path) -> Result<()> {
 pub fn io_error(verb: &str, path: &Path, error: &io::Error) -> Error {
     let message = format!("Cannot {verb} `{}`: {error}", path.display());
     match error.kind() {
-        io::ErrorKind::StorageFull => Error::unavailable(message)
-            .hint("Free some space, or move the state directory: set AML_HOME"),
+        io::ErrorKind::StorageFull => {
+            Error::full(message).hint("Free some space, or move the state directory: set AML_HOME")
+        }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Error::unavailable(
             message,
         )

@@ -68,6 +68,7 @@ impl Store {
     /// Opens the state directory, made or migrated when needed.
     pub fn open(directory: PathBuf) -> Result<Self> {
         let home = Home::open(directory)?;
+        home.prepare_key()?;
         let db = Db::open(&home.database())?;
         Ok(Self { home, db })
     }

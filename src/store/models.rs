@@ -354,7 +354,7 @@ impl Store {
                 let deployed = tx.one(
                     &format!(
                         "SELECT e.name, v.version FROM model_versions v \
-                         JOIN endpoints e ON e.model_version_id = v.id WHERE {chosen} ORDER BY e.name"
+                         JOIN endpoints e ON v.id IN (e.model_version_id, e.good_model_version_id) WHERE {chosen} ORDER BY e.name"
                     ),
                     params![id, version],
                     |row| {

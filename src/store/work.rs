@@ -221,6 +221,32 @@ impl Store {
             .await
     }
 
+    /// Ends or queues again the runs whose lease ran out before, for there may be no other worker to
+    /// take them: one whose process was started ends with `reason`, or as cancelled when it was to
+    /// be; another one waits for a worker again. Answers how many there were.
+    pub async fn release_lapsed(&self, before: Time, reason: String, now: Time) -> Result<usize> {
+        self.db
+            .write(move |tx| {
+                let lapsed = tx.all(
+                    &format!(
+                        "SELECT id, handle IS NOT NULL, cancel > 0 FROM runs \
+                         WHERE {OPEN} AND worker IS NOT NULL AND lease_until < ?1"
+                    ),
+                    params![before],
+                    |row| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?)),
+                )?;
+                for (id, started, cancelled) in &lapsed {
+                    match (started, cancelled) {
+                        (_, true) => end(tx, *id, RunStatus::Canceled, None, now)?,
+                        (true, false) => end(tx, *id, RunStatus::Failed, Some(&reason), now)?,
+                        (false, false) => requeue(tx, *id, now)?,
+                    }
+                }
+                Ok(lapsed.len())
+            })
+            .await
+    }
+
     /// Fails a run that cannot be given to a worker.
     pub async fn fail_run(&self, run: i64, reason: String, now: Time) -> Result<()> {
         self.db
@@ -324,6 +350,16 @@ fn take(tx: &Tx<'_>, sync: &Sync, id: i64, found: Found) -> Result<Option<Taken>
         handle,
         cancel,
     }))
+}
+
+/// Gives back a run of which nothing was started.
+fn requeue(tx: &Tx<'_>, run: i64, now: Time) -> Result<()> {
+    tx.execute(
+        "UPDATE runs SET worker = NULL, lease_until = NULL, status = ?2 WHERE id = ?1",
+        params![run, RunStatus::Queued.name()],
+    )?;
+    let reason = "Its worker ended before the process was started";
+    runs::record(tx, run, RunStatus::Queued, now, Some(reason))
 }
 
 fn report(tx: &Tx<'_>, run: i64, progress: &Progress, now: Time) -> Result<()> {

@@ -10,6 +10,9 @@ use crate::{
     store::{self, Home, Lock},
 };
 
+/// With less free space than this the disk is full.
+const FULL: u64 = 64 << 10;
+
 /// What there is to say of a state directory.
 #[derive(Debug, Default)]
 pub struct StateReport {
@@ -37,12 +40,23 @@ pub fn inspect(directory: &Path) -> StateReport {
         let home = Home::at(directory.to_owned());
         report.size = size_of(directory);
         report.holders = holders(&home);
-        match store::format(&home.database()) {
+        let format = store::format(&home.database());
+        let found = format.and_then(|format| {
+            // With a database there was a key.
+            format.map_or(Ok([0; 32]), |_| home.key())?;
+            Ok(format)
+        });
+        match found {
             Ok(format) => report.format = format,
             Err(error) => report.problem = report.problem.or(Some(error)),
         }
     }
     report
+}
+
+/// Whether nothing more can be written where a directory lies.
+pub fn disk_is_full(directory: &Path) -> bool {
+    free_space(directory).is_some_and(|free| free < FULL)
 }
 
 fn free_space(folder: &Path) -> Option<u64> {

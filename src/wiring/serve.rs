@@ -14,12 +14,15 @@ use crate::{
         self, Listener, Log, Trust, Verbosity,
         tls::{self, Authority},
     },
-    service::Service,
+    service::{Revivals, Service},
     store::{Home, Lock},
 };
 
 /// How often a server's own certificate is made anew.
 const RENEW: Duration = Duration::from_hours(30 * 24);
+
+/// How often a server looks after endpoints and workers.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What `aml serve` was told.
 #[derive(Debug)]
@@ -93,7 +96,8 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     if let Some(lock) = &lock {
         lock.note(&Home::server_note(&url));
     }
-    tokio::spawn(revive_endpoints(service.clone()));
+    tokio::spawn(watch_over_endpoints(service.clone()));
+    tokio::spawn(watch_over_leases(service.clone()));
     let stop = asked_to_stop()?;
     listening(&Served {
         exposed: tls.is_none() && !address.ip().is_loopback(),
@@ -121,10 +125,24 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     served
 }
 
-/// Endpoints come back with the server, as many as can.
-async fn revive_endpoints(service: Service) {
-    // What keeps one from coming up is said by its own state.
-    let _ = service.revive_endpoints().await;
+/// Endpoints come back with the server, and when their hosts were killed: as many as can, each after
+/// waits that grow while it does not stay.
+async fn watch_over_endpoints(service: Service) {
+    let mut revivals = Revivals::default();
+    loop {
+        // What keeps one from coming up is said by its own state.
+        let _ = service.revive_endpoints(&mut revivals).await;
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Runs of workers that are gone come to an end, though no other worker may be there to find them.
+async fn watch_over_leases(service: Service) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        // What could not be written now is written next time.
+        let _ = service.release_lapsed().await;
+    }
 }
 
 /// The TLS to speak and, when it is our own, the certificate that clients must trust.

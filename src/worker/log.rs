@@ -33,6 +33,8 @@ pub struct Log {
     skip: u64,
     /// Where the next append begins.
     offset: u64,
+    /// What was read and is not stored yet.
+    unsent: Vec<u8>,
     pause: Duration,
 }
 
@@ -54,6 +56,7 @@ impl Log {
             redactor,
             skip: stored,
             offset: stored,
+            unsent: Vec::new(),
             pause: SOONEST,
         }
     }
@@ -63,9 +66,11 @@ impl Log {
         self.pause
     }
 
-    /// Sends what is new.
+    /// Sends what is new. What a full disk did not let through is sent the next time.
     pub async fn send_new(&mut self) -> Result<()> {
-        let before = self.offset;
+        let (before, pause) = (self.offset, self.pause);
+        self.pause = LATEST;
+        self.append(Vec::new()).await?;
         loop {
             let bytes = self.read()?;
             if bytes.is_empty() {
@@ -77,16 +82,20 @@ impl Log {
         self.pause = if self.offset > before {
             SOONEST
         } else {
-            (self.pause * 2).min(LATEST)
+            (pause * 2).min(LATEST)
         };
         Ok(())
     }
 
     /// Sends the rest; the process has ended. `notes` are lines of the worker's own.
     pub async fn finish(&mut self, notes: &[String]) -> Result<()> {
-        self.send_new().await?;
+        let sent = self.send_new().await;
         let mut rest = self.redactor.finish();
         rest.extend(note_lines(notes).into_bytes());
+        if sent.is_err() {
+            self.unsent.append(&mut rest);
+        }
+        sent?;
         self.append(rest).await
     }
 
@@ -124,15 +133,17 @@ impl Log {
             .min(usize::try_from(self.skip).unwrap_or(usize::MAX));
         bytes.drain(..skipped);
         self.skip -= skipped as u64;
-        if bytes.is_empty() {
+        self.unsent.append(&mut bytes);
+        if self.unsent.is_empty() {
             return Ok(());
         }
-        let bytes = Bytes::from(bytes);
+        let bytes = Bytes::copy_from_slice(&self.unsent);
         let sent = || {
             self.client
                 .append_log(&self.workspace, &self.run, self.offset, bytes.clone())
         };
         self.offset = persist(sent).await?;
+        self.unsent.clear();
         Ok(())
     }
 }

@@ -39,6 +39,9 @@ const WAIT: Duration = Duration::from_secs(10);
 /// How long to wait before a call that failed is made again: from, to.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
+/// How often a call is made that a full disk does not let through: about three seconds.
+const FULL_TRIES: u32 = 5;
+
 /// What a worker is told.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -251,12 +254,28 @@ fn names_in(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Makes a call again and again while the server cannot be reached. Stops when dropped.
+/// Makes a call again and again while the server cannot be reached, but only for a while because a
+/// disk is full. Stops when dropped.
 async fn persist<T, F: Future<Output = Result<T>>>(call: impl Fn() -> F) -> Result<T> {
+    persist_until(Some(FULL_TRIES), call).await
+}
+
+/// The same, with this many tries on a full disk.
+async fn persist_until<T, F: Future<Output = Result<T>>>(
+    full_tries: Option<u32>,
+    call: impl Fn() -> F,
+) -> Result<T> {
     let mut retry = RETRY.0;
+    let mut full = 0;
     loop {
         match call().await {
+            Err(error)
+                if error.code == Code::Full && full_tries.is_some_and(|most| full + 1 >= most) =>
+            {
+                return Err(error);
+            }
             Err(error) if error.code.retryable() => {
+                full += u32::from(error.code == Code::Full);
                 tokio::time::sleep(retry).await;
                 retry = (retry * 2).min(RETRY.1);
             }
@@ -281,5 +300,9 @@ fn private_dir(path: &Path) -> Result<()> {
 }
 
 fn io_error(verb: &str, path: &Path, error: &io::Error) -> Error {
-    Error::unavailable(format!("Cannot {verb} `{}`: {error}", path.display()))
+    let message = format!("Cannot {verb} `{}`: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::StorageFull => Error::full(message),
+        _ => Error::unavailable(message),
+    }
 }

@@ -10,17 +10,17 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    Fate, Settings, io_error,
+    FULL_TRIES, Fate, Settings, io_error,
     log::{Log, write_redacted},
     means_lost, metrics,
     outputs::Outputs,
-    persist, private_dir,
+    persist, persist_until, private_dir,
     redact::Redactor,
     variables,
 };
 use crate::{
     api::{
-        Error, Result,
+        Code, Error, Result,
         metrics::LogBatch,
         runs::Usage,
         work::{Assignment, Outcome, Progress, ReportRun},
@@ -35,6 +35,12 @@ use crate::{
 
 /// How often the message of a long preparation is passed on.
 const MESSAGE_EVERY: Duration = Duration::from_secs(2);
+
+/// How long a run that has completed waits for room on a full disk before its outputs are given up.
+const FULL_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Ends the reason of a run that had no room.
+const DISK_FULL: &str = "; the disk was full";
 
 /// A run this worker has.
 pub struct Execution {
@@ -61,6 +67,19 @@ impl Ended {
             reason: Some(reason),
             usage: None,
         }
+    }
+
+    /// Its outputs are lost to a full disk.
+    fn without_outputs(mut self, error: &Error) -> Self {
+        let first = self.reason.take();
+        if self.outcome == Outcome::Completed {
+            self.outcome = Outcome::Failed;
+        }
+        let first = first.as_deref().unwrap_or("The command completed");
+        let first = first.strip_suffix(DISK_FULL).unwrap_or(first);
+        let lost = format!("{DISK_FULL}, and its outputs could not be stored ({error})");
+        self.reason = Some(format!("{first}{lost}"));
+        self
     }
 
     /// The reason stays the one that was given with the request to cancel.
@@ -102,6 +121,10 @@ impl Execution {
             if let Some(process) = Process::find(&self.folder) {
                 process.stop();
                 let _ = process.ended().await;
+            }
+            if error.code == Code::Full {
+                // Makes room for the report.
+                let _ = fs::remove_dir_all(self.code());
             }
             if !means_lost(&error) {
                 let _ = self.report_end(Ended::failed(error.explained())).await;
@@ -244,29 +267,56 @@ impl Execution {
                     canceled = true;
                     process.stop();
                 }
-                () = tokio::time::sleep(log.pause()) => log.send_new().await?,
+                () = tokio::time::sleep(log.pause()) => unless_full(log.send_new().await)?,
                 () = tokio::time::sleep_until(outputs.next().into()) => {
                     outputs.store_new(&self.client, workspace, run).await;
                 }
             }
         };
-        log.send_new().await?;
-        self.report(Progress::Finalizing).await?;
-        let mut notes = self.store_outputs(&mut outputs).await?;
+        let mut ended = self.judge(end, canceled);
+        unless_full(log.send_new().await)?;
+        unless_full(self.report(Progress::Finalizing).await)?;
+        let patience = match ended.outcome {
+            Outcome::Completed => FULL_PATIENCE,
+            Outcome::Failed | Outcome::Canceled => MESSAGE_EVERY,
+        };
+        let stored = self.store_outputs(&mut outputs, patience).await;
+        let (mut notes, stored) = match stored {
+            Err(error) if error.code == Code::Full => (Vec::new(), Err(error)),
+            stored => (stored?, Ok(())),
+        };
         notes.extend(self.log_metrics().await?);
-        log.finish(&notes).await?;
+        if let Err(error) = stored {
+            notes.push(format!("some outputs were not stored: {error}"));
+            ended = ended.without_outputs(&error);
+            // They cannot be kept; without them there is room to say so.
+            let _ = fs::remove_dir_all(self.code());
+        }
+        unless_full(log.finish(&notes).await)?;
         // The run has its log already; without this copy among its artifacts it has ended all the same.
         let _ = self.store_log(&process, &notes).await;
-        self.report_end(self.judge(end, canceled)).await
+        self.report_end(ended).await
     }
 
-    /// Stores what the run put out. What cannot be stored is answered.
-    async fn store_outputs(&self, outputs: &mut Outputs) -> Result<Vec<String>> {
+    /// Stores what the run put out. What cannot be stored is answered; a disk that stays full is an
+    /// error.
+    async fn store_outputs(
+        &self,
+        outputs: &mut Outputs,
+        patience: Duration,
+    ) -> Result<Vec<String>> {
         let (workspace, run) = self.names();
         let mut attempts = 3;
+        let mut full_since = None;
         let refused = loop {
             match outputs.store_all(&self.client, workspace, run).await {
                 Ok(refused) => break refused,
+                Err(error) if error.code == Code::Full => {
+                    if full_since.get_or_insert_with(Instant::now).elapsed() > patience {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(MESSAGE_EVERY).await;
+                }
                 Err(error) if error.code.retryable() => {
                     tokio::time::sleep(MESSAGE_EVERY).await;
                 }
@@ -356,14 +406,18 @@ impl Execution {
         }
     }
 
+    /// An end is reported whenever that becomes possible; all else that a full disk does not let
+    /// through is left out.
     async fn report(&self, progress: Progress) -> Result<()> {
+        let ends = matches!(progress, Progress::Ended { .. });
+        let tries = if ends { None } else { Some(FULL_TRIES) };
         let report = ReportRun {
             workspace: self.assignment.workspace.clone(),
             run: self.assignment.run.clone(),
             worker: self.settings.name.clone(),
             progress,
         };
-        persist(|| self.client.call(&report)).await?;
+        persist_until(tries, || self.client.call(&report)).await?;
         Ok(())
     }
 
@@ -375,6 +429,14 @@ impl Execution {
             usage: ended.usage,
         })
         .await
+    }
+}
+
+/// A full disk does not keep a run from its end.
+fn unless_full(done: Result<()>) -> Result<()> {
+    match done {
+        Err(error) if error.code == Code::Full => Ok(()),
+        done => done,
     }
 }
 
@@ -397,7 +459,8 @@ fn why_failed(exit: &Exit) -> Option<String> {
         ));
     }
     let code = exit.code.filter(|code| *code != 0)?;
-    Some(format!("The command ended with exit code {code}"))
+    let full = if exit.disk_full { DISK_FULL } else { "" };
+    Some(format!("The command ended with exit code {code}{full}"))
 }
 
 fn modified_ms(path: &Path) -> i64 {

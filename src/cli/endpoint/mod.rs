@@ -73,6 +73,19 @@ pub async fn wait(ctx: &Context, workspace: &str, endpoint: Endpoint) -> anyhow:
     }
     spinner.finish_and_clear();
     let name = &endpoint.name;
+    if let Some(failed) = &endpoint.failed_update
+        && failed.generation == generation
+    {
+        let (before, reason) = (endpoint.generation, &failed.message);
+        let verb = match endpoint.state {
+            EndpointState::Healthy => "still answers",
+            _ => "is started again",
+        };
+        return Err(failure(
+            name,
+            &format!("{reason}\nDeployment {before} {verb}"),
+        ));
+    }
     if endpoint.generation != generation {
         return Err(Error::conflict(format!("`{name}` was deployed again meanwhile")).into());
     }
@@ -81,11 +94,15 @@ pub async fn wait(ctx: &Context, workspace: &str, endpoint: Endpoint) -> anyhow:
         EndpointState::Stopped => {
             Err(Error::conflict(format!("`{name}` was stopped meanwhile")).into())
         }
-        EndpointState::Failed | EndpointState::Starting => {
-            let reason = endpoint.message.unwrap_or_default();
-            let error = Error::unavailable(format!("The endpoint `{name}` failed: {reason}"))
-                .hint(format!("See all of its log: aml endpoint logs {name}"));
-            Err(anyhow::Error::new(error).context(Exit(ENDPOINT_FAILED)))
-        }
+        EndpointState::Failed | EndpointState::Starting => Err(failure(
+            name,
+            endpoint.message.as_deref().unwrap_or_default(),
+        )),
     }
+}
+
+fn failure(name: &str, reason: &str) -> anyhow::Error {
+    let error = Error::unavailable(format!("The endpoint `{name}` failed: {reason}"))
+        .hint(format!("See all of its log: aml endpoint logs {name}"));
+    anyhow::Error::new(error).context(Exit(ENDPOINT_FAILED))
 }

@@ -16,6 +16,7 @@ use crate::{
         views::duration,
     },
     client::Client,
+    wiring,
 };
 
 /// How often a run that writes nothing is asked where it stands.
@@ -73,6 +74,16 @@ fn conclude(ctx: &Context, run: &Run) -> anyhow::Result<()> {
     }
 }
 
+/// What a follower has said already.
+#[derive(Default)]
+struct Said {
+    /// Lines of the run's history.
+    changes: usize,
+    /// That it runs.
+    running: bool,
+    trouble: String,
+}
+
 struct Follower<'a> {
     ctx: &'a Context,
     client: &'a Client,
@@ -83,7 +94,7 @@ impl Follower<'_> {
     async fn to_the_end(&self) -> anyhow::Result<Run> {
         let GetRun { workspace, run } = &self.request;
         let mut offset = 0;
-        let mut said = 0;
+        let mut said = Said::default();
         loop {
             let mut log = self.client.follow_log(workspace, run, offset);
             let mut tick = interval(ASK);
@@ -95,6 +106,10 @@ impl Follower<'_> {
                         Some(bytes) => {
                             let bytes = bytes?;
                             offset += bytes.len() as u64;
+                            if !said.running {
+                                // What it writes comes after the word that it runs.
+                                let _ = self.say_news(&mut said).await;
+                            }
                             self.ctx.ui.print_bytes(&bytes)?;
                         }
                         None => break,
@@ -102,7 +117,8 @@ impl Follower<'_> {
                     _ = tick.tick() => match self.say_news(&mut said).await {
                         // The log is followed through a restart of the server; so is the status.
                         Err(error) if !error.code.retryable() => return Err(error.into()),
-                        _ => {}
+                        Err(error) => self.say_once(&mut said, &error.to_string()),
+                        Ok(_) => self.warn_of_a_full_disk(&mut said),
                     },
                 }
             }
@@ -117,16 +133,34 @@ impl Follower<'_> {
     }
 
     /// Says what has been added to the run's history, except how it ended.
-    async fn say_news(&self, said: &mut usize) -> Result<Run> {
+    async fn say_news(&self, said: &mut Said) -> Result<Run> {
         let run = self.client.call(&self.request).await?;
-        for change in run.history.iter().skip(*said) {
+        for change in run.history.iter().skip(said.changes) {
             let reason = change.reason.as_ref().map(|reason| format!(": {reason}"));
             if !change.status.ended() {
                 let reason = reason.unwrap_or_default();
                 self.ctx.ui.status(&format!("{}{reason}", change.status));
             }
         }
-        *said = run.history.len();
+        said.changes = run.history.len();
+        said.running |= run.status >= RunStatus::Running;
         Ok(run)
+    }
+
+    /// On this machine it can be seen why a run does not get on.
+    fn warn_of_a_full_disk(&self, said: &mut Said) {
+        let home = &self.ctx.config.home;
+        if self.ctx.profile().is_none() && wiring::disk_is_full(home) {
+            let home = home.display();
+            self.say_once(said, &format!("The disk that holds `{home}` is full"));
+        }
+    }
+
+    /// Says why nothing comes, until it is something else.
+    fn say_once(&self, said: &mut Said, trouble: &str) {
+        if said.trouble != trouble {
+            self.ctx.ui.warn(&format!("{trouble}; still waiting"));
+            trouble.clone_into(&mut said.trouble);
+        }
     }
 }

@@ -358,7 +358,7 @@ fn failed(verb: &str, path: &Path, error: &io::Error) -> Error {
     let error_text = format!("Cannot {verb} `{}`: {error}", path.display());
     match error.kind() {
         io::ErrorKind::StorageFull => {
-            Error::unavailable(error_text).hint("Free some space, or choose another folder")
+            Error::full(error_text).hint("Free some space, or choose another folder")
         }
         _ => Error::invalid(error_text),
     }

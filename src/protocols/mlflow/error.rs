@@ -89,7 +89,7 @@ impl From<Error> for Failure {
             Code::Unauthenticated => ErrorCode::Unauthenticated,
             Code::Denied => ErrorCode::PermissionDenied,
             Code::NotFound => ErrorCode::DoesNotExist,
-            Code::Unavailable => ErrorCode::TemporarilyUnavailable,
+            Code::Unavailable | Code::Full => ErrorCode::TemporarilyUnavailable,
             Code::Internal => ErrorCode::Internal,
         };
         let mut message = error.message;

@@ -228,3 +228,33 @@ async fn a_run_whose_secret_is_gone_fails_with_the_reason() {
         (RunStatus::Failed, Some("No secret `token` in `ws`"))
     );
 }
+
+#[tokio::test]
+async fn runs_of_a_worker_that_is_gone_end_though_no_other_one_asks() {
+    let bench = Bench::new().await;
+    for name in ["started", "unstarted", "unwanted"] {
+        bench.submit(name).await;
+    }
+    bench.sync("w1", 3, &[]).await;
+    for name in ["started", "unwanted"] {
+        bench.report("w1", name, running("pid 7")).await.unwrap();
+    }
+    bench.ask(cancel("unwanted")).await.unwrap();
+    assert!(!bench.service.release_lapsed().await.unwrap());
+    wait_seconds(31);
+    // A server that was down meanwhile gives the worker time to come back.
+    assert!(!bench.reopened().service.release_lapsed().await.unwrap());
+    assert!(bench.service.release_lapsed().await.unwrap());
+    let run = bench.run("started").await;
+    assert_eq!(run.status, RunStatus::Failed);
+    let reason = "Its worker is gone, and the run's process with it";
+    assert_eq!(run.reason.as_deref(), Some(reason));
+    assert_eq!(bench.run("unwanted").await.status, RunStatus::Canceled);
+    assert_eq!(bench.run("unstarted").await.status, RunStatus::Queued);
+    assert!(!bench.service.release_lapsed().await.unwrap());
+    assert_eq!(names(&bench.sync("w2", 3, &[]).await.take), ["unstarted"]);
+    assert_eq!(
+        bench.sync("w1", 0, &["ws/started"]).await.lost,
+        ["ws/started"]
+    );
+}

@@ -138,8 +138,27 @@ fn a_new_deployment_takes_over_and_a_broken_one_does_not() {
         );
         let error = aml.fails(12, "deploy echo --name echo-ep --script bad.py");
         assert!(error.contains("RuntimeError: no weights"), "{error}");
-        assert_eq!(state(aml), "failed");
+        assert!(error.contains("Deployment 2 still answers"), "{error}");
+        let kept = aml.json("endpoint show echo-ep");
+        assert_eq!(kept["state"], "healthy");
+        assert_eq!(kept["generation"], 2);
+        assert_eq!(kept["deployment"], second["deployment"]);
+        let message = kept["message"].as_str().expect("a message");
+        let expected =
+            "Deployment 3 failed and deployment 2 still answers; The scoring script failed";
+        assert!(message.starts_with(expected), "{message}");
         assert_eq!(score(aml)["weight"], 43);
+        // What it goes back to cannot be deleted, and is what is started again.
+        aml.fails(5, "model delete echo:2 --yes");
+        aml.ok("endpoint stop echo-ep");
+        assert_eq!(aml.json("endpoint start echo-ep")["state"], "healthy");
+        assert_eq!(score(aml)["weight"], 43);
+        let third = aml.json("deploy echo:1 --name echo-ep --script score.py");
+        assert_eq!(
+            (&third["generation"], &third["message"]),
+            (&4.into(), &Value::Null)
+        );
+        aml.ok("model delete echo:2 --yes");
     });
 }
 
@@ -152,6 +171,14 @@ fn a_killed_host_takes_its_process_along_and_can_be_started_again() {
             if line.contains("endpoint-host") {
                 kill(pid, Signal::SIGKILL).expect("kills the host");
             }
+        }
+        if aml.is_remote() {
+            // A server sees to it by itself.
+            eventually("it answers again", 60, || {
+                (state(aml) == "healthy").then_some(())
+            });
+            assert_eq!(score(aml)["weight"], 42);
+            return;
         }
         eventually("the scoring process is gone", 20, || {
             hosts(aml).is_empty().then_some(())
@@ -261,6 +288,14 @@ fn endpoints_come_back_with_the_server() {
     server.stderr_line("Listening on ", 20);
     eventually("it answers again", 60, || {
         (state(aml) == "healthy").then_some(())
+    });
+    assert_eq!(score(aml)["weight"], 42);
+    // And again when it is killed while the server is there.
+    for (pid, _) in hosts(aml) {
+        let _ = kill(pid, Signal::SIGKILL);
+    }
+    eventually("it was started again", 60, || {
+        (state(aml) == "healthy" && !hosts(aml).is_empty()).then_some(())
     });
     assert_eq!(score(aml)["weight"], 42);
     aml.ok("endpoint delete echo-ep --yes");

@@ -367,3 +367,40 @@ fn a_server_that_is_killed_finds_its_runs_again() {
     wait_for(&aml, &run, "Completed");
     assert_eq!(show(&aml, &run)["metrics"]["loss"]["last"], 0.5);
 }
+
+#[test]
+fn a_run_whose_worker_is_gone_fails_on_a_server_without_one() {
+    let aml = Aml::local();
+    let (_server, url) = server(&aml, "0");
+    let profile = format!("[profiles.team]\nurl = \"{url}\"\n");
+    fs::write(aml.root().join("config.toml"), profile).unwrap();
+    let aml = aml.with("AML_PROFILE", "team");
+    workspace(&aml);
+    let worker = aml.start("worker --slots 1");
+    worker.stderr_line("Working as ", 20);
+    let run = submit(&aml, "", "echo begun; sleep 1000");
+    wait_for_log(&aml, &run, "begun");
+    worker.signal(Signal::SIGKILL);
+    kill(process(&aml, "aml supervise"), Signal::SIGKILL).unwrap();
+    // The lease lasts for thirty seconds.
+    eventually("the end of the run", 90, || {
+        (status(&aml, &run) == "Failed").then_some(())
+    });
+    let reason = "Its worker is gone, and the run's process with it";
+    assert_eq!(show(&aml, &run)["reason"], reason);
+}
+
+#[test]
+fn what_a_run_writes_follows_the_word_that_it_runs() {
+    each_mode(|aml| {
+        workspace(aml);
+        let script = "aml run submit -e x -s -- 'echo line 1' 2>&1";
+        let output = aml.sh(script).ok();
+        let at = |part: &str| {
+            let found = output.find(part);
+            found.unwrap_or_else(|| panic!("no {part} in {output}"))
+        };
+        let order = ["Queued", "Preparing", "Running", "line 1", "completed"].map(at);
+        assert!(order.is_sorted(), "{output}");
+    });
+}
