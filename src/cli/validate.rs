@@ -43,7 +43,7 @@ pub struct ValidateArgs {
 #[derive(Serialize)]
 struct Verdict {
     file: String,
-    kind: &'static str,
+    kind: Option<&'static str>,
     errors: usize,
     notes: usize,
     problems: Vec<Problem>,
@@ -74,7 +74,11 @@ impl Show for Verdicts {
                 (1, _) => "1 error".to_owned(),
                 (errors, _) => format!("{errors} errors"),
             };
-            [verdict.file.clone(), verdict.kind.to_owned(), result]
+            [
+                verdict.file.clone(),
+                verdict.kind.unwrap_or("unknown").to_owned(),
+                result,
+            ]
         });
         list(["FILE", "KIND", "RESULT"], rows)
     }
@@ -107,7 +111,7 @@ pub fn validate(ctx: &Context, args: &ValidateArgs) -> anyhow::Result<()> {
         });
         verdicts.push(Verdict {
             file: name,
-            kind: kind.name,
+            kind: kind.map(|kind| kind.name),
             errors,
             notes: report.issues.len() - errors,
             problems: problems.collect(),

@@ -16,7 +16,7 @@ use serde_json::{Map as Object, Value};
 use super::{
     issue::Issue,
     shape::{Record, Shape, Text},
-    yaml::{Data, Node, Sources, Span},
+    yaml::{Data, Node, Sources, Span, template},
 };
 
 /// Checks trees, collects what is wrong.
@@ -138,7 +138,12 @@ impl<'a> Checker<'a> {
         match (text.read)(given, self.sources.folder(node.span)) {
             Ok(kept) => Some(Value::String(kept)),
             Err(fault) => {
-                self.report(Issue::error(node.span, fault.message).maybe(fault.hint));
+                let issue = match template::first(given) {
+                    Some(found) => Issue::error(node.span, template::unfilled(found))
+                        .hint(template::hint(found)),
+                    None => Issue::error(node.span, fault.message).maybe(fault.hint),
+                };
+                self.report(issue);
                 None
             }
         }

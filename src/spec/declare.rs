@@ -129,6 +129,7 @@ macro_rules! union {
     )*) => {$(
         $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq)]
+        #[allow(clippy::large_enum_variant, reason = "read once, not kept in numbers")]
         pub enum $Name { $($Variant($type),)* }
 
         impl $crate::spec::shape::Described for $Name {

@@ -115,6 +115,29 @@ impl<T: Described> Described for Map<T> {
     }
 }
 
+/// A list or mapping that must be there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Required<T>(pub T);
+
+impl<T: Described> Described for Required<T> {
+    const SHAPE: Shape = T::SHAPE;
+
+    fn read(value: Option<&Value>) -> Result<Self, Mismatch> {
+        match value {
+            None => Err(Mismatch("is missing".to_owned())),
+            Some(_) => T::read(value).map(Self),
+        }
+    }
+
+    fn write(&self) -> Option<Value> {
+        let empty = match T::SHAPE {
+            Shape::List(_) => Value::Array(Vec::new()),
+            _ => Value::Object(Object::new()),
+        };
+        Some(self.0.write().unwrap_or(empty))
+    }
+}
+
 /// `impl Described` for a type that is one JSON value.
 macro_rules! plain {
     ($type:ty, $shape:expr, $what:literal, $read:expr, $write:expr) => {

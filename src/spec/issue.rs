@@ -32,7 +32,7 @@ pub struct Issue {
 }
 
 impl Issue {
-    pub fn error(span: Span, message: impl Into<String>) -> Self {
+    pub fn error<S: Into<String>>(span: Span, message: S) -> Self {
         Self {
             severity: Severity::Error,
             span,
@@ -43,7 +43,7 @@ impl Issue {
         }
     }
 
-    pub fn note(span: Span, message: impl Into<String>) -> Self {
+    pub fn note<S: Into<String>>(span: Span, message: S) -> Self {
         Self {
             severity: Severity::Note,
             ..Self::error(span, message)

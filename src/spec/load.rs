@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     check::Checker,
     issue::{Issue, Report},
-    kinds::{self, list::Kind},
+    kinds::list::Kind,
     overrides::{self, Edit, Values},
     shape::{Described, Shape},
     yaml::{self, Node, Sources},
@@ -74,20 +74,52 @@ impl Document {
 
     /// Checks the document as the kind it is: of the kinds it may be, the first that fits, else the
     /// one with the fewest problems.
-    pub fn check_any(self, kinds: &[&'static Kind]) -> (&'static Kind, Option<Value>, Report) {
-        let mut best: Option<(&'static Kind, Option<Value>, Report)> = None;
+    pub fn check_any(
+        mut self,
+        kinds: &[&'static Kind],
+    ) -> (Option<&'static Kind>, Option<Value>, Report) {
+        let mut best: Option<(Option<&'static Kind>, Option<Value>, Report)> = None;
         for kind in kinds {
             let (value, report) = self.clone().check_as(kind);
-            let fewer = |best: &Report| report.errors().count() < best.errors().count();
-            if best.as_ref().is_none_or(|(_, _, best)| fewer(best)) {
-                best = Some((*kind, value, report));
+            let errors = report.errors().count();
+            if best
+                .as_ref()
+                .is_none_or(|(_, _, best)| errors < best.errors().count())
+            {
+                best = Some((Some(*kind), value, report));
+            }
+            if errors == 0 {
+                break;
             }
         }
         best.unwrap_or_else(|| {
-            let kind = &kinds::list::KINDS[0];
-            let (value, report) = self.check_as(kind);
-            (kind, value, report)
+            if !self.issues.iter().any(Issue::is_error) {
+                self.issues.push(self.unknown_kind());
+            }
+            (None, None, self.into_report())
         })
+    }
+
+    /// That it cannot be told what the file is.
+    fn unknown_kind(&self) -> Issue {
+        let start = self.sources.first();
+        if self.root.is_null() {
+            return Issue::error(start, "The file is empty");
+        }
+        let issue = Issue::error(start, "It cannot be told what this file describes");
+        if self.root.get("dependencies").is_some() {
+            return issue
+                .hint("It looks like a conda file; an environment names it as its `conda_file`");
+        }
+        issue.hint("Say it with --kind, or by a `$schema` in the file")
+    }
+
+    fn into_report(mut self) -> Report {
+        self.issues.sort_by_key(|issue| issue.span);
+        Report {
+            issues: self.issues,
+            sources: self.sources,
+        }
     }
 
     fn check_as(self, kind: &Kind) -> (Option<Value>, Report) {

@@ -16,6 +16,8 @@ mod conda;
 mod declare;
 pub mod described;
 pub mod environment;
+pub mod expression;
+pub mod graph;
 pub mod issue;
 pub mod kinds;
 pub mod load;

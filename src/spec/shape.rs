@@ -119,8 +119,28 @@ pub struct Record {
     pub rule: Option<Rule>,
 }
 
-/// Looks at a whole record that is right key by key; answers what is wrong at which key.
-pub type Rule = fn(&Object<String, Value>) -> Vec<(&'static str, Fault)>;
+/// Looks at a whole record that is right key by key; answers what is wrong where.
+pub type Rule = fn(&Object<String, Value>) -> Vec<Wrong>;
+
+/// Something wrong inside of a record.
+#[derive(Debug)]
+pub struct Wrong {
+    /// The keys that lead there.
+    pub path: Vec<String>,
+    pub fault: Fault,
+    /// It can be used all the same.
+    pub harmless: bool,
+}
+
+impl Wrong {
+    pub fn at<S: Into<String>>(path: impl IntoIterator<Item = S>, fault: Fault) -> Self {
+        Self {
+            path: path.into_iter().map(Into::into).collect(),
+            fault,
+            harmless: false,
+        }
+    }
+}
 
 impl Record {
     pub const PLAIN: Record = Record {
@@ -149,9 +169,9 @@ impl Record {
         self.read_only.contains(&name) || self.bases.iter().any(|base| base().is_read_only(name))
     }
 
-    /// The words of its `type`, and whether one must be given.
-    pub fn types(&self) -> Option<(&'static Choice, bool)> {
-        match self.field("type")? {
+    /// The words of a key such as `type`, and whether one must be given.
+    pub fn choice(&self, key: &str) -> Option<(&'static Choice, bool)> {
+        match self.field(key)? {
             Field {
                 shape: Shape::Choice(choice),
                 required,

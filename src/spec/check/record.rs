@@ -150,12 +150,41 @@ impl Checker<'_> {
             self.apply_rule(base(), node, members);
         }
         let Some(rule) = record.rule else { return };
-        for (key, fault) in rule(members) {
-            let entry = node.entries().iter().find(|entry| entry.key == key);
-            let span = entry.map_or_else(|| first_key(node), |entry| entry.key_span);
-            self.report(Issue::error(span, fault.message).maybe(fault.hint));
+        for wrong in rule(members) {
+            let span = locate(node, &wrong.path);
+            let new = if wrong.harmless {
+                Issue::note::<String>
+            } else {
+                Issue::error::<String>
+            };
+            self.report(new(span, wrong.fault.message).maybe(wrong.fault.hint));
         }
     }
+}
+
+/// Where the keys lead, as far as they are in this file: the value if it is one line, else its key.
+fn locate(node: &Node, path: &[String]) -> Span {
+    let mut node = node;
+    let mut span = first_key(node);
+    for key in path {
+        let (inner, key_span) = match &node.data {
+            Data::Map(entries) => match entries.iter().find(|entry| entry.key == *key) {
+                Some(entry) => (&entry.value, entry.key_span),
+                None => break,
+            },
+            Data::List(items) => match key.parse().ok().and_then(|at: usize| items.get(at)) {
+                Some(item) => (item, item.span.head()),
+                None => break,
+            },
+            _ => break,
+        };
+        span = match inner.data {
+            Data::List(_) | Data::Map(_) | Data::Null => key_span,
+            _ => inner.span,
+        };
+        node = inner;
+    }
+    span
 }
 
 /// Where a mapping begins.

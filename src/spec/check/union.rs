@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Checker, as_record};
 use crate::spec::{
     issue::Issue,
-    shape::{Record, Shape, Union},
+    shape::{Shape, Union},
     yaml::{Data, Node},
 };
 
@@ -17,11 +17,15 @@ impl Checker<'_> {
             let path = node.text["file:".len()..].to_owned();
             return self.included(&path, node.span, |checker, root| checker.union(union, root));
         }
-        let fitting: Vec<Shape> = members
-            .iter()
-            .copied()
-            .filter(|member| may_be(member, node))
-            .collect();
+        let mut fitting = fits(&members, |member| may_be(member, node));
+        // A string names something or a file, never either.
+        if let Some(text) = node.as_str() {
+            let names = text.starts_with("azureml:") || text.starts_with("/subscriptions/");
+            let is_include = |member: &Shape| matches!(member, Shape::Include(_));
+            if fitting.iter().any(is_include) {
+                fitting = fits(&fitting, |member| is_include(member) != names);
+            }
+        }
         if fitting.is_empty() {
             return self.wanted(union.what, node);
         }
@@ -31,44 +35,39 @@ impl Checker<'_> {
         self.first_that_fits(&fitting, node)
     }
 
-    /// The `type` decides; without one, or among several of that type, the best fit.
+    /// The `type` decides, then the `task` and the like; among several of these, the best fit.
     fn union_of_mappings(
         &mut self,
         union: &Union,
         fitting: &[Shape],
         node: &Node,
     ) -> Option<Value> {
-        let typed = |member: &Shape| as_record(member).and_then(Record::types);
-        let given = node.get("type").filter(|value| !value.is_null());
-        let wanted = match (given, union.default_type) {
-            (Some(value), _) => value.text.clone(),
-            (None, Some(default)) => default.to_owned(),
-            (None, None) => String::new(),
-        };
-        let mut chosen: Vec<Shape> = Vec::new();
-        for member in fitting {
-            let fits = match typed(member) {
-                Some((choice, _)) if !wanted.is_empty() => choice.find(&wanted).is_some(),
-                Some((_, required)) => !required,
-                None => true,
+        let mut chosen: Vec<Shape> = fitting.to_vec();
+        for key in DECIDING {
+            let given = node.get(key).filter(|value| !value.is_null());
+            let default = union.default_type.filter(|_| key == "type");
+            let wanted = given.map(|value| value.text.as_str()).or(default);
+            let choice = |member: &Shape| as_record(member).and_then(|record| record.choice(key));
+            let of_that: Vec<Shape> = match wanted {
+                Some(wanted) => fits(&chosen, |member| {
+                    choice(member).is_none_or(|(choice, _)| choice.find(wanted).is_some())
+                }),
+                None => fits(&chosen, |member| {
+                    choice(member).is_none_or(|(_, required)| !required)
+                }),
             };
-            if fits {
-                chosen.push(*member);
-            }
-        }
-        if chosen.iter().all(|member| typed(member).is_none()) && given.is_some() {
-            // No member of that type, and others only if they have no type at all.
-            let words: Vec<&'static str> = fitting
-                .iter()
-                .filter_map(typed)
-                .flat_map(|(choice, _)| choice.words.iter().copied())
+            let decided = of_that.iter().any(|member| choice(member).is_some());
+            let choices = chosen.iter().filter_map(choice);
+            let words: Vec<&str> = choices
+                .flat_map(|(choice, _)| choice.words)
+                .copied()
                 .collect();
-            if let (Some(value), false) = (given, words.is_empty()) {
-                return self.unknown_type(union, words, value);
+            if let (Some(value), false, false) = (given, decided, words.is_empty()) {
+                return self.unknown_type(union, key, words, value);
             }
-        }
-        if chosen.is_empty() {
-            chosen = fitting.to_vec();
+            if !of_that.is_empty() {
+                chosen = of_that;
+            }
         }
         self.first_that_fits(&chosen, node)
     }
@@ -76,17 +75,17 @@ impl Checker<'_> {
     fn unknown_type(
         &mut self,
         union: &Union,
-        mut words: Vec<&'static str>,
+        key: &str,
+        words: Vec<&str>,
         node: &Node,
     ) -> Option<Value> {
-        words.dedup();
-        let mut unique: Vec<&'static str> = Vec::new();
+        let mut unique: Vec<&str> = Vec::new();
         for word in words {
             if !unique.contains(&word) {
                 unique.push(word);
             }
         }
-        let what = format!("the type of {}", union.what);
+        let what = format!("the {key} of {}", union.what);
         let nearest = crate::api::names::nearest(&node.text, unique.iter().copied());
         let listed: Vec<String> = unique.iter().map(|word| format!("`{word}`")).collect();
         let listed = format!("Possible are {}", listed.join(", "));
@@ -99,13 +98,13 @@ impl Checker<'_> {
         None
     }
 
-    /// The first member without problems; if all have some, those of the one that has fewest.
+    /// The first member without problems; if all have some, those of the nearest.
     fn first_that_fits(&mut self, members: &[Shape], node: &Node) -> Option<Value> {
         if let [only] = members {
             return self.value(only, node);
         }
         let before = self.issues.len();
-        let mut best: Option<Vec<Issue>> = None;
+        let mut best: Option<(usize, Vec<Issue>)> = None;
         for member in members {
             let value = self.value(member, node);
             let found = self.issues.split_off(before);
@@ -113,30 +112,36 @@ impl Checker<'_> {
                 self.issues.extend(found);
                 return value;
             }
-            if best
-                .as_ref()
-                .is_none_or(|best| weight(&found) < weight(best))
-            {
-                best = Some(found);
+            let distance = strange_keys(member, node) * 1000 + found.len();
+            if best.as_ref().is_none_or(|(least, _)| distance < *least) {
+                best = Some((distance, found));
             }
         }
-        self.issues.extend(best.unwrap_or_default());
+        self.issues
+            .extend(best.map(|(_, issues)| issues).unwrap_or_default());
         None
     }
 }
 
-/// How far from right: unknown keys say more against a member than missing ones.
-fn weight(issues: &[Issue]) -> usize {
-    issues
+/// Keys whose word tells the members of a union apart, the first first.
+const DECIDING: [&str; 4] = ["type", "task", "model_provider", "kind"];
+
+fn fits(members: &[Shape], test: impl Fn(&Shape) -> bool) -> Vec<Shape> {
+    let chosen = members.iter().copied();
+    chosen.filter(|member| test(member)).collect()
+}
+
+/// How many keys the member does not know: they say more against it than what else is wrong.
+fn strange_keys(member: &Shape, node: &Node) -> usize {
+    let Some(record) = as_record(member) else {
+        return 0;
+    };
+    let known =
+        |key: &str| key == "$schema" || record.field(key).is_some() || record.is_read_only(key);
+    node.entries()
         .iter()
-        .map(|issue| {
-            if issue.message.contains("has no key") {
-                3
-            } else {
-                2
-            }
-        })
-        .sum()
+        .filter(|entry| !known(&entry.key))
+        .count()
 }
 
 /// Whether a value of this kind may be meant.

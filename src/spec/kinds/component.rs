@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::spec::{
     declare::{record, words},
     described::{Map, Scalar, Version},
+    graph::check_command,
     kinds::{
         environment::{AutoDelete, EnvironmentSource},
         io::{ComponentInput, ComponentOutput},
@@ -32,7 +33,7 @@ record! {
     }
 
     /// What a command component is.
-    CommandComponentParts = "command component" {
+    CommandComponentParts = "command component" (rule: Some(check_command)) {
         ..base: ComponentBase,
         r#type: CommandComponentType = "command",
         /// The command line, run by bash.

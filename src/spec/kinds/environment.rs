@@ -6,7 +6,7 @@ use crate::spec::{
     declare::{choice, record, union, words},
     described::{Map, Scalar, Version},
     reference::{BuildPath, EnvironmentName},
-    shape::{Described, Fault, Mismatch, Shape},
+    shape::{Described, Fault, Mismatch, Shape, Wrong},
 };
 
 record! {
@@ -118,21 +118,17 @@ impl Described for CondaFile {
     }
 }
 
-fn made_of_something(environment: &Object<String, Value>) -> Vec<(&'static str, Fault)> {
+fn made_of_something(environment: &Object<String, Value>) -> Vec<Wrong> {
     let has = |key| environment.contains_key(key);
-    let mut faults = Vec::new();
+    let mut wrong = Vec::new();
     if has("build") && has("image") {
-        faults.push((
-            "build",
-            Fault::new("An environment has an `image` or a `build`, not both"),
-        ));
+        let fault = Fault::new("An environment has an `image` or a `build`, not both");
+        wrong.push(Wrong::at(["build"], fault));
     }
     if has("build") && has("conda_file") {
-        faults.push((
-            "conda_file",
-            Fault::new("An environment with a `build` has no `conda_file`")
-                .hint("Install the packages in the Dockerfile"),
-        ));
+        let fault = Fault::new("An environment with a `build` has no `conda_file`");
+        let fault = fault.hint("Install the packages in the Dockerfile");
+        wrong.push(Wrong::at(["conda_file"], fault));
     }
-    faults
+    wrong
 }

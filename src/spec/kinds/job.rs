@@ -3,6 +3,7 @@
 use crate::spec::{
     declare::{choice, record, union, words},
     described::{Map, Scalar},
+    graph::check_command,
     kinds::{
         environment::EnvironmentSource,
         io::{JobInput, JobOutput},
@@ -34,7 +35,7 @@ record! {
     }
 
     /// Runs one command.
-    CommandJob = "command job" {
+    CommandJob = "command job" (rule: Some(check_command)) {
         ..base: JobBase,
         ..run: Command,
         /// The kind of job.

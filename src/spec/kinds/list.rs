@@ -4,24 +4,70 @@ use serde_json::Value;
 
 use super::{
     assets::{Data, DataImport, Model},
+    automl::AutomlNode,
+    batch::BatchDeployment,
     component::CommandComponent,
     compute::Compute,
+    connection::Connection,
     datastore::Datastore,
     environment::Environment,
+    features::{FeatureSet, FeatureSetBackfill, FeatureStore, FeatureStoreEntity},
+    flow::{Flow, FlowComponent, FlowRun},
+    generative::{
+        CapabilityHost, DeploymentTemplate, Distillation, Finetuning, Index,
+        MarketplaceSubscription, ServerlessEndpoint,
+    },
     job::CommandJob,
+    pipeline::{PipelineComponent, PipelineJob},
+    schedule::Schedule,
     serving::{BatchEndpoint, ModelPackage, OnlineDeployment, OnlineEndpoint},
+    step::{
+        CopyJob, DataTransferComponent, ExportDataJob, ImportComponent, ImportDataJob, ImportJob,
+        ParallelComponent, SparkComponent, SparkJob,
+    },
+    sweep::SweepJob,
+    table::Mltable,
     workspace::{Registry, Workspace},
 };
 use crate::spec::{
+    declare::union,
     shape::{Described, Mismatch, Shape},
     yaml::Node,
 };
+
+union! {
+    /// A job of any type.
+    AnyJob = "a job" (default_type: Some("command")) {
+        Command(Box<CommandJob>),
+        Pipeline(Box<PipelineJob>),
+        Sweep(Box<SweepJob>),
+        Spark(Box<SparkJob>),
+        Automl(AutomlNode),
+        Finetuning(Finetuning),
+        Distillation(Box<Distillation>),
+        Copy(Box<CopyJob>),
+        ImportData(Box<ImportDataJob>),
+        ExportData(Box<ExportDataJob>),
+        Import(Box<ImportJob>),
+    }
+
+    /// A component of any type.
+    AnyComponent = "a component" (default_type: Some("command")) {
+        Command(Box<CommandComponent>),
+        Pipeline(Box<PipelineComponent>),
+        Parallel(Box<ParallelComponent>),
+        Spark(Box<SparkComponent>),
+        DataTransfer(Box<DataTransferComponent>),
+        Import(Box<ImportComponent>),
+        Flow(Box<FlowComponent>),
+    }
+}
 
 /// A kind of file, named as the command group that takes it.
 #[derive(Debug)]
 pub struct Kind {
     pub name: &'static str,
-    /// Whether it is one of them, for lists and schemas: `A job of any type`.
+    /// What it is, in a line.
     pub doc: &'static str,
     pub shape: Shape,
     /// Reads the canonical form into the kind's type and writes it again.
@@ -34,151 +80,89 @@ pub struct Kind {
     pub given_by_flags: &'static [&'static str],
 }
 
+const fn kind<T: Described>(
+    name: &'static str,
+    doc: &'static str,
+    schemas: &'static [&'static str],
+    marks: &'static [&'static str],
+    given_by_flags: &'static [&'static str],
+) -> Kind {
+    Kind {
+        name,
+        doc,
+        shape: T::SHAPE,
+        reread: reread::<T>,
+        schemas,
+        marks,
+        given_by_flags,
+    }
+}
+
+const NAME: &[&str] = &["name"];
+
+#[rustfmt::skip]
 pub static KINDS: &[Kind] = &[
-    Kind {
-        name: "job",
-        doc: "A job of any type",
-        shape: CommandJob::SHAPE,
-        reread: reread::<CommandJob>,
-        schemas: &["commandJob"],
-        marks: &["command"],
-        given_by_flags: &[],
-    },
-    Kind {
-        name: "component",
-        doc: "A component of any type",
-        shape: CommandComponent::SHAPE,
-        reread: reread::<CommandComponent>,
-        schemas: &["commandComponent"],
-        marks: &["is_deterministic"],
-        given_by_flags: &["name"],
-    },
-    Kind {
-        name: "data",
-        doc: "A data asset",
-        shape: Data::SHAPE,
-        reread: reread::<Data>,
-        schemas: &["data"],
-        marks: &["path"],
-        given_by_flags: &["name", "path"],
-    },
-    Kind {
-        name: "data-import",
-        doc: "Data that is copied from elsewhere and registered",
-        shape: DataImport::SHAPE,
-        reread: reread::<DataImport>,
-        schemas: &["dataImport"],
-        marks: &["source"],
-        given_by_flags: &["name", "path"],
-    },
-    Kind {
-        name: "datastore",
-        doc: "A datastore of any type",
-        shape: Datastore::SHAPE,
-        reread: reread::<Datastore>,
-        schemas: &[
-            "azureBlob",
-            "azureFile",
-            "azureDataLakeGen1",
-            "azureDataLakeGen2",
-            "oneLake",
-            "hdfs",
-        ],
-        marks: &["account_name", "store_name", "name_node_address"],
-        given_by_flags: &["name"],
-    },
-    Kind {
-        name: "environment",
-        doc: "An environment",
-        shape: Environment::SHAPE,
-        reread: reread::<Environment>,
-        schemas: &["environment"],
-        marks: &["image", "conda_file", "build"],
-        given_by_flags: &["name"],
-    },
-    Kind {
-        name: "model",
-        doc: "A model",
-        shape: Model::SHAPE,
-        reread: reread::<Model>,
-        schemas: &["model"],
-        marks: &["flavors"],
-        given_by_flags: &["name"],
-    },
-    Kind {
-        name: "model-package",
-        doc: "How a model is packed with what it needs",
-        shape: ModelPackage::SHAPE,
-        reread: reread::<ModelPackage>,
-        schemas: &["modelVersionPackage"],
-        marks: &["target_environment", "inferencing_server"],
-        given_by_flags: &[],
-    },
-    Kind {
-        name: "online-endpoint",
-        doc: "An online endpoint",
-        shape: OnlineEndpoint::SHAPE,
-        reread: reread::<OnlineEndpoint>,
-        schemas: &["managedOnlineEndpoint", "kubernetesOnlineEndpoint"],
-        marks: &["auth_mode", "traffic", "mirror_traffic"],
-        given_by_flags: &["name"],
-    },
-    Kind {
-        name: "online-deployment",
-        doc: "An online deployment of any type",
-        shape: OnlineDeployment::SHAPE,
-        reread: reread::<OnlineDeployment>,
-        schemas: &["managedOnlineDeployment", "kubernetesOnlineDeployment"],
-        marks: &["endpoint_name", "instance_type", "request_settings"],
-        given_by_flags: &["name", "endpoint_name"],
-    },
-    Kind {
-        name: "batch-endpoint",
-        doc: "A batch endpoint",
-        shape: BatchEndpoint::SHAPE,
-        reread: reread::<BatchEndpoint>,
-        schemas: &["batchEndpoint"],
-        marks: &["auth_mode", "defaults"],
-        given_by_flags: &["name"],
-    },
-    Kind {
-        name: "compute",
-        doc: "A compute of any type",
-        shape: Compute::SHAPE,
-        reread: reread::<Compute>,
-        schemas: &[
-            "amlCompute",
-            "computeInstance",
-            "vmCompute",
-            "kubernetesCompute",
-            "synapseSparkCompute",
-        ],
-        marks: &["size", "min_instances", "max_instances"],
-        given_by_flags: &["name"],
-    },
-    Kind {
-        name: "workspace",
-        doc: "A workspace, hub or project",
-        shape: Workspace::SHAPE,
-        reread: reread::<Workspace>,
-        schemas: &["workspace", "hub", "project"],
-        marks: &[
-            "hbi_workspace",
-            "managed_network",
-            "storage_account",
-            "key_vault",
-        ],
-        given_by_flags: &["name"],
-    },
-    Kind {
-        name: "registry",
-        doc: "A registry",
-        shape: Registry::SHAPE,
-        reread: reread::<Registry>,
-        schemas: &["registry"],
-        marks: &["replication_locations"],
-        given_by_flags: &["name"],
-    },
+    kind::<AnyJob>("job", "A job of any type",
+        &["commandJob", "pipelineJob", "sweepJob", "sparkJob", "autoMLJob", "finetuningJob", "distillationJob"],
+        &["command", "trial", "jobs", "experiment_name", "task", "entry", "search_space"], &[]),
+    kind::<AnyComponent>("component", "A component of any type",
+        &["commandComponent", "pipelineComponent", "parallelComponent", "sparkComponent"],
+        &["is_deterministic", "additional_includes", "version", "command", "jobs"], NAME),
+    kind::<Data>("data", "A data asset", &["data"], &["path"], &["name", "path"]),
+    kind::<DataImport>("data-import", "Data that is copied from elsewhere and registered",
+        &["dataImport"], &["source", "path"], &["name", "path"]),
+    kind::<Datastore>("datastore", "A datastore of any type",
+        &["azureBlob", "azureFile", "azureDataLakeGen1", "azureDataLakeGen2", "oneLake", "hdfs"],
+        &["account_name", "store_name", "name_node_address"], NAME),
+    kind::<Environment>("environment", "An environment", &["environment"],
+        &["image", "conda_file", "build"], NAME),
+    kind::<Model>("model", "A model", &["model"], &["flavors", "stage", "path"], NAME),
+    kind::<ModelPackage>("model-package", "How a model is packed with what it needs",
+        &["modelVersionPackage"], &["target_environment", "inferencing_server"], &[]),
+    kind::<OnlineEndpoint>("online-endpoint", "An online endpoint",
+        &["managedOnlineEndpoint", "kubernetesOnlineEndpoint"],
+        &["auth_mode", "traffic", "mirror_traffic"], NAME),
+    kind::<OnlineDeployment>("online-deployment", "An online deployment of any type",
+        &["managedOnlineDeployment", "kubernetesOnlineDeployment"],
+        &["endpoint_name", "instance_type", "request_settings"], &["name", "endpoint_name"]),
+    kind::<BatchEndpoint>("batch-endpoint", "A batch endpoint", &["batchEndpoint"],
+        &["auth_mode", "defaults"], NAME),
+    kind::<BatchDeployment>("batch-deployment", "A batch deployment of any type",
+        &["batchDeployment", "modelBatchDeployment", "pipelineComponentBatchDeployment"],
+        &["endpoint_name", "mini_batch_size", "output_action", "job_definition"],
+        &["name", "endpoint_name", "compute"]),
+    kind::<Compute>("compute", "A compute of any type",
+        &["amlCompute", "computeInstance", "vmCompute", "kubernetesCompute", "synapseSparkCompute"],
+        &["size", "min_instances", "max_instances", "resource_id"], NAME),
+    kind::<Schedule>("schedule", "A schedule of jobs, imports or monitors",
+        &["schedule", "monitorSchedule", "importDataSchedule"],
+        &["trigger", "create_job", "create_monitor", "import_data"], NAME),
+    kind::<Workspace>("workspace", "A workspace, hub or project", &["workspace", "hub", "project"],
+        &["hbi_workspace", "managed_network", "storage_account", "key_vault", "container_registry"], NAME),
+    kind::<Connection>("connection", "A connection of any type", &["connection", "workspaceConnection"],
+        &["credentials", "target", "api_key"], NAME),
+    kind::<Registry>("registry", "A registry", &["registry"], &["replication_locations"], NAME),
+    kind::<ServerlessEndpoint>("serverless-endpoint", "A model of the catalogue, paid by use",
+        &["serverlessEndpoint"], &["model_id"], NAME),
+    kind::<MarketplaceSubscription>("marketplace-subscription", "The right to use a model of the catalogue",
+        &["marketplaceSubscription"], &["model_id"], NAME),
+    kind::<FeatureStore>("feature-store", "A workspace for features", &["featureStore"],
+        &["offline_store", "online_store", "compute_runtime"], NAME),
+    kind::<FeatureSet>("feature-set", "Features that are computed together", &["featureSet", "featureset"],
+        &["specification", "entities"], NAME),
+    kind::<FeatureStoreEntity>("feature-store-entity", "What features belong to",
+        &["featureStoreEntity"], &["index_columns"], NAME),
+    kind::<FeatureSetBackfill>("feature-set-backfill", "Computes the features of a time that has passed",
+        &["featureSetBackfill"], &["feature_window", "data_status"], NAME),
+    kind::<Index>("index", "An index for search", &["index"], &["path", "stage"], NAME),
+    kind::<CapabilityHost>("capability-host", "A capability host", &["capabilityHost"],
+        &["capability_host_kind", "storage_connections"], NAME),
+    kind::<DeploymentTemplate>("deployment-template", "How models of a registry are deployed",
+        &["deploymentTemplate"], &["deployment_template_type", "allowed_instance_types"], NAME),
+    kind::<Flow>("flow", "A prompt flow", &["flow"], &["nodes", "node_variants"], &[]),
+    kind::<FlowRun>("flow-run", "A run of a prompt flow", &["run"], &["flow", "column_mapping"], &[]),
+    kind::<Mltable>("mltable", "Which files make a table", &["mltable"],
+        &["paths", "transformations"], &[]),
 ];
 
 fn reread<T: Described>(value: &Value) -> Result<Option<Value>, Mismatch> {
@@ -190,15 +174,15 @@ pub fn named(name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.name == name)
 }
 
-/// The kinds that a file may be, the likeliest first: by its `$schema`, else by its keys.
+/// The kinds that a file may be, the likeliest first: by its `$schema`, else by its keys. None for a
+/// file that has neither.
 pub fn candidates(root: &Node) -> Vec<&'static Kind> {
     if let Some(schema) = root.get("$schema").and_then(Node::as_str) {
         let last = schema.trim().rsplit('/').next().unwrap_or_default();
         let stem = last.split('.').next().unwrap_or_default();
         let has = |kind: &&Kind| {
-            kind.schemas
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(stem))
+            let mut schemas = kind.schemas.iter();
+            schemas.any(|known| known.eq_ignore_ascii_case(stem))
         };
         if let Some(kind) = KINDS.iter().find(has) {
             return vec![kind];
@@ -210,8 +194,5 @@ pub fn candidates(root: &Node) -> Vec<&'static Kind> {
     };
     let mut kinds: Vec<&'static Kind> = KINDS.iter().filter(|kind| marks(kind) > 0).collect();
     kinds.sort_by_key(|kind| std::cmp::Reverse(marks(kind)));
-    if kinds.is_empty() {
-        kinds = KINDS.iter().collect();
-    }
     kinds
 }

@@ -6,6 +6,7 @@ use crate::spec::{
     declare::{choice, record, union, words},
     described::{Map, Scalar},
     kinds::compute::IdentityType,
+    reference::{ArmId, Url},
 };
 
 record! {
@@ -23,10 +24,10 @@ record! {
         /// Keep data of high business impact.
         hbi_workspace: Option<bool>,
         /// ARM id of an existing storage account.
-        storage_account: Option<String>,
-        container_registry: Option<String>,
-        key_vault: Option<String>,
-        application_insights: Option<String>,
+        storage_account: Option<ArmId>,
+        container_registry: Option<ArmId>,
+        key_vault: Option<ArmId>,
+        application_insights: Option<ArmId>,
         customer_managed_key: Option<CustomerManagedKey>,
         image_build_compute: Option<String>,
         public_network_access: Option<PublicAccess>,
@@ -34,7 +35,7 @@ record! {
         system_datastores_auth_mode: Option<String>,
         identity: Option<WorkspaceIdentity>,
         primary_user_assigned_identity: Option<String>,
-        workspace_hub: Option<String>,
+        workspace_hub: Option<ArmId>,
         /// ARM id of the hub of a project.
         hub_id: Option<String>,
         default_resource_group: Option<String>,
@@ -47,7 +48,7 @@ record! {
 
     CustomerManagedKey = "customer managed key" {
         key_vault: Option<String>,
-        key_uri: Option<String>,
+        key_uri: Option<Url>,
         cosmosdb_id: Option<String>,
         storage_id: Option<String>,
         search_id: Option<String>,

@@ -30,6 +30,12 @@ text! {
     ComponentName = "a component name", component_name, pattern: Some("^[a-z][a-z0-9_]*$");
     /// Letters, digits and dashes, 3 to 32 of them, beginning with a letter.
     EndpointName = "an endpoint name", endpoint_name, pattern: Some("^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$");
+    /// `${{parent.outputs.NAME}}`.
+    Binding = "an expression (`${{…}}`)", binding, pattern: Some(r"\$\{\{");
+    /// `/subscriptions/…/resourceGroups/…/providers/…`.
+    ArmId = "an ARM id", arm_id;
+    /// `https://…`.
+    Url = "a URL", url;
     /// Never shown unless asked for.
     Secret = "a string", any, secret: true;
     /// `2026-11-30T08:00:00`.
@@ -160,6 +166,46 @@ fn job(text: &str, _: &Path) -> Result<String, Fault> {
         Err(Fault::new(format!("`{text}` is not `azureml:JOB`"))
             .hint(format!("Write `azureml:{text}`")))
     }
+}
+
+fn arm_id(text: &str, _: &Path) -> Result<String, Fault> {
+    let lower = text.to_lowercase();
+    let parts: Vec<&str> = lower.split('/').collect();
+    let is_id = match parts.as_slice() {
+        [
+            "",
+            "subscriptions",
+            id,
+            "resourcegroups",
+            _,
+            "providers",
+            _,
+            _,
+            rest @ ..,
+        ] => !rest.is_empty() && !id.is_empty() && !text.contains(['<', '>']),
+        _ => false,
+    };
+    if is_id {
+        return Ok(text.to_owned());
+    }
+    Err(Fault::new(format!("`{text}` is not an ARM id"))
+        .hint("It looks like /subscriptions/ID/resourceGroups/GROUP/providers/PROVIDER/TYPE/NAME"))
+}
+
+fn url(text: &str, _: &Path) -> Result<String, Fault> {
+    let host = text.split_once("://").map_or("", |(_, rest)| rest);
+    if host.is_empty() || host.contains(['<', '>', ' ']) {
+        return Err(Fault::new(format!("`{text}` is not a URL")));
+    }
+    Ok(text.to_owned())
+}
+
+fn binding(text: &str, _: &Path) -> Result<String, Fault> {
+    if text.contains("${{") {
+        return Ok(text.to_owned());
+    }
+    Err(Fault::new(format!("`{text}` is not an expression"))
+        .hint("Write `${{parent.outputs.NAME}}`, or a mapping with `type` and `path`"))
 }
 
 fn component_name(text: &str, _: &Path) -> Result<String, Fault> {

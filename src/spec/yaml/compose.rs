@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span as Range, StrInput};
 
-use super::{Data, Entry, Node, SourceId, Span, scalar};
+use super::{Data, Entry, Node, SourceId, Span, scalar, template};
 use crate::spec::issue::Issue;
 
 /// More values than any file that a person writes: aliases are copied, so a few lines could ask
@@ -16,6 +16,26 @@ const DEPTH: usize = 100;
 ///
 /// Problems that leave a tree (duplicate keys) are added to `issues`; one that does not is the error.
 pub fn compose(text: &str, source: SourceId, issues: &mut Vec<Issue>) -> Result<Node, Issue> {
+    let mut found = Vec::new();
+    let result = parse(text, source, &mut found);
+    if result.is_ok() && found.is_empty() {
+        return result;
+    }
+    // A template is no YAML; what else is said of it is of no help.
+    let mut templates = template::find(text, source).into_iter();
+    match templates.next() {
+        Some(first) => {
+            issues.extend(templates);
+            Err(first)
+        }
+        None => {
+            issues.append(&mut found);
+            result
+        }
+    }
+}
+
+fn parse(text: &str, source: SourceId, issues: &mut Vec<Issue>) -> Result<Node, Issue> {
     let options = granit_parser::options! { emit_comments: false };
     let mut composer = Composer {
         events: Parser::new_from_str_with_options(text, options),
@@ -136,10 +156,10 @@ impl<'a> Composer<'a, '_> {
             let (event, span) = self.next()?;
             let value = self.node(event, span, depth + 1)?;
             if matches!(key.data, Data::List(_) | Data::Map(_)) {
-                self.issues
-                    .push(Issue::error(key.span.head(), format!("A key is a string, not {}", key.kind())).hint(
-                        "Templates such as `{{NAME}}` are filled in before the file is used; put them in quotes to keep them",
-                    ));
+                self.issues.push(Issue::error(
+                    key.span.head(),
+                    format!("A key is a string, not {}", key.kind()),
+                ));
             } else if plain && key.text == "<<" {
                 self.merge(value, &mut merged);
             } else if let Some(first) = entries.iter().find(|entry| entry.key == key.text) {

@@ -6,6 +6,7 @@
 mod compose;
 mod scalar;
 mod source;
+pub mod template;
 mod tree;
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ fn what_is_no_yaml_is_shown_where_it_goes_wrong() {
         ("a: 'x\n", "f.yml:"),
         ("a: *nobody\n", "f.yml:1:4"),
         ("a: 1\n---\nb: 2\n", "f.yml:2:1"),
-        ("a: {{NAME}}\n", "f.yml:1:5"),
+        ("a: {{NAME}}\n", "f.yml:1:4: `{{NAME}}` is a template"),
     ] {
         let problem = problem(text);
         assert!(problem.starts_with(place), "{text:?}: {problem}");

@@ -1,0 +1,172 @@
+//! `${{…}}` and `$[[…]]`: what strings leave open until a job runs.
+
+#[cfg(test)]
+mod tests;
+
+/// What an expression stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expression {
+    /// `inputs.NAME`: an input of the job, step or component itself.
+    Input(String),
+    /// `outputs.NAME`.
+    Output(String),
+    /// `parent.inputs.NAME`: an input of the pipeline.
+    ParentInput(String),
+    /// `parent.outputs.NAME`.
+    ParentOutput(String),
+    /// `parent.jobs.STEP.outputs.NAME`.
+    StepOutput { step: String, output: String },
+    /// `parent.jobs.STEP`.
+    Step(String),
+    /// `search_space.NAME`.
+    SearchSpace(String),
+    /// `name`: the job's name.
+    Name,
+    /// Anything else, such as `default_datastore` and `creation_context.trigger_time`.
+    Other(String),
+}
+
+impl Expression {
+    /// Reads what stands between `${{` and `}}`.
+    pub fn parse(text: &str) -> Self {
+        let text = text.trim();
+        let parts: Vec<&str> = text.split('.').map(str::trim).collect();
+        match parts.as_slice() {
+            ["inputs", name @ ..] if !name.is_empty() => Self::Input(name.join(".")),
+            ["outputs", name @ ..] if !name.is_empty() => Self::Output(name.join(".")),
+            ["parent", "inputs", name @ ..] if !name.is_empty() => {
+                Self::ParentInput(name.join("."))
+            }
+            ["parent", "outputs", name @ ..] if !name.is_empty() => {
+                Self::ParentOutput(name.join("."))
+            }
+            ["parent", "jobs", step] => Self::Step((*step).to_owned()),
+            ["parent", "jobs", step, "outputs", output @ ..] if !output.is_empty() => {
+                Self::StepOutput {
+                    step: (*step).to_owned(),
+                    output: output.join("."),
+                }
+            }
+            ["search_space", name @ ..] if !name.is_empty() => Self::SearchSpace(name.join(".")),
+            ["name"] => Self::Name,
+            _ => Self::Other(text.to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for Expression {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Input(name) => write!(f, "${{{{inputs.{name}}}}}"),
+            Self::Output(name) => write!(f, "${{{{outputs.{name}}}}}"),
+            Self::ParentInput(name) => write!(f, "${{{{parent.inputs.{name}}}}}"),
+            Self::ParentOutput(name) => write!(f, "${{{{parent.outputs.{name}}}}}"),
+            Self::StepOutput { step, output } => {
+                write!(f, "${{{{parent.jobs.{step}.outputs.{output}}}}}")
+            }
+            Self::Step(step) => write!(f, "${{{{parent.jobs.{step}}}}}"),
+            Self::SearchSpace(name) => write!(f, "${{{{search_space.{name}}}}}"),
+            Self::Name => f.write_str("${{name}}"),
+            Self::Other(text) => write!(f, "${{{{{text}}}}}"),
+        }
+    }
+}
+
+/// A string with expressions in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template(Vec<Piece>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Text(String),
+    Expression(Expression),
+    /// `$[[…]]`: there only if all expressions inside have a value.
+    Optional(Template),
+}
+
+impl Template {
+    /// Splits a string. What is opened and never closed is text, as is an optional block without an
+    /// expression (`$[[inputs.x]]`).
+    pub fn parse(text: &str) -> Self {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some(at) = rest.find("${{").into_iter().chain(rest.find("$[[")).min() {
+            push_text(&mut pieces, &rest[..at]);
+            rest = &rest[at..];
+            let close = if rest.starts_with("${{") { "}}" } else { "]]" };
+            let Some(end) = rest.find(close) else { break };
+            let inside = &rest[3..end];
+            if close == "}}" {
+                pieces.push(Piece::Expression(Expression::parse(inside)));
+            } else {
+                let block = Self::parse(inside);
+                if block.expressions().next().is_some() {
+                    pieces.push(Piece::Optional(block));
+                } else {
+                    push_text(&mut pieces, &rest[..end + 2]);
+                }
+            }
+            rest = &rest[end + 2..];
+        }
+        push_text(&mut pieces, rest);
+        Self(pieces)
+    }
+
+    /// All expressions, also those in optional blocks.
+    pub fn expressions(&self) -> Box<dyn Iterator<Item = &Expression> + '_> {
+        Box::new(
+            self.0
+                .iter()
+                .flat_map(|piece| -> Box<dyn Iterator<Item = &Expression> + '_> {
+                    match piece {
+                        Piece::Text(_) => Box::new(std::iter::empty()),
+                        Piece::Expression(expression) => Box::new(std::iter::once(expression)),
+                        Piece::Optional(block) => block.expressions(),
+                    }
+                }),
+        )
+    }
+
+    /// The expression, if the string is nothing else.
+    pub fn only(&self) -> Option<&Expression> {
+        match self.0.as_slice() {
+            [Piece::Expression(expression)] => Some(expression),
+            _ => None,
+        }
+    }
+
+    /// The string with values for its expressions. `value` answers none for an optional input that is
+    /// not given: it becomes nothing, and with it the optional block around it.
+    pub fn fill<E>(
+        &self,
+        value: &mut dyn FnMut(&Expression) -> Result<Option<String>, E>,
+    ) -> Result<String, E> {
+        let mut filled = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(text) => filled += text,
+                Piece::Expression(expression) => {
+                    filled += value(expression)?.as_deref().unwrap_or_default();
+                }
+                Piece::Optional(block) => {
+                    let mut complete = true;
+                    for expression in block.expressions() {
+                        complete &= value(expression)?.is_some();
+                    }
+                    if complete {
+                        filled += &block.fill(value)?;
+                    }
+                }
+            }
+        }
+        Ok(filled)
+    }
+}
+
+fn push_text(pieces: &mut Vec<Piece>, text: &str) {
+    match pieces.last_mut() {
+        _ if text.is_empty() => {}
+        Some(Piece::Text(before)) => before.push_str(text),
+        _ => pieces.push(Piece::Text(text.to_owned())),
+    }
+}

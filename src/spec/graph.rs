@@ -1,0 +1,351 @@
+//! What must hold between the parts of a file: expressions lead somewhere, steps are wired, no step
+//! waits for itself.
+//!
+//! Works on the canonical form, so it can be asked again where no file is.
+
+mod interface;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map as Object, Value};
+
+use super::{
+    expression::{Expression, Template},
+    shape::{Fault, Wrong},
+};
+use crate::api::names;
+use interface::Interface;
+
+type Members = Object<String, Value>;
+
+/// A command with inputs and outputs of its own: every expression names one of them.
+pub fn check_command(members: &Members) -> Vec<Wrong> {
+    let scope = Scope {
+        inputs: keys(members, "inputs"),
+        outputs: keys(members, "outputs"),
+        search_space: keys(members, "search_space"),
+    };
+    let mut wrong = Vec::new();
+    let path = if members.contains_key("trial") {
+        vec!["trial", "command"]
+    } else {
+        vec!["command"]
+    };
+    let command = path
+        .iter()
+        .try_fold(None, |found: Option<&Value>, key| match found {
+            None => members.get(*key).map(Some),
+            Some(value) => value.get(*key).map(Some),
+        });
+    if let Some(text) = command.flatten().and_then(Value::as_str) {
+        let own: Vec<String> = path.iter().map(|key| (*key).to_owned()).collect();
+        scope.check(text, &own, &mut wrong);
+    }
+    wrong
+}
+
+/// A pipeline job or component: its steps are wired.
+pub fn check(members: &Members) -> Vec<Wrong> {
+    let Some(Value::Object(steps)) = members.get("jobs") else {
+        return Vec::new();
+    };
+    let mut graph = Graph {
+        inputs: members.get("inputs").and_then(Value::as_object),
+        outputs: members.get("outputs").and_then(Value::as_object),
+        steps,
+        written: BTreeMap::new(),
+        waits: BTreeMap::new(),
+        wrong: Vec::new(),
+    };
+    for (name, step) in steps {
+        graph.step(name, step);
+    }
+    graph.cycles();
+    graph.wrong
+}
+
+/// The names that expressions of a command may use.
+struct Scope<'a> {
+    inputs: Vec<&'a str>,
+    outputs: Vec<&'a str>,
+    search_space: Vec<&'a str>,
+}
+
+impl Scope<'_> {
+    fn check(&self, text: &str, path: &[String], wrong: &mut Vec<Wrong>) {
+        for expression in Template::parse(text).expressions() {
+            let (what, name, known) = match expression {
+                Expression::Input(name) => ("input", name, &self.inputs),
+                Expression::Output(name) => ("output", name, &self.outputs),
+                Expression::SearchSpace(name) => ("search space", name, &self.search_space),
+                _ => continue,
+            };
+            if !has(known.iter().copied(), name) {
+                let fault = unknown(expression, what, name, known.iter().copied());
+                wrong.push(Wrong::at(path.iter().cloned(), fault));
+            }
+        }
+    }
+}
+
+struct Graph<'a> {
+    inputs: Option<&'a Members>,
+    outputs: Option<&'a Members>,
+    steps: &'a Members,
+    /// Which step writes an output of the pipeline.
+    written: BTreeMap<String, String>,
+    /// The steps whose outputs a step needs.
+    waits: BTreeMap<&'a str, Vec<String>>,
+    wrong: Vec<Wrong>,
+}
+
+impl<'a> Graph<'a> {
+    fn step(&mut self, name: &'a str, step: &'a Value) {
+        self.check_name(name);
+        self.waits.insert(name, Vec::new());
+        let Some(members) = step.as_object() else {
+            return;
+        };
+        for (key, value) in members {
+            match key.as_str() {
+                // Other files, with expressions of their own.
+                "component" | "trial" | "command" | "task" | "type" => {}
+                "outputs" => self.step_outputs(name, value),
+                _ => self.expressions(
+                    name,
+                    value,
+                    &mut vec!["jobs".into(), name.into(), key.clone()],
+                ),
+            }
+        }
+        self.own_command(name, members);
+        let interface = Interface::of(members);
+        for mut wrong in interface.check(members) {
+            wrong
+                .path
+                .splice(0..0, ["jobs".to_owned(), name.to_owned()]);
+            self.wrong.push(wrong);
+        }
+    }
+
+    fn check_name(&mut self, name: &str) {
+        let begins = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+        let all = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if !begins || !name.chars().all(all) {
+            let fault = Fault::new(format!(
+                "The step name `{name}` may only have small letters, digits and underscores, and begins with a letter"
+            ));
+            self.wrong.push(Wrong::at(["jobs", name], fault));
+        }
+    }
+
+    /// All expressions of a value that is the pipeline's to fill.
+    fn expressions(&mut self, step: &'a str, value: &Value, path: &mut Vec<String>) {
+        match value {
+            Value::String(text) if text.contains("${{") => {
+                for expression in Template::parse(text).expressions() {
+                    self.expression(step, expression, path);
+                }
+            }
+            Value::Array(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    path.push(at.to_string());
+                    self.expressions(step, item, path);
+                    path.pop();
+                }
+            }
+            Value::Object(members) => {
+                for (key, value) in members {
+                    path.push(key.clone());
+                    self.expressions(step, value, path);
+                    path.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn expression(&mut self, step: &'a str, expression: &Expression, path: &[String]) {
+        let fault = match expression {
+            Expression::ParentInput(name) => {
+                let known = || {
+                    self.inputs
+                        .into_iter()
+                        .flat_map(Object::keys)
+                        .map(String::as_str)
+                };
+                (!has(known(), name))
+                    .then(|| unknown(expression, "input of the pipeline", name, known()))
+            }
+            Expression::StepOutput {
+                step: other,
+                output,
+            } => {
+                self.waits.entry(step).or_default().push(other.clone());
+                self.step_output(expression, other, output)
+            }
+            Expression::Step(other) => self.known_step(expression, other),
+            _ => None,
+        };
+        if let Some(fault) = fault {
+            self.wrong.push(Wrong::at(path.iter().cloned(), fault));
+        }
+    }
+
+    fn known_step(&self, expression: &Expression, name: &str) -> Option<Fault> {
+        let known = || self.steps.keys().map(String::as_str);
+        (!has(known(), name)).then(|| unknown(expression, "step", name, known()))
+    }
+
+    fn step_output(&self, expression: &Expression, step: &str, output: &str) -> Option<Fault> {
+        let Some(members) = self.steps.get(step).and_then(Value::as_object) else {
+            return self.known_step(expression, step);
+        };
+        let known = Interface::of(members).outputs?;
+        let names = || known.iter().map(String::as_str);
+        if has(names(), output) {
+            return None;
+        }
+        let what = format!("output of the step `{step}`");
+        Some(unknown(expression, &what, output, names()))
+    }
+
+    /// `${{parent.outputs.x}}`, or a mapping with that `path`.
+    fn step_outputs(&mut self, step: &'a str, outputs: &Value) {
+        for (name, value) in outputs.as_object().into_iter().flatten() {
+            let (text, inside) = match value {
+                Value::String(text) => (text.as_str(), None),
+                Value::Object(members) => match members.get("path").and_then(Value::as_str) {
+                    Some(text) => (text, Some("path")),
+                    None => continue,
+                },
+                _ => continue,
+            };
+            let path = ["jobs", step, "outputs", name].into_iter().chain(inside);
+            let path: Vec<String> = path.map(str::to_owned).collect();
+            let template = Template::parse(text);
+            let Some(Expression::ParentOutput(target)) = template.only() else {
+                self.expressions(step, &Value::String(text.to_owned()), &mut path.clone());
+                continue;
+            };
+            let known = || {
+                self.outputs
+                    .into_iter()
+                    .flat_map(Object::keys)
+                    .map(String::as_str)
+            };
+            let expression = Expression::ParentOutput(target.clone());
+            if !has(known(), target) {
+                let fault = unknown(&expression, "output of the pipeline", target, known());
+                self.wrong.push(Wrong::at(path, fault));
+            } else if let Some(other) = self.written.insert(target.clone(), step.to_owned()) {
+                let fault = Fault::new(format!(
+                    "The pipeline's output `{target}` is written by `{other}` as well"
+                ));
+                self.wrong.push(Wrong::at(path, fault));
+            }
+        }
+    }
+
+    /// A command written in the step uses the step's own inputs and outputs.
+    fn own_command(&mut self, name: &str, members: &Members) {
+        let text = match members.get("command") {
+            Some(Value::String(text)) if !members.contains_key("component") => text,
+            _ => return,
+        };
+        let scope = Scope {
+            inputs: keys(members, "inputs"),
+            outputs: keys(members, "outputs"),
+            search_space: keys(members, "search_space"),
+        };
+        let path = vec!["jobs".to_owned(), name.to_owned(), "command".to_owned()];
+        scope.check(text, &path, &mut self.wrong);
+    }
+
+    /// Steps that wait for themselves, each circle once.
+    fn cycles(&mut self) {
+        let mut done: Vec<&str> = Vec::new();
+        let names: Vec<&'a str> = self.waits.keys().copied().collect();
+        for name in names {
+            let mut way: Vec<&str> = Vec::new();
+            if let Some(circle) = circle_from(name, &self.waits, &mut way, &mut done) {
+                let first = circle[0].to_owned();
+                let fault = Fault::new(format!(
+                    "These steps wait for each other: {}",
+                    circle.join(" → ")
+                ));
+                self.wrong.push(Wrong::at(
+                    ["jobs".to_owned(), first, "inputs".to_owned()],
+                    fault,
+                ));
+            }
+        }
+    }
+}
+
+/// The steps of a circle that can be reached from `step`, the first one at both ends.
+fn circle_from<'a>(
+    step: &'a str,
+    waits: &'a BTreeMap<&'a str, Vec<String>>,
+    way: &mut Vec<&'a str>,
+    done: &mut Vec<&'a str>,
+) -> Option<Vec<&'a str>> {
+    if let Some(at) = way.iter().position(|other| *other == step) {
+        let mut circle = way[at..].to_vec();
+        circle.push(step);
+        done.extend(way.iter());
+        return Some(circle);
+    }
+    if done.contains(&step) {
+        return None;
+    }
+    way.push(step);
+    let others = waits.get(step).map(Vec::as_slice).unwrap_or_default();
+    for other in others {
+        if let Some(circle) = circle_from(other, waits, way, done) {
+            return Some(circle);
+        }
+    }
+    way.pop();
+    done.push(step);
+    None
+}
+
+fn keys<'a>(members: &'a Members, side: &str) -> Vec<&'a str> {
+    let side = members.get(side).and_then(Value::as_object);
+    side.into_iter()
+        .flat_map(Object::keys)
+        .map(String::as_str)
+        .collect()
+}
+
+/// `group.x` is there when `group` or `group.x` is.
+fn has<'a>(mut known: impl Iterator<Item = &'a str>, name: &str) -> bool {
+    known.any(|known| {
+        known == name
+            || name
+                .strip_prefix(known)
+                .is_some_and(|rest| rest.starts_with('.'))
+    })
+}
+
+fn unknown<'a>(
+    expression: &Expression,
+    what: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> Fault {
+    let known: Vec<&str> = known.collect();
+    let fault = Fault::new(format!("`{expression}`: there is no {what} `{name}`"));
+    match (
+        names::nearest(name, known.iter().copied()),
+        known.is_empty(),
+    ) {
+        (Some(nearest), _) => fault.hint(format!("Did you mean `{nearest}`?")),
+        (None, true) => fault,
+        (None, false) => fault.hint(format!("There are {}", known.join(", "))),
+    }
+}

@@ -1,0 +1,174 @@
+//! What a step's component takes and gives, as far as it is known here.
+
+use serde_json::{Map as Object, Value};
+
+use crate::{
+    api::names,
+    spec::{
+        expression::Template,
+        shape::{Fault, Wrong},
+    },
+};
+
+type Members = Object<String, Value>;
+
+/// The ports of a step. Nothing where only the workspace knows them.
+pub struct Interface<'a> {
+    pub inputs: Option<&'a Members>,
+    pub outputs: Option<Vec<String>>,
+}
+
+impl<'a> Interface<'a> {
+    pub fn of(step: &'a Members) -> Self {
+        let component = step.get("component").or_else(|| step.get("trial"));
+        match component {
+            Some(Value::Object(component)) => Self {
+                inputs: Some(
+                    component
+                        .get("inputs")
+                        .and_then(Value::as_object)
+                        .unwrap_or(&EMPTY),
+                ),
+                outputs: Some(names_of(component, step)),
+            },
+            // A reference: its outputs are known to the workspace only.
+            Some(_) => Self {
+                inputs: None,
+                outputs: None,
+            },
+            None if ["if_else", "do_while", "parallel_for", "automl"]
+                .iter()
+                .any(|kind| step.get("type").is_some_and(|t| t == kind)) =>
+            {
+                Self {
+                    inputs: None,
+                    outputs: None,
+                }
+            }
+            None => Self {
+                inputs: None,
+                outputs: Some(names_of(step, step)),
+            },
+        }
+    }
+
+    /// What is wrong with what the step gives to its component, with paths inside of the step.
+    pub fn check(&self, step: &Members) -> Vec<Wrong> {
+        let mut wrong = Vec::new();
+        let Some(known) = self.inputs else {
+            return wrong;
+        };
+        let given = step
+            .get("inputs")
+            .and_then(Value::as_object)
+            .unwrap_or(&EMPTY);
+        for (name, value) in given {
+            let path = ["inputs", name];
+            let first = name.split('.').next().unwrap_or(name);
+            match known.get(name).or_else(|| known.get(first)) {
+                // Azure ML leaves it out, and so do we.
+                None => wrong.push(Wrong {
+                    harmless: true,
+                    ..Wrong::at(path, unknown_input(name, known))
+                }),
+                Some(port) => {
+                    if let Some(fault) = misfit(name, port, value) {
+                        wrong.push(Wrong::at(path, fault));
+                    }
+                }
+            }
+        }
+        for (name, port) in known {
+            let optional = port.get("optional") == Some(&Value::Bool(true));
+            let has_default = port.get("default").is_some();
+            let is_given = given.contains_key(name) || is_searched(step, name);
+            if !optional && !has_default && !is_given {
+                let fault = Fault::new(format!("The input `{name}` of the component is not given"))
+                    .hint(format!("Add it to the step's inputs, or give the component's input a `default` or `optional: true`; it is {}", kind_of(port)));
+                wrong.push(Wrong::at(["inputs"], fault));
+            }
+        }
+        wrong
+    }
+}
+
+static EMPTY: std::sync::LazyLock<Members> = std::sync::LazyLock::new(Object::new);
+
+/// A sweep gives its component the values of the search space.
+fn is_searched(step: &Members, name: &str) -> bool {
+    let space = step.get("search_space").and_then(Value::as_object);
+    space.is_some_and(|space| space.contains_key(name))
+}
+
+fn names_of(holder: &Members, step: &Members) -> Vec<String> {
+    let outputs = |of: &Members| -> Vec<String> {
+        let outputs = of.get("outputs").and_then(Value::as_object);
+        outputs
+            .into_iter()
+            .flat_map(Object::keys)
+            .cloned()
+            .collect()
+    };
+    let mut names = outputs(holder);
+    names.extend(outputs(step));
+    // Every job has its default store.
+    names.push("artifacts".to_owned());
+    names
+}
+
+fn unknown_input(name: &str, known: &Members) -> Fault {
+    let fault = Fault::new(format!(
+        "The component has no input `{name}`; it is left out"
+    ));
+    let names: Vec<&str> = known.keys().map(String::as_str).collect();
+    match names::nearest(name, names.iter().copied()) {
+        Some(nearest) => fault.hint(format!("Did you mean `{nearest}`?")),
+        None if names.is_empty() => fault,
+        None => fault.hint(format!("Its inputs are {}", names.join(", "))),
+    }
+}
+
+fn kind_of(port: &Value) -> String {
+    let kind = port
+        .get("type")
+        .and_then(Value::as_str)
+        .unwrap_or("a value");
+    format!("of type `{kind}`")
+}
+
+/// Why a value cannot be what the port wants. Expressions can be anything until the graph is known.
+fn misfit(name: &str, port: &Value, value: &Value) -> Option<Fault> {
+    let kind = port.get("type").and_then(Value::as_str)?;
+    let text = match value {
+        Value::String(text) if text.contains("${{") => return None,
+        Value::String(text) => Some(text.as_str()),
+        _ => None,
+    };
+    let parses = |test: fn(&str) -> bool| text.is_some_and(test);
+    let fits = match kind {
+        "integer" => value.is_i64() || parses(|text| text.trim().parse::<i64>().is_ok()),
+        "number" => value.is_number() || parses(|text| text.trim().parse::<f64>().is_ok()),
+        "boolean" => {
+            value.is_boolean()
+                || parses(|text| matches!(text.to_lowercase().as_str(), "true" | "false"))
+        }
+        "string" => !value.is_object(),
+        _ => value.is_object() || text.is_some(),
+    };
+    let value_inside = value.get("value").is_some();
+    let bound = value
+        .get("path")
+        .and_then(Value::as_str)
+        .is_some_and(|path| Template::parse(path).expressions().next().is_some());
+    if fits || value_inside || bound {
+        return None;
+    }
+    let shown = if value.is_object() {
+        "data".to_owned()
+    } else {
+        format!("`{value}`")
+    };
+    Some(Fault::new(format!(
+        "The input `{name}` is of type `{kind}`; {shown} is not"
+    )))
+}

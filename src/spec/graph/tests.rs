@@ -1,0 +1,178 @@
+//! Wiring of steps.
+
+use std::{fs, path::Path};
+
+use crate::spec::{
+    kinds::{job::CommandJob, list::AnyJob, pipeline::PipelineJob, sweep::SweepJob},
+    load,
+    shape::Described,
+};
+
+const BASE: &str = "type: pipeline\ninputs: {rate: 0.1, data: {type: uri_folder, path: x}}\noutputs: {model: }\njobs:\n";
+
+/// What is found in a pipeline with these steps, as `line:column: message | hint`.
+fn found<T: Described>(text: &str, path: &Path) -> Vec<String> {
+    let document = load::parse(text.to_owned(), path, "f");
+    let report = match document.check::<T>(&[]) {
+        Ok(checked) => checked.report,
+        Err(report) => report,
+    };
+    let said = report.issues.iter().map(|issue| {
+        let hint = issue
+            .hint
+            .as_ref()
+            .map_or(String::new(), |hint| format!(" | {hint}"));
+        format!(
+            "{}: {}{hint}",
+            report.sources.place(issue.span),
+            issue.message
+        )
+    });
+    said.collect()
+}
+
+fn steps(steps: &str) -> Vec<String> {
+    found::<PipelineJob>(&format!("{BASE}{steps}"), Path::new("/files/f.yml"))
+}
+
+fn component(folder: &Path) {
+    let text = "name: c\ntype: command\ncommand: x ${{inputs.rate}}\nenvironment: azureml:e@latest\n\
+                inputs:\n  rate: {type: number}\n  data: {type: uri_folder}\n  note: {type: string, optional: true}\n\
+                outputs: {model: {type: uri_folder}}\n";
+    fs::write(folder.join("c.yml"), text).unwrap();
+}
+
+#[test]
+fn steps_that_are_wired_are_right() {
+    let text = "  prep:\n    command: make ${{outputs.out}} ${{inputs.r}}\n    environment: azureml:e@latest\n\
+                \x20   inputs: {r: '${{parent.inputs.rate}}'}\n    outputs: {out: }\n\
+                \x20 train:\n    command: train ${{inputs.d}} ${{outputs.model}}\n    environment: azureml:e@latest\n\
+                \x20   compute: ${{parent.inputs.rate}}\n    resources: {instance_count: '${{parent.inputs.rate}}'}\n\
+                \x20   inputs: {d: {path: '${{parent.jobs.prep.outputs.out}}', mode: download}}\n\
+                \x20   outputs: {model: {mode: upload, path: '${{parent.outputs.model}}'}}\n";
+    assert_eq!(steps(text), [] as [&str; 0]);
+}
+
+#[test]
+fn expressions_lead_somewhere() {
+    let text = "  a:\n    command: run ${{inputs.y}} ${{outputs.o}}\n    environment: azureml:e@latest\n\
+                \x20   inputs:\n      x: ${{parent.inputs.rat}}\n      z: ${{parent.jobs.bb.outputs.o}}\n\
+                \x20     w: ${{parent.jobs.b.outputs.modl}}\n    outputs:\n      out: ${{parent.outputs.modell}}\n\
+                \x20 b:\n    command: ls\n    environment: azureml:e@latest\n    outputs: {model: }\n";
+    assert_eq!(
+        steps(text),
+        [
+            "f:6:14: `${{inputs.y}}`: there is no input `y` | There are x, z, w",
+            "f:6:14: `${{outputs.o}}`: there is no output `o` | There are out",
+            "f:9:10: `${{parent.inputs.rat}}`: there is no input of the pipeline `rat` | Did you mean `rate`?",
+            "f:10:10: `${{parent.jobs.bb.outputs.o}}`: there is no step `bb` | Did you mean `b`?",
+            "f:11:10: `${{parent.jobs.b.outputs.modl}}`: there is no output of the step `b` `modl` | Did you mean `model`?",
+            "f:13:12: `${{parent.outputs.modell}}`: there is no output of the pipeline `modell` | Did you mean `model`?",
+        ]
+    );
+}
+
+#[test]
+fn steps_that_wait_for_each_other_are_named_once() {
+    let step = |name: &str, other: &str| {
+        format!(
+            "  {name}:\n    command: ls\n    environment: azureml:e@latest\n    inputs: {{i: '${{{{parent.jobs.{other}.outputs.o}}}}'}}\n    outputs: {{o: }}\n"
+        )
+    };
+    let text = step("a", "c") + &step("b", "a") + &step("c", "b") + &step("d", "a");
+    assert_eq!(
+        steps(&text),
+        ["f:8:5: These steps wait for each other: a → c → b → a"]
+    );
+    assert_eq!(
+        steps(&step("a", "a")),
+        ["f:8:5: These steps wait for each other: a → a"]
+    );
+}
+
+#[test]
+fn an_output_of_the_pipeline_is_written_once() {
+    let step = |name: &str| {
+        format!(
+            "  {name}:\n    command: ls\n    environment: azureml:e@latest\n    outputs: {{o: '${{{{parent.outputs.model}}}}'}}\n"
+        )
+    };
+    assert_eq!(
+        steps(&(step("a") + &step("b"))),
+        ["f:12:18: The pipeline's output `model` is written by `a` as well"]
+    );
+}
+
+#[test]
+fn step_names_and_types_are_checked() {
+    assert_eq!(
+        steps(
+            "  My-step:\n    command: ls\n    environment: azureml:e@latest\n  b:\n    type: foo\n"
+        ),
+        [
+            "f:9:11: `foo` is not the type of a step | Possible are `command`, `sweep`, `parallel`, `pipeline`, `automl`, `spark`, `data_transfer`, `import`, `do_while`, `if_else`, `parallel_for`"
+        ]
+    );
+    assert_eq!(
+        steps("  My-step:\n    command: ls\n    environment: azureml:e@latest\n"),
+        [
+            "f:5:3: The step name `My-step` may only have small letters, digits and underscores, and begins with a letter"
+        ]
+    );
+}
+
+#[test]
+fn a_component_gets_what_it_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    component(folder.path());
+    let check = |inputs: &str| {
+        let text = format!("{BASE}  a:\n    component: ./c.yml\n    inputs: {inputs}\n");
+        found::<PipelineJob>(&text, &folder.path().join("f.yml"))
+    };
+    assert_eq!(
+        check("{rate: 0.1, data: '${{parent.inputs.data}}'}"),
+        [] as [&str; 0]
+    );
+    assert_eq!(
+        check("{rate: fast, dta: {type: uri_folder, path: x}, note: 5}"),
+        [
+            "f:7:5: The input `data` of the component is not given | Add it to the step's inputs, or give the component's input a `default` or `optional: true`; it is of type `uri_folder`",
+            "f:7:20: The input `rate` is of type `number`; `\"fast\"` is not",
+            "f:7:26: The component has no input `dta`; it is left out | Did you mean `data`?",
+        ]
+    );
+    assert_eq!(
+        check("{rate: 1, data: 5}"),
+        ["f:7:29: The input `data` is of type `uri_folder`; `5` is not"]
+    );
+}
+
+#[test]
+fn a_sweep_searches_what_its_trial_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    component(folder.path());
+    let text = format!(
+        "{BASE}  s:\n    type: sweep\n    trial: ./c.yml\n    inputs: {{data: '${{{{parent.inputs.data}}}}'}}\n\
+         \x20   search_space: {{rate: {{type: uniform, min_value: 1e-3, max_value: 1}}}}\n\
+         \x20   objective: {{goal: Maximize, primary_metric: acc}}\n    limits: {{max_total_trials: 4}}\n"
+    );
+    assert_eq!(
+        found::<PipelineJob>(&text, &folder.path().join("f.yml")),
+        [] as [&str; 0]
+    );
+    let text = "type: sweep\ntrial: {command: 'x ${{search_space.lr}} ${{search_space.mu}}', environment: azureml:e@latest}\n\
+                search_space: {lr: {type: choice, values: [1, 2]}}\nobjective: {goal: minimize, primary_metric: loss}\n\
+                limits: {max_total_trials: 2}\n";
+    assert_eq!(
+        found::<SweepJob>(text, Path::new("/f.yml")),
+        ["f:2:18: `${{search_space.mu}}`: there is no search space `mu` | There are lr"]
+    );
+}
+
+#[test]
+fn a_job_uses_its_own_inputs() {
+    let text = "command: x ${{inputs.a}} $[[--b ${{inputs.bb}}]] $[[inputs.c]]\nenvironment: azureml:e@latest\ninputs: {a: 1, b: 2}\n";
+    let expected = ["f:1:10: `${{inputs.bb}}`: there is no input `bb` | Did you mean `b`?"];
+    assert_eq!(found::<CommandJob>(text, Path::new("/f.yml")), expected);
+    assert_eq!(found::<AnyJob>(text, Path::new("/f.yml")), expected);
+}
