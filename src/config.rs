@@ -194,6 +194,7 @@ impl Config {
 
     /// Changes the configuration file, whole or not at all. What people wrote around it stays.
     pub fn change(&self, change: impl FnOnce(&mut ConfigFile)) -> Result<()> {
+        let _turn = turn(&self.file)?;
         // Another command may have changed it since this one began.
         let mut settings: ConfigFile = read_toml(&self.file)?.unwrap_or_default();
         change(&mut settings);
@@ -213,6 +214,7 @@ impl Config {
     /// Stores or, with none, forgets the token of a profile. Only the owner can read the file.
     pub fn store_token(&self, profile: &str, token: Option<String>) -> Result<()> {
         let path = self.credentials();
+        let _turn = turn(&path)?;
         let mut tokens: BTreeMap<String, String> = read_toml(&path)?.unwrap_or_default();
         match token {
             Some(token) => tokens.insert(profile.to_owned(), token),
@@ -323,6 +325,21 @@ fn merge(found: &mut Table, wanted: &Table) {
     }
 }
 
+/// Waits until no other command changes a file of this folder; the turn ends when it is dropped.
+fn turn(path: &Path) -> Result<Option<fs::File>> {
+    let Some(folder) = path.parent() else {
+        return Ok(None);
+    };
+    let taken = fs::create_dir_all(folder)
+        .and_then(|()| fs::File::open(folder))
+        .and_then(|folder| folder.lock().map(|()| folder));
+    taken.map(Some).map_err(|e| unwritable(path, &e))
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Error {
+    Error::unavailable(format!("Cannot write `{}`: {error}", path.display()))
+}
+
 fn write_toml<T: Serialize>(path: &Path, value: &T, mode: u32) -> Result<()> {
     let defect =
         |e: &dyn std::fmt::Display| Error::internal(format!("Cannot write the configuration: {e}"));
@@ -332,8 +349,9 @@ fn write_toml<T: Serialize>(path: &Path, value: &T, mode: u32) -> Result<()> {
     let mut document: DocumentMut = found.parse().map_err(|e| defect(&e))?;
     merge(document.as_table_mut(), wanted.as_table());
     let text = document.to_string();
-    let failed =
-        |e: std::io::Error| Error::unavailable(format!("Cannot write `{}`: {e}", path.display()));
+    // A link, such as one into a folder of dotfiles, stays one.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let failed = |e: std::io::Error| unwritable(path, &e);
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(failed)?;
     }
@@ -350,4 +368,49 @@ fn write_toml<T: Serialize>(path: &Path, value: &T, mode: u32) -> Result<()> {
         .and_then(|()| fs::rename(&temporary, path))
         .inspect_err(|_| drop(fs::remove_file(&temporary)))
         .map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::Config;
+
+    fn config(folder: &tempfile::TempDir) -> Config {
+        Config {
+            file: folder.path().join("config.toml"),
+            ..Config::without_file().unwrap()
+        }
+    }
+
+    #[test]
+    fn of_tokens_stored_at_once_none_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(&folder);
+        let profiles: Vec<String> = (0..8).map(|n| format!("p{n}")).collect();
+        std::thread::scope(|scope| {
+            for profile in &profiles {
+                scope.spawn(|| config.store_token(profile, Some(profile.clone())).unwrap());
+            }
+        });
+        for profile in &profiles {
+            let stored = config.stored_token(profile).unwrap();
+            assert_eq!(stored.as_ref(), Some(profile));
+        }
+    }
+
+    #[test]
+    fn a_linked_configuration_stays_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().join("dotfiles.toml");
+        fs::write(&real, "# mine\n").unwrap();
+        let config = config(&folder);
+        symlink(&real, &config.file).unwrap();
+        config
+            .change(|settings| settings.workspace = Some("churn".to_owned()))
+            .unwrap();
+        assert!(config.file.is_symlink());
+        let text = fs::read_to_string(&real).unwrap();
+        assert!(text.contains("workspace = \"churn\""), "{text}");
+    }
 }

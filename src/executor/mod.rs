@@ -35,10 +35,33 @@ fn private_dir(path: &Path) -> Result<()> {
         .map_err(|e| io_error("make", path, &e))
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file whole or not at all, also when several write it at once.
 fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
-    let temporary = path.with_extension("tmp");
+    let temporary = path.with_extension(format!("{}.tmp", uuid::Uuid::new_v4().simple()));
     std::fs::write(&temporary, content)
         .and_then(|()| std::fs::rename(&temporary, path))
+        .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
         .map_err(|e| io_error("write", path, &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::write_whole;
+
+    #[test]
+    fn a_file_that_many_write_at_once_is_always_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        write_whole(&path, b"whole").unwrap();
+                        assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+                    }
+                });
+            }
+        });
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
 }

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use super::front::Front;
 use crate::api::endpoints::Traffic;
 
 /// Answers whose times are kept.
@@ -59,11 +58,11 @@ impl Counters {
 }
 
 /// Writes the counts each second in which something was asked.
-pub async fn keep(front: Arc<Front>, path: PathBuf) {
+pub async fn keep(counters: Arc<Counters>, path: PathBuf) {
     let mut written = Traffic::default();
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let now = front.counters.traffic();
+        let now = counters.traffic();
         if now != written {
             write(&path, now);
             written = now;

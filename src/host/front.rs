@@ -45,7 +45,7 @@ pub struct Front {
     orders: Orders,
     /// What answers now; a reason when nothing does.
     backend: RwLock<Result<Arc<Backend>, String>>,
-    pub counters: Counters,
+    pub counters: Arc<Counters>,
     access_log: File,
 }
 
@@ -54,7 +54,7 @@ impl Front {
         Self {
             orders,
             backend: RwLock::new(Err("The endpoint is starting".to_owned())),
-            counters: Counters::default(),
+            counters: Arc::default(),
             access_log,
         }
     }

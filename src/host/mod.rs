@@ -82,7 +82,10 @@ pub async fn run(client: Client, settings: Settings) -> Result<()> {
     let log = process::append(&settings.log)
         .map_err(|e| Error::unavailable(format!("Cannot open the endpoint's log: {e}")))?;
     let front = Arc::new(Front::new(orders, log));
-    let counting = tokio::spawn(counters::keep(Arc::clone(&front), settings.traffic.clone()));
+    let counting = tokio::spawn(counters::keep(
+        Arc::clone(&front.counters),
+        settings.traffic.clone(),
+    ));
     let mut host = Host {
         client,
         settings,

@@ -347,20 +347,24 @@ impl Perform for RegenerateEndpointKey {
         let row = service
             .enter(caller, &self.workspace, Action::Deploy)
             .await?;
-        let found = service.find_endpoint(&row, &self.name).await?;
-        let mut keys = service.open_keys(&found)?;
         let new = service.vault.new_token("amlkey")?;
-        match self.key {
-            KeyKind::Primary => keys.primary = new,
-            KeyKind::Secondary => keys.secondary = new,
+        // Again when somebody made the other key new meanwhile.
+        loop {
+            let found = service.find_endpoint(&row, &self.name).await?;
+            let mut keys = service.open_keys(&found)?;
+            match self.key {
+                KeyKind::Primary => keys.primary.clone_from(&new),
+                KeyKind::Secondary => keys.secondary.clone_from(&new),
+            }
+            let sealed = service.seal_keys(row.id, &found.name, &keys)?;
+            let replaced = service
+                .store
+                .replace_endpoint_keys(found.id, found.sealed_keys, sealed);
+            if replaced.await? {
+                service.store.touch_endpoint(found.id)?;
+                return Ok(keys);
+            }
         }
-        let sealed = service.seal_keys(row.id, &found.name, &keys)?;
-        service
-            .store
-            .replace_endpoint_keys(found.id, sealed)
-            .await?;
-        service.store.touch_endpoint(found.id)?;
-        Ok(keys)
     }
 }
 

@@ -196,24 +196,18 @@ impl Perform for UpdateWorkspace {
             .at("subscription")
             .hint("Create a workspace in the other subscription and register the models there"));
         }
-        let mut resources = row.workspace.resources.clone();
         let given = |name| Resource {
             name,
             state: ResourceState::Ready,
             owned: false,
         };
-        if let Some(registry) = self.container_registry {
-            resources.container_registry = given(registry);
-        }
-        if let Some(insights) = self.application_insights {
-            resources.application_insights = given(insights);
-        }
         let change = WorkspaceChange {
             edition: None,
             description: self.description,
             display_name: self.display_name,
             tags: self.tags,
-            resources: Some(resources),
+            container_registry: self.container_registry.map(given),
+            application_insights: self.application_insights.map(given),
         };
         service.change(caller, &row, change).await
     }

@@ -14,7 +14,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, types};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::migrations;
+use super::{home::private_file, migrations};
 use crate::api::{Code, Error, Result, Time, files::Hash};
 
 pub use rusqlite::{Params, Result as RowResult, Row, params, params_from_iter, types::Value};
@@ -68,6 +68,7 @@ fn restore<T: 'static>(outcome: Outcome) -> Result<T> {
 impl Db {
     /// Opens the database at `path`, made or migrated when needed.
     pub fn open(path: &Path) -> Result<Self> {
+        private_file(path)?;
         let connection = connect(path)?;
         migrations::run(&connection, path)?;
         Ok(Self {
@@ -364,6 +365,20 @@ impl types::FromSql for Hash {
 #[cfg(test)]
 mod tests {
     use super::{Db, Error, Result, count, params};
+
+    #[tokio::test]
+    async fn only_the_owner_can_read_it_in_a_folder_that_is_open_to_all() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let db = Db::open(&folder.path().join("aml.db")).unwrap();
+        let sql = "INSERT INTO workers(name, seen_at) VALUES ('w', 0)";
+        db.write(move |tx| tx.execute(sql, [])).await.unwrap();
+        for name in ["aml.db", "aml.db-wal", "aml.db-shm"] {
+            let metadata = std::fs::metadata(folder.path().join(name)).unwrap();
+            assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");
+        }
+    }
 
     #[tokio::test]
     async fn a_write_that_panics_fails_alone() {

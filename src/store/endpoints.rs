@@ -252,12 +252,18 @@ impl Store {
             .await
     }
 
-    pub async fn replace_endpoint_keys(&self, id: i64, sealed: Vec<u8>) -> Result<bool> {
+    /// Puts new keys in the place of `old`; false when others came before, or the endpoint was deleted.
+    pub async fn replace_endpoint_keys(
+        &self,
+        id: i64,
+        old: Vec<u8>,
+        sealed: Vec<u8>,
+    ) -> Result<bool> {
         self.db
             .write(move |tx| {
                 let changed = tx.execute(
-                    "UPDATE endpoints SET sealed_keys = ?2 WHERE id = ?1",
-                    params![id, sealed],
+                    "UPDATE endpoints SET sealed_keys = ?3 WHERE id = ?1 AND sealed_keys = ?2",
+                    params![id, old, sealed],
                 )?;
                 Ok(changed > 0)
             })

@@ -170,6 +170,20 @@ pub fn private_dir(path: &Path) -> Result<()> {
         .map_err(|e| io_error("make", path, &e))
 }
 
+/// Makes an empty file that only the owner can read, unless it is there: SQLite's own would be for
+/// everybody who can enter the folder, which may have been there before with other permissions.
+pub fn private_file(path: &Path) -> Result<()> {
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match made {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(io_error("make", path, &e)),
+        _ => Ok(()),
+    }
+}
+
 /// Says what a failed file operation means to the person who meets it.
 pub fn io_error(verb: &str, path: &Path, error: &io::Error) -> Error {
     let message = format!("Cannot {verb} `{}`: {error}", path.display());

@@ -11,9 +11,10 @@ use bytes::Bytes;
 
 use super::{
     Store,
+    blobs::blocking,
     home::{io_error, private_dir},
 };
-use crate::api::{Error, Result};
+use crate::api::Result;
 
 impl Store {
     /// Bytes of a run's log.
@@ -69,14 +70,6 @@ impl Store {
             None => Ok(()),
         }
     }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|e| Error::internal(format!("A file operation ended early: {e}")))?
 }
 
 /// Two workers may append when one took the run over from the other: the file's lock orders them.

@@ -7,7 +7,10 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{db::db_error, home::io_error};
+use super::{
+    db::db_error,
+    home::{io_error, private_file},
+};
 use crate::api::{Error, Result};
 
 /// The n-th turns format n into n+1.
@@ -40,6 +43,7 @@ pub fn run(connection: &Connection, path: &Path) -> Result<()> {
             // Under its name only when it is whole: what a killed process has left is none.
             let half = copy.with_extension("tmp");
             let _ = fs::remove_file(&half);
+            private_file(&half)?;
             connection
                 .execute("VACUUM INTO ?1", [half.to_string_lossy()])
                 .map_err(db_error)?;

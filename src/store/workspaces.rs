@@ -8,7 +8,7 @@ use super::{
 };
 use crate::api::{
     Error, Result, Time,
-    workspaces::{Edition, Resources, Workspace},
+    workspaces::{Edition, Resource, Workspace},
 };
 
 /// A workspace and its number in the store.
@@ -207,17 +207,20 @@ fn check_empty(tx: &Tx<'_>, id: i64) -> Result<()> {
 /// What an update changes; absent fields stay.
 #[derive(Debug, Clone, Default)]
 pub struct WorkspaceChange {
+    /// A lower one than the workspace has changes nothing.
     pub edition: Option<Edition>,
     pub description: Option<String>,
     pub display_name: Option<String>,
     /// An empty value removes the tag.
     pub tags: BTreeMap<String, String>,
-    pub resources: Option<Resources>,
+    pub container_registry: Option<Resource>,
+    pub application_insights: Option<Resource>,
 }
 
 impl WorkspaceChange {
     fn apply(self, w: &mut Workspace) {
-        w.edition = self.edition.unwrap_or(w.edition);
+        // Whoever came first: there is no way back.
+        w.edition = self.edition.unwrap_or(w.edition).max(w.edition);
         if let Some(description) = self.description {
             w.description = description;
         }
@@ -231,8 +234,11 @@ impl WorkspaceChange {
                 w.tags.insert(key, value);
             }
         }
-        if let Some(resources) = self.resources {
-            w.resources = resources;
+        if let Some(registry) = self.container_registry {
+            w.resources.container_registry = registry;
+        }
+        if let Some(insights) = self.application_insights {
+            w.resources.application_insights = insights;
         }
     }
 }
