@@ -2,7 +2,11 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{context::Context, ui::Ui};
+use super::{
+    context::Context,
+    error::{Exit, INTERRUPTED},
+    ui::Ui,
+};
 use crate::{
     api::Result,
     client::{Limit, Report, Step, Take, UploadOptions, Uploaded},
@@ -50,6 +54,15 @@ impl Context {
             report: Some(report),
         };
         client.upload_folder(workspace, path, &options).await
+    }
+}
+
+/// Ends a download on ctrl-C; the file that it has begun to write is removed.
+pub async fn until_ctrl_c<T>(download: impl Future<Output = Result<T>>) -> anyhow::Result<T> {
+    tokio::select! {
+        biased;
+        done = download => Ok(done?),
+        _ = tokio::signal::ctrl_c() => Err(Exit(INTERRUPTED).into()),
     }
 }
 

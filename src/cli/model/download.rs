@@ -5,7 +5,7 @@ use clap::Args;
 use super::resolve;
 use crate::{
     api::{Error, models::ModelRef},
-    cli::context::Context,
+    cli::{context::Context, transfer::until_ctrl_c},
 };
 
 /// Download the files of a model version into a folder
@@ -34,9 +34,9 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
     let folder = ctx
         .folder
         .join(args.output.unwrap_or_else(|| model.name.clone()));
-    client
-        .download_tree(&workspace, files.hash, &folder, Some(&ctx.ui.report()))
-        .await?;
+    let report = ctx.ui.report();
+    let download = client.download_tree(&workspace, files.hash, &folder, Some(&report));
+    until_ctrl_c(download).await?;
     ctx.ui
         .status(&format!("Downloaded {name} to {}", folder.display()));
     Ok(())

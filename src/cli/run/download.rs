@@ -12,7 +12,7 @@ use crate::{
         names,
         runs::Run,
     },
-    cli::{context::Context, views::size},
+    cli::{context::Context, transfer::until_ctrl_c, views::size},
 };
 
 /// Download what a run has put out
@@ -51,9 +51,8 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
     check(&run, &all, path)?;
     let folder = ctx.folder.join(PathBuf::from(&args.output));
     let report = ctx.ui.report();
-    let files = client
-        .download_artifacts(&workspace, &run.name, path, &folder, Some(&report))
-        .await?;
+    let download = client.download_artifacts(&workspace, &run.name, path, &folder, Some(&report));
+    let files = until_ctrl_c(download).await?;
     let bytes = files.iter().map(|file| file.size).sum();
     let count = match files.len() {
         1 => "1 file".to_owned(),

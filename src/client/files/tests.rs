@@ -8,11 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::{
+    Json, Router,
+    body::Body,
+    routing::{get, post},
+};
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use tempfile::TempDir;
 
 use super::{
-    Limit, Take, UploadOptions, download,
+    Client, Limit, Take, UploadOptions, download,
     prepare::{self, Prepared},
     walk::{Walked, walk},
 };
@@ -501,4 +507,46 @@ fn a_download_is_whole_or_an_error() {
         0,
         "no half file and no temporary one"
     );
+}
+
+/// What ctrl-C does to a download.
+#[tokio::test]
+async fn a_download_that_is_given_up_leaves_no_half_a_file() {
+    let content = b"never whole";
+    let entry = TreeEntry {
+        path: "data.bin".to_owned(),
+        hash: Hash::of(content),
+        size: 1 << 20,
+        executable: false,
+        symlink: false,
+    };
+    let tree = Tree::new(vec![entry.clone()]);
+    let begun = move || {
+        let mut begun = frames::header(entry.hash, entry.size).to_vec();
+        begun.extend_from_slice(content);
+        let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from(begun))]);
+        Body::from_stream(first.chain(stream::pending()))
+    };
+    let server = Router::new()
+        .route("/api/v1/trees.get", post(async move || Json(tree)))
+        .route("/api/v1/trees/{hash}/files", get(async move || begun()));
+    let folder = tempfile::tempdir().unwrap();
+    let files = || fs::read_dir(folder.path()).unwrap().count();
+    let client = Client::in_process(server);
+    {
+        let hash = Hash::of(content);
+        let download = client.download_tree("w", hash, folder.path(), None);
+        let has_begun = async {
+            while files() == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            done = download => panic!("it has ended: {done:?}"),
+            () = has_begun => {}
+        }
+    }
+    while files() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
