@@ -1,6 +1,6 @@
 //! What is logged to runs: metrics, params and tags, and which keys and values are allowed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::{Action, Caller, Perform, Service};
 use crate::{
@@ -8,13 +8,13 @@ use crate::{
         Done, Error, Page, Result,
         metrics::{GetMetricHistory, LogBatch, MetricPoint},
     },
-    store::{Batch, NAME_TAG, Point, order_bits},
+    store::{Batch, NAME_TAG, Place, Point},
 };
 
 const KEY_LENGTH: usize = 250;
 const VALUE_LENGTH: usize = 64 << 10;
 /// Points read at once when a caller asks for all.
-const ALL_POINTS: u32 = u32::MAX - 1;
+const ALL_POINTS: usize = usize::MAX - 1;
 
 /// Accepts keys as MLflow does: letters, digits and `_ - . / :` and spaces, a plain relative path.
 pub(super) fn check_key(kind: &str, key: &str) -> Result<()> {
@@ -82,8 +82,13 @@ impl Perform for LogBatch {
         }
         let now = service.now().0;
         let mut points = Vec::with_capacity(self.metrics.len());
+        let mut seen = HashSet::new();
+        for point in &self.metrics {
+            if seen.insert(point.key.as_str()) {
+                check_key("metric", &point.key)?;
+            }
+        }
         for point in self.metrics {
-            check_key("metric", &point.key)?;
             points.push(Point {
                 key: point.key,
                 value: point.value.0,
@@ -110,29 +115,34 @@ impl Perform for GetMetricHistory {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
         let run = service.find_run(&row, &self.run).await?;
         let after = self.page.as_deref().map(parse_cursor).transpose()?;
-        let limit = self.limit.unwrap_or(ALL_POINTS).min(ALL_POINTS);
+        let limit = self.limit.map_or(ALL_POINTS, |limit| limit as usize);
         // One more than asked for, to know whether there is more.
         let mut items = service
             .store
             .metric_history(run, self.key, after, limit + 1)
             .await?;
-        let more = items.len() > limit as usize;
-        items.truncate(limit as usize);
-        let last = items.last().filter(|_| more);
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = |point: &MetricPoint| {
+            let timestamp = point.timestamp.unwrap_or_default();
+            let place = Place::new(point.step, timestamp, point.value.0);
+            format!("{}.{timestamp}.{}", place.step, place.order_bits)
+        };
         Ok(Page {
-            next: last.map(|point| {
-                let timestamp = point.timestamp.unwrap_or_default();
-                format!("{}.{timestamp}.{}", point.step, order_bits(point.value.0))
-            }),
+            next: items.last().filter(|_| more).map(next),
             items,
         })
     }
 }
 
-fn parse_cursor(text: &str) -> Result<(i64, i64, i64)> {
+fn parse_cursor(text: &str) -> Result<Place> {
     let mut parts = text.split('.').map(str::parse);
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(Ok(step)), Some(Ok(timestamp)), Some(Ok(bits)), None) => Ok((step, timestamp, bits)),
+        (Some(Ok(step)), Some(Ok(timestamp)), Some(Ok(order_bits)), None) => Ok(Place {
+            step,
+            timestamp,
+            order_bits,
+        }),
         _ => Err(super::runs::bad_page(text)),
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         Done, Error, Page, Result, names,
         runs::{BestRun, CancelRun, DeleteRun, GetRun, ListRuns, Run, UpdateRun},
     },
-    store::{Cancel, RunChange, RunCursor, RunFilter, RunRow, WorkspaceRow},
+    store::{Cancel, Mark, RunChange, RunFilter, RunRow, WorkspaceRow},
 };
 
 /// Runs in an answer when the request does not say, and at most.
@@ -128,49 +128,27 @@ impl Perform for ListRuns {
                 .get_or_insert_default()
                 .push(experiments::parse_id(&found.id)?);
         }
-        let orders = filter::run_orders(&self.order_by)?;
-        let newest_first = orders.is_empty();
         let limit = self.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
-        let from = match &self.page {
-            Some(page) => parse_cursor(page, newest_first)?,
-            None => RunCursor::Skip(0),
-        };
+        let mark = |page: &String| Mark::parse(page).ok_or_else(|| bad_page(page));
         let filter = RunFilter {
             workspace: row.id,
             experiments,
             status: self.status,
             tags: self.tags,
             condition: filter::run_condition(self.filter.as_deref().unwrap_or_default())?,
-            orders,
+            orders: filter::run_orders(&self.order_by)?,
             view: self.view,
-            from,
-            // One more than asked for, to know whether there is more.
-            limit: limit + 1,
+            after: self.page.as_ref().map(mark).transpose()?,
+            limit: limit as usize,
         };
-        let mut rows = service.store.list_runs(filter).await?;
-        let more = rows.len() > limit as usize;
-        rows.truncate(limit as usize);
-        let last = rows.last().filter(|_| more);
-        let next = |row: &RunRow| match from {
-            RunCursor::Skip(skip) if !newest_first => (skip + limit).to_string(),
-            _ => format!("{}.{}", row.run.created_at.0, row.id),
-        };
-        Ok(Page {
-            next: last.map(next),
-            items: rows.into_iter().map(|row| row.run).collect(),
-        })
+        match service.store.list_runs(filter).await? {
+            Some(listing) => Ok(Page {
+                next: listing.next.map(|mark| mark.to_text()),
+                items: listing.rows.into_iter().map(|row| row.run).collect(),
+            }),
+            None => Err(bad_page(&self.page.unwrap_or_default())),
+        }
     }
-}
-
-/// The newest runs are read on after the last one seen, other orders by counting.
-fn parse_cursor(text: &str, newest_first: bool) -> Result<RunCursor> {
-    let cursor = if newest_first {
-        text.split_once('.')
-            .and_then(|(at, id)| Some(RunCursor::After(at.parse().ok()?, id.parse().ok()?)))
-    } else {
-        text.parse().ok().map(RunCursor::Skip)
-    };
-    cursor.ok_or_else(|| bad_page(text))
 }
 
 pub(super) fn bad_page(text: &str) -> Error {

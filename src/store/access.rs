@@ -66,7 +66,7 @@ impl Store {
 
     pub async fn user_by_token(&self, token_hash: [u8; 32]) -> Result<Option<UserRow>> {
         self.db
-            .read(move |tx| {
+            .look(|tx| {
                 tx.one(
                     &format!("SELECT {COLUMNS} FROM users WHERE token_hash = ?1"),
                     params![&token_hash[..]],
@@ -90,7 +90,7 @@ impl Store {
 
     pub async fn has_users(&self) -> Result<bool> {
         self.db
-            .read(|tx| {
+            .look(|tx| {
                 Ok(tx
                     .one("SELECT 1 FROM users LIMIT 1", [], |_| Ok(()))?
                     .is_some())
@@ -186,7 +186,7 @@ impl Store {
 
     pub async fn role_of(&self, workspace: i64, user: i64) -> Result<Option<Role>> {
         self.db
-            .read(move |tx| {
+            .look(|tx| {
                 tx.one(
                     "SELECT role FROM role_assignments WHERE workspace_id = ?1 AND user_id = ?2",
                     params![workspace, user],

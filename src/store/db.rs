@@ -12,7 +12,10 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags, types};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::{Semaphore, oneshot},
+};
 
 use super::{home::private_file, migrations};
 use crate::api::{Code, Error, Result, Time, files::Hash};
@@ -108,36 +111,41 @@ impl Db {
     }
 
     async fn read_erased(&self, work: Work) -> Result<Outcome> {
-        let _seat = self.seats.acquire().await;
-        let pooled = self.readers.lock().ok().and_then(|mut pool| pool.pop());
-        let connection = match pooled {
-            Some(connection) => connection,
-            None => connect(&self.path)?,
-        };
-        let run = move || {
-            let result = (|| {
-                connection.execute_batch("BEGIN").map_err(db_error)?;
-                let result = work(&Tx {
-                    connection: &connection,
-                });
-                connection.execute_batch("COMMIT").map_err(db_error)?;
-                result
-            })();
-            (result, connection)
-        };
         // A command has one thread and nothing else to do; a server must not block its own.
-        let (result, connection) = match tokio::runtime::Handle::current().runtime_flavor() {
-            tokio::runtime::RuntimeFlavor::CurrentThread => run(),
-            _ => tokio::task::spawn_blocking(run)
-                .await
-                .map_err(|e| Error::internal(format!("A database read ended early: {e}")))?,
-        };
+        if let RuntimeFlavor::CurrentThread = Handle::current().runtime_flavor() {
+            return self.look(work).await;
+        }
+        let _seat = self.seats.acquire().await;
+        let connection = self.reader()?;
+        let run = move || (view(&connection, work), connection);
+        let (result, connection) = tokio::task::spawn_blocking(run)
+            .await
+            .map_err(|e| Error::internal(format!("A database read ended early: {e}")))?;
+        self.keep(connection);
+        result
+    }
+
+    /// The same on the caller's thread: for a few rows found by their key, which are read sooner than
+    /// another thread is woken.
+    #[expect(clippy::unused_async, reason = "another database may have to wait")]
+    pub async fn look<T>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<T> {
+        let connection = self.reader()?;
+        let result = view(&connection, work);
+        self.keep(connection);
+        result
+    }
+
+    fn reader(&self) -> Result<Connection> {
+        let pooled = self.readers.lock().ok().and_then(|mut pool| pool.pop());
+        pooled.map_or_else(|| connect(&self.path), Ok)
+    }
+
+    fn keep(&self, connection: Connection) {
         if connection.is_autocommit()
             && let Ok(mut pool) = self.readers.lock()
         {
             pool.push(connection);
         }
-        result
     }
 
     fn writer(&self) -> Result<&mpsc::Sender<Job>> {
@@ -154,6 +162,15 @@ impl Db {
     }
 }
 
+/// Runs `work` in a transaction that only reads.
+fn view<T>(connection: &Connection, work: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<T> {
+    let tx = Tx { connection };
+    tx.control("BEGIN")?;
+    let result = work(&tx);
+    tx.control("COMMIT")?;
+    result
+}
+
 fn write_loop(connection: &Connection, jobs: &mpsc::Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
         let mut group = vec![first];
@@ -163,9 +180,7 @@ fn write_loop(connection: &Connection, jobs: &mpsc::Receiver<Job>) {
             group.push(job);
         }
         let tx = Tx { connection };
-        let begun = connection
-            .execute_batch("BEGIN IMMEDIATE")
-            .map_err(db_error);
+        let begun = tx.control("BEGIN IMMEDIATE");
         let is_open = || match &begun {
             Ok(()) if connection.is_autocommit() => Err(undone()),
             begun => begun.clone(),
@@ -175,9 +190,9 @@ fn write_loop(connection: &Connection, jobs: &mpsc::Receiver<Job>) {
             (job.answer, result)
         };
         let answers: Vec<_> = group.into_iter().map(run).collect();
-        let ended = is_open().and_then(|()| connection.execute_batch("COMMIT").map_err(db_error));
+        let ended = is_open().and_then(|()| tx.control("COMMIT"));
         if ended.is_err() && !connection.is_autocommit() {
-            let _ = connection.execute_batch("ROLLBACK");
+            let _ = tx.control("ROLLBACK");
         }
         for (answer, result) in answers {
             let result = match &ended {
@@ -252,10 +267,30 @@ impl Tx<'_> {
         rows.collect::<rusqlite::Result<_>>().map_err(db_error)
     }
 
+    /// Rows one after the other, until `take` answers no.
+    pub fn each(
+        &self,
+        sql: &str,
+        params: impl Params,
+        mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<bool>,
+    ) -> Result<()> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(db_error)?;
+        let mut rows = statement.query(params).map_err(db_error)?;
+        while let Some(row) = rows.next().map_err(db_error)? {
+            if !take(row).map_err(db_error)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins or ends a transaction or a part of one.
+    fn control(&self, sql: &str) -> Result<()> {
+        self.execute(sql, []).map(drop)
+    }
+
     fn savepoint(&self, work: Work) -> Result<Outcome> {
-        self.connection
-            .execute_batch("SAVEPOINT request")
-            .map_err(db_error)?;
+        self.control("SAVEPOINT request")?;
         // A defect of one request is not the end of the writer.
         let result = catch_unwind(AssertUnwindSafe(|| work(self)))
             .unwrap_or_else(|_| Err(Error::internal("A write came down")));
@@ -263,11 +298,10 @@ impl Tx<'_> {
         if result.is_err() && self.connection.is_autocommit() {
             return result;
         }
-        let end = match result {
-            Ok(_) => "RELEASE request",
-            Err(_) => "ROLLBACK TO request; RELEASE request",
-        };
-        self.connection.execute_batch(end).map_err(db_error)?;
+        if result.is_err() {
+            self.control("ROLLBACK TO request")?;
+        }
+        self.control("RELEASE request")?;
         result
     }
 }

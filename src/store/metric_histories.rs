@@ -6,12 +6,10 @@ use std::collections::BTreeSet;
 use super::{
     Store,
     db::{Tx, params, to_json},
-    metrics::value_of,
+    history,
+    points::Place,
 };
-use crate::api::{
-    Result,
-    metrics::{MetricPoint, RunPoint, Value},
-};
+use crate::api::{Result, metrics::RunPoint};
 
 /// Histories of so many points together are read as a whole to choose steps from: that costs less
 /// than seeking.
@@ -39,8 +37,8 @@ impl Store {
             .read(move |tx| {
                 let mut found = Vec::new();
                 for series in all_series(tx, workspace, &runs, &key)? {
-                    let room = i64::from(limit) - i64::try_from(found.len()).unwrap_or(i64::MAX);
-                    if room <= 0 {
+                    let room = limit as usize - found.len();
+                    if room == 0 {
                         break;
                     }
                     found.extend(points(tx, &series, &key, (i64::MIN, i64::MAX), room)?);
@@ -66,12 +64,12 @@ impl Store {
                 let steps = sample(tx, &all, range, samples)?;
                 let mut found = Vec::new();
                 for series in &all {
-                    let mut room = i64::from(limit);
+                    let mut room = limit as usize;
                     for step in &steps {
                         let at_step = points(tx, series, &key, (*step, *step), room)?;
-                        room -= i64::try_from(at_step.len()).unwrap_or(room);
+                        room -= at_step.len();
                         found.extend(at_step);
-                        if room <= 0 {
+                        if room == 0 {
                             break;
                         }
                     }
@@ -101,29 +99,26 @@ fn all_series(tx: &Tx<'_>, workspace: i64, runs: &[String], key: &str) -> Result
     )
 }
 
+/// The points of a series in a range of steps, at most `limit`.
 fn points(
     tx: &Tx<'_>,
     series: &Series,
     key: &str,
     (first, last): (i64, i64),
-    limit: i64,
+    limit: usize,
 ) -> Result<Vec<RunPoint>> {
-    tx.all(
-        "SELECT step, timestamp, order_bits FROM metric_points WHERE run_id = ?1 AND key_id = ?2 \
-         AND step >= ?3 AND step <= ?4 ORDER BY step, timestamp, order_bits LIMIT ?5",
-        params![series.run, series.key, first, last, limit],
-        |row| {
-            Ok(RunPoint {
+    let mut found = Vec::new();
+    history::walk(tx, series.run, series.key, Place::before(first), |place| {
+        let fits = place.step <= last && found.len() < limit;
+        if fits {
+            found.push(RunPoint {
                 run: series.name.clone(),
-                point: MetricPoint {
-                    key: key.to_owned(),
-                    step: row.get(0)?,
-                    timestamp: Some(row.get(1)?),
-                    value: Value(value_of(row.get(2)?)),
-                },
-            })
-        },
-    )
+                point: place.named(key),
+            });
+        }
+        fits
+    })?;
+    Ok(found)
 }
 
 /// The steps of a sample: evenly spread over the steps that any of the runs has in the range, and the
@@ -136,10 +131,10 @@ fn sample(
 ) -> Result<BTreeSet<i64>> {
     let mut ends = BTreeSet::new();
     for series in all {
-        let begin = seek(tx, series, first, "step >= ?3", "ASC")?;
+        let begin = seek(tx, series, first)?;
         ends.extend(begin.filter(|step| *step <= last));
-        let end = seek(tx, series, last, "step <= ?3", "DESC")?;
-        ends.extend(end.filter(|step| *step >= first));
+        let end = history::last(tx, series.run, series.key, Place::after(last))?;
+        ends.extend(end.map(|place| place.step).filter(|step| *step >= first));
     }
     let (Some(low), Some(high)) = (ends.first().copied(), ends.last().copied()) else {
         return Ok(ends);
@@ -157,21 +152,14 @@ fn sample(
     Ok(steps)
 }
 
-fn seek(
-    tx: &Tx<'_>,
-    series: &Series,
-    from: i64,
-    condition: &str,
-    direction: &str,
-) -> Result<Option<i64>> {
-    tx.one(
-        &format!(
-            "SELECT step FROM metric_points WHERE run_id = ?1 AND key_id = ?2 AND {condition} \
-             ORDER BY step {direction} LIMIT 1"
-        ),
-        params![series.run, series.key, from],
-        |row| row.get(0),
-    )
+/// The first step of a series at or after `from`.
+fn seek(tx: &Tx<'_>, series: &Series, from: i64) -> Result<Option<i64>> {
+    let mut found = None;
+    history::walk(tx, series.run, series.key, Place::before(from), |place| {
+        found = Some(place.step);
+        false
+    })?;
+    Ok(found)
 }
 
 /// The first step at or after each of evenly spaced ones.
@@ -191,7 +179,7 @@ fn seek_steps(
         }
         let mut next = None;
         for series in all {
-            let found = seek(tx, series, target, "step >= ?3", "ASC")?;
+            let found = seek(tx, series, target)?;
             next = [next, found].into_iter().flatten().min();
         }
         steps.extend(next.filter(|step| *step <= high));
@@ -202,12 +190,14 @@ fn seek_steps(
 fn all_steps(tx: &Tx<'_>, all: &[Series], (low, high): (i64, i64)) -> Result<BTreeSet<i64>> {
     let mut steps = BTreeSet::new();
     for series in all {
-        steps.extend(tx.all(
-            "SELECT DISTINCT step FROM metric_points WHERE run_id = ?1 AND key_id = ?2 \
-             AND step >= ?3 AND step <= ?4",
-            params![series.run, series.key, low, high],
-            |row| row.get::<_, i64>(0),
-        )?);
+        history::walk(tx, series.run, series.key, Place::before(low), |place| {
+            let fits = place.step <= high;
+            // In order, so that most are the last one again.
+            if fits && steps.last() != Some(&place.step) {
+                steps.insert(place.step);
+            }
+            fits
+        })?;
     }
     Ok(steps)
 }

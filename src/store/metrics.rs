@@ -1,20 +1,21 @@
 //! Metrics, params and tags as stored.
 //!
-//! A metric's points are a set: the whole point is the key. What lists and searches need, the
-//! latest point and the extremes, is kept beside them, so that neither ever reads history.
+//! A metric's points are a set: the whole point is the key (see `history`). What lists and searches
+//! need, the latest point and the extremes, is kept beside them, so that neither ever reads history.
 
 use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 use super::{
     Store,
     db::{Row, RowResult, Tx, count, params},
-    logged_models,
+    history, logged_models,
+    points::Place,
     runs::{NAME_TAG, set_display_name},
 };
 use crate::api::{
     Error, Result, Time,
     logged_models::ModelMetric,
-    metrics::{MetricPoint, MetricSummary, Value},
+    metrics::{MetricSummary, Value},
 };
 
 /// One point as it is logged.
@@ -69,12 +70,12 @@ struct Latest {
 }
 
 impl Latest {
-    fn first(step: i64, timestamp: i64, value: f64) -> Self {
-        let number = Some(value).filter(|value| !value.is_nan());
+    fn of(place: &Place) -> Self {
+        let number = Some(place.value()).filter(|value| !value.is_nan());
         Self {
-            step,
-            timestamp,
-            order_bits: order_bits(value),
+            step: place.step,
+            timestamp: place.timestamp,
+            order_bits: place.order_bits,
             min: number,
             max: number,
             count: 1,
@@ -115,17 +116,17 @@ impl Store {
         self.db
             .write(move |tx| {
                 let found = tx.one(
-                    "SELECT name, deleted FROM runs WHERE id = ?1",
+                    "SELECT name, deleted, experiment_id FROM runs WHERE id = ?1",
                     params![run],
-                    |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)),
+                    |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)),
                 )?;
-                match found {
+                let experiment: i64 = match found {
                     None => return Ok(None),
-                    Some((name, true)) => {
+                    Some((name, true, _)) => {
                         return Err(Error::conflict(format!("Run `{name}` is deleted")));
                     }
-                    Some((_, false)) => {}
-                }
+                    Some((_, false, experiment)) => experiment,
+                };
                 for (key, value) in &batch.params {
                     set_param(tx, run, key, value)?;
                 }
@@ -138,71 +139,53 @@ impl Store {
                 for key in &batch.remove_tags {
                     remove_tag(tx, run, key)?;
                 }
-                log_points(tx, run, &batch.points)?;
+                log_points(tx, (experiment, run), &batch.points)?;
                 logged_models::log_points(tx, run, &batch.model_points)?;
                 Ok(Some(()))
             })
             .await
     }
-
-    /// The points of a metric after `after` (step, timestamp, order bits), at most `limit`.
-    pub async fn metric_history(
-        &self,
-        run: i64,
-        key: String,
-        after: Option<(i64, i64, i64)>,
-        limit: u32,
-    ) -> Result<Vec<MetricPoint>> {
-        self.db
-            .read(move |tx| {
-                let (step, timestamp, bits) = after.unwrap_or((i64::MIN, i64::MIN, i64::MIN));
-                tx.all(
-                    "SELECT step, timestamp, order_bits FROM metric_points WHERE run_id = ?1 \
-                     AND key_id = (SELECT id FROM metric_keys WHERE key = ?2) \
-                     AND (step, timestamp, order_bits) > (?3, ?4, ?5) \
-                     ORDER BY step, timestamp, order_bits LIMIT ?6",
-                    params![run, key, step, timestamp, bits, limit],
-                    |row| {
-                        Ok(MetricPoint {
-                            key: key.clone(),
-                            step: row.get(0)?,
-                            timestamp: Some(row.get(1)?),
-                            value: Value(value_of(row.get(2)?)),
-                        })
-                    },
-                )
-            })
-            .await
-    }
 }
 
-fn log_points(tx: &Tx<'_>, run: i64, points: &[Point]) -> Result<()> {
-    let mut keys: HashMap<&str, i64> = HashMap::new();
-    let mut added: HashMap<i64, Latest> = HashMap::new();
-    for point in points {
-        let key = match keys.entry(&point.key) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(place) => *place.insert(key_id(tx, &point.key)?),
-        };
-        let bits = order_bits(point.value);
-        let new = tx.execute(
-            "INSERT INTO metric_points(run_id, key_id, step, timestamp, order_bits) \
-             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-            params![run, key, point.step, point.timestamp, bits],
-        )?;
-        if new == 0 {
-            continue;
+fn log_points(tx: &Tx<'_>, (experiment, run): (i64, i64), points: &[Point]) -> Result<()> {
+    for (key, mut places) in by_key(points) {
+        let key = key_id(tx, key)?;
+        let mut latest: Option<Latest> = None;
+        for place in &places {
+            let one = Latest::of(place);
+            match &mut latest {
+                Some(known) => known.add(&one),
+                None => latest = Some(one),
+            }
         }
-        let latest = Latest::first(point.step, point.timestamp, point.value);
-        added
-            .entry(key)
-            .and_modify(|known| known.add(&latest))
-            .or_insert(latest);
-    }
-    for (key, latest) in added {
-        keep_latest(tx, run, key, latest)?;
+        places.sort_unstable();
+        places.dedup();
+        let new = history::add(tx, run, key, &places)?;
+        if let Some(mut latest) = latest
+            && new > 0
+        {
+            latest.count = new;
+            keep_latest(tx, (experiment, run, key), latest)?;
+        }
     }
     Ok(())
+}
+
+/// The points of each key; a batch has few keys, and most often the one that came a few before.
+fn by_key(points: &[Point]) -> Vec<(&str, Vec<Place>)> {
+    let mut keys: HashMap<&str, usize> = HashMap::new();
+    let mut groups: Vec<(&str, Vec<Place>)> = Vec::new();
+    for point in points {
+        let place = Place::new(point.step, point.timestamp, point.value);
+        match keys.entry(&point.key) {
+            Entry::Occupied(known) => groups[*known.get()].1.push(place),
+            Entry::Vacant(new) => {
+                new.insert(groups.len());
+                groups.push((&point.key, vec![place]));
+            }
+        }
+    }
+    groups
 }
 
 fn key_id(tx: &Tx<'_>, key: &str) -> Result<i64> {
@@ -217,7 +200,12 @@ fn key_id(tx: &Tx<'_>, key: &str) -> Result<i64> {
     }
 }
 
-fn keep_latest(tx: &Tx<'_>, run: i64, key: i64, mut latest: Latest) -> Result<()> {
+/// Takes new points into account, of which `latest` tells.
+fn keep_latest(
+    tx: &Tx<'_>,
+    (experiment, run, key): (i64, i64, i64),
+    mut latest: Latest,
+) -> Result<()> {
     let known = tx.one(
         "SELECT step, timestamp, order_bits, min, max, count FROM metric_latest \
          WHERE run_id = ?1 AND key_id = ?2",
@@ -233,17 +221,24 @@ fn keep_latest(tx: &Tx<'_>, run: i64, key: i64, mut latest: Latest) -> Result<()
             })
         },
     )?;
-    if let Some(known) = known {
-        latest.add(&known);
-    }
+    let sql = match &known {
+        Some(known) => {
+            latest.add(known);
+            "UPDATE metric_latest SET step = ?4, timestamp = ?5, order_bits = ?6, value = ?7, min = ?8, \
+             max = ?9, count = ?10 WHERE run_id = ?1 AND key_id = ?2 AND experiment_id = ?3"
+        }
+        None => {
+            "INSERT INTO metric_latest(run_id, key_id, experiment_id, step, timestamp, order_bits, value, \
+             min, max, count) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+        }
+    };
     let value = Some(value_of(latest.order_bits)).filter(|value| !value.is_nan());
     tx.execute(
-        "INSERT INTO metric_latest(run_id, key_id, step, timestamp, order_bits, value, min, max, count) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT(run_id, key_id) DO UPDATE SET \
-         step = ?3, timestamp = ?4, order_bits = ?5, value = ?6, min = ?7, max = ?8, count = ?9",
+        sql,
         params![
             run,
             key,
+            experiment,
             latest.step,
             latest.timestamp,
             latest.order_bits,

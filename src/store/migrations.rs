@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_registry.sql"),
     include_str!("migrations/0003_assets.sql"),
     include_str!("migrations/0004_fallback.sql"),
+    include_str!("migrations/0005_history_and_search.sql"),
 ];
 
 /// Brings the database to the newest format, after taking a copy of an older one. A newer format

@@ -202,7 +202,7 @@ impl Store {
     pub async fn run_id(&self, workspace: i64, name: &str) -> Result<Option<i64>> {
         let name = name.to_owned();
         self.db
-            .read(move |tx| {
+            .look(|tx| {
                 tx.one(
                     "SELECT id FROM runs WHERE workspace_id = ?1 AND name = ?2",
                     params![workspace, name],
@@ -215,7 +215,7 @@ impl Store {
     /// A run's name; none when it is gone.
     pub async fn run_name(&self, id: i64) -> Result<Option<String>> {
         self.db
-            .read(move |tx| {
+            .look(|tx| {
                 tx.one("SELECT name FROM runs WHERE id = ?1", params![id], |row| {
                     row.get(0)
                 })
@@ -225,13 +225,13 @@ impl Store {
 
     /// Where a run stands; none when it is gone.
     pub async fn run_status(&self, id: i64) -> Result<Option<RunStatus>> {
-        self.db.read(move |tx| status_of(tx, id)).await
+        self.db.look(|tx| status_of(tx, id)).await
     }
 
     /// Whether a run is another one or was started by it, directly or through its children.
     pub async fn run_descends(&self, run: i64, from: i64) -> Result<bool> {
         self.db
-            .read(move |tx| {
+            .look(|tx| {
                 let found = tx.one(
                     "WITH RECURSIVE up(id, depth) AS (SELECT ?1, 0 UNION ALL \
                      SELECT p.id, up.depth + 1 FROM up JOIN runs r ON r.id = up.id \
@@ -313,8 +313,8 @@ impl Store {
                 };
                 let id = tx.one(
                     &format!(
-                        "SELECT r.id FROM runs r JOIN metric_latest m ON m.run_id = r.id \
-                         WHERE r.experiment_id = ?1 AND r.deleted = 0 AND r.status = 'Completed' \
+                        "SELECT r.id FROM metric_latest m JOIN runs r ON r.id = m.run_id \
+                         WHERE m.experiment_id = ?1 AND r.deleted = 0 AND r.status = 'Completed' \
                          AND m.key_id = (SELECT id FROM metric_keys WHERE key = ?2) \
                          AND m.value IS NOT NULL ORDER BY m.value {order}, r.id LIMIT 1"
                     ),

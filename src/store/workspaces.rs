@@ -93,7 +93,7 @@ impl Store {
     pub async fn workspace(&self, name: &str) -> Result<Option<WorkspaceRow>> {
         let name = name.to_owned();
         self.db
-            .read(move |tx| {
+            .look(|tx| {
                 tx.one(
                     &format!("SELECT {COLUMNS} FROM workspaces WHERE name = ?1"),
                     params![name],
@@ -105,7 +105,7 @@ impl Store {
 
     pub async fn list_workspaces(&self) -> Result<Vec<WorkspaceRow>> {
         self.db
-            .read(|tx| {
+            .look(|tx| {
                 tx.all(
                     &format!(
                         "SELECT {COLUMNS} FROM workspaces w WHERE NOT EXISTS \

@@ -46,6 +46,13 @@ impl Place {
     pub async fn perform<O: Perform>(&self, operation: O) -> Result<O::Output, Error> {
         operation.perform(&self.service, &self.caller).await
     }
+
+    /// The parts of the address are fields too.
+    fn add_to(&self, fields: &mut Fields) {
+        for (name, value) in &self.path {
+            fields.set(name, value);
+        }
+    }
 }
 
 impl FromRequestParts<Service> for Place {
@@ -137,31 +144,56 @@ async fn first(service: &Service, caller: &Caller) -> Result<String, Failure> {
     }
 }
 
-impl FromRequest<Service> for Call {
+/// A call whose body is not read yet.
+pub struct Posted {
+    pub place: Place,
+    pub body: Bytes,
+}
+
+impl Posted {
+    /// Reads the body's fields.
+    pub fn read(self) -> Result<Call, Failure> {
+        let mut fields = Fields::parse(&self.body)?;
+        self.place.add_to(&mut fields);
+        Ok(Call {
+            place: self.place,
+            fields,
+        })
+    }
+}
+
+impl FromRequest<Service> for Posted {
     type Rejection = Failure;
 
     async fn from_request(request: Request, service: &Service) -> Result<Self, Failure> {
         let (mut parts, body) = request.into_parts();
         let place = Place::from_request_parts(&mut parts, service).await?;
-        let mut fields = if parts.method == Method::GET {
-            let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
-            Fields::from_query(query.map(|Query(pairs)| pairs).unwrap_or_default())
-        } else {
-            if parts.method == Method::POST {
-                check_content_type(&parts.headers)?;
-            }
-            let request = Request::from_parts(parts, body);
-            let body = Bytes::from_request(request, service).await.map_err(|e| {
-                Failure::new(
-                    ErrorCode::BadRequest,
-                    format!("The body cannot be read: {e}"),
-                )
-            })?;
-            Fields::parse(&body)?
-        };
-        for (name, value) in &place.path {
-            fields.set(name, value);
+        if parts.method == Method::POST {
+            check_content_type(&parts.headers)?;
         }
+        let request = Request::from_parts(parts, body);
+        let body = Bytes::from_request(request, service).await.map_err(|e| {
+            Failure::new(
+                ErrorCode::BadRequest,
+                format!("The body cannot be read: {e}"),
+            )
+        })?;
+        Ok(Self { place, body })
+    }
+}
+
+impl FromRequest<Service> for Call {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, service: &Service) -> Result<Self, Failure> {
+        if request.method() != Method::GET {
+            return Posted::from_request(request, service).await?.read();
+        }
+        let (mut parts, _) = request.into_parts();
+        let place = Place::from_request_parts(&mut parts, service).await?;
+        let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
+        let mut fields = Fields::from_query(query.map(|Query(pairs)| pairs).unwrap_or_default());
+        place.add_to(&mut fields);
         Ok(Self { place, fields })
     }
 }

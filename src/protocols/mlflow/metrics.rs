@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{
-    call::Call,
+    call::{Call, Place, Posted},
     error::Failure,
     fields::{Fields, invalid_because, missing},
-    limits, runs,
-    runs::run_error,
+    limits, quick,
+    runs::{self, run_error},
     wire::{self, Answer, Pair, done},
 };
 use crate::api::{
@@ -16,9 +16,9 @@ use crate::api::{
     metrics::{GetMetricHistory, LogBatch, MetricPoint, Value},
 };
 
-async fn log(call: &Call, batch: LogBatch) -> Answer {
+async fn log(place: &Place, batch: LogBatch) -> Answer {
     let run = batch.run.clone();
-    call.perform(batch).await.map_err(|error| {
+    place.perform(batch).await.map_err(|error| {
         let changes_param =
             error.code == Code::Invalid && error.target.as_deref() == Some("params");
         if changes_param {
@@ -143,9 +143,19 @@ pub async fn delete_tag(call: Call) -> Answer {
     log(&call, batch).await
 }
 
-pub async fn log_batch(call: Call) -> Answer {
+pub async fn log_batch(posted: Posted) -> Answer {
+    match quick::batch(&posted.body, &posted.place.workspace) {
+        Some(batch) => log(&posted.place, batch).await,
+        None => {
+            let call = posted.read()?;
+            log(&call, read_batch(&call)?).await
+        }
+    }
+}
+
+fn read_batch(call: &Call) -> Result<LogBatch, Failure> {
     let fields = &call.fields;
-    let mut batch = batch(&call, fields.run_id()?);
+    let mut batch = batch(call, fields.run_id()?);
     let metrics = fields.objects("metrics")?;
     let params = fields.pairs("params")?;
     let tags = fields.pairs("tags")?;
@@ -167,7 +177,7 @@ pub async fn log_batch(call: Call) -> Answer {
     for (index, (key, value)) in tags.into_iter().enumerate() {
         add_tag(&mut batch, key, value, &format!("tags[{index}].key"))?;
     }
-    log(&call, batch).await
+    Ok(batch)
 }
 
 fn check_unique(params: &[(String, String)]) -> Result<(), Failure> {

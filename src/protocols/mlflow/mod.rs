@@ -16,6 +16,7 @@ mod metrics;
 mod model_versions;
 mod names;
 mod prompts;
+mod quick;
 mod registered_models;
 mod runs;
 mod sources;

@@ -6,7 +6,7 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::error::Failure;
 use crate::api::{
@@ -231,22 +231,25 @@ pub struct ModelOutput {
 }
 
 /// A page of a list under the name that the call gives it.
-pub fn page<T: Serialize>(name: &str, items: &[T], next: Option<String>) -> Answer {
-    let mut message = serde_json::Map::new();
-    let written = |e: serde_json::Error| {
-        Failure::new(
-            super::error::ErrorCode::Internal,
-            format!("An answer could not be written: {e}"),
-        )
-    };
-    if !items.is_empty() {
-        message.insert(
-            name.to_owned(),
-            serde_json::to_value(items).map_err(written)?,
-        );
+pub fn page<T: Serialize>(name: &'static str, items: &[T], next: Option<String>) -> Answer {
+    answer(&Page { name, items, next })
+}
+
+struct Page<'a, T> {
+    name: &'static str,
+    items: &'a [T],
+    next: Option<String>,
+}
+
+impl<T: Serialize> Serialize for Page<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut message = serializer.serialize_map(None)?;
+        if !self.items.is_empty() {
+            message.serialize_entry(self.name, self.items)?;
+        }
+        if let Some(next) = &self.next {
+            message.serialize_entry("next_page_token", next)?;
+        }
+        message.end()
     }
-    if let Some(next) = next {
-        message.insert("next_page_token".to_owned(), next.into());
-    }
-    answer(&message)
 }

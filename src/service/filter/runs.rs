@@ -3,7 +3,7 @@
 use super::{Clause, condition, number, order, parser::Name, text};
 use crate::{
     api::{Error, Result, runs::RunStatus},
-    store::{Comparison, Condition, DatasetField, Order, RunField, Test},
+    store::{Comparison, Condition, DatasetField, Order, PARENT_TAG, RunField, Test},
 };
 
 /// The condition that a filter puts on runs.
@@ -14,7 +14,9 @@ pub fn run_condition(filter: &str) -> Result<Condition<RunField>> {
             return status(clause);
         }
         let test = match &field {
-            RunField::Metric(_) => number(clause, "metric")?,
+            RunField::Metric(_) | RunField::Lowest(_) | RunField::Highest(_) => {
+                number(clause, "metric")?
+            }
             RunField::CreatedAt | RunField::StartedAt | RunField::EndedAt | RunField::ExitCode => {
                 number(clause, &format!("numeric attribute: {}", clause.field.key))?
             }
@@ -56,6 +58,8 @@ fn field(name: &Name) -> Result<RunField> {
     let entity = name.entity.as_deref().unwrap_or("attribute");
     Ok(match entity.trim_matches('`') {
         "metric" | "metrics" => RunField::Metric(key),
+        "min" => RunField::Lowest(key),
+        "max" => RunField::Highest(key),
         "parameter" | "parameters" | "param" | "params" => RunField::Param(key),
         // The run's name is kept once, however it was given.
         "tag" | "tags" if key == "mlflow.runName" => RunField::DisplayName,
@@ -88,6 +92,7 @@ fn attribute(key: &str) -> Result<RunField> {
         "status" => RunField::Status,
         "artifact_uri" => RunField::ArtifactUri,
         "exit_code" => RunField::ExitCode,
+        "parent" => RunField::Tag(PARENT_TAG.to_owned()),
         "created_at" => RunField::CreatedAt,
         "start_time" | "created" | "Created" => RunField::StartedAt,
         "end_time" => RunField::EndedAt,

@@ -1,6 +1,6 @@
 //! Metrics, params and tags.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, collections::BTreeSet};
 
 use super::support::{Bench, batch, point};
 use crate::{
@@ -120,6 +120,61 @@ fn history(run: &str, key: &str, limit: Option<u32>) -> GetMetricHistory {
         limit,
         page: None,
     }
+}
+
+/// Batches that overlap, repeat each other and come in any order make up the set of their points.
+#[tokio::test]
+async fn a_history_is_the_set_of_its_points_in_order() {
+    let bench = Bench::new().await;
+    bench.submit("r").await;
+    let mut points: Vec<MetricPoint> = scrambled(3000)
+        .map(|n| {
+            let step = (n >> 7).cast_signed() % 1500;
+            let value = VALUES[usize::try_from(n % 13).unwrap()];
+            point("m", value, step, (n >> 40).cast_signed() % 2)
+        })
+        .collect();
+    let mut begin = 0;
+    for (round, size) in [1, 2, 700, 3, 1, 500, 90, 1, 1, 1, 1000]
+        .into_iter()
+        .enumerate()
+    {
+        let end = begin + size;
+        if round % 2 == 0 {
+            points[begin..end].sort_by_key(|point| point.step);
+        }
+        let metrics = points[begin / 2..end].to_vec();
+        bench
+            .ask(LogBatch {
+                metrics,
+                ..batch("r")
+            })
+            .await
+            .unwrap();
+        begin = end;
+    }
+    points.truncate(begin);
+    let place = |p: &MetricPoint| (p.step, p.timestamp.unwrap(), order_bits(p.value.0));
+    let expected: BTreeSet<_> = points.iter().map(place).collect();
+    let whole = bench.ask(history("r", "m", None)).await.unwrap().items;
+    let found: Vec<_> = whole.iter().map(place).collect();
+    assert_eq!(found, expected.iter().copied().collect::<Vec<_>>());
+    assert_eq!(
+        bench.run("r").await.metrics["m"].count,
+        expected.len() as u64
+    );
+
+    let mut paged = Vec::new();
+    let mut ask = history("r", "m", Some(77));
+    loop {
+        let page = bench.ask(ask.clone()).await.unwrap();
+        paged.extend(page.items);
+        match page.next {
+            Some(next) => ask.page = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(paged, whole);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ mod metric_histories;
 mod metrics;
 mod models;
 mod runs;
+mod search;
 mod secrets;
 mod support;
 mod work;
