@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod assets;
+pub mod datastores;
 pub mod endpoints;
 pub mod environments;
 pub mod error;

@@ -36,6 +36,7 @@ pub const ASSET: Rule = rule("asset", 255, "-_.");
 pub const VERSION: Rule = rule("version", 255, "-_.");
 pub const LABEL: Rule = rule("label", 64, "-_.");
 pub const REGISTRY: Rule = rule("registry", 33, "-_");
+pub const DATASTORE: Rule = rule("datastore", 255, "-_");
 pub const ENDPOINT: Rule = rule("endpoint", 32, "-");
 pub const SECRET: Rule = rule("secret", 127, "-_");
 pub const USER: Rule = rule("user", 64, "-_.@");

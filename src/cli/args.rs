@@ -2,10 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Read},
+    io::{self, IsTerminal, Read},
 };
 
 use clap::ValueEnum;
+use serde_json::{Map, Value};
 
 use super::error::{Exit, INTERRUPTED};
 use crate::{
@@ -57,6 +58,26 @@ impl std::fmt::Debug for Hidden {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("(hidden)")
     }
+}
+
+/// Reads `KEY=VALUE` credentials; `-` asks for the value on the terminal, or reads it from stdin
+/// where there is none.
+pub fn parse_credentials(pairs: &[Hidden]) -> anyhow::Result<Map<String, Value>> {
+    let mut map = Map::new();
+    for Hidden(pair) in pairs {
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(Error::invalid("A credential is not KEY=VALUE")
+                .at("--credential")
+                .into());
+        };
+        let value = match value {
+            "-" if io::stdin().is_terminal() => ask_hidden(&format!("{key}: "))?,
+            "-" => read_stdin()?.trim_end().to_owned(),
+            value => value.to_owned(),
+        };
+        map.insert(key.to_owned(), Value::from(value));
+    }
+    Ok(map)
 }
 
 /// Asks for a secret on the terminal, without showing it.

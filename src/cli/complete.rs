@@ -16,6 +16,7 @@ use crate::{
         Result,
         access::ListUsers,
         assets::{Archived, AssetKind, ListAssets},
+        datastores::ListDatastores,
         endpoints::ListEndpoints,
         experiments::ListExperiments,
         models::ListModels,
@@ -46,6 +47,7 @@ enum Kind {
     /// Name of an asset.
     Asset(AssetKind),
     Registry,
+    Datastore,
     Endpoint,
     Secret,
     User,
@@ -95,6 +97,7 @@ fn kind(path: &[String], arg: &Arg) -> Option<Kind> {
         }
         (["deploy"], "model") | (_, "model_version") => Some(Kind::ModelVersion),
         (["model", ..], "name") | (_, "model") => Some(Kind::Model),
+        (["datastore", ..], "name") | (_, "datastore") => Some(Kind::Datastore),
         (["registry", ..], "name") | (_, "registry_name" | "to") => Some(Kind::Registry),
         ([noun, ..], "name" | "asset") if AssetKind::parse(noun).is_some() => {
             AssetKind::parse(noun).map(Kind::Asset)
@@ -198,6 +201,11 @@ async fn ask(ctx: &Context, kind: Kind) -> Result<Vec<String>> {
                 limit: None,
             };
             collect(client.call(&request).await?, |item| item.name)
+        }
+        Kind::Datastore => {
+            let workspace = ctx.workspace().await?;
+            let datastores = client.call(&ListDatastores { workspace }).await?;
+            collect(datastores, |item| item.name)
         }
         Kind::Registry => collect(client.call(&ListRegistries {}).await?, |item| item.name),
         Kind::Endpoint => {

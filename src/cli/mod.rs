@@ -10,6 +10,7 @@ mod complete;
 mod completions;
 mod context;
 mod data;
+mod datastore;
 mod deploy;
 mod docs;
 mod doctor;
@@ -118,6 +119,8 @@ enum Command {
     #[command(subcommand)]
     Code(code::CodeCommand),
     #[command(subcommand)]
+    Datastore(datastore::DatastoreCommand),
+    #[command(subcommand)]
     Registry(registry::RegistryCommand),
     Deploy(deploy::DeployArgs),
     #[command(subcommand)]
@@ -208,6 +211,7 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Data(command) => data::run(ctx, command).await,
         Command::Environment(command) => environment::run(ctx, command).await,
         Command::Code(command) => code::run(ctx, command).await,
+        Command::Datastore(command) => datastore::run(ctx, command).await,
         Command::Registry(command) => registry::run(ctx, command).await,
         Command::Deploy(args) => deploy::deploy(ctx, args).await,
         Command::Endpoint(command) => endpoint::run(ctx, command).await,

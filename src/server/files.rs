@@ -17,6 +17,7 @@ use super::Failure;
 use crate::{
     api::{
         Done,
+        datastores::StoredFile,
         files::{Artifact, BlobsStored, Hash, RemoveArtifacts},
     },
     service::{Caller, Content, Perform, Pieces, Service},
@@ -122,10 +123,35 @@ pub async fn delete_artifact(
     Ok(Json(remove.perform(&service, &caller).await?))
 }
 
+pub async fn get_stored_file(
+    State(service): State<Service>,
+    Extension(caller): Extension<Caller>,
+    Path((datastore, path)): Path<(String, String)>,
+    Query(place): Query<Place>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let content = service
+        .read_stored_file(&caller, &place.workspace, &datastore, &path)
+        .await?;
+    Ok(answer(content, &headers))
+}
+
+pub async fn put_stored_file(
+    State(service): State<Service>,
+    Extension(caller): Extension<Caller>,
+    Path((datastore, path)): Path<(String, String)>,
+    Query(place): Query<Place>,
+    body: Body,
+) -> Result<Json<StoredFile>, Failure> {
+    let stream = body.into_data_stream();
+    let stored = service.write_stored_file(&caller, &place.workspace, &datastore, &path, stream);
+    Ok(Json(stored.await?))
+}
+
 /// Answers a stored file, or the range of it that the request asks for.
 pub fn answer(content: Content, request: &HeaderMap) -> Response {
     let size = content.size;
-    let tag = format!("\"{}\"", content.hash);
+    let tag = format!("\"{}\"", content.tag);
     let asked = request.get(RANGE).and_then(|value| value.to_str().ok());
     let range = asked.map_or(Asked::All, |asked| parse_range(asked, size));
     let (status, range) = match range {

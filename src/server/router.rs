@@ -20,9 +20,9 @@ use super::{
 };
 use crate::{
     api::{
-        Error, Operation, access::*, assets::*, endpoints::*, experiments::*, files::*,
-        logged_models::*, metrics::*, models::*, registered_models::*, registries::*, runs::*,
-        secrets::*, work::*, workspaces::*,
+        Error, Operation, access::*, assets::*, datastores::*, endpoints::*, experiments::*,
+        files::*, logged_models::*, metrics::*, models::*, registered_models::*, registries::*,
+        runs::*, secrets::*, work::*, workspaces::*,
     },
     protocols::mlflow,
     service::{Caller, Perform, Service},
@@ -131,6 +131,10 @@ fn file_streams() -> Router<Service> {
                 .put(files::put_artifact)
                 .delete(files::delete_artifact),
         )
+        .route(
+            "/api/v1/datastores/{name}/files/{*path}",
+            get(files::get_stored_file).put(files::put_stored_file),
+        )
         .layer(DefaultBodyLimit::disable())
 }
 
@@ -216,6 +220,15 @@ fn operations() -> &'static [(&'static str, Act)] {
         RestoreAsset,
         DeleteAsset,
         ShareAsset,
+        // Datastores
+        CreateDatastore,
+        ListDatastores,
+        GetDatastore,
+        UpdateDatastore,
+        DeleteDatastore,
+        TestDatastore,
+        ListStoredFiles,
+        RemoveStoredFiles,
         // Registries
         CreateRegistry,
         ListRegistries,

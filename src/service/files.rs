@@ -18,7 +18,7 @@ use crate::{
         },
         frames,
     },
-    store::{Chunks, OpenBlob, Stored},
+    store::{Chunks, OpenBlob, PlacedFile, Stored},
 };
 
 /// Bytes in one piece of a stream.
@@ -38,20 +38,41 @@ pub type Pieces = mpsc::Receiver<Result<Bytes>>;
 #[derive(Debug)]
 pub struct Content {
     pub size: u64,
-    pub hash: Hash,
-    blob: OpenBlob,
+    /// Changes with the content.
+    pub tag: String,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Blob(OpenBlob),
+    Placed(PlacedFile),
+}
+
+impl From<PlacedFile> for Content {
+    fn from(file: PlacedFile) -> Self {
+        Self {
+            size: file.size,
+            tag: format!("{:x}-{:x}", file.size, file.modified_at.0),
+            source: Source::Placed(file),
+        }
+    }
 }
 
 impl Content {
     /// The bytes in a range, which must be within the file.
     pub fn pieces(self, range: Range<u64>) -> Pieces {
+        let blob = match self.source {
+            Source::Blob(blob) => blob,
+            Source::Placed(file) => return file.pieces(range),
+        };
         let (sender, receiver) = mpsc::channel(PIECES);
         tokio::task::spawn_blocking(move || {
             let mut at = range.start;
             while at < range.end {
                 let length = (range.end - at).min(PIECE as u64);
                 let mut piece = BytesMut::zeroed(usize::try_from(length).unwrap_or(PIECE));
-                let read = self.blob.read_at(&mut piece, at).map(|()| piece.freeze());
+                let read = blob.read_at(&mut piece, at).map(|()| piece.freeze());
                 let failed = read.is_err();
                 if sender.blocking_send(read).is_err() || failed {
                     return;
@@ -179,8 +200,8 @@ impl Service {
         match self.store.open_blob(hash).await? {
             Some(blob) => Ok(Content {
                 size: blob.size,
-                hash,
-                blob,
+                tag: hash.hex(),
+                source: Source::Blob(blob),
             }),
             None => Err(lost(hash)),
         }
@@ -238,7 +259,7 @@ impl Service {
 
 /// Passes a body on to where it is written. When the writer stops early, some more is read and
 /// dropped, so that a client that is still sending hears why.
-fn forward<E: std::fmt::Display>(
+pub(super) fn forward<E: std::fmt::Display>(
     mut body: impl Stream<Item = std::result::Result<Bytes, E>> + Unpin,
 ) -> (Chunks, impl Future<Output = ()>) {
     let (sender, receiver) = mpsc::channel(PIECES);

@@ -7,6 +7,7 @@
 mod access;
 mod assets;
 mod collect;
+mod datastores;
 mod deploy;
 mod endpoints;
 mod experiments;

@@ -248,6 +248,7 @@ impl Perform for DeleteWorkspace {
             .delete_workspace(row.id, self.if_empty)
             .await?;
         service.store.remove_logs(row.id)?;
+        service.store.remove_storage(&row.workspace.id)?;
         // Workers learn that what they held of it is lost.
         service.ring();
         let endpoints: Vec<i64> = endpoints.iter().map(|row| row.id).collect();

@@ -426,7 +426,7 @@ fn apply(
     by_id(tx, row.id)
 }
 
-fn merge(map: &mut BTreeMap<String, String>, change: BTreeMap<String, String>) {
+pub(super) fn merge(map: &mut BTreeMap<String, String>, change: BTreeMap<String, String>) {
     for (key, value) in change {
         if value.is_empty() {
             map.remove(&key);

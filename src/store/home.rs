@@ -44,6 +44,11 @@ impl Home {
         self.root.join("blobs")
     }
 
+    /// What the storage account of a workspace holds: a folder for each container.
+    pub fn storage(&self, workspace: &str) -> PathBuf {
+        self.root.join("storage").join(workspace)
+    }
+
     /// Logs of runs, as `<workspace id>/<run id>.log`.
     pub fn run_log(&self, workspace: i64, run: i64) -> PathBuf {
         self.root

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Store,
+    datastores::insert_built_in,
     db::{Row, RowResult, Tx, count, json, params, to_json},
 };
 use crate::api::{
@@ -58,12 +59,12 @@ fn edition(text: &str) -> Edition {
 }
 
 impl Store {
-    /// Adds a workspace; none when the name is taken, in any case.
+    /// Adds a workspace with its datastores; none when the name is taken, in any case.
     pub async fn create_workspace(&self, new: NewWorkspace) -> Result<Option<WorkspaceRow>> {
         self.db
             .write(move |tx| {
                 let NewWorkspace { workspace: w, sealed_keys } = new;
-                tx.one(
+                let row = tx.one(
                     &format!(
                         "INSERT INTO workspaces(uuid, name, edition, description, display_name, location, \
                          resource_group, subscription, tags, resources, sealed_keys, created_at, updated_at) \
@@ -85,7 +86,11 @@ impl Store {
                         w.created_at
                     ],
                     workspace,
-                )
+                )?;
+                if let Some(row) = &row {
+                    insert_built_in(tx, row.id, &row.workspace)?;
+                }
+                Ok(row)
             })
             .await
     }

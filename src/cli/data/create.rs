@@ -22,7 +22,7 @@ pub struct CreateArgs {
     #[arg(short, long)]
     path: String,
     /// What it is [default: found out from the files, else `uri_folder`]
-    #[arg(short, long = "type", value_enum)]
+    #[arg(short = 't', long = "type", value_enum)]
     kind: Option<TypeArg>,
     #[command(flatten)]
     new: NewArgs,

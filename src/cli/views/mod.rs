@@ -1,6 +1,7 @@
 //! How answers look to people: which columns a list has, which lines a thing has.
 
 mod assets;
+mod datastores;
 mod files;
 mod run_table;
 mod runs;

@@ -241,21 +241,7 @@ impl<'a> Folder<'a> {
             .take_while(|p| !self.made.contains(p))
             .collect();
         while let Some(folder) = above.pop() {
-            let full = self.root.join(folder);
-            match fs::create_dir(&full) {
-                Ok(()) => {}
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                    let is_folder = fs::symlink_metadata(&full).is_ok_and(|m| m.is_dir());
-                    if !is_folder {
-                        return Err(Error::conflict(format!(
-                            "`{}` is in the way: it is a file or a link where a folder is needed",
-                            full.display()
-                        ))
-                        .hint("Move it away, or choose another folder"));
-                    }
-                }
-                Err(e) => return Err(failed("make", &full, &e)),
-            }
+            make_folder(&self.root.join(folder))?;
             self.made.insert(folder);
         }
         Ok(())
@@ -283,14 +269,32 @@ impl<'a> Folder<'a> {
     }
 }
 
+/// Makes a folder. One that is there as a link is not taken for one.
+pub(super) fn make_folder(full: &Path) -> Result<()> {
+    match fs::create_dir(full) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            if fs::symlink_metadata(full).is_ok_and(|metadata| metadata.is_dir()) {
+                return Ok(());
+            }
+            Err(Error::conflict(format!(
+                "`{}` is in the way: it is a file or a link where a folder is needed",
+                full.display()
+            ))
+            .hint("Move it away, or choose another folder"))
+        }
+        Err(e) => Err(failed("make", full, &e)),
+    }
+}
+
 /// A file on its way to its name; removed when it does not get there.
-struct Temporary {
+pub(super) struct Temporary {
     path: PathBuf,
     file: Option<File>,
 }
 
 impl Temporary {
-    fn create(target: &Path) -> Result<Self> {
+    pub(super) fn create(target: &Path) -> Result<Self> {
         let path = temporary_beside(target);
         let file = OpenOptions::new()
             .write(true)
@@ -314,7 +318,7 @@ impl Temporary {
         Ok(temporary)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         match &mut self.file {
             Some(file) => file
                 .write_all(bytes)
@@ -323,7 +327,7 @@ impl Temporary {
         }
     }
 
-    fn place(mut self, path: &Path, mode: u32) -> Result<()> {
+    pub(super) fn place(mut self, path: &Path, mode: u32) -> Result<()> {
         let Some(file) = &self.file else {
             return Ok(());
         };
@@ -354,7 +358,7 @@ fn temporary_beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".aml-{}.tmp", uuid::Uuid::new_v4().simple()))
 }
 
-fn failed(verb: &str, path: &Path, error: &io::Error) -> Error {
+pub(super) fn failed(verb: &str, path: &Path, error: &io::Error) -> Error {
     let error_text = format!("Cannot {verb} `{}`: {error}", path.display());
     match error.kind() {
         io::ErrorKind::StorageFull => {

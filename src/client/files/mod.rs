@@ -1,6 +1,7 @@
 //! Files between a folder and a workspace: uploads that send only what is new, downloads that never
 //! write outside their folder.
 
+mod datastore;
 mod download;
 mod limit;
 mod prepare;

@@ -3,6 +3,7 @@
 mod access;
 mod assets;
 mod collect;
+mod datastores;
 mod files;
 mod logs;
 mod metric_histories;

@@ -4,6 +4,7 @@ mod access;
 mod assets;
 mod chain;
 mod crashes;
+mod datastores;
 mod doctor;
 mod endpoints;
 mod files;

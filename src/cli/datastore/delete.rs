@@ -1,0 +1,29 @@
+//! `aml datastore delete`
+
+use clap::Args;
+
+use crate::{api::datastores::DeleteDatastore, cli::context::Context};
+
+/// Forget a datastore; its files stay where they are
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Datastore to forget
+    #[arg(short, long)]
+    name: String,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
+    let name = args.name;
+    ctx.ui
+        .confirm(args.yes, &format!("Forget the datastore {name}?"))?;
+    let request = DeleteDatastore {
+        workspace: ctx.workspace().await?,
+        name: name.clone(),
+    };
+    ctx.client().await?.call(&request).await?;
+    ctx.ui.status(&format!("Deleted the datastore {name}."));
+    Ok(())
+}
