@@ -86,6 +86,8 @@ pub struct Config {
     pub token: Option<String>,
     /// The run whose process calls, from what a worker gave it.
     pub inside_run: Option<InsideRun>,
+    /// What MLflow's own variables say.
+    pub tracking: Tracking,
     /// `PATH`, as jobs submitted here look commands up.
     pub path: String,
     /// Variables a job's process gets from the machine (see [`PASSED_ON`]).
@@ -101,6 +103,16 @@ pub struct InsideRun {
     pub run: String,
     pub token: String,
     /// Certificate to trust, PEM.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// The MLflow server that this machine's clients use, as their variables say it.
+#[derive(Clone, Default)]
+pub struct Tracking {
+    pub uri: Option<String>,
+    pub token: Option<String>,
+    pub user: Option<String>,
+    pub password: Option<String>,
     pub ca_file: Option<PathBuf>,
 }
 
@@ -182,6 +194,13 @@ impl Config {
             workspace: var("AML_WORKSPACE"),
             token: var("AML_TOKEN"),
             inside_run: inside_run(),
+            tracking: Tracking {
+                uri: var("MLFLOW_TRACKING_URI"),
+                token: var("MLFLOW_TRACKING_TOKEN"),
+                user: var("MLFLOW_TRACKING_USERNAME"),
+                password: var("MLFLOW_TRACKING_PASSWORD"),
+                ca_file: var(MLFLOW_CA).map(PathBuf::from),
+            },
             path: var("PATH").unwrap_or_default(),
             passed_on: env::vars_os()
                 .filter_map(|(key, value)| {

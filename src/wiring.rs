@@ -89,7 +89,7 @@ pub fn now() -> Time {
 }
 
 /// One TLS provider for client and server; a second call changes nothing.
-fn install_tls() {
+pub fn install_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 

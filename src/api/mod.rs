@@ -12,6 +12,7 @@ pub mod error;
 pub mod experiments;
 pub mod files;
 pub mod frames;
+pub mod imports;
 pub mod logged_models;
 pub mod metrics;
 pub mod models;

@@ -13,9 +13,10 @@ use super::{
 };
 
 /// Where a run stands. It moves downwards in this list only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RunStatus {
     /// Made by a client that has not started it (MLflow's SCHEDULED).
+    #[default]
     NotStarted,
     /// Waits for a worker.
     Queued,

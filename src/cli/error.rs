@@ -30,6 +30,8 @@ pub const NOT_EXECUTABLE: u8 = 126;
 
 /// Ctrl-C while following; the run goes on.
 pub const INTERRUPTED: u8 = 130;
+/// An import or export left something out because of an error.
+pub const IMPORT_INCOMPLETE: u8 = 13;
 /// An endpoint that was deployed or started did not come to answer.
 pub const ENDPOINT_FAILED: u8 = 12;
 

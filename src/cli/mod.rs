@@ -20,6 +20,7 @@ mod environment;
 mod error;
 mod experiment;
 mod gc;
+mod import;
 mod login;
 mod logout;
 mod mlflow;
@@ -128,6 +129,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     Serve(serve::ServeArgs),
     Mlflow(mlflow::MlflowArgs),
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     Worker(worker::WorkerArgs),
     Login(login::LoginArgs),
     Logout(logout::LogoutArgs),
@@ -216,6 +219,7 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Deploy(args) => deploy::deploy(ctx, args).await,
         Command::Endpoint(command) => endpoint::run(ctx, command).await,
         Command::Serve(args) => serve::serve(ctx, args).await,
+        Command::Import(command) => Box::pin(import::run(ctx, command)).await,
         Command::Mlflow(args) => mlflow::mlflow(ctx, args).await,
         Command::Worker(args) => worker::worker(ctx, args).await,
         Command::Login(args) => login::login(ctx, args).await,

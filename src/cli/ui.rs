@@ -170,6 +170,22 @@ impl Ui {
         self.bar(ProgressBar::new(total), what, style)
     }
 
+    /// A bar for things that are counted, or a spinner with their number when nobody knows how many
+    /// there are.
+    pub fn counter(&self, what: &str, total: Option<u64>) -> ProgressBar {
+        let style = match total {
+            Some(_) => "{msg} {wide_bar} {human_pos}/{human_len} {eta}",
+            None => "{spinner} {msg} {human_pos} {elapsed}",
+        };
+        let bar = match total {
+            Some(total) => ProgressBar::new(total),
+            None => ProgressBar::new_spinner(),
+        };
+        let bar = self.bar(bar, what, style);
+        bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        bar
+    }
+
     /// A spinner for work whose size is not known, on stderr, shown on terminals only.
     pub fn spinner(&self, what: &str) -> ProgressBar {
         let bar = self.bar(

@@ -16,6 +16,7 @@ use axum::{
 };
 use http_body_util::BodyExt;
 
+pub use address::below;
 pub use files::{Limit, Report, Step, Take, UploadOptions, Uploaded};
 pub use transport::Remote;
 use transport::Transport;
@@ -91,7 +92,8 @@ fn misunderstood(operation: &str, error: &serde_json::Error) -> Error {
     ))
 }
 
-async fn collect(body: Body) -> Result<Bytes> {
+/// All of a body.
+pub async fn collect(body: Body) -> Result<Bytes> {
     match body.collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(e) => Err(Error::unavailable(format!("The answer broke off: {e}"))),

@@ -21,8 +21,8 @@ use super::{
 use crate::{
     api::{
         Error, Operation, access::*, assets::*, datastores::*, endpoints::*, experiments::*,
-        files::*, logged_models::*, metrics::*, models::*, registered_models::*, registries::*,
-        runs::*, secrets::*, work::*, workspaces::*,
+        files::*, imports::*, logged_models::*, metrics::*, models::*, registered_models::*,
+        registries::*, runs::*, secrets::*, work::*, workspaces::*,
     },
     protocols::mlflow,
     service::{Caller, Perform, Service},
@@ -198,6 +198,11 @@ fn operations() -> &'static [(&'static str, Act)] {
         GetLoggedModel,
         UpdateLoggedModel,
         SearchLoggedModels,
+        // Imports
+        ImportExperiments,
+        FindImported,
+        ImportRuns,
+        ImportModels,
         // Models
         RegisterModel,
         ListModels,

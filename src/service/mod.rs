@@ -14,6 +14,7 @@ mod experiments;
 mod files;
 mod filter;
 mod hosts;
+mod imports;
 mod logged_models;
 mod logs;
 mod metric_histories;

@@ -135,7 +135,7 @@ impl Store {
 }
 
 /// What keeps a file from being at a path: a folder there, or a file where a folder would have to be.
-fn obstacle(tx: &Tx<'_>, run: i64, path: &str) -> Result<Option<Error>> {
+pub(super) fn obstacle(tx: &Tx<'_>, run: i64, path: &str) -> Result<Option<Error>> {
     let below = tx.one(
         "SELECT 1 FROM artifacts WHERE run_id = ?1 AND path >= ?2 || '/' AND path < ?2 || '0' LIMIT 1",
         params![run, path],
@@ -159,7 +159,7 @@ fn obstacle(tx: &Tx<'_>, run: i64, path: &str) -> Result<Option<Error>> {
     Ok(None)
 }
 
-fn put(tx: &Tx<'_>, run: i64, artifact: &Artifact) -> Result<()> {
+pub(super) fn put(tx: &Tx<'_>, run: i64, artifact: &Artifact) -> Result<()> {
     tx.execute(
         "INSERT INTO artifacts(run_id, path, hash, size, updated_at) VALUES (?1, ?2, ?3, ?4, ?5) \
          ON CONFLICT(run_id, path) DO UPDATE SET hash = ?3, size = ?4, updated_at = ?5",

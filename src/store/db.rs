@@ -1,6 +1,6 @@
 //! The database: one SQLite file, one writer with group commit, a pool of readers.
 //!
-//! The only file that knows `rusqlite`. SQL elsewhere in the store uses `?1` placeholders and
+//! The only file of the store that knows `rusqlite`. SQL elsewhere in the store uses `?1` placeholders and
 //! `RETURNING`, so that the same text can serve PostgreSQL.
 
 use std::{

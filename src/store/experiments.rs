@@ -6,7 +6,7 @@ use super::{
     Store,
     db::{Row, RowResult, Tx, count, json, params, to_json},
 };
-use crate::api::{Error, Result, Time, experiments::Experiment};
+use crate::api::{Error, Result, Time, experiments::Experiment, imports::ImportedExperiment};
 
 const COLUMNS: &str = "e.id, e.name, e.artifact_location, e.deleted, e.tags, e.created_at, e.updated_at, \
                        (SELECT COUNT(*) FROM runs r WHERE r.experiment_id = e.id AND r.deleted = 0)";
@@ -183,6 +183,35 @@ fn insert(
         )?;
     }
     Ok(id)
+}
+
+/// Makes an experiment as it was recorded elsewhere, or sets the tags of the one of that name.
+pub(super) fn import(tx: &Tx<'_>, workspace: i64, new: &ImportedExperiment) -> Result<Experiment> {
+    let (id, mut tags) = match insert(tx, workspace, &new.name, None, "{}", new.created_at)? {
+        Some(id) => {
+            tx.execute(
+                "UPDATE experiments SET deleted = ?2, updated_at = ?3 WHERE id = ?1",
+                params![id, new.deleted, new.updated_at],
+            )?;
+            (id, BTreeMap::new())
+        }
+        None => found(tx, workspace, &new.name)?,
+    };
+    tags.extend(new.tags.clone());
+    tx.execute(
+        "UPDATE experiments SET tags = ?2 WHERE id = ?1",
+        params![id, to_json(&tags)?],
+    )?;
+    by_id(tx, workspace, id)?.ok_or_else(|| Error::internal("An experiment vanished"))
+}
+
+fn found(tx: &Tx<'_>, workspace: i64, name: &str) -> Result<(i64, BTreeMap<String, String>)> {
+    let found = tx.one(
+        "SELECT id, tags FROM experiments WHERE workspace_id = ?1 AND name = ?2",
+        params![workspace, name],
+        |row| Ok((row.get(0)?, json(row, 1)?)),
+    )?;
+    found.ok_or_else(|| Error::internal("An experiment vanished"))
 }
 
 /// The number of the experiment of that name, made when there is none, and whether it is deleted.

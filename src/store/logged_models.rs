@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use super::{
     Store,
     db::{Row, RowResult, Tx, json, params, to_json},
+    imports,
     metrics::{order_bits, value_of},
 };
 use crate::api::{
     Error, Result, Time,
+    files::Hash,
+    imports::ImportedModel,
     logged_models::{
         LoggedModel, LoggedModelStatus, MeasuredMetric, ModelMetric, UpdateLoggedModel,
     },
@@ -142,6 +145,104 @@ pub(super) fn id_of(tx: &Tx<'_>, name: &str) -> Result<i64> {
         |row| row.get(0),
     )?;
     found.ok_or_else(|| Error::not_found(format!("No logged model `{name}`")))
+}
+
+/// The id that a model which was brought over has in a workspace, if it is there.
+pub(super) fn imported_as(tx: &Tx<'_>, workspace: i64, origin: &str) -> Result<Option<String>> {
+    let sql = "SELECT name FROM logged_models WHERE workspace_id = ?1 AND name IN (?2, ?3)";
+    let other = other_id(workspace, origin);
+    tx.one(sql, params![workspace, origin, other], |row| row.get(0))
+}
+
+/// Ids are unique in the server; one that another workspace has is replaced, always by the same.
+fn other_id(workspace: i64, origin: &str) -> String {
+    let hash = Hash::of(format!("{workspace}/{origin}").as_bytes()).hex();
+    format!("m-{}", &hash[..32])
+}
+
+/// Makes a logged model as it was recorded elsewhere, or completes the one that is there; its id.
+pub(super) fn import(
+    tx: &Tx<'_>,
+    workspace: i64,
+    experiment: i64,
+    new: &ImportedModel,
+) -> Result<String> {
+    let id = match imported_as(tx, workspace, &new.origin)? {
+        Some(id) => id,
+        None => {
+            let taken = tx.one(
+                "SELECT 1 FROM logged_models WHERE name = ?1",
+                params![new.origin],
+                |_| Ok(()),
+            )?;
+            let id = match taken {
+                Some(()) => other_id(workspace, &new.origin),
+                None => new.origin.clone(),
+            };
+            tx.execute(
+                "INSERT INTO logged_models(name, workspace_id, experiment_id, made_by, display_name, \
+                 kind, status, params, tags, created_at, updated_at) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, '{}', '{}', ?8, ?9)",
+                params![
+                    id,
+                    workspace,
+                    experiment,
+                    new.run,
+                    new.name,
+                    new.kind,
+                    new.status.name(),
+                    new.created_at,
+                    new.updated_at
+                ],
+            )?;
+            id
+        }
+    };
+    complete_import(tx, workspace, &id, new)?;
+    Ok(id)
+}
+
+fn complete_import(tx: &Tx<'_>, workspace: i64, id: &str, new: &ImportedModel) -> Result<()> {
+    let run_id = |name: &String| {
+        tx.one(
+            "SELECT id FROM runs WHERE workspace_id = ?1 AND name = ?2",
+            params![workspace, name],
+            |row| row.get::<_, i64>(0),
+        )
+    };
+    let run = new.run.as_ref().map(run_id).transpose()?.flatten();
+    let Some(mut found) = by_name(tx, workspace, id)? else {
+        return Err(Error::internal("A logged model vanished"));
+    };
+    found.params.extend(new.params.clone());
+    found.tags.extend(new.tags.clone());
+    tx.execute(
+        "UPDATE logged_models SET status = ?2, params = ?3, tags = ?4, updated_at = ?5, \
+         run_id = COALESCE(?6, run_id), deleted = deleted OR ?7 WHERE name = ?1",
+        params![
+            id,
+            new.status.name(),
+            to_json(&found.params)?,
+            to_json(&found.tags)?,
+            new.updated_at,
+            run,
+            new.deleted
+        ],
+    )?;
+    if let Some(run) = run {
+        imports::note(tx, workspace, &new.origin, run, new.stamp.as_deref())?;
+    }
+    if found.deleted || new.deleted {
+        return Ok(());
+    }
+    for (run, metric) in &new.metrics {
+        if let Some(run) = run_id(run)? {
+            let mut metric = metric.clone();
+            id.clone_into(&mut metric.model);
+            log_points(tx, run, &[metric])?;
+        }
+    }
+    Ok(())
 }
 
 /// Keeps the points of a run that measure logged models.

@@ -147,7 +147,12 @@ impl Store {
     }
 }
 
-fn log_points(tx: &Tx<'_>, (experiment, run): (i64, i64), points: &[Point]) -> Result<()> {
+/// Adds points to a run of an experiment.
+pub(super) fn log_points(
+    tx: &Tx<'_>,
+    (experiment, run): (i64, i64),
+    points: &[Point],
+) -> Result<()> {
     for (key, mut places) in by_key(points) {
         let key = key_id(tx, key)?;
         let mut latest: Option<Latest> = None;

@@ -16,6 +16,7 @@ mod endpoints;
 mod experiments;
 mod history;
 mod home;
+mod imports;
 mod logged_models;
 mod logs;
 mod metric_histories;
@@ -47,6 +48,7 @@ pub use datastores::{DatastoreChange, DatastoreRow};
 pub use endpoints::{EndpointReport, EndpointRow, NewDeployment};
 pub use experiments::ExperimentChange;
 pub use home::{Home, Lock, io_error};
+pub use imports::NewImport;
 pub use logged_models::{LoggedModelChange, NewLoggedModel};
 pub use metrics::{Batch, Point};
 #[cfg(test)]

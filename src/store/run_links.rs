@@ -18,20 +18,7 @@ const CONTEXT_TAG: &str = "mlflow.data.context";
 impl Store {
     /// Adds links to a run; those there already stay as they are.
     pub async fn link_run(&self, run: i64, links: RunLinks) -> Result<()> {
-        self.db
-            .write(move |tx| {
-                for dataset in &links.datasets {
-                    link_dataset(tx, run, dataset)?;
-                }
-                for model in &links.model_inputs {
-                    link_model(tx, run, model, "input", 0)?;
-                }
-                for output in &links.model_outputs {
-                    link_model(tx, run, &output.model, "output", output.step)?;
-                }
-                Ok(())
-            })
-            .await
+        self.db.write(move |tx| add(tx, run, &links)).await
     }
 
     /// The links of the runs of these names, by name.
@@ -108,6 +95,19 @@ impl Store {
             })
             .await
     }
+}
+
+pub(super) fn add(tx: &Tx<'_>, run: i64, links: &RunLinks) -> Result<()> {
+    for dataset in &links.datasets {
+        link_dataset(tx, run, dataset)?;
+    }
+    for model in &links.model_inputs {
+        link_model(tx, run, model, "input", 0)?;
+    }
+    for output in &links.model_outputs {
+        link_model(tx, run, &output.model, "output", output.step)?;
+    }
+    Ok(())
 }
 
 fn link_dataset(tx: &Tx<'_>, run: i64, dataset: &DatasetUse) -> Result<()> {

@@ -2,6 +2,7 @@
 
 mod assets;
 mod datastores;
+mod exchange;
 mod files;
 mod run_table;
 mod runs;

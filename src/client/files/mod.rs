@@ -21,10 +21,15 @@ pub use limit::Limit;
 use prepare::Prepared;
 pub use walk::Take;
 
-use super::Client;
+use axum::{
+    body::{Body, Bytes},
+    http::Request,
+};
+
+use super::{Client, address::address};
 use crate::api::{
     Code, Error, Result,
-    files::{AddArtifacts, CreateTree, FindTree, Hash, Tree, TreeInfo, check_path},
+    files::{AddArtifacts, CreateTree, FindTree, Hash, Tree, TreeEntry, TreeInfo, check_path},
 };
 
 /// How often files that change while they are uploaded are looked at anew.
@@ -137,6 +142,59 @@ impl Client {
             }
         })
         .await
+    }
+
+    /// Stores contents without recording them: files, and what is in memory. Answers entries under
+    /// the paths given, first of the files; the contents are kept for an hour at least.
+    pub async fn store_contents(
+        &self,
+        workspace: &str,
+        files: &[(String, PathBuf)],
+        memory: &[(String, Bytes)],
+    ) -> Result<Vec<TreeEntry>> {
+        let first = files.first().map_or(Path::new("."), |(_, file)| file);
+        settle(first, || async {
+            let files = files.to_vec();
+            let mut prepared = blocking(move || prepare::files(&files)).await?;
+            prepared.add(memory);
+            self.send_missing(workspace, prepared.sources, None).await?;
+            Ok(prepared.entries)
+        })
+        .await
+    }
+
+    /// Records stored contents as artifacts of a run.
+    pub async fn add_artifacts(
+        &self,
+        workspace: &str,
+        run: &str,
+        files: Vec<TreeEntry>,
+    ) -> Result<()> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let add = AddArtifacts {
+            workspace: workspace.to_owned(),
+            run: run.to_owned(),
+            files,
+        };
+        self.call(&add).await.map(drop)
+    }
+
+    /// Stores what comes as one artifact of a run.
+    pub async fn put_artifact(
+        &self,
+        workspace: &str,
+        run: &str,
+        path: &str,
+        content: Body,
+    ) -> Result<()> {
+        let mut segments = vec!["runs", run, "artifacts"];
+        segments.extend(path.split('/'));
+        let request = Request::put(address(&segments, &[("workspace", workspace)]))
+            .body(content)
+            .map_err(|e| Error::internal(format!("Cannot make the request: {e}")))?;
+        self.send(request).await.map(drop)
     }
 
     async fn store_tree(

@@ -7,6 +7,8 @@ use std::{
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
+use axum::body::Bytes;
+
 use super::{
     Attempt, Report, Step, Trouble, UploadOptions,
     send::{Content, Source},
@@ -26,6 +28,27 @@ pub struct Prepared {
     pub entries: Vec<TreeEntry>,
     pub sources: Vec<Source>,
     pub warnings: Vec<String>,
+}
+
+impl Prepared {
+    /// Adds contents that are in memory under their paths.
+    pub fn add(&mut self, contents: &[(String, Bytes)]) {
+        for (path, content) in contents {
+            let (hash, size) = (Hash::of(content), content.len() as u64);
+            self.entries.push(TreeEntry {
+                path: path.clone(),
+                hash,
+                size,
+                executable: false,
+                symlink: false,
+            });
+            self.sources.push(Source {
+                hash,
+                size,
+                content: Content::Memory(content.clone()),
+            });
+        }
+    }
 }
 
 /// Prepares a folder: lists it, refuses it when it is too large, then hashes what changed.
@@ -100,7 +123,7 @@ fn assemble(files: Vec<(PathBuf, &Found)>, hashes: Vec<Hash>) -> Prepared {
             symlink: found.link.is_some(),
         });
         let content = match &found.link {
-            Some(target) => Content::Text(target.clone()),
+            Some(target) => Content::Memory(Bytes::from(target.clone())),
             None => Content::File(file),
         };
         sources.push(Source {

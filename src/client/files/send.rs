@@ -47,7 +47,7 @@ pub struct Source {
 #[derive(Debug, Clone)]
 pub enum Content {
     File(PathBuf),
-    Text(String),
+    Memory(Bytes),
 }
 
 /// Counts what was sent by all requests.
@@ -164,7 +164,7 @@ fn write_frames(
     for source in batch {
         piece.extend_from_slice(&frames::header(source.hash, source.size));
         match &source.content {
-            Content::Text(text) => piece.extend_from_slice(text.as_bytes()),
+            Content::Memory(content) => piece.extend_from_slice(content),
             Content::File(path) => {
                 let mut file =
                     File::open(path).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;

@@ -5,6 +5,7 @@ mod assets;
 mod collect;
 mod datastores;
 mod files;
+mod imports;
 mod logs;
 mod metric_histories;
 mod metrics;

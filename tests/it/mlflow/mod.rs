@@ -2,7 +2,9 @@
 
 mod calls;
 mod charts;
+mod import;
 mod same_record;
+mod stores;
 mod suite;
 mod workspaces;
 

@@ -1,0 +1,138 @@
+//! Bringing over what was recorded elsewhere, with its times, its history and its state.
+//!
+//! What comes over is known by its *origin*: the id it has where it comes from. Asking for the same
+//! again completes what is there; nothing is made twice.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Time,
+    experiments::Experiment,
+    files::TreeEntry,
+    logged_models::{LoggedModelStatus, ModelMetric, RunLinks},
+    metrics::MetricPoint,
+    operation,
+    runs::RunStatus,
+};
+
+/// An experiment as it was recorded elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedExperiment {
+    pub name: String,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    #[serde(default)]
+    pub deleted: bool,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+/// Makes experiments that are not there by their names; of those that are, sets the tags and leaves
+/// the rest.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ImportExperiments {
+    pub workspace: String,
+    pub experiments: Vec<ImportedExperiment>,
+}
+operation!(ImportExperiments => Vec<Experiment>, "imports.experiments");
+
+/// What became of something that was imported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// The run it is here, or whose artifacts its files are; none when that was deleted for good.
+    #[serde(default)]
+    pub run: Option<String>,
+    /// What the importer noted when all of it was here.
+    #[serde(default)]
+    pub stamp: Option<String>,
+}
+
+/// What became of the runs and logged models of these origins; those that were never imported are left out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FindImported {
+    pub workspace: String,
+    pub origins: Vec<String>,
+}
+operation!(FindImported => BTreeMap<String, Imported>, "imports.find");
+
+/// A run as it was recorded elsewhere, or a part of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ImportedRun {
+    /// Its id there. It becomes the run's name here unless another run has that.
+    pub origin: String,
+    pub display_name: String,
+    pub user: String,
+    pub status: RunStatus,
+    #[serde(default)]
+    pub started_at: Option<Time>,
+    #[serde(default)]
+    pub ended_at: Option<Time>,
+    #[serde(default)]
+    pub deleted: bool,
+    #[serde(default)]
+    pub params: BTreeMap<String, String>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// Points to add to what is there.
+    #[serde(default)]
+    pub metrics: Vec<MetricPoint>,
+    /// Files to add, whose blobs are stored.
+    #[serde(default)]
+    pub artifacts: Vec<TreeEntry>,
+    #[serde(default)]
+    pub links: RunLinks,
+    /// Kept once all of the run is here, to know later whether it has changed there.
+    #[serde(default)]
+    pub stamp: Option<String>,
+}
+
+/// Makes runs as they were recorded elsewhere, or completes those that are here already, all of them
+/// or none; answers their names here. A param that has another value here keeps it; a run that is
+/// executed here keeps its state. A missing blob is a conflict.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ImportRuns {
+    pub workspace: String,
+    pub experiment_id: String,
+    pub runs: Vec<ImportedRun>,
+}
+operation!(ImportRuns => Vec<String>, "imports.runs");
+
+/// A logged model as it was recorded elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImportedModel {
+    /// Its id there, which stays the same here unless another workspace of this server has it.
+    pub origin: String,
+    pub name: String,
+    #[serde(default, rename = "type")]
+    pub kind: String,
+    pub status: LoggedModelStatus,
+    /// Here, the run that made it, whose artifacts its files are.
+    #[serde(default)]
+    pub run: Option<String>,
+    #[serde(default)]
+    pub params: BTreeMap<String, String>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// Measured in runs of these names here.
+    #[serde(default)]
+    pub metrics: Vec<(String, ModelMetric)>,
+    #[serde(default)]
+    pub deleted: bool,
+    pub created_at: Time,
+    pub updated_at: Time,
+    /// As for runs.
+    #[serde(default)]
+    pub stamp: Option<String>,
+}
+
+/// Makes logged models as they were recorded elsewhere, or completes those that are here already,
+/// all of them or none; answers their ids here.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ImportModels {
+    pub workspace: String,
+    pub experiment_id: String,
+    pub models: Vec<ImportedModel>,
+}
+operation!(ImportModels => Vec<String>, "imports.models");

@@ -1,0 +1,113 @@
+//! `aml import mlflow`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::{
+    cli::{
+        context::{Context, read_ca},
+        error::{Exit, IMPORT_INCOMPLETE},
+        views::size,
+    },
+    exchange::{Credentials, Import, Options, Source, Tally},
+    wiring,
+};
+
+/// Bring a server, database or folder of MLflow into the workspace
+///
+/// Experiments, runs with the whole history of their metrics, params, tags, datasets, files and logged
+/// models. Runs keep their ids as names. Importing again brings only what is new; an import that was
+/// broken off is gone on with. A server is asked with the token, or name and password, that MLflow's
+/// own variables hold.
+#[derive(Debug, Args)]
+pub struct MlflowArgs {
+    /// Address of a server, SQLite file (also as sqlite:///…), or `mlruns` folder
+    #[arg(long, value_name = "SOURCE", value_hint = clap::ValueHint::AnyPath)]
+    from: String,
+    /// Only this experiment there; may be repeated
+    #[arg(short, long = "experiment", value_name = "NAME")]
+    experiments: Vec<String>,
+    /// Folder of a server's artifacts, if it is not beside the database
+    #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
+    artifacts: Option<PathBuf>,
+    /// Workspace there, of a newer server that has several
+    #[arg(long, value_name = "NAME")]
+    source_workspace: Option<String>,
+    /// Bring over what is deleted there too, as deleted
+    #[arg(long)]
+    include_deleted: bool,
+    /// Look at all of every run again, and bring back what was deleted here
+    #[arg(long)]
+    again: bool,
+}
+
+pub async fn mlflow(ctx: &Context, args: MlflowArgs) -> anyhow::Result<()> {
+    let client = ctx.client().await?;
+    let workspace = ctx.workspace().await?;
+    let options = Options {
+        artifacts: args.artifacts.map(|folder| ctx.folder.join(folder)),
+        workspace: args.source_workspace,
+        credentials: credentials(ctx, &args.from)?,
+    };
+    wiring::install_tls();
+    let source = Source::open(&args.from, &ctx.folder, options)?;
+    let bar = ctx.ui.counter("Importing runs", source.count_runs()?);
+    let import = Import {
+        source: &source,
+        client,
+        workspace: &workspace,
+        experiments: &args.experiments,
+        include_deleted: args.include_deleted,
+        again: args.again,
+        progress: &|runs| bar.inc(runs),
+    };
+    let tally = import.run().await;
+    bar.finish_and_clear();
+    conclude(ctx, &tally?)
+}
+
+/// What MLflow's variables hold is for the server that they name, if they name one.
+fn credentials(ctx: &Context, from: &str) -> anyhow::Result<Credentials> {
+    let known = &ctx.config.tracking;
+    let host = |uri: &str| uri.split('/').nth(2).map(str::to_owned);
+    if known
+        .uri
+        .as_ref()
+        .is_some_and(|uri| host(uri) != host(from))
+    {
+        return Ok(Credentials::default());
+    }
+    Ok(Credentials {
+        token: known.token.clone(),
+        user: known.user.clone(),
+        password: known.password.clone(),
+        ca: known.ca_file.as_deref().map(read_ca).transpose()?,
+    })
+}
+
+fn conclude(ctx: &Context, tally: &Tally) -> anyhow::Result<()> {
+    for remark in &tally.remarks {
+        ctx.ui.warn(remark);
+    }
+    if tally.without_files > 0 {
+        ctx.ui.warn(&format!(
+            "The files of {} runs and models are out of reach from here; the next import tries again.",
+            tally.without_files
+        ));
+        ctx.ui.hint(
+            "Name the folder of the server's artifacts with --artifacts, or import from the address of a running server",
+        );
+    }
+    ctx.ui.show(tally)?;
+    ctx.ui.status(&format!(
+        "Sent {} points of metrics and {} files ({}).",
+        tally.metric_points,
+        tally.files,
+        size(tally.bytes)
+    ));
+    match tally.failed() {
+        0 => Ok(()),
+        _ => Err(Exit(IMPORT_INCOMPLETE).into()),
+    }
+}

@@ -1,0 +1,120 @@
+//! What a tracking store of MLflow knows, whichever way it was read.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::Serialize;
+
+use crate::api::{
+    Time,
+    logged_models::{LoggedModelStatus, ModelMetric, RunLinks},
+    metrics::{MetricPoint, Value},
+    runs::RunStatus,
+};
+
+pub type Pairs = BTreeMap<String, String>;
+
+#[derive(Debug, Clone)]
+pub struct Experiment {
+    pub id: String,
+    pub name: String,
+    pub deleted: bool,
+    pub tags: Pairs,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+/// A run without the history of its metrics. What is serialised of it tells one state from another.
+#[derive(Debug, Clone, Serialize)]
+pub struct Run {
+    pub id: String,
+    pub name: String,
+    pub user: String,
+    pub status: RunStatus,
+    pub started_at: Option<Time>,
+    pub ended_at: Option<Time>,
+    pub deleted: bool,
+    pub params: Pairs,
+    pub tags: Pairs,
+    /// The latest point of each metric.
+    pub latest: Vec<MetricPoint>,
+    pub links: RunLinks,
+    /// Where its files are.
+    #[serde(skip)]
+    pub artifact_uri: String,
+    /// Its own folder, in a store that has such.
+    #[serde(skip)]
+    pub folder: PathBuf,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Model {
+    pub id: String,
+    pub name: String,
+    pub kind: String,
+    pub status: LoggedModelStatus,
+    /// The run that made it.
+    pub run: Option<String>,
+    pub params: Pairs,
+    pub tags: Pairs,
+    /// Its metrics and the runs in which they were measured.
+    pub metrics: Vec<(String, ModelMetric)>,
+    pub deleted: bool,
+    pub created_at: Time,
+    pub updated_at: Time,
+    #[serde(skip)]
+    pub artifact_uri: String,
+}
+
+/// What has files.
+#[derive(Debug, Clone, Copy)]
+pub enum Owner<'a> {
+    Run(&'a Run),
+    Model(&'a Model),
+}
+
+impl<'a> Owner<'a> {
+    pub fn id(self) -> &'a str {
+        match self {
+            Owner::Run(run) => &run.id,
+            Owner::Model(model) => &model.id,
+        }
+    }
+
+    pub fn artifact_uri(self) -> &'a str {
+        match self {
+            Owner::Run(run) => &run.artifact_uri,
+            Owner::Model(model) => &model.artifact_uri,
+        }
+    }
+}
+
+/// One file of a run or model.
+#[derive(Debug, Clone)]
+pub struct File {
+    pub path: String,
+    pub size: u64,
+    /// Where it lies on this machine; none when it has to be asked for.
+    pub disk: Option<PathBuf>,
+}
+
+/// MLflow's words for the states of runs.
+pub fn status(word: &str) -> RunStatus {
+    match word {
+        "SCHEDULED" => RunStatus::NotStarted,
+        "FINISHED" => RunStatus::Completed,
+        "FAILED" => RunStatus::Failed,
+        "KILLED" => RunStatus::Canceled,
+        _ => RunStatus::Running,
+    }
+}
+
+/// The value that was logged: MLflow's databases keep NaN beside the number and the infinities as the
+/// largest numbers there are.
+pub fn value(number: f64, nan: bool) -> Value {
+    Value(match number {
+        _ if nan => f64::NAN,
+        f64::MAX => f64::INFINITY,
+        f64::MIN => f64::NEG_INFINITY,
+        number => number,
+    })
+}

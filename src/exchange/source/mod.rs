@@ -1,0 +1,149 @@
+//! Reading a tracking store of MLflow: a server, a database file, or an `mlruns` folder.
+
+mod answers;
+mod database;
+mod database_models;
+mod folder;
+mod folder_models;
+mod http;
+mod place;
+
+use std::path::Path;
+
+use axum::body::Body;
+
+use super::record::{Experiment, File, Model, Owner, Run};
+use crate::api::{Error, Page, Result, metrics::MetricPoint};
+
+pub use database::Database;
+pub use folder::Folder;
+pub use http::{Credentials, Http};
+
+/// Points answered at once, about.
+pub const POINTS: usize = 50_000;
+/// Runs answered at once.
+pub const RUNS: usize = 200;
+
+/// Where something is imported from.
+pub enum Source {
+    Database(Database),
+    Folder(Folder),
+    Http(Http),
+}
+
+/// How a store is read.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Folder of a server's artifacts, for URIs of the scheme `mlflow-artifacts`.
+    pub artifacts: Option<std::path::PathBuf>,
+    /// One of the workspaces of a newer server.
+    pub workspace: Option<String>,
+    pub credentials: Credentials,
+}
+
+/// How far the points of some runs were read: which run, which of its metrics, and where in them.
+#[derive(Debug, Default)]
+pub struct Cursor {
+    pub run: usize,
+    pub metric: usize,
+    pub after: i64,
+}
+
+/// Points with the ids of their runs; none are left after none.
+pub type Points = Option<Vec<(String, MetricPoint)>>;
+
+impl Source {
+    /// Opens what `from` names: an address, a URI of SQLite, a database file or a folder.
+    pub fn open(from: &str, base: &Path, options: Options) -> Result<Self> {
+        if from.starts_with("http://") || from.starts_with("https://") {
+            return Http::open(from, options).map(Source::Http);
+        }
+        let path = match from.split_once("://") {
+            None => from.strip_prefix("file:").unwrap_or(from).to_owned(),
+            Some(("file", path)) => place::percent_decode(path),
+            // Three slashes before a relative path, four before an absolute one.
+            Some(("sqlite", path)) => path.strip_prefix('/').unwrap_or(path).to_owned(),
+            Some((scheme, _)) => return Err(unreadable(scheme, from)),
+        };
+        let path = base.join(path);
+        if path.is_dir() {
+            return Folder::open(&path, options).map(Source::Folder);
+        }
+        Database::open(&path, options).map(Source::Database)
+    }
+
+    /// How many runs there are, when that is known.
+    pub fn count_runs(&self) -> Result<Option<u64>> {
+        match self {
+            Source::Database(database) => database.count_runs().map(Some),
+            Source::Folder(folder) => folder.count_runs().map(Some),
+            Source::Http(_) => Ok(None),
+        }
+    }
+
+    /// All experiments, also the deleted ones.
+    pub async fn experiments(&self) -> Result<Vec<Experiment>> {
+        match self {
+            Source::Database(database) => database.experiments(),
+            Source::Folder(folder) => folder.experiments(),
+            Source::Http(http) => http.experiments().await,
+        }
+    }
+
+    /// The runs of an experiment, also the deleted ones, oldest first.
+    pub async fn runs(&self, experiment: &Experiment, page: Option<String>) -> Result<Page<Run>> {
+        match self {
+            Source::Database(database) => database.runs(experiment, page.as_deref()),
+            Source::Folder(folder) => folder.runs(experiment, page.as_deref()),
+            Source::Http(http) => http.runs(experiment, page).await,
+        }
+    }
+
+    /// More of the points of the runs; none after the last.
+    pub async fn points(&self, runs: &[Run], cursor: &mut Cursor) -> Result<Points> {
+        match self {
+            Source::Database(database) => database.points(runs, cursor),
+            Source::Folder(folder) => folder.points(runs, cursor),
+            Source::Http(http) => http.points(runs, cursor).await,
+        }
+    }
+
+    /// The logged models of an experiment.
+    pub async fn models(&self, experiment: &Experiment) -> Result<Vec<Model>> {
+        match self {
+            Source::Database(database) => database.models(experiment),
+            Source::Folder(folder) => folder.models(experiment),
+            Source::Http(http) => http.models(experiment).await,
+        }
+    }
+
+    /// The files of a run or model; none when they are out of reach.
+    pub async fn files(&self, owner: Owner<'_>) -> Result<Option<Vec<File>>> {
+        match self {
+            Source::Database(database) => database.files(owner),
+            Source::Folder(folder) => folder.files(owner),
+            Source::Http(http) => http.files(owner).await.map(Some),
+        }
+    }
+
+    /// The content of a file that does not lie on this machine.
+    pub async fn read(&self, owner: Owner<'_>, file: &File) -> Result<Body> {
+        match self {
+            Source::Http(http) => http.read(owner, file).await,
+            Source::Database(_) | Source::Folder(_) => Err(Error::internal(format!(
+                "`{}` has no place on this machine",
+                file.path
+            ))),
+        }
+    }
+}
+
+fn unreadable(scheme: &str, from: &str) -> Error {
+    let error = Error::invalid(format!("`{scheme}` cannot be read directly")).at("--from");
+    let from = from.split_once('@').map_or(from.to_owned(), |(_, place)| {
+        format!("{scheme}://USER:PASSWORD@{place}")
+    });
+    error.hint(format!(
+        "Start MLflow's server on it, and import from its address: mlflow server --backend-store-uri {from}"
+    ))
+}
