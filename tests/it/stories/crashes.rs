@@ -50,7 +50,7 @@ fn kill_all(aml: &Aml, which: impl Fn(&str) -> bool) {
     });
 }
 
-fn serve_again(aml: &Aml) -> Process {
+pub(super) fn serve_again(aml: &Aml) -> Process {
     let port = aml
         .url()
         .and_then(|url| url.rsplit(':').next())

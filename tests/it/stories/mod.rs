@@ -8,6 +8,7 @@ mod datastores;
 mod doctor;
 mod endpoints;
 mod files;
+mod load;
 mod mlflow;
 mod models;
 mod output;

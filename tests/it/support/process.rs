@@ -77,7 +77,7 @@ impl Lines {
 }
 
 impl Process {
-    pub(super) fn start(mut command: Command, line: String, root: &Path) -> Self {
+    pub fn start(mut command: Command, line: String, root: &Path) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
