@@ -132,19 +132,24 @@ impl Rule {
             extra,
             without,
         } = self;
+        let article = if kind.starts_with(['a', 'e', 'i', 'o']) {
+            "An"
+        } else {
+            "A"
+        };
         let quoted =
             |text: &str| -> Vec<String> { text.chars().map(|c| format!("`{c}`")).collect() };
         let Some(extra) = extra else {
             let mut no = quoted(without);
             no.push("line breaks".to_owned());
             return format!(
-                "A {kind} name has 1 to {max} characters, no {}, and no blanks at its ends",
+                "{article} {kind} name has 1 to {max} characters, no {}, and no blanks at its ends",
                 no.join(", no ")
             );
         };
         let extra = quoted(extra);
         format!(
-            "A {kind} name has 1 to {max} letters, digits and {}, and begins with a letter or digit",
+            "{article} {kind} name has 1 to {max} letters, digits and {}, and begins with a letter or digit",
             extra.join(" ")
         )
     }

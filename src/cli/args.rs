@@ -34,7 +34,12 @@ pub fn parse_pairs(option: &str, pairs: &[String]) -> Result<BTreeMap<String, St
     let mut map = BTreeMap::new();
     for pair in pairs {
         let Some((key, value)) = pair.split_once('=') else {
-            return Err(Error::invalid(format!("`{pair}` is not KEY=VALUE")).at(option));
+            let form = match option {
+                "--secret" => "VARIABLE=SECRET",
+                "--env-var" => "NAME=VALUE",
+                _ => "KEY=VALUE",
+            };
+            return Err(Error::invalid(format!("`{pair}` is not {form}")).at(option));
         };
         if map.insert(key.to_owned(), value.to_owned()).is_some() {
             return Err(Error::invalid(format!("`{key}` is given twice")).at(option));

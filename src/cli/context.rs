@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::OnceCell;
 
-use super::{Globals, ui::Ui};
+use super::{Globals, paste::Paste, ui::Ui};
 use crate::{
     api::{Error, Result, names, workspaces::ListWorkspaces},
     client::{Client, Remote},
@@ -52,11 +52,17 @@ impl Context {
     fn with(globals: Globals, config: Config, broken: Option<Error>) -> Result<Self> {
         let folder = env::current_dir()
             .map_err(|e| Error::invalid(format!("The current folder cannot be used: {e}")))?;
+        let paste = Paste::new(&globals, env::args().next());
         let named_profile = globals.profile.or_else(|| config.profile.clone());
         let profile = named_profile.clone();
         let profile = profile.or_else(|| config.settings.profile.clone());
         Ok(Self {
-            ui: Ui::new(globals.output.as_deref(), globals.query, globals.no_color)?,
+            ui: Ui::new(
+                globals.output.as_deref(),
+                globals.query,
+                paste,
+                globals.no_color,
+            )?,
             profile: profile.filter(|profile| profile != "local"),
             named_profile,
             workspace: globals.workspace,
@@ -90,6 +96,10 @@ impl Context {
         profiles.get(name).ok_or_else(|| {
             let nearest = names::nearest(name, profiles.keys().map(String::as_str));
             let place = format!(" in `{}`", self.config.file.display());
+            if name == "local" {
+                return Error::invalid("`local` is this machine, not a server")
+                    .hint("See which there are: aml profile list");
+            }
             Error::unknown("profile", name, &place, nearest)
                 .hint(format!("Make it: aml login URL --profile {name}"))
         })

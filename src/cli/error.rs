@@ -4,6 +4,7 @@ use std::{fmt::Write as _, io::Write as _, process::ExitCode};
 
 use anstyle::AnsiColor;
 
+use super::paste::Paste;
 use crate::api::{Code, Error};
 
 /// Ends the command with an exit code of its own: with nothing more to say, or as the context of the
@@ -49,7 +50,7 @@ pub fn exit_code(code: Code) -> u8 {
 }
 
 /// Prints an error with its causes and hints to stderr.
-pub fn report(error: &anyhow::Error, no_color: bool) -> ExitCode {
+pub fn report(error: &anyhow::Error, paste: &Paste, no_color: bool) -> ExitCode {
     let known = error
         .chain()
         .find_map(|cause| cause.downcast_ref::<Error>());
@@ -66,7 +67,7 @@ pub fn report(error: &anyhow::Error, no_color: bool) -> ExitCode {
         .map(|error| error.hints.as_slice())
         .unwrap_or_default()
     {
-        let _ = writeln!(text, "{cyan}Hint:{cyan:#} {hint}");
+        let _ = writeln!(text, "{cyan}Hint:{cyan:#} {}", paste.text(hint));
     }
     let choice = if no_color {
         anstream::ColorChoice::Never

@@ -25,6 +25,7 @@ mod login;
 mod logout;
 mod mlflow;
 mod model;
+mod paste;
 mod profile;
 mod quickstart;
 mod registry;
@@ -51,7 +52,10 @@ use clap::{
 };
 
 use context::Context;
+use paste::Paste;
 use ui::FORMATS;
+
+use crate::api::Error;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -176,9 +180,10 @@ pub fn main() -> ExitCode {
         Err(error) => return error::usage(&error),
     };
     let no_color = cli.globals.no_color;
+    let paste = Paste::new(&cli.globals, std::env::args().next());
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error::report(&error, no_color),
+        Err(error) => error::report(&error, &paste, no_color),
     }
 }
 
@@ -246,5 +251,15 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
 async fn run_line(ctx: &Context, words: &[&str], folder: &Path) -> anyhow::Result<()> {
     let cli = Cli::try_parse_from(words)?;
     let ctx = ctx.for_command(cli.globals, folder)?;
-    perform(&ctx, cli.command).await
+    // Its hints name the workspace of its own line.
+    let performed = perform(&ctx, cli.command).await;
+    performed.map_err(|error| match error.downcast::<Error>() {
+        Ok(mut error) => {
+            for hint in &mut error.hints {
+                *hint = ctx.ui.paste.text(hint);
+            }
+            error.into()
+        }
+        Err(error) => error,
+    })
 }

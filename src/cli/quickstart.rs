@@ -104,8 +104,18 @@ impl Tour<'_> {
 
     /// Runs a command line as a user would type it; `quietly` are further words that are not shown.
     async fn run(&self, line: &str, quietly: &[&str]) -> anyhow::Result<()> {
-        self.ctx.ui.status(&format!("$ aml {line}"));
-        let mut words = vec!["aml", "--workspace", WORKSPACE];
+        // Unless the command is about the workspace itself, it is done in this one.
+        let line = if line.starts_with("workspace ") {
+            line.to_owned()
+        } else {
+            in_workspace(line)
+        };
+        let shown = self.ctx.ui.paste.command(&format!("aml {line}"));
+        self.ctx.ui.status(&format!("$ {shown}"));
+        let mut words = vec!["aml"];
+        if let Some(profile) = self.ctx.profile() {
+            words.extend(["--profile", profile]);
+        }
         words.extend(if quietly.is_empty() {
             &["--output", "table"]
         } else {
@@ -113,12 +123,22 @@ impl Tour<'_> {
         });
         match line.split_once(" '") {
             Some((plain, quoted)) => {
+                let (quoted, after) = quoted.split_once('\'').unwrap_or((quoted, ""));
                 words.extend(plain.split(' '));
-                words.push(quoted.trim_end_matches('\''));
+                words.push(quoted);
+                words.extend(after.split_whitespace());
             }
             None => words.extend(line.split(' ')),
         }
         run_line(self.ctx, &words, &self.folder).await
+    }
+}
+
+/// A command line with the quickstart's workspace named.
+fn in_workspace(line: &str) -> String {
+    match line.split_once(" -- ") {
+        Some((own, passed_on)) => format!("{own} -w {WORKSPACE} -- {passed_on}"),
+        None => format!("{line} -w {WORKSPACE}"),
     }
 }
 
@@ -183,14 +203,13 @@ async fn farewell(ctx: &Context, client: &Client) -> Result<String, Error> {
         .call(&GetEndpointKeys { workspace, name })
         .await?
         .primary;
-    let profile = match ctx.profile() {
-        Some(profile) => format!(" --profile {profile}"),
-        None => String::new(),
-    };
+    let paste = |line: String| ctx.ui.paste.command(&line);
+    let stop = paste(format!("aml endpoint stop {NAME} -w {WORKSPACE}"));
+    let delete = paste(format!("aml workspace delete -n {WORKSPACE} --yes"));
     Ok(format!(
         "\nThe endpoint is at {uri}. From anywhere on this machine:\n\n  \
          curl {uri} -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' -d '{ROWS}'\n\n\
-         To stop it:       aml endpoint stop {NAME} -w {WORKSPACE}{profile}\n\
-         To remove it all: aml workspace delete -n {WORKSPACE} --yes{profile}\n"
+         To stop it:       {stop}\n\
+         To remove it all: {delete}\n"
     ))
 }

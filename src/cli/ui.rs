@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::views::Show;
+use super::{paste::Paste, views::Show};
 use crate::{
     api::{Error, Result},
     spec::issue::Report,
@@ -33,14 +33,23 @@ enum Format {
 
 pub struct Ui {
     format: Format,
+    /// A format was named.
+    asked: bool,
     query: Option<String>,
+    /// How commands are shown that the user may paste.
+    pub paste: Paste,
     color: ColorChoice,
     stderr: Mutex<AutoStream<io::Stderr>>,
 }
 
 impl Ui {
     /// `output` that is no format is a command's own (`run download --output DIR`).
-    pub fn new(output: Option<&str>, query: Option<String>, no_color: bool) -> Result<Self> {
+    pub fn new(
+        output: Option<&str>,
+        query: Option<String>,
+        paste: Paste,
+        no_color: bool,
+    ) -> Result<Self> {
         let format = match output {
             Some("table") => Format::Table,
             Some("json") => Format::Json,
@@ -63,7 +72,9 @@ impl Ui {
         };
         Ok(Self {
             format,
+            asked: output.is_some_and(|output| FORMATS.contains(&output)),
             query,
+            paste,
             color,
             stderr: Mutex::new(AutoStream::new(io::stderr(), color)),
         })
@@ -84,7 +95,13 @@ impl Ui {
         query.is_some_and(|query| query.contains(field))
     }
 
-    fn show_value(&self, mut value: Value) -> anyhow::Result<()> {
+    /// Whether a format or query was asked for, so that a document is not printed as it is.
+    pub fn shapes_answers(&self) -> bool {
+        self.asked || self.query.is_some()
+    }
+
+    /// Prints any document as an answer.
+    pub fn show_value(&self, mut value: Value) -> anyhow::Result<()> {
         if let Some(query) = &self.query {
             value = jpx_core::compile(query)
                 .and_then(|expression| expression.search(&value))
@@ -129,6 +146,7 @@ impl Ui {
 
     pub fn hint(&self, sentence: &str) {
         let cyan = AnsiColor::Cyan.on_default().bold();
+        let sentence = self.paste.text(sentence);
         self.say(&format!("{cyan}Hint:{cyan:#} {sentence}\n"));
     }
 

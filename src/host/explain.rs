@@ -6,6 +6,8 @@ use std::{
     path::Path,
 };
 
+/// What serves scoring scripts.
+const SERVER: &str = "azureml_inference_server_http";
 /// Lines of the log that are shown.
 const TAIL: usize = 25;
 /// Bytes of the log that are looked at.
@@ -30,6 +32,7 @@ pub fn read(log: &Path, start: u64) -> String {
 pub fn failure(how: &str, log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     let traceback = user_traceback(&lines);
+    let advice = missing(&lines).map_or(String::new(), |module| format!("\n{}", advice(module)));
     let headline = match traceback.last() {
         Some(exception) => format!("The scoring script failed: {exception}"),
         None => format!("The scoring process {how}"),
@@ -42,7 +45,27 @@ pub fn failure(how: &str, log: &str) -> String {
     if shown.is_empty() {
         return headline;
     }
-    format!("{headline}\n{}", shown.join("\n"))
+    format!("{headline}\n{}{advice}", shown.join("\n"))
+}
+
+/// The Python module that could not be found, if that is why.
+fn missing<'a>(lines: &[&'a str]) -> Option<&'a str> {
+    let found = lines.iter().rev().find_map(|line| {
+        let (_, rest) = line.split_once("ModuleNotFoundError: No module named '")?;
+        rest.split_once('\'')
+    });
+    found.map(|(module, _)| module)
+}
+
+fn advice(module: &str) -> String {
+    if module == SERVER {
+        return "With `--env host` the machine's Python must have azureml-inference-server-http; \
+                without it an environment is made that has it"
+            .to_owned();
+    }
+    format!(
+        "Name the packages that the script needs, `{module}` among them: --env requirements.txt"
+    )
 }
 
 /// The lines of the last traceback, without the exceptions that the server wraps the user's in.
@@ -119,6 +142,23 @@ UserScriptException: Caught an unhandled exception from the user script
         assert!(text.contains("/code/bad.py"), "{text}");
         assert!(!text.contains("aml_blueprint"), "{text}");
         assert!(text.ends_with("RuntimeError: no weights"), "{text}");
+    }
+
+    #[test]
+    fn a_missing_package_comes_with_advice() {
+        let log = |module: &str| {
+            format!(
+                "Traceback (most recent call last):\n  File \"serve.py\", line 1, in <module>\n\
+                 ModuleNotFoundError: No module named '{module}'\n"
+            )
+        };
+        let text = failure("ended", &log("sklearn"));
+        assert!(
+            text.ends_with("`sklearn` among them: --env requirements.txt"),
+            "{text}"
+        );
+        let text = failure("ended", &log("azureml_inference_server_http"));
+        assert!(text.contains("With `--env host`"), "{text}");
     }
 
     #[test]

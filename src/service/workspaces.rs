@@ -185,6 +185,19 @@ impl Perform for UpdateWorkspace {
             .enter(caller, &self.workspace, Action::ManageWorkspace)
             .await?;
         check_tags(&self.tags)?;
+        let unchanged = [
+            &self.description,
+            &self.display_name,
+            &self.container_registry,
+            &self.application_insights,
+        ];
+        if unchanged.iter().all(|field| field.is_none())
+            && self.tags.is_empty()
+            && self.subscription.is_none()
+        {
+            return Err(Error::invalid("Nothing to change was given")
+                .hint("See what can be changed: aml workspace update --help"));
+        }
         if let Some(subscription) = &self.subscription
             && !subscription.eq_ignore_ascii_case(&row.workspace.subscription)
         {

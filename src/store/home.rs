@@ -124,6 +124,21 @@ impl Home {
         create_key(&self.key_file())
     }
 
+    /// Makes the database file, if it is not there, readable by its owner only, whoever can enter the
+    /// directory. SQLite gives the files beside it the same mode.
+    pub fn prepare_database(&self) -> Result<()> {
+        let path = self.database();
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path);
+        match made {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(io_error("make", &path, &e)),
+            _ => Ok(()),
+        }
+    }
+
     /// The key that seals secrets: 32 random bytes.
     pub fn key(&self) -> Result<[u8; 32]> {
         let path = self.key_file();

@@ -5,8 +5,12 @@ use std::{io::Read, path::PathBuf};
 use clap::Args;
 
 use crate::{
-    api::{Error, endpoints::GetEndpointKeys},
+    api::{
+        Code, Error,
+        endpoints::{Endpoint, EndpointState, GetEndpoint, GetEndpointKeys},
+    },
     cli::context::Context,
+    client::Client,
 };
 
 /// Send a document to an endpoint and print the answer
@@ -35,11 +39,36 @@ pub async fn score(ctx: &Context, args: ScoreArgs) -> anyhow::Result<()> {
         name: args.name.clone(),
     };
     let key = client.call(&request).await?.primary;
-    let mut answer = client.score(&workspace, &args.name, &key, document).await?;
+    let mut answer = match client.score(&workspace, &args.name, &key, document).await {
+        Err(error) if error.code == Code::Unavailable => {
+            return Err(explained(client, workspace, args.name, error).await.into());
+        }
+        answer => answer?,
+    };
+    if ctx.ui.shapes_answers()
+        && let Ok(document) = serde_json::from_slice::<serde_json::Value>(&answer)
+    {
+        return ctx.ui.show_value(document);
+    }
     if answer.last().is_some_and(|last| *last != b'\n') {
         answer.push(b'\n');
     }
     ctx.ui.print_bytes(&answer)
+}
+
+/// Adds why the endpoint does not answer, when it has failed.
+async fn explained(client: &Client, workspace: String, name: String, error: Error) -> Error {
+    match client.call(&GetEndpoint { workspace, name }).await {
+        Ok(Endpoint {
+            state: EndpointState::Failed,
+            message: Some(reason),
+            ..
+        }) => Error {
+            message: format!("{}. It failed: {reason}", error.message),
+            ..error
+        },
+        _ => error,
+    }
 }
 
 fn read(ctx: &Context, file: &std::path::Path) -> Result<Vec<u8>, Error> {

@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Compare two runs: params, metrics, command, environment and code
+/// Compare two runs: tags, params, metrics, command, environment and code
 #[derive(Debug, Args)]
 pub struct DiffArgs {
     /// One run
@@ -42,6 +42,7 @@ struct RunDiff {
     a: String,
     b: String,
     status: Option<Change<String>>,
+    tags: BTreeMap<String, Change<String>>,
     params: BTreeMap<String, Change<String>>,
     metrics: BTreeMap<String, Change<Value>>,
     command: Option<Change<String>>,
@@ -73,6 +74,7 @@ impl RunDiff {
             a: a.name.clone(),
             b: b.name.clone(),
             status: Change::of(Some(a.status.to_string()), Some(b.status.to_string())),
+            tags: compare::maps(&own_tags(a), &own_tags(b)),
             params: compare::maps(&a.params, &b.params),
             metrics: compare::maps(&metrics(a), &metrics(b)),
             command: Change::of(job_a.map(command), job_b.map(command)),
@@ -88,6 +90,16 @@ impl RunDiff {
             code,
         }
     }
+}
+
+/// Without those that say what the run itself says.
+fn own_tags(run: &Run) -> BTreeMap<String, String> {
+    let own = run
+        .tags
+        .iter()
+        .filter(|(key, _)| !key.starts_with("mlflow."));
+    own.map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 impl Show for RunDiff {
@@ -106,6 +118,7 @@ impl Show for RunDiff {
                 .unwrap_or_default()
         };
         section("Status", one(&self.status));
+        section("Tags", compare::table(&self.tags, String::clone));
         section("Params", compare::table(&self.params, String::clone));
         section(
             "Metrics",

@@ -8,6 +8,9 @@ use crate::{
     wiring,
 };
 
+/// Runs shown when no number is named.
+const DEFAULT_LIMIT: u32 = 50;
+
 /// List runs, newest first, with the metrics and params that tell them apart
 #[derive(Debug, Args)]
 pub struct ListArgs {
@@ -28,7 +31,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "FIELD")]
     order_by: Vec<String>,
     /// At most so many runs
-    #[arg(short = 'n', long, value_name = "COUNT", default_value = "50",
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = DEFAULT_LIMIT,
           value_parser = clap::value_parser!(u32).range(1..=50_000))]
     limit: u32,
 }
@@ -55,9 +58,9 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
         width: ctx.ui.width(),
         now: wiring::now(),
     })?;
-    if page.next.is_some() {
+    if page.next.is_some() && args.limit == DEFAULT_LIMIT {
         ctx.ui.hint(&format!(
-            "There are more runs than these {shown}: --limit {}",
+            "There are more runs than these {shown}; show more with --limit {}",
             shown * 10
         ));
     }

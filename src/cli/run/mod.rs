@@ -13,6 +13,7 @@ mod log;
 mod logs;
 mod metrics;
 pub mod naming;
+mod outputs;
 mod script;
 mod show;
 mod submit;
@@ -32,6 +33,7 @@ pub enum RunCommand {
     Metrics(metrics::MetricsArgs),
     Best(best::BestArgs),
     Diff(diff::DiffArgs),
+    Outputs(outputs::OutputsArgs),
     Download(download::DownloadArgs),
     Cancel(cancel::CancelArgs),
     Delete(delete::DeleteArgs),
@@ -47,6 +49,7 @@ pub async fn run(ctx: &Context, command: RunCommand) -> anyhow::Result<()> {
         RunCommand::Metrics(args) => metrics::metrics(ctx, args).await,
         RunCommand::Best(args) => best::best(ctx, args).await,
         RunCommand::Diff(args) => diff::diff(ctx, args).await,
+        RunCommand::Outputs(args) => outputs::outputs(ctx, args).await,
         RunCommand::Download(args) => download::download(ctx, args).await,
         RunCommand::Cancel(args) => cancel::cancel(ctx, args).await,
         RunCommand::Delete(args) => delete::delete(ctx, args).await,

@@ -1,7 +1,10 @@
 //! How stored files look to people.
 
-use super::{Show, View, record, runs::size};
-use crate::{api::files::Collected, cli::snapshot::Snapshot};
+use super::{Show, View, list, record, runs::size, time};
+use crate::{
+    api::files::{Artifact, Collected},
+    cli::snapshot::Snapshot,
+};
 
 impl Show for Snapshot {
     fn view(&self) -> View {
@@ -11,6 +14,18 @@ impl Show for Snapshot {
             ("Size", size(self.size)),
             ("Sent", size(self.sent)),
         ])
+    }
+}
+
+impl Show for Vec<Artifact> {
+    fn view(&self) -> View {
+        list(
+            ["path", "size", "updated"],
+            self.iter().map(|file| {
+                let (path, size) = (file.path.clone(), size(file.size));
+                [path, size, time(file.updated_at)]
+            }),
+        )
     }
 }
 

@@ -101,16 +101,7 @@ pub fn render(view: View, width: Option<u16>) -> String {
 pub fn of_value(value: &Value) -> View {
     match value {
         Value::Array(items) if items.iter().any(Value::is_object) => {
-            let mut columns: Vec<String> = Vec::new();
-            for key in items
-                .iter()
-                .filter_map(Value::as_object)
-                .flat_map(|item| item.keys())
-            {
-                if !columns.contains(key) {
-                    columns.push(key.clone());
-                }
-            }
+            let columns = columns(items);
             let row = |item: &Value| columns.iter().map(|column| cell(&item[column])).collect();
             let rows = items.iter().map(row).collect();
             View::List { columns, rows }
@@ -129,18 +120,46 @@ pub fn of_value(value: &Value) -> View {
     }
 }
 
-/// Rows of tab-separated values, as `az -o tsv` prints them.
-pub fn tsv(value: &Value) -> String {
-    let row = |value: &Value| match value {
-        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join("\t"),
-        Value::Object(fields) => fields.values().map(cell).collect::<Vec<_>>().join("\t"),
-        other => cell(other),
-    };
-    match value {
-        Value::Null => String::new(),
-        Value::Array(items) => items.iter().map(|item| row(item) + "\n").collect(),
-        other => row(other) + "\n",
+/// The keys of all objects among `items`, in the order in which they first appear.
+fn columns(items: &[Value]) -> Vec<String> {
+    let mut columns: Vec<String> = Vec::new();
+    for key in items
+        .iter()
+        .filter_map(Value::as_object)
+        .flat_map(|item| item.keys())
+    {
+        if !columns.contains(key) {
+            columns.push(key.clone());
+        }
     }
+    columns
+}
+
+/// Rows of tab-separated values: a column for each key that any object of a list has, and each row
+/// on one line. A text alone is printed as it is.
+pub fn tsv(value: &Value) -> String {
+    let items = match value {
+        Value::Null => return String::new(),
+        Value::Array(items) => items.as_slice(),
+        Value::Object(_) => std::slice::from_ref(value),
+        other => return cell(other) + "\n",
+    };
+    let columns = columns(items);
+    let line = |cells: Vec<String>| cells.join("\t") + "\n";
+    let row = |item: &Value| match item {
+        Value::Array(items) => line(items.iter().map(field).collect()),
+        Value::Object(_) => line(columns.iter().map(|key| field(&item[key])).collect()),
+        other => line(vec![field(other)]),
+    };
+    items.iter().map(row).collect()
+}
+
+/// A cell that stays in its column and on its line.
+fn field(value: &Value) -> String {
+    cell(value)
+        .replace('\t', "\\t")
+        .replace("\r\n", "\\n")
+        .replace(['\n', '\r'], "\\n")
 }
 
 fn cell(value: &Value) -> String {
@@ -300,5 +319,22 @@ impl Show for Identity {
             ("Admin", if self.admin { "yes" } else { "no" }.to_owned()),
             ("Server version", self.version.clone()),
         ])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::tsv;
+
+    #[test]
+    fn rows_of_tsv_have_the_same_columns_and_a_line_each() {
+        let rows = json!([{"a": 1, "b": "x\ty"}, {"a": 2, "c": "two\nlines"}, {"b": null}]);
+        assert_eq!(tsv(&rows), "1\tx\\ty\t\n2\t\ttwo\\nlines\n\t\t\n");
+        assert_eq!(tsv(&json!([[1, "a\nb"], [2]])), "1\ta\\nb\n2\n");
+        assert_eq!(tsv(&json!({"a": 1, "b": "c\nd"})), "1\tc\\nd\n");
+        assert_eq!(tsv(&json!("a\nb")), "a\nb\n");
+        assert_eq!(tsv(&json!(null)), "");
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{Show, View, list, pairs, record, runs::size, time};
 use crate::api::{
-    endpoints::{Endpoint, EndpointKeys},
+    endpoints::{Deployment, Endpoint, EndpointKeys},
+    environments::Environment,
     models::{Model, Stage},
 };
 
@@ -103,13 +104,22 @@ impl Show for Endpoint {
                 format!("{}:{}", deployment.model, deployment.version),
             ),
             ("Script", deployment.script.clone().unwrap_or_default()),
-            ("Environment", deployment.environment.name().to_owned()),
+            ("Environment", environment(deployment)),
             ("Variables", pairs(&deployment.environment_variables)),
             ("Deployment", self.generation.to_string()),
             ("Traffic", traffic.unwrap_or_default()),
             ("Created", time(self.created_at)),
             ("Updated", time(self.updated_at)),
         ])
+    }
+}
+
+/// Without one that was asked for, a deployment gets one of its own.
+fn environment(deployment: &Deployment) -> String {
+    match (&deployment.environment, &deployment.script) {
+        (Environment::Host, Some(_)) => "the scoring server alone".to_owned(),
+        (Environment::Host, None) => "the one that the model describes".to_owned(),
+        (environment, _) => environment.name().to_owned(),
     }
 }
 

@@ -4,7 +4,10 @@ use clap::Args;
 
 use super::NameArg;
 use crate::{
-    api::workspaces::UpdateWorkspace,
+    api::{
+        Error, Result,
+        workspaces::{GetWorkspace, UpdateWorkspace, Workspace},
+    },
     cli::{args::parse_pairs, context::Context},
 };
 
@@ -31,8 +34,15 @@ pub struct UpdateArgs {
 }
 
 pub async fn update(ctx: &Context, args: UpdateArgs) -> anyhow::Result<()> {
+    let workspace = args.name.resolve(ctx).await?;
+    if let Some(group) = &ctx.resource_group {
+        let get = GetWorkspace {
+            workspace: workspace.clone(),
+        };
+        check_group(&ctx.client().await?.call(&get).await?, group)?;
+    }
     let request = UpdateWorkspace {
-        workspace: args.name.resolve(ctx).await?,
+        workspace,
         description: args.description,
         display_name: args.display_name,
         subscription: ctx.subscription.clone(),
@@ -42,4 +52,16 @@ pub async fn update(ctx: &Context, args: UpdateArgs) -> anyhow::Result<()> {
     };
     let workspace = ctx.client().await?.call(&request).await?;
     ctx.ui.show(&workspace)
+}
+
+/// Scripts written for Azure name the group everywhere; another one would be a move.
+fn check_group(found: &Workspace, group: &str) -> Result<()> {
+    if found.resource_group.eq_ignore_ascii_case(group) {
+        return Ok(());
+    }
+    let (name, own) = (&found.name, &found.resource_group);
+    Err(Error::invalid(format!(
+        "A workspace cannot be moved to another resource group: `{name}` is in `{own}`"
+    ))
+    .at("--resource-group"))
 }

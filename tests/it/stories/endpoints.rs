@@ -63,6 +63,15 @@ fn an_endpoint_answers_until_it_is_deleted() {
         assert_eq!(endpoint["state"], "healthy");
         let answer = serde_json::json!({"weight": 42, "data": [1, 2], "team": "blue"});
         assert_eq!(score(aml), answer);
+        let shaped = |options: &str| {
+            let words = ["endpoint", "score", "echo-ep", "-d", r#"{"data": 1}"#];
+            aml.ok(words
+                .into_iter()
+                .chain(options.split(' '))
+                .collect::<Vec<_>>())
+        };
+        assert_eq!(shaped("--query weight -o tsv"), "42\n");
+        assert_eq!(shaped("-o none"), "");
 
         let url = endpoint["scoring_uri"].as_str().expect("an address");
         let keys = aml.json("endpoint keys echo-ep");
@@ -85,7 +94,7 @@ fn an_endpoint_answers_until_it_is_deleted() {
         assert!(log.contains("I front - POST /score 401"), "{log}");
         eventually("the front's counts are written", 10, || {
             let requests = aml.json("endpoint show echo-ep --query traffic.requests");
-            (requests == 6).then_some(())
+            (requests == 8).then_some(())
         });
 
         let error = aml.fails(5, "model delete echo:1 --yes");

@@ -49,6 +49,22 @@ fn an_answer_in_every_format() {
 }
 
 #[test]
+fn hints_can_be_pasted() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn");
+        aml.ok("workspace create -n fraud");
+        let error = aml.fails(3, "endpoint show nope -w churn");
+        assert!(error.ends_with("aml endpoint list -w churn\n"), "{error}");
+        let hint = error
+            .rsplit("Hint: See which there are: ")
+            .next()
+            .expect("a hint");
+        let line = hint.trim().split_once("aml ").expect("a command").1;
+        assert_eq!(aml.json(line), serde_json::json!([]));
+    });
+}
+
+#[test]
 fn people_get_tables() {
     each_mode(|aml| {
         aml.ok("workspace create -n churn --description 'who leaves'");

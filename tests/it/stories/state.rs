@@ -135,6 +135,18 @@ fn the_state_is_private() {
         .permissions()
         .mode();
     assert_eq!(mode & 0o777, 0o700);
+    // In a directory that others can enter, too.
+    let open = aml.path("open");
+    fs::create_dir(&open).expect("makes the folder");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).expect("opens it");
+    aml.with("AML_HOME", &open).ok("workspace create -n churn");
+    for file in fs::read_dir(&open).expect("lists") {
+        let file = file.expect("is there");
+        let meta = file.metadata().expect("is there");
+        if file.file_name().to_string_lossy().starts_with("aml.db") {
+            assert_eq!(meta.permissions().mode() & 0o077, 0, "{file:?}");
+        }
+    }
 }
 
 /// Runs a script with a small disk of its own at `disk`, where `AML_HOME` is.

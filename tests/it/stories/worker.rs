@@ -239,6 +239,10 @@ fn outputs_are_there_while_the_run_goes_on() {
         got(&folders.next().expect("endless"))
     });
     assert_eq!(early, "1\n");
+    let outputs = aml.json(["run", "outputs", &run, "--query", "[].path"]);
+    assert_eq!(outputs, serde_json::json!(["outputs/a/b"]));
+    let outputs = aml.json(["run", "outputs", &run, "--path", "outputs/b"]);
+    assert_eq!(outputs, serde_json::json!([]));
     fs::write(&gate, "").unwrap();
     wait_for(&aml, &run, "Completed");
     assert_eq!(got("late").as_deref(), Some("2\n"));

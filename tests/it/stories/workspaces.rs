@@ -254,7 +254,15 @@ fn groups_and_subscriptions_are_recorded_and_narrow_lists() {
         assert_eq!(names("--subscription s2"), json!([]));
         // Scripts written for Azure give them everywhere.
         aml.ok("workspace show -n a -g team --subscription s1");
-        aml.ok("workspace update -n a -g other --description x");
+        aml.ok("workspace update -n a -g Team --description x");
+        let error = aml.fails(2, "workspace update -n a -g other --description y");
+        assert!(
+            error.contains("cannot be moved to another resource group"),
+            "{error}"
+        );
+        let error = aml.fails(2, "workspace update -n a");
+        assert!(error.contains("Nothing to change was given"), "{error}");
+        assert_eq!(aml.json("workspace show -n a")["description"], "x");
         expect![[r#"
             Error: subscription: A workspace cannot be moved to another subscription: `a` belongs to `s1`, and its associated resources, role assignments and endpoints are bound to that
             Hint: Create a workspace in the other subscription and register the models there
