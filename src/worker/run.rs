@@ -3,7 +3,10 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -49,6 +52,8 @@ pub struct Execution {
     assignment: Assignment,
     fate: watch::Receiver<Fate>,
     folder: PathBuf,
+    /// The process runs, and the workspace does not know yet.
+    unreported: AtomicBool,
 }
 
 /// What is reported as the end of a run.
@@ -107,6 +112,7 @@ impl Execution {
             folder: folder.join(&assignment.run),
             assignment,
             fate,
+            unreported: AtomicBool::new(false),
         }
     }
 
@@ -180,12 +186,23 @@ impl Execution {
             Err(error) => return Ok(Err(Ended::failed(error.explained()))),
         };
         let process = Process::start(&self.settings.program, &self.folder, &task).await?;
+        self.unreported.store(true, Ordering::Relaxed);
+        self.report_running(&process).await?;
+        Ok(Ok((process, outputs)))
+    }
+
+    /// Reports that the process runs, unless that is done. On a full disk it is done later.
+    async fn report_running(&self, process: &Process) -> Result<()> {
+        if !self.unreported.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         let running = Progress::Running {
             handle: process.handle(),
             node: self.settings.node.clone(),
         };
-        self.report(running).await?;
-        Ok(Ok((process, outputs)))
+        let reported = self.report(running).await;
+        self.unreported.store(reported.is_err(), Ordering::Relaxed);
+        unless_full(reported)
     }
 
     async fn prepare(&self) -> Result<(Outputs, Task)> {
@@ -269,11 +286,13 @@ impl Execution {
                 }
                 () = tokio::time::sleep(log.pause()) => unless_full(log.send_new().await)?,
                 () = tokio::time::sleep_until(outputs.next().into()) => {
+                    self.report_running(&process).await?;
                     outputs.store_new(&self.client, workspace, run).await;
                 }
             }
         };
         let mut ended = self.judge(end, canceled);
+        self.report_running(&process).await?;
         unless_full(log.send_new().await)?;
         unless_full(self.report(Progress::Finalizing).await)?;
         let patience = match ended.outcome {

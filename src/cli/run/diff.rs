@@ -97,7 +97,7 @@ fn own_tags(run: &Run) -> BTreeMap<String, String> {
     let own = run
         .tags
         .iter()
-        .filter(|(key, _)| !key.starts_with("mlflow."));
+        .filter(|(key, _)| !key.starts_with("mlflow.") && !key.starts_with("aml."));
     own.map(|(key, value)| (key.clone(), value.clone()))
         .collect()
 }

@@ -63,15 +63,21 @@ fn an_endpoint_answers_until_it_is_deleted() {
         assert_eq!(endpoint["state"], "healthy");
         let answer = serde_json::json!({"weight": 42, "data": [1, 2], "team": "blue"});
         assert_eq!(score(aml), answer);
-        let shaped = |options: &str| {
-            let words = ["endpoint", "score", "echo-ep", "-d", r#"{"data": 1}"#];
-            aml.ok(words
-                .into_iter()
-                .chain(options.split(' '))
-                .collect::<Vec<_>>())
+        let shaped = |format: &str, query: &str| {
+            aml.ok([
+                "endpoint",
+                "score",
+                "echo-ep",
+                "-d",
+                r#"{"data": 1}"#,
+                "-o",
+                format,
+                "--query",
+                query,
+            ])
         };
-        assert_eq!(shaped("--query weight -o tsv"), "42\n");
-        assert_eq!(shaped("-o none"), "");
+        assert_eq!(shaped("tsv", "weight"), "42\n");
+        assert_eq!(shaped("none", "weight"), "");
 
         let url = endpoint["scoring_uri"].as_str().expect("an address");
         let keys = aml.json("endpoint keys echo-ep");

@@ -61,6 +61,13 @@ fn hints_can_be_pasted() {
             .expect("a hint");
         let line = hint.trim().split_once("aml ").expect("a command").1;
         assert_eq!(aml.json(line), serde_json::json!([]));
+        // Not found on the PATH, it is named by the path it was called by.
+        let program = env!("CARGO_BIN_EXE_aml");
+        let mut command = aml.program(program);
+        command.args(["endpoint", "show", "nope", "-w", "churn"]);
+        let error = aml.finish(command).stderr;
+        let expected = format!(": {program} endpoint list -w churn\n");
+        assert!(error.ends_with(&expected), "{error}");
     });
 }
 

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -199,7 +200,8 @@ impl Aml {
     /// `aml` with these words, not started yet.
     pub fn command(&self, words: impl Words) -> Command {
         let mut command = self.program(env!("CARGO_BIN_EXE_aml"));
-        command.args(words.words());
+        // As a shell calls what it has found on the PATH.
+        command.arg0("aml").args(words.words());
         command
     }
 
