@@ -259,7 +259,7 @@ pub struct AddArtifacts {
 }
 operation!(AddArtifacts => Done, "artifacts.add");
 
-/// Removes an artifact, or all artifacts below a folder.
+/// Removes an artifact, or all artifacts below a folder, or all of the run when the path is empty.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RemoveArtifacts {
     pub workspace: String,

@@ -23,6 +23,8 @@ pub mod registries;
 pub mod runs;
 pub mod secrets;
 pub mod time;
+pub mod trace_measures;
+pub mod traces;
 pub mod work;
 pub mod workspaces;
 

@@ -22,7 +22,7 @@ use crate::{
     api::{
         Error, Operation, access::*, assets::*, datastores::*, endpoints::*, experiments::*,
         files::*, imports::*, logged_models::*, metrics::*, models::*, registered_models::*,
-        registries::*, runs::*, secrets::*, work::*, workspaces::*,
+        registries::*, runs::*, secrets::*, trace_measures::*, traces::*, work::*, workspaces::*,
     },
     protocols::mlflow,
     service::{Caller, Perform, Service},
@@ -138,6 +138,7 @@ fn file_streams() -> Router<Service> {
         .layer(DefaultBodyLimit::disable())
 }
 
+#[expect(clippy::too_many_lines, reason = "a line for each operation")]
 fn operations() -> &'static [(&'static str, Act)] {
     operations![
         // Workspaces
@@ -203,6 +204,23 @@ fn operations() -> &'static [(&'static str, Act)] {
         FindImported,
         ImportRuns,
         ImportModels,
+        // Traces
+        StartTrace,
+        UpdateTrace,
+        LogSpans,
+        GetTraces,
+        SearchTraces,
+        DeleteTraces,
+        LinkTraces,
+        LinkPrompts,
+        ListTraceFiles,
+        RemoveTraceFiles,
+        MeasureTraces,
+        CorrelateTraces,
+        CreateAssessment,
+        GetAssessment,
+        UpdateAssessment,
+        DeleteAssessment,
         // Models
         RegisterModel,
         ListModels,

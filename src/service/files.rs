@@ -18,7 +18,7 @@ use crate::{
         },
         frames,
     },
-    store::{Chunks, OpenBlob, PlacedFile, Stored},
+    store::{Chunks, Holder, OpenBlob, PlacedFile, Stored},
 };
 
 /// Bytes in one piece of a stream.
@@ -114,7 +114,7 @@ impl Service {
         let (chunks, forward) = forward(body);
         let (pack, ()) = tokio::join!(self.store.receive_blob(chunks), forward);
         self.store
-            .add_artifact(run.id, path.to_owned(), pack?, self.now())
+            .add_artifact(Holder::Run(run.id), path.to_owned(), pack?, self.now())
             .await
     }
 
@@ -129,7 +129,11 @@ impl Service {
         check_path(path)?;
         let row = self.enter(caller, workspace, Action::Read).await?;
         let id = self.find_run(&row, run).await?;
-        match self.store.artifact(id, path.to_owned()).await? {
+        match self
+            .store
+            .artifact(Holder::Run(id), path.to_owned())
+            .await?
+        {
             Some(artifact) => self.open(artifact.hash).await,
             None => Err(self.unknown_artifact(id, run, path).await?),
         }
@@ -196,7 +200,7 @@ impl Service {
         }
     }
 
-    async fn open(&self, hash: Hash) -> Result<Content> {
+    pub(super) async fn open(&self, hash: Hash) -> Result<Content> {
         match self.store.open_blob(hash).await? {
             Some(blob) => Ok(Content {
                 size: blob.size,
@@ -243,11 +247,17 @@ impl Service {
 
     async fn unknown_artifact(&self, id: i64, run: &str, path: &str) -> Result<Error> {
         let error = Error::not_found(format!("Run `{run}` has no artifact `{path}`"));
-        let below = self.store.list_artifacts(id, path.to_owned()).await?;
+        let below = self
+            .store
+            .list_artifacts(Holder::Run(id), path.to_owned())
+            .await?;
         if let Some(artifact) = below.first() {
             return Ok(error.hint(format!("It is a folder; it has `{}`", artifact.path)));
         }
-        let all = self.store.list_artifacts(id, String::new()).await?;
+        let all = self
+            .store
+            .list_artifacts(Holder::Run(id), String::new())
+            .await?;
         let nearest =
             crate::api::names::nearest(path, all.iter().map(|artifact| artifact.path.as_str()));
         Ok(match nearest {
@@ -303,7 +313,7 @@ fn send_frames(blobs: &[OpenBlob], sender: &mpsc::Sender<Result<Bytes>>) -> bool
 }
 
 /// A folder may be empty, for all.
-fn check_folder(path: &str) -> Result<()> {
+pub(super) fn check_folder(path: &str) -> Result<()> {
     if path.is_empty() {
         Ok(())
     } else {
@@ -369,7 +379,10 @@ impl Perform for ListArtifacts {
         check_folder(&self.path)?;
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
         let run = service.find_run(&row, &self.run).await?;
-        service.store.list_artifacts(run, self.path).await
+        service
+            .store
+            .list_artifacts(Holder::Run(run), self.path)
+            .await
     }
 }
 
@@ -382,7 +395,11 @@ impl Perform for AddArtifacts {
             check_path(&file.path)?;
         }
         let now = service.now();
-        match service.store.add_artifacts(run.id, self.files, now).await? {
+        match service
+            .store
+            .add_artifacts(Holder::Run(run.id), self.files, now)
+            .await?
+        {
             Stored::Done(()) => Ok(Done {}),
             Stored::Missing(hash) => Err(again(hash)),
         }
@@ -391,15 +408,15 @@ impl Perform for AddArtifacts {
 
 impl Perform for RemoveArtifacts {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
-        check_path(&self.path)?;
+        check_folder(&self.path)?;
         let (_, run) = service
             .enter_run(caller, &self.workspace, &self.run, Action::WriteRuns)
             .await?;
         let removed = service
             .store
-            .remove_artifacts(run.id, self.path.clone())
+            .remove_artifacts(Holder::Run(run.id), self.path.clone())
             .await?;
-        if removed > 0 {
+        if removed > 0 || self.path.is_empty() {
             return Ok(Done {});
         }
         Err(service

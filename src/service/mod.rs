@@ -5,6 +5,7 @@
 //! no foreign protocol and no HTTP.
 
 mod access;
+mod assessments;
 mod assets;
 mod collect;
 mod datastores;
@@ -26,8 +27,12 @@ mod registries;
 mod run_create;
 mod runs;
 mod secrets;
+mod spans;
 #[cfg(test)]
 mod tests;
+mod trace_files;
+mod trace_measures;
+mod traces;
 mod vault;
 mod work;
 mod workspaces;

@@ -1,4 +1,4 @@
-//! The files that runs have put out: a path in a run, and the blob that is there.
+//! The files that runs have put out, and those of traces: a path in one, and the blob that is there.
 
 use super::{
     Store,
@@ -11,6 +11,27 @@ use crate::api::{
     Error, Result, Time,
     files::{Artifact, TreeEntry, parents},
 };
+
+/// Whose files they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    Run(i64),
+    Trace(i64),
+}
+
+impl Holder {
+    /// The table, its column that says whose file it is, and what is there.
+    fn place(self) -> (&'static str, &'static str, i64) {
+        match self {
+            Holder::Run(id) => ("artifacts", "run_id", id),
+            Holder::Trace(id) => ("trace_artifacts", "trace_id", id),
+        }
+    }
+}
+
+/// The hashes of all files of runs and traces.
+pub(super) const HELD: &str =
+    "SELECT hash FROM artifacts UNION ALL SELECT hash FROM trace_artifacts";
 
 /// Matches `path` and what is below the folder `?2`; `0` comes right after `/`.
 const AT_OR_BELOW: &str = "(path = ?2 OR (path >= ?2 || '/' AND path < ?2 || '0'))";
@@ -25,29 +46,33 @@ fn artifact(row: &Row<'_>) -> RowResult<Artifact> {
 }
 
 impl Store {
-    /// A run's artifacts at or below `path`, all when it is empty, sorted by path.
-    pub async fn list_artifacts(&self, run: i64, path: String) -> Result<Vec<Artifact>> {
+    /// The files at or below `path`, all when it is empty, sorted by path.
+    pub async fn list_artifacts(&self, of: Holder, path: String) -> Result<Vec<Artifact>> {
+        let (table, column, id) = of.place();
         self.db
             .read(move |tx| {
                 tx.all(
                     &format!(
-                        "SELECT path, size, hash, updated_at FROM artifacts \
-                         WHERE run_id = ?1 AND (?2 = '' OR {AT_OR_BELOW}) ORDER BY path"
+                        "SELECT path, size, hash, updated_at FROM {table} \
+                         WHERE {column} = ?1 AND (?2 = '' OR {AT_OR_BELOW}) ORDER BY path"
                     ),
-                    params![run, path],
+                    params![id, path],
                     artifact,
                 )
             })
             .await
     }
 
-    pub async fn artifact(&self, run: i64, path: String) -> Result<Option<Artifact>> {
+    pub async fn artifact(&self, of: Holder, path: String) -> Result<Option<Artifact>> {
+        let (table, column, id) = of.place();
         self.db
             .read(move |tx| {
                 tx.one(
-                    "SELECT path, size, hash, updated_at FROM artifacts \
-                     WHERE run_id = ?1 AND path = ?2",
-                    params![run, path],
+                    &format!(
+                        "SELECT path, size, hash, updated_at FROM {table} \
+                         WHERE {column} = ?1 AND path = ?2"
+                    ),
+                    params![id, path],
                     artifact,
                 )
             })
@@ -57,7 +82,7 @@ impl Store {
     /// Records stored blobs as artifacts, all or none.
     pub async fn add_artifacts(
         &self,
-        run: i64,
+        of: Holder,
         files: Vec<TreeEntry>,
         now: Time,
     ) -> Result<Stored<()>> {
@@ -68,12 +93,12 @@ impl Store {
                     return Ok(Stored::Missing(missing));
                 }
                 for file in files {
-                    if let Some(conflict) = obstacle(tx, run, &file.path)? {
+                    if let Some(conflict) = obstacle(tx, of, &file.path)? {
                         return Err(conflict);
                     }
                     put(
                         tx,
-                        run,
+                        of,
                         &Artifact {
                             path: file.path,
                             size: file.size,
@@ -90,7 +115,7 @@ impl Store {
     /// Stores the one blob of `pack` and records it as an artifact.
     pub async fn add_artifact(
         &self,
-        run: i64,
+        of: Holder,
         path: String,
         pack: Pack,
         now: Time,
@@ -107,11 +132,11 @@ impl Store {
         let (outcome, used, pack) = self
             .db
             .write(move |tx| {
-                if let Some(conflict) = obstacle(tx, run, &artifact.path)? {
+                if let Some(conflict) = obstacle(tx, of, &artifact.path)? {
                     return Ok((Err(conflict), false, pack));
                 }
                 let new = insert(tx, &pack, now)?;
-                put(tx, run, &artifact)?;
+                put(tx, of, &artifact)?;
                 Ok((Ok(artifact), new > 0, pack))
             })
             .await?;
@@ -121,13 +146,16 @@ impl Store {
         outcome
     }
 
-    /// Removes the artifacts at or below `path`; answers how many there were.
-    pub async fn remove_artifacts(&self, run: i64, path: String) -> Result<usize> {
+    /// Removes the files at or below `path`, all when it is empty; answers how many there were.
+    pub async fn remove_artifacts(&self, of: Holder, path: String) -> Result<usize> {
+        let (table, column, id) = of.place();
         self.db
             .write(move |tx| {
                 tx.execute(
-                    &format!("DELETE FROM artifacts WHERE run_id = ?1 AND {AT_OR_BELOW}"),
-                    params![run, path],
+                    &format!(
+                        "DELETE FROM {table} WHERE {column} = ?1 AND (?2 = '' OR {AT_OR_BELOW})"
+                    ),
+                    params![id, path],
                 )
             })
             .await
@@ -135,36 +163,42 @@ impl Store {
 }
 
 /// What keeps a file from being at a path: a folder there, or a file where a folder would have to be.
-pub(super) fn obstacle(tx: &Tx<'_>, run: i64, path: &str) -> Result<Option<Error>> {
+pub(super) fn obstacle(tx: &Tx<'_>, of: Holder, path: &str) -> Result<Option<Error>> {
+    let (table, column, id) = of.place();
     let below = tx.one(
-        "SELECT 1 FROM artifacts WHERE run_id = ?1 AND path >= ?2 || '/' AND path < ?2 || '0' LIMIT 1",
-        params![run, path],
+        &format!(
+            "SELECT 1 FROM {table} WHERE {column} = ?1 AND path >= ?2 || '/' AND path < ?2 || '0' LIMIT 1"
+        ),
+        params![id, path],
         |_| Ok(()),
     )?;
     if below.is_some() {
-        let message = format!("`{path}` is a folder of the run's artifacts");
+        let message = format!("`{path}` is a folder of the artifacts");
         return Ok(Some(Error::conflict(message).at("path")));
     }
     for parent in parents(path) {
         let file = tx.one(
-            "SELECT 1 FROM artifacts WHERE run_id = ?1 AND path = ?2",
-            params![run, parent],
+            &format!("SELECT 1 FROM {table} WHERE {column} = ?1 AND path = ?2"),
+            params![id, parent],
             |_| Ok(()),
         )?;
         if file.is_some() {
-            let message = format!("`{parent}` is a file of the run's artifacts, not a folder");
+            let message = format!("`{parent}` is a file of the artifacts, not a folder");
             return Ok(Some(Error::conflict(message).at("path")));
         }
     }
     Ok(None)
 }
 
-pub(super) fn put(tx: &Tx<'_>, run: i64, artifact: &Artifact) -> Result<()> {
+pub(super) fn put(tx: &Tx<'_>, of: Holder, artifact: &Artifact) -> Result<()> {
+    let (table, column, id) = of.place();
     tx.execute(
-        "INSERT INTO artifacts(run_id, path, hash, size, updated_at) VALUES (?1, ?2, ?3, ?4, ?5) \
-         ON CONFLICT(run_id, path) DO UPDATE SET hash = ?3, size = ?4, updated_at = ?5",
+        &format!(
+            "INSERT INTO {table}({column}, path, hash, size, updated_at) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT({column}, path) DO UPDATE SET hash = ?3, size = ?4, updated_at = ?5"
+        ),
         params![
-            run,
+            id,
             artifact.path,
             artifact.hash,
             artifact.size,

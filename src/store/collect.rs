@@ -13,6 +13,7 @@ use std::{
 
 use super::{
     Store,
+    artifacts::HELD,
     blobs::{Place, blocking, place},
     db::{Tx, count, json, params},
     home::{Lock, io_error},
@@ -295,10 +296,7 @@ fn survey(tx: &Tx<'_>) -> Result<Survey> {
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?,
         used: used_trees(tx)?,
-        artifacts: tx
-            .all("SELECT DISTINCT hash FROM artifacts", [], |row| row.get(0))?
-            .into_iter()
-            .collect(),
+        artifacts: tx.all(HELD, [], |row| row.get(0))?.into_iter().collect(),
         blobs: tx.all(
             "SELECT hash, size, pack, start, touched_at FROM blobs",
             [],
@@ -412,8 +410,10 @@ fn apply(
 fn still_dead(tx: &Tx<'_>, plan: &Plan, in_use: &HashSet<Hash>, shrink: &Shrink) -> Result<bool> {
     for hash in &shrink.dead {
         let alive = tx.one(
-            "SELECT touched_at >= ?2 OR EXISTS (SELECT 1 FROM artifacts WHERE hash = ?1) \
-             FROM blobs WHERE hash = ?1",
+            &format!(
+                "SELECT touched_at >= ?2 OR EXISTS (SELECT 1 FROM ({HELD}) WHERE hash = ?1) \
+                 FROM blobs WHERE hash = ?1"
+            ),
             params![hash, plan.cutoff],
             |row| row.get(0),
         )?;

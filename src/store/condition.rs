@@ -27,6 +27,8 @@ pub enum Test {
         pattern: String,
         ignore_case: bool,
     },
+    /// A part of the text is as the regular expression says, which has been checked.
+    Matches(String),
     OneOf(Vec<String>),
     NoneOf(Vec<String>),
     Present(bool),

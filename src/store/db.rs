@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, types};
+use rusqlite::{Connection, OpenFlags, functions::FunctionFlags, types};
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
     sync::{Semaphore, oneshot},
@@ -223,7 +223,28 @@ fn connect(path: &Path) -> Result<Connection> {
              PRAGMA mmap_size=268435456; PRAGMA temp_store=MEMORY;",
         )
         .map_err(db_error)?;
+    connection
+        .create_scalar_function(
+            "regexp",
+            2,
+            FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC,
+            matches,
+        )
+        .map_err(db_error)?;
     Ok(connection)
+}
+
+/// `text REGEXP pattern`; a pattern is compiled once a statement.
+fn matches(context: &mut rusqlite::functions::Context<'_>) -> rusqlite::Result<Option<bool>> {
+    let pattern = context.get_or_create_aux(0, |pattern| {
+        regex::Regex::new(pattern.as_str()?)
+            .map_err(Into::<Box<dyn std::error::Error + Send + Sync>>::into)
+    })?;
+    let text = match context.get_raw(1) {
+        types::ValueRef::Null => return Ok(None),
+        text => text.as_str()?,
+    };
+    Ok(Some(pattern.is_match(text)))
 }
 
 /// An open transaction.

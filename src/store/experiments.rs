@@ -145,6 +145,15 @@ fn by_id(tx: &Tx<'_>, workspace: i64, id: i64) -> Result<Option<Experiment>> {
     )
 }
 
+/// Whether an experiment is deleted; none when it is not there.
+pub(super) fn is_deleted(tx: &Tx<'_>, workspace: i64, id: i64) -> Result<Option<bool>> {
+    tx.one(
+        "SELECT deleted FROM experiments WHERE workspace_id = ?1 AND id = ?2",
+        params![workspace, id],
+        |row| row.get(0),
+    )
+}
+
 fn rename(tx: &Tx<'_>, workspace: i64, id: i64, name: &str) -> Result<()> {
     let taken = tx.one(
         "SELECT 1 FROM experiments WHERE workspace_id = ?1 AND name = ?2 AND id <> ?3",

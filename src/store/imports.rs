@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Store,
-    artifacts::{obstacle, put},
+    artifacts::{Holder, obstacle, put},
     blobs::first_missing,
     db::{Tx, params, to_json},
     experiments, logged_models,
@@ -254,7 +254,7 @@ fn name_of(tx: &Tx<'_>, workspace: i64, origin: &str) -> Result<String> {
 
 fn add_artifacts(tx: &Tx<'_>, id: i64, run: &ImportedRun, now: Time) -> Result<()> {
     for file in &run.artifacts {
-        if let Some(conflict) = obstacle(tx, id, &file.path)? {
+        if let Some(conflict) = obstacle(tx, Holder::Run(id), &file.path)? {
             return Err(conflict);
         }
         let artifact = Artifact {
@@ -263,7 +263,7 @@ fn add_artifacts(tx: &Tx<'_>, id: i64, run: &ImportedRun, now: Time) -> Result<(
             hash: file.hash,
             updated_at: now,
         };
-        put(tx, id, &artifact)?;
+        put(tx, Holder::Run(id), &artifact)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod access;
 mod artifacts;
+mod assessments;
 mod assets;
 mod blobs;
 mod collect;
@@ -35,12 +36,18 @@ mod run_search;
 mod run_sql;
 mod runs;
 mod secrets;
+mod spans;
+mod trace_measures;
+mod trace_search;
+mod traces;
 mod trees;
 mod work;
 mod workspaces;
 
 use std::path::PathBuf;
 
+pub use artifacts::Holder;
+pub use assessments::AssessmentChange;
 pub use assets::{AssetChange, AssetCreated, AssetRow, NewAsset};
 pub use blobs::Chunks;
 pub use condition::{Comparison, Condition, Order, Test};
@@ -64,6 +71,10 @@ pub use run_order::Mark;
 pub use run_search::RunFilter;
 pub use run_sql::{DatasetField, RunField};
 pub use runs::{NAME_TAG, PARENT_TAG, RunChange, RunRow};
+pub use spans::TraceSpans;
+pub use trace_measures::{Measure, MeasureField, Measurement};
+pub use trace_search::{SpanField, TraceCursor, TraceField, TraceFilter};
+pub use traces::{NewTrace, TraceChange, TraceRow, TraceSelection};
 pub use trees::Stored;
 pub use work::{Cancel, Orders, Sync, Taken};
 pub use workspaces::{NewWorkspace, WorkspaceChange, WorkspaceRow};

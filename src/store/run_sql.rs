@@ -179,6 +179,7 @@ impl Sql {
                 ignore_case: true,
             } => self.push(value).push(" LIKE ").bind(pattern.clone()),
             Test::Like { pattern, .. } => self.push(value).push(" GLOB ").bind(glob(pattern)),
+            Test::Matches(pattern) => self.push(value).push(" REGEXP ").bind(pattern.clone()),
             Test::OneOf(texts) => self.list(value, " IN (", texts),
             Test::NoneOf(texts) => self.list(value, " NOT IN (", texts),
             Test::Present(true) => self.push(value).push(" IS NOT NULL"),

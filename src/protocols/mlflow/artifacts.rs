@@ -1,8 +1,8 @@
 //! Files: the proxy through which clients keep artifacts, and their listings.
 //!
-//! Clients see `<experiment>/<run>/artifacts/<path>` and `<experiment>/models/<model>/artifacts/<path>`;
-//! both are artifacts of a run. `trees/<hash>/<path>` is what versions of registered models have,
-//! which does not change.
+//! Clients see `<experiment>/<run>/artifacts/<path>` and `<experiment>/models/<model>/artifacts/<path>`,
+//! which are artifacts of a run, and `<experiment>/traces/<trace>/artifacts/<path>`.
+//! `trees/<hash>/<path>` is what versions of registered models have, which does not change.
 
 use std::collections::BTreeMap;
 
@@ -29,6 +29,7 @@ use crate::{
         files::{GetTree, Hash, ListArtifacts, RemoveArtifacts, check_path},
         logged_models::{GetLoggedModel, UpdateLoggedModel, path_of},
         runs::{CreateRun, RunStatus},
+        traces::{ListTraceFiles, RemoveTraceFiles},
     },
     service::Content,
 };
@@ -39,10 +40,17 @@ pub type SendFile = fn(Content, &HeaderMap) -> Response;
 /// The largest file that pages may send.
 const PAGE_UPLOAD: usize = 10 << 20;
 
-/// A place among a run's artifacts; the path is empty for all of them.
-struct Target {
-    run: String,
-    path: String,
+/// Whose file it is.
+#[derive(Debug, Clone)]
+pub enum Owner {
+    Run(String),
+    Trace(String),
+}
+
+/// A place among the files of a run or trace; the path is empty for all of them.
+pub struct Target {
+    pub owner: Owner,
+    pub path: String,
 }
 
 /// What an address below the proxy means.
@@ -55,11 +63,15 @@ pub enum Address {
         model: String,
         path: String,
     },
+    Trace {
+        trace: String,
+        path: String,
+    },
     Tree {
         hash: Hash,
         path: String,
     },
-    /// A folder above runs and models.
+    /// A folder above runs, models and traces.
     Above,
 }
 
@@ -91,10 +103,11 @@ impl Address {
         };
         let owner = parts[folder - 1].to_owned();
         let path = parts[folder + 1..].join("/");
-        if folder >= 2 && parts[folder - 2] == "models" {
-            return Ok(Address::Model { model: owner, path });
-        }
-        Ok(Address::Run { run: owner, path })
+        Ok(match parts.get(folder.wrapping_sub(2)) {
+            Some(&"models") => Address::Model { model: owner, path },
+            Some(&"traces") => Address::Trace { trace: owner, path },
+            _ => Address::Run { run: owner, path },
+        })
     }
 }
 
@@ -118,12 +131,19 @@ pub fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The artifacts that an address means; none above runs and models, in trees, or of a model without
+/// What an address means; nothing above runs, models and traces, in trees, and of a model without
 /// files.
 async fn target(place: &Place, address: Address) -> Result<Option<Target>, Failure> {
     match address {
         Address::Above | Address::Tree { .. } => Ok(None),
-        Address::Run { run, path } => Ok(Some(Target { run, path })),
+        Address::Run { run, path } => Ok(Some(Target {
+            owner: Owner::Run(run),
+            path,
+        })),
+        Address::Trace { trace, path } => Ok(Some(Target {
+            owner: Owner::Trace(trace),
+            path,
+        })),
         Address::Model { model, path } => {
             let get = GetLoggedModel {
                 workspace: place.workspace.clone(),
@@ -135,14 +155,17 @@ async fn target(place: &Place, address: Address) -> Result<Option<Target>, Failu
                 "" => path_of(&model),
                 path => format!("{}/{path}", path_of(&model)),
             };
-            Ok(found.run.map(|run| Target { run, path }))
+            Ok(found.run.map(|run| Target {
+                owner: Owner::Run(run),
+                path,
+            }))
         }
     }
 }
 
 /// The artifacts that an address means, made when it is a model's without a run: a run of the
 /// model's name is made to hold them.
-async fn target_to_write(place: &Place, address: &str) -> Result<Target, Failure> {
+pub async fn target_to_write(place: &Place, address: &str) -> Result<Target, Failure> {
     if let Some(target) = target(place, Address::parse(address)?).await? {
         return Ok(target);
     }
@@ -153,7 +176,9 @@ async fn target_to_write(place: &Place, address: &str) -> Result<Target, Failure
                 "The files of a registered model do not change; register another version",
             ));
         }
-        Address::Run { .. } | Address::Above => return Err(of_nothing(address)),
+        Address::Run { .. } | Address::Trace { .. } | Address::Above => {
+            return Err(of_nothing(address));
+        }
     };
     let get = GetLoggedModel {
         workspace: place.workspace.clone(),
@@ -190,7 +215,7 @@ async fn target_to_write(place: &Place, address: &str) -> Result<Target, Failure
 
 fn of_nothing(address: &str) -> Failure {
     Failure::invalid(format!(
-        "Artifacts belong to a run or a logged model, and `{address}` is of neither"
+        "Artifacts belong to a run, a logged model or a trace, and `{address}` is of none"
     ))
 }
 
@@ -199,17 +224,21 @@ fn path_of_call(place: &Place) -> &str {
 }
 
 pub async fn put(place: Place, body: Body) -> Answer {
-    let Target { run, path } = target_to_write(&place, path_of_call(&place)).await?;
-    place
-        .service
-        .write_artifact(
-            &place.caller,
-            &place.workspace,
-            &run,
-            &path,
-            body.into_data_stream(),
-        )
-        .await?;
+    let Target { owner, path } = target_to_write(&place, path_of_call(&place)).await?;
+    let (service, caller, body) = (&place.service, &place.caller, body.into_data_stream());
+    let workspace = &place.workspace;
+    match owner {
+        Owner::Run(run) => {
+            service
+                .write_artifact(caller, workspace, &run, &path, body)
+                .await?
+        }
+        Owner::Trace(trace) => {
+            service
+                .write_trace_file(caller, workspace, &trace, &path, body)
+                .await?
+        }
+    };
     Ok(().into_response())
 }
 
@@ -225,17 +254,22 @@ pub async fn get(place: Place, Extension(send): Extension<SendFile>, headers: He
     send_file(&place, send, &headers, &target).await
 }
 
-async fn send_file(
+pub async fn send_file(
     place: &Place,
     send: SendFile,
     headers: &HeaderMap,
-    Target { run, path }: &Target,
+    Target { owner, path }: &Target,
 ) -> Answer {
     check_file(path)?;
-    let content = place
-        .service
-        .read_artifact(&place.caller, &place.workspace, run, path)
-        .await?;
+    let (service, caller, workspace) = (&place.service, &place.caller, &place.workspace);
+    let content = match owner {
+        Owner::Run(run) => service.read_artifact(caller, workspace, run, path).await?,
+        Owner::Trace(trace) => {
+            service
+                .read_trace_file(caller, workspace, trace, path)
+                .await?
+        }
+    };
     Ok(attached(send(content, headers), path))
 }
 
@@ -266,37 +300,52 @@ fn check_file(path: &str) -> Result<(), Failure> {
 
 /// Tells pages what to call a file when they keep it.
 fn attached(mut response: Response, path: &str) -> Response {
-    let name: String = path
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
-        .escape_default()
-        .collect();
-    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+    if let Ok(value) = HeaderValue::from_str(&disposition(path)) {
         response.headers_mut().insert(CONTENT_DISPOSITION, value);
     }
     response
 }
 
+/// Says under which name to save a file; what is not ASCII is said in the way of RFC 6266.
+fn disposition(path: &str) -> String {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let plain = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\' || c == ' ';
+    if name.chars().all(plain) {
+        return format!("attachment; filename=\"{name}\"");
+    }
+    let fallback = name.replace(|c| !plain(c), "_");
+    let full = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
+    format!("attachment; filename=\"{fallback}\"; filename*=UTF-8''{full}")
+}
+
 pub async fn delete(place: Place) -> Answer {
-    let Some(Target { run, path }) = target(&place, Address::parse(path_of_call(&place))?).await?
+    let Some(Target { owner, path }) =
+        target(&place, Address::parse(path_of_call(&place))?).await?
     else {
         return done();
     };
-    if path.is_empty() {
-        return Err(Failure::invalid(
-            "All artifacts of a run are deleted with the run, not by themselves",
-        ));
-    }
-    let remove = RemoveArtifacts {
-        workspace: place.workspace.clone(),
-        run,
-        path,
+    let workspace = place.workspace.clone();
+    let removed = match owner {
+        Owner::Run(run) => {
+            let remove = RemoveArtifacts {
+                workspace,
+                run,
+                path,
+            };
+            place.perform(remove).await.map(drop)
+        }
+        Owner::Trace(trace) => {
+            let remove = RemoveTraceFiles {
+                workspace,
+                trace,
+                path,
+            };
+            place.perform(remove).await.map(drop)
+        }
     };
-    match place.perform(remove).await {
-        Ok(_) => done(),
-        Err(error) if error.code == Code::NotFound => done(),
-        Err(error) => Err(error.into()),
+    match removed {
+        Err(error) if error.code != Code::NotFound => Err(error.into()),
+        _ => done(),
     }
 }
 
@@ -348,7 +397,7 @@ pub async fn list_model(call: Call) -> Answer {
     let model = call.fields.required("model_id")?;
     let path = call.fields.text("artifact_directory_path")?;
     let path = path.unwrap_or_default().trim_matches('/').to_owned();
-    check(&path)?;
+    check_plain(&path)?;
     let address = Address::Model {
         model,
         path: path.clone(),
@@ -365,15 +414,19 @@ pub async fn list_model(call: Call) -> Answer {
 }
 
 /// A logged model's file as pages ask for it.
-pub async fn get_of_model(Extension(send): Extension<SendFile>, call: Call) -> Answer {
+pub async fn get_of_model(
+    Extension(send): Extension<SendFile>,
+    headers: HeaderMap,
+    call: Call,
+) -> Answer {
     let model = call.fields.required("model_id")?;
     let path = call.fields.required("artifact_file_path")?;
-    check(&path)?;
+    check_plain(&path)?;
     let missing = Failure::missing(format!("No such artifact: {path}"));
     let Some(target) = target(&call, Address::Model { model, path }).await? else {
         return Err(missing);
     };
-    send_file(&call, send, &HeaderMap::new(), &target).await
+    send_file(&call, send, &headers, &target).await
 }
 
 /// A small file as pages send it.
@@ -389,7 +442,7 @@ pub async fn upload(
     };
     let run = needed("run_uuid")?;
     let path = needed("path")?;
-    check(&path)?;
+    check_plain(&path)?;
     if body.is_empty() {
         return Err(Failure::invalid("Request must specify data."));
     }
@@ -407,7 +460,8 @@ pub async fn upload(
     done()
 }
 
-fn check(path: &str) -> Result<(), Failure> {
+/// Refuses a path that leads elsewhere.
+pub fn check_plain(path: &str) -> Result<(), Failure> {
     if !path.is_empty() && check_path(path).is_err() {
         return Err(Failure::invalid("Invalid path"));
     }
@@ -429,8 +483,9 @@ pub async fn list_run(call: Call) -> Answer {
     let found = runs::find(&call, &run).await?;
     let path = call.fields.text("path")?.unwrap_or_default();
     let path = path.trim_end_matches('/').to_owned();
-    check(&path)?;
-    let target = Target { run, path };
+    check_plain(&path)?;
+    let owner = Owner::Run(run);
+    let target = Target { owner, path };
     let mut files = list(&call, &target).await?;
     below(&target.path, &mut files);
     answer(&Files {
@@ -440,18 +495,33 @@ pub async fn list_run(call: Call) -> Answer {
 }
 
 async fn list(place: &Place, target: &Target) -> Result<Vec<File>, Failure> {
-    let list = ListArtifacts {
-        workspace: place.workspace.clone(),
-        run: target.run.clone(),
-        path: target.path.clone(),
+    let (workspace, path) = (place.workspace.clone(), target.path.clone());
+    let listed = match target.owner.clone() {
+        Owner::Run(run) => {
+            let list = ListArtifacts {
+                workspace,
+                run,
+                path,
+            };
+            place.perform(list).await
+        }
+        Owner::Trace(trace) => {
+            let list = ListTraceFiles {
+                workspace,
+                trace,
+                path,
+            };
+            place.perform(list).await
+        }
     };
-    let all = match place.perform(list).await {
-        Ok(all) => all,
-        Err(error) if error.code == Code::NotFound => Vec::new(),
-        Err(error) => return Err(run_error(&target.run, error)),
-    };
-    let all = all.iter().map(|file| (file.path.as_str(), file.size));
-    Ok(directly_below(&target.path, all))
+    match listed {
+        Ok(all) => {
+            let all = all.iter().map(|file| (file.path.as_str(), file.size));
+            Ok(directly_below(&target.path, all))
+        }
+        Err(error) if error.code == Code::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What a version of a registered model has directly below a folder.
@@ -499,21 +569,30 @@ fn directly_below<'a>(folder: &str, all: impl Iterator<Item = (&'a str, u64)>) -
 }
 
 /// A run's file as pages and older clients ask for it.
-pub async fn get_of_run(Extension(send): Extension<SendFile>, call: Call) -> Answer {
+pub async fn get_of_run(
+    Extension(send): Extension<SendFile>,
+    headers: HeaderMap,
+    call: Call,
+) -> Answer {
     let run = call.fields.run_id()?;
     let path = call.fields.required("path")?;
-    check(&path)?;
-    send_file(&call, send, &HeaderMap::new(), &Target { run, path }).await
+    check_plain(&path)?;
+    let owner = Owner::Run(run);
+    send_file(&call, send, &headers, &Target { owner, path }).await
 }
 
 /// A file of a version of a registered model, as pages ask for it.
-pub async fn get_of_version(Extension(send): Extension<SendFile>, call: Call) -> Answer {
+pub async fn get_of_version(
+    Extension(send): Extension<SendFile>,
+    headers: HeaderMap,
+    call: Call,
+) -> Answer {
     let path = call.fields.required("path")?;
-    check(&path)?;
+    check_plain(&path)?;
     let (name, version) = model_versions::version(&call)?;
     let model = model_versions::find(&call, &name, version).await?;
     match model.files {
-        Some(files) => send_of_tree(&call, send, &HeaderMap::new(), files.hash, &path).await,
+        Some(files) => send_of_tree(&call, send, &headers, files.hash, &path).await,
         None => Err(Failure::missing(format!(
             "The files of version {version} of {name} are not kept here"
         ))),

@@ -80,6 +80,24 @@ impl Fields {
         self.values.get(name).filter(|value| !value.is_null())
     }
 
+    /// A field as it is, whatever it holds; none when it is absent or null.
+    pub fn value(&self, name: &str) -> Option<&Value> {
+        self.get(name)
+    }
+
+    /// An object whose keys are no names of fields and whose values are texts.
+    pub fn text_map(&self, name: &str) -> Result<std::collections::BTreeMap<String, String>> {
+        let Some(value) = self.get(name) else {
+            return Ok(std::collections::BTreeMap::new());
+        };
+        let object = value.as_object().ok_or_else(|| invalid(name, value))?;
+        let text = |(key, item): (&String, &Value)| match item {
+            Value::String(text) => Ok((key.clone(), text.clone())),
+            _ => Err(invalid(name, value)),
+        };
+        object.iter().map(text).collect()
+    }
+
     pub fn has(&self, name: &str) -> bool {
         self.get(name).is_some()
     }

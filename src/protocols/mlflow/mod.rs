@@ -20,6 +20,7 @@ mod quick;
 mod registered_models;
 mod runs;
 mod sources;
+mod traces;
 mod wire;
 mod workspaces;
 
@@ -53,13 +54,12 @@ pub fn routes(send: SendFile) -> Router<Service> {
             for version in ["2.0", "3.0"] {
                 let base = format!("{prefix}/{api}/{version}/mlflow");
                 routes = mount(routes, &base, calls());
+                routes = mount(routes, &base, limited(traces::calls()));
             }
             let base = format!("{prefix}/{api}/2.0/mlflow-artifacts");
             routes = mount(routes, &base, files());
         }
-        for (path, method) in pages() {
-            routes = routes.route(&format!("{prefix}{path}"), method);
-        }
+        routes = mount(routes, prefix, limited(pages()));
     }
     routes.layer(Extension(send))
 }
@@ -75,9 +75,15 @@ pub fn open_routes() -> Router {
 /// Whether a path is of this protocol, so that errors must have its shape.
 pub fn owns(path: &str) -> bool {
     path.starts_with("/ws/")
-        || ["/api/2.0/", "/api/3.0/", "/ajax-api/", "/get-artifact"]
-            .iter()
-            .any(|prefix| path.starts_with(prefix))
+        || [
+            "/api/2.0/",
+            "/api/3.0/",
+            "/ajax-api/",
+            "/get-artifact",
+            "/v1/",
+        ]
+        .iter()
+        .any(|prefix| path.starts_with(prefix))
 }
 
 type Routes = Vec<(&'static str, MethodRouter<Service>)>;
@@ -105,7 +111,6 @@ fn server_calls() -> Routes {
 }
 
 fn calls() -> Routes {
-    let limit = DefaultBodyLimit::max(CALL_BODY);
     let mut routes: Routes = vec![
         ("/server-info", get(async || Json(server_info()))),
         // Experiments
@@ -191,10 +196,14 @@ fn calls() -> Routes {
         ),
     ];
     routes.extend(registry());
-    routes
-        .into_iter()
-        .map(|(path, method)| (path, method.layer(limit)))
-        .collect()
+    limited(routes)
+}
+
+fn limited(routes: Routes) -> Routes {
+    let limit = DefaultBodyLimit::max(CALL_BODY);
+    let limited =
+        |(path, method): (&'static str, MethodRouter<Service>)| (path, method.layer(limit));
+    routes.into_iter().map(limited).collect()
 }
 
 fn registry() -> Routes {
@@ -238,7 +247,7 @@ fn registry() -> Routes {
     ]
 }
 
-/// Files as pages ask for them.
+/// What is outside the calls: files as pages ask for them, and spans.
 fn pages() -> Routes {
     vec![
         ("/get-artifact", get(artifacts::get_of_run)),
@@ -246,6 +255,7 @@ fn pages() -> Routes {
             "/model-versions/get-artifact",
             get(artifacts::get_of_version),
         ),
+        ("/v1/traces", post(traces::otlp::export)),
     ]
 }
 

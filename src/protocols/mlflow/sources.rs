@@ -139,7 +139,7 @@ fn of_address(path: &str) -> Option<ModelSource> {
         Address::Run { run, path } => Some(ModelSource::Run { run, path }),
         Address::Model { model, path } => Some(ModelSource::LoggedModel { id: model, path }),
         Address::Tree { hash, path } if path.is_empty() => Some(ModelSource::Tree { hash, path }),
-        Address::Tree { .. } | Address::Above => None,
+        Address::Tree { .. } | Address::Trace { .. } | Address::Above => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use super::like;
+use super::{like, matches};
 use crate::{
     api::{Error, Page, Result},
     store::{Comparison, Condition, Order, Test},
@@ -179,6 +179,7 @@ fn passes(test: &Test, datum: Datum<'_>) -> bool {
             },
             Datum::Text(text) | Datum::Name(text),
         ) => like(pattern, text, *ignore_case),
+        (Test::Matches(pattern), Datum::Text(text)) => matches(pattern, text),
         (Test::OneOf(wanted), Datum::Text(text)) => wanted.iter().any(|one| one == text),
         (Test::NoneOf(wanted), Datum::Text(text)) => wanted.iter().all(|one| one != text),
         (Test::OneOf(wanted), Datum::Name(name)) => {

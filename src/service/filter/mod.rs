@@ -21,12 +21,14 @@ mod parser;
 mod runs;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 pub use evaluate::Listing;
 pub use experiments::select_experiments;
 pub use logged_models::select_logged_models;
 pub use models::ModelSearch;
 pub use runs::{run_condition, run_orders};
+pub use traces::{measure_condition, trace_condition, trace_orders};
 
 use crate::{
     api::{Error, Result},
@@ -66,6 +68,7 @@ impl Operator {
             Operator::Compare(comparison) => comparison.sql(),
             Operator::Like => "LIKE",
             Operator::ILike => "ILIKE",
+            Operator::RLike => "RLIKE",
             Operator::In => "IN",
             Operator::NotIn => "NOT IN",
             Operator::IsNull => "IS NULL",
@@ -112,13 +115,22 @@ fn text(clause: &Clause, what: &str) -> Result<Test> {
             pattern: quoted(value)?,
             ignore_case: operator == Operator::ILike,
         }),
+        (Operator::RLike, value) => {
+            let pattern = quoted(value)?;
+            match regex::Regex::new(&pattern) {
+                Ok(_) => Ok(Test::Matches(pattern)),
+                Err(e) => Err(Error::invalid(format!(
+                    "`{pattern}` is not a regular expression: {e}"
+                ))),
+            }
+        }
         (Operator::In, Value::List(texts)) => Ok(Test::OneOf(texts.clone())),
         (Operator::NotIn, Value::List(texts)) => Ok(Test::NoneOf(texts.clone())),
         (Operator::IsNull, _) => Ok(Test::Present(false)),
         (Operator::IsNotNull, _) => Ok(Test::Present(true)),
         (operator, _) => Err(comparator(
             operator,
-            "= != LIKE ILIKE IN NOT IN IS NULL IS NOT NULL",
+            "= != LIKE ILIKE RLIKE IN NOT IN IS NULL IS NOT NULL",
         )),
     }
 }
@@ -128,6 +140,11 @@ fn comparator(operator: Operator, valid: &str) -> Error {
         "Invalid comparator '{}' not one of '{valid}'",
         operator.name()
     ))
+}
+
+/// Whether a part of a text is as a regular expression says.
+fn matches(pattern: &str, text: &str) -> bool {
+    regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
 }
 
 /// Whether a text is like a pattern in which `%` is any text and `_` any character.

@@ -133,6 +133,7 @@ fn status(clause: &Clause) -> Result<Condition<RunField>> {
             pattern,
             ignore_case,
         } => Test::OneOf(fits(&|name| super::like(&pattern, name, ignore_case))),
+        Test::Matches(pattern) => Test::OneOf(fits(&|name| super::matches(&pattern, name))),
         test @ (Test::Present(_) | Test::Number(..)) => test,
     };
     Ok(Condition::Test(RunField::Status, test))

@@ -30,6 +30,7 @@ fn describe(condition: &Condition<RunField>) -> String {
                     format!("({} {field} {number})", comparison.sql())
                 }
                 Test::Text(comparison, text) => format!("({} {field} '{text}')", comparison.sql()),
+                Test::Matches(pattern) => format!("(rlike {field} '{pattern}')"),
                 Test::Like {
                     pattern,
                     ignore_case: false,
@@ -131,7 +132,7 @@ fn mistakes_are_named() {
     );
     check(
         "params.a > '5'",
-        "error: Invalid comparator '>' not one of '= != LIKE ILIKE IN NOT IN IS NULL IS NOT NULL'",
+        "error: Invalid comparator '>' not one of '= != LIKE ILIKE RLIKE IN NOT IN IS NULL IS NOT NULL'",
     );
     check(
         "m.loss = 1",

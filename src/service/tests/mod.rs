@@ -14,4 +14,6 @@ mod runs;
 mod search;
 mod secrets;
 mod support;
+mod trace_search;
+mod traces;
 mod work;

@@ -203,7 +203,7 @@ async fn artifacts_go_up_come_down_and_are_removed() {
         .unwrap_err();
     assert_eq!(
         refused.message,
-        "`outputs/model` is a folder of the run's artifacts"
+        "`outputs/model` is a folder of the artifacts"
     );
     let clash = [("log.txt/x".to_owned(), log)];
     let refused = world
@@ -213,7 +213,7 @@ async fn artifacts_go_up_come_down_and_are_removed() {
         .unwrap_err();
     assert_eq!(
         refused.message,
-        "`log.txt` is a file of the run's artifacts, not a folder"
+        "`log.txt` is a file of the artifacts, not a folder"
     );
 
     let remove = RemoveArtifacts {

@@ -166,7 +166,7 @@ fn files_are_kept_whole_and_in_their_place() {
         400 {"error_code":"INVALID_PARAMETER_VALUE","message":"Invalid path"}
         400 {"error_code":"INVALID_PARAMETER_VALUE","message":"Invalid path"}
         400 {"error_code":"INVALID_PARAMETER_VALUE","message":"Invalid path"}
-        400 {"error_code":"INVALID_PARAMETER_VALUE","message":"Artifacts belong to a run or a logged model, and `elsewhere` is of neither"}
+        400 {"error_code":"INVALID_PARAMETER_VALUE","message":"Artifacts belong to a run, a logged model or a trace, and `elsewhere` is of none"}
         404 {"error_code":"RESOURCE_DOES_NOT_EXIST","message":"No run `0123` in `ws`\nHint: See which there are: aml run list"}
         200 {}
         200 {}
