@@ -31,6 +31,40 @@ pub struct ConfigFile {
     pub profiles: BTreeMap<String, Profile>,
     #[serde(default, skip_serializing_if = "WorkerSettings::is_default")]
     pub worker: WorkerSettings,
+    #[serde(default, skip_serializing_if = "WebhookSettings::is_default")]
+    pub webhooks: WebhookSettings,
+}
+
+/// Where webhooks may be.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// Schemes of their addresses; `https` alone when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schemes: Option<Vec<String>>,
+    /// Also at addresses of this machine and of private networks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_private: Option<bool>,
+}
+
+impl WebhookSettings {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What the configuration file says, and the variables by which MLflow's server is told, which
+    /// go before it.
+    pub fn load() -> Result<Self> {
+        let mut settings = Config::load()?.settings.webhooks;
+        if let Some(schemes) = var("MLFLOW_WEBHOOK_ALLOWED_SCHEMES") {
+            let schemes = schemes.split(',').map(|scheme| scheme.trim().to_owned());
+            settings.schemes = Some(schemes.collect());
+        }
+        if let Some(allow) = var("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS") {
+            settings.allow_private = Some(["true", "1"].contains(&allow.to_lowercase().as_str()));
+        }
+        Ok(settings)
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

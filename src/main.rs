@@ -6,6 +6,7 @@ mod api;
 mod cli;
 mod client;
 mod config;
+mod courier;
 mod exchange;
 mod executor;
 mod host;

@@ -8,6 +8,7 @@ mod worker;
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
@@ -22,6 +23,8 @@ pub use worker::{WorkerSettings, work_for, work_here};
 use crate::{
     api::{Result, Time},
     client::{Client, Remote},
+    config::WebhookSettings,
+    courier::{Post, Rules},
     executor,
     server::{self, Trust},
     service::{Bell, Service},
@@ -69,7 +72,20 @@ fn open_service_for(home: &Home, base_url: String, bell: Option<Bell>) -> Result
     // For datastores in clouds.
     install_tls();
     let service = Service::new(Store::open(home.root().to_owned())?, now, base_url, bell)?;
-    Ok(service.with_hosts(hosts::start_endpoint_host))
+    let post = Arc::new(Post::new(webhook_rules));
+    Ok(service
+        .with_hosts(hosts::start_endpoint_host)
+        .with_courier(post))
+}
+
+/// Where this process may send to.
+fn webhook_rules() -> Result<Rules> {
+    install_tls();
+    let settings = WebhookSettings::load()?;
+    Ok(Rules {
+        schemes: settings.schemes.unwrap_or(vec!["https".to_owned()]),
+        private: settings.allow_private.unwrap_or(false),
+    })
 }
 
 /// Supervises the command of one run until all of it has ended.

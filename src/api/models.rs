@@ -251,6 +251,9 @@ pub struct DeleteModel {
     pub name: String,
     #[serde(default)]
     pub version: Option<u64>,
+    /// Let a model that is made under the name later count from 1 again, as MLflow does.
+    #[serde(default)]
+    pub forget_numbers: bool,
 }
 operation!(DeleteModel => Done, "models.delete");
 

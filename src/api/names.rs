@@ -40,6 +40,7 @@ pub const DATASTORE: Rule = rule("datastore", 255, "-_");
 pub const ENDPOINT: Rule = rule("endpoint", 32, "-");
 pub const SECRET: Rule = rule("secret", 127, "-_");
 pub const USER: Rule = rule("user", 64, "-_.@");
+pub const WEBHOOK: Rule = rule("webhook", 63, "-_.");
 pub const TAG: Rule = rule("tag", 255, "-_. /:");
 
 const fn rule(kind: &'static str, max: usize, extra: &'static str) -> Rule {

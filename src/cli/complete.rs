@@ -23,6 +23,7 @@ use crate::{
         registries::ListRegistries,
         runs::ListRuns,
         secrets::ListSecrets,
+        webhooks::ListWebhooks,
         workspaces::ListWorkspaces,
     },
     wiring::Target,
@@ -49,6 +50,7 @@ enum Kind {
     Registry,
     Datastore,
     Endpoint,
+    Webhook,
     Secret,
     User,
     Profile,
@@ -103,6 +105,7 @@ fn kind(path: &[String], arg: &Arg) -> Option<Kind> {
             AssetKind::parse(noun).map(Kind::Asset)
         }
         (["endpoint", ..], "name") | (_, "endpoint") => Some(Kind::Endpoint),
+        (_, "webhook") => Some(Kind::Webhook),
         (["secret", ..], "name") | (_, "secret") => Some(Kind::Secret),
         (["user", ..], "name") | (_, "user") => Some(Kind::User),
         (["profile" | "logout", ..], "name") | (_, "profile") => Some(Kind::Profile),
@@ -212,6 +215,13 @@ async fn ask(ctx: &Context, kind: Kind) -> Result<Vec<String>> {
             let workspace = ctx.workspace().await?;
             let endpoints = client.call(&ListEndpoints { workspace }).await?;
             collect(endpoints, |item| item.name)
+        }
+        Kind::Webhook => {
+            let request = ListWebhooks {
+                workspace: ctx.workspace().await?,
+                ..ListWebhooks::default()
+            };
+            collect(client.call(&request).await?.items, |item| item.name)
         }
         Kind::Secret => {
             let workspace = ctx.workspace().await?;

@@ -40,6 +40,7 @@ mod ui;
 mod user;
 mod validate;
 mod views;
+mod webhook;
 mod whoami;
 mod worker;
 mod workspace;
@@ -150,6 +151,8 @@ enum Command {
     #[command(subcommand)]
     Secret(secret::SecretCommand),
     #[command(subcommand)]
+    Webhook(webhook::WebhookCommand),
+    #[command(subcommand)]
     User(user::UserCommand),
     Validate(validate::ValidateArgs),
     Schema(schema::SchemaArgs),
@@ -236,6 +239,7 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Snapshot(args) => snapshot::snapshot(ctx, args).await,
         Command::Gc(args) => gc::gc(ctx, args).await,
         Command::Secret(command) => secret::run(ctx, command).await,
+        Command::Webhook(command) => webhook::run(ctx, command).await,
         Command::User(command) => user::run(ctx, command).await,
         Command::Validate(args) => validate::validate(ctx, &args),
         Command::Schema(args) => schema::schema(ctx, &args),

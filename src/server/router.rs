@@ -22,7 +22,8 @@ use crate::{
     api::{
         Error, Operation, access::*, assets::*, datastores::*, endpoints::*, experiments::*,
         files::*, imports::*, logged_models::*, metrics::*, models::*, registered_models::*,
-        registries::*, runs::*, secrets::*, trace_measures::*, traces::*, work::*, workspaces::*,
+        registries::*, runs::*, secrets::*, trace_measures::*, traces::*, webhooks::*, work::*,
+        workspaces::*,
     },
     protocols::mlflow,
     service::{Caller, Perform, Service},
@@ -258,6 +259,14 @@ fn operations() -> &'static [(&'static str, Act)] {
         GetRegistry,
         UpdateRegistry,
         DeleteRegistry,
+        // Webhooks
+        CreateWebhook,
+        ListWebhooks,
+        GetWebhook,
+        UpdateWebhook,
+        DeleteWebhook,
+        TestWebhook,
+        ListDeliveries,
         // Endpoints
         Deploy,
         ListEndpoints,

@@ -11,6 +11,7 @@ mod collect;
 mod datastores;
 mod deploy;
 mod endpoints;
+mod events;
 mod experiments;
 mod files;
 mod filter;
@@ -34,6 +35,7 @@ mod trace_files;
 mod trace_measures;
 mod traces;
 mod vault;
+mod webhooks;
 mod work;
 mod workspaces;
 
@@ -48,6 +50,7 @@ pub use access::{Action, Caller};
 pub use endpoints::{Revivals, StartHost};
 pub use files::{Content, Pieces};
 pub use vault::Vault;
+pub use webhooks::{Courier, Parcel, Sent};
 
 use crate::{
     api::{Error, Operation, Result, Time, names, registries::named_in},
@@ -69,6 +72,9 @@ pub struct Inner {
     /// What clients can reach another service of the same store by.
     neighbour: OnceLock<String>,
     start_host: OnceLock<StartHost>,
+    courier: OnceLock<Arc<dyn Courier>>,
+    /// Woken when there are deliveries to make, by what happens in this process.
+    deliveries: Notify,
     /// Woken when a run is queued or cancelled in this process.
     pub work: Notify,
     bell: Option<Bell>,
@@ -111,6 +117,8 @@ impl Service {
             base_url,
             neighbour: OnceLock::new(),
             start_host: OnceLock::new(),
+            courier: OnceLock::new(),
+            deliveries: Notify::new(),
             work: Notify::new(),
             bell,
             logs: Notify::new(),
@@ -148,6 +156,12 @@ impl Service {
         if let Some(bell) = &self.bell {
             bell();
         }
+    }
+
+    /// Another process says that there is something to do.
+    pub fn heard(&self) {
+        self.work.notify_waiters();
+        self.deliveries.notify_one();
     }
 
     pub fn base_url(&self) -> &str {

@@ -1,7 +1,7 @@
 //! Models: registering their versions, changing them, what keeps a version from being deleted.
 
 use super::{
-    Action, Caller, Perform, Service,
+    Action, Caller, Perform, Service, events,
     filter::{Listing, ModelSearch},
     metrics::check_tags,
     model_files::check_kind,
@@ -118,9 +118,13 @@ impl Perform for RegisterModel {
             lineage: found.lineage,
             created_by: caller.name().to_owned(),
             now: service.now(),
+            announce: events::of_registration,
         };
         match service.store.register_model(row.id, new).await? {
-            Registration::Registered(registered) => Ok(registered.model),
+            Registration::Registered(registered) => {
+                service.wake_courier().await?;
+                Ok(registered.model)
+            }
             Registration::NoTree => {
                 Err(Error::conflict("The model's files were deleted meanwhile")
                     .hint("Register it again"))
@@ -181,7 +185,12 @@ impl Perform for UpdateModel {
             .enter(caller, &self.workspace, Action::WriteModels)
             .await?;
         check_tags(&self.set_tags)?;
+        let of_model = service.store.registered_model(row.id, &self.name).await?;
+        let occurred = of_model.map(|model| {
+            events::of_version_tags(&model, self.version, &self.set_tags, &self.remove_tags)
+        });
         let change = ModelChange {
+            occurred: occurred.unwrap_or_default(),
             description: self.description,
             set_tags: self.set_tags,
             remove_tags: self.remove_tags,
@@ -193,7 +202,10 @@ impl Perform for UpdateModel {
             .update_model(row.id, &self.name, self.version, service.now(), change)
             .await?;
         match updated {
-            Some(updated) => Ok(updated.model),
+            Some(updated) => {
+                service.wake_courier().await?;
+                Ok(updated.model)
+            }
             None => Err(service
                 .unknown_model(&row, &self.name, &Which::Version(self.version))
                 .await?),
@@ -225,7 +237,13 @@ impl Perform for DeleteModel {
         let name = &self.name;
         match service
             .store
-            .delete_model(row.id, name, self.version, service.now())
+            .delete_model(
+                row.id,
+                name,
+                self.version,
+                self.forget_numbers,
+                service.now(),
+            )
             .await?
         {
             ModelDeletion::Deleted => Ok(Done {}),

@@ -1,7 +1,7 @@
 //! Registered models: their names, tags and aliases.
 
 use super::{
-    Action, Caller, Perform, Service,
+    Action, Caller, Perform, Service, events,
     filter::{Listing, ModelSearch},
     metrics::check_tags,
 };
@@ -15,13 +15,28 @@ use crate::{
             SearchRegisteredModels, SetModelAlias, UpdateRegisteredModel,
         },
     },
-    store::{RegisteredModelChange, RegisteredModelUpdate},
+    store::{
+        NewAlias, NewRegisteredModel, RegisteredModelChange, RegisteredModelUpdate, WorkspaceRow,
+    },
 };
 
 fn taken(name: &str) -> Error {
     Error::conflict(format!("There is a model `{name}` already"))
         .at("name")
         .hint(format!("See its versions: aml model list --name {name}"))
+}
+
+impl Service {
+    async fn find_registered_model(
+        &self,
+        row: &WorkspaceRow,
+        name: &str,
+    ) -> Result<RegisteredModel> {
+        match self.store.registered_model(row.id, name).await? {
+            Some(model) => Ok(model),
+            None => Err(self.unknown_model(row, name, &Which::Newest).await?),
+        }
+    }
 }
 
 impl Perform for CreateRegisteredModel {
@@ -32,16 +47,15 @@ impl Perform for CreateRegisteredModel {
         names::MODEL.check(&self.name)?;
         check_tags(&self.tags)?;
         let name = self.name.clone();
-        let created = service
-            .store
-            .create_registered_model(
-                row.id,
-                self.name,
-                self.description,
-                self.tags,
-                service.now(),
-            )
-            .await?;
+        let new = NewRegisteredModel {
+            occurred: vec![events::of_new_model(&name, &self.description, &self.tags)],
+            name: self.name,
+            description: self.description,
+            tags: self.tags,
+            now: service.now(),
+        };
+        let created = service.store.create_registered_model(row.id, new).await?;
+        service.wake_courier().await?;
         created.ok_or_else(|| taken(&name))
     }
 }
@@ -49,12 +63,7 @@ impl Perform for CreateRegisteredModel {
 impl Perform for GetRegisteredModel {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<RegisteredModel> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
-        match service.store.registered_model(row.id, &self.name).await? {
-            Some(model) => Ok(model),
-            None => Err(service
-                .unknown_model(&row, &self.name, &Which::Newest)
-                .await?),
-        }
+        service.find_registered_model(&row, &self.name).await
     }
 }
 
@@ -68,8 +77,10 @@ impl Perform for UpdateRegisteredModel {
             names::MODEL.check(name)?;
         }
         check_tags(&self.set_tags)?;
+        let found = service.find_registered_model(&row, &self.name).await?;
         let new_name = self.new_name.clone().unwrap_or_default();
         let change = RegisteredModelChange {
+            occurred: events::of_model_tags(&found, &self.set_tags, &self.remove_tags),
             name: self.new_name,
             description: self.description,
             set_tags: self.set_tags,
@@ -81,7 +92,10 @@ impl Perform for UpdateRegisteredModel {
             .update_registered_model(row.id, &self.name, change, now)
             .await?
         {
-            RegisteredModelUpdate::Updated(model) => Ok(model),
+            RegisteredModelUpdate::Updated(model) => {
+                service.wake_courier().await?;
+                Ok(model)
+            }
             RegisteredModelUpdate::Taken => Err(taken(&new_name)),
             RegisteredModelUpdate::Missing => Err(service
                 .unknown_model(&row, &self.name, &Which::Newest)
@@ -115,11 +129,16 @@ impl Perform for SetModelAlias {
             .enter(caller, &self.workspace, Action::WriteModels)
             .await?;
         names::check_alias(&self.alias)?;
-        let set = service
-            .store
-            .set_model_alias(row.id, &self.name, self.version, self.alias)
-            .await?;
-        if set {
+        let model = service.find_registered_model(&row, &self.name).await?;
+        let new = NewAlias {
+            occurred: vec![events::of_alias(&model, self.version, &self.alias)],
+            name: self.name.clone(),
+            version: self.version,
+            alias: self.alias,
+            now: service.now(),
+        };
+        if service.store.set_model_alias(row.id, new).await? {
+            service.wake_courier().await?;
             return Ok(Done {});
         }
         let which = Which::Version(self.version);
@@ -132,15 +151,19 @@ impl Perform for DeleteModelAlias {
         let row = service
             .enter(caller, &self.workspace, Action::WriteModels)
             .await?;
-        let deleted = service
+        let model = service.find_registered_model(&row, &self.name).await?;
+        let occurred = events::of_no_alias(&model, &self.alias);
+        let now = service.now();
+        let known = service
             .store
-            .delete_model_alias(row.id, &self.name, self.alias)
+            .delete_model_alias(row.id, &self.name, self.alias, occurred, now)
             .await?;
-        match deleted {
-            Some(_) => Ok(Done {}),
-            None => Err(service
-                .unknown_model(&row, &self.name, &Which::Newest)
-                .await?),
+        if known {
+            service.wake_courier().await?;
+            return Ok(Done {});
         }
+        Err(service
+            .unknown_model(&row, &self.name, &Which::Newest)
+            .await?)
     }
 }

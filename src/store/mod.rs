@@ -41,6 +41,7 @@ mod trace_measures;
 mod trace_search;
 mod traces;
 mod trees;
+mod webhooks;
 mod work;
 mod workspaces;
 
@@ -65,7 +66,9 @@ pub use models::{ModelChange, ModelDeletion, ModelFilter, ModelRow, NewModel, Re
 pub use packs::OpenBlob;
 pub use places::{Address, FilePlace, PlacedFile};
 pub use points::Place;
-pub use registered_models::{RegisteredModelChange, RegisteredModelRow, RegisteredModelUpdate};
+pub use registered_models::{
+    NewAlias, NewRegisteredModel, RegisteredModelChange, RegisteredModelRow, RegisteredModelUpdate,
+};
 pub use run_create::{Created, ExperimentRef, NewRun};
 pub use run_order::Mark;
 pub use run_search::RunFilter;
@@ -76,6 +79,7 @@ pub use trace_measures::{Measure, MeasureField, Measurement};
 pub use trace_search::{SpanField, TraceCursor, TraceField, TraceFilter};
 pub use traces::{NewTrace, TraceChange, TraceRow, TraceSelection};
 pub use trees::Stored;
+pub use webhooks::{Attempt, DueDelivery, Occurred, WebhookChange, WebhookRow};
 pub use work::{Cancel, Orders, Sync, Taken};
 pub use workspaces::{NewWorkspace, WorkspaceChange, WorkspaceRow};
 

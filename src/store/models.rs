@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, fmt::Write};
 use super::{
     Store,
     db::{Row, RowResult, Tx, Value, json, params, params_from_iter, to_json},
-    registered_models,
+    registered_models::{self, NewRegisteredModel},
+    webhooks::{Occurred, announce},
 };
 use crate::api::{
     Result, Time,
@@ -39,6 +40,8 @@ pub struct NewModel {
     pub lineage: Lineage,
     pub created_by: String,
     pub now: Time,
+    /// What is to be told of the new version, and of its model when that was made for it.
+    pub announce: fn(&ModelRow, bool) -> Vec<Occurred>,
 }
 
 /// How a registration went.
@@ -60,6 +63,8 @@ pub struct ModelChange {
     pub stage: Option<Stage>,
     /// The other versions in that stage are archived.
     pub archive_others: bool,
+    /// What is to be told of it.
+    pub occurred: Vec<Occurred>,
 }
 
 /// How a deletion went.
@@ -180,14 +185,10 @@ impl Store {
                 let id = match there {
                     Some(id) => id,
                     None if new.existing => return Ok(Registration::NoModel),
-                    None => registered_models::insert(
-                        tx,
-                        workspace,
-                        &new.name,
-                        "",
-                        &BTreeMap::new(),
-                        new.now,
-                    )?,
+                    None => {
+                        let model = NewRegisteredModel::called(&new.name, new.now);
+                        registered_models::insert(tx, workspace, &model)?
+                    }
                 };
                 let version = tx.one(
                     "UPDATE models SET last_version = last_version + 1, updated_at = ?2 WHERE id = ?1 \
@@ -204,6 +205,7 @@ impl Store {
                 if let Some(logged) = &row.model.lineage.logged_model {
                     note_on_logged_model(tx, workspace, logged, &row.model)?;
                 }
+                announce(tx, workspace, &(new.announce)(&row, there.is_none()), new.now)?;
                 Ok(Registration::Registered(Box::new(row)))
             })
             .await
@@ -330,18 +332,20 @@ impl Store {
                 if let Some(stage) = change.stage {
                     move_others(tx, row.id, stage, change.archive_others, now)?;
                 }
+                announce(tx, workspace, &change.occurred, now)?;
                 find(tx, workspace, &name, &which)
             })
             .await
     }
 
     /// Deletes one version, or the model with all of them, unless an endpoint has one. Their numbers
-    /// stay used.
+    /// stay used, unless the model is to be forgotten.
     pub async fn delete_model(
         &self,
         workspace: i64,
         name: &str,
         version: Option<u64>,
+        forget: bool,
         now: Time,
     ) -> Result<ModelDeletion> {
         let name = name.to_owned();
@@ -374,10 +378,14 @@ impl Store {
                 if version.is_some() && deleted == 0 {
                     return Ok(ModelDeletion::Missing);
                 }
-                tx.execute(
-                    "UPDATE models SET updated_at = ?2, deleted = ?3 WHERE id = ?1",
-                    params![id, now, version.is_none()],
-                )?;
+                if version.is_none() && forget {
+                    tx.execute("DELETE FROM models WHERE id = ?1", params![id])?;
+                } else {
+                    tx.execute(
+                        "UPDATE models SET updated_at = ?2, deleted = ?3 WHERE id = ?1",
+                        params![id, now, version.is_none()],
+                    )?;
+                }
                 Ok(ModelDeletion::Deleted)
             })
             .await

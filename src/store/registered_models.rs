@@ -6,6 +6,7 @@ use super::{
     Store,
     db::{Row, RowResult, Tx, json, params, to_json},
     models::latest,
+    webhooks::{Occurred, announce},
 };
 use crate::api::{Result, Time, registered_models::RegisteredModel};
 
@@ -16,6 +17,41 @@ pub struct RegisteredModelRow {
     pub model: RegisteredModel,
 }
 
+/// What a registered model starts with.
+#[derive(Debug, Clone)]
+pub struct NewRegisteredModel {
+    pub name: String,
+    pub description: String,
+    pub tags: BTreeMap<String, String>,
+    pub now: Time,
+    /// What is to be told of it.
+    pub occurred: Vec<Occurred>,
+}
+
+impl NewRegisteredModel {
+    /// One that is made for its first version, which tells of it too.
+    pub(super) fn called(name: &str, now: Time) -> Self {
+        Self {
+            name: name.to_owned(),
+            description: String::new(),
+            tags: BTreeMap::new(),
+            now,
+            occurred: Vec::new(),
+        }
+    }
+}
+
+/// An alias for a version.
+#[derive(Debug, Clone)]
+pub struct NewAlias {
+    pub name: String,
+    pub version: u64,
+    pub alias: String,
+    pub now: Time,
+    /// What is to be told of it.
+    pub occurred: Vec<Occurred>,
+}
+
 /// What an update changes; absent fields stay.
 #[derive(Debug, Clone, Default)]
 pub struct RegisteredModelChange {
@@ -23,6 +59,8 @@ pub struct RegisteredModelChange {
     pub description: Option<String>,
     pub set_tags: BTreeMap<String, String>,
     pub remove_tags: Vec<String>,
+    /// What is to be told of it.
+    pub occurred: Vec<Occurred>,
 }
 
 /// How an update went.
@@ -86,20 +124,19 @@ pub(super) fn id_of(tx: &Tx<'_>, workspace: i64, name: &str) -> Result<Option<i6
 }
 
 /// Adds a model whose name is free. The numbers of a deleted one of that name stay used.
-pub(super) fn insert(
-    tx: &Tx<'_>,
-    workspace: i64,
-    name: &str,
-    description: &str,
-    tags: &BTreeMap<String, String>,
-    now: Time,
-) -> Result<i64> {
+pub(super) fn insert(tx: &Tx<'_>, workspace: i64, new: &NewRegisteredModel) -> Result<i64> {
     let id = tx.one(
         "INSERT INTO models(workspace_id, name, description, tags, created_at, updated_at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT(workspace_id, name) DO UPDATE SET \
          name = excluded.name, description = excluded.description, tags = excluded.tags, \
          created_at = excluded.created_at, updated_at = excluded.updated_at, deleted = 0 RETURNING id",
-        params![workspace, name, description, to_json(tags)?, now],
+        params![
+            workspace,
+            new.name,
+            new.description,
+            to_json(&new.tags)?,
+            new.now
+        ],
         |row| row.get(0),
     )?;
     Ok(id.unwrap_or_default())
@@ -110,18 +147,16 @@ impl Store {
     pub async fn create_registered_model(
         &self,
         workspace: i64,
-        name: String,
-        description: String,
-        tags: BTreeMap<String, String>,
-        now: Time,
+        new: NewRegisteredModel,
     ) -> Result<Option<RegisteredModel>> {
         self.db
             .write(move |tx| {
-                if id_of(tx, workspace, &name)?.is_some() {
+                if id_of(tx, workspace, &new.name)?.is_some() {
                     return Ok(None);
                 }
-                insert(tx, workspace, &name, &description, &tags, now)?;
-                find(tx, workspace, &name)
+                insert(tx, workspace, &new)?;
+                announce(tx, workspace, &new.occurred, new.now)?;
+                find(tx, workspace, &new.name)
             })
             .await
     }
@@ -181,6 +216,7 @@ impl Store {
                         params![id, now],
                     )?;
                 }
+                announce(tx, workspace, &change.occurred, now)?;
                 let name = change.name.unwrap_or(name);
                 Ok(match find(tx, workspace, &name)? {
                     Some(updated) => RegisteredModelUpdate::Updated(updated),
@@ -191,14 +227,7 @@ impl Store {
     }
 
     /// Lets an alias mean a version; false when there is no such version.
-    pub async fn set_model_alias(
-        &self,
-        workspace: i64,
-        name: &str,
-        version: u64,
-        alias: String,
-    ) -> Result<bool> {
-        let name = name.to_owned();
+    pub async fn set_model_alias(&self, workspace: i64, new: NewAlias) -> Result<bool> {
         self.db
             .write(move |tx| {
                 let set = tx.execute(
@@ -207,31 +236,40 @@ impl Store {
                      WHERE m.workspace_id = ?1 AND m.name = ?2 AND v.version = ?3 \
                      ON CONFLICT(model_id, alias) DO UPDATE SET alias = excluded.alias, \
                      version_id = excluded.version_id",
-                    params![workspace, name, version, alias],
+                    params![workspace, new.name, new.version, new.alias],
                 )?;
+                if set > 0 {
+                    announce(tx, workspace, &new.occurred, new.now)?;
+                }
                 Ok(set > 0)
             })
             .await
     }
 
-    /// Takes an alias away; none when there is no such model, else whether the alias was there.
+    /// Takes an alias away, and tells what occurred if it was there; false when there is no such
+    /// model.
     pub async fn delete_model_alias(
         &self,
         workspace: i64,
         name: &str,
         alias: String,
-    ) -> Result<Option<bool>> {
+        occurred: Occurred,
+        now: Time,
+    ) -> Result<bool> {
         let name = name.to_owned();
         self.db
             .write(move |tx| {
                 let Some(id) = id_of(tx, workspace, &name)? else {
-                    return Ok(None);
+                    return Ok(false);
                 };
                 let deleted = tx.execute(
                     "DELETE FROM model_aliases WHERE model_id = ?1 AND alias = ?2",
                     params![id, alias],
                 )?;
-                Ok(Some(deleted > 0))
+                if deleted > 0 {
+                    announce(tx, workspace, &[occurred], now)?;
+                }
+                Ok(true)
             })
             .await
     }

@@ -113,6 +113,7 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     };
     let router = server::logged(server::router(service.clone(), trust), log);
     let (leave, left) = watch::channel(false);
+    let courier = tokio::spawn(deliver(service.clone(), left.clone()));
     let worker = settings
         .worker
         .map(|settings| tokio::spawn(worker::work_inside(service, settings, left)));
@@ -122,6 +123,7 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     if let Some(worker) = worker {
         let _ = worker.await;
     }
+    let _ = courier.await;
     served
 }
 
@@ -143,6 +145,12 @@ async fn watch_over_leases(service: Service) {
         // What could not be written now is written next time.
         let _ = service.release_lapsed().await;
     }
+}
+
+/// Makes deliveries to webhooks until `stop` is told.
+pub(super) async fn deliver(service: Service, mut stop: watch::Receiver<bool>) {
+    let told = async { drop(stop.wait_for(|stop| *stop).await) };
+    service.deliver(told).await;
 }
 
 /// The TLS to speak and, when it is our own, the certificate that clients must trust.

@@ -16,7 +16,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{asked_to_stop, install_tls, machine_name, open_service_for};
+use super::{asked_to_stop, install_tls, machine_name, open_service_for, serve::deliver};
 use crate::{
     api::{Error, Result},
     client::{Client, Remote},
@@ -101,10 +101,15 @@ pub async fn work_here(
         host_runs(listener, service.clone());
         let mut own = settings.clone().resolve(LOCAL.to_owned(), url);
         own.idle = idle;
-        worker::run(inside(&service), own, stopped.clone()).await?;
+        let (leave, left) = watch::channel(false);
+        let courier = tokio::spawn(deliver(service.clone(), left));
+        let worked = worker::run(inside(&service), own, stopped.clone()).await;
+        let _ = leave.send(true);
+        let _ = courier.await;
+        worked?;
         drop((ear, lock));
         // Work that came after the last look and before the lock was free has nobody else.
-        let left = *stopped.borrow() || !service.has_open_work().await?;
+        let left = *stopped.borrow() || !has_work(&service).await?;
         lock = match take_lock(&home)? {
             Some(lock) if !left => lock,
             _ => return Ok(()),
@@ -175,9 +180,14 @@ pub async fn work_for(
 /// Sees to it that a worker takes what there is to do. Never fails a command: what is queued waits
 /// for the next one.
 pub async fn ensure_worker(home: &Home, service: &Service) {
-    if !Lock::is_held(&home.worker_lock(LOCAL)) && service.has_open_work().await.unwrap_or(false) {
+    if !Lock::is_held(&home.worker_lock(LOCAL)) && has_work(service).await.unwrap_or(false) {
         let _ = start(home);
     }
+}
+
+/// Whether there are runs to execute or deliveries to make.
+async fn has_work(service: &Service) -> Result<bool> {
+    Ok(service.has_open_work().await? || service.has_due_deliveries().await?)
 }
 
 /// Wakes the worker, or starts one when there is none.
@@ -280,7 +290,7 @@ impl Ear {
         let service = service.clone();
         let task = tokio::spawn(async move {
             while socket.recv(&mut [0; 8]).await.is_ok() {
-                service.work.notify_waiters();
+                service.heard();
             }
         });
         Some(Self { path, task })

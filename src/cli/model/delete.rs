@@ -37,6 +37,7 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
         workspace: ctx.workspace().await?,
         name,
         version,
+        forget_numbers: false,
     };
     ctx.client().await?.call(&request).await?;
     ctx.ui.status(&format!("Deleted {what}."));

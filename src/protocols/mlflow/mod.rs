@@ -21,6 +21,7 @@ mod registered_models;
 mod runs;
 mod sources;
 mod traces;
+mod webhooks;
 mod wire;
 mod workspaces;
 
@@ -34,6 +35,8 @@ use serde_json::json;
 pub use artifacts::SendFile;
 use error::{ErrorCode, Failure};
 pub use error::{failure, no_such_call, no_such_method};
+
+pub use webhooks::letter;
 
 use crate::service::Service;
 
@@ -244,6 +247,15 @@ fn registry() -> Routes {
         ),
         ("/model-versions/set-tag", post(version::set_tag)),
         ("/model-versions/delete-tag", delete(version::delete_tag)),
+        // Webhooks
+        ("/webhooks", get(webhooks::list).post(webhooks::create)),
+        (
+            "/webhooks/{webhook_id}",
+            get(webhooks::get)
+                .patch(webhooks::update)
+                .delete(webhooks::delete),
+        ),
+        ("/webhooks/{webhook_id}/test", post(webhooks::test)),
     ]
 }
 

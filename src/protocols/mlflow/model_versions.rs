@@ -234,6 +234,7 @@ pub async fn delete(call: Call) -> Answer {
         workspace: call.workspace.clone(),
         name: name.clone(),
         version: Some(version),
+        forget_numbers: false,
     };
     call.perform(delete)
         .await

@@ -214,6 +214,7 @@ pub async fn delete(call: Call) -> Answer {
         workspace: call.workspace.clone(),
         name: name.clone(),
         version: None,
+        forget_numbers: true,
     };
     call.perform(delete)
         .await

@@ -16,4 +16,5 @@ mod secrets;
 mod support;
 mod trace_search;
 mod traces;
+mod webhooks;
 mod work;

@@ -83,6 +83,7 @@ fn deletion(name: &str, version: Option<u64>) -> DeleteModel {
         workspace: ws(),
         name: name.to_owned(),
         version,
+        forget_numbers: false,
     }
 }
 
@@ -172,6 +173,12 @@ async fn a_name_is_taken_in_every_case_and_free_again_when_deleted() {
     let again = bench.ask(empty("iris")).await.unwrap();
     assert_eq!((again.name.as_str(), again.latest.len()), ("iris", 0));
     assert_eq!(bench.ask(elsewhere("iris")).await.unwrap().version, 2);
+    let forget = DeleteModel {
+        forget_numbers: true,
+        ..deletion("iris", None)
+    };
+    bench.ask(forget).await.unwrap();
+    assert_eq!(bench.ask(elsewhere("iris")).await.unwrap().version, 1);
 }
 
 #[tokio::test]

@@ -17,5 +17,6 @@ mod secrets;
 mod serve;
 mod state;
 mod supervisor;
+mod webhooks;
 mod worker;
 mod workspaces;
