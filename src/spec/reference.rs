@@ -204,5 +204,8 @@ pub fn tidy(path: &Path) -> PathBuf {
             part => tidy.push(part),
         }
     }
+    if tidy.as_os_str().is_empty() {
+        tidy.push(".");
+    }
     tidy
 }

@@ -270,7 +270,7 @@ impl std::fmt::Display for Mismatch {
 /// A type that knows what its files look like.
 ///
 /// `read` and `write` work on the checked, canonical form (keys in snake case, defaults filled in) and
-/// are each other's inverse.
+/// are each other's inverse, but for what an open record keeps without knowing it.
 pub trait Described: Sized {
     const SHAPE: Shape;
     /// Whether a record that has a field of this type must give it.

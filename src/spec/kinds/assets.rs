@@ -1,12 +1,15 @@
 //! Data and models.
 
-use serde_json::Value;
+use std::path::Path;
+
+use serde_json::{Map as Object, Value};
 
 use crate::spec::{
     declare::{choice, record, union, words},
     described::{Map, Scalar, Version},
     kinds::{environment::AutoDelete, io::ModelKind},
     reference::DataPath,
+    shape::{Fault, Wrong},
 };
 
 record! {
@@ -32,13 +35,17 @@ record! {
         ..parts: ModelParts,
         /// The name that deployments use: `azureml:NAME:VERSION`.
         name: String,
+        /// What it is: local, `azureml://jobs/…`, `runs:/…`, `azureml://datastores/…`.
+        path: Option<DataPath>,
     }
 
     /// A model written where it is used.
-    InlineModel = "model" {
+    InlineModel = "model" (rule: Some(must_be_there)) {
         ..parts: ModelParts,
         /// Register it under this name.
         name: Option<String>,
+        /// What it is: local, `azureml://jobs/…`, `runs:/…`, `azureml://datastores/…`.
+        path: Option<DataPath>,
     }
 
     /// What a model is.
@@ -49,8 +56,6 @@ record! {
         tags: Map<Scalar>,
         properties: Map<Scalar>,
         r#type: ModelKind = "custom_model",
-        /// What it is: local, `azureml://jobs/…`, `runs:/…`, `azureml://datastores/…`.
-        path: Option<DataPath>,
         /// Where in its life it is, such as `Production`.
         stage: Option<String>,
         /// How MLflow loads it.
@@ -126,4 +131,17 @@ choice! {
 words! {
     DatabaseType = "a type of source" ["database"]
     FileSystemType = "a type of source" ["file_system"]
+}
+
+/// A model without a name is registered by its content, so the content must be there.
+fn must_be_there(model: &Object<String, Value>) -> Vec<Wrong> {
+    let path = model.get("path").and_then(Value::as_str);
+    let local = path.map(Path::new).filter(|path| path.is_absolute());
+    match local {
+        Some(path) if !model.contains_key("name") && !path.exists() => {
+            let fault = Fault::new(format!("There is no file or folder {}", path.display()));
+            vec![Wrong::at(["path"], fault)]
+        }
+        _ => Vec::new(),
+    }
 }

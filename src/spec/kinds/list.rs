@@ -31,7 +31,7 @@ use super::{
 };
 use crate::spec::{
     declare::union,
-    shape::{Described, Mismatch, Shape},
+    shape::{Choice, Described, Mismatch, Shape},
     yaml::Node,
 };
 
@@ -188,11 +188,56 @@ pub fn candidates(root: &Node) -> Vec<&'static Kind> {
             return vec![kind];
         }
     }
-    let marks = |kind: &Kind| {
-        let found = kind.marks.iter().filter(|mark| root.get(mark).is_some());
-        found.count()
-    };
-    let mut kinds: Vec<&'static Kind> = KINDS.iter().filter(|kind| marks(kind) > 0).collect();
-    kinds.sort_by_key(|kind| std::cmp::Reverse(marks(kind)));
-    kinds
+    let mut scored: Vec<(usize, &'static Kind)> = KINDS
+        .iter()
+        .map(|kind| (kind.score(root), kind))
+        .filter(|(score, _)| *score > 0)
+        .collect();
+    scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    scored.into_iter().map(|(_, kind)| kind).collect()
+}
+
+impl Kind {
+    /// How much of a file speaks for the kind; nothing if its `type` is none of the kind's.
+    fn score(&self, root: &Node) -> usize {
+        let given = root.get("type").filter(|value| value.as_str().is_some());
+        let choices = type_choices(&self.shape);
+        let of_type = match given {
+            Some(value) if !choices.is_empty() => {
+                if !choices
+                    .iter()
+                    .any(|choice| choice.find(&value.text).is_some())
+                {
+                    return 0;
+                }
+                2
+            }
+            _ => 0,
+        };
+        let found = self.marks.iter().filter(|mark| root.get(mark).is_some());
+        let ports = if self.name == "component" && has_ports(root) {
+            3
+        } else {
+            0
+        };
+        found.count() + of_type + ports
+    }
+}
+
+fn type_choices(shape: &Shape) -> Vec<&'static Choice> {
+    match shape {
+        Shape::Record(record) => {
+            let choice = record().choice("type");
+            choice.into_iter().map(|(choice, _)| choice).collect()
+        }
+        Shape::Union(union) => union.flat().iter().flat_map(type_choices).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A component says what its inputs are; a job gives them.
+fn has_ports(root: &Node) -> bool {
+    let inputs = root.get("inputs").map(Node::entries).unwrap_or_default();
+    let is_port = |port: &Node| port.get("type").is_some() && port.get("path").is_none();
+    !inputs.is_empty() && inputs.iter().all(|entry| is_port(&entry.value))
 }

@@ -277,6 +277,6 @@ fn a_model_may_lie_anywhere() {
         let (model, canonical) = right::<Model>(&format!("name: m\npath: {path}\n"));
         assert_eq!(canonical["path"], path);
         assert_eq!(canonical["type"], "custom_model");
-        assert!(model.parts.path.unwrap().reference().is_ok());
+        assert!(model.path.unwrap().reference().is_ok());
     }
 }
