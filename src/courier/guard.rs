@@ -29,19 +29,17 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
-    let [a, b, c, d, e, f, g, h] = ip.segments();
-    let v4 = |high: u16, low: u16| {
-        let bits = u32::from(high) << 16 | u32::from(low);
-        is_public_v4(Ipv4Addr::from_bits(bits))
-    };
-    match (a, b) {
+    match ip.segments() {
         // Addresses of version 4, wrapped in three ways.
-        (0, 0) if (c, d, e, f) == (0, 0, 0, 0xffff) => v4(g, h),
-        (0x64, 0xff9b) if (c, d, e, f) == (0, 0, 0, 0) => v4(g, h),
-        (0x2002, high) => v4(high, c),
-        (0x2001, 0..0x200 | 0xdb8) | (0x3fff, 0..0x1000) => false,
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => {
+            let bits = u32::from(high) << 16 | u32::from(low);
+            is_public_v4(Ipv4Addr::from_bits(bits))
+        }
+        [0x2001, 0..0x200 | 0xdb8, ..] | [0x3fff, 0..0x1000, ..] => false,
         // What is given out to the public.
-        (0x2000..0x4000, _) => true,
+        [0x2000..0x4000, ..] => true,
         _ => false,
     }
 }

@@ -175,9 +175,10 @@ pub fn of_no_alias(model: &RegisteredModel, alias: &str) -> Occurred {
 
 /// What is told of an event when somebody tries a webhook.
 pub fn example(event: Event) -> Value {
-    let name = match event.parts().0.starts_with("prompt") {
-        true => "example_prompt",
-        false => "example_model",
+    let name = if event.parts().0.starts_with("prompt") {
+        "example_prompt"
+    } else {
+        "example_model"
     };
     let (tags, key) = (json!({"example_key": "example_value"}), "example_key");
     match event {

@@ -20,7 +20,7 @@ pub struct CreateArgs {
     /// Address to tell
     #[arg(long)]
     url: String,
-    /// Event to tell of, such as model_version.created; may be repeated
+    /// Event to tell of, such as `model_version.created`; may be repeated
     #[arg(long = "event", alias = "events", value_name = "EVENT", num_args = 1.., required = true)]
     events: Vec<Event>,
     #[command(flatten)]

@@ -62,7 +62,8 @@ struct OneWebhook {
 
 #[derive(Serialize)]
 struct Webhook {
-    webhook_id: String,
+    #[serde(rename = "webhook_id")]
+    id: String,
     name: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     description: String,
@@ -89,7 +90,7 @@ impl From<OurWebhook> for Webhook {
             }
         };
         Self {
-            webhook_id: webhook.id,
+            id: webhook.id,
             name: webhook.name,
             description: webhook.description,
             url: webhook.url,

@@ -42,21 +42,21 @@ pub(super) async fn three(bench: &Bench) -> String {
             "search",
             None,
             1,
-            json!({"mlflow.spanType": "TOOL", "k": 5, "hit": true}),
+            &json!({"mlflow.spanType": "TOOL", "k": 5, "hit": true}),
         ),
         span(
             "tr-1",
             "answer",
             Some("search"),
             1,
-            json!({"mlflow.spanType": "LLM", "model": "gpt-4"}),
+            &json!({"mlflow.spanType": "LLM", "model": "gpt-4"}),
         ),
         span(
             "tr-2",
             "search",
             None,
             1,
-            json!({"mlflow.spanType": "LLM", "said": "I like it"}),
+            &json!({"mlflow.spanType": "LLM", "said": "I like it"}),
         ),
     ];
     bench.ask(log(&exp, spans)).await.unwrap();

@@ -33,7 +33,7 @@ pub(super) fn span(
     id: &str,
     parent: Option<&str>,
     start: i64,
-    attributes: Value,
+    attributes: &Value,
 ) -> Span {
     Span {
         trace: trace.to_owned(),
@@ -138,10 +138,7 @@ async fn spans_make_their_trace_until_a_client_has_said_all() {
     let exp = experiment(&bench).await;
     let usage = json!({"mlflow.chat.tokenUsage": {"input_tokens": 3, "output_tokens": 1}});
     bench
-        .ask(log(
-            &exp,
-            vec![span("tr-1", "b", Some("a"), 12, usage.clone())],
-        ))
+        .ask(log(&exp, vec![span("tr-1", "b", Some("a"), 12, &usage)]))
         .await
         .unwrap();
     let trace = get(&bench, "tr-1").await.trace;
@@ -157,10 +154,10 @@ async fn spans_make_their_trace_until_a_client_has_said_all() {
         "mlflow.traceTag.env": "prod",
     });
     let more = vec![
-        span("tr-1", "a", None, 10, root),
+        span("tr-1", "a", None, 10, &root),
         // What is above it has counted it already.
-        span("tr-1", "c", Some("b"), 12, usage.clone()),
-        span("tr-1", "d", Some("a"), 20, usage),
+        span("tr-1", "c", Some("b"), 12, &usage),
+        span("tr-1", "d", Some("a"), 20, &usage),
     ];
     bench.ask(log(&exp, more)).await.unwrap();
     let found = get(&bench, "tr-1").await;
@@ -185,7 +182,7 @@ async fn spans_make_their_trace_until_a_client_has_said_all() {
         .insert("mlflow.traceName".to_owned(), "asked".to_owned());
     bench.ask(said).await.unwrap();
     bench
-        .ask(log(&exp, vec![span("tr-1", "z", None, 1, json!({}))]))
+        .ask(log(&exp, vec![span("tr-1", "z", None, 1, &json!({}))]))
         .await
         .unwrap();
     let trace = get(&bench, "tr-1").await.trace;
@@ -201,8 +198,8 @@ async fn spans_that_lead_in_a_circle_do_no_harm() {
     let exp = experiment(&bench).await;
     let usage = json!({"mlflow.chat.tokenUsage": {"input_tokens": 3}});
     let spans = vec![
-        span("tr-1", "a", Some("b"), 1, usage.clone()),
-        span("tr-1", "b", Some("a"), 1, usage),
+        span("tr-1", "a", Some("b"), 1, &usage),
+        span("tr-1", "b", Some("a"), 1, &usage),
     ];
     bench.ask(log(&exp, spans)).await.unwrap();
     assert_eq!(get(&bench, "tr-1").await.spans.len(), 2);
@@ -385,7 +382,7 @@ async fn a_runs_process_writes_to_the_traces_that_it_made() {
     ] {
         let code = by(run, id).await.err().map(|error| error.code);
         assert_eq!(code, (!allowed).then_some(Code::Denied), "{run} {id}");
-        let spans = log(&exp, vec![span(id, "x", None, 1, json!({}))]);
+        let spans = log(&exp, vec![span(id, "x", None, 1, &json!({}))]);
         let code = spans.perform(&bench.service, &caller(run)).await.err();
         assert_eq!(
             code.map(|error| error.code),
@@ -420,8 +417,8 @@ async fn what_is_no_trace_is_refused_whole() {
         Code::NotFound
     );
     let spans = vec![
-        span("tr-1", "a", None, 1, json!({})),
-        span("tr/2", "b", None, 1, json!({})),
+        span("tr-1", "a", None, 1, &json!({})),
+        span("tr/2", "b", None, 1, &json!({})),
     ];
     assert_eq!(
         bench.ask(log(&exp, spans)).await.unwrap_err().code,
@@ -442,10 +439,7 @@ async fn what_is_no_trace_is_refused_whole() {
     }
     let attributes = json!({"deep": deep, "": null, "q\"uote": 1});
     bench
-        .ask(log(
-            &exp,
-            vec![span("tr-1", "a", None, 1, attributes.clone())],
-        ))
+        .ask(log(&exp, vec![span("tr-1", "a", None, 1, &attributes)]))
         .await
         .unwrap();
     let kept: Map<String, Value> = get(&bench, "tr-1").await.spans[0].attributes.clone();

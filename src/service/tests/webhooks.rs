@@ -37,10 +37,8 @@ impl Courier for Fake {
     fn check<'a>(&'a self, url: &'a str) -> BoxFuture<'a, Result<()>> {
         let fine = url.starts_with("https://");
         async move {
-            match fine {
-                true => Ok(()),
-                false => Err(Error::invalid("Not that address")),
-            }
+            fine.then_some(())
+                .ok_or_else(|| Error::invalid("Not that address"))
         }
         .boxed()
     }
@@ -416,7 +414,7 @@ async fn a_webhook_is_called_by_its_name_or_id() {
         page,
     };
     let newest = ask.ask(page(None)).await.unwrap();
-    assert_eq!(newest.items, [second.clone()]);
+    assert_eq!(newest.items, std::slice::from_ref(&second));
     let rest = ask.ask(page(newest.next)).await.unwrap();
     assert_eq!(
         (rest.items.as_slice(), rest.next),
