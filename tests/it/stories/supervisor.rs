@@ -31,9 +31,10 @@ fn the_end_of_a_command_is_written_down_as_soon_as_it_can_be() {
     std::thread::scope(|scope| {
         let ended =
             scope.spawn(|| aml.run_with_stdin(["supervise", folder.to_str().unwrap()], task));
-        // What was to be written waits beside the folder that is in the way.
+        // What was to be written waits beside the folder that is in the way, in the room kept for it.
         eventually("the end of the command", 20, || {
-            folder.join("exit.tmp").exists().then_some(())
+            let kept = fs::read_to_string(folder.join("exit.reserved")).unwrap_or_default();
+            kept.contains("\"code\":3").then_some(())
         });
         fs::remove_dir(&exit).unwrap();
         let ended = ended.join().unwrap();
