@@ -88,7 +88,8 @@ fn an_endpoint_answers_until_it_is_deleted() {
         aml.ok("endpoint keys echo-ep --regenerate primary");
         assert_eq!(post(url, key, "{}").0, 401);
         let second = keys["secondary"].as_str().expect("a key");
-        assert_eq!(post(url, second, r#"{"data": 1}"#).0, 200);
+        let (status, body) = post(url, second, r#"{"data": 1}"#);
+        assert_eq!(status, 200, "{body}");
 
         let error = aml.fails(
             6,
