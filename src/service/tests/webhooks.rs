@@ -127,9 +127,13 @@ impl Told {
     async fn until_sent(&self, count: usize) {
         let deliver = self.bench.service.deliver(std::future::pending());
         let sent = async {
-            while self.post.got.lock().unwrap().len() < count || self.is_sending().await {
-                // The clock of the tests goes on by itself; the real one need not be waited for.
-                self.bench.service.heard();
+            let all_sent = || self.post.got.lock().unwrap().len() >= count;
+            while !all_sent() || self.is_sending().await {
+                // The clock of the tests goes on with every look; the real one need not be waited
+                // for. When all is sent it must not go on to the next attempt.
+                if !all_sent() {
+                    self.bench.service.heard();
+                }
                 tokio::select! {
                     () = self.post.sent.notified() => {}
                     () = tokio::task::yield_now() => {}
