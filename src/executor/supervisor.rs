@@ -1,6 +1,6 @@
 //! The process that starts a run's command, outlives whoever asked for it, and writes down how it ended.
 //!
-//! One per command, in a session of its own: `aml supervise FOLDER`, It holds
+//! One per command, in a session of its own: `aml supervise FOLDER`. It holds
 //! `supervisor.lock` while it lives, writes `supervisor.json`, says so on stdout, and then takes the
 //! [`Task`] from stdin; `exit.json` it writes when all is over. SIGTERM asks it to stop the command.
 

@@ -146,6 +146,16 @@ macro_rules! union {
             fn read(
                 value: Option<&serde_json::Value>,
             ) -> Result<Self, $crate::spec::shape::Mismatch> {
+                // One that knows every key, so that none is lost; else the first that can be read.
+                $(
+                    if $crate::spec::shape::knows(
+                        &<$type as $crate::spec::shape::Described>::SHAPE,
+                        value,
+                    ) && let Ok(found) = <$type as $crate::spec::shape::Described>::read(value)
+                    {
+                        return Ok(Self::$Variant(found));
+                    }
+                )*
                 $(
                     if let Ok(found) = <$type as $crate::spec::shape::Described>::read(value) {
                         return Ok(Self::$Variant(found));

@@ -315,3 +315,18 @@ pub fn object(bases: &[Option<Value>], own: &[(&str, Option<Value>)]) -> Value {
     }
     Value::Object(members)
 }
+
+/// Whether a shape has every key of a mapping. Other values have none.
+pub fn knows(shape: &Shape, value: Option<&Value>) -> bool {
+    let Some(Value::Object(members)) = value else {
+        return true;
+    };
+    match shape {
+        Shape::Record(record) => {
+            let record = record();
+            record.open || members.keys().all(|key| record.field(key).is_some())
+        }
+        Shape::Union(union) => union.members.iter().any(|member| knows(member, value)),
+        _ => true,
+    }
+}

@@ -11,6 +11,7 @@
     reason = "tests read the environment, fail where they stand and say what they skip"
 )]
 
+mod azureml;
 mod completions;
 mod docs;
 mod mlflow;

@@ -1,6 +1,10 @@
 //! Every kind from a file to its type and back, and what is said of files that are wrong.
 
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Value, json};
 
@@ -11,6 +15,7 @@ use super::{
     environment::{Environment, EnvironmentSource},
     io::JobInput,
     job::{CommandJob, Distribution},
+    list,
 };
 use crate::spec::{load, reference::ComputeName, shape::Described};
 
@@ -46,6 +51,83 @@ fn wrong<T: Described>(text: &str) -> Vec<String> {
         )
     });
     said.collect()
+}
+
+/// The example files with their names.
+fn examples() -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/azureml");
+    let mut found: Vec<(PathBuf, String)> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (path, name)
+        })
+        .filter(|(_, name)| {
+            Path::new(name).extension().is_some_and(|end| end == "yml") && name != "conda.yml"
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// Whether two values say the same: an empty list or mapping is as good as none, 1 is 1.0.
+fn same(one: &Value, other: &Value) -> bool {
+    let absent = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => true,
+        Some(Value::Array(items)) => items.is_empty(),
+        Some(Value::Object(members)) => members.is_empty(),
+        Some(_) => false,
+    };
+    match (one, other) {
+        (Value::Object(a), Value::Object(b)) => {
+            a.keys()
+                .chain(b.keys())
+                .all(|key| match (a.get(key), b.get(key)) {
+                    (Some(a), Some(b)) => same(a, b),
+                    (a, b) => absent(a) && absent(b),
+                })
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),
+        (a, b) => a == b,
+    }
+}
+
+#[test]
+fn every_kind_has_an_example_that_is_told_checked_read_and_written() {
+    // What is in a file they name cannot stand in its place.
+    const OF_FILES: [&str; 4] = [
+        "batch-deployment.pipeline.yml",
+        "job.pipeline.yml",
+        "schedule.changes.yml",
+        "schedule.job.yml",
+    ];
+    let mut seen = BTreeSet::new();
+    for (path, name) in examples() {
+        let document = load::open(&path, &name).unwrap();
+        let kinds = list::candidates(&document.root);
+        let (kind, value, report) = document.check_any(&kinds);
+        assert!(report.issues.is_empty(), "{name}: {}", report.render(false));
+        let kind = kind.unwrap();
+        assert_eq!(name.split('.').next(), Some(kind.name), "{name}");
+        let value = value.unwrap();
+        let again = (kind.reread)(&value).unwrap().unwrap();
+        assert!(same(&value, &again), "{name}:\n{value:#}\n{again:#}");
+        seen.insert(kind.name);
+        // The canonical form is a file of the same kind.
+        if OF_FILES.contains(&&*name) {
+            continue;
+        }
+        let text = serde_json::to_string(&value).unwrap();
+        let (canonical, report) = load::parse(text, &path, &name).check_shape(&kind.shape, &[]);
+        assert!(report.issues.is_empty(), "{name}: {}", report.render(false));
+        assert!(same(&value, &canonical.unwrap()), "{name}");
+    }
+    let all: BTreeSet<&str> = list::KINDS.iter().map(|kind| kind.name).collect();
+    assert_eq!(seen, all);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod access;
 mod assets;
+mod azureml;
 mod chain;
 mod crashes;
 mod datastores;
