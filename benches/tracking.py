@@ -183,6 +183,33 @@ def cpu(pid):
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+class Others:
+    """How many cores other programs than this one and its server keep busy."""
+
+    def __init__(self, pid):
+        self.pid, self.begun = pid, time.monotonic()
+        self.before = self.used()
+
+    def used(self):
+        fields = [int(field) for field in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        ours = sum(os.times()[:4]) + (cpu(self.pid) if self.pid else 0)
+        return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK") - ours
+
+    def cores(self):
+        return max(0, self.used() - self.before) / (time.monotonic() - self.begun)
+
+
+def wait_for_calm(pid, patience):
+    """Waits at most so long until the machine has nothing else to do; seconds waited."""
+    begun = time.monotonic()
+    while time.monotonic() - begun < patience:
+        others = Others(pid)
+        time.sleep(.7)
+        if others.cores() < .2:
+            break
+    return time.monotonic() - begun
+
+
 # Workloads: each takes a connection and answers what is done again and again, by its number.
 
 def create(connection, experiment):
@@ -310,8 +337,9 @@ def high(times):
 class Bench:
     """Asks one server everything; `rows` are what the table shows, by name."""
 
-    def __init__(self, url, pid, quick):
-        self.url, self.pid, self.part = url, pid, .25 if quick else 1
+    def __init__(self, url, pid, quick, patience):
+        self.url, self.pid, self.part, self.patience = url, pid, .25 if quick else 1, patience
+        self.disturbed = 0
         self.rows = {"memory, idle (MiB)": memory(pid)}
         self.connection = Connection(url)
         self.runs, self.points = (1000, 10_000) if quick else (10_000, 100_000)
@@ -332,11 +360,16 @@ class Bench:
         return at_once(kind, self.url, clients, count, seconds * self.part, arguments)
 
     def all(self):
-        for section in (self.logging, self.training, self.searching, self.history, self.sample, self.files):
+        for section in (self.logging, self.together_logging, self.batches, self.training, self.filling, self.searching,
+                        self.paging, self.history, self.sample, self.files):
+            self.patience -= wait_for_calm(self.pid, self.patience)
+            others = Others(self.pid)
             try:
                 section()
             except (RuntimeError, OSError, KeyError) as error:
                 print(f"  {section.__name__}: {error}", file=sys.stderr)
+            self.disturbed = max(self.disturbed, others.cores())
+        self.row("cores busy with other work, at worst", self.disturbed)
         self.row("memory, afterwards (MiB)", memory(self.pid))
         return self.rows
 
@@ -348,9 +381,13 @@ class Bench:
         self.row("log-metric, 1 client (/s)", len(times) / took)
         self.row("log-metric, 1 client, p99 (ms)", high(times))
         self.row("log-metric, server's CPU (ms a call)", (cpu(self.pid) - used) * 1e3 / len(times))
+
+    def together_logging(self):
         times, took = self.together("log_metric", 80_000, 8, lambda n: ((self.experiment,), {}))
         self.row(f"log-metric, {CLIENTS} clients (/s)", len(times) / took)
         self.row(f"log-metric, {CLIENTS} clients, p99 (ms)", high(times))
+
+    def batches(self):
         times, took = self.alone(log_batch(self.connection, self.experiment), 400, 10)
         self.row("log-batch of 1,000 (points/s)", len(times) * 1000 / took)
 
@@ -360,9 +397,11 @@ class Bench:
         times, took = self.together("train", 202 * 800, 10, lambda n: ((self.experiment,), {}))
         self.row(f"training, {CLIENTS} clients (calls/s)", len(times) / took)
 
-    def searching(self):
+    def filling(self):
         times, took = self.together("fill", self.runs, 150 / self.part, lambda n: ((self.searched, n, 4), {}), 4)
         self.row("2 calls a run, 4 clients (runs/s)", len(times) / took)
+
+    def searching(self):
         found = self.connection.ask("/runs/search", {"experiment_ids": [self.searched], **FILTER})["runs"]
         losses = [{m["key"]: m["value"] for m in run["data"]["metrics"]}["loss"] for run in found]
         expected = sorted(loss_of(n) for n in range(self.runs) if loss_of(n) < .1 and n % 3 == 1)[:100]
@@ -375,6 +414,8 @@ class Bench:
         self.row(f"the same, {CLIENTS} clients (/s)", len(times) / took)
         times, _ = self.alone(search(self.connection, self.searched, max_results=100), 200, 6)
         self.row("newest 100 runs, p50 (ms)", low(times))
+
+    def paging(self):
         begun, count, page = time.perf_counter(), 0, {}
         while count == 0 or page:
             answer = self.connection.ask("/runs/search", {"experiment_ids": [self.searched], "max_results": 1000, **page})
@@ -567,7 +608,7 @@ def measure(name, command, args):
             time.sleep(.5)
             used, before = cpu(process.pid), used
             still = still + 1 if used - before < .04 else 0
-        bench = Bench(url, process.pid, args.quick)
+        bench = Bench(url, process.pid, args.quick, args.patience)
         bench.row("start to first answer (ms)", ready * 1e3)
         if args.scale and name == "aml":
             bench.scale()
@@ -603,9 +644,11 @@ def main():
     parser.add_argument("--install", action="store_true", help="make the environments in DIR that are not there")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="of aml, fasttrackml, mlflow")
     parser.add_argument("--quick", action="store_true", help="a quarter of the time, a tenth of the data")
+    parser.add_argument("--patience", type=float, default=60, help="seconds to wait in all for an idle machine")
     parser.add_argument("--scale", action="store_true", help="aml with 100,000 runs and the like, instead of the table")
     parser.add_argument("--json", type=pathlib.Path)
     args = parser.parse_args()
+    wait_for_calm(None, args.patience)
     floors = dict(floor())
     for name, value in floors.items():
         print(f"  {name:44}{value:12.2f}", file=sys.stderr)
