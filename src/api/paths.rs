@@ -10,6 +10,13 @@ pub fn is_local(text: &str) -> bool {
     !is_address
 }
 
+/// A text with its `%20` and the like decoded; what is no such sequence, or no UTF-8, is kept or replaced.
+pub fn percent_decode(text: &str) -> String {
+    percent_encoding::percent_decode_str(text)
+        .decode_utf8_lossy()
+        .into_owned()
+}
+
 /// The part of an address before `://`.
 fn scheme(text: &str) -> Option<&str> {
     let (scheme, _) = text.split_once("://")?;

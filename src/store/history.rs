@@ -116,11 +116,12 @@ fn merge(tx: &Tx<'_>, run: i64, key: i64, old: Chunk, new: &[Place]) -> Result<u
         insert(tx, run, key, &chunks[1..])?;
         return Ok(new.len());
     }
-    let mut all = known.clone();
+    let before = known.len();
+    let mut all = known;
     all.extend_from_slice(new);
     all.sort_unstable();
     all.dedup();
-    let added = all.len() - known.len();
+    let added = all.len() - before;
     if added == 0 {
         return Ok(0);
     }

@@ -14,6 +14,7 @@ use crate::{
     },
     cli::{args::parse_pairs, context::Context},
     client::Uploaded,
+    spec::reference::nearest_sibling,
 };
 
 /// What every new asset may be given.
@@ -103,22 +104,11 @@ impl Context {
             Ok(path) => Ok(Some(path)),
             Err(e) => {
                 let error = Error::invalid(format!("Cannot read `{text}`: {e}")).at(target);
-                Err(match nearest(&joined) {
+                Err(match nearest_sibling(&joined) {
                     Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
                     None => error,
                 })
             }
         }
     }
-}
-
-/// The name beside a path that does not exist which is closest to it.
-pub fn nearest(path: &Path) -> Option<String> {
-    let name = path.file_name()?.to_string_lossy();
-    let siblings: Vec<String> = std::fs::read_dir(path.parent()?)
-        .ok()?
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    names::nearest(&name, siblings.iter().map(String::as_str)).map(str::to_owned)
 }

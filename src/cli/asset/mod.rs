@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-pub use create::{Local, NewArgs, create, nearest};
+pub use create::{Local, NewArgs, create};
 
 use super::context::Context;
 use crate::api::{

@@ -10,7 +10,8 @@ use crate::{
         models::{ModelSource, ModelType, RegisterModel},
         names,
     },
-    cli::{args::parse_pairs, asset, context::Context},
+    cli::{args::parse_pairs, context::Context},
+    spec::reference::nearest_sibling,
 };
 
 /// Register a model, or its next version
@@ -85,7 +86,7 @@ async fn local(ctx: &Context, workspace: &str, path: &str) -> Result<ModelSource
     // Its own name, also for `.` and links: endpoints lay the model out under it.
     let real: PathBuf = joined.canonicalize().map_err(|e| {
         let error = Error::invalid(format!("Cannot read `{path}`: {e}")).at("--path");
-        match asset::nearest(&joined) {
+        match nearest_sibling(&joined) {
             Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
             None => error.hint("For what a run has put out, add --from-run RUN"),
         }

@@ -8,9 +8,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value as Json, json};
 
-use super::{Cursor, Options, Points, answers, place::percent_decode};
+use super::{Cursor, Options, Points, answers};
 use crate::{
-    api::{Error, Page, Result, metrics::MetricPoint},
+    api::{Error, Page, Result, metrics::MetricPoint, paths::percent_decode},
     client::{Client, Remote, below, collect},
     exchange::record::{Experiment, File, Model, Owner, Run},
 };

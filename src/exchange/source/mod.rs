@@ -13,7 +13,7 @@ use std::path::Path;
 use axum::body::Body;
 
 use super::record::{Experiment, File, Model, Owner, Run};
-use crate::api::{Error, Page, Result, metrics::MetricPoint};
+use crate::api::{Error, Page, Result, metrics::MetricPoint, paths::percent_decode};
 
 pub use database::Database;
 pub use folder::Folder;
@@ -60,7 +60,7 @@ impl Source {
         }
         let path = match from.split_once("://") {
             None => from.strip_prefix("file:").unwrap_or(from).to_owned(),
-            Some(("file", path)) => place::percent_decode(path),
+            Some(("file", path)) => percent_decode(path),
             // Three slashes before a relative path, four before an absolute one.
             Some(("sqlite", path)) => path.strip_prefix('/').unwrap_or(path).to_owned(),
             Some((scheme, _)) => return Err(unreadable(scheme, from)),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    api::{Error, Result, files::check_path},
+    api::{Error, Result, files::check_path, paths::percent_decode},
     exchange::record::{File, Owner},
 };
 
@@ -119,12 +119,6 @@ fn walk(root: &Path, folder: &Path, above: &str, files: &mut Vec<File>) -> Resul
 
 pub fn cannot_read(path: &Path, error: &dyn std::fmt::Display) -> Error {
     Error::invalid(format!("Cannot read `{}`: {error}", path.display())).at("--from")
-}
-
-pub fn percent_decode(text: &str) -> String {
-    percent_encoding::percent_decode_str(text)
-        .decode_utf8_lossy()
-        .into_owned()
 }
 
 #[cfg(test)]

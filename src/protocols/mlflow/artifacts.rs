@@ -28,6 +28,7 @@ use crate::{
         Code,
         files::{GetTree, Hash, ListArtifacts, RemoveArtifacts, check_path},
         logged_models::{GetLoggedModel, UpdateLoggedModel, path_of},
+        paths::percent_decode,
         runs::{CreateRun, RunStatus},
         traces::{ListTraceFiles, RemoveTraceFiles},
     },
@@ -109,26 +110,6 @@ impl Address {
             _ => Address::Run { run: owner, path },
         })
     }
-}
-
-pub fn percent_decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        let decoded = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match decoded {
-            Some(byte) if *first == b'%' => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// What an address means; nothing above runs, models and traces, in trees, and of a model without

@@ -207,9 +207,7 @@ pub async fn transition(call: Call) -> Answer {
 
 pub async fn set_tag(call: Call) -> Answer {
     change(&call, |update| {
-        let key = call.fields.required("key")?;
-        let value = call.fields.text("value")?.unwrap_or_default();
-        limits::check_registry_tag(&key, &value)?;
+        let (key, value) = registered_models::tag_to_set(&call)?;
         update.set_tags.insert(key, value);
         Ok(())
     })
@@ -219,9 +217,9 @@ pub async fn set_tag(call: Call) -> Answer {
 
 pub async fn delete_tag(call: Call) -> Answer {
     change(&call, |update| {
-        let key = call.fields.required("key")?;
-        limits::check_key("key", &key)?;
-        update.remove_tags.push(key);
+        update
+            .remove_tags
+            .push(registered_models::tag_to_remove(&call)?);
         Ok(())
     })
     .await?;

@@ -185,11 +185,24 @@ pub async fn update(call: Call) -> Answer {
     one(model)
 }
 
+/// The tag that a call sets on a registered model or a version.
+pub fn tag_to_set(call: &Call) -> Result<(String, String), Failure> {
+    let key = call.fields.required("key")?;
+    let value = call.fields.text("value")?.unwrap_or_default();
+    limits::check_registry_tag(&key, &value)?;
+    Ok((key, value))
+}
+
+/// The key of the tag that a call removes from one.
+pub fn tag_to_remove(call: &Call) -> Result<String, Failure> {
+    let key = call.fields.required("key")?;
+    limits::check_key("key", &key)?;
+    Ok(key)
+}
+
 pub async fn set_tag(call: Call) -> Answer {
     change(&call, |update| {
-        let key = call.fields.required("key")?;
-        let value = call.fields.text("value")?.unwrap_or_default();
-        limits::check_registry_tag(&key, &value)?;
+        let (key, value) = tag_to_set(&call)?;
         update.set_tags.insert(key, value);
         Ok(())
     })
@@ -199,9 +212,7 @@ pub async fn set_tag(call: Call) -> Answer {
 
 pub async fn delete_tag(call: Call) -> Answer {
     change(&call, |update| {
-        let key = call.fields.required("key")?;
-        limits::check_key("key", &key)?;
-        update.remove_tags.push(key);
+        update.remove_tags.push(tag_to_remove(&call)?);
         Ok(())
     })
     .await?;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    artifacts::{Address, percent_decode},
+    artifacts::Address,
     call::{Call, Place},
     error::{ErrorCode, Failure},
     model_versions, registered_models, runs,
@@ -14,6 +14,7 @@ use super::{
 use crate::api::{
     logged_models::{GetLoggedModel, LoggedModel},
     models::{Model, ModelSource},
+    paths::percent_decode,
     registered_models::is_prompt,
 };
 

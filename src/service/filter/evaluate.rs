@@ -45,16 +45,7 @@ pub fn select<T, F>(
         })?,
     };
     items.retain(|item| holds(condition, &|name| field(item, name)));
-    items.sort_by(|a, b| {
-        let keys = orders.iter().map(|order| {
-            compare(
-                field(a, &order.field),
-                field(b, &order.field),
-                order.descending,
-            )
-        });
-        keys.fold(Ordering::Equal, Ordering::then)
-    });
+    sort(&mut items, orders, &field);
     let limit = listing.limit.map_or(usize::MAX, |limit| limit as usize);
     let end = skip.saturating_add(limit);
     let next = (items.len() > end).then(|| end.to_string());
@@ -87,16 +78,7 @@ pub fn select_after<T, F>(
             keys.fold(Ordering::Equal, Ordering::then).is_gt()
         });
     }
-    items.sort_by(|a, b| {
-        let keys = orders.iter().map(|order| {
-            compare(
-                field(a, &order.field),
-                field(b, &order.field),
-                order.descending,
-            )
-        });
-        keys.fold(Ordering::Equal, Ordering::then)
-    });
+    sort(&mut items, orders, &field);
     let limit = listing.limit.map_or(usize::MAX, |limit| limit as usize);
     let more = items.len() > limit;
     items.truncate(limit);
@@ -109,6 +91,24 @@ pub fn select_after<T, F>(
         BASE64_URL_SAFE_NO_PAD.encode(Value::Array(place.collect()).to_string())
     });
     Ok(Page { items, next })
+}
+
+/// Puts items in the order that a search asks for.
+fn sort<T, F>(
+    items: &mut [T],
+    orders: &[Order<F>],
+    field: impl for<'a> Fn(&'a T, &F) -> Datum<'a>,
+) {
+    items.sort_by(|a, b| {
+        let keys = orders.iter().map(|order| {
+            compare(
+                field(a, &order.field),
+                field(b, &order.field),
+                order.descending,
+            )
+        });
+        keys.fold(Ordering::Equal, Ordering::then)
+    });
 }
 
 /// The place after which a page begins, a value for each key of the order.

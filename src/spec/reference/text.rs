@@ -122,7 +122,7 @@ fn existing(text: &str, path: &Path) -> Result<String, Fault> {
 }
 
 /// The name beside `path` that is most like its own.
-fn nearest_sibling(path: &Path) -> Option<String> {
+pub fn nearest_sibling(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let entries = std::fs::read_dir(path.parent()?).ok()?;
     let names: Vec<String> = entries
