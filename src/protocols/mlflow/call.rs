@@ -20,6 +20,7 @@ use axum::{
 };
 
 /// Who calls, and where: what every handler needs of a request besides its fields.
+#[derive(Clone)]
 pub struct Place {
     pub service: Service,
     pub caller: Caller,

@@ -283,7 +283,7 @@ pub fn invalid_because(name: &str, value: &Value, reason: &str) -> Failure {
     ))
 }
 
-fn snake_case(name: &str) -> String {
+pub fn snake_case(name: &str) -> String {
     let mut snake = String::with_capacity(name.len() + 4);
     for c in name.chars() {
         if c.is_ascii_uppercase() {

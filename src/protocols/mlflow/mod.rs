@@ -8,6 +8,7 @@ mod call;
 mod error;
 mod experiments;
 mod fields;
+mod graphql;
 mod histories;
 mod limits;
 mod links;
@@ -63,6 +64,9 @@ pub fn routes(send: SendFile) -> Router<Service> {
             routes = mount(routes, &base, files());
         }
         routes = mount(routes, prefix, limited(pages()));
+        let ask = get(graphql::ask).post(graphql::ask);
+        let ask = ask.layer(DefaultBodyLimit::max(graphql::BODY));
+        routes = routes.route(&format!("{prefix}/graphql"), ask);
     }
     routes.layer(Extension(send))
 }
@@ -83,6 +87,7 @@ pub fn owns(path: &str) -> bool {
             "/api/3.0/",
             "/ajax-api/",
             "/get-artifact",
+            "/graphql",
             "/v1/",
         ]
         .iter()

@@ -2,6 +2,7 @@
 
 mod calls;
 mod charts;
+mod graphql;
 mod import;
 mod same_record;
 mod stores;
