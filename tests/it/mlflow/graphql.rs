@@ -24,7 +24,11 @@ fn pages_ask_in_graphql() {
         r#"POST /graphql {"query": "{ __typename }", "variables": [1]}"#,
         "GET /graphql?query=%7B__typename%7D",
     ];
-    check(&aml, &run, &lines, &expect![[r#"
+    check(
+        &aml,
+        &run,
+        &lines,
+        &expect![[r#"
         200 {}
         200 {}
         200 {"registered_model":{"name":"m","creation_timestamp":<time>,"last_updated_timestamp":<time>}}
@@ -39,5 +43,6 @@ fn pages_ask_in_graphql() {
         400 {"error_code":"INVALID_PARAMETER_VALUE","message":"Invalid value 5 for parameter 'query' supplied:  Hint: Value was of type 'int'. See the API docs for more information about request parameters."}
         400 {"error_code":"INVALID_PARAMETER_VALUE","message":"The variables of a GraphQL query are a JSON object"}
         200 {"data":{"__typename":"Query"},"errors":null}
-    "#]]);
+    "#]],
+    );
 }
