@@ -132,8 +132,9 @@ fn json(value: &Value, of: &Type) -> Result<Value> {
         return Ok(checked.into());
     }
     let fits = match (name.as_str(), value) {
-        ("String" | "ID", Value::String(_)) | ("Boolean", Value::Bool(_)) => true,
-        ("Float", Value::Number(_)) => true,
+        ("String" | "ID", Value::String(_))
+        | ("Boolean", Value::Bool(_))
+        | ("Float", Value::Number(_)) => true,
         ("Int", Value::Number(number)) => number
             .as_i64()
             .is_some_and(|number| i32::try_from(number).is_ok()),

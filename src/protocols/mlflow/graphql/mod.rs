@@ -64,9 +64,9 @@ mod tests {
 
     /// The keys that are asked for, in order, with what is below them in parentheses.
     fn keys(fields: &[Planned]) -> String {
-        let key = |field: &Planned| match field.selected.is_empty() {
-            true => field.key.clone(),
-            false => format!("{}({})", field.key, keys(&field.selected)),
+        let key = |field: &Planned| match keys(&field.selected).as_str() {
+            "" => field.key.clone(),
+            below => format!("{}({below})", field.key),
         };
         fields.iter().map(key).collect::<Vec<_>>().join(" ")
     }
@@ -200,7 +200,8 @@ mod tests {
             error(&roots(11), &none),
             "GraphQL queries should have at most 10 root fields, got 11 root fields."
         );
-        let aliases: String = (0..11).map(|n| format!("a{n}: output ")).collect();
+        let aliases: Vec<String> = (0..11).map(|n| format!("a{n}: output")).collect();
+        let aliases = aliases.join(" ");
         assert_eq!(
             error(&format!("{{ test {{ {aliases} }} }}"), &none),
             "GraphQL queries should have at most 10 aliases, got 11 aliases."

@@ -122,10 +122,10 @@ fn choose<'a>(mut all: Vec<Operation<'a>>, name: Option<&str>) -> Result<Operati
         }
         None => 0,
     };
-    match all.is_empty() {
-        true => Err("Must provide an operation.".to_owned()),
-        false => Ok(all.swap_remove(found)),
+    if all.is_empty() {
+        return Err("Must provide an operation.".to_owned());
     }
+    Ok(all.swap_remove(found))
 }
 
 type Fragments<'a> = HashMap<&'a str, &'a FragmentDefinition<'a, String>>;
