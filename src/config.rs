@@ -1,5 +1,7 @@
 //! Profiles, defaults and environment variables. Nobody else reads the environment.
 
+mod az;
+
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -10,6 +12,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use toml_edit::{DocumentMut, Item, Table};
+
+pub use az::{AzConfig, CLOUD, Setting};
 
 use crate::api::{Error, Result};
 

@@ -20,6 +20,7 @@ pub mod names;
 pub mod paths;
 pub mod registered_models;
 pub mod registries;
+pub mod resource_groups;
 pub mod runs;
 pub mod secrets;
 pub mod time;

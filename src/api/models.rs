@@ -176,6 +176,10 @@ pub struct RegisterModel {
     /// asked for.
     #[serde(default)]
     pub files_later: bool,
+    /// The number of the version instead of the next one. One that is there with the same files is
+    /// answered; with others it is a conflict.
+    #[serde(default)]
+    pub version: Option<u64>,
 }
 operation!(RegisterModel => Model, "models.register");
 

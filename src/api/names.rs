@@ -35,6 +35,7 @@ const ALIAS_LENGTH: usize = 255;
 pub const ASSET: Rule = rule("asset", 255, "-_.");
 pub const VERSION: Rule = rule("version", 255, "-_.");
 pub const LABEL: Rule = rule("label", 64, "-_.");
+pub const RESOURCE_GROUP: Rule = rule("resource group", 90, "-_.()");
 pub const REGISTRY: Rule = rule("registry", 33, "-_");
 pub const DATASTORE: Rule = rule("datastore", 255, "-_");
 pub const ENDPOINT: Rule = rule("endpoint", 32, "-");

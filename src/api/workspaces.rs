@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{Done, Time, operation};
 
@@ -65,6 +66,9 @@ pub struct Workspace {
     pub subscription: String,
     pub tags: BTreeMap<String, String>,
     pub resources: Resources,
+    /// The rest, in the words of Azure's YAML: `kind`, `public_network_access` and the like. Recorded.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub spec: Map<String, Value>,
     /// Tracking URI for MLflow clients; empty while nothing listens.
     pub mlflow_tracking_uri: String,
     pub created_at: Time,
@@ -91,6 +95,9 @@ pub struct CreateWorkspace {
     /// Existing resources to use instead of new ones.
     #[serde(default)]
     pub existing: ExistingResources,
+    /// The rest, in the words of Azure's YAML. Recorded.
+    #[serde(default)]
+    pub spec: Map<String, Value>,
 }
 
 /// Names or resource ids of existing associated resources.
@@ -136,6 +143,9 @@ pub struct UpdateWorkspace {
     pub container_registry: Option<String>,
     #[serde(default)]
     pub application_insights: Option<String>,
+    /// Replaces what has the same key; null removes it.
+    #[serde(default)]
+    pub spec: Map<String, Value>,
 }
 operation!(UpdateWorkspace => Workspace, "workspaces.update");
 

@@ -5,6 +5,8 @@
 
 mod args;
 mod asset;
+mod az;
+mod az_link;
 mod code;
 mod complete;
 mod completions;
@@ -14,6 +16,7 @@ mod datastore;
 mod deploy;
 mod docs;
 mod doctor;
+mod document;
 mod endpoint;
 mod endpoint_host;
 mod environment;
@@ -156,6 +159,7 @@ enum Command {
     User(user::UserCommand),
     Validate(validate::ValidateArgs),
     Schema(schema::SchemaArgs),
+    AzLink(az_link::AzLinkArgs),
     Completions(completions::CompletionsArgs),
     #[command(hide = true)]
     Docs(docs::DocsArgs),
@@ -174,6 +178,9 @@ pub fn command() -> clap::Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    if az::is_called(std::env::args().next().as_deref()) {
+        return az::main();
+    }
     clap_complete::CompleteEnv::with_factory(|| complete::with_candidates(command())).complete();
     let cli = match command()
         .try_get_matches()
@@ -243,6 +250,7 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::User(command) => user::run(ctx, command).await,
         Command::Validate(args) => validate::validate(ctx, &args),
         Command::Schema(args) => schema::schema(ctx, &args),
+        Command::AzLink(args) => az_link::az_link(ctx, &args),
         Command::Completions(args) => completions::completions(ctx, &args),
         Command::Docs(args) => docs::docs(ctx, &args),
         Command::Supervise(args) => supervise::supervise(args).await,

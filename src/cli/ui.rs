@@ -109,10 +109,8 @@ impl Ui {
         }
         match self.format {
             Format::None => Ok(()),
-            Format::Json => self.print(&(serde_json::to_string_pretty(&value)? + "\n")),
-            Format::JsonColor => {
-                self.print(&(color_json(&serde_json::to_string_pretty(&value)?) + "\n"))
-            }
+            Format::Json => self.print_json(&value, false),
+            Format::JsonColor => self.print_json(&value, true),
             Format::Yaml => self.print(&serde_saphyr::to_string(&value)?),
             Format::Tsv => self.print(&super::views::tsv(&value)),
             Format::Table => self.print(&super::views::render(
@@ -120,6 +118,12 @@ impl Ui {
                 terminal_width(),
             )),
         }
+    }
+
+    /// Prints a document as JSON, whatever format was asked for.
+    pub fn print_json(&self, value: &Value, colored: bool) -> anyhow::Result<()> {
+        let pretty = serde_json::to_string_pretty(value)?;
+        self.print(&(if colored { color_json(&pretty) } else { pretty } + "\n"))
     }
 
     /// Prints text that is the answer itself (a log, a file) on stdout, as it is.

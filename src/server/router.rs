@@ -22,8 +22,8 @@ use crate::{
     api::{
         Error, Operation, access::*, assets::*, datastores::*, endpoints::*, experiments::*,
         files::*, imports::*, logged_models::*, metrics::*, models::*, registered_models::*,
-        registries::*, runs::*, secrets::*, trace_measures::*, traces::*, webhooks::*, work::*,
-        workspaces::*,
+        registries::*, resource_groups::*, runs::*, secrets::*, trace_measures::*, traces::*,
+        webhooks::*, work::*, workspaces::*,
     },
     protocols::mlflow,
     service::{Caller, Perform, Service},
@@ -150,6 +150,10 @@ fn operations() -> &'static [(&'static str, Act)] {
         UpgradeWorkspace,
         DeleteWorkspace,
         ListWorkspaceKeys,
+        CreateResourceGroup,
+        ListResourceGroups,
+        GetResourceGroup,
+        DeleteResourceGroup,
         // Access
         CreateUser,
         RotateToken,

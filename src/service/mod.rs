@@ -25,6 +25,7 @@ mod model_files;
 mod models;
 mod registered_models;
 mod registries;
+mod resource_groups;
 mod run_create;
 mod runs;
 mod secrets;

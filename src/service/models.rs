@@ -9,6 +9,7 @@ use super::{
 use crate::{
     api::{
         Done, Error, Page, Result,
+        files::Hash,
         models::{
             DeleteModel, GetModel, LATEST, ListModels, Model, ModelType, RegisterModel,
             SearchModels, UpdateModel, Which,
@@ -108,6 +109,7 @@ impl Perform for RegisterModel {
         };
         let new = NewModel {
             name: self.name.clone(),
+            version: self.version,
             existing: self.existing,
             kind,
             description: self.description,
@@ -129,11 +131,23 @@ impl Perform for RegisterModel {
                 Err(Error::conflict("The model's files were deleted meanwhile")
                     .hint("Register it again"))
             }
+            Registration::Taken(taken) if same_files(&taken.model, found.tree) => Ok(taken.model),
+            Registration::Taken(taken) => Err(Error::conflict(format!(
+                "The model `{}` version {} exists with other files; versions do not change",
+                taken.model.name, taken.model.version
+            ))
+            .at("version")
+            .hint("Leave the version out, and it becomes the next one")),
             Registration::NoModel => Err(service
                 .unknown_model(&row, &self.name, &Which::Newest)
                 .await?),
         }
     }
+}
+
+/// Whether a version has the files of a tree.
+fn same_files(model: &Model, tree: Option<Hash>) -> bool {
+    model.files.as_ref().map(|files| files.hash) == tree
 }
 
 impl Perform for ListModels {

@@ -66,6 +66,7 @@ impl Perform for CreateWorkspace {
                 .subscription
                 .unwrap_or_else(|| NO_SUBSCRIPTION.to_owned()),
             tags: self.tags,
+            spec: self.spec,
             mlflow_tracking_uri: String::new(),
             created_at: now,
             updated_at: now,
@@ -193,6 +194,7 @@ impl Perform for UpdateWorkspace {
         ];
         if unchanged.iter().all(|field| field.is_none())
             && self.tags.is_empty()
+            && self.spec.is_empty()
             && self.subscription.is_none()
         {
             return Err(Error::invalid("Nothing to change was given")
@@ -221,6 +223,7 @@ impl Perform for UpdateWorkspace {
             tags: self.tags,
             container_registry: self.container_registry.map(given),
             application_insights: self.application_insights.map(given),
+            spec: self.spec,
         };
         service.change(caller, &row, change).await
     }

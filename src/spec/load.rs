@@ -72,6 +72,25 @@ impl Document {
         overrides::apply(&mut self.root, edits, values, &mut self.sources, &folder)
     }
 
+    /// Puts a value at the top, in place of what the file says. Messages call it by `flag`; relative
+    /// paths in it start from `folder`.
+    pub fn put(&mut self, key: &str, value: &Value, flag: String, folder: &Path) {
+        let source = self.sources.add(flag.clone(), folder.to_owned(), flag);
+        let span = self.sources.whole(source);
+        let value = Node::from_value(value, span);
+        if self.root.is_null() {
+            self.root = Node::new(yaml::Data::Map(Vec::new()), span);
+        }
+        if let yaml::Data::Map(entries) = &mut self.root.data {
+            entries.retain(|entry| entry.key != key);
+            entries.push(yaml::Entry {
+                key: key.to_owned(),
+                key_span: span,
+                value,
+            });
+        }
+    }
+
     /// Checks the document as the kind it is: of the kinds it may be, the first that fits, else the
     /// one with the fewest problems.
     pub fn check_any(

@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_imports.sql"),
     include_str!("migrations/0008_traces.sql"),
     include_str!("migrations/0009_webhooks.sql"),
+    include_str!("migrations/0010_azure.sql"),
 ];
 
 /// Brings the database to the newest format, after taking a copy of an older one. A newer format

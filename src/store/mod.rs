@@ -29,6 +29,7 @@ mod places;
 mod points;
 mod registered_models;
 mod registries;
+mod resource_groups;
 mod run_create;
 mod run_links;
 mod run_order;

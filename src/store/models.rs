@@ -28,6 +28,8 @@ pub struct ModelRow {
 #[derive(Debug, Clone)]
 pub struct NewModel {
     pub name: String,
+    /// The next one when absent.
+    pub version: Option<u64>,
     /// Only when the model is there.
     pub existing: bool,
     pub kind: ModelType,
@@ -52,6 +54,8 @@ pub enum Registration {
     NoTree,
     /// The model had to be there, and is not.
     NoModel,
+    /// The version is there already.
+    Taken(Box<ModelRow>),
 }
 
 /// What an update changes; absent fields stay.
@@ -190,13 +194,18 @@ impl Store {
                         registered_models::insert(tx, workspace, &model)?
                     }
                 };
+                let asked = new.version.map(Which::Version);
+                let taken = asked.map(|which| find(tx, workspace, &new.name, &which));
+                if let Some(taken) = taken.transpose()?.flatten() {
+                    return Ok(Registration::Taken(Box::new(taken)));
+                }
                 let version = tx.one(
-                    "UPDATE models SET last_version = last_version + 1, updated_at = ?2 WHERE id = ?1 \
-                     RETURNING last_version",
-                    params![id, new.now],
+                    "UPDATE models SET last_version = max(last_version, coalesce(?3, last_version + 1)), \
+                     updated_at = ?2 WHERE id = ?1 RETURNING last_version",
+                    params![id, new.now, new.version],
                     |row| row.get::<_, u64>(0),
                 )?;
-                let version = version.unwrap_or(1);
+                let version = new.version.or(version).unwrap_or(1);
                 insert(tx, id, version, &new)?;
                 let row = find(tx, workspace, &new.name, &Which::Version(version))?;
                 let Some(row) = row else {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
+
 use super::{
     Store,
     datastores::insert_built_in,
@@ -28,7 +30,7 @@ pub struct NewWorkspace {
 }
 
 const COLUMNS: &str = "id, uuid, name, edition, description, display_name, location, resource_group, \
-                       subscription, tags, resources, created_at, updated_at";
+                       subscription, tags, resources, created_at, updated_at, spec";
 
 fn workspace(row: &Row<'_>) -> RowResult<WorkspaceRow> {
     Ok(WorkspaceRow {
@@ -47,6 +49,7 @@ fn workspace(row: &Row<'_>) -> RowResult<WorkspaceRow> {
             mlflow_tracking_uri: String::new(),
             created_at: row.get(11)?,
             updated_at: row.get(12)?,
+            spec: json(row, 13)?,
         },
     })
 }
@@ -67,8 +70,8 @@ impl Store {
                 let row = tx.one(
                     &format!(
                         "INSERT INTO workspaces(uuid, name, edition, description, display_name, location, \
-                         resource_group, subscription, tags, resources, sealed_keys, created_at, updated_at) \
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12) \
+                         resource_group, subscription, tags, resources, sealed_keys, created_at, updated_at, \
+                         spec) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13) \
                          ON CONFLICT(name) DO NOTHING RETURNING {COLUMNS}"
                     ),
                     params![
@@ -83,7 +86,8 @@ impl Store {
                         to_json(&w.tags)?,
                         to_json(&w.resources)?,
                         sealed_keys,
-                        w.created_at
+                        w.created_at,
+                        to_json(&w.spec)?
                     ],
                     workspace,
                 )?;
@@ -145,7 +149,7 @@ impl Store {
                 change.apply(w);
                 tx.execute(
                     "UPDATE workspaces SET edition = ?2, description = ?3, display_name = ?4, tags = ?5, \
-                     resources = ?6, updated_at = ?7 WHERE id = ?1",
+                     resources = ?6, updated_at = ?7, spec = ?8 WHERE id = ?1",
                     params![
                         id,
                         w.edition.to_string(),
@@ -153,7 +157,8 @@ impl Store {
                         w.display_name,
                         to_json(&w.tags)?,
                         to_json(&w.resources)?,
-                        w.updated_at
+                        w.updated_at,
+                        to_json(&w.spec)?
                     ],
                 )?;
                 Ok(Some(row))
@@ -220,6 +225,8 @@ pub struct WorkspaceChange {
     pub tags: BTreeMap<String, String>,
     pub container_registry: Option<Resource>,
     pub application_insights: Option<Resource>,
+    /// Replaces what has the same key; null removes it.
+    pub spec: Map<String, Value>,
 }
 
 impl WorkspaceChange {
@@ -244,6 +251,13 @@ impl WorkspaceChange {
         }
         if let Some(insights) = self.application_insights {
             w.resources.application_insights = insights;
+        }
+        for (key, value) in self.spec {
+            if value.is_null() {
+                w.spec.shift_remove(&key);
+            } else {
+                w.spec.insert(key, value);
+            }
         }
     }
 }

@@ -84,7 +84,7 @@ pub async fn create(
 }
 
 impl Context {
-    async fn upload_asset(&self, workspace: &str, local: &Local) -> Result<Uploaded> {
+    pub(super) async fn upload_asset(&self, workspace: &str, local: &Local) -> Result<Uploaded> {
         if local.code {
             return self
                 .upload_folder(workspace, &local.path, crate::client::Limit::default())

@@ -3,6 +3,7 @@
 mod archive;
 mod create;
 mod delete;
+mod described;
 mod list;
 mod share;
 mod show;
@@ -13,6 +14,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 pub use create::{Local, NewArgs, create};
+pub use described::create_described;
 
 use super::context::Context;
 use crate::api::{

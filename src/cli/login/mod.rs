@@ -93,7 +93,7 @@ pub async fn login(ctx: &Context, args: LoginArgs) -> anyhow::Result<()> {
 }
 
 /// Asks the server who the token belongs to.
-async fn verify(remote: &Remote) -> Result<Identity, Error> {
+pub async fn verify(remote: &Remote) -> Result<Identity, Error> {
     let client = wiring::open_client(&Target::Remote(remote.clone())).await?;
     client.call(&WhoAmI {}).await.map_err(|e| match e.code {
         Code::NotFound | Code::Invalid | Code::Internal => Error::unavailable(format!(

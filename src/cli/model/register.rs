@@ -77,6 +77,7 @@ pub async fn register(ctx: &Context, args: RegisterArgs) -> anyhow::Result<()> {
         run_link: None,
         existing: false,
         files_later: false,
+        version: None,
     };
     ctx.ui.show(&ctx.client().await?.call(&request).await?)
 }

@@ -68,6 +68,7 @@ pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
             application_insights: args.application_insights,
             container_registry: args.container_registry,
         },
+        spec: serde_json::Map::new(),
     };
     let workspace = ctx.client().await?.call(&request).await?;
     ctx.ui.show(&workspace)

@@ -49,6 +49,7 @@ pub async fn update(ctx: &Context, args: UpdateArgs) -> anyhow::Result<()> {
         tags: parse_pairs("--tags", &args.tags)?,
         container_registry: args.container_registry,
         application_insights: args.application_insights,
+        spec: serde_json::Map::new(),
     };
     let workspace = ctx.client().await?.call(&request).await?;
     ctx.ui.show(&workspace)

@@ -152,6 +152,7 @@ pub async fn create(call: Call) -> Answer {
         run_link: call.fields.some_text("run_link")?,
         existing: true,
         files_later: true,
+        version: None,
     };
     one(call.perform(register).await?)
 }

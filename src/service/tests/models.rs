@@ -34,6 +34,7 @@ fn registration(name: &str, source: ModelSource) -> RegisterModel {
         run_link: None,
         existing: false,
         files_later: false,
+        version: None,
     }
 }
 

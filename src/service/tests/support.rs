@@ -72,6 +72,7 @@ impl Bench {
             subscription: None,
             tags: [].into(),
             existing: ExistingResources::default(),
+            spec: serde_json::Map::new(),
         })
         .await
         .unwrap();

@@ -96,6 +96,7 @@ fn version(name: &str, tags: &[(&str, &str)]) -> RegisterModel {
         run_link: None,
         existing: false,
         files_later: false,
+        version: None,
     }
 }
 

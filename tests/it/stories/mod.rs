@@ -2,6 +2,7 @@
 
 mod access;
 mod assets;
+mod az;
 mod azureml;
 mod chain;
 mod crashes;

@@ -205,6 +205,16 @@ impl Aml {
         command
     }
 
+    /// The binary as scripts written for Azure call it, with these words, run to the end.
+    #[track_caller]
+    pub fn az(&self, words: impl Words) -> Output {
+        let words = words.words();
+        let line = format!("az {}", words.join(" "));
+        let mut command = self.program(env!("CARGO_BIN_EXE_aml"));
+        command.arg0("az").args(words);
+        process::run(command, line, None, self.root(), self.limit)
+    }
+
     /// Any program in the environment that `aml` gets.
     pub fn program(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let root = self.root();

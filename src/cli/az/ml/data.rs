@@ -1,0 +1,107 @@
+//! `az ml data`
+
+use serde_json::{Value, json};
+
+use super::asset;
+use crate::{
+    api::assets::AssetKind,
+    cli::{
+        az::{
+            Az,
+            given::Given,
+            grammar::{
+                ARCHIVED, FILE, Flag, GENERIC, Group, LABEL, MAX, NAME, NO_WAIT, PLACE, REGISTRY,
+                SET, THE_NAME, VERSION, flag, switch, verb,
+            },
+        },
+        document::Draft,
+    },
+};
+
+const KIND: AssetKind = AssetKind::Data;
+const NEW: &[Flag] = &[
+    flag("path", "File, folder or address").short('p'),
+    flag("type", "What it is: uri_file, uri_folder or mltable").short('t'),
+    flag("description", "Description").short('d'),
+    flag("tags", "Tags, as KEY=VALUE").many(),
+    flag("datastore", "Datastore that local files are uploaded to"),
+    switch("skip-validation", "Do not read an MLTable file before"),
+];
+pub const SHARE: &[Flag] = &[
+    flag("registry-name", "Registry to copy to").required(),
+    flag("share-with-name", "Name there"),
+    flag("share-with-version", "Version there"),
+];
+
+pub const GROUP: Group = Group {
+    path: "ml data",
+    about: "Data assets",
+    verbs: &[
+        verb!(
+            "create",
+            "Create a version of a data asset",
+            [PLACE, REGISTRY, NAME, VERSION, FILE, SET, NO_WAIT, NEW],
+            create
+        ),
+        verb!(
+            "show",
+            "Show a version of a data asset",
+            [PLACE, REGISTRY, THE_NAME, VERSION, LABEL],
+            asset::show,
+            KIND
+        ),
+        verb!(
+            "list",
+            "List the data assets, or the versions of one",
+            [PLACE, REGISTRY, NAME, ARCHIVED, MAX],
+            asset::list,
+            KIND
+        ),
+        verb!(
+            "update",
+            "Change a data asset's description, tags and properties",
+            [PLACE, REGISTRY, THE_NAME, VERSION, LABEL, GENERIC],
+            asset::update,
+            KIND
+        ),
+        verb!(
+            "archive",
+            "Hide a data asset, or a version of it",
+            [PLACE, THE_NAME, VERSION, LABEL],
+            asset::archive,
+            KIND
+        ),
+        verb!(
+            "restore",
+            "Bring an archived data asset back",
+            [PLACE, THE_NAME, VERSION, LABEL],
+            asset::restore,
+            KIND
+        ),
+        verb!(
+            "share",
+            "Copy a version of a data asset to a registry",
+            [PLACE, THE_NAME, VERSION, SHARE],
+            asset::share,
+            KIND
+        ),
+    ],
+};
+
+async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    let flags = [
+        "name",
+        "version",
+        "path",
+        "type",
+        "description",
+        "tags",
+        "datastore",
+    ];
+    asset::put_flags(&mut draft, given, &flags);
+    if !draft.has("type") {
+        draft.put("type", json!("uri_folder"), "--type");
+    }
+    asset::create(az, given, KIND, draft).await
+}

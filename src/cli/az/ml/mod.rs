@@ -1,0 +1,58 @@
+//! `az ml`: the commands of Azure Machine Learning.
+
+mod asset;
+pub mod component;
+pub mod data;
+pub mod datastore;
+pub mod environment;
+pub mod model;
+pub mod outbound_rule;
+pub mod registry;
+pub mod workspace;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+/// The tags that a checked file gives.
+fn tags(fields: &Map<String, Value>) -> BTreeMap<String, String> {
+    texts(fields, "tags")
+}
+
+/// The texts below a key, such as `tags` or `properties`.
+fn texts(fields: &Map<String, Value>, key: &str) -> BTreeMap<String, String> {
+    let found = fields.get(key).and_then(Value::as_object);
+    let pair = |(key, value): (&String, &Value)| {
+        let value = match value {
+            Value::String(text) => text.clone(),
+            Value::Null => String::new(),
+            other => other.to_string(),
+        };
+        (key.clone(), value)
+    };
+    found.into_iter().flatten().map(pair).collect()
+}
+
+/// The tags that are other than they were; those that are gone are empty.
+fn changed_tags(
+    before: &BTreeMap<String, String>,
+    fields: &Map<String, Value>,
+) -> BTreeMap<String, String> {
+    changed(before, fields, "tags")
+}
+
+fn changed(
+    before: &BTreeMap<String, String>,
+    fields: &Map<String, Value>,
+    key: &str,
+) -> BTreeMap<String, String> {
+    let mut after = texts(fields, key);
+    if !fields.contains_key(key) {
+        return BTreeMap::new();
+    }
+    after.retain(|key, value| before.get(key) != Some(value));
+    let still = texts(fields, key);
+    let gone = before.keys().filter(|key| !still.contains_key(*key));
+    after.extend(gone.map(|key| (key.clone(), String::new())));
+    after
+}

@@ -1,0 +1,460 @@
+//! `az ml model`
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    asset::{description, put_flags, refuse_others},
+    changed_tags,
+    data::SHARE,
+    tags,
+};
+use crate::{
+    api::{
+        Error, Result,
+        files::{CreateTree, GetTree},
+        models::{
+            GetModel, ListModels, Model, ModelSource, ModelType, RegisterModel, Stage, UpdateModel,
+        },
+    },
+    cli::{
+        az::{
+            Az,
+            given::Given,
+            grammar::{
+                ARCHIVED, FILE, Flag, GENERIC, Group, LABEL, MAX, NAME, NO_WAIT, PLACE, REGISTRY,
+                SET, THE_NAME, VERSION, flag, verb,
+            },
+            ids,
+            place::Place,
+        },
+        document::Draft,
+        transfer::until_ctrl_c,
+    },
+    spec::{
+        overrides::Values,
+        reference::{self, Reference},
+    },
+};
+
+const STAGE: &[Flag] = &[flag("stage", "None, Staging, Production or Archived").short('s')];
+const NEW: &[Flag] = &[
+    flag("path", "File, folder, or what a job has put out").short('p'),
+    flag(
+        "type",
+        "How it is packed: custom_model, mlflow_model or triton_model",
+    )
+    .short('t'),
+    flag("description", "Description"),
+    flag("tags", "Tags, as KEY=VALUE").many(),
+    flag("datastore", "Datastore that local files are uploaded to"),
+];
+
+pub const GROUP: Group = Group {
+    path: "ml model",
+    about: "Models",
+    verbs: &[
+        verb!(
+            "create",
+            "Create a version of a model",
+            [
+                PLACE, REGISTRY, NAME, VERSION, FILE, SET, NO_WAIT, STAGE, NEW
+            ],
+            create
+        ),
+        verb!(
+            "show",
+            "Show a version of a model",
+            [PLACE, REGISTRY, THE_NAME, VERSION, LABEL],
+            show
+        ),
+        verb!(
+            "list",
+            "List the models, or the versions of one",
+            [PLACE, REGISTRY, NAME, ARCHIVED, MAX, STAGE],
+            list
+        ),
+        verb!(
+            "update",
+            "Change a model's description, tags and stage",
+            [PLACE, REGISTRY, THE_NAME, VERSION, LABEL, GENERIC, STAGE],
+            update
+        ),
+        verb!(
+            "archive",
+            "Hide a model, or a version of it",
+            [PLACE, REGISTRY, THE_NAME, VERSION, LABEL],
+            archive
+        ),
+        verb!(
+            "restore",
+            "Bring an archived model back",
+            [PLACE, REGISTRY, THE_NAME, VERSION, LABEL],
+            restore
+        ),
+        verb!(
+            "download",
+            "Download the files of a model",
+            [
+                PLACE,
+                REGISTRY,
+                THE_NAME,
+                VERSION,
+                LABEL,
+                &[flag("download-path", "Folder to write to").short('p'),]
+            ],
+            download
+        ),
+        verb!(
+            "share",
+            "Copy a version of a model to a registry",
+            [PLACE, THE_NAME, VERSION, SHARE],
+            share
+        ),
+    ],
+};
+
+/// A model as Azure's command line shows it.
+fn shown(place: &Place, model: &Model) -> Value {
+    let version = model.version.to_string();
+    let path = match (&model.files, &model.location) {
+        (_, Some(location)) => location.clone(),
+        (Some(files), None) => {
+            let base = model.lineage.path.as_deref().unwrap_or_default();
+            let base = base
+                .trim_end_matches('/')
+                .rsplit('/')
+                .next()
+                .unwrap_or_default();
+            let hash = &files.hash.hex()[..32];
+            place.address(&format!(
+                "azureml://datastores/workspaceblobstore/paths/LocalUpload/{hash}/{base}"
+            ))
+        }
+        (None, None) => String::new(),
+    };
+    let mut all = json!({
+        "creation_context": ids::creation(
+            (model.created_at, &model.created_by),
+            (model.updated_at, &model.created_by),
+        ),
+        "description": model.description,
+        "flavors": null,
+        "id": place.id("models", &model.name, &version),
+        "job_name": model.lineage.run,
+        "name": model.name,
+        "path": path,
+        "properties": {},
+        "resourceGroup": place.resource_group(),
+        "stage": model.stage.name(),
+        "tags": model.tags,
+        "type": type_name(model.kind),
+        "version": version,
+    });
+    if model.archived() {
+        all["is_archived"] = json!(true);
+    }
+    all
+}
+
+fn type_name(kind: ModelType) -> &'static str {
+    match kind {
+        ModelType::Custom => "custom_model",
+        ModelType::Mlflow => "mlflow_model",
+        ModelType::Triton => "triton_model",
+    }
+}
+
+fn type_of(name: &str) -> Option<ModelType> {
+    let kinds = [ModelType::Custom, ModelType::Mlflow, ModelType::Triton];
+    kinds.into_iter().find(|kind| type_name(*kind) == name)
+}
+
+/// A version is a number here.
+fn number(version: &str) -> Result<u64> {
+    version
+        .parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| {
+            Error::invalid(format!("`{version}` is no version of a model"))
+                .at("version")
+                .hint("Versions of models are whole numbers from 1")
+        })
+}
+
+fn stage(given: &Given) -> Result<Option<Stage>> {
+    let Some(name) = given.text("stage") else {
+        return Ok(None);
+    };
+    stage_called(name).map(Some)
+}
+
+fn stage_called(name: &str) -> Result<Stage> {
+    Stage::called(name).ok_or_else(|| {
+        let stages = Stage::ALL.map(Stage::name).join(", ");
+        Error::invalid(format!("`{name}` is no stage of a model"))
+            .at("stage")
+            .hint(format!("The stages are {stages}"))
+    })
+}
+
+async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    let flags = [
+        "name",
+        "version",
+        "path",
+        "type",
+        "description",
+        "tags",
+        "stage",
+        "datastore",
+    ];
+    put_flags(&mut draft, given, &flags);
+    let mut edits = given.edits()?;
+    draft.edit(&edits, Values::Strings)?;
+    edits.clear();
+    let says_type = draft.has("type");
+    let fields = draft.check("model")?;
+    let place = az.place(given).await?;
+    let text = |key: &str| fields.get(key).and_then(Value::as_str);
+    let path = text("path").ok_or_else(|| Error::invalid("The model has no `path`").at("path"))?;
+    let request = RegisterModel {
+        workspace: place.name(),
+        name: text("name").unwrap_or_default().to_owned(),
+        source: source(az, &place, path).await?,
+        kind: type_of(text("type").unwrap_or_default()).filter(|_| says_type),
+        description: text("description").unwrap_or_default().to_owned(),
+        tags: tags(&fields),
+        uri: None,
+        run: None,
+        logged_model: None,
+        run_link: None,
+        existing: false,
+        files_later: false,
+        version: text("version").map(number).transpose()?,
+    };
+    let mut made = az.call(&request).await?;
+    if let Some(stage) = text("stage").map(stage_called).transpose()? {
+        made = change_stage(az, &place, &made, stage).await?;
+    }
+    Ok(shown(&place, &made))
+}
+
+/// Where the files of a model come from.
+async fn source(az: &Az, place: &Place, path: &str) -> Result<ModelSource> {
+    let parsed =
+        reference::parse(path, &az.ctx.folder).map_err(|e| Error::invalid(e).at("path"))?;
+    let inside = |output: &str, path: String| match output {
+        "artifacts" | "default" => path,
+        output => format!("{output}/{path}"),
+    };
+    Ok(match parsed {
+        Reference::Run { run, path } => ModelSource::Run { run, path },
+        Reference::Job { name, output, path } => ModelSource::Run {
+            run: name,
+            path: inside(&output, path).trim_end_matches('/').to_owned(),
+        },
+        Reference::Local(path) => {
+            let shown = path.display();
+            let real = path.canonicalize().map_err(|_| {
+                let error =
+                    Error::invalid(format!("No such file or directory: {shown}")).at("path");
+                match reference::nearest_sibling(&path) {
+                    Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
+                    None => error,
+                }
+            })?;
+            let uploaded = az.ctx.upload_model(&place.name(), &real).await?;
+            ModelSource::Tree {
+                hash: uploaded.tree.hash,
+                path: real.to_string_lossy().into_owned(),
+            }
+        }
+        _ => ModelSource::Elsewhere {
+            uri: path.to_owned(),
+        },
+    })
+}
+
+async fn get(az: &Az, given: &Given, place: &Place) -> Result<Model> {
+    let label = given.owned("label");
+    let get = GetModel {
+        workspace: place.name(),
+        name: given.required("name")?.to_owned(),
+        version: given.text("version").map(number).transpose()?,
+        alias: label.filter(|label| !label.eq_ignore_ascii_case("latest")),
+    };
+    az.call(&get).await
+}
+
+async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let place = az.place(given).await?;
+    Ok(shown(&place, &get(az, given, &place).await?))
+}
+
+async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let place = az.place(given).await?;
+    let only = given.switch("archived-only");
+    let request = ListModels {
+        workspace: place.name(),
+        name: given.owned("name"),
+        include_archived: only || given.switch("include-archived"),
+        prompts: false,
+    };
+    let of_one = request.name.is_some();
+    let stage = stage(given)?;
+    let mut all = az.call(&request).await?;
+    all.retain(|model| !only || model.archived());
+    all.retain(|model| stage.is_none_or(|stage| model.stage == stage));
+    if let Some(max) = given.number("max-results")? {
+        all.truncate(max as usize);
+    }
+    let one = |model: &Model| {
+        let mut all = shown(&place, model);
+        if !of_one {
+            all["latest_version"] = json!(model.version.to_string());
+        }
+        all
+    };
+    Ok(all.iter().map(one).collect())
+}
+
+async fn change_stage(az: &Az, place: &Place, model: &Model, stage: Stage) -> Result<Model> {
+    let request = UpdateModel {
+        workspace: place.name(),
+        name: model.name.clone(),
+        version: model.version,
+        stage: Some(stage),
+        ..UpdateModel::default()
+    };
+    az.call(&request).await
+}
+
+async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let place = az.place(given).await?;
+    let found = get(az, given, &place).await?;
+    let before = ids::fields(shown(&place, &found));
+    let mut draft = Draft::of(&before, &az.ctx.folder);
+    put_flags(&mut draft, given, &["stage"]);
+    draft.edit(&given.edits()?, given.values())?;
+    let after: Map<String, Value> = draft.unchecked()?;
+    refuse_others(&before, &after, "model")?;
+    let (removed, set) = changed_tags(&found.tags, &after)
+        .into_iter()
+        .partition::<std::collections::BTreeMap<_, _>, _>(|(_, value)| value.is_empty());
+    let stage = after.get("stage").and_then(Value::as_str).map(stage_called);
+    let request = UpdateModel {
+        workspace: place.name(),
+        name: found.name.clone(),
+        version: found.version,
+        description: description(&before, &after),
+        set_tags: set,
+        remove_tags: removed.into_keys().collect(),
+        stage: stage.transpose()?.filter(|stage| *stage != found.stage),
+        archive_others: false,
+    };
+    Ok(shown(&place, &az.call(&request).await?))
+}
+
+/// The versions that are meant: one, or all.
+async fn meant(az: &Az, given: &Given, place: &Place) -> Result<Vec<Model>> {
+    if given.has("version") || given.has("label") {
+        return Ok(vec![get(az, given, place).await?]);
+    }
+    let request = ListModels {
+        workspace: place.name(),
+        name: Some(given.required("name")?.to_owned()),
+        include_archived: true,
+        prompts: false,
+    };
+    az.call(&request).await
+}
+
+async fn archive(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let place = az.place(given).await?;
+    for model in meant(az, given, &place).await? {
+        change_stage(az, &place, &model, Stage::Archived).await?;
+    }
+    Ok(Value::Null)
+}
+
+async fn restore(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let place = az.place(given).await?;
+    for model in meant(az, given, &place).await? {
+        if model.archived() {
+            change_stage(az, &place, &model, Stage::None).await?;
+        }
+    }
+    Ok(Value::Null)
+}
+
+async fn download(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let place = az.place(given).await?;
+    let model = get(az, given, &place).await?;
+    let Some(files) = model.files else {
+        let error = Error::conflict(format!("The files of `{}` are not kept here", model.name));
+        return Err(match model.location {
+            Some(location) => error.hint(format!("They are at {location}")).into(),
+            None => error.into(),
+        });
+    };
+    let folder = az
+        .ctx
+        .folder
+        .join(given.text("download-path").unwrap_or("."));
+    let folder = folder.join(&model.name);
+    let report = az.ctx.ui.report();
+    let client = az.ctx.client().await?;
+    let name = place.name();
+    let download = client.download_tree(&name, files.hash, &folder, Some(&report));
+    until_ctrl_c(download).await?;
+    az.note(
+        given,
+        &format!("Downloaded the model to {}", folder.display()),
+    );
+    Ok(Value::Null)
+}
+
+async fn share(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let from = Place::Workspace(Box::new(az.this_workspace().await?));
+    let model = get(az, given, &from).await?;
+    let to = Place::Registry(given.required("registry-name")?.to_owned());
+    let Some(files) = &model.files else {
+        return Err(
+            Error::conflict(format!("The files of `{}` are not kept here", model.name)).into(),
+        );
+    };
+    let tree = GetTree {
+        workspace: from.name(),
+        hash: files.hash,
+    };
+    let tree = az.call(&tree).await?;
+    az.call(&CreateTree {
+        workspace: to.name(),
+        tree,
+    })
+    .await?;
+    let request = RegisterModel {
+        workspace: to.name(),
+        name: given.owned("share-with-name").unwrap_or(model.name),
+        source: ModelSource::Tree {
+            hash: files.hash,
+            path: model.lineage.path.unwrap_or_default(),
+        },
+        kind: Some(model.kind),
+        description: model.description,
+        tags: model.tags,
+        uri: None,
+        run: None,
+        logged_model: None,
+        run_link: None,
+        existing: false,
+        files_later: false,
+        version: match given.text("share-with-version") {
+            Some(version) => Some(number(version)?),
+            None => Some(model.version),
+        },
+    };
+    Ok(shown(&to, &az.call(&request).await?))
+}

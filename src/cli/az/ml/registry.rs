@@ -1,0 +1,198 @@
+//! `az ml registry`
+
+use serde_json::{Map, Value, json};
+
+use super::{asset::put_flags, changed_tags, tags};
+use crate::{
+    api::{
+        Code,
+        registries::{
+            CreateRegistry, DeleteRegistry, GetRegistry, ListRegistries, Registry, UpdateRegistry,
+        },
+    },
+    cli::{
+        az::{
+            Az,
+            given::Given,
+            grammar::{
+                FILE, Flag, GENERIC, GROUP as IN_GROUP, Group, MAX, NAME, NO_WAIT, SET, THE_NAME,
+                YES, flag, verb,
+            },
+            ids,
+        },
+        document::Draft,
+    },
+    spec::overrides::Values,
+};
+
+const SETTINGS: &[Flag] = &[
+    flag("display-name", "Name to show"),
+    flag("public-network-access", "Enabled or Disabled"),
+    flag("tags", "Tags, as KEY=VALUE").many(),
+    flag("location", "Location to record").short('l'),
+    flag("description", "Description"),
+];
+
+pub const GROUP: Group = Group {
+    path: "ml registry",
+    about: "Registries: assets for all workspaces",
+    verbs: &[
+        verb!(
+            "create",
+            "Create a registry",
+            [IN_GROUP, NAME, FILE, SET, NO_WAIT, SETTINGS],
+            create
+        ),
+        verb!("show", "Show a registry", [IN_GROUP, THE_NAME], show),
+        verb!("list", "List the registries", [IN_GROUP, MAX], list),
+        verb!(
+            "update",
+            "Change a registry",
+            [IN_GROUP, NAME, FILE, GENERIC, NO_WAIT, SETTINGS],
+            update
+        ),
+        verb!(
+            "delete",
+            "Delete a registry with all assets in it",
+            [IN_GROUP, THE_NAME, NO_WAIT, YES],
+            delete
+        ),
+    ],
+};
+
+/// Keys of the file that are fields of their own here.
+const OWN: [&str; 4] = ["name", "location", "description", "tags"];
+
+fn shown(az: &Az, registry: &Registry) -> anyhow::Result<Value> {
+    let mut all = ids::fields(json!({
+        "description": registry.description,
+        "display_name": registry.display_name,
+        "id": ids::registry(&az.subscription()?, &registry.name),
+        "location": registry.location,
+        "name": registry.name,
+        "public_network_access": "Enabled",
+        "replication_locations": [{"location": registry.location}],
+        "resourceGroup": "default",
+        "tags": registry.tags,
+    }));
+    all.extend(registry.spec.clone());
+    Ok(Value::Object(all))
+}
+
+fn text(fields: &Map<String, Value>, key: &str) -> Option<String> {
+    fields.get(key).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn rest(fields: Map<String, Value>) -> Map<String, Value> {
+    let rest = fields.into_iter();
+    rest.filter(|(key, value)| !OWN.contains(&key.as_str()) && !value.is_null())
+        .collect()
+}
+
+const FLAGS: [&str; 5] = [
+    "name",
+    "public-network-access",
+    "tags",
+    "location",
+    "description",
+];
+
+/// One that is there already is changed, as Azure does it.
+async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    put_flags(&mut draft, given, &FLAGS);
+    if !draft.has("location") {
+        let location = az.config.default("location");
+        draft.put(
+            "location",
+            location.unwrap_or_else(|| "local".to_owned()),
+            "--location",
+        );
+    }
+    draft.edit(&given.edits()?, Values::Strings)?;
+    let fields = draft.check("registry")?;
+    let request = CreateRegistry {
+        name: text(&fields, "name").unwrap_or_default(),
+        description: text(&fields, "description").unwrap_or_default(),
+        display_name: given.owned("display-name"),
+        location: text(&fields, "location"),
+        tags: tags(&fields),
+        spec: rest(fields.clone()),
+    };
+    match az.call(&request).await {
+        Err(error) if error.code == Code::Conflict => change(az, given, request.name, fields).await,
+        made => shown(az, &made?),
+    }
+}
+
+async fn change(
+    az: &Az,
+    given: &Given,
+    registry: String,
+    fields: Map<String, Value>,
+) -> anyhow::Result<Value> {
+    let get = GetRegistry {
+        registry: registry.clone(),
+    };
+    let found = az.call(&get).await?;
+    let request = UpdateRegistry {
+        registry,
+        description: text(&fields, "description"),
+        display_name: given.owned("display-name"),
+        tags: changed_tags(&found.tags, &fields),
+        spec: rest(fields),
+    };
+    shown(az, &az.call(&request).await?)
+}
+
+async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let registry = given.required("name")?.to_owned();
+    shown(az, &az.call(&GetRegistry { registry }).await?)
+}
+
+async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let mut all = az.call(&ListRegistries {}).await?;
+    if let Some(max) = given.number("max-results")? {
+        all.truncate(max as usize);
+    }
+    all.iter().map(|registry| shown(az, registry)).collect()
+}
+
+async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let file = Draft::open(given.text("file"), &az.ctx.folder)?;
+    let name = given
+        .owned("name")
+        .or_else(|| file.text("name").map(str::to_owned));
+    let registry = name.ok_or_else(|| crate::cli::az::given::missing(&["name/-n"]))?;
+    let found = az
+        .call(&GetRegistry {
+            registry: registry.clone(),
+        })
+        .await?;
+    let mut before = ids::fields(json!({
+        "name": found.name,
+        "location": found.location,
+        "description": found.description,
+        "tags": found.tags,
+    }));
+    before.extend(found.spec.clone());
+    let mut draft = Draft::of(&before, &az.ctx.folder);
+    for (key, value) in file.unchecked()? {
+        if key != "$schema" {
+            draft.put(&key, value, "--file");
+        }
+    }
+    put_flags(&mut draft, given, &FLAGS[1..]);
+    draft.edit(&given.edits()?, given.values())?;
+    change(az, given, registry, draft.check("registry")?).await
+}
+
+async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let registry = given.required("name")?.to_owned();
+    let question = format!("Delete the registry {registry} with all assets in it?");
+    az.ctx
+        .ui
+        .confirm(given.switch("yes") || given.switch("no-wait"), &question)?;
+    az.call(&DeleteRegistry { registry }).await?;
+    Ok(Value::Null)
+}

@@ -1,0 +1,284 @@
+//! The door for scripts written for Azure: called by the name `az`, the program takes the commands
+//! of Azure's own command line, with its flags, answers, errors and exit codes.
+//!
+//! Only the verb that is called is made into a parser. What a verb does is done by the operations
+//! that the commands of `aml` call.
+
+#![allow(
+    clippy::unused_async,
+    reason = "what performs a verb has the same form for all of them"
+)]
+
+mod account;
+mod cloud;
+mod configure;
+
+mod error;
+mod extension;
+mod given;
+mod grammar;
+mod group;
+mod ids;
+mod ml;
+mod output;
+mod place;
+
+use std::{path::Path, process::ExitCode};
+
+use given::Given;
+use grammar::{Group, Verb};
+
+use super::{Globals, context::Context};
+use crate::{
+    api::{Operation, Result, names},
+    config::AzConfig,
+};
+
+/// All commands.
+const GROUPS: &[&Group] = &[
+    &cloud::TOP,
+    &account::GROUP,
+    &configure::CONFIG,
+    &extension::GROUP,
+    &group::GROUP,
+    &ml::workspace::GROUP,
+    &ml::outbound_rule::GROUP,
+    &ml::data::GROUP,
+    &ml::datastore::GROUP,
+    &ml::environment::GROUP,
+    &ml::component::GROUP,
+    &ml::model::GROUP,
+    &ml::registry::GROUP,
+];
+
+/// What every command of `az` needs.
+pub struct Az {
+    pub ctx: Context,
+    pub config: AzConfig,
+    /// The resource group and workspace of the command line, else the defaults.
+    group: Option<String>,
+    workspace: Option<String>,
+    subscription: Option<String>,
+}
+
+impl Az {
+    fn new(given: &Given) -> Result<Self> {
+        let config = AzConfig::load()?;
+        let group = given.owned("resource-group");
+        let workspace = given.owned("workspace-name");
+        Ok(Self {
+            group: group.or_else(|| config.default("group")),
+            workspace: workspace.or_else(|| config.default("workspace")),
+            subscription: given.owned("subscription"),
+            ctx: Context::new(Globals::default())?,
+            config,
+        })
+    }
+
+    async fn call<O: Operation>(&self, operation: &O) -> Result<O::Output> {
+        self.ctx.client().await?.call(operation).await
+    }
+
+    /// The resource group to work in.
+    fn group(&self) -> Result<&str> {
+        let missing = || {
+            given::missing(&["resource-group/-g"])
+                .hint("Set a default: az configure --defaults group=NAME")
+        };
+        self.group.as_deref().ok_or_else(missing)
+    }
+
+    /// The workspace to work in.
+    fn workspace(&self) -> Result<String> {
+        if let Some(workspace) = &self.workspace {
+            return Ok(workspace.clone());
+        }
+        let missing = || {
+            given::missing(&["workspace-name/-w"])
+                .hint("Set a default: az configure --defaults workspace=NAME")
+        };
+        self.ctx.chosen_workspace()?.ok_or_else(missing)
+    }
+
+    /// Says what scripts need not read.
+    fn note(&self, given: &Given, sentence: &str) {
+        if !given.switch("only-show-errors") {
+            self.ctx.ui.status(sentence);
+        }
+    }
+}
+
+/// Whether the program was called by the name `az`.
+pub fn is_called(program: Option<&str>) -> bool {
+    let name = program.and_then(|program| Path::new(program).file_name());
+    name.is_some_and(|name| name == "az")
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let is_word = |word: &&String| !word.starts_with('-');
+    let path: Vec<&str> = words
+        .iter()
+        .take_while(is_word)
+        .map(String::as_str)
+        .collect();
+    let Some((group, verb, rest)) = find(&path) else {
+        return elsewhere(&path, &words);
+    };
+    run(group, verb, &words[rest..])
+}
+
+/// The command that the first words name, and how many words that are.
+fn find(path: &[&str]) -> Option<(&'static Group, &'static Verb, usize)> {
+    GROUPS.iter().find_map(|group| {
+        let own: Vec<&str> = group.path.split_whitespace().collect();
+        let rest = path.strip_prefix(own.as_slice())?;
+        let called = rest.first()?;
+        let verb = group.verbs.iter().find(|verb| verb.name == *called)?;
+        Some((*group, verb, own.len() + 1))
+    })
+}
+
+fn run(group: &Group, verb: &Verb, words: &[String]) -> ExitCode {
+    let called = ["az", group.path, verb.name];
+    let called = called.iter().filter(|word| !word.is_empty()).copied();
+    let called = called.collect::<Vec<_>>().join(" ");
+    let words = match verb.expand(words) {
+        Ok(words) => words,
+        Err(message) => return error::usage(&message, &called),
+    };
+    let given = match verb.command(called.clone()).try_get_matches_from(words) {
+        Ok(matches) => Given(matches),
+        Err(error) if error.exit_code() == 0 => {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return error::usage(&error::parser(&error, verb), &called),
+    };
+    match perform(verb, &given) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error::report(&error),
+    }
+}
+
+fn perform(verb: &Verb, given: &Given) -> anyhow::Result<()> {
+    let query = given.text("query");
+    query.map(output::check_query).transpose()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let az = Az::new(given)?;
+        let answer = (verb.run)(&az, given).await?;
+        let format = given.owned("output");
+        let format = format.or_else(|| Some(az.config.get("core", "output")?.value));
+        output::print(&az.ctx, format.as_deref().unwrap_or("json"), query, answer)
+    })
+}
+
+/// Words that name no command: a group is explained, anything else is an error with the nearest word.
+fn elsewhere(path: &[&str], words: &[String]) -> ExitCode {
+    let (below, known) = deepest(path);
+    let begun = path[..known].join(" ");
+    let begun = format!("az {begun}");
+    let begun = begun.trim_end();
+    let asks = words
+        .get(known)
+        .is_none_or(|word| word == "-h" || word == "--help");
+    if let Some(word) = path.get(known) {
+        let nearest = names::nearest(word, below.iter().map(|(name, _)| *name));
+        let nearest = nearest.map(|nearest| format!("\nDid you mean '{nearest}' ?"));
+        let nearest = nearest.unwrap_or_default();
+        return error::usage(
+            &format!("'{word}' is misspelled or not recognized by the system.{nearest}"),
+            begun,
+        );
+    }
+    if words.iter().any(|word| word == "--version" || word == "-v") && known == 0 {
+        return run(&cloud::TOP, &cloud::VERSION_TEXT, &[]);
+    }
+    if !asks {
+        return error::usage("the following arguments are required: _subcommand", begun);
+    }
+    let width = below.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let lines = below
+        .iter()
+        .map(|(name, about)| format!("    {name:width$} : {about}\n"));
+    let text = format!(
+        "\nGroup\n    {begun}\n\nCommands:\n{}",
+        lines.collect::<String>()
+    );
+    match Context::new(Globals::default()).map(|ctx| ctx.ui.print(&text)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// What can follow as many of the words as are known, and how many those are.
+fn deepest(path: &[&str]) -> (Vec<Below>, usize) {
+    let known = (0..=path.len()).rev();
+    let known = known.map(|known| (following(&path[..known]), known));
+    let mut known = known.filter(|(below, _)| !below.is_empty());
+    known.next().unwrap_or_default()
+}
+
+/// A word that can follow, and what it is about.
+type Below = (&'static str, &'static str);
+
+fn following(begin: &[&str]) -> Vec<Below> {
+    let mut below: Vec<Below> = Vec::new();
+    for group in GROUPS {
+        let own: Vec<&'static str> = group.path.split_whitespace().collect();
+        let begins = own.iter().zip(begin).all(|(own, begun)| own == begun);
+        if own.len() < begin.len() || !begins {
+            continue;
+        }
+        match own[begin.len()..] {
+            [] => below.extend(group.verbs.iter().map(|verb| (verb.name, verb.about))),
+            [next] => below.push((next, group.about)),
+            [next, ..] => below.push((next, "")),
+        }
+    }
+    below.sort_by_key(|(name, about)| (*name, about.is_empty()));
+    below.dedup_by_key(|(name, _)| *name);
+    below
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GROUPS, find, grammar::Verb};
+
+    fn verb(path: &str) -> &'static Verb {
+        let path: Vec<&str> = path.split(' ').collect();
+        find(&path).unwrap().1
+    }
+
+    #[test]
+    fn every_verb_makes_a_parser() {
+        for group in GROUPS {
+            for verb in group.verbs {
+                verb.command(format!("az {} {}", group.path, verb.name))
+                    .debug_assert();
+            }
+        }
+    }
+
+    #[test]
+    fn long_flags_may_be_cut_short() {
+        let expand = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            verb("ml workspace create").expand(&words)
+        };
+        assert_eq!(expand(&["--out=tsv"]).unwrap(), ["--output=tsv"]);
+        assert_eq!(expand(&["--f", "--name"]).unwrap(), ["--file", "--name"]);
+        assert_eq!(expand(&["--nonsense"]).unwrap(), ["--nonsense"]);
+        assert_eq!(
+            expand(&["--de", "x"]).unwrap_err(),
+            "ambiguous option: --de could match --default-resource-group, --description, --debug"
+        );
+    }
+}

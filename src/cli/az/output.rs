@@ -1,0 +1,199 @@
+//! Answers as `az` prints them: JSON unless another format is asked for.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    api::{Error, Result},
+    cli::context::Context,
+};
+
+/// Keys that a table leaves out.
+const NOT_IN_TABLES: [&str; 4] = ["id", "type", "etag", "revision"];
+
+/// Prints an answer; nothing when it is, or the query makes it, null.
+pub fn print(
+    ctx: &Context,
+    format: &str,
+    query: Option<&str>,
+    answer: Value,
+) -> anyhow::Result<()> {
+    let asked = query.is_some();
+    let answer = match query {
+        Some(query) => search(query, &answer)?,
+        None => answer,
+    };
+    if answer.is_null() || format == "none" {
+        return Ok(());
+    }
+    match format {
+        "tsv" => ctx.ui.print(&tsv(&answer)),
+        "table" => ctx.ui.print(&table(&answer, asked)),
+        "yaml" | "yamlc" => ctx.ui.print(&serde_saphyr::to_string(&sorted(answer))?),
+        "jsonc" => ctx.ui.print_json(&sorted(answer), true),
+        _ => ctx.ui.print_json(&sorted(answer), false),
+    }
+}
+
+/// Checks a query before anything is done.
+pub fn check_query(query: &str) -> Result<()> {
+    match jpx_core::compile(query) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(Error::invalid(format!(
+            "argument --query: invalid jmespath_type value: '{query}' ({e})"
+        ))),
+    }
+}
+
+fn search(query: &str, answer: &Value) -> Result<Value> {
+    jpx_core::compile(query)
+        .and_then(|expression| expression.search(answer))
+        .map_err(|e| Error::invalid(format!("The query failed: {e}")))
+}
+
+/// Keys in the order of the alphabet, at every depth.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<(String, Value)> = fields.into_iter().collect();
+            fields.sort_by(|a, b| a.0.cmp(&b.0));
+            let fields = fields.into_iter().map(|(key, value)| (key, sorted(value)));
+            Value::Object(fields.collect::<Map<_, _>>())
+        }
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
+        other => other,
+    }
+}
+
+/// A line for each value of a list, tabs between what is in one. A mapping or list inside is no
+/// text: an empty field, and its length.
+fn tsv(value: &Value) -> String {
+    let rows = match value {
+        Value::Array(items) => items.as_slice(),
+        other => std::slice::from_ref(other),
+    };
+    let inside = |value: &Value| match value {
+        Value::Array(items) => items.len().to_string(),
+        Value::Object(_) => String::new(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        other => scalar(other),
+    };
+    let row = |row: &Value| match row {
+        Value::Array(items) => items.iter().map(inside).collect::<Vec<_>>().join("\t"),
+        Value::Object(fields) => fields.values().map(inside).collect::<Vec<_>>().join("\t"),
+        other => scalar(other),
+    };
+    rows.iter().map(|value| row(value) + "\n").collect()
+}
+
+fn scalar(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "None".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// Columns under their names, of what is no mapping or list.
+fn table(value: &Value, asked: bool) -> String {
+    let rows = match value {
+        Value::Array(items) => items.as_slice(),
+        other => std::slice::from_ref(other),
+    };
+    let rows: Vec<Vec<(String, String)>> = rows.iter().map(|row| cells(row, asked)).collect();
+    let mut columns: Vec<(&str, usize)> = Vec::new();
+    for (name, cell) in rows.iter().flatten() {
+        let width = cell.chars().count().max(name.chars().count());
+        match columns.iter_mut().find(|(known, _)| known == name) {
+            Some((_, widest)) => *widest = width.max(*widest),
+            None => columns.push((name, width)),
+        }
+    }
+    if columns.is_empty() {
+        return String::new();
+    }
+    let line = |cell: &dyn Fn(&str, usize) -> String| {
+        let cells: Vec<String> = columns
+            .iter()
+            .map(|(name, width)| format!("{:width$}", cell(name, *width)))
+            .collect();
+        cells.join("  ").trim_end().to_owned() + "\n"
+    };
+    let mut text = line(&|name, _| name.to_owned()) + &line(&|_, width| "-".repeat(width));
+    for row in &rows {
+        text += &line(&|name, _| {
+            let found = row.iter().find(|(column, _)| column == name);
+            found.map(|(_, cell)| cell.clone()).unwrap_or_default()
+        });
+    }
+    text
+}
+
+fn cells(row: &Value, asked: bool) -> Vec<(String, String)> {
+    let plain = |value: &Value| !value.is_object() && !value.is_array() && !value.is_null();
+    match row {
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(key, value)| {
+                plain(value) && (asked || !NOT_IN_TABLES.contains(&key.as_str()))
+            })
+            .map(|(key, value)| (title(key), truth(value)))
+            .collect(),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .filter(|(_, value)| plain(value))
+            .map(|(at, value)| (format!("Column{}", at + 1), truth(value)))
+            .collect(),
+        other => vec![("Result".to_owned(), truth(other))],
+    }
+}
+
+fn truth(value: &Value) -> String {
+    match value {
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        other => scalar(other),
+    }
+}
+
+fn title(key: &str) -> String {
+    let mut letters = key.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{sorted, table, tsv};
+
+    #[test]
+    fn tsv_is_a_line_for_each_value() {
+        assert_eq!(tsv(&json!("a b")), "a b\n");
+        assert_eq!(tsv(&json!([])), "");
+        assert_eq!(tsv(&json!(["a", true, null])), "a\ntrue\nNone\n");
+        assert_eq!(
+            tsv(&json!({"z": "x", "a": true, "m": {"k": 1}, "l": [1, 2]})),
+            "x\tTrue\t\t2\n"
+        );
+        assert_eq!(tsv(&json!([["a"], ["b"]])), "a\nb\n");
+    }
+
+    #[test]
+    fn a_table_has_columns_of_what_is_plain() {
+        let rows = json!([{"name": "group", "id": "x", "deep": {}}, {"name": "w", "n": 1}]);
+        assert_eq!(table(&rows, false), "Name   N\n-----  -\ngroup\nw      1\n");
+        assert_eq!(table(&json!(["a"]), false), "Result\n------\na\n");
+        assert_eq!(table(&json!([]), false), "");
+    }
+
+    #[test]
+    fn keys_are_in_the_order_of_the_alphabet() {
+        let value = sorted(json!({"b": [{"d": 1, "c": 2}], "a": 1}));
+        assert_eq!(value.to_string(), r#"{"a":1,"b":[{"c":2,"d":1}]}"#);
+    }
+}

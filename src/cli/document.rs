@@ -1,0 +1,94 @@
+//! What a command is told of a thing: a YAML file, flags before it, `--set` before both.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::{
+    api::{Code, Error, Result},
+    spec::{
+        issue::Report,
+        kinds::list as kinds,
+        load::{self, Document},
+        overrides::{Edit, Values},
+    },
+};
+
+/// A file, if there is one, to which flags are added.
+pub struct Draft {
+    document: Document,
+    folder: std::path::PathBuf,
+}
+
+impl Draft {
+    /// Reads the file; without one the flags say everything. `folder` is where the command was called.
+    pub fn open(file: Option<&str>, folder: &Path) -> Result<Self> {
+        let document = match file {
+            Some(file) => load::open(&folder.join(file), file).map_err(|mut error| {
+                // What is missing is nothing of the workspace.
+                if error.code == Code::NotFound {
+                    error.code = Code::Invalid;
+                }
+                error
+            })?,
+            None => load::parse(String::new(), &folder.join("flags"), "the command line"),
+        };
+        Ok(Self {
+            document,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// What is there already, to be changed.
+    pub fn of(value: &Map<String, Value>, folder: &Path) -> Self {
+        let text = Value::Object(value.clone()).to_string();
+        Self {
+            document: load::parse(text, &folder.join("flags"), "what is there"),
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// Says a key by a flag, in place of what the file says.
+    pub fn put(&mut self, key: &str, value: impl Into<Value>, flag: &str) {
+        let value = value.into();
+        let shown = match &value {
+            Value::String(text) => format!("{flag} {text}"),
+            _ => flag.to_owned(),
+        };
+        self.document.put(key, &value, shown, &self.folder);
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.document.root.get(key).is_some()
+    }
+
+    /// What a key says now, if it is a string.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.document.root.get(key)?.as_str()
+    }
+
+    /// Applies `--set` and the like.
+    pub fn edit(&mut self, edits: &[Edit], values: Values) -> Result<()> {
+        self.document.edit(edits, values)
+    }
+
+    /// What it says without being checked, such as a part of a thing that is changed by it.
+    pub fn unchecked(&self) -> Result<Map<String, Value>> {
+        match self.document.root.to_value() {
+            Value::Object(fields) => Ok(fields),
+            Value::Null => Ok(Map::new()),
+            _ => Err(Error::invalid("The file is no mapping")),
+        }
+    }
+
+    /// Checks it as a kind by name; the canonical form. All that is wrong is in the error.
+    pub fn check(self, kind: &str) -> Result<Map<String, Value>> {
+        let kind = kinds::named(kind)
+            .ok_or_else(|| Error::internal(format!("There is no kind `{kind}`")))?;
+        let (value, report) = self.document.check_shape(&kind.shape, &[]);
+        match value {
+            Some(Value::Object(fields)) => Ok(fields),
+            _ => Err(Report::into_error(report)),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Resource groups: those that were created, and those that workspaces name.
+
+use super::{Caller, Perform, Service};
+use crate::api::{
+    Done, Error, Result, names,
+    resource_groups::{
+        CreateResourceGroup, DeleteResourceGroup, GetResourceGroup, ListResourceGroups,
+        ResourceGroup,
+    },
+    workspaces::{DeleteWorkspace, ListWorkspaces},
+};
+
+impl Service {
+    async fn groups(&self, caller: &Caller) -> Result<Vec<ResourceGroup>> {
+        let mut groups = self.store.list_resource_groups().await?;
+        for workspace in (ListWorkspaces {}).perform(self, caller).await? {
+            let name = &workspace.resource_group;
+            if !groups
+                .iter()
+                .any(|group| group.name.eq_ignore_ascii_case(name))
+            {
+                groups.push(ResourceGroup {
+                    name: name.clone(),
+                    location: workspace.location,
+                    tags: [].into(),
+                });
+            }
+        }
+        groups.sort_by_key(|group| group.name.to_lowercase());
+        Ok(groups)
+    }
+
+    async fn find_group(&self, caller: &Caller, name: &str) -> Result<ResourceGroup> {
+        let groups = self.groups(caller).await?;
+        let found = groups
+            .iter()
+            .find(|group| group.name.eq_ignore_ascii_case(name));
+        found.cloned().ok_or_else(|| {
+            let nearest = names::nearest(name, groups.iter().map(|group| group.name.as_str()));
+            Error::unknown("resource group", name, "", nearest)
+        })
+    }
+}
+
+impl Perform for CreateResourceGroup {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<ResourceGroup> {
+        service.allow_admin(caller)?;
+        names::RESOURCE_GROUP.check(&self.name)?;
+        for key in self.tags.iter().flatten().map(|(key, _)| key) {
+            names::TAG.check(key)?;
+        }
+        // What a workspace named is kept as it is written there.
+        let known = service.find_group(caller, &self.name).await.ok();
+        let (name, location) = match known {
+            Some(known) => (known.name, known.location),
+            None => (
+                self.name,
+                self.location.unwrap_or_else(|| "local".to_owned()),
+            ),
+        };
+        let put = service.store.put_resource_group(name, location, self.tags);
+        put.await?
+            .ok_or_else(|| Error::internal("A resource group was not written"))
+    }
+}
+
+impl Perform for ListResourceGroups {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<ResourceGroup>> {
+        service.allow_person(caller)?;
+        service.groups(caller).await
+    }
+}
+
+impl Perform for GetResourceGroup {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<ResourceGroup> {
+        service.allow_person(caller)?;
+        service.find_group(caller, &self.name).await
+    }
+}
+
+impl Perform for DeleteResourceGroup {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
+        service.allow_admin(caller)?;
+        let group = service.find_group(caller, &self.name).await?;
+        for workspace in (ListWorkspaces {}).perform(service, caller).await? {
+            if workspace.resource_group.eq_ignore_ascii_case(&group.name) {
+                let delete = DeleteWorkspace {
+                    workspace: workspace.name,
+                    if_empty: false,
+                };
+                delete.perform(service, caller).await?;
+            }
+        }
+        service.store.delete_resource_group(&group.name).await?;
+        Ok(Done {})
+    }
+}

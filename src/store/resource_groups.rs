@@ -1,0 +1,66 @@
+//! Resource groups as stored.
+
+use std::collections::BTreeMap;
+
+use super::{
+    Store,
+    db::{Row, RowResult, json, params, to_json},
+};
+use crate::api::{Result, resource_groups::ResourceGroup};
+
+const COLUMNS: &str = "name, location, tags";
+
+fn group(row: &Row<'_>) -> RowResult<ResourceGroup> {
+    Ok(ResourceGroup {
+        name: row.get(0)?,
+        location: row.get(1)?,
+        tags: json(row, 2)?,
+    })
+}
+
+impl Store {
+    /// Adds a group; one that is there keeps its location, and its tags unless others are given.
+    pub async fn put_resource_group(
+        &self,
+        name: String,
+        location: String,
+        tags: Option<BTreeMap<String, String>>,
+    ) -> Result<Option<ResourceGroup>> {
+        self.db
+            .write(move |tx| {
+                tx.one(
+                    &format!(
+                        "INSERT INTO resource_groups(name, location, tags) \
+                         VALUES (?1, ?2, coalesce(?3, '{{}}')) \
+                         ON CONFLICT(name) DO UPDATE SET tags = coalesce(?3, tags) \
+                         RETURNING {COLUMNS}"
+                    ),
+                    params![name, location, tags.as_ref().map(to_json).transpose()?],
+                    group,
+                )
+            })
+            .await
+    }
+
+    pub async fn list_resource_groups(&self) -> Result<Vec<ResourceGroup>> {
+        self.db
+            .read(|tx| {
+                tx.all(
+                    &format!("SELECT {COLUMNS} FROM resource_groups ORDER BY name"),
+                    [],
+                    group,
+                )
+            })
+            .await
+    }
+
+    pub async fn delete_resource_group(&self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.db
+            .write(move |tx| {
+                tx.execute("DELETE FROM resource_groups WHERE name = ?1", params![name])?;
+                Ok(())
+            })
+            .await
+    }
+}
