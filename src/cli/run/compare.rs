@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde::Serialize;
-use similar::TextDiff;
+use imara_diff::{Algorithm, BasicLineDiffPrinter, Diff, InternedInput, UnifiedDiffConfig};
 
 use crate::{
     api::{
@@ -47,14 +47,25 @@ impl<T: PartialEq> Change<T> {
 
 /// The lines that differ, marked with `-` and `+`.
 fn changed_lines(a: &str, b: &str) -> String {
-    let diff = TextDiff::from_lines(a, b);
+    let (input, diff) = compared(a, b);
     let mut text = String::new();
-    for line in diff.iter_all_changes() {
-        if line.tag() != similar::ChangeTag::Equal {
-            let _ = writeln!(text, "{}{}", line.tag(), line.value().trim_end());
+    for hunk in diff.hunks() {
+        let gone = &input.before[hunk.before.start as usize..hunk.before.end as usize];
+        let come = &input.after[hunk.after.start as usize..hunk.after.end as usize];
+        let signed = gone.iter().map(|line| ('-', line));
+        for (sign, line) in signed.chain(come.iter().map(|line| ('+', line))) {
+            let _ = writeln!(text, "{sign}{}", input.interner[*line].trim_end());
         }
     }
     text
+}
+
+/// The lines of both and which of them differ.
+fn compared<'a>(a: &'a str, b: &'a str) -> (InternedInput<&'a str>, Diff) {
+    let input = InternedInput::new(a, b);
+    let mut diff = Diff::compute(Algorithm::Histogram, &input);
+    diff.postprocess_lines(&input);
+    (input, diff)
 }
 
 /// The keys whose values differ.
@@ -207,8 +218,10 @@ fn unified(path: &str, a: Option<String>, b: Option<String>) -> Option<String> {
     if a == b {
         return Some("mode changed\n".to_owned());
     }
-    let diff = TextDiff::from_lines(&a, &b);
-    Some(diff.unified_diff().header(path, path).to_string())
+    let (input, diff) = compared(&a, &b);
+    let printer = BasicLineDiffPrinter(&input.interner);
+    let hunks = diff.unified_diff(&printer, UnifiedDiffConfig::default(), &input);
+    Some(format!("--- {path}\n+++ {path}\n{hunks}"))
 }
 
 #[cfg(test)]
