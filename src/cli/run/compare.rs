@@ -5,8 +5,8 @@ use std::{
     fmt::Write,
 };
 
-use serde::Serialize;
 use imara_diff::{Algorithm, BasicLineDiffPrinter, Diff, InternedInput, UnifiedDiffConfig};
+use serde::Serialize;
 
 use crate::{
     api::{
