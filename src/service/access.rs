@@ -181,6 +181,19 @@ impl Service {
         )))
     }
 
+    /// Whether a user has no role in a workspace, and so may not even know of it. Registries are
+    /// known to all.
+    pub async fn is_stranger(&self, caller: &Caller, row: &WorkspaceRow) -> Result<bool> {
+        match caller {
+            Caller::User {
+                id, admin: false, ..
+            } if registries::named_in(&row.workspace.name).is_none() => {
+                Ok(self.store.role_of(row.id, *id).await?.is_none())
+            }
+            Caller::Owner | Caller::User { .. } | Caller::Run { .. } => Ok(false),
+        }
+    }
+
     /// Refuses everyone but the owner and admins.
     pub fn allow_admin(&self, caller: &Caller) -> Result<()> {
         match caller {

@@ -181,7 +181,7 @@ impl Service {
     }
 
     /// Finds a workspace and checks that the caller may do this there. Every operation on what a
-    /// workspace holds begins so.
+    /// workspace holds begins so. To who has no role in it, it is not there.
     pub async fn enter(&self, caller: &Caller, name: &str, action: Action) -> Result<WorkspaceRow> {
         let Some(row) = self.store.workspace(name).await? else {
             return Err(match named_in(name) {
@@ -189,8 +189,14 @@ impl Service {
                 None => self.unknown_workspace(caller, name).await?,
             });
         };
-        self.allow(caller, &row, action).await?;
-        Ok(row)
+        match self.allow(caller, &row, action).await {
+            Ok(()) => Ok(row),
+            // Who may see nothing of it does not learn that it is there.
+            Err(_) if self.is_stranger(caller, &row).await? => {
+                Err(self.unknown_workspace(caller, name).await?)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Suggests only workspaces that the caller may read.
@@ -203,7 +209,9 @@ impl Service {
         }
         let nearest = names::nearest(name, rows.iter().map(|row| row.workspace.name.as_str()));
         let error = Error::unknown("workspace", name, "", nearest);
-        Ok(if rows.is_empty() {
+        Ok(if rows.is_empty() && self.allow_admin(caller).is_err() {
+            error.hint("An admin can create it, or an owner of one can give you a role in it")
+        } else if rows.is_empty() {
             error.hint(format!("Create it: aml workspace create -n {name}"))
         } else if nearest.is_none() {
             error.hint("See which there are: aml workspace list")
