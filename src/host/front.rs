@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::{Either, Full};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::Incoming,
@@ -19,7 +19,10 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use subtle::ConstantTimeEq;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 
 use super::{backend::Backend, counters::Counters, orders::Orders};
 use crate::api::{Code, Error, endpoints::EndpointKeys, error::Envelope};
@@ -28,6 +31,9 @@ type Body = Either<Incoming, Full<Bytes>>;
 
 /// How long a caller may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much of a request that is not handed on is read, and for how long.
+const READ_OFF: usize = 1 << 20;
+const READ_OFF_TIME: Duration = Duration::from_secs(1);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Headers that are about one connection and must not be handed on.
@@ -136,27 +142,47 @@ impl Front {
     }
 
     async fn route(&self, request: Request<Incoming>) -> Response<Body> {
-        match (request.method(), request.uri().path()) {
-            (&Method::GET | &Method::HEAD, "/") => self.liveness(),
+        let mut answer = match self.admit(&request).await {
+            Ok(backend) => return forward(&backend, request).await,
+            Err(answer) => *answer,
+        };
+        // The connection goes on only after all of the request was read. A caller that is not told
+        // would send its next one into a connection that is being closed.
+        if !read_off(request.into_body()).await {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+        }
+        answer
+    }
+
+    /// Where to hand a request on to, or the answer to it from here.
+    async fn admit(
+        &self,
+        request: &Request<Incoming>,
+    ) -> Result<Arc<Backend>, Box<Response<Body>>> {
+        let scoring = || self.current().map_err(|reason| unavailable(&reason));
+        let admitted = match (request.method(), request.uri().path()) {
+            (&Method::GET | &Method::HEAD, "/") => Err(self.liveness()),
             (&Method::POST, "/score") | (&Method::GET, "/score" | "/swagger.json") => {
                 match self.refuse(request.headers()).await {
-                    Some(refusal) => refusal,
-                    None => self.forward(request).await,
+                    Some(refusal) => Err(refusal),
+                    None => scoring(),
                 }
             }
             // A browser asks so before it sends a key.
-            (&Method::OPTIONS, "/score") => self.forward(request).await,
-            (_, "/" | "/score" | "/swagger.json") => failure(
+            (&Method::OPTIONS, "/score") => scoring(),
+            (_, "/" | "/score" | "/swagger.json") => Err(failure(
                 StatusCode::METHOD_NOT_ALLOWED,
                 &Error::invalid("The address does not take this method")
                     .hint("Score with POST /score"),
-            ),
-            _ => failure(
+            )),
+            _ => Err(failure(
                 StatusCode::NOT_FOUND,
                 &Error::not_found("There is nothing at this address")
                     .hint("Score with POST /score"),
-            ),
-        }
+            )),
+        };
+        admitted.map_err(Box::new)
     }
 
     fn liveness(&self) -> Response<Body> {
@@ -185,26 +211,6 @@ impl Front {
         Some(response)
     }
 
-    async fn forward(&self, mut request: Request<Incoming>) -> Response<Body> {
-        let backend = match self.current() {
-            Ok(backend) => backend,
-            Err(reason) => return unavailable(&reason),
-        };
-        strip(request.headers_mut());
-        request.headers_mut().remove(header::AUTHORIZATION);
-        match backend.send(request).await {
-            Ok(mut response) => {
-                strip(response.headers_mut());
-                response.map(Either::Left)
-            }
-            Err(reason) => failure(
-                StatusCode::BAD_GATEWAY,
-                &Error::unavailable(format!("The scoring process did not answer: {reason}"))
-                    .hint("Look at the endpoint's log: aml endpoint logs NAME"),
-            ),
-        }
-    }
-
     fn log(
         &self,
         method: &Method,
@@ -223,6 +229,42 @@ impl Front {
         );
         self.write(&line);
     }
+}
+
+/// Hands a request on and its answer back.
+async fn forward(backend: &Backend, mut request: Request<Incoming>) -> Response<Body> {
+    strip(request.headers_mut());
+    request.headers_mut().remove(header::AUTHORIZATION);
+    match backend.send(request).await {
+        Ok(mut response) => {
+            strip(response.headers_mut());
+            response.map(Either::Left)
+        }
+        Err(reason) => failure(
+            StatusCode::BAD_GATEWAY,
+            &Error::unavailable(format!("The scoring process did not answer: {reason}"))
+                .hint("Look at the endpoint's log: aml endpoint logs NAME"),
+        ),
+    }
+}
+
+/// Reads the rest of a request that is not handed on; false when it is too long or does not come.
+async fn read_off(mut body: Incoming) -> bool {
+    let mut left = READ_OFF;
+    let read = async {
+        while let Some(frame) = body.frame().await {
+            let length = match &frame {
+                Ok(frame) => frame.data_ref().map_or(0, Bytes::len),
+                Err(_) => return false,
+            };
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => return false,
+            }
+        }
+        true
+    };
+    timeout(READ_OFF_TIME, read).await.unwrap_or(false)
 }
 
 /// The time as the scoring server writes it.

@@ -1,6 +1,6 @@
 //! Scoring through the server: hands a request on to the endpoint's own front, which checks the key.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use axum::{
     body::Body,
@@ -19,10 +19,15 @@ use crate::{
     service::Service,
 };
 
+/// Shorter than a front keeps a connection: one that it is about to close must not be sent a request.
+const IDLE: Duration = Duration::from_secs(15);
+
 static FRONTS: LazyLock<Client<HttpConnector, Body>> = LazyLock::new(|| {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
-    Client::builder(TokioExecutor::new()).build(connector)
+    Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(IDLE)
+        .build(connector)
 });
 
 /// `/ws/<workspace>/endpoints/<name>/<what>`: needs a key of the endpoint, not a user's token.
