@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     env, fs,
     io::Write,
+    num::NonZeroU32,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -76,7 +77,7 @@ impl WebhookSettings {
 pub struct WorkerSettings {
     /// Runs executed at once on this machine; the number of cores when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slots: Option<u32>,
+    pub slots: Option<NonZeroU32>,
     /// Seconds without work after which the worker in the background leaves; 60 when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_seconds: Option<u64>,

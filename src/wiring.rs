@@ -7,6 +7,7 @@ mod serve;
 mod worker;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
@@ -75,6 +76,7 @@ fn open_service_for(home: &Home, base_url: String, bell: Option<Bell>) -> Result
     let post = Arc::new(Post::new(webhook_rules));
     Ok(service
         .with_hosts(hosts::start_endpoint_host)
+        .with_environments(executor::use_of::free)
         .with_courier(post))
 }
 
@@ -86,6 +88,11 @@ fn webhook_rules() -> Result<Rules> {
         schemes: settings.schemes.unwrap_or(vec!["https".to_owned()]),
         private: settings.allow_private.unwrap_or(false),
     })
+}
+
+/// Whether Python environments can be made here; the error says what is missing and how to get it.
+pub async fn check_python(variables: &BTreeMap<String, String>) -> Result<()> {
+    executor::environment::check_machine(variables).await
 }
 
 /// Supervises the command of one run until all of it has ended.

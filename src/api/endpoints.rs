@@ -54,8 +54,10 @@ pub struct Deployment {
     /// The entry script's path in `code`, with `init()` and `run()`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<String>,
-    #[serde(default)]
-    pub environment: Environment,
+    /// When none is named: for a script that of the run which made the model, else one of its own
+    /// with what scoring needs; for a model in MLflow format the one that it describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment_variables: BTreeMap<String, String>,
     /// The endpoint's own port; one is chosen when absent.

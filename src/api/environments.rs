@@ -30,6 +30,14 @@ pub enum Environment {
     },
 }
 
+/// Environments of a machine that were removed, or could be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FreedEnvironments {
+    pub environments: u64,
+    /// Bytes of disk freed.
+    pub bytes: u64,
+}
+
 impl Environment {
     /// What people call it.
     pub fn name(&self) -> &str {

@@ -19,7 +19,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{Done, Error, Result, Time, operation};
+use super::{Done, Error, Result, Time, environments::FreedEnvironments, operation};
 
 /// The BLAKE3 hash of some content; 64 hexadecimal digits in JSON.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -277,6 +277,10 @@ pub struct CollectGarbage {
     pub dry_run: bool,
     /// Leave what was stored or asked for in the last so many seconds.
     pub grace_seconds: u64,
+    /// Also free environments of the server's machine that nothing has used for so many seconds;
+    /// a month when absent.
+    #[serde(default)]
+    pub environments_unused_seconds: Option<u64>,
 }
 operation!(CollectGarbage => Collected, "blobs.collect");
 
@@ -287,4 +291,6 @@ pub struct Collected {
     pub bytes: u64,
     /// Bytes that nothing refers to and that are left because of the grace.
     pub recent: u64,
+    #[serde(default)]
+    pub environments: FreedEnvironments,
 }

@@ -81,8 +81,8 @@ pub fn check_alias(alias: &str) -> Result<()> {
 }
 
 impl Rule {
-    /// Accepts a name that begins with a letter, digit or underscore, has only letters, digits and
-    /// the extra characters of the rule, and is not too long. A rule without extra characters
+    /// Accepts a name that has only letters, digits and the extra characters of the rule, begins with
+    /// a letter, digit or underscore, and is not too long. A rule without extra characters
     /// accepts every name that can be seen from its first to its last character.
     pub fn check(&self, name: &str) -> Result<()> {
         let Rule { kind, max, .. } = self;
@@ -115,14 +115,14 @@ impl Rule {
 
     fn has(&self, c: char) -> bool {
         match self.extra {
-            Some(extra) => c.is_ascii_alphanumeric() || c == '_' || extra.contains(c),
+            Some(extra) => c.is_ascii_alphanumeric() || extra.contains(c),
             None => !c.is_control() && !self.without.contains(c),
         }
     }
 
     fn begins_with(&self, c: char) -> bool {
         match self.extra {
-            Some(_) => c.is_ascii_alphanumeric() || c == '_',
+            Some(extra) => c.is_ascii_alphanumeric() || (c == '_' && extra.contains(c)),
             None => !c.is_whitespace(),
         }
     }
@@ -149,10 +149,14 @@ impl Rule {
                 no.join(", no ")
             );
         };
-        let extra = quoted(extra);
+        let first = if extra.contains('_') {
+            "letter, digit or `_`"
+        } else {
+            "letter or digit"
+        };
         format!(
-            "{article} {kind} name has 1 to {max} letters, digits and {}, and begins with a letter or digit",
-            extra.join(" ")
+            "{article} {kind} name has 1 to {max} letters, digits and {}, and begins with a {first}",
+            quoted(extra).join(" ")
         )
     }
 }
@@ -177,7 +181,21 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::{ENDPOINT, WORKSPACE, nearest};
+
+    #[test]
+    fn a_rule_says_what_it_accepts() {
+        assert!(ENDPOINT.check("iris-ep").is_ok());
+        let refused = ENDPOINT.check("iris_ep").unwrap_err();
+        assert_eq!(
+            refused.message,
+            "The endpoint name `iris_ep` has the character `_`"
+        );
+        let hint = "An endpoint name has 1 to 32 letters, digits and `-`, and begins with a letter or digit";
+        assert_eq!(refused.hints, [hint]);
+        assert!(WORKSPACE.check("_x").is_ok());
+        assert!(WORKSPACE.check("-x").is_err());
+    }
 
     #[test]
     fn only_what_may_be_a_slip_is_suggested() {

@@ -169,22 +169,18 @@ pub struct DeleteWorkspace {
 }
 operation!(DeleteWorkspace => Done, "workspaces.delete");
 
-/// The keys of the associated resources.
+/// The keys of the associated resources that were made with the workspace; those of resources that
+/// were there before are not known here.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct WorkspaceKeys {
     pub storage_account: String,
-    pub storage_key: String,
-    pub application_insights_instrumentation_key: String,
-    pub container_registry: Option<RegistryKeys>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application_insights_instrumentation_key: Option<String>,
 }
 
-#[derive(Clone, Serialize, Deserialize)]
-pub struct RegistryKeys {
-    pub username: String,
-    pub password: String,
-}
-
-/// The keys of the associated resources.
+/// The keys of the associated resources that were made with the workspace.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ListWorkspaceKeys {
     pub workspace: String,

@@ -106,8 +106,16 @@ pub fn read_stdin() -> Result<String> {
     }
 }
 
-/// Reads a time such as `90`, `90s`, `10m`, `2h` or `1d` as seconds.
+/// Reads a time such as `90`, `90s`, `10m`, `2h` or `1d` as seconds, which must be some.
 pub fn parse_seconds(text: &str) -> Result<u64> {
+    match parse_span(text) {
+        Ok(0) => Err(Error::invalid("no time at all is too short")),
+        other => other,
+    }
+}
+
+/// Reads a time as seconds, of which there may be none.
+pub fn parse_span(text: &str) -> Result<u64> {
     let (digits, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
         Some(at) => text.split_at(at),
         None => (text, "s"),
@@ -122,7 +130,6 @@ pub fn parse_seconds(text: &str) -> Result<u64> {
     let seconds = digits.parse::<u64>().ok().zip(factor);
     seconds
         .and_then(|(number, factor)| number.checked_mul(factor))
-        .filter(|seconds| *seconds > 0)
         .ok_or_else(|| Error::invalid("a time is a number of seconds, or such as 90s, 10m, 2h, 1d"))
 }
 

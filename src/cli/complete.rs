@@ -3,18 +3,21 @@
 //! A shell waits for these, so they are few, quick and silent: whatever goes wrong, there are none.
 
 use std::{
+    collections::BTreeSet,
     ffi::{OsStr, OsString},
     time::Duration,
 };
 
 use clap::{Arg, Command};
-use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use clap_complete::engine::{
+    ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter,
+};
 
 use super::{Globals, context::Context};
 use crate::{
     api::{
         Result,
-        access::ListUsers,
+        access::{ListUsers, Role},
         assets::{Archived, AssetKind, ListAssets},
         datastores::ListDatastores,
         endpoints::ListEndpoints,
@@ -26,6 +29,7 @@ use crate::{
         webhooks::ListWebhooks,
         workspaces::ListWorkspaces,
     },
+    spec,
     wiring::Target,
 };
 
@@ -54,6 +58,10 @@ enum Kind {
     Secret,
     User,
     Profile,
+    Metric,
+    Role,
+    /// What `--env` takes: a curated name, `host`, or a file.
+    Environment,
 }
 
 /// The command tree with candidates at each argument that names something there is.
@@ -109,19 +117,42 @@ fn kind(path: &[String], arg: &Arg) -> Option<Kind> {
         (["secret", ..], "name") | (_, "secret") => Some(Kind::Secret),
         (["user", ..], "name") | (_, "user") => Some(Kind::User),
         (["profile" | "logout", ..], "name") | (_, "profile") => Some(Kind::Profile),
+        (["run", "best" | "metrics"], "metric") => Some(Kind::Metric),
+        (_, "role") => Some(Kind::Role),
+        (_, "env") => Some(Kind::Environment),
         _ => None,
     }
 }
 
 /// The names that begin as `start` does; like everywhere, case does not count.
 fn candidates(kind: Kind, start: &OsStr) -> Vec<CompletionCandidate> {
-    let start = start.to_string_lossy().to_lowercase();
-    let names = Context::new(typed(std::env::args_os())).and_then(|ctx| names(&ctx, kind));
-    let names = names.unwrap_or_default().into_iter();
-    names
-        .filter(|name| name.to_lowercase().starts_with(&start))
-        .map(CompletionCandidate::new)
-        .collect()
+    let text = start.to_string_lossy();
+    let names = match kind {
+        Kind::Role => Role::ALL.map(short_role).to_vec(),
+        Kind::Environment => spec::environment::curated_names()
+            .chain(["host"])
+            .map(str::to_owned)
+            .collect(),
+        _ => {
+            let ctx = Context::new(typed(std::env::args_os()));
+            let names = ctx.and_then(|ctx| names(&ctx, kind, &text));
+            names.unwrap_or_default()
+        }
+    };
+    let begins = |name: &String| name.to_lowercase().starts_with(&text.to_lowercase());
+    let names = names.into_iter().filter(begins);
+    let mut candidates: Vec<_> = names.map(CompletionCandidate::new).collect();
+    if let Kind::Environment = kind {
+        candidates.extend(PathCompleter::file().complete(start));
+    }
+    candidates
+}
+
+/// A role as it is typed without quotes.
+fn short_role(role: Role) -> String {
+    let name = role.name().to_lowercase();
+    let short = name.strip_prefix("azureml ").unwrap_or(&name);
+    short.replace(' ', "-")
 }
 
 /// The global options on the line so far. It is not whole yet, so it cannot be parsed.
@@ -142,7 +173,7 @@ fn typed(line: impl Iterator<Item = OsString>) -> Globals {
     globals
 }
 
-fn names(ctx: &Context, kind: Kind) -> Result<Vec<String>> {
+fn names(ctx: &Context, kind: Kind, text: &str) -> Result<Vec<String>> {
     if let Kind::Profile = kind {
         let profiles = ctx.config.settings.profiles.keys().cloned();
         return Ok(profiles.chain(["local".to_owned()]).collect());
@@ -157,13 +188,15 @@ fn names(ctx: &Context, kind: Kind) -> Result<Vec<String>> {
         return Ok(Vec::new());
     };
     runtime.block_on(async {
-        let asked = tokio::time::timeout(PATIENCE, ask(ctx, kind)).await;
+        let asked = tokio::time::timeout(PATIENCE, ask(ctx, kind, text)).await;
         asked.unwrap_or_else(|_| Ok(Vec::new()))
     })
 }
 
-async fn ask(ctx: &Context, kind: Kind) -> Result<Vec<String>> {
+async fn ask(ctx: &Context, kind: Kind, text: &str) -> Result<Vec<String>> {
     let client = ctx.client().await?;
+    // After a colon come the versions of a name.
+    let named = text.split_once(':').map(|(name, _)| name.to_owned());
     Ok(match kind {
         Kind::Workspace => collect(client.call(&ListWorkspaces {}).await?, |item| item.name),
         Kind::User => collect(client.call(&ListUsers {}).await?, |item| item.name),
@@ -185,11 +218,12 @@ async fn ask(ctx: &Context, kind: Kind) -> Result<Vec<String>> {
         Kind::Model | Kind::ModelVersion => {
             let request = ListModels {
                 workspace: ctx.workspace().await?,
+                name: named.clone(),
                 ..ListModels::default()
             };
             let models = client.call(&request).await?;
             let mut names = match kind {
-                Kind::Model => collect(models, |item| item.name),
+                Kind::Model if named.is_none() => collect(models, |item| item.name),
                 _ => collect(models, |item| format!("{}:{}", item.name, item.version)),
             };
             names.dedup();
@@ -199,11 +233,25 @@ async fn ask(ctx: &Context, kind: Kind) -> Result<Vec<String>> {
             let request = ListAssets {
                 workspace: ctx.workspace().await?,
                 kind,
-                name: None,
+                name: named.clone(),
                 archived: Archived::Exclude,
                 limit: None,
             };
-            collect(client.call(&request).await?, |item| item.name)
+            let assets = client.call(&request).await?;
+            match named {
+                None => collect(assets, |item| item.name),
+                Some(_) => collect(assets, |item| format!("{}:{}", item.name, item.version)),
+            }
+        }
+        Kind::Metric => {
+            let request = ListRuns {
+                workspace: ctx.workspace().await?,
+                limit: Some(RUNS),
+                ..ListRuns::default()
+            };
+            let runs = client.call(&request).await?.items.into_iter();
+            let keys: BTreeSet<String> = runs.flat_map(|run| run.metrics.into_keys()).collect();
+            keys.into_iter().collect()
         }
         Kind::Datastore => {
             let workspace = ctx.workspace().await?;
@@ -228,7 +276,7 @@ async fn ask(ctx: &Context, kind: Kind) -> Result<Vec<String>> {
             let secrets = client.call(&ListSecrets { workspace }).await?;
             collect(secrets, |item| item.name)
         }
-        Kind::Profile => Vec::new(),
+        Kind::Profile | Kind::Role | Kind::Environment => Vec::new(),
     })
 }
 

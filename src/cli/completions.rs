@@ -32,6 +32,35 @@ enum Shell {
 /// Found on the `fpath`, the script is loaded by the first TAB, which must answer too.
 const ZSH_FIRST: &str = "if [[ $funcstack[1] = _aml ]]; then _clap_dynamic_completer_aml; fi\n";
 
+/// Bash takes `iris:1` and `--workspace=churn` for three words and replaces the last of them only; to
+/// `aml` each is one.
+const BASH_WORDS: &str = r#"_aml() {
+    local rest=${COMP_LINE:0:COMP_POINT} words=() last=-1 word glued i
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        [[ $rest == [[:space:]]* ]] && glued= || glued=1
+        rest=${rest#"${rest%%[![:space:]]*}"}
+        (( i == COMP_CWORD )) && word=$rest
+        rest=${rest#"$word"}
+        if [[ $glued && $last -ge 0 && ( $word == [:=]* || ${words[last]} == *[:=] ) ]]; then
+            words[last]+=$word
+        else
+            words[++last]=$word
+        fi
+    done
+    local COMP_WORDS=("${words[@]}") COMP_CWORD=$last
+    word=${words[last]}
+    _clap_complete_aml "$1" "$word" "$3"
+    glued=${COMP_WORDBREAKS//[!:=]/}
+    if [[ $glued && $word == *[$glued]* ]]; then
+        word=${word%"${word##*[$glued]}"}
+        for i in "${!COMPREPLY[@]}"; do
+            COMPREPLY[i]=${COMPREPLY[i]:${#word}}
+        done
+    fi
+}
+"#;
+
 pub fn completions(ctx: &Context, args: &CompletionsArgs) -> anyhow::Result<()> {
     let shell: &dyn EnvCompleter = match args.shell {
         Shell::Bash => &Bash,
@@ -42,9 +71,13 @@ pub fn completions(ctx: &Context, args: &CompletionsArgs) -> anyhow::Result<()> 
     let mut script = Vec::new();
     shell.write_registration("COMPLETE", "aml", "aml", "aml", &mut script)?;
     let script = String::from_utf8_lossy(&script);
-    let first = match args.shell {
-        Shell::Zsh => ZSH_FIRST,
-        Shell::Bash | Shell::Fish | Shell::Powershell => "",
-    };
-    ctx.ui.print(&format!("{}\n{first}", script.trim()))
+    let script = script.trim();
+    ctx.ui.print(&match args.shell {
+        Shell::Bash => {
+            let registered = script.replace("-F _clap_complete_aml", "-F _aml");
+            format!("{BASH_WORDS}{registered}\n")
+        }
+        Shell::Zsh => format!("{script}\n{ZSH_FIRST}"),
+        Shell::Fish | Shell::Powershell => format!("{script}\n"),
+    })
 }

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::{Globals, paste::Paste, ui::Ui};
 use crate::{
-    api::{Error, Result, names, workspaces::ListWorkspaces},
+    api::{Code, Error, Result, names, workspaces::ListWorkspaces},
     client::{Client, Remote},
     config::{self, Config, Profile},
     wiring::{self, Target},
@@ -160,19 +160,66 @@ impl Context {
         if let Some(name) = self.workspace.as_ref().or(self.config.workspace.as_ref()) {
             return Ok(Some(name.clone()));
         }
-        if let Some((_, folder)) = config::folder(&self.folder)?
-            && folder.workspace.is_some()
+        Ok(self.workspace_by_file()?.map(|(name, _)| name))
+    }
+
+    /// The workspace chosen by a file, and which.
+    fn workspace_by_file(&self) -> Result<Option<(String, PathBuf)>> {
+        if let Some((file, folder)) = config::folder(&self.folder)?
+            && let Some(name) = folder.workspace
         {
-            return Ok(folder.workspace);
+            return Ok(Some((name, file)));
         }
+        let name = self.default_workspace().cloned();
+        Ok(name.map(|name| (name, self.config.file.clone())))
+    }
+
+    /// The one chosen by `aml workspace use` for this target.
+    fn default_workspace(&self) -> Option<&String> {
         let settings = &self.config.settings;
-        Ok(match &self.profile {
-            Some(profile) => settings
-                .profiles
-                .get(profile)
-                .and_then(|p| p.workspace.clone()),
-            None => settings.workspace.clone(),
+        match &self.profile {
+            Some(profile) => settings.profiles.get(profile)?.workspace.as_ref(),
+            None => settings.workspace.as_ref(),
+        }
+    }
+
+    /// Whether a workspace is the one chosen by `aml workspace use` for this target.
+    pub fn is_default(&self, name: &str) -> bool {
+        self.default_workspace()
+            .is_some_and(|default| default.eq_ignore_ascii_case(name))
+    }
+
+    /// Keeps the workspace to work in when none is named, for this target.
+    pub fn choose_workspace(&self, chosen: Option<String>) -> Result<()> {
+        self.config.change(|settings| {
+            let profile = self.profile();
+            match profile.and_then(|profile| settings.profiles.get_mut(profile)) {
+                Some(profile) => profile.workspace = chosen,
+                None => settings.workspace = chosen,
+            }
         })
+    }
+
+    /// An error that a workspace is not there says which file chose it, if one did.
+    pub fn explain(&self, error: Error) -> Error {
+        let named = self.workspace.is_some() || self.config.workspace.is_some();
+        let by_file = if named {
+            Ok(None)
+        } else {
+            self.workspace_by_file()
+        };
+        match by_file {
+            Ok(Some((name, file)))
+                if error.code == Code::NotFound
+                    && error.message == format!("No workspace `{name}`") =>
+            {
+                error.hint(format!(
+                    "`{}` says to work in it; choose another: aml workspace use NAME",
+                    file.display()
+                ))
+            }
+            _ => error,
+        }
     }
 }
 

@@ -9,17 +9,12 @@ use clap::Args;
 use super::{
     args::{CodeLimit, parse_pairs},
     context::Context,
-    endpoint, model,
+    endpoint, model, software,
 };
-use crate::{
-    api::{
-        Result,
-        endpoints::{Deploy, Deployment},
-        environments::Environment,
-        models::ModelRef,
-        names,
-    },
-    spec,
+use crate::api::{
+    endpoints::{Deploy, Deployment},
+    models::ModelRef,
+    names,
 };
 
 /// Deploy a model version as an HTTP endpoint and wait until it answers
@@ -45,7 +40,7 @@ pub struct DeployArgs {
     #[command(flatten)]
     limit: CodeLimit,
     /// Software to serve in: a requirements or conda file, a curated name, or `host`
-    /// [default: that of the run which made the model]
+    /// [default: that of the run which made the model, or the one an MLflow model describes]
     #[arg(long, value_name = "ENVIRONMENT")]
     env: Option<String>,
     /// Environment variable to set; may be repeated
@@ -63,9 +58,10 @@ pub async fn deploy(ctx: &Context, args: DeployArgs) -> anyhow::Result<()> {
     let workspace = ctx.workspace().await?;
     names::ENDPOINT.check(&args.name)?;
     let client = ctx.client().await?;
-    let environment = environment(ctx, args.env.as_deref())?;
     let environment_variables = parse_pairs("--env-var", &args.env_vars)?;
     let code = args.code.as_ref().map(|code| ctx.folder.join(code));
+    let load = |text: &String| software::load(ctx, text, code.as_deref());
+    let environment = args.env.as_ref().map(load).transpose()?;
     let script = match &args.script {
         Some(script) => Some(code::find_script(&ctx.folder, code.as_deref(), script)?),
         None => None,
@@ -99,16 +95,4 @@ pub async fn deploy(ctx: &Context, args: DeployArgs) -> anyhow::Result<()> {
             .status(&format!("Answering at {}", endpoint.scoring_uri));
     }
     ctx.ui.show(&endpoint)
-}
-
-/// Without `--env` the service chooses; `host` is what this machine has.
-fn environment(ctx: &Context, text: Option<&str>) -> Result<Environment> {
-    let Some(text) = text else {
-        return Ok(Environment::Host);
-    };
-    let environment = spec::environment::load(text, &ctx.folder)?;
-    Ok(match ctx.profile() {
-        Some(_) => environment,
-        None => environment.found_in(&ctx.config.path),
-    })
 }

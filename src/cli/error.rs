@@ -3,9 +3,10 @@
 use std::{fmt::Write as _, io::Write as _, process::ExitCode};
 
 use anstyle::AnsiColor;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::paste::Paste;
-use crate::api::{Code, Error};
+use crate::api::{Code, Error, names};
 
 /// Ends the command with an exit code of its own: with nothing more to say, or as the context of the
 /// error that says it.
@@ -19,6 +20,9 @@ impl std::fmt::Display for Exit {
 }
 
 impl std::error::Error for Exit {}
+
+/// The answer to a question was no.
+pub const DECLINED: u8 = 1;
 
 /// A followed run failed.
 pub const RUN_FAILED: u8 = 10;
@@ -46,6 +50,17 @@ pub fn exit_code(code: Code) -> u8 {
         Code::Conflict => 5,
         Code::Unavailable | Code::Full => 6,
         Code::Unsupported => 7,
+    }
+}
+
+/// Changes the error that a command ended with; an exit code of its own stays.
+pub fn amend(error: anyhow::Error, change: impl FnOnce(Error) -> Error) -> anyhow::Error {
+    let own = error.downcast_ref().map(|Exit(code)| *code);
+    let changed = error.downcast::<Error>().map(|known| change(known).into());
+    match (changed, own) {
+        (Ok(changed), Some(code)) => anyhow::Error::context(changed, Exit(code)),
+        (Ok(changed), None) => changed,
+        (Err(other), _) => other,
     }
 }
 
@@ -80,10 +95,50 @@ pub fn report(error: &anyhow::Error, paste: &Paste, no_color: bool) -> ExitCode 
 }
 
 /// Prints what clap says of a command line; help and version are no errors.
-pub fn usage(error: &clap::Error) -> ExitCode {
+pub fn usage(mut error: clap::Error) -> ExitCode {
+    advise(&mut error);
     let _ = error.print();
     match error.exit_code() {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(exit_code(Code::Invalid)),
     }
+}
+
+/// Adds a tip where a command of the user's stands without the `--` before it, and the nearest
+/// command where clap finds none.
+fn advise(error: &mut clap::Error) {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        _ => None,
+    };
+    let usage = match error.get(ContextKind::Usage) {
+        Some(ContextValue::StyledStr(usage)) => usage.to_string(),
+        _ => String::new(),
+    };
+    let tip = match error.kind() {
+        ErrorKind::UnknownArgument if usage.contains("-- ") => text(ContextKind::InvalidArg)
+            .filter(|word| !word.starts_with('-'))
+            .map(|word| format!("the command goes after `--`: -- {word} …")),
+        ErrorKind::InvalidSubcommand if error.get(ContextKind::SuggestedSubcommand).is_none() => {
+            text(ContextKind::InvalidSubcommand)
+                .and_then(|word| nearest_command(&word))
+                .map(|near| format!("a similar subcommand exists: '{near}'"))
+        }
+        _ => None,
+    };
+    if let Some(tip) = tip {
+        let tip = ContextValue::StyledStrs(vec![tip.into()]);
+        error.insert(ContextKind::Suggested, tip);
+    }
+}
+
+/// The name like `word` where it stands on this process's command line.
+fn nearest_command(word: &str) -> Option<String> {
+    let root = super::command();
+    let mut at = &root;
+    for before in std::env::args().skip(1).take_while(|arg| arg != word) {
+        at = at.find_subcommand(before).unwrap_or(at);
+    }
+    let known = at.get_subcommands().filter(|known| !known.is_hide_set());
+    names::nearest(word, known.map(clap::Command::get_name)).map(str::to_owned)
 }

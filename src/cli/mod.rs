@@ -37,6 +37,7 @@ mod schema;
 mod secret;
 mod serve;
 mod snapshot;
+mod software;
 mod supervise;
 mod transfer;
 mod ui;
@@ -58,8 +59,6 @@ use clap::{
 use context::Context;
 use paste::Paste;
 use ui::FORMATS;
-
-use crate::api::Error;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
@@ -173,7 +172,17 @@ enum Command {
 
 /// The whole command tree, for parsing, completion and documents.
 pub fn command() -> clap::Command {
-    Cli::command()
+    taking_negative_numbers(Cli::command())
+}
+
+/// So that `--limit -1` is answered with what a limit can be.
+fn taking_negative_numbers(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| {
+            let takes_values = arg.get_action().takes_values();
+            arg.allow_negative_numbers(takes_values)
+        })
+        .mut_subcommands(taking_negative_numbers)
 }
 
 /// Runs the command line of this process.
@@ -187,7 +196,7 @@ pub fn main() -> ExitCode {
         .and_then(|matches| Cli::from_arg_matches(&matches))
     {
         Ok(cli) => cli,
-        Err(error) => return error::usage(&error),
+        Err(error) => return error::usage(error),
     };
     let no_color = cli.globals.no_color;
     let paste = Paste::new(&cli.globals, std::env::args().next());
@@ -216,7 +225,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             }
             _ => Context::new(cli.globals)?,
         };
-        perform(&ctx, cli.command).await
+        let performed = perform(&ctx, cli.command).await;
+        performed.map_err(|error| error::amend(error, |error| ctx.explain(error)))
     })
 }
 
@@ -265,13 +275,12 @@ async fn run_line(ctx: &Context, words: &[&str], folder: &Path) -> anyhow::Resul
     let ctx = ctx.for_command(cli.globals, folder)?;
     // Its hints name the workspace of its own line.
     let performed = perform(&ctx, cli.command).await;
-    performed.map_err(|error| match error.downcast::<Error>() {
-        Ok(mut error) => {
+    performed.map_err(|error| {
+        error::amend(error, |mut error| {
             for hint in &mut error.hints {
                 *hint = ctx.ui.paste.text(hint);
             }
-            error.into()
-        }
-        Err(error) => error,
+            error
+        })
     })
 }

@@ -17,6 +17,7 @@ use crate::{
         workspaces::GetWorkspace,
     },
     client::Client,
+    wiring,
 };
 
 const WORKSPACE: &str = "quickstart";
@@ -41,6 +42,7 @@ const FILES: [(&str, &str); 3] = [
 pub struct QuickstartArgs {}
 
 pub async fn quickstart(ctx: &Context, _args: QuickstartArgs) -> anyhow::Result<()> {
+    check_machine(ctx).await?;
     let client = ctx.client().await?;
     let tour = Tour {
         ctx,
@@ -53,6 +55,10 @@ pub async fn quickstart(ctx: &Context, _args: QuickstartArgs) -> anyhow::Result<
     if workspace_is_missing(client).await? {
         tour.run("workspace create -n quickstart", &["--output", "none"])
             .await?;
+    } else {
+        ctx.ui.status(&format!(
+            "{WORKSPACE} is there already; it is gone on with."
+        ));
     }
 
     tour.title("Three training runs, each with its code, environment, log and metrics");
@@ -89,6 +95,14 @@ pub async fn quickstart(ctx: &Context, _args: QuickstartArgs) -> anyhow::Result<
     tour.run(&format!("endpoint score {NAME} --data '{ROWS}'"), &[])
         .await?;
     ctx.ui.print(&farewell(ctx, client).await?)
+}
+
+/// Says what is missing before anything is made. With a server the runs are executed there.
+async fn check_machine(ctx: &Context) -> Result<(), Error> {
+    match ctx.profile() {
+        Some(_) => Ok(()),
+        None => wiring::check_python(&ctx.config.passed_on).await,
+    }
 }
 
 /// Runs commands in the quickstart's folder and workspace, and shows them.

@@ -38,7 +38,8 @@ pub struct ServeArgs {
     #[arg(long)]
     no_worker: bool,
     /// Runs to execute at once [default: the number of cores]
-    #[arg(long, value_name = "NUMBER", conflicts_with = "no_worker")]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "no_worker",
+          value_parser = clap::value_parser!(u32).range(1..))]
     slots: Option<u32>,
     /// Requests to write a line about on stderr
     #[arg(long, value_enum, default_value = "changes")]

@@ -2,13 +2,17 @@
 
 use std::{path::Path, sync::Arc};
 
+use clap::{Args, ValueHint};
+use serde::Serialize;
+
 use super::{
     context::Context,
     error::{Exit, INTERRUPTED},
-    ui::Ui,
+    ui::{FORMATS, Ui},
+    views::{Show, View, record, size},
 };
 use crate::{
-    api::Result,
+    api::{Error, Result},
     client::{Limit, Report, Step, Take, UploadOptions, Uploaded},
 };
 
@@ -57,6 +61,75 @@ impl Context {
     }
 }
 
+/// Where a download goes.
+#[derive(Debug, Args)]
+pub struct Destination {
+    // Takes the place of the global option, whose value must be of the same type.
+    /// Folder to write to, as --download-path; the name of a format means the format of the answer
+    #[arg(id = "output", short, long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    output: Option<String>,
+    /// Folder to write to, made when it is not there [default: named after what is downloaded]
+    #[arg(short = 'p', long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    download_path: Option<String>,
+}
+
+impl Destination {
+    /// The folder as it was named, else `default`.
+    pub fn folder(self, default: &str) -> Result<String> {
+        let output = self
+            .output
+            .filter(|output| !FORMATS.contains(&output.as_str()));
+        match (output, self.download_path) {
+            (Some(output), Some(_)) => Err(Error::invalid(format!(
+                "`{output}` is not a format, and the folder is named by --download-path"
+            ))
+            .at("--output")),
+            (named, None) | (None, named) => Ok(named.unwrap_or_else(|| default.to_owned())),
+        }
+    }
+}
+
+/// What was downloaded.
+#[derive(Debug, Serialize)]
+pub struct Downloaded {
+    pub folder: String,
+    pub files: usize,
+    pub bytes: u64,
+}
+
+impl Show for Downloaded {
+    fn view(&self) -> View {
+        record([
+            ("Folder", self.folder.clone()),
+            ("Files", self.files.to_string()),
+            ("Size", size(self.bytes)),
+        ])
+    }
+}
+
+impl Ui {
+    /// Says what was downloaded; as an answer only when a format or query was asked for.
+    pub fn downloaded(&self, downloaded: &Downloaded) -> anyhow::Result<()> {
+        if self.shapes_answers() {
+            return self.show(downloaded);
+        }
+        let Downloaded {
+            folder,
+            files,
+            bytes,
+        } = downloaded;
+        let count = match files {
+            1 => "1 file".to_owned(),
+            count => format!("{count} files"),
+        };
+        self.status(&format!(
+            "Downloaded {count}, {}, to {folder}",
+            size(*bytes)
+        ));
+        Ok(())
+    }
+}
+
 /// Ends a download on ctrl-C; the file that it has begun to write is removed.
 pub async fn until_ctrl_c<T>(download: impl Future<Output = Result<T>>) -> anyhow::Result<T> {
     tokio::select! {
@@ -73,6 +146,9 @@ impl Ui {
         let last = std::sync::Mutex::new(None);
         Arc::new(move |step, done, total| {
             let Ok(mut last) = last.lock() else { return };
+            if total == 0 {
+                return;
+            }
             if *last != Some((step, total)) {
                 *last = Some((step, total));
                 bar.reset();

@@ -12,7 +12,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{paste::Paste, views::Show};
+use super::{
+    error::{DECLINED, Exit},
+    paste::Paste,
+    views::Show,
+};
 use crate::{
     api::{Error, Result},
     spec::issue::Report,
@@ -165,7 +169,8 @@ impl Ui {
         }
     }
 
-    /// Asks before something is lost; without a terminal `--yes` is needed.
+    /// Asks before something is lost; without a terminal `--yes` is needed. Ends the command when the
+    /// answer is no.
     pub fn confirm(&self, yes: bool, question: &str) -> anyhow::Result<()> {
         if yes {
             return Ok(());
@@ -182,7 +187,10 @@ impl Ui {
         io::stdin().lock().read_line(&mut answer)?;
         match answer.trim().to_lowercase().as_str() {
             "y" | "yes" => Ok(()),
-            _ => Err(Error::conflict("Nothing was done").into()),
+            _ => {
+                self.status("Nothing was done.");
+                Err(Exit(DECLINED).into())
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! `aml worker`
 
+use std::num::NonZeroU32;
+
 use clap::Args;
 
 use super::context::Context;
@@ -41,6 +43,9 @@ pub async fn worker(ctx: &Context, args: WorkerArgs) -> anyhow::Result<()> {
         Target::Local { .. } => wiring::work_here(settings, false, begun).await?,
         Target::Remote(remote) => wiring::work_for(remote, settings, begun).await?,
     }
+    if !args.background {
+        ctx.ui.status("Stopped.");
+    }
     Ok(())
 }
 
@@ -49,7 +54,7 @@ pub fn settings(ctx: &Context, slots: Option<u32>) -> WorkerSettings {
     let configured = &ctx.config.settings.worker;
     WorkerSettings {
         home: ctx.config.home.clone(),
-        slots: slots.or(configured.slots),
+        slots: slots.or(configured.slots.map(NonZeroU32::get)),
         idle_seconds: configured.idle_seconds,
         variables: ctx.config.passed_on.clone(),
     }

@@ -6,6 +6,7 @@
 use std::{
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Serialize;
@@ -14,6 +15,7 @@ use super::{
     Variables, io_error, private_dir,
     python::{self, Installer, Python},
     tool::{Outcome, Progress, Tools},
+    use_of::{Held, hold},
     write_whole,
 };
 use crate::api::{Error, Result, environments::Environment};
@@ -21,13 +23,18 @@ use crate::api::{Error, Result, environments::Environment};
 /// Counts ways of building that make different environments of the same requirements.
 const FORMAT: u32 = 1;
 /// Says that an environment is whole; written last.
-const MARKER: &str = "aml-complete";
+pub const MARKER: &str = "aml-complete";
+/// The folder in which is kept what was asked for.
+pub const REQUESTS: &str = "requests";
 /// Where distributions keep the certificates they trust.
 const SYSTEM_CERTIFICATES: [&str; 3] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 ];
+/// How often, and after how long, an environment that was being freed is asked for again.
+const HOLD_TRIES: u32 = 100;
+const HOLD_AGAIN: Duration = Duration::from_millis(20);
 /// Lines of a failed build that are worth showing.
 const SHOWN: usize = 20;
 
@@ -51,6 +58,8 @@ pub struct Ready {
     pub variables: Variables,
     /// What could not be reproduced, a sentence each.
     pub notes: Vec<String>,
+    /// Keeps a Python environment until processes are started in it.
+    pub held: Option<Held>,
 }
 
 /// Makes an environment ready. One that is there already costs a look at a file. Two builds of the
@@ -61,6 +70,7 @@ pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Read
         variables.insert("PATH".to_owned(), path.to_owned());
     }
     let mut notes = Vec::new();
+    let mut held = None;
     match environment {
         Environment::Host | Environment::HostPath { .. } => {}
         Environment::Python {
@@ -79,7 +89,17 @@ pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Read
                 variables: &variables,
                 ..place
             };
-            let (folder, python) = wanted.folder(place).await?;
+            let (mut folder, mut python) = wanted.folder(place).await?;
+            held = hold(&folder);
+            for _ in 0..HOLD_TRIES {
+                if held.is_some() {
+                    break;
+                }
+                // It is being freed at this very moment.
+                tokio::time::sleep(HOLD_AGAIN).await;
+                (folder, python) = wanted.folder(place).await?;
+                held = hold(&folder);
+            }
             notes.clone_from(known);
             if let Some(version) = version
                 && !python.starts_with(version.as_str())
@@ -98,7 +118,20 @@ pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Read
             variables.insert("VIRTUAL_ENV".to_owned(), folder.display().to_string());
         }
     }
-    Ok(Ready { variables, notes })
+    Ok(Ready {
+        variables,
+        notes,
+        held,
+    })
+}
+
+/// Whether a Python is there, and something to install packages with.
+pub async fn check_machine(variables: &Variables) -> Result<()> {
+    let python = python::find(None, variables).await?;
+    if python::has_uv(variables).await || python.can_install(variables).await {
+        return Ok(());
+    }
+    Err(python.cannot_install())
 }
 
 struct Wanted<'a> {
@@ -128,7 +161,7 @@ impl Wanted<'_> {
     /// The environment's folder, built when it is not there, and its Python's version.
     async fn folder(&self, place: Place<'_>) -> Result<(PathBuf, String)> {
         let root = place.home.join("environments");
-        let request = root.join("requests").join(self.request_key(place)?);
+        let request = root.join(REQUESTS).join(self.request_key(place)?);
         if let Ok(key) = fs::read_to_string(&request)
             && let Some(found) = complete(&root.join(key.trim()))
         {
@@ -141,7 +174,7 @@ impl Wanted<'_> {
             python: &python,
         })?;
         let folder = root.join(&key);
-        private_dir(&root.join("requests"))?;
+        private_dir(&root.join(REQUESTS))?;
         let found = match complete(&folder) {
             Some(found) => found,
             None => self.build(&folder, &python, place).await?,

@@ -8,6 +8,7 @@ mod process_table;
 mod python;
 pub mod supervisor;
 mod tool;
+pub mod use_of;
 
 use std::{collections::BTreeMap, io, path::Path};
 

@@ -36,6 +36,30 @@ impl Python {
             None => &self.version,
         }
     }
+
+    /// Whether it has a way to install uv, or to do without.
+    pub async fn can_install(&self, variables: &Variables) -> bool {
+        self.has_venv(variables).await || self.answers("import pip", variables).await
+    }
+
+    async fn has_venv(&self, variables: &Variables) -> bool {
+        self.answers("import venv, ensurepip", variables).await
+    }
+
+    async fn answers(&self, script: &str, variables: &Variables) -> bool {
+        let words = ["-c", script];
+        answer_of(&self.program, &words, variables).await.is_some()
+    }
+
+    pub fn cannot_install(&self) -> Error {
+        let minor = self.minor();
+        Error::unavailable(format!(
+            "Python {minor} ({}) can neither install uv nor make virtual environments: it has no venv module",
+            self.program.display()
+        ))
+        .hint(format!("Debian, Ubuntu: apt-get install -y python{minor}-venv"))
+        .hint("Or install uv, see https://docs.astral.sh/uv, and have it on the PATH")
+    }
 }
 
 const PROBE: &str = "import sys, json, sysconfig\n\
@@ -137,13 +161,8 @@ pub enum Installer {
 
 /// Finds uv on the PATH or in `tools`, else installs it there. Without uv there is pip.
 pub async fn installer(tools: &Path, python: &Python, with: Tools<'_>) -> Result<Installer> {
-    for program in on_path("uv", with.variables) {
-        if answer_of(&program, &["--version"], with.variables)
-            .await
-            .is_some()
-        {
-            return Ok(Installer::Uv(program));
-        }
+    if let Some(program) = find_uv(with.variables).await {
+        return Ok(Installer::Uv(program));
     }
     private_dir(tools)?;
     let lock_path = tools.join("lock");
@@ -167,23 +186,27 @@ pub async fn installer(tools: &Path, python: &Python, with: Tools<'_>) -> Result
     if install_uv(tools, &uv, python, with).await {
         return Ok(Installer::Uv(uv));
     }
-    if answer_of(
-        &python.program,
-        &["-c", "import venv, ensurepip"],
-        with.variables,
-    )
-    .await
-    .is_some()
-    {
+    if python.has_venv(with.variables).await {
         return Ok(Installer::Pip);
     }
-    let minor = python.minor();
-    Err(Error::unavailable(format!(
-        "Python {minor} ({}) can neither install uv nor make virtual environments: it has no venv module",
-        python.program.display()
-    ))
-    .hint(format!("Debian, Ubuntu: apt-get install -y python{minor}-venv"))
-    .hint("Or install uv, see https://docs.astral.sh/uv, and have it on the PATH"))
+    Err(python.cannot_install())
+}
+
+/// Whether a uv that works is on the PATH.
+pub async fn has_uv(variables: &Variables) -> bool {
+    find_uv(variables).await.is_some()
+}
+
+async fn find_uv(variables: &Variables) -> Option<PathBuf> {
+    for program in on_path("uv", variables) {
+        if answer_of(&program, &["--version"], variables)
+            .await
+            .is_some()
+        {
+            return Some(program);
+        }
+    }
+    None
 }
 
 /// Puts the `uv` program at `uv`: through a virtual environment, else with the machine's own pip.

@@ -29,7 +29,7 @@ use nix::{
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{self, SignalKind};
 
-use super::{Variables, io_error, process_table, write_whole};
+use super::{Variables, io_error, process_table, use_of, write_whole};
 use crate::api::{Error, Result, runs::Usage};
 
 pub const LOCK: &str = "supervisor.lock";
@@ -103,6 +103,8 @@ pub async fn supervise(folder: &Path) -> Result<()> {
         // Who asked died before it sent one. Nothing was started; another may start it.
         let _ = fs::remove_file(folder.join(HANDLE));
     })?;
+    let environment = task.variables.get("VIRTUAL_ENV");
+    let _held = environment.and_then(|folder| use_of::hold(Path::new(folder)));
     // Without it the end can be written down all the same, unless the disk is full then.
     let _ = reserve(folder);
     let mut exit = match start(folder, &task) {

@@ -8,6 +8,9 @@ use std::{
 
 /// What serves scoring scripts.
 const SERVER: &str = "azureml_inference_server_http";
+const NO_SERVER: &str = "The Python of `--env host` has no azureml-inference-server-http, which serves \
+                         scoring scripts\nInstall it there (pip install azureml-inference-server-http), or \
+                         deploy without `--env host`: then an environment is made that has it";
 /// Lines of the log that are shown.
 const TAIL: usize = 25;
 /// Bytes of the log that are looked at.
@@ -31,6 +34,9 @@ pub fn read(log: &Path, start: u64) -> String {
 /// One line that says what went wrong, then the part of the log that shows it.
 pub fn failure(how: &str, log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
+    if missing(&lines) == Some(SERVER) {
+        return NO_SERVER.to_owned();
+    }
     let traceback = user_traceback(&lines);
     let advice = missing(&lines).map_or(String::new(), |module| format!("\n{}", advice(module)));
     let headline = match traceback.last() {
@@ -58,11 +64,6 @@ fn missing<'a>(lines: &[&'a str]) -> Option<&'a str> {
 }
 
 fn advice(module: &str) -> String {
-    if module == SERVER {
-        return "With `--env host` the machine's Python must have azureml-inference-server-http; \
-                without it an environment is made that has it"
-            .to_owned();
-    }
     format!(
         "Name the packages that the script needs, `{module}` among them: --env requirements.txt"
     )
@@ -111,7 +112,7 @@ fn is_record(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::failure;
+    use super::{NO_SERVER, failure};
 
     const INIT: &str = "\
 2026-11-23 22:30:17,696 I [16884] azmlinfsrv.user_script - Invoking user's init function
@@ -158,7 +159,7 @@ UserScriptException: Caught an unhandled exception from the user script
             "{text}"
         );
         let text = failure("ended", &log("azureml_inference_server_http"));
-        assert!(text.contains("With `--env host`"), "{text}");
+        assert_eq!(text, NO_SERVER);
     }
 
     #[test]

@@ -111,11 +111,10 @@ impl Laid {
         say: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<Plan> {
         let deployment = &orders.deployment;
+        let asked = deployment.environment.as_ref();
         let wanted = match deployment.script {
-            Some(_) => requirements::for_script(&deployment.environment),
-            None => {
-                requirements::for_mlflow(&deployment.environment, &self.model, &deployment.model)
-            }
+            Some(_) => requirements::for_script(asked),
+            None => requirements::for_mlflow(asked, &self.model, &deployment.model),
         };
         let place = Place {
             home: &settings.home,
@@ -127,6 +126,13 @@ impl Laid {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let socket = self.socket()?;
         let mut variables = ready.variables;
+        if let Some(environment) = variables
+            .get("VIRTUAL_ENV")
+            .and_then(|path| path.rsplit('/').next())
+        {
+            // Is kept while the endpoint is stopped, too.
+            write(&settings.environment, environment)?;
+        }
         variables.extend(deployment.environment_variables.clone());
         let own = [
             ("AZUREML_MODEL_DIR", text(&self.models)),
@@ -157,6 +163,7 @@ impl Laid {
             variables,
             socket: PathBuf::from(format!("{}:{PORT}", socket.display())),
             root: self.root,
+            held: ready.held,
         })
     }
 

@@ -70,6 +70,8 @@ pub struct Settings {
     pub log: PathBuf,
     pub stamp: PathBuf,
     pub traffic: PathBuf,
+    /// Names the environment that it was served in last.
+    pub environment: PathBuf,
     /// Variables of the machine that the scoring process gets.
     pub variables: BTreeMap<String, String>,
 }

@@ -18,7 +18,10 @@ use tokio::{
 };
 
 use super::{backend::Backend, explain};
-use crate::api::{Error, Result};
+use crate::{
+    api::{Error, Result},
+    executor::use_of::Held,
+};
 
 /// How often a process that is coming up is asked whether it answers.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
@@ -38,6 +41,8 @@ pub struct Plan {
     pub socket: PathBuf,
     /// What it was laid out in.
     pub root: PathBuf,
+    /// Keeps its environment.
+    pub held: Option<Held>,
 }
 
 pub struct Scoring {
@@ -45,6 +50,8 @@ pub struct Scoring {
     child: Child,
     pipe: Option<ChildStdin>,
     pub backend: Arc<Backend>,
+    /// While it lives its environment stays.
+    _held: Option<Held>,
     socket: PathBuf,
     log: PathBuf,
     /// Where its part of the log begins.
@@ -75,6 +82,7 @@ impl Scoring {
             pipe: child.stdin.take(),
             child,
             backend: Arc::new(Backend::new(plan.socket.clone())),
+            _held: plan.held.clone(),
             socket: plan.socket.clone(),
             log: log.to_owned(),
             log_start,

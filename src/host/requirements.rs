@@ -7,41 +7,21 @@ use crate::api::environments::Environment;
 /// The official server for Azure ML's scoring scripts.
 const SERVER: &str = "azureml-inference-server-http";
 
-/// The environment asked for, with the scoring server in it. Who asks for what the machine has gets
-/// that as it is.
-pub fn for_script(asked: &Environment) -> Environment {
-    if let Environment::HostPath { .. } = asked {
-        return asked.clone();
-    }
-    let (version, requirements, notes, name) = parts(asked);
-    Environment::Python {
-        version,
-        requirements: with(requirements, &[SERVER]),
-        notes,
-        name: if name.is_empty() {
-            SERVER.to_owned()
-        } else {
-            name
-        },
-        path: asked.path().map(str::to_owned),
+/// The environment asked for, with the scoring server in it; without one, an environment of its own.
+/// Who asks for what the machine has gets that as it is.
+pub fn for_script(asked: Option<&Environment>) -> Environment {
+    match asked {
+        None => own(SERVER, None, Vec::new(), &[SERVER]),
+        Some(asked) => adding(asked, &[SERVER]),
     }
 }
 
 /// The environment for a model in MLflow format that has no script: the one asked for, else the one
 /// the model describes. `model` is the folder that holds `MLmodel`.
-pub fn for_mlflow(asked: &Environment, model: &Path, model_name: &str) -> Environment {
-    if let Environment::HostPath { .. } = asked {
-        return asked.clone();
-    }
-    let (version, requirements, notes, name) = parts(asked);
-    if !requirements.is_empty() {
-        return Environment::Python {
-            version,
-            requirements: with(requirements, &["mlflow", "pandas", SERVER]),
-            notes,
-            name,
-            path: asked.path().map(str::to_owned),
-        };
+pub fn for_mlflow(asked: Option<&Environment>, model: &Path, model_name: &str) -> Environment {
+    let needed = ["mlflow", "pandas", SERVER];
+    if let Some(asked) = asked {
+        return adding(asked, &needed);
     }
     let text = std::fs::read_to_string(model.join("requirements.txt")).unwrap_or_default();
     let lines = text
@@ -49,32 +29,33 @@ pub fn for_mlflow(asked: &Environment, model: &Path, model_name: &str) -> Enviro
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(str::to_owned);
+    own(model_name, python_version(model), lines.collect(), &needed)
+}
+
+fn own(
+    name: &str,
+    version: Option<String>,
+    requirements: Vec<String>,
+    needed: &[&str],
+) -> Environment {
     Environment::Python {
-        version: python_version(model),
-        requirements: with(lines.collect(), &["mlflow", "pandas", SERVER]),
+        version,
+        requirements: with(requirements, needed),
         notes: Vec::new(),
-        name: model_name.to_owned(),
-        path: asked.path().map(str::to_owned),
+        name: name.to_owned(),
+        path: None,
     }
 }
 
-fn parts(asked: &Environment) -> (Option<String>, Vec<String>, Vec<String>, String) {
-    match asked {
-        // Nothing was asked for: what the machine has installed is nothing to serve from for ever.
-        Environment::Host | Environment::HostPath { .. } => Default::default(),
-        Environment::Python {
-            version,
-            requirements,
-            notes,
-            name,
-            path: _,
-        } => (
-            version.clone(),
-            requirements.clone(),
-            notes.clone(),
-            name.clone(),
-        ),
+fn adding(asked: &Environment, needed: &[&str]) -> Environment {
+    let mut environment = asked.clone();
+    match &mut environment {
+        Environment::Python { requirements, .. } => {
+            *requirements = with(std::mem::take(requirements), needed);
+        }
+        Environment::Host | Environment::HostPath { .. } => {}
     }
+    environment
 }
 
 /// `requirements` with those of `needed` that they do not name.
@@ -135,13 +116,13 @@ mod tests {
 
     #[test]
     fn without_an_environment_there_is_one_of_its_own_and_the_machine_must_be_asked_for() {
-        let Environment::Python { requirements, .. } = for_script(&Environment::Host) else {
+        let Environment::Python { requirements, .. } = for_script(None) else {
             panic!("not a Python environment");
         };
         assert_eq!(requirements, ["azureml-inference-server-http"]);
-        let machine = Environment::HostPath {
-            path: "/usr/bin".to_owned(),
-        };
-        assert_eq!(for_script(&machine), machine);
+        let path = "/usr/bin".to_owned();
+        for machine in [Environment::Host, Environment::HostPath { path }] {
+            assert_eq!(for_script(Some(&machine)), machine);
+        }
     }
 }

@@ -14,13 +14,15 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::{get, post},
 };
-use tokio::net::{TcpListener, UnixListener};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream, UnixListener},
+};
 
 use super::{backend::Backend, front::Front, orders::Orders, process::append};
 use crate::{
     api::{
         endpoints::{Deployment, EndpointKeys},
-        environments::Environment,
         files::Hash,
         models::ModelType,
         work::HostOrders,
@@ -55,7 +57,7 @@ fn orders(primary: &str) -> HostOrders {
             version: 1,
             code: None,
             script: None,
-            environment: Environment::Host,
+            environment: None,
             environment_variables: std::collections::BTreeMap::new(),
             port: None,
         },
@@ -249,4 +251,40 @@ async fn a_body_may_be_large_and_of_unknown_length() {
         response.text().await.unwrap(),
         format!("{} false {id}", 1 << 20)
     );
+}
+
+/// Sends the head of a request with a wrong key, a body of five bytes to come.
+async fn refused(scene: &Scene) -> TcpStream {
+    let address = scene.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = "POST /score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer wrong\r\n\
+                Content-Length: 5\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn after_a_refusal_the_connection_takes_the_next_request() {
+    let scene = Scene::new().await;
+    scene.healthy();
+    let mut stream = refused(&scene).await;
+    // The front sees the head alone first.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let next = "helloPOST /score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer first\r\n\
+                x-request-id: r-2\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc";
+    stream.write_all(next.as_bytes()).await.unwrap();
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).await.unwrap();
+    assert!(answers.starts_with("HTTP/1.1 401 "), "{answers}");
+    assert!(answers.ends_with("3 false r-2"), "{answers}");
+}
+
+#[tokio::test]
+async fn a_refusal_says_when_the_connection_ends_with_it() {
+    let scene = Scene::new().await;
+    let mut stream = refused(&scene).await;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
 }

@@ -130,7 +130,7 @@ impl Service {
         model: &Model,
         deployment: &mut Deployment,
     ) {
-        if deployment.environment != Environment::Host || deployment.script.is_none() {
+        if deployment.environment.is_some() || deployment.script.is_none() {
             return;
         }
         let Some(run) = model.lineage.run.clone() else {
@@ -140,12 +140,12 @@ impl Service {
             workspace: row.workspace.name.clone(),
             run,
         };
-        // The run may have been deleted since; then the machine's own environment has to do.
+        // The run may have been deleted since; then one of its own has to do.
         if let Ok(run) = get_run.perform(self, caller).await
             && let Some(job) = run.job
             && matches!(job.environment, Environment::Python { .. })
         {
-            deployment.environment = job.environment;
+            deployment.environment = Some(job.environment);
         }
     }
 }

@@ -48,6 +48,7 @@ use std::{
 use tokio::sync::Notify;
 
 pub use access::{Action, Caller};
+pub use collect::FreeEnvironments;
 pub use endpoints::{Revivals, StartHost};
 pub use files::{Content, Pieces};
 pub use vault::Vault;
@@ -73,6 +74,7 @@ pub struct Inner {
     /// What clients can reach another service of the same store by.
     neighbour: OnceLock<String>,
     start_host: OnceLock<StartHost>,
+    free_environments: OnceLock<FreeEnvironments>,
     courier: OnceLock<Arc<dyn Courier>>,
     /// Woken when there are deliveries to make, by what happens in this process.
     deliveries: Notify,
@@ -118,6 +120,7 @@ impl Service {
             base_url,
             neighbour: OnceLock::new(),
             start_host: OnceLock::new(),
+            free_environments: OnceLock::new(),
             courier: OnceLock::new(),
             deliveries: Notify::new(),
             work: Notify::new(),
@@ -130,6 +133,13 @@ impl Service {
     #[must_use]
     pub fn with_hosts(self, start: StartHost) -> Self {
         self.start_host.get_or_init(|| start);
+        self
+    }
+
+    /// Lets environments of this machine be freed.
+    #[must_use]
+    pub fn with_environments(self, free: FreeEnvironments) -> Self {
+        self.free_environments.get_or_init(|| free);
         self
     }
 

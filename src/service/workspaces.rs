@@ -6,8 +6,8 @@ use crate::{
         Done, Error, Result, names,
         workspaces::{
             CreateWorkspace, DeleteWorkspace, ExistingResources, GetWorkspace, ListWorkspaceKeys,
-            ListWorkspaces, RegistryKeys, Resource, ResourceState, Resources, UpdateWorkspace,
-            UpgradeWorkspace, Workspace, WorkspaceKeys,
+            ListWorkspaces, Resource, ResourceState, Resources, UpdateWorkspace, UpgradeWorkspace,
+            Workspace, WorkspaceKeys,
         },
     },
     store::{NewWorkspace, WorkspaceChange, WorkspaceRow},
@@ -48,9 +48,8 @@ impl Perform for CreateWorkspace {
         let id = uuid::Uuid::new_v4().to_string();
         let keys = WorkspaceKeys {
             storage_account: String::new(),
-            storage_key: service.vault.new_token("key")?,
-            application_insights_instrumentation_key: uuid::Uuid::new_v4().to_string(),
-            container_registry: None,
+            storage_key: Some(service.vault.new_token("key")?),
+            application_insights_instrumentation_key: Some(uuid::Uuid::new_v4().to_string()),
         };
         let plain = serde_json::to_vec(&keys).map_err(|e| Error::internal(e.to_string()))?;
         let now = service.now();
@@ -285,14 +284,12 @@ impl Perform for ListWorkspaceKeys {
         let plain = service.vault.open(&keys_context(&workspace.id), &sealed)?;
         let mut keys: WorkspaceKeys =
             serde_json::from_slice(&plain).map_err(|e| Error::internal(e.to_string()))?;
-        keys.storage_account = workspace.resources.storage_account.name;
-        let registry = workspace.resources.container_registry;
-        if registry.state == ResourceState::Ready {
-            keys.container_registry = Some(RegistryKeys {
-                username: registry.name,
-                password: keys.storage_key.clone(),
-            });
-        }
+        let resources = workspace.resources;
+        keys.storage_key = keys.storage_key.filter(|_| resources.storage_account.owned);
+        keys.application_insights_instrumentation_key = keys
+            .application_insights_instrumentation_key
+            .filter(|_| resources.application_insights.owned);
+        keys.storage_account = resources.storage_account.name;
         Ok(keys)
     }
 }

@@ -23,6 +23,7 @@ use super::{
 use crate::api::{
     Error, Result, Time,
     endpoints::Deployment,
+    environments::FreedEnvironments,
     files::{Collected, Hash},
 };
 
@@ -71,6 +72,7 @@ impl Store {
             live.contains(&place.hash) || recent.contains(&place.hash) || at >= cutoff
         };
         let mut collected = Collected {
+            environments: FreedEnvironments::default(),
             blobs: 0,
             bytes: 0,
             recent: survey

@@ -2,6 +2,7 @@
 //! tells the host to look again.
 
 use std::{
+    collections::HashSet,
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
     path::Path,
@@ -49,6 +50,16 @@ impl Store {
     /// What the front has counted; none when nothing was asked of it yet.
     pub fn endpoint_traffic(&self, id: i64) -> Option<Traffic> {
         serde_json::from_slice(&fs::read(self.home.endpoint_traffic(id)).ok()?).ok()
+    }
+
+    /// The environments that endpoints are served in, also those that are stopped.
+    pub fn endpoint_environments(&self) -> HashSet<String> {
+        let endpoints = fs::read_dir(self.home.endpoints()).into_iter().flatten();
+        let named = endpoints
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter_map(|id| fs::read_to_string(self.home.endpoint_environment(id)).ok());
+        named.collect()
     }
 
     /// A part of the log, and where it ends: the last `lines`, else from `offset`.

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -20,10 +20,22 @@ pub struct Home {
 }
 
 impl Home {
-    /// Makes the directory when it is not there.
+    /// Makes the directory when it is not there. One that was made for it is closed to others; one
+    /// that holds other things keeps its permissions, and what is made in it is closed.
     pub fn open(root: PathBuf) -> Result<Self> {
         private_dir(&root)?;
-        Ok(Self { root })
+        let home = Self { root };
+        if home.is_open_to_others() && is_empty(&home.root) {
+            let closed = fs::Permissions::from_mode(0o700);
+            fs::set_permissions(&home.root, closed)
+                .map_err(|e| io_error("close to others", &home.root, &e))?;
+        }
+        Ok(home)
+    }
+
+    /// Whether others can see what lies in the directory.
+    pub fn is_open_to_others(&self) -> bool {
+        fs::metadata(&self.root).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0)
     }
 
     /// The directory as it is, made or not.
@@ -90,6 +102,11 @@ impl Home {
         self.endpoint(endpoint).join("traffic.json")
     }
 
+    /// Names the environment that it is served in.
+    pub fn endpoint_environment(&self, endpoint: i64) -> PathBuf {
+        self.endpoint(endpoint).join("environment")
+    }
+
     pub fn worker_lock(&self, worker: &str) -> PathBuf {
         self.workers().join(format!("{worker}.lock"))
     }
@@ -122,21 +139,6 @@ impl Home {
             return Ok(());
         }
         create_key(&self.key_file())
-    }
-
-    /// Makes the database file, if it is not there, readable by its owner only, whoever can enter the
-    /// directory. SQLite gives the files beside it the same mode.
-    pub fn prepare_database(&self) -> Result<()> {
-        let path = self.database();
-        let made = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path);
-        match made {
-            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(io_error("make", &path, &e)),
-            _ => Ok(()),
-        }
     }
 
     /// The key that seals secrets: 32 random bytes.
@@ -181,6 +183,10 @@ fn create_key(path: &Path) -> Result<()> {
     written.map_err(|e| io_error("write", path, &e))
 }
 
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+}
+
 /// Makes a directory, and those above it, that only the owner can enter.
 pub fn private_dir(path: &Path) -> Result<()> {
     fs::DirBuilder::new()
@@ -190,8 +196,9 @@ pub fn private_dir(path: &Path) -> Result<()> {
         .map_err(|e| io_error("make", path, &e))
 }
 
-/// Makes an empty file that only the owner can read, unless it is there: SQLite's own would be for
-/// everybody who can enter the folder, which may have been there before with other permissions.
+/// Makes an empty file that only the owner can read, or closes the one that is there to others:
+/// SQLite's own would be for everybody who can enter the folder, which may have been there before
+/// with other permissions. SQLite gives the files beside it the same mode.
 pub fn private_file(path: &Path) -> Result<()> {
     let made = OpenOptions::new()
         .write(true)
@@ -199,8 +206,16 @@ pub fn private_file(path: &Path) -> Result<()> {
         .mode(0o600)
         .open(path);
     match made {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(io_error("make", path, &e)),
-        _ => Ok(()),
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            let open = |meta: fs::Metadata| meta.permissions().mode() & 0o077 != 0;
+            if fs::metadata(path).is_ok_and(open) {
+                // Of another owner it cannot be, and then it is not ours to close.
+                let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o600));
+            }
+            Ok(())
+        }
+        Err(e) => Err(io_error("make", path, &e)),
     }
 }
 

@@ -98,7 +98,6 @@ impl Store {
     pub fn open(directory: PathBuf) -> Result<Self> {
         let home = Home::open(directory)?;
         home.prepare_key()?;
-        home.prepare_database()?;
         let db = Db::open(&home.database())?;
         Ok(Self { home, db })
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, io, path::Path, process::Stdio};
 
 use super::{open_service_for, worker::program};
 use crate::{
-    api::{Error, Result},
+    api::{Error, Result, work::GetHostOrders},
     client::Client,
     host::{self, Settings},
     server::{self, Trust},
@@ -52,10 +52,14 @@ pub async fn host_endpoint(
     let Some(lock) = Lock::try_take(&home.endpoint_lock(endpoint))? else {
         return Ok(());
     };
-    lock.note(&format!(
-        "host of endpoint {endpoint}, process {}",
-        std::process::id()
-    ));
+    if let Some(orders) = client.call(&GetHostOrders { endpoint }).await? {
+        lock.note(&format!(
+            "host of {} in {}, process {}",
+            orders.name,
+            orders.workspace,
+            std::process::id()
+        ));
+    }
     // Held to the end of the process: who finds it free finds nothing of the host left.
     std::mem::forget(lock);
     let settings = Settings {
@@ -65,6 +69,7 @@ pub async fn host_endpoint(
         log: home.endpoint_log(endpoint),
         stamp: home.endpoint_stamp(endpoint),
         traffic: home.endpoint_traffic(endpoint),
+        environment: home.endpoint_environment(endpoint),
         variables,
     };
     host::run(client, settings).await

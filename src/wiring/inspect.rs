@@ -1,7 +1,9 @@
 //! Looking at a state directory without changing it.
 
 use std::{
+    collections::HashSet,
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -9,6 +11,9 @@ use crate::{
     api::{Error, Result},
     store::{self, Home, Lock},
 };
+
+/// The unit in which the system counts what a file takes.
+const BLOCK: u64 = 512;
 
 /// With less free space than this the disk is full.
 const FULL: u64 = 64 << 10;
@@ -20,8 +25,10 @@ pub struct StateReport {
     pub problem: Option<Error>,
     /// The format of its database; none when there is no database yet.
     pub format: Option<i64>,
-    /// Bytes in all its files.
+    /// Bytes of disk that its files take.
     pub size: u64,
+    /// Others can see what lies in it.
+    pub open_to_others: bool,
     /// Bytes that can still be written where it lies.
     pub free: Option<u64>,
     /// The living processes that work in it.
@@ -38,7 +45,8 @@ pub fn inspect(directory: &Path) -> StateReport {
     };
     if directory.is_dir() {
         let home = Home::at(directory.to_owned());
-        report.size = size_of(directory);
+        report.size = size_of(directory, &mut HashSet::new());
+        report.open_to_others = home.is_open_to_others();
         report.holders = holders(&home);
         let format = store::format(&home.database());
         let found = format.and_then(|format| {
@@ -80,15 +88,17 @@ fn writable(folder: &Path) -> Result<()> {
     }
 }
 
-fn size_of(folder: &Path) -> u64 {
+/// What the files below a folder take; one that has several names is counted once.
+fn size_of(folder: &Path, counted: &mut HashSet<(u64, u64)>) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else {
         return 0;
     };
     entries
         .filter_map(std::result::Result::ok)
         .map(|entry| match entry.metadata() {
-            Ok(meta) if meta.is_dir() => size_of(&entry.path()),
-            Ok(meta) => meta.len(),
+            Ok(meta) if meta.is_dir() => size_of(&entry.path(), counted),
+            Ok(meta) if meta.nlink() > 1 && !counted.insert((meta.dev(), meta.ino())) => 0,
+            Ok(meta) => meta.blocks() * BLOCK,
             Err(_) => 0,
         })
         .sum()

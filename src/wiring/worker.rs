@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::{asked_to_stop, install_tls, machine_name, open_service_for, serve::deliver};
 use crate::{
-    api::{Error, Result},
+    api::{Error, Result, access::WhoAmI},
     client::{Client, Remote},
     server::{self, Listener, Trust},
     service::Service,
@@ -167,6 +167,14 @@ pub async fn work_for(
         );
     };
     let client = Client::remote(remote)?;
+    let identity = client.call(&WhoAmI {}).await?;
+    if !identity.admin {
+        return Err(Error::denied(format!(
+            "`{}` is not an admin of {url} and may not execute its runs",
+            identity.name
+        ))
+        .hint("An admin can work for it, or make one who may: aml user create NAME --admin"));
+    }
     begun(&name);
     let (stop, stopped) = watch::channel(false);
     let asked = asked_to_stop()?;

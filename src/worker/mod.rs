@@ -201,7 +201,11 @@ impl Worker {
             return;
         };
         self.held.remove(&name);
-        if let (Some(error), Some((workspace, run))) = (failed, name.split_once('/')) {
+        let Some((workspace, run)) = name.split_once('/') else {
+            return;
+        };
+        self.leave(workspace);
+        if let Some(error) = failed {
             let report = ReportRun {
                 workspace: workspace.to_owned(),
                 run: run.to_owned(),
@@ -232,11 +236,16 @@ impl Worker {
                 }
                 let _ = fs::remove_dir_all(folder);
             }
-            // Only when it is empty, and no run that was just taken is about to make its own in it.
-            let prefix = format!("{workspace}/");
-            if !self.held.keys().any(|name| name.starts_with(&prefix)) {
-                let _ = fs::remove_dir(folder);
-            }
+            self.leave(&workspace);
+        }
+    }
+
+    /// Removes the folder of a workspace when it is empty and no run that was just taken is about to
+    /// make its own in it.
+    fn leave(&self, workspace: &str) {
+        let prefix = format!("{workspace}/");
+        if !self.held.keys().any(|name| name.starts_with(&prefix)) {
+            let _ = fs::remove_dir(self.settings.work().join(workspace));
         }
     }
 }

@@ -33,6 +33,7 @@ use crate::{
         environment::{self, Place, Ready},
         local::{End, Process},
         supervisor::{Exit, Stopped, Task},
+        use_of::Held,
     },
 };
 
@@ -181,7 +182,8 @@ impl Execution {
             () = turned(&mut fate, Fate::Cancel) => return Ok(Err(Ended::canceled())),
             prepared = self.prepare() => prepared,
         };
-        let (outputs, task) = match prepared {
+        // Its supervisor holds the environment from its start on.
+        let (outputs, task, _held) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return Ok(Err(Ended::failed(error.explained()))),
         };
@@ -205,7 +207,7 @@ impl Execution {
         unless_full(reported)
     }
 
-    async fn prepare(&self) -> Result<(Outputs, Task)> {
+    async fn prepare(&self) -> Result<(Outputs, Task, Option<Held>)> {
         let Assignment { workspace, job, .. } = &self.assignment;
         // What a worker that was killed had begun.
         if let Err(e) = fs::remove_dir_all(&self.folder)
@@ -232,7 +234,7 @@ impl Execution {
             variables: variables::of_run(&self.settings, &self.assignment, ready.variables),
             timeout_seconds: job.timeout_seconds,
         };
-        Ok((outputs, task))
+        Ok((outputs, task, ready.held))
     }
 
     /// Makes the environment ready and passes on what people want to know meanwhile.

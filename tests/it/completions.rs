@@ -54,6 +54,11 @@ fn names_of_all_kinds_are_offered() {
         assert_eq!(offered(aml, "aml run list -w fraud --experiment "), "");
         assert_eq!(offered(aml, "aml secret get -w churn "), "db");
         assert_eq!(offered(aml, "aml run list -w unknown --experiment "), "");
+        aml.ok("run log first --metric accuracy=1 -w churn");
+        assert_eq!(offered(aml, "aml run best -w churn --metric a"), "accuracy");
+        let role = "aml workspace share add -n churn --role d";
+        assert_eq!(offered(aml, role), "data-scientist");
+        assert_eq!(offered(aml, "aml run submit --env sk"), "sklearn-1.5");
         aml.ok("data create -n flowers --path https://host/x -w churn");
         aml.ok("registry create -n team");
         assert_eq!(offered(aml, "aml data show -w churn F"), "flowers");
@@ -92,11 +97,53 @@ fn bash_completes() {
         let file = root.join("completions/bash/aml");
         format!(
             "source {}
-             COMP_WORDS=(aml workspace show -n ch) COMP_CWORD=4 COMP_TYPE=9
-             complete -p aml >/dev/null && _clap_complete_aml aml ch -n
+             COMP_LINE='aml workspace show -n ch' COMP_POINT=24 COMP_TYPE=9
+             COMP_WORDS=(aml workspace show -n ch) COMP_CWORD=4
+             complete -p aml >/dev/null && _aml aml ch -n
              printf '%s\\n' \"${{COMPREPLY[@]}}\"",
             file.display()
         )
+    });
+}
+
+/// Bash has split the line at its own breaks and replaces what comes after the last of them.
+#[test]
+fn bash_completes_what_it_takes_for_several_words() {
+    let bash = match components::debian("bash", "bash") {
+        Ok(bash) => bash,
+        Err(why) => return components::skipped(&why),
+    };
+    each_mode(|aml| {
+        aml.ok("workspace create -n Churn");
+        aml.write("weights", "1");
+        aml.ok("model register -n iris --path weights");
+        aml.ok("model register -n iris --path weights --tag n=2");
+        let offered = |line: &str, words: &str, last: &str| {
+            let script = format!(
+                "source {}/completions/bash/aml
+                 COMP_LINE='{line}' COMP_POINT={} COMP_TYPE=9
+                 COMP_WORDS=({words}) COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+                 _aml aml '{last}' ''
+                 printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+                root().display(),
+                line.len()
+            );
+            let mut command = aml.program(&bash);
+            command.args(["-c", &script]);
+            command.env("PATH", aml.path_with_aml());
+            aml.within_seconds(30).finish(command).ok()
+        };
+        let versions = offered("aml model show iris:", "aml model show iris :", "");
+        assert_eq!(versions, "2\n1\n");
+        assert_eq!(
+            offered("aml model show iris:1", "aml model show iris : 1", "1"),
+            "1\n"
+        );
+        let line = "aml run list --workspace=ch";
+        assert_eq!(
+            offered(line, "aml run list --workspace = ch", "ch"),
+            "Churn\n"
+        );
     });
 }
 

@@ -23,6 +23,17 @@ pub fn find_script(folder: &Path, code: Option<&Path>, script: &Path) -> Result<
     {
         return Ok(found);
     }
+    if let Some(inside) = code.is_none().then(|| below(folder, script)).flatten() {
+        let parent = inside.parent().unwrap_or(&inside).display();
+        let error = Error::not_found(format!("No scoring script `{}`", script.display()));
+        return Err(error
+            .at("--script")
+            .hint(format!("It is in a folder: --script {}", inside.display()))
+            .hint(format!(
+                "With what is beside it: --code {parent} --script {}",
+                script.display()
+            )));
+    }
     let wanted = places[0].join(script);
     let siblings: Vec<String> = std::fs::read_dir(wanted.parent().unwrap_or(folder))
         .into_iter()
@@ -35,6 +46,17 @@ pub fn find_script(folder: &Path, code: Option<&Path>, script: &Path) -> Result<
     let nearest = names::nearest(&name, siblings.iter().map(String::as_str));
     let shown = script.display().to_string();
     Err(Error::unknown("scoring script", &shown, "", nearest).at("--script"))
+}
+
+/// A script as it is found in one of the folders of `folder`, relative to that.
+fn below(folder: &Path, script: &Path) -> Option<PathBuf> {
+    let entries = std::fs::read_dir(folder).ok()?.flatten();
+    let mut found: Vec<PathBuf> = entries
+        .map(|entry| PathBuf::from(entry.file_name()).join(script))
+        .filter(|inside| folder.join(inside).is_file())
+        .collect();
+    found.sort();
+    found.into_iter().next()
 }
 
 /// Uploads the code folder, or the script alone; answers its tree and the script's path in it.

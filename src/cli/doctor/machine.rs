@@ -96,11 +96,12 @@ async fn engine(path: &str) -> Check {
     if broken.is_empty() {
         return Check::missing(name, advice);
     }
-    Check::problem(
-        name,
-        broken.join("; "),
-        "Start the engine, or install podman, which needs no daemon",
-    )
+    let advice = "Runs environments that are container images: start the engine, or install podman, \
+                  which needs no daemon";
+    Check {
+        found: broken.join("; "),
+        ..Check::missing(name, advice)
+    }
 }
 
 /// Whether a server can listen on its usual port.

@@ -82,14 +82,15 @@ impl Show for Vec<Check> {
                 State::Missing => "missing",
                 State::Problem => "problem",
             };
-            [
-                check.name.clone(),
-                state.to_owned(),
-                check.found.clone(),
-                check.advice.clone(),
-            ]
+            let lines = [check.found.as_str(), check.advice.as_str()];
+            let said = lines.into_iter().filter(|line| !line.is_empty());
+            let said: Vec<_> = said.collect();
+            [check.name.clone(), state.to_owned(), said.join("\n")]
         };
-        list(["check", "state", "found", "advice"], self.iter().map(row))
+        list(
+            ["check", "state", "found, and advice"],
+            self.iter().map(row),
+        )
     }
 }
 

@@ -48,6 +48,11 @@ fn state(home: &Path, report: &StateReport) -> Check {
         let advice = problem.hints.join("; ");
         return Check::problem(name, problem.to_string(), advice).blocking();
     }
+    if report.open_to_others {
+        let found =
+            format!("{place} can be entered by others; its database and keys cannot be read");
+        return Check::problem(name, found, format!("chmod 700 {place}"));
+    }
     match report.format {
         Some(format) => {
             let size = bytes(report.size);

@@ -15,7 +15,7 @@ use clap::Subcommand;
 
 use super::{
     context::Context,
-    error::{ENDPOINT_FAILED, Exit},
+    error::{ENDPOINT_FAILED, Exit, INTERRUPTED},
 };
 use crate::{
     api::{
@@ -54,8 +54,27 @@ pub async fn run(ctx: &Context, command: EndpointCommand) -> anyhow::Result<()> 
 /// How often an endpoint that is starting is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Waits until a starting endpoint answers; fails with the reason when it does not come to that.
+/// Waits until a starting endpoint answers; fails with the reason when it does not come to that. On
+/// ctrl-C it goes on starting, and that is said.
 pub async fn wait(ctx: &Context, workspace: &str, endpoint: Endpoint) -> anyhow::Result<Endpoint> {
+    let name = endpoint.name.clone();
+    tokio::select! {
+        biased;
+        _ = tokio::signal::ctrl_c() => {
+            ctx.ui.status(&format!("The endpoint {name} goes on starting."));
+            ctx.ui.hint(&format!("See how far it is: aml endpoint show {name}"));
+            ctx.ui.hint(&format!("Stop it: aml endpoint stop {name}"));
+            Err(Exit(INTERRUPTED).into())
+        }
+        waited = until_it_answers(ctx, workspace, endpoint) => waited,
+    }
+}
+
+async fn until_it_answers(
+    ctx: &Context,
+    workspace: &str,
+    endpoint: Endpoint,
+) -> anyhow::Result<Endpoint> {
     let client: &Client = ctx.client().await?;
     let spinner = ctx.ui.spinner("Starting");
     let generation = endpoint.generation;

@@ -19,7 +19,7 @@ pub struct ScoreArgs {
     /// Endpoint to ask
     name: String,
     /// Document to send, such as '{"data": [[5.1, 3.5, 1.4, 0.2]]}'
-    #[arg(short, long, value_name = "JSON", required_unless_present = "file")]
+    #[arg(short, long, value_name = "JSON")]
     data: Option<String>,
     /// File to send; - is standard input
     #[arg(short, long, alias = "request-file", conflicts_with = "data")]
@@ -30,7 +30,12 @@ pub async fn score(ctx: &Context, args: ScoreArgs) -> anyhow::Result<()> {
     let document = match (args.data, args.file) {
         (Some(data), _) => data.into_bytes(),
         (None, Some(file)) => read(ctx, &file)?,
-        (None, None) => Vec::new(),
+        (None, None) => {
+            return Err(Error::invalid("There is nothing to send")
+                .hint("Give a document: --data JSON")
+                .hint("Or a file with one: --file FILE, or --file - for stdin")
+                .into());
+        }
     };
     let workspace = ctx.workspace().await?;
     let client = ctx.client().await?;

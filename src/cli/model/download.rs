@@ -5,7 +5,10 @@ use clap::Args;
 use super::resolve;
 use crate::{
     api::{Error, models::ModelRef},
-    cli::{context::Context, transfer::until_ctrl_c},
+    cli::{
+        context::Context,
+        transfer::{Destination, Downloaded, until_ctrl_c},
+    },
 };
 
 /// Download the files of a model version into a folder
@@ -14,9 +17,8 @@ pub struct DownloadArgs {
     /// Model to download: NAME:VERSION, NAME@ALIAS, or NAME for the newest version
     #[arg(value_name = "MODEL")]
     model: ModelRef,
-    /// Folder to write to [default: the model's name]
-    #[arg(id = "output", short, long, value_name = "FOLDER")]
-    output: Option<String>,
+    #[command(flatten)]
+    destination: Destination,
 }
 
 pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
@@ -31,13 +33,14 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
             None => error.into(),
         });
     };
-    let folder = ctx
-        .folder
-        .join(args.output.unwrap_or_else(|| model.name.clone()));
+    let folder = args.destination.folder(&model.name)?;
+    let into = ctx.folder.join(&folder);
     let report = ctx.ui.report();
-    let download = client.download_tree(&workspace, files.hash, &folder, Some(&report));
+    let download = client.download_tree(&workspace, files.hash, &into, Some(&report));
     until_ctrl_c(download).await?;
-    ctx.ui
-        .status(&format!("Downloaded {name} to {}", folder.display()));
-    Ok(())
+    ctx.ui.downloaded(&Downloaded {
+        folder,
+        files: usize::try_from(files.files).unwrap_or(usize::MAX),
+        bytes: files.size,
+    })
 }

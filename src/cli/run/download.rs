@@ -1,6 +1,6 @@
 //! `aml run download`
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::collections::BTreeSet;
 
 use clap::Args;
 
@@ -12,7 +12,10 @@ use crate::{
         names,
         runs::Run,
     },
-    cli::{context::Context, transfer::until_ctrl_c, views::size},
+    cli::{
+        context::Context,
+        transfer::{Destination, Downloaded, until_ctrl_c},
+    },
 };
 
 /// Download what a run has put out
@@ -22,10 +25,8 @@ use crate::{
 pub struct DownloadArgs {
     #[command(flatten)]
     run: RunArg,
-    // Takes the place of the global option, whose value must be of the same type.
-    /// Folder to write to, made when it is not there
-    #[arg(id = "output", short, long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
-    output: String,
+    #[command(flatten)]
+    destination: Destination,
     /// Only this file or folder of the run
     #[arg(
         long,
@@ -49,21 +50,16 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
         })
         .await?;
     check(&run, &all, path)?;
-    let folder = ctx.folder.join(PathBuf::from(&args.output));
+    let folder = args.destination.folder(&run.name)?;
+    let into = ctx.folder.join(&folder);
     let report = ctx.ui.report();
-    let download = client.download_artifacts(&workspace, &run.name, path, &folder, Some(&report));
+    let download = client.download_artifacts(&workspace, &run.name, path, &into, Some(&report));
     let files = until_ctrl_c(download).await?;
-    let bytes = files.iter().map(|file| file.size).sum();
-    let count = match files.len() {
-        1 => "1 file".to_owned(),
-        count => format!("{count} files"),
-    };
-    ctx.ui.status(&format!(
-        "Downloaded {count}, {}, to {}",
-        size(bytes),
-        args.output
-    ));
-    Ok(())
+    ctx.ui.downloaded(&Downloaded {
+        folder,
+        files: files.len(),
+        bytes: files.iter().map(|file| file.size).sum(),
+    })
 }
 
 /// Says what there is when there is nothing at `path`.

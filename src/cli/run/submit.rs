@@ -7,16 +7,14 @@ use clap::Args;
 use super::{follow, git, naming, script};
 use crate::{
     api::{
-        Error, Result,
-        environments::Environment,
-        names,
+        Error, Result, names,
         runs::{Job, SubmitRun},
     },
     cli::{
         args::{CodeLimit, parse_pairs, parse_seconds},
         context::Context,
+        software,
     },
-    spec,
 };
 
 /// The tag of a run that repeats another.
@@ -117,7 +115,7 @@ async fn job(ctx: &Context, workspace: &str, args: &SubmitArgs) -> Result<Job> {
     script::check(&args.command, code.as_deref(), &ctx.folder)?;
     let mut job = Job {
         command: args.command.clone(),
-        environment: environment(ctx, &args.env)?,
+        environment: software::load(ctx, &args.env, code.as_deref())?,
         environment_variables: parse_pairs("--env-var", &args.env_vars)?,
         params: parse_pairs("--param", &args.params)?,
         secrets: parse_pairs("--secret", &args.secrets)?,
@@ -131,13 +129,4 @@ async fn job(ctx: &Context, workspace: &str, args: &SubmitArgs) -> Result<Job> {
         job.git = git;
     }
     Ok(job)
-}
-
-/// On the same machine a job finds the programs that the caller's shell does.
-fn environment(ctx: &Context, text: &str) -> Result<Environment> {
-    let environment = spec::environment::load(text, &ctx.folder)?;
-    Ok(match ctx.profile() {
-        Some(_) => environment,
-        None => environment.found_in(&ctx.config.path),
-    })
 }

@@ -34,6 +34,11 @@ impl Show for Collected {
         record([
             ("Files freed", self.blobs.to_string()),
             ("Space freed", size(self.bytes)),
+            (
+                "Environments freed",
+                self.environments.environments.to_string(),
+            ),
+            ("Their space", size(self.environments.bytes)),
         ])
     }
 }

@@ -248,25 +248,16 @@ impl Show for Vec<Workspace> {
 
 impl Show for WorkspaceKeys {
     fn view(&self) -> View {
-        let registry = self.container_registry.as_ref();
+        let key = |key: &Option<String>| {
+            let elsewhere = "not known here: it existed before the workspace";
+            key.clone().unwrap_or_else(|| elsewhere.to_owned())
+        };
         record([
             ("Storage account", self.storage_account.clone()),
-            ("Storage key", self.storage_key.clone()),
+            ("Storage key", key(&self.storage_key)),
             (
                 "Instrumentation key",
-                self.application_insights_instrumentation_key.clone(),
-            ),
-            (
-                "Registry user",
-                registry
-                    .map(|keys| keys.username.clone())
-                    .unwrap_or_default(),
-            ),
-            (
-                "Registry password",
-                registry
-                    .map(|keys| keys.password.clone())
-                    .unwrap_or_default(),
+                key(&self.application_insights_instrumentation_key),
             ),
         ])
     }

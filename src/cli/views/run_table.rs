@@ -34,6 +34,13 @@ impl Show for RunTable {
                 run.experiment.clone()
             }));
         }
+        let children = Column::of("parent", &self.runs, |run| {
+            run.parent.clone().unwrap_or_default()
+        });
+        if children.filled() > 0 {
+            columns.push(children);
+        }
+        let at = columns.len();
         columns.push(Column::of("started", &self.runs, |run| {
             run.started_at.map(time).unwrap_or_default()
         }));
@@ -44,6 +51,13 @@ impl Show for RunTable {
                 .unwrap_or_default()
         }));
         let mut used: usize = columns.iter().map(Column::width).sum();
+        if used > self.width {
+            columns[at] = Column::of("started", &self.runs, |run| {
+                let age = |start| format!("{} ago", duration(self.now.since(start)));
+                run.started_at.map(age).unwrap_or_default()
+            });
+            used = columns.iter().map(Column::width).sum();
+        }
         for column in telling(&self.runs) {
             used += column.width();
             if used > self.width {

@@ -3,7 +3,6 @@
 use super::{Show, View, list, pairs, record, runs::size, time};
 use crate::api::{
     endpoints::{Deployment, Endpoint, EndpointKeys},
-    environments::Environment,
     models::{Model, Stage},
 };
 
@@ -117,9 +116,9 @@ impl Show for Endpoint {
 /// Without one that was asked for, a deployment gets one of its own.
 fn environment(deployment: &Deployment) -> String {
     match (&deployment.environment, &deployment.script) {
-        (Environment::Host, Some(_)) => "the scoring server alone".to_owned(),
-        (Environment::Host, None) => "the one that the model describes".to_owned(),
-        (environment, _) => environment.name().to_owned(),
+        (Some(environment), _) => environment.name().to_owned(),
+        (None, Some(_)) => "the scoring server alone".to_owned(),
+        (None, None) => "the one that the model describes".to_owned(),
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::{
-    api::workspaces::{DeleteWorkspace, GetWorkspace},
+    api::{Result, workspaces::DeleteWorkspace},
     cli::context::Context,
 };
 
@@ -23,11 +23,7 @@ pub struct DeleteArgs {
 
 pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
     let client = ctx.client().await?;
-    let found = client
-        .call(&GetWorkspace {
-            workspace: args.name,
-        })
-        .await?;
+    let found = super::find(ctx, args.name).await?;
     let question = format!(
         "Delete the workspace `{}` with its runs, models, endpoints and secrets?",
         found.name
@@ -41,5 +37,17 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
         .await?;
     ctx.ui
         .status(&format!("Deleted the workspace {}.", found.name));
+    forget_default(ctx, &found.name)?;
+    Ok(())
+}
+
+/// A workspace that is gone is not the one to work in any more.
+fn forget_default(ctx: &Context, name: &str) -> Result<()> {
+    if !ctx.is_default(name) {
+        return Ok(());
+    }
+    ctx.choose_workspace(None)?;
+    ctx.ui
+        .status("It was the one to work in; choose another: aml workspace use NAME");
     Ok(())
 }

@@ -6,6 +6,8 @@ use super::NameArg;
 use crate::{api::workspaces::ListWorkspaceKeys, cli::context::Context};
 
 /// Show the keys of a workspace's associated resources
+///
+/// Those that existed before the workspace keep their keys to themselves.
 #[derive(Debug, Args)]
 pub struct KeysArgs {
     #[command(flatten)]

@@ -13,6 +13,10 @@ mod use_;
 use clap::Subcommand;
 
 use super::context::Context;
+use crate::api::{
+    Error, Result,
+    workspaces::{GetWorkspace, Workspace},
+};
 
 /// Create and manage workspaces
 #[derive(Debug, Subcommand)]
@@ -53,9 +57,37 @@ struct NameArg {
 
 impl NameArg {
     async fn resolve(self, ctx: &Context) -> anyhow::Result<String> {
+        let name = self.name_or_default(ctx).await?;
+        if ctx.subscription.is_none() && ctx.resource_group.is_none() {
+            return Ok(name);
+        }
+        Ok(find(ctx, name).await?.name)
+    }
+
+    async fn name_or_default(self, ctx: &Context) -> Result<String> {
         match self.name {
             Some(name) => Ok(name),
-            None => Ok(ctx.workspace().await?),
+            None => ctx.workspace().await,
         }
     }
+}
+
+/// The workspace of a name, which must be in the subscription and resource group that were named.
+async fn find(ctx: &Context, workspace: String) -> Result<Workspace> {
+    let client = ctx.client().await?;
+    let found = client.call(&GetWorkspace { workspace }).await?;
+    let places = [
+        ("subscription", &ctx.subscription, &found.subscription),
+        ("resource group", &ctx.resource_group, &found.resource_group),
+    ];
+    for (what, wanted, own) in places {
+        if let Some(wanted) = wanted
+            && !wanted.eq_ignore_ascii_case(own)
+        {
+            let name = &found.name;
+            let error = format!("No workspace `{name}` in the {what} `{wanted}`");
+            return Err(Error::not_found(error).hint(format!("It is in `{own}`")));
+        }
+    }
+    Ok(found)
 }

@@ -34,7 +34,7 @@ pub struct UpdateArgs {
 }
 
 pub async fn update(ctx: &Context, args: UpdateArgs) -> anyhow::Result<()> {
-    let workspace = args.name.resolve(ctx).await?;
+    let workspace = args.name.name_or_default(ctx).await?;
     if let Some(group) = &ctx.resource_group {
         let get = GetWorkspace {
             workspace: workspace.clone(),

@@ -41,16 +41,7 @@ pub async fn use_(ctx: &Context, args: UseArgs) -> anyhow::Result<()> {
         ));
         return Ok(());
     }
-    let chosen = Some(name.clone());
-    ctx.config.change(|settings| {
-        let profile = ctx
-            .profile()
-            .and_then(|profile| settings.profiles.get_mut(profile));
-        match profile {
-            Some(profile) => profile.workspace = chosen,
-            None => settings.workspace = chosen,
-        }
-    })?;
+    ctx.choose_workspace(Some(name.clone()))?;
     ctx.ui.status(&format!("Using the workspace {name}."));
     Ok(())
 }

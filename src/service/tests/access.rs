@@ -50,7 +50,7 @@ fn each_role_allows_what_the_documents_say() {
 
 impl Bench {
     /// A user with a token, who is an admin when the first, and a role in `ws` when one is given.
-    async fn user(&self, name: &str, role: Option<Role>) -> Caller {
+    pub(super) async fn user(&self, name: &str, role: Option<Role>) -> Caller {
         let created = self
             .ask(CreateUser {
                 name: name.to_owned(),
@@ -147,7 +147,12 @@ async fn a_role_is_asked_for_at_every_door() {
                 }
                 _ => bench.code(&caller, ListUsers {}).await,
             };
-            let wanted = (!allowed[position]).then_some(Code::Denied);
+            // To who has no role the workspace is not there.
+            let refusal = match role {
+                None if what != "list users" => Code::NotFound,
+                _ => Code::Denied,
+            };
+            let wanted = (!allowed[position]).then_some(refusal);
             assert_eq!(code, wanted, "{what} as {role:?}");
         }
     }

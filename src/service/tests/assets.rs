@@ -346,6 +346,7 @@ async fn files_of_assets_stay_until_the_asset_is_deleted() {
     let collect = || CollectGarbage {
         dry_run: false,
         grace_seconds: 0,
+        environments_unused_seconds: None,
     };
     assert_eq!(bench.ask(collect()).await.unwrap().blobs, 0);
     let delete = DeleteAsset {

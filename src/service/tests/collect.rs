@@ -28,6 +28,7 @@ impl Bench {
         self.ask(CollectGarbage {
             dry_run,
             grace_seconds,
+            environments_unused_seconds: None,
         })
         .await
         .unwrap()

@@ -261,11 +261,9 @@ async fn what_opens_nothing_is_refused() {
         assert_eq!(refused.code, Code::Invalid, "{kind} {spec}");
         assert_eq!(refused.target.as_deref(), Some(target), "{kind} {spec}");
     }
-    let user = Caller::User {
-        id: 9,
-        name: "ann".into(),
-        admin: false,
-    };
+    // The first user is an admin.
+    bench.user("root", None).await;
+    let user = bench.user("ann", Some(Role::Owner)).await;
     let local = new("d", DatastoreType::Local, &json!({"path": here}), &none);
     assert_eq!(
         code(local.perform(&bench.service, &user).await),

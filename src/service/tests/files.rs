@@ -255,12 +255,12 @@ async fn a_file_is_read_through_a_workspace_that_has_it() {
         .service
         .read_tree_file(&nobody, "ws", tree.hash, "a")
         .await;
-    assert_eq!(denied.unwrap_err().code, Code::Denied);
+    assert_eq!(denied.unwrap_err().code, Code::NotFound);
     let denied =
         bench
             .service
             .store_blobs(&nobody, "ws", stream::iter(Vec::<Result<Bytes>>::new()));
-    assert_eq!(denied.await.unwrap_err().code, Code::Denied);
+    assert_eq!(denied.await.unwrap_err().code, Code::NotFound);
     bench.submit("r").await;
     let run = Caller::Run {
         workspace: 1,

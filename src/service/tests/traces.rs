@@ -323,6 +323,7 @@ async fn a_traces_files_are_kept_until_it_is_deleted() {
         let collect = CollectGarbage {
             dry_run: false,
             grace_seconds: 3600,
+            environments_unused_seconds: None,
         };
         bench.ask(collect).await.unwrap().blobs
     };

@@ -250,6 +250,66 @@ fn a_script_that_raises_shows_its_traceback() {
 }
 
 #[test]
+fn ctrl_c_stops_the_waiting_but_not_the_deployment() {
+    each_mode(|aml| {
+        with_model(aml);
+        let gate = aml.path("gate");
+        let waits = format!(
+            "import os, time\n\ndef init():\n    while not os.path.exists({:?}):\n        \
+             time.sleep(0.02)\n\ndef run(data):\n    return {{'weight': 7}}\n",
+            gate.display().to_string()
+        );
+        aml.write("waits.py", waits);
+        let deploy = aml.start("deploy echo:1 --name echo-ep --script waits.py");
+        eventually("the scoring process starts", 120, || {
+            let started = hosts(aml).iter().any(|(_, line)| line.contains("serve.py"));
+            started.then_some(())
+        });
+        deploy.signal(Signal::SIGINT);
+        let output = deploy.wait(30);
+        assert_eq!(output.status, 130, "{}", output.stderr);
+        assert!(
+            output
+                .stderr
+                .contains("The endpoint echo-ep goes on starting."),
+            "{}",
+            output.stderr
+        );
+        assert_eq!(state(aml), "starting");
+        aml.write("gate", "");
+        eventually("it answers", 60, || (state(aml) == "healthy").then_some(()));
+        assert_eq!(score(aml)["weight"], 7);
+        aml.ok("endpoint delete echo-ep --yes");
+        assert_eq!(hosts(aml), []);
+    });
+}
+
+#[test]
+fn keys_that_are_made_new_at_once_are_all_kept() {
+    each_mode(|aml| {
+        with_model(aml);
+        let url = deploy(aml)["scoring_uri"].clone();
+        let url = url.as_str().expect("an address");
+        let before = aml.json("endpoint keys echo-ep");
+        let kinds = ["primary", "secondary", "primary", "secondary"];
+        let commands =
+            kinds.map(|kind| aml.start(format!("endpoint keys echo-ep --regenerate {kind}")));
+        let answers = commands.map(|command| command.wait(60).json());
+        let after = aml.json("endpoint keys echo-ep");
+        for kind in ["primary", "secondary"] {
+            let key = after[kind].as_str().expect("a key");
+            assert_ne!(after[kind], before[kind]);
+            let told = answers.iter().any(|answer| answer[kind] == after[kind]);
+            assert!(told, "a key that nobody was told");
+            let (status, body) = post(url, key, r#"{"data": 1}"#);
+            assert_eq!(status, 200, "{body}");
+            let old = before[kind].as_str().expect("a key");
+            assert_eq!(post(url, old, r#"{"data": 1}"#).0, 401);
+        }
+    });
+}
+
+#[test]
 fn what_cannot_be_deployed_is_said_before_anything_starts() {
     each_mode(|aml| {
         with_model(aml);
@@ -283,7 +343,7 @@ fn what_cannot_be_deployed_is_said_before_anything_starts() {
         check(
             2,
             "deploy echo:1 --name e_p! --script score.py",
-            "the character `!`",
+            "the character `_`",
         );
         check(3, "endpoint show nope", "No endpoint `nope`");
         assert_eq!(aml.json("endpoint list"), serde_json::json!([]));

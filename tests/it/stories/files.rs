@@ -3,8 +3,9 @@
 use std::fs;
 
 use expect_test::expect;
+use nix::sys::signal::Signal;
 
-use crate::support::{Aml, each_mode};
+use crate::support::{Aml, each_mode, eventually};
 
 #[test]
 fn a_folder_is_stored_once_and_its_size_is_shown() {
@@ -109,11 +110,62 @@ fn space_that_nothing_uses_is_freed() {
     });
 }
 
+#[test]
+fn ctrl_c_during_an_upload_leaves_nothing_half_stored() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn");
+        aml.write("src/train.py", "print('hi')\n");
+        let large = fs::File::create(aml.path("src/weights.bin")).expect("makes a file");
+        large
+            .set_len(1 << 30)
+            .expect("makes it large without taking space");
+        let upload = aml.start("snapshot src");
+        eventually("the upload has begun", 60, || {
+            (stored(aml) > 0).then_some(())
+        });
+        upload.signal(Signal::SIGINT);
+        let output = upload.wait(30);
+        assert_eq!(output.status, 130, "{}", output.stderr);
+        assert_eq!(output.stdout, "");
+        // What came before the end of it is no file of anybody.
+        eventually("what is left can be freed", 30, || {
+            aml.ok("gc --grace-seconds 0");
+            (stored(aml) == 0).then_some(())
+        });
+        fs::remove_file(aml.path("src/weights.bin")).expect("removes the file");
+        assert_eq!(aml.json("snapshot src")["sent"], 12);
+    });
+}
+
+#[test]
+fn environments_are_freed_unless_an_endpoint_has_them() {
+    let aml = &Aml::local();
+    aml.ok("workspace create -n churn");
+    aml.write("one.txt", "");
+    aml.ok("run submit -e exp --env one.txt -s -- true");
+    let freed = |line: &str| aml.json(format!("gc {line} --query environments.environments"));
+    assert_eq!(freed(""), 0, "it was just used");
+    assert_eq!(freed("--environments-unused 0 --dry-run"), 1);
+    // One in which something runs stays.
+    aml.ok("run submit -n long -e exp --env one.txt -- 'touch begun; sleep 60'");
+    eventually("it runs", 30, || {
+        (aml.json("run show long --query status") == "Running").then_some(())
+    });
+    assert_eq!(freed("--environments-unused 0"), 0);
+    aml.ok("run cancel long");
+    eventually("it has ended", 30, || {
+        (freed("--environments-unused 0") == 1).then_some(())
+    });
+    // It is made again when it is needed again.
+    aml.ok("run submit -e exp --env one.txt -s -- 'test -e \"$VIRTUAL_ENV/bin/python\"'");
+}
+
 /// Bytes of content in the state directory.
 fn stored(aml: &Aml) -> u64 {
-    let files = fs::read_dir(aml.state().join("blobs")).expect("reads the folder of packs");
+    let files = fs::read_dir(aml.state().join("blobs"));
+    let files = files.into_iter().flatten().flatten();
     files
-        .flatten()
-        .map(|file| file.metadata().expect("is there").len())
+        // One may go at this very moment.
+        .filter_map(|file| Some(file.metadata().ok()?.len()))
         .sum()
 }

@@ -201,12 +201,14 @@ fn on_a_terminal_it_asks_and_shows_tables_in_colour() {
             refused.contains("runs, models, endpoints and secrets? [y/N]"),
             "{refused}"
         );
+        assert!(refused.ends_with("Nothing was done.\n"), "{refused:?}");
+        let unknown = on_a_terminal(aml, "workspace show -n fraud", "");
         assert!(
-            refused.contains("\u{1b}[1m\u{1b}[31mError:\u{1b}[0m Nothing was done"),
-            "{refused:?}"
+            unknown.contains("\u{1b}[1m\u{1b}[31mError:\u{1b}[0m No workspace `fraud`"),
+            "{unknown:?}"
         );
-        let plain = on_a_terminal(aml, "workspace delete -n churn --no-color", "n\\n");
-        assert!(plain.contains("Error: Nothing was done"), "{plain:?}");
+        let plain = on_a_terminal(aml, "workspace show -n fraud --no-color", "");
+        assert!(plain.contains("Error: No workspace `fraud`"), "{plain:?}");
         let listed = on_a_terminal(aml, "workspace list", "");
         assert!(listed.starts_with("NAME   EDITION"), "{listed:?}");
         let deleted = on_a_terminal(aml, "workspace delete -n churn", "y\\n");

@@ -1,6 +1,6 @@
 //! The state directory and the configuration: several commands at once, and what may be wrong.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use expect_test::expect;
 use serde_json::json;
@@ -21,6 +21,32 @@ fn commands_at_once_on_a_new_machine() {
             json!(["w0", "w1", "w2", "w3", "w4", "w5", "w6", "w7"])
         );
     });
+}
+
+#[test]
+fn others_cannot_read_the_state_directory() {
+    let aml = Aml::local();
+    let mode = |path: &str| {
+        let meta = fs::metadata(aml.state().join(path)).expect("is there");
+        meta.permissions().mode() & 0o777
+    };
+    let open = || fs::set_permissions(aml.state(), fs::Permissions::from_mode(0o755));
+    fs::create_dir(aml.state()).expect("makes the folder");
+    open().expect("opens it to others");
+    aml.ok("workspace create -n churn");
+    assert_eq!(mode(""), 0o700, "an empty one is ours");
+    fs::remove_dir_all(aml.state()).expect("removes it");
+    fs::create_dir(aml.state()).expect("makes the folder");
+    fs::write(aml.state().join("notes"), "mine").expect("writes");
+    open().expect("opens it to others");
+    aml.ok("workspace create -n churn");
+    assert_eq!(mode(""), 0o755, "one that is used for other things stays");
+    for file in ["aml.db", "vault.key"] {
+        assert_eq!(mode(file), 0o600, "{file}");
+    }
+    let doctor = aml.run("doctor -o table").stdout;
+    assert!(doctor.contains("can be entered by others"), "{doctor}");
+    assert!(doctor.contains("chmod 700 "), "{doctor}");
 }
 
 #[test]

@@ -28,6 +28,82 @@ fn a_workspace_is_created_upgraded_and_deleted() {
 }
 
 #[test]
+fn editions_asked_for_at_once_never_go_back() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn");
+        let asked = [
+            "enterprise",
+            "basic",
+            "enterprise",
+            "basic",
+            "enterprise",
+            "basic",
+        ];
+        let commands = asked
+            .map(|edition| aml.start(format!("workspace upgrade -n churn --edition {edition}")));
+        for (edition, command) in asked.into_iter().zip(commands) {
+            let output = command.wait(60);
+            // Basic is no error as long as it is that.
+            let fine: &[i32] = if edition == "basic" { &[0, 5] } else { &[0] };
+            assert!(
+                fine.contains(&output.status),
+                "{edition}: {}",
+                output.stderr
+            );
+        }
+        assert_eq!(
+            aml.json("workspace show -n churn --query edition"),
+            "enterprise"
+        );
+    });
+}
+
+#[test]
+fn subscription_and_group_tell_which_workspace_is_meant() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn --subscription s1 -g g1");
+        assert_eq!(
+            aml.json("workspace show -n churn --subscription S1 -g g1 --query name"),
+            "churn"
+        );
+        expect![[r#"
+            Error: No workspace `churn` in the subscription `s2`
+            Hint: It is in `s1`
+        "#]]
+        .assert_eq(&aml.fails(3, "workspace show -n churn --subscription s2"));
+        aml.fails(3, "workspace delete -n churn -g g2 --yes");
+        aml.ok("workspace delete -n churn -g g1 --yes");
+    });
+}
+
+#[test]
+fn a_workspace_that_is_gone_is_not_worked_in_any_more() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn");
+        aml.ok("workspace create -n fraud");
+        aml.ok("workspace use churn");
+        let deleted = aml.run("workspace delete -n CHURN --yes");
+        assert!(
+            deleted
+                .stderr
+                .contains("choose another: aml workspace use NAME"),
+            "{}",
+            deleted.stderr
+        );
+        assert_eq!(aml.json("workspace show --query name"), "fraud");
+        // Chosen for a folder, it can only be found out when it is asked for.
+        aml.ok("workspace use fraud --folder");
+        aml.ok("workspace delete -n fraud --yes");
+        expect![[r#"
+            Error: No workspace `fraud`
+            Hint: Create it: aml workspace create -n fraud
+            Hint: `$ROOT/here/.aml/config.toml` says to work in it; choose another: aml workspace use NAME
+        "#]]
+        .assert_eq(&aml.fails(3, "run list"));
+    });
+}
+
+#[test]
 fn associated_resources_come_with_a_workspace() {
     each_mode(|aml| {
         let made = aml.json("workspace create -n churn")["resources"].clone();
@@ -80,32 +156,32 @@ fn names_are_checked_and_do_not_differ_by_case_alone() {
         .assert_eq(&aml.fails(5, "workspace create -n CHURN"));
         expect![[r#"
             Error: name: The name of a workspace cannot be empty
-            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter or digit
+            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter, digit or `_`
         "#]].assert_eq(&aml.fails(2, "workspace create -n ''"));
         expect![[r#"
             Error: name: The workspace name `a b` has the character ` `
-            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter or digit
+            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter, digit or `_`
         "#]].assert_eq(&aml.fails(2, "workspace create -n 'a b'"));
         expect![[r#"
             Error: name: The workspace name `-a` begins with `-`
-            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter or digit
+            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter, digit or `_`
         "#]].assert_eq(&aml.fails(2, "workspace create -n=-a"));
         let long = "a".repeat(34);
         expect![[r#"
             Error: name: The workspace name is longer than 33 characters
-            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter or digit
+            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter, digit or `_`
         "#]].assert_eq(&aml.fails(2, ["workspace", "create", "-n", &long]));
         expect![[r#"
             Error: name: The workspace name `größe` has the character `ö`
-            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter or digit
+            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter, digit or `_`
         "#]].assert_eq(&aml.fails(2, "workspace create -n größe"));
         expect![[r#"
             Error: name: The workspace name `ünder` has the character `ü`
-            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter or digit
+            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter, digit or `_`
         "#]].assert_eq(&aml.fails(2, "workspace create -n ünder"));
         expect![[r#"
             Error: name: The workspace name `../../etc` has the character `.`
-            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter or digit
+            Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter, digit or `_`
         "#]].assert_eq(&aml.fails(2, "workspace create -n ../../etc"));
         expect![[r#"
             Error: No workspace `chrun`
@@ -187,14 +263,16 @@ fn keys_are_shown_to_the_owner() {
     each_mode(|aml| {
         aml.ok("workspace create -n churn");
         let keys = aml.json("workspace keys -n churn");
-        assert_eq!(keys["container_registry"], json!(null));
         let key = keys["storage_key"].as_str().expect("a key").to_owned();
         assert!(key.len() > 30);
         assert!(!aml.ok("workspace show -n churn").contains(&key));
         aml.ok("workspace update -n churn --container-registry images");
         let keys = aml.json("workspace keys -n churn");
-        assert_eq!(keys["container_registry"]["username"], "images");
         assert_eq!(keys["storage_key"], key.as_str(), "a key stays the same");
+        // What was there before has its own keys, which are not ours to tell.
+        aml.ok("workspace create -n fraud --storage-account accounts --application-insights apm");
+        let keys = aml.json("workspace keys -n fraud");
+        assert_eq!(keys, json!({"storage_account": "accounts"}));
     });
 }
 

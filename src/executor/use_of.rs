@@ -1,0 +1,249 @@
+//! Which environments are in use, and freeing those that are not.
+//!
+//! Whoever starts processes in an environment holds a shared lock on its marker for as long as they
+//! live; the time of the marker says when it was last made ready.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs::{self, File},
+    io,
+    os::{fd::AsFd, unix::fs::MetadataExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use nix::sys::{stat::futimens, time::TimeSpec};
+
+use super::{
+    environment::{MARKER, REQUESTS},
+    io_error,
+};
+use crate::api::{Result, Time, environments::FreedEnvironments};
+
+/// Keeps an environment from being freed while it, or a clone, lives.
+#[derive(Debug, Clone)]
+pub struct Held {
+    _marker: Arc<File>,
+}
+
+/// Holds a whole environment and notes that it is used now; none when there is none, or no more.
+pub fn hold(folder: &Path) -> Option<Held> {
+    let path = folder.join(MARKER);
+    let marker = File::open(&path).ok()?;
+    marker.try_lock_shared().ok()?;
+    // It may have been freed and made again before the lock was taken.
+    let same = |now: fs::Metadata| marker.metadata().is_ok_and(|held| held.ino() == now.ino());
+    if !fs::metadata(&path).is_ok_and(same) {
+        return None;
+    }
+    let now = TimeSpec::UTIME_NOW;
+    // Only for how long it has been unused.
+    let _ = futimens(marker.as_fd(), &now, &now);
+    Some(Held {
+        _marker: Arc::new(marker),
+    })
+}
+
+/// Frees, or with `dry_run` counts, the environments of a state directory that nothing holds, that
+/// were not made ready since `cutoff`, and that are not among those `kept` by name.
+pub fn free(
+    home: &Path,
+    kept: &HashSet<String>,
+    cutoff: Time,
+    dry_run: bool,
+) -> Result<FreedEnvironments> {
+    let root = home.join("environments");
+    let mut freed = FreedEnvironments::default();
+    let mut links = Links::default();
+    for (name, folder) in folders(&root)? {
+        if name == REQUESTS || kept.contains(&name) {
+            continue;
+        }
+        let Some(unused) = Unused::claim(&folder, cutoff)? else {
+            continue;
+        };
+        freed.environments += 1;
+        freed.bytes += links.freed_with(&folder);
+        if !dry_run {
+            unused.remove()?;
+        }
+    }
+    if !dry_run {
+        forget_requests(&root);
+    }
+    Ok(freed)
+}
+
+fn folders(root: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let entries = match fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(io_error("read", root, &e)),
+    };
+    let folders = entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
+    Ok(folders.collect())
+}
+
+/// An environment that nobody builds or holds, and that nobody can while this lives.
+struct Unused<'a> {
+    folder: &'a Path,
+    _build: File,
+    _marker: Option<File>,
+}
+
+impl<'a> Unused<'a> {
+    /// None when it is being built, held, or was used since `cutoff`.
+    fn claim(folder: &'a Path, cutoff: Time) -> Result<Option<Self>> {
+        let lock = folder.with_extension("lock");
+        let build = File::create(&lock).map_err(|e| io_error("open", &lock, &e))?;
+        if build.try_lock().is_err() {
+            return Ok(None);
+        }
+        // Without a marker it is what a build that was killed has left.
+        let marker = File::open(folder.join(MARKER)).ok();
+        let times = marker
+            .as_ref()
+            .map_or_else(|| fs::metadata(folder), File::metadata);
+        let used = times.map_or(0, |times| {
+            times.mtime() * 1000 + times.mtime_nsec() / 1_000_000
+        });
+        let held = |marker: &File| marker.try_lock().is_err();
+        if used > cutoff.0 || marker.as_ref().is_some_and(held) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            folder,
+            _build: build,
+            _marker: marker,
+        }))
+    }
+
+    /// The marker goes first: what is half removed is no environment.
+    fn remove(self) -> Result<()> {
+        let marker = self.folder.join(MARKER);
+        match fs::remove_file(&marker) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error("remove", &marker, &e));
+            }
+            _ => {}
+        }
+        fs::remove_dir_all(self.folder).map_err(|e| io_error("remove", self.folder, &e))
+    }
+}
+
+/// Installers link the files of environments to each other and to their own cache; the space of a file
+/// is freed with its last name.
+#[derive(Default)]
+struct Links(HashMap<(u64, u64), u64>);
+
+impl Links {
+    /// Bytes of disk that go with the folder and those that were asked about before.
+    fn freed_with(&mut self, folder: &Path) -> u64 {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut bytes = 0;
+        for entry in entries {
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.is_dir() {
+                bytes += self.freed_with(&entry.path());
+                continue;
+            }
+            let seen = self.0.entry((meta.dev(), meta.ino())).or_default();
+            *seen += 1;
+            if *seen == meta.nlink() {
+                bytes += meta.blocks() * 512;
+            }
+        }
+        bytes
+    }
+}
+
+/// Removes what was noted of requests whose environment is gone.
+fn forget_requests(root: &Path) {
+    let requests = fs::read_dir(root.join(REQUESTS)).into_iter().flatten();
+    for request in requests.flatten() {
+        let path = request.path();
+        let gone = |key: String| !root.join(key.trim()).join(MARKER).exists();
+        if fs::read_to_string(&path).is_ok_and(gone) {
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Scene(tempfile::TempDir);
+
+    impl Scene {
+        fn environment(&self, name: &str, whole: bool) -> PathBuf {
+            let folder = self.0.path().join("environments").join(name);
+            fs::create_dir_all(folder.join("lib")).unwrap();
+            fs::write(folder.join("lib/a"), vec![1; 10_000]).unwrap();
+            if whole {
+                fs::write(folder.join(MARKER), "3.11").unwrap();
+            }
+            folder
+        }
+
+        fn free(&self, kept: &[&str], cutoff: i64, dry_run: bool) -> u64 {
+            let kept = kept.iter().map(|name| (*name).to_owned()).collect();
+            let freed = free(self.0.path(), &kept, Time(cutoff), dry_run).unwrap();
+            assert!(freed.environments == 0 || freed.bytes >= 10_000 * freed.environments);
+            freed.environments
+        }
+    }
+
+    #[test]
+    fn what_is_held_kept_or_lately_used_stays() {
+        let scene = Scene(tempfile::tempdir().unwrap());
+        assert_eq!(scene.free(&[], i64::MAX, false), 0, "there is none yet");
+        let (held, kept) = (
+            scene.environment("held", true),
+            scene.environment("kept", true),
+        );
+        let (unused, half) = (
+            scene.environment("unused", true),
+            scene.environment("half", false),
+        );
+        let requests = scene.0.path().join("environments").join(REQUESTS);
+        fs::create_dir(&requests).unwrap();
+        fs::write(requests.join("one"), "unused").unwrap();
+        fs::write(requests.join("two"), "held").unwrap();
+        let hold_it = hold(&held).unwrap();
+        assert_eq!(scene.free(&["kept"], 0, false), 0, "all were used lately");
+        assert_eq!(scene.free(&["kept"], i64::MAX, true), 2);
+        assert!(unused.exists() && half.exists(), "a dry run frees nothing");
+        assert_eq!(scene.free(&["kept"], i64::MAX, false), 2);
+        assert!(!unused.exists() && !half.exists() && held.exists() && kept.exists());
+        assert!(!requests.join("one").exists() && requests.join("two").exists());
+        assert!(hold(&unused).is_none());
+        drop(hold_it);
+        assert_eq!(scene.free(&[], i64::MAX, false), 2);
+    }
+
+    #[test]
+    fn one_that_is_being_built_stays() {
+        let scene = Scene(tempfile::tempdir().unwrap());
+        let folder = scene.environment("half", false);
+        let lock = File::create(folder.with_extension("lock")).unwrap();
+        lock.try_lock().unwrap();
+        assert_eq!(scene.free(&[], i64::MAX, false), 0);
+        drop(lock);
+        assert_eq!(scene.free(&[], i64::MAX, false), 1);
+    }
+
+    #[test]
+    fn files_that_have_names_elsewhere_free_nothing() {
+        let scene = Scene(tempfile::tempdir().unwrap());
+        let folder = scene.environment("linked", true);
+        let cache = scene.0.path().join("cache");
+        fs::hard_link(folder.join("lib/a"), &cache).unwrap();
+        let freed = free(scene.0.path(), &HashSet::new(), Time(i64::MAX), false).unwrap();
+        assert!(freed.bytes < 10_000, "{freed:?}");
+        assert!(cache.exists());
+    }
+}
