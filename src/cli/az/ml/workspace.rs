@@ -407,16 +407,9 @@ async fn list_keys(az: &Az, given: &Given) -> anyhow::Result<Value> {
             workspace: found.name.clone(),
         })
         .await?;
-    let registry = keys.container_registry.map(|registry| {
-        json!({
-            "location": found.location,
-            "passwords": [{"name": "password", "value": registry.password}],
-            "username": registry.username,
-        })
-    });
     Ok(json!({
         "appInsightsInstrumentationKey": keys.application_insights_instrumentation_key,
-        "containerRegistryCredentials": registry,
+        "containerRegistryCredentials": null,
         "notebookAccessKeys": null,
         "userStorageKey": keys.storage_key,
         "userStorageResourceId": shown(&found)["storage_account"],
