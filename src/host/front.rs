@@ -160,29 +160,32 @@ impl Front {
         &self,
         request: &Request<Incoming>,
     ) -> Result<Arc<Backend>, Box<Response<Body>>> {
-        let scoring = || self.current().map_err(|reason| unavailable(&reason));
-        let admitted = match (request.method(), request.uri().path()) {
-            (&Method::GET | &Method::HEAD, "/") => Err(self.liveness()),
+        let scoring = || {
+            let current = self.current();
+            current.map_err(|reason| Box::new(unavailable(&reason)))
+        };
+        let answer = match (request.method(), request.uri().path()) {
+            (&Method::GET | &Method::HEAD, "/") => self.liveness(),
             (&Method::POST, "/score") | (&Method::GET, "/score" | "/swagger.json") => {
                 match self.refuse(request.headers()).await {
-                    Some(refusal) => Err(refusal),
-                    None => scoring(),
+                    Some(refusal) => refusal,
+                    None => return scoring(),
                 }
             }
             // A browser asks so before it sends a key.
-            (&Method::OPTIONS, "/score") => scoring(),
-            (_, "/" | "/score" | "/swagger.json") => Err(failure(
+            (&Method::OPTIONS, "/score") => return scoring(),
+            (_, "/" | "/score" | "/swagger.json") => failure(
                 StatusCode::METHOD_NOT_ALLOWED,
                 &Error::invalid("The address does not take this method")
                     .hint("Score with POST /score"),
-            )),
-            _ => Err(failure(
+            ),
+            _ => failure(
                 StatusCode::NOT_FOUND,
                 &Error::not_found("There is nothing at this address")
                     .hint("Score with POST /score"),
-            )),
+            ),
         };
-        admitted.map_err(Box::new)
+        Err(Box::new(answer))
     }
 
     fn liveness(&self) -> Response<Body> {
