@@ -16,7 +16,7 @@ use toml_edit::{DocumentMut, Item, Table};
 
 pub use az::{AzConfig, CLOUD, Setting};
 
-use crate::api::{Error, Result};
+use crate::api::{Error, Result, mirrors::Mirrors};
 
 /// Tokens by profile, beside the configuration file; only the owner can read it.
 const CREDENTIALS: &str = "credentials.toml";
@@ -38,6 +38,9 @@ pub struct ConfigFile {
     pub worker: WorkerSettings,
     #[serde(default, skip_serializing_if = "WebhookSettings::is_default")]
     pub webhooks: WebhookSettings,
+    /// Addresses, and the folders or addresses that stand for them.
+    #[serde(default, skip_serializing_if = "Mirrors::is_empty")]
+    pub mirrors: Mirrors,
 }
 
 /// Where webhooks may be.
@@ -209,6 +212,11 @@ impl Config {
         let mut config = Self::without_file()?;
         config.settings = read_toml(&config.file)?.unwrap_or_default();
         Ok(config)
+    }
+
+    /// What the configuration file says now about mirrors; a process that lives long asks each time.
+    pub fn mirrors() -> Result<Mirrors> {
+        Ok(Self::load()?.settings.mirrors)
     }
 
     /// Reads the environment alone.

@@ -8,6 +8,7 @@ use super::{
     Done, Page, Time,
     environments::Environment,
     files::{Hash, TreeInfo},
+    jobs::Described,
     metrics::MetricSummary,
     operation,
 };
@@ -116,6 +117,10 @@ pub struct Job {
     /// What is known of the folder the snapshot was taken from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
+    /// What was said in the words of Azure's YAML. The command is then one line for bash, with
+    /// `${{…}}` that stand for inputs and outputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub described: Option<Box<Described>>,
 }
 
 /// The git state of the submitted folder.

@@ -24,6 +24,8 @@ mod error;
 mod experiment;
 mod gc;
 mod import;
+mod job;
+mod lineage;
 mod login;
 mod logout;
 mod mlflow;
@@ -148,6 +150,9 @@ enum Command {
     Experiment(experiment::ExperimentCommand),
     #[command(subcommand)]
     Run(run::RunCommand),
+    #[command(subcommand)]
+    Job(job::JobCommand),
+    Lineage(lineage::LineageArgs),
     Snapshot(snapshot::SnapshotArgs),
     Gc(gc::GcArgs),
     #[command(subcommand)]
@@ -253,6 +258,8 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Profile(command) => profile::run(ctx, command),
         Command::Experiment(command) => experiment::run(ctx, command).await,
         Command::Run(command) => run::run(ctx, command).await,
+        Command::Job(command) => Box::pin(job::run(ctx, command)).await,
+        Command::Lineage(args) => lineage::lineage(ctx, args).await,
         Command::Snapshot(args) => snapshot::snapshot(ctx, args).await,
         Command::Gc(args) => gc::gc(ctx, args).await,
         Command::Secret(command) => secret::run(ctx, command).await,

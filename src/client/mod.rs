@@ -5,6 +5,7 @@
 
 mod address;
 mod files;
+pub mod inputs;
 mod logs;
 mod score;
 mod transport;
@@ -42,6 +43,11 @@ impl Client {
         Ok(Self {
             transport: Transport::remote(remote)?,
         })
+    }
+
+    /// Whether the server's router is called in this process: then its machine is this one.
+    pub fn is_in_process(&self) -> bool {
+        matches!(self.transport, Transport::InProcess(_))
     }
 
     /// Performs one operation.

@@ -21,9 +21,9 @@ use super::{
 use crate::{
     api::{
         Error, Operation, access::*, assets::*, datastores::*, endpoints::*, experiments::*,
-        files::*, imports::*, logged_models::*, metrics::*, models::*, registered_models::*,
-        registries::*, resource_groups::*, runs::*, secrets::*, trace_measures::*, traces::*,
-        webhooks::*, work::*, workspaces::*,
+        files::*, imports::*, jobs::*, lineage::*, logged_models::*, metrics::*, models::*,
+        paths::*, registered_models::*, registries::*, resource_groups::*, runs::*, secrets::*, trace_measures::*,
+        traces::*, webhooks::*, work::*, workspaces::*,
     },
     protocols::mlflow,
     service::{Caller, Perform, Service},
@@ -175,6 +175,7 @@ fn operations() -> &'static [(&'static str, Act)] {
         GetExperiment,
         UpdateExperiment,
         // Runs
+        CreateJob,
         SubmitRun,
         CreateRun,
         UpdateRun,
@@ -199,6 +200,10 @@ fn operations() -> &'static [(&'static str, Act)] {
         LinkRun,
         GetRunLinks,
         ListDatasets,
+        ResolvePath,
+        // Lineage
+        RecordLineage,
+        GetLineage,
         // Logged models
         CreateLoggedModel,
         GetLoggedModel,

@@ -245,7 +245,7 @@ impl Service {
         Ok(receiver)
     }
 
-    async fn unknown_artifact(&self, id: i64, run: &str, path: &str) -> Result<Error> {
+    pub(super) async fn unknown_artifact(&self, id: i64, run: &str, path: &str) -> Result<Error> {
         let error = Error::not_found(format!("Run `{run}` has no artifact `{path}`"));
         let below = self
             .store

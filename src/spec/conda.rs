@@ -3,12 +3,15 @@
 //! The packages of the `pip:` list are taken as they are; conda's own are looked up under the name
 //! they have on `PyPI`. Libraries and programs that are no Python packages are left out and noted.
 
-use std::path::Path;
+use std::{fs, io, path::Path};
 
 use serde::{Deserialize, Deserializer, de};
 use serde_saphyr::Spanned;
 
-use super::{error_at, requirements};
+use super::{
+    error_at,
+    requirements::{self, Files},
+};
 use crate::api::{Error, Result, environments::Environment};
 
 #[derive(Deserialize)]
@@ -122,6 +125,16 @@ const NOT_SYSTEM: &[&str] = &["libcst", "librosa", "libclang", "libpysal", "libt
 
 /// Reads a conda file; `name` is what it is called in messages.
 pub fn parse(content: &str, name: &str, path: &Path) -> Result<Environment> {
+    parse_with(content, name, path, &|path| fs::read_to_string(path))
+}
+
+/// Reads a conda file that is kept without the folder it was in: it can include no other file.
+pub fn parse_stored(content: &str, name: &str) -> Result<Environment> {
+    let none = |_: &Path| Err(io::Error::from(io::ErrorKind::NotFound));
+    parse_with(content, name, Path::new(name), &none)
+}
+
+fn parse_with(content: &str, name: &str, path: &Path, files: Files<'_>) -> Result<Environment> {
     let file: CondaFile = serde_saphyr::from_str(content).map_err(|e| yaml_error(name, &e))?;
     let mut version = None;
     let mut lines = Vec::new();
@@ -132,8 +145,8 @@ pub fn parse(content: &str, name: &str, path: &Path) -> Result<Environment> {
             Dependency::Pip(packages) => {
                 for package in packages {
                     let line = package.referenced.line();
-                    lines
-                        .extend(pip_lines(&package.value, path).map_err(|e| moved(e, name, line))?);
+                    let found = requirements::parse_with(&package.value, "", path, files);
+                    lines.extend(found.map_err(|e| moved(e, name, line))?);
                 }
             }
             Dependency::Conda(text) => match conda_package(&text) {
@@ -164,11 +177,6 @@ pub fn parse(content: &str, name: &str, path: &Path) -> Result<Environment> {
         name: name.to_owned(),
         path: None,
     })
-}
-
-/// One entry of a `pip:` list, which may include a requirements file.
-fn pip_lines(text: &str, path: &Path) -> Result<Vec<String>> {
-    requirements::parse(text, "", path)
 }
 
 /// Puts an error of an entry at the entry's own place, unless it is in an included file.

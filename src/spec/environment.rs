@@ -61,7 +61,7 @@ fn is_yaml(path: &Path) -> bool {
 }
 
 /// A curated environment, also by the longer names that Azure ML has for it.
-fn curated(text: &str) -> Option<Environment> {
+pub fn curated(text: &str) -> Option<Environment> {
     let name = short_name(text);
     let (name, content) = CURATED
         .iter()
@@ -77,6 +77,51 @@ fn curated(text: &str) -> Option<Environment> {
         name: (*name).to_owned(),
         path: None,
     })
+}
+
+/// A conda file that is kept without its folder, as an environment of this name.
+pub fn of_conda(content: &str, name: &str) -> Result<Environment> {
+    conda::parse_stored(content, name)
+}
+
+/// What stands for an image: the packages that its name promises, in a virtual environment.
+pub fn of_image(image: &str, name: &str) -> Environment {
+    let bare = image.split('@').next().unwrap_or(image);
+    let last = bare.rsplit('/').next().unwrap_or(bare);
+    let (word, tag) = last.split_once(':').unwrap_or((last, ""));
+    let known = bare.contains("azureml/").then(|| {
+        // `minimal-py312-inference` is `minimal-inference` with that Python.
+        let word = if word.starts_with("minimal-") && word.ends_with("-inference") {
+            "minimal-inference"
+        } else {
+            word
+        };
+        curated(word)
+    });
+    let version = (word == "python")
+        .then(|| tag.split('-').next().unwrap_or_default())
+        .filter(|tag| tag.starts_with('3'))
+        .map(str::to_owned);
+    match known.flatten() {
+        Some(mut environment) => {
+            if let Environment::Python { name: own, .. } = &mut environment {
+                name.clone_into(own);
+            }
+            environment
+        }
+        None => Environment::Python {
+            version,
+            requirements: Vec::new(),
+            notes: Vec::new(),
+            name: name.to_owned(),
+            path: None,
+        },
+    }
+}
+
+/// What is said of an image once on each run.
+pub fn image_note(image: &str) -> String {
+    format!("The image {image} is not run: the command is a process of this machine")
 }
 
 /// `azureml:AzureML-sklearn-1.5@latest` and

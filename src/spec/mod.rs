@@ -15,6 +15,7 @@ mod check;
 mod conda;
 mod declare;
 pub mod described;
+pub mod dockerfile;
 pub mod environment;
 pub mod expression;
 pub mod graph;

@@ -8,6 +8,8 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
+
 use super::yaml::{Data, Entry, Node, Sources, Span, compose};
 use crate::api::{Error, Result};
 
@@ -101,6 +103,22 @@ pub fn apply(
         }
     }
     Ok(())
+}
+
+/// The same changes of what no file holds.
+pub fn of_value(
+    members: &Map<String, Value>,
+    edits: &[Edit],
+    values: Values,
+) -> Result<Map<String, Value>> {
+    let mut sources = Sources::default();
+    let source = sources.add(String::new(), PathBuf::new(), String::new());
+    let mut root = Node::from_value(&Value::Object(members.clone()), sources.whole(source));
+    apply(&mut root, edits, values, &mut sources, Path::new(""))?;
+    match root.to_value() {
+        Value::Object(members) => Ok(members),
+        _ => Ok(Map::new()),
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Requirements files as pip reads them, and what one requirement may look like.
 
-use std::{fs, path::Path};
+use std::{fs, io, path::Path};
 
 use super::error_at;
 use crate::api::{Error, Result};
@@ -24,17 +24,19 @@ const DEPTH: usize = 16;
 
 /// Reads a requirements file with the files it includes. A constraint travels as `-c REQUIREMENT`.
 pub fn parse(content: &str, name: &str, path: &Path) -> Result<Vec<String>> {
+    parse_with(content, name, path, &|path| fs::read_to_string(path))
+}
+
+/// The same with another way to read the files it includes.
+pub fn parse_with(content: &str, name: &str, path: &Path, files: Files<'_>) -> Result<Vec<String>> {
     let mut lines = Vec::new();
-    read(
-        content,
-        name,
-        path,
-        Include::Requirements,
-        DEPTH,
-        &mut lines,
-    )?;
+    let kind = Include::Requirements;
+    read(content, name, path, (kind, DEPTH, files), &mut lines)?;
     Ok(lines)
 }
+
+/// How included files are read.
+pub type Files<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Include {
@@ -46,20 +48,19 @@ fn read(
     content: &str,
     name: &str,
     path: &Path,
-    kind: Include,
-    depth: usize,
+    (kind, depth, files): (Include, usize, Files<'_>),
     lines: &mut Vec<String>,
 ) -> Result<()> {
     for (number, line) in logical_lines(content) {
         let problem = |message: String| error_at(name, number, message);
         if let Some((file, kind)) = included(&line, kind) {
             let below = path.with_file_name(file);
-            let content = fs::read_to_string(&below)
-                .map_err(|_| problem(format!("There is no file `{file}`")))?;
+            let content =
+                files(&below).map_err(|_| problem(format!("There is no file `{file}`")))?;
             if depth == 0 {
                 return Err(problem(format!("`{file}` includes itself")));
             }
-            read(&content, file, &below, kind, depth - 1, lines)?;
+            read(&content, file, &below, (kind, depth - 1, files), lines)?;
         } else {
             check(&line).map_err(|error| Error {
                 target: Some(format!("{name}:{number}")),

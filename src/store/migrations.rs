@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0009_webhooks.sql"),
     include_str!("migrations/0010_azure.sql"),
     include_str!("migrations/0011_own_environment.sql"),
+    include_str!("migrations/0012_lineage.sql"),
 ];
 
 /// Brings the database to the newest format, after taking a copy of an older one. A newer format

@@ -18,6 +18,7 @@ mod experiments;
 mod history;
 mod home;
 mod imports;
+mod lineage;
 mod logged_models;
 mod logs;
 mod metric_histories;
@@ -58,6 +59,7 @@ pub use endpoints::{EndpointReport, EndpointRow, NewDeployment};
 pub use experiments::ExperimentChange;
 pub use home::{Home, Lock, io_error};
 pub use imports::NewImport;
+pub use lineage::LinkRow;
 pub use logged_models::{LoggedModelChange, NewLoggedModel};
 pub use metrics::{Batch, Point};
 #[cfg(test)]

@@ -82,6 +82,30 @@ impl Store {
         Ok(outcome)
     }
 
+    /// The tree of a workspace whose hash begins with these hexadecimal digits, 16 at least.
+    pub async fn tree_named(&self, workspace: i64, prefix: &str) -> Result<Option<Hash>> {
+        let digits = prefix.len();
+        if digits < 16 || digits > 64 {
+            return Ok(None);
+        }
+        let (first, last) = (
+            Hash::parse(&format!("{prefix:0<64}")),
+            Hash::parse(&format!("{prefix:f<64}")),
+        );
+        let (Ok(first), Ok(last)) = (first, last) else {
+            return Ok(None);
+        };
+        self.db
+            .read(move |tx| {
+                tx.one(
+                    "SELECT hash FROM trees WHERE workspace_id = ?1 AND hash BETWEEN ?2 AND ?3",
+                    params![workspace, first, last],
+                    |row| row.get(0),
+                )
+            })
+            .await
+    }
+
     /// The entries of a tree of a workspace.
     pub async fn read_tree(&self, workspace: i64, hash: Hash) -> Result<Option<Tree>> {
         let found = self.db.read(move |tx| tree(tx, workspace, hash)).await?;

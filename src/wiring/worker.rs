@@ -20,6 +20,7 @@ use super::{asked_to_stop, install_tls, machine_name, open_service_for, serve::d
 use crate::{
     api::{Error, Result, access::WhoAmI},
     client::{Client, Remote},
+    config::Config,
     server::{self, Listener, Trust},
     service::Service,
     store::{Home, Lock},
@@ -61,6 +62,7 @@ impl WorkerSettings {
             tools: own.parent().unwrap_or(Path::new("/")).to_owned(),
             node: machine_name().unwrap_or_default(),
             home: self.home,
+            mirrors: Config::mirrors,
         }
     }
 }

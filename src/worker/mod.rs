@@ -6,6 +6,7 @@
 mod log;
 mod metrics;
 mod outputs;
+mod ports;
 mod redact;
 mod run;
 mod variables;
@@ -27,9 +28,10 @@ use tokio::{
 use crate::{
     api::{
         Code, Error, Result,
+        mirrors::Mirrors,
         work::{Assignment, Outcome, Progress, ReportRun, SyncWorker, WorkerOrders},
     },
-    client::Client,
+    client::{Client, inputs},
     executor::local::Process,
 };
 use run::Execution;
@@ -63,6 +65,8 @@ pub struct Settings {
     pub tools: PathBuf,
     /// Name of the machine, recorded with the runs.
     pub node: String,
+    /// What stands for addresses on this machine now.
+    pub mirrors: fn() -> Result<Mirrors>,
 }
 
 impl Settings {
@@ -223,6 +227,7 @@ impl Worker {
 
     /// Removes folders of runs that a worker before this one left behind and that nobody wants.
     fn clear_leftovers(&self) {
+        inputs::forget_unused(&self.settings.home.join("cache/inputs"));
         let work = self.settings.work();
         for workspace in names_in(&work) {
             let folder = work.join(&workspace);

@@ -17,7 +17,9 @@ use super::{
     log::{Log, write_redacted},
     means_lost, metrics,
     outputs::Outputs,
-    persist, persist_until, private_dir,
+    persist, persist_until,
+    ports::{Bound, Ports},
+    private_dir,
     redact::Redactor,
     variables,
 };
@@ -224,17 +226,70 @@ impl Execution {
             }
             Outputs::begin(&code)
         };
-        let (outputs, ready) = tokio::try_join!(layout, self.environment())?;
-        for note in ready.notes {
-            self.report(Progress::Preparing { message: note }).await?;
+        let (outputs, ready, bound) = tokio::try_join!(layout, self.environment(), self.bind())?;
+        for message in ready.notes.into_iter().chain(bound.notes.clone()) {
+            self.report(Progress::Preparing { message }).await?;
+        }
+        let mut variables = variables::of_run(&self.settings, &self.assignment, ready.variables);
+        let mut command = job.command.clone();
+        if job.described.is_some() {
+            let run = &self.assignment.run;
+            for value in variables.values_mut().filter(|value| value.contains("${{")) {
+                *value = bound.fill(value, run)?;
+            }
+            variables.extend(bound.variables());
+            // What is left of these is text; bash would take it for arithmetic.
+            let line = bound.fill(&command.concat(), run)?.replace("$[[", "\\$[[");
+            command = ["bash", "-c", line.as_str()].map(str::to_owned).to_vec();
         }
         let task = Task {
-            command: job.command.clone(),
+            command,
             directory: code.clone(),
-            variables: variables::of_run(&self.settings, &self.assignment, ready.variables),
+            variables,
             timeout_seconds: job.timeout_seconds,
         };
         Ok((outputs, task, ready.held))
+    }
+
+    /// The inputs and outputs of a job that was described with some.
+    fn ports(&self) -> Result<Option<Ports<'_>>> {
+        let Some(described) = self.assignment.job.described.as_deref() else {
+            return Ok(None);
+        };
+        Ok(Some(Ports {
+            client: &self.client,
+            settings: &self.settings,
+            assignment: &self.assignment,
+            described,
+            folder: &self.folder,
+            mirrors: (self.settings.mirrors)()?,
+        }))
+    }
+
+    async fn bind(&self) -> Result<Bound> {
+        match self.ports()? {
+            Some(ports) => ports.bind().await,
+            None => Ok(Bound::default()),
+        }
+    }
+
+    /// Keeps the named outputs. What cannot be kept makes the run fail.
+    async fn store_named(&self, ended: Ended) -> Ended {
+        let completed = ended.outcome == Outcome::Completed;
+        let store = async {
+            match self.ports()? {
+                Some(ports) => ports.store(completed).await,
+                None => Ok(()),
+            }
+        };
+        match store.await {
+            Err(error) if completed => Ended {
+                outcome: Outcome::Failed,
+                reason: Some(error.explained()),
+                ..ended
+            },
+            Ok(()) | Err(_) => ended,
+        }
     }
 
     /// Makes the environment ready and passes on what people want to know meanwhile.
@@ -307,6 +362,7 @@ impl Execution {
             stored => (stored?, Ok(())),
         };
         notes.extend(self.log_metrics().await?);
+        ended = self.store_named(ended).await;
         if let Err(error) = stored {
             notes.push(format!("some outputs were not stored: {error}"));
             ended = ended.without_outputs(&error);

@@ -25,6 +25,12 @@ const ASK: Duration = Duration::from_millis(400);
 /// Prints a run's log until it has ended; a run that did not complete ends the command with an exit
 /// code of its own. Ctrl-C stops the following, not the run.
 pub async fn follow(ctx: &Context, workspace: &str, run: &str) -> anyhow::Result<()> {
+    let ended = to_the_end(ctx, workspace, run).await?;
+    conclude(ctx, &ended)
+}
+
+/// Prints a run's log until it has ended, and answers the run.
+pub async fn to_the_end(ctx: &Context, workspace: &str, run: &str) -> anyhow::Result<Run> {
     let follower = Follower {
         ctx,
         client: ctx.client().await?,
@@ -33,11 +39,10 @@ pub async fn follow(ctx: &Context, workspace: &str, run: &str) -> anyhow::Result
             run: run.to_owned(),
         },
     };
-    let ended = tokio::select! {
-        ended = follower.to_the_end() => ended?,
-        _ = tokio::signal::ctrl_c() => return Err(detached(ctx, run)),
-    };
-    conclude(ctx, &ended)
+    tokio::select! {
+        ended = follower.to_the_end() => ended,
+        _ = tokio::signal::ctrl_c() => Err(detached(ctx, run)),
+    }
 }
 
 fn detached(ctx: &Context, run: &str) -> anyhow::Error {

@@ -80,7 +80,7 @@ impl Client {
         Ok(artifacts)
     }
 
-    async fn lay_out(
+    pub(super) async fn lay_out(
         &self,
         tree: Tree,
         place: String,
@@ -270,7 +270,7 @@ impl<'a> Folder<'a> {
 }
 
 /// Makes a folder. One that is there as a link is not taken for one.
-pub(super) fn make_folder(full: &Path) -> Result<()> {
+pub fn make_folder(full: &Path) -> Result<()> {
     match fs::create_dir(full) {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {

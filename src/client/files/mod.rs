@@ -1,6 +1,7 @@
 //! Files between a folder and a workspace: uploads that send only what is new, downloads that never
 //! write outside their folder.
 
+mod below;
 mod datastore;
 mod download;
 mod limit;
@@ -17,9 +18,13 @@ use std::{
     sync::Arc,
 };
 
+pub use below::Fetched;
+pub(super) use datastore::save;
+pub(super) use download::make_folder;
 pub use limit::Limit;
 use prepare::Prepared;
 pub use walk::Take;
+pub(super) use walk::{stats_of, walk_everything};
 
 use axum::{
     body::{Body, Bytes},

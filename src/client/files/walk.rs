@@ -1,6 +1,7 @@
 //! Which files a folder has: what its ignore files leave out is never entered.
 
 use std::{
+    fmt::Write as _,
     fs::{self, Metadata},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
@@ -14,7 +15,7 @@ use ignore::{
 
 use crate::api::{
     Error, Result,
-    files::{check_link, check_path},
+    files::{Hash, check_link, check_path},
 };
 
 /// The ignore file of our own; it has the last word.
@@ -112,6 +113,37 @@ pub fn walk(root: &Path, take: Take) -> Result<Walked> {
     walked.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     walked.warnings.sort_unstable();
     Ok(walked)
+}
+
+/// The paths of all files of a folder, sorted.
+pub fn walk_everything(root: &Path) -> Result<Vec<String>> {
+    let walked = walk(root, Take::Everything)?;
+    Ok(walked.files.into_iter().map(|found| found.path).collect())
+}
+
+/// What tells whether anything of a file or folder changed, and how large all of it is.
+pub fn stats_of(path: &Path) -> Result<(Hash, u64)> {
+    let files = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => vec![(String::new(), Stat::of(&metadata))],
+        _ => walk(path, Take::Everything)?
+            .files
+            .into_iter()
+            .map(|found| (found.path, found.stat))
+            .collect(),
+    };
+    let mut text = String::new();
+    let mut bytes = 0;
+    for (path, stat) in files {
+        let Stat {
+            size,
+            modified,
+            inode,
+            ..
+        } = stat;
+        let _ = writeln!(text, "{path:?} {size} {modified} {inode}");
+        bytes += size;
+    }
+    Ok((Hash::of(text.as_bytes()), bytes))
 }
 
 fn everything(root: &Path) -> WalkBuilder {

@@ -10,6 +10,7 @@ mod datastores;
 mod doctor;
 mod endpoints;
 mod files;
+mod jobs;
 mod load;
 mod mlflow;
 mod models;

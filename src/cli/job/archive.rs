@@ -1,0 +1,41 @@
+//! `aml job archive` and `aml job restore`
+
+use clap::Args;
+
+use super::JobArg;
+use crate::{api::runs::UpdateRun, cli::context::Context};
+
+/// Hide a job that has ended from lists
+#[derive(Debug, Args)]
+pub struct ArchiveArgs {
+    #[command(flatten)]
+    job: JobArg,
+}
+
+/// Bring an archived job back
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    #[command(flatten)]
+    job: JobArg,
+}
+
+pub async fn archive(ctx: &Context, args: ArchiveArgs) -> anyhow::Result<()> {
+    set(ctx, &args.job, true).await
+}
+
+pub async fn restore(ctx: &Context, args: RestoreArgs) -> anyhow::Result<()> {
+    set(ctx, &args.job, false).await
+}
+
+async fn set(ctx: &Context, job: &JobArg, archived: bool) -> anyhow::Result<()> {
+    let request = UpdateRun {
+        workspace: ctx.workspace().await?,
+        run: job.name().to_owned(),
+        deleted: Some(archived),
+        ..UpdateRun::default()
+    };
+    let run = ctx.client().await?.call(&request).await?;
+    let done = if archived { "Archived" } else { "Restored" };
+    ctx.ui.status(&format!("{done} the job {}.", run.name));
+    Ok(())
+}

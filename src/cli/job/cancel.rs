@@ -1,0 +1,24 @@
+//! `aml job cancel`
+
+use clap::Args;
+
+use super::JobArg;
+use crate::{api::runs::CancelRun, cli::context::Context};
+
+/// Stop a job with all its processes
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    #[command(flatten)]
+    job: JobArg,
+}
+
+pub async fn cancel(ctx: &Context, args: CancelArgs) -> anyhow::Result<()> {
+    let request = CancelRun {
+        workspace: ctx.workspace().await?,
+        run: args.job.name().to_owned(),
+    };
+    let run = ctx.client().await?.call(&request).await?;
+    ctx.ui
+        .status(&format!("The job {} is {}.", run.name, run.status));
+    Ok(())
+}

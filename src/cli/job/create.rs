@@ -1,0 +1,130 @@
+//! `aml job create`
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::{entity::Entity, local, stream, workspace};
+use crate::{
+    api::{Error, Result, jobs::CreateJob, names},
+    cli::{
+        context::Context,
+        run::{git, naming},
+        validate::kind_named,
+    },
+    spec::{
+        issue::Report,
+        load,
+        overrides::{Edit, Values},
+    },
+};
+
+/// The experiment of jobs whose folder cannot be one.
+const EXPERIMENT: &str = "Default";
+
+/// Create a job from a YAML file and queue it
+///
+/// What the file names on this machine is uploaded first: code, data, build contexts. The job goes on
+/// when this command ends.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// YAML file of the job
+    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    file: PathBuf,
+    /// Name of the job, unique in the workspace [default: the file's, else one is made]
+    #[arg(id = "new_name", short = 'n', long = "name", value_name = "NAME")]
+    name: Option<String>,
+    /// Value to change first, such as inputs.rate=0.1; several can follow
+    #[arg(long, value_name = "KEY=VALUE", num_args = 1..)]
+    set: Vec<String>,
+    /// Follow the job to its end; the exit code tells how it ended
+    #[arg(short, long)]
+    stream: bool,
+    /// Say where its page is, too
+    #[arg(short = 'e', long)]
+    web: bool,
+    /// File to write the created job to, as YAML
+    #[arg(short = 'a', long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    save_as: Option<PathBuf>,
+    /// Accepted for scripts; what cannot be understood is refused all the same
+    #[arg(long, hide_short_help = true)]
+    skip_validation: bool,
+}
+
+pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
+    let (value, report) = check(ctx, &args.file, &args.set)?;
+    let Some(Value::Object(definition)) = value else {
+        return Err(report.into_error().into());
+    };
+    ctx.ui.excerpts(&report);
+    let workspace = workspace(ctx).await?;
+    let request = request(ctx, &workspace.name, args.name, definition).await?;
+    let run = ctx.client().await?.call(&request).await?;
+    let entity = Entity::new(&run, &workspace);
+    if let Some(file) = &args.save_as {
+        save(&ctx.folder.join(file), &entity)?;
+    }
+    if args.web {
+        ctx.ui.status(&format!("Web View: {}", entity.page()));
+    }
+    if args.stream {
+        stream::to_the_end(ctx, &run.name).await?;
+        let run = super::workspace_run(ctx, &run.name).await?;
+        return ctx.ui.show(&Entity::new(&run, &workspace));
+    }
+    ctx.ui.show(&entity)
+}
+
+/// The job that a file describes, if it is right; and what is wrong with it.
+pub fn check(ctx: &Context, file: &Path, set: &[String]) -> Result<(Option<Value>, Report)> {
+    let name = file.display().to_string();
+    let mut document = load::open(&ctx.folder.join(file), &name)?;
+    let edits: Vec<Edit> = set
+        .iter()
+        .map(|set| Edit::set(set))
+        .collect::<Result<_>>()?;
+    document.edit(&edits, Values::Strings)?;
+    let (_, value, report) = document.check_any(&[kind_named("job")?]);
+    Ok((value, report))
+}
+
+/// What is asked for, with everything uploaded that is on this machine.
+async fn request(
+    ctx: &Context,
+    workspace: &str,
+    name: Option<String>,
+    mut definition: Map<String, Value>,
+) -> Result<CreateJob> {
+    let own = definition.get("name").and_then(Value::as_str);
+    let name = name.or_else(|| own.map(str::to_owned));
+    let name = name.unwrap_or_else(naming::new_name);
+    names::RUN.check(&name)?;
+    definition.insert("name".to_owned(), Value::from(name.clone()));
+    let code = local::code_folder(&definition);
+    let (brought, git) = tokio::join!(local::bring(ctx, workspace, &mut definition), async {
+        match &code {
+            Some(folder) => git::facts(folder).await,
+            None => None,
+        }
+    });
+    brought?;
+    Ok(CreateJob {
+        workspace: workspace.to_owned(),
+        name,
+        experiment: naming::experiment_of(&ctx.folder).unwrap_or_else(|_| EXPERIMENT.to_owned()),
+        definition,
+        git,
+        search_path: ctx.profile().is_none().then(|| ctx.config.path.clone()),
+    })
+}
+
+fn save(file: &Path, entity: &Entity) -> Result<()> {
+    let text = serde_saphyr::to_string(entity).map_err(|e| Error::internal(e.to_string()))?;
+    fs::write(file, text).map_err(|e| {
+        Error::invalid(format!("Cannot write `{}`: {e}", file.display())).at("--save-as")
+    })
+}

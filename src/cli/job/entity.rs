@@ -1,0 +1,189 @@
+//! A job as Azure ML's own command line shows it: the keys of its YAML, and what the service adds.
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    api::{jobs::DESCRIPTION_TAG, runs::Run, workspaces::Workspace},
+    cli::views::{self, Show, View},
+};
+
+/// The address that `aml serve` has when it is given none.
+const SERVER: &str = "http://127.0.0.1:5000";
+/// Tags that say what other keys say.
+const SYSTEM_TAGS: &str = "mlflow.";
+/// How tags begin that hold where a service of the job answers.
+pub const SERVICE_TAG: &str = "aml.service.";
+
+/// Keys in the order of their names, as scripts that print them as columns expect.
+#[derive(Debug, Clone)]
+pub struct Entity(Map<String, Value>);
+
+impl Entity {
+    pub fn new(run: &Run, workspace: &Workspace) -> Self {
+        let described = run.job.as_ref().and_then(|job| job.described.as_ref());
+        let mut fields: BTreeMap<String, Value> = match described {
+            Some(described) => described.definition.clone().into_iter().collect(),
+            None => plain(run),
+        };
+        fields.remove("name");
+        let mut set = |key: &str, value: Value| {
+            fields.insert(key.to_owned(), value);
+        };
+        set("name", json!(run.name));
+        set("id", json!(id(workspace, &run.name)));
+        set("display_name", json!(run.display_name));
+        set("experiment_name", json!(run.experiment));
+        set("status", json!(run.status));
+        set("resourceGroup", json!(workspace.resource_group));
+        set(
+            "creation_context",
+            json!({
+                "created_at": run.created_at,
+                "created_by": run.user,
+                "created_by_type": "User",
+            }),
+        );
+        let own_tags = run
+            .tags
+            .iter()
+            .filter(|(key, _)| !key.starts_with(SYSTEM_TAGS) && !key.starts_with(SERVICE_TAG));
+        set("tags", json!(own_tags.collect::<BTreeMap<_, _>>()));
+        set("parameters", json!(run.params));
+        if let Some(description) = run.tags.get(DESCRIPTION_TAG) {
+            set("description", json!(description));
+        }
+        if let Some(parent) = &run.parent {
+            set("parent_job_name", json!(parent));
+        }
+        if let Some(reason) = &run.reason {
+            set("error", json!({"message": reason}));
+        }
+        for key in ["inputs", "outputs", "environment_variables", "properties"] {
+            fields.entry(key.to_owned()).or_insert_with(|| json!({}));
+        }
+        fields
+            .entry("compute".to_owned())
+            .or_insert_with(|| json!("azureml:serverless"));
+        services(&mut fields, run, workspace);
+        outputs(&mut fields, run);
+        Self(fields.into_iter().collect())
+    }
+
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    fn text(&self, key: &str) -> String {
+        let value = self.0.get(key).and_then(Value::as_str);
+        value.unwrap_or_default().to_owned()
+    }
+
+    /// The address of its page.
+    pub fn page(&self) -> String {
+        let endpoint = &self.0["services"]["Studio"]["endpoint"];
+        endpoint.as_str().unwrap_or_default().to_owned()
+    }
+
+    pub fn row(&self) -> [String; 5] {
+        ["name", "display_name", "experiment_name", "type", "status"].map(|key| self.text(key))
+    }
+}
+
+impl Serialize for Entity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl Show for Entity {
+    fn view(&self) -> View {
+        let text = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            Value::Null => String::new(),
+            Value::Object(fields) if fields.is_empty() => String::new(),
+            other => serde_saphyr::to_string(other)
+                .map(|text| text.trim_end().to_owned())
+                .unwrap_or_default(),
+        };
+        let lines = self
+            .0
+            .iter()
+            .map(|(key, value)| (key.as_str(), text(value)));
+        views::record(lines)
+    }
+}
+
+/// What a run says that was not described in Azure's words.
+fn plain(run: &Run) -> BTreeMap<String, Value> {
+    let mut fields = BTreeMap::from([("type".to_owned(), json!("command"))]);
+    if let Some(job) = &run.job {
+        fields.insert("command".to_owned(), json!(views::command(job)));
+        fields.insert("environment".to_owned(), json!(job.environment.name()));
+        let variables = json!(job.environment_variables);
+        fields.insert("environment_variables".to_owned(), variables);
+    }
+    fields
+}
+
+fn id(workspace: &Workspace, name: &str) -> String {
+    format!(
+        "azureml:/subscriptions/{}/resourceGroups/{}/providers/Microsoft.MachineLearningServices/workspaces/{}/jobs/{name}",
+        workspace.subscription, workspace.resource_group, workspace.name
+    )
+}
+
+/// Where people look at a job: at the server of its workspace.
+pub fn page(workspace: &Workspace, name: &str) -> String {
+    let uri = &workspace.mlflow_tracking_uri;
+    let base = if uri.is_empty() {
+        format!("{SERVER}/ws/{}", workspace.name.to_lowercase())
+    } else {
+        uri.clone()
+    };
+    format!("{base}/jobs/{name}")
+}
+
+fn services(fields: &mut BTreeMap<String, Value>, run: &Run, workspace: &Workspace) {
+    let mut services = match fields.remove("services") {
+        Some(Value::Object(services)) => services,
+        _ => Map::new(),
+    };
+    for (name, service) in &mut services {
+        let tag = run.tags.get(&format!("{SERVICE_TAG}{name}"));
+        if let (Value::Object(service), Some(endpoint)) = (service, tag) {
+            service.insert("endpoint".to_owned(), json!(endpoint));
+            let status = if run.status.ended() {
+                "Stopped"
+            } else {
+                "Running"
+            };
+            service.insert("status".to_owned(), json!(status));
+        }
+    }
+    let own = |kind: &str, endpoint: String| json!({"endpoint": endpoint, "type": kind});
+    let studio = own("Studio", page(workspace, &run.name));
+    services.insert("Studio".to_owned(), studio);
+    let tracking = workspace.mlflow_tracking_uri.clone();
+    services.insert("Tracking".to_owned(), own("Tracking", tracking));
+    fields.insert("services".to_owned(), Value::Object(services));
+}
+
+/// Each output with its address, and the one that every job has.
+fn outputs(fields: &mut BTreeMap<String, Value>, run: &Run) {
+    let described = run.job.as_ref().and_then(|job| job.described.as_ref());
+    let mut outputs = Map::new();
+    for (name, output) in described.iter().flat_map(|described| &described.outputs) {
+        outputs.insert(name.clone(), json!(output));
+    }
+    outputs.entry("default").or_insert_with(|| {
+        json!({
+            "mode": "rw_mount",
+            "path": format!("azureml://jobs/{}/outputs/artifacts", run.name),
+            "type": "uri_folder",
+        })
+    });
+    fields.insert("outputs".to_owned(), Value::Object(outputs));
+}

@@ -1,0 +1,185 @@
+//! What a job names on this machine, brought to its workspace: code, environments, data.
+//!
+//! What is uploaded becomes an anonymous asset, so that the same is stored once and is not collected
+//! while a job names it.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    api::{
+        Error, Result,
+        assets::{AssetKind, CreateAsset},
+        paths::is_local,
+    },
+    cli::context::Context,
+    client::Limit,
+};
+
+/// The folder of a job's code, if it is on this machine.
+pub fn code_folder(definition: &Map<String, Value>) -> Option<PathBuf> {
+    let code = PathBuf::from(definition.get("code").and_then(local_text)?);
+    if code.is_file() {
+        return code.parent().map(Path::to_owned);
+    }
+    Some(code)
+}
+
+fn local_text(value: &Value) -> Option<&str> {
+    let text = value.as_str()?;
+    let expression = text.contains("${{");
+    (is_local(text) && !expression).then(|| text.strip_prefix("file://").unwrap_or(text))
+}
+
+/// Uploads what a job or step names on this machine, and puts in its place what names it there.
+pub async fn bring(
+    ctx: &Context,
+    workspace: &str,
+    definition: &mut Map<String, Value>,
+) -> Result<()> {
+    if let Some(code) = definition.get("code").and_then(local_text) {
+        let reference = code_asset(ctx, workspace, Path::new(code)).await?;
+        definition.insert("code".to_owned(), Value::from(reference));
+    }
+    if let Some(Value::Object(environment)) = definition.get("environment") {
+        let reference = environment_asset(ctx, workspace, environment.clone()).await?;
+        definition.insert("environment".to_owned(), Value::from(reference));
+    }
+    if let Some(Value::Object(inputs)) = definition.get_mut("inputs") {
+        for (name, input) in inputs {
+            if let Value::Object(input) = input {
+                data(ctx, workspace, input)
+                    .await
+                    .map_err(|error| match error.target {
+                        Some(_) => error,
+                        None => error.at(format!("inputs.{name}.path")),
+                    })?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Stores code and answers its reference.
+async fn code_asset(ctx: &Context, workspace: &str, code: &Path) -> Result<String> {
+    let uploaded = if code.is_file() {
+        ctx.upload_model(workspace, code).await?
+    } else {
+        ctx.upload_folder(workspace, code, Limit::default()).await?
+    };
+    let mut spec = Map::new();
+    spec.insert("path".to_owned(), Value::from(name_of(code)));
+    let asset = CreateAsset {
+        files: Some(uploaded.tree.hash),
+        ..anonymous(workspace, AssetKind::Code, spec)
+    };
+    let asset = ctx.client().await?.call(&asset).await?;
+    Ok(format!("azureml:{}:{}", asset.name, asset.version))
+}
+
+/// Stores an environment that is written in the job, under its name if it has one, and answers its
+/// reference.
+async fn environment_asset(
+    ctx: &Context,
+    workspace: &str,
+    mut spec: Map<String, Value>,
+) -> Result<String> {
+    let mut text = |key: &str| match spec.shift_remove(key) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    };
+    let (name, version, description) = (text("name"), text("version"), text("description"));
+    let tags = match spec.shift_remove("tags") {
+        Some(Value::Object(tags)) => tags
+            .into_iter()
+            .map(|(key, value)| (key, value.as_str().unwrap_or_default().to_owned()))
+            .collect(),
+        _ => std::collections::BTreeMap::new(),
+    };
+    let mut files = None;
+    if let Some(Value::Object(build)) = spec.get_mut("build")
+        && let Some(path) = build.get("path").and_then(local_text)
+    {
+        let folder = PathBuf::from(path);
+        let uploaded = ctx.upload_folder(workspace, &folder, Limit::default());
+        files = Some(uploaded.await?.tree.hash);
+        build.insert("path".to_owned(), Value::from(name_of(&folder)));
+    }
+    let asset = CreateAsset {
+        name,
+        version,
+        description,
+        tags,
+        files,
+        ..anonymous(workspace, AssetKind::Environment, spec)
+    };
+    let asset = ctx.client().await?.call(&asset).await;
+    let asset = asset.map_err(|error| error.at("environment"))?;
+    Ok(format!("azureml:{}:{}", asset.name, asset.version))
+}
+
+/// Uploads the files of an input, and makes its path their address.
+async fn data(ctx: &Context, workspace: &str, input: &mut Map<String, Value>) -> Result<()> {
+    let Some(path) = input.get("path").and_then(local_text) else {
+        return Ok(());
+    };
+    let path = PathBuf::from(path);
+    let kind = input.get("type").and_then(Value::as_str);
+    let is_file = path.is_file();
+    if !path.exists() {
+        return Err(Error::not_found(format!(
+            "There is no file or folder `{}`",
+            path.display()
+        )));
+    }
+    if kind == Some("uri_file") && !is_file {
+        return Err(Error::invalid(format!(
+            "`{}` is a folder, not a file",
+            path.display()
+        )));
+    }
+    if matches!(kind, None | Some("uri_folder" | "mltable")) && is_file {
+        return Err(
+            Error::invalid(format!("`{}` is a file, not a folder", path.display()))
+                .hint("For a file say type: uri_file"),
+        );
+    }
+    let uploaded = ctx.upload_model(workspace, &path).await?;
+    let slash = if is_file { "" } else { "/" };
+    let mut spec = Map::new();
+    let own = if is_file { "uri_file" } else { "uri_folder" };
+    spec.insert("type".to_owned(), Value::from(own));
+    spec.insert(
+        "path".to_owned(),
+        Value::from(format!("{}{slash}", name_of(&path))),
+    );
+    let asset = CreateAsset {
+        files: Some(uploaded.tree.hash),
+        ..anonymous(workspace, AssetKind::Data, spec)
+    };
+    let asset = ctx.client().await?.call(&asset).await?;
+    let address = asset.text("path").unwrap_or_default();
+    input.insert("path".to_owned(), Value::from(address));
+    Ok(())
+}
+
+fn anonymous(workspace: &str, kind: AssetKind, spec: Map<String, Value>) -> CreateAsset {
+    CreateAsset {
+        workspace: workspace.to_owned(),
+        kind,
+        name: None,
+        version: None,
+        spec,
+        description: None,
+        tags: [].into(),
+        properties: [].into(),
+        files: None,
+        labels: Vec::new(),
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}

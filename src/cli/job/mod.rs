@@ -1,0 +1,105 @@
+//! `aml job`
+
+mod archive;
+mod cancel;
+mod create;
+mod download;
+pub mod entity;
+mod list;
+mod local;
+mod show;
+mod stream;
+mod update;
+mod validate;
+
+use clap::Subcommand;
+
+use super::context::Context;
+use crate::api::{
+    Result,
+    runs::{GetRun, Run},
+    workspaces::{GetWorkspace, Workspace},
+};
+
+/// Run jobs that are written in Azure ML's YAML
+///
+/// A job is a run: its name is the run's, and `aml run` shows the same record.
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    Create(create::CreateArgs),
+    Show(show::ShowArgs),
+    Stream(stream::StreamArgs),
+    List(list::ListArgs),
+    Download(download::DownloadArgs),
+    Cancel(cancel::CancelArgs),
+    Archive(archive::ArchiveArgs),
+    Restore(archive::RestoreArgs),
+    Update(update::UpdateArgs),
+    Validate(validate::ValidateArgs),
+}
+
+pub async fn run(ctx: &Context, command: JobCommand) -> anyhow::Result<()> {
+    match command {
+        JobCommand::Create(args) => create::create(ctx, args).await,
+        JobCommand::Show(args) => show::show(ctx, args).await,
+        JobCommand::Stream(args) => stream::stream(ctx, args).await,
+        JobCommand::List(args) => list::list(ctx, args).await,
+        JobCommand::Download(args) => download::download(ctx, args).await,
+        JobCommand::Cancel(args) => cancel::cancel(ctx, args).await,
+        JobCommand::Archive(args) => archive::archive(ctx, args).await,
+        JobCommand::Restore(args) => archive::restore(ctx, args).await,
+        JobCommand::Update(args) => update::update(ctx, args).await,
+        JobCommand::Validate(args) => validate::validate(ctx, &args),
+    }
+}
+
+/// The job a command is about.
+#[derive(Debug, Clone, clap::Args)]
+pub struct JobArg {
+    /// Name of the job
+    #[arg(
+        id = "job_name",
+        value_name = "NAME",
+        required_unless_present = "name_option"
+    )]
+    position: Option<String>,
+    /// The same, as an option
+    #[arg(
+        id = "name_option",
+        short = 'n',
+        long = "name",
+        value_name = "NAME",
+        conflicts_with = "job_name",
+        hide_short_help = true
+    )]
+    option: Option<String>,
+}
+
+impl JobArg {
+    pub fn name(&self) -> &str {
+        let name = self.position.as_ref().or(self.option.as_ref());
+        name.map_or("", |name| name.strip_prefix("azureml:").unwrap_or(name))
+    }
+
+    /// The run of that name.
+    pub async fn get(&self, ctx: &Context) -> Result<Run> {
+        workspace_run(ctx, self.name()).await
+    }
+}
+
+/// One run of the workspace worked in.
+async fn workspace_run(ctx: &Context, name: &str) -> Result<Run> {
+    let get = GetRun {
+        workspace: ctx.workspace().await?,
+        run: name.to_owned(),
+    };
+    ctx.client().await?.call(&get).await
+}
+
+/// The workspace worked in, which a job's addresses name.
+pub async fn workspace(ctx: &Context) -> Result<Workspace> {
+    let get = GetWorkspace {
+        workspace: ctx.workspace().await?,
+    };
+    ctx.client().await?.call(&get).await
+}

@@ -1,0 +1,52 @@
+//! `aml job stream`
+
+use clap::Args;
+
+use super::{JobArg, entity::page, workspace};
+use crate::{
+    api::runs::RunStatus,
+    cli::{
+        context::Context,
+        error::{Exit, RUN_CANCELED, RUN_FAILED},
+        run::follow,
+    },
+};
+
+/// Print a job's log until the job has ended
+///
+/// The exit code tells how it ended.
+#[derive(Debug, Args)]
+pub struct StreamArgs {
+    #[command(flatten)]
+    job: JobArg,
+}
+
+pub async fn stream(ctx: &Context, args: StreamArgs) -> anyhow::Result<()> {
+    let run = args.job.get(ctx).await?;
+    to_the_end(ctx, &run.name).await
+}
+
+/// Prints the log of a job, with what Azure ML prints around it.
+pub async fn to_the_end(ctx: &Context, name: &str) -> anyhow::Result<()> {
+    let workspace = workspace(ctx).await?;
+    let page = page(&workspace, name);
+    let head = format!("RunId: {name}\nWeb View: {page}\n");
+    let file = "Streaming user_logs/std_log.txt";
+    let line = "=".repeat(file.len());
+    ctx.ui.print(&format!("{head}\n{file}\n{line}\n\n"))?;
+    let ended = follow::to_the_end(ctx, &workspace.name, name).await?;
+    ctx.ui
+        .print(&format!("\nExecution Summary\n=================\n{head}\n"))?;
+    let reason = ended.reason.unwrap_or_default();
+    match ended.status {
+        RunStatus::Completed => Ok(()),
+        RunStatus::Canceled => {
+            ctx.ui.status(&format!("The job was cancelled: {reason}"));
+            Err(Exit(RUN_CANCELED).into())
+        }
+        _ => {
+            ctx.ui.status(&format!("The job failed: {reason}"));
+            Err(Exit(RUN_FAILED).into())
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `aml job update`
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::{JobArg, entity::Entity, workspace};
+use crate::{
+    api::{
+        Error, Result,
+        jobs::DESCRIPTION_TAG,
+        metrics::LogBatch,
+        runs::{GetRun, Run, UpdateRun},
+    },
+    cli::context::Context,
+    spec::overrides::{self, Edit, Values},
+};
+
+/// What can change of a job.
+const CHANGEABLE: [&str; 3] = ["display_name", "description", "tags"];
+
+/// Change a job's display name, description or tags
+///
+/// What it ran stays as it was.
+#[derive(Debug, Args)]
+pub struct UpdateArgs {
+    #[command(flatten)]
+    job: JobArg,
+    /// Value to change, such as tags.team=a or display_name=b
+    #[arg(long, value_name = "KEY=VALUE", num_args = 1..)]
+    set: Vec<String>,
+    /// Key to remove, such as tags.team
+    #[arg(long, value_name = "KEY", num_args = 1..)]
+    remove: Vec<String>,
+    /// Take values as texts, also where they are JSON
+    #[arg(long)]
+    force_string: bool,
+    /// Say where its page is, too
+    #[arg(short = 'e', long)]
+    web: bool,
+}
+
+pub async fn update(ctx: &Context, args: UpdateArgs) -> anyhow::Result<()> {
+    let run = args.job.get(ctx).await?;
+    let workspace = workspace(ctx).await?;
+    let before = Entity::new(&run, &workspace);
+    let mut edits: Vec<Edit> = args
+        .set
+        .iter()
+        .map(|set| Edit::set(set))
+        .collect::<Result<_>>()?;
+    edits.extend(args.remove.iter().map(|path| Edit::Remove {
+        path: path.clone(),
+        index: None,
+    }));
+    let values = if args.force_string {
+        Values::Strings
+    } else {
+        Values::Json
+    };
+    let after = overrides::of_value(before.fields(), &edits, values)?;
+    apply(ctx, &run, before.fields(), &after).await?;
+    let get = GetRun {
+        workspace: workspace.name.clone(),
+        run: run.name,
+    };
+    let run = ctx.client().await?.call(&get).await?;
+    let entity = Entity::new(&run, &workspace);
+    if args.web {
+        ctx.ui.status(&format!("Web View: {}", entity.page()));
+    }
+    ctx.ui.show(&entity)
+}
+
+/// Sends the differences.
+async fn apply(
+    ctx: &Context,
+    run: &Run,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+) -> Result<()> {
+    let null = Value::Null;
+    let keys = after.keys().chain(before.keys());
+    for key in keys {
+        let same = after.get(key).unwrap_or(&null) == before.get(key).unwrap_or(&null);
+        if !same && !CHANGEABLE.contains(&key.as_str()) {
+            return Err(Error::invalid(format!("`{key}` of a job does not change"))
+                .at("--set")
+                .hint(format!("What changes is {}", CHANGEABLE.join(", "))));
+        }
+    }
+    let workspace = ctx.workspace().await?;
+    let client = ctx.client().await?;
+    let text = |key: &str| after.get(key).and_then(Value::as_str).map(str::to_owned);
+    if after.get("display_name") != before.get("display_name") {
+        let rename = UpdateRun {
+            workspace: workspace.clone(),
+            run: run.name.clone(),
+            display_name: Some(text("display_name").unwrap_or_else(|| run.name.clone())),
+            ..UpdateRun::default()
+        };
+        client.call(&rename).await?;
+    }
+    let mut batch = LogBatch {
+        workspace,
+        run: run.name.clone(),
+        ..LogBatch::default()
+    };
+    if after.get("description") != before.get("description") {
+        match text("description") {
+            Some(description) => drop(batch.tags.insert(DESCRIPTION_TAG.to_owned(), description)),
+            None => batch.remove_tags.push(DESCRIPTION_TAG.to_owned()),
+        }
+    }
+    let tags = |fields: &Map<String, Value>| match fields.get("tags") {
+        Some(Value::Object(tags)) => tags.clone(),
+        _ => Map::new(),
+    };
+    let (old, new) = (tags(before), tags(after));
+    for (key, value) in &new {
+        if old.get(key) != Some(value) {
+            let text = value.as_str().map(str::to_owned);
+            let text = text.unwrap_or_else(|| value.to_string());
+            batch.tags.insert(key.clone(), text);
+        }
+    }
+    let gone = old.keys().filter(|key| !new.contains_key(*key));
+    batch.remove_tags.extend(gone.cloned());
+    if !batch.tags.is_empty() || !batch.remove_tags.is_empty() {
+        client.call(&batch).await?;
+    }
+    Ok(())
+}

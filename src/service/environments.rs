@@ -1,0 +1,173 @@
+//! What the environment of a job is: registered ones, curated ones, those written where they are used.
+
+use serde_json::{Map, Value};
+
+use super::{Caller, Perform, Service};
+use crate::{
+    api::{
+        Code, Error, Result,
+        assets::{Asset, AssetKind, AssetRef, GetAsset, Holder},
+        environments::Environment,
+        files::Hash,
+    },
+    spec::{
+        dockerfile, environment as curated, kinds::environment::EnvironmentSource,
+        shape::Described as _,
+    },
+};
+
+impl Service {
+    /// The environment that a job names, and the reference that goes on meaning it.
+    pub(super) async fn resolve_environment(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+        source: &EnvironmentSource,
+    ) -> Result<(Environment, Option<String>)> {
+        let found = match source {
+            EnvironmentSource::Name(name) => self.named(caller, workspace, name).await,
+            EnvironmentSource::Inline(_) => match source.write() {
+                Some(Value::Object(spec)) => {
+                    let name = spec.get("name").and_then(Value::as_str);
+                    let name = name.unwrap_or("environment").to_owned();
+                    let made = self.made_of(caller, workspace, &name, &spec, None).await;
+                    made.map(|environment| (environment, None))
+                }
+                _ => Err(Error::invalid("The environment is not understood")),
+            },
+        };
+        found.map_err(|error| match error.target {
+            Some(_) => error,
+            None => error.at("environment"),
+        })
+    }
+
+    async fn named(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+        text: &str,
+    ) -> Result<(Environment, Option<String>)> {
+        let asset = AssetRef::parse(text)?;
+        let place = asset.holder.workspace(workspace);
+        let get = GetAsset {
+            workspace: place.clone(),
+            kind: AssetKind::Environment,
+            name: asset.name.clone(),
+            version: asset.pick.version(),
+            label: asset.pick.label(),
+        };
+        let found = match get.perform(self, caller).await {
+            Ok(found) => found,
+            Err(error) if error.code == Code::NotFound => {
+                // Those that come with Azure ML come with us too.
+                return match curated::curated(text) {
+                    Some(environment) => Ok((environment, Some(text.to_owned()))),
+                    None => Err(with_curated(error, &asset.name)),
+                };
+            }
+            Err(error) => return Err(error),
+        };
+        let reference = match asset.holder {
+            Holder::Here | Holder::Workspace(_) => {
+                format!("azureml:{}:{}", found.name, found.version)
+            }
+            Holder::Registry(registry) => format!(
+                "azureml://registries/{registry}/environments/{}/versions/{}",
+                found.name, found.version
+            ),
+        };
+        let Asset {
+            name,
+            version,
+            spec,
+            files,
+            ..
+        } = found;
+        let title = format!("{name}:{version}");
+        let files = files.map(|files| files.hash);
+        let made = self.made_of(caller, &place, &title, &spec, files).await?;
+        Ok((made, Some(reference)))
+    }
+
+    /// What an environment of this spec is on a machine without its image.
+    async fn made_of(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+        name: &str,
+        spec: &Map<String, Value>,
+        files: Option<Hash>,
+    ) -> Result<Environment> {
+        let image = spec.get("image").and_then(Value::as_str);
+        let conda = spec.get("conda_file").filter(|value| !value.is_null());
+        let mut environment = match (conda, image, spec.get("build")) {
+            (Some(conda), ..) => conda_environment(conda, name)?,
+            (None, _, Some(build)) => {
+                let Some(files) = files else {
+                    return Err(Error::invalid("The build context was not uploaded")
+                        .at("environment.build.path"));
+                };
+                let context = self.context(caller, workspace, files).await?;
+                let file = build.get("dockerfile_path").and_then(Value::as_str);
+                dockerfile::environment(&context, file.unwrap_or("Dockerfile"), name)?
+            }
+            (None, Some(image), None) => curated::of_image(image, name),
+            (None, None, None) => {
+                return Err(Error::invalid("The environment is made of nothing")
+                    .hint("Name an image, a conda_file or a build"));
+            }
+        };
+        if let (Environment::Python { notes, .. }, Some(image)) = (&mut environment, image) {
+            notes.push(curated::image_note(image));
+        }
+        Ok(environment)
+    }
+
+    /// The small files of a build context, by path.
+    async fn context(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+        files: Hash,
+    ) -> Result<dockerfile::Context> {
+        let get = crate::api::files::GetTree {
+            workspace: workspace.to_owned(),
+            hash: files,
+        };
+        let tree = get.perform(self, caller).await?;
+        let mut context = dockerfile::Context::default();
+        for entry in tree.entries {
+            let text = if entry.size <= dockerfile::LARGEST && !entry.symlink {
+                self.store
+                    .open_blob(entry.hash)
+                    .await?
+                    .map(|blob| blob.read())
+                    .transpose()?
+                    .and_then(|bytes| String::from_utf8(bytes.into()).ok())
+            } else {
+                None
+            };
+            context.add(entry.path, text);
+        }
+        Ok(context)
+    }
+}
+
+fn conda_environment(conda: &Value, name: &str) -> Result<Environment> {
+    let text = match conda {
+        Value::String(text) => text.clone(),
+        other => {
+            serde_saphyr::to_string(other).map_err(|e| Error::invalid(format!("{name}: {e}")))?
+        }
+    };
+    crate::spec::environment::of_conda(&text, name)
+}
+
+fn with_curated(error: Error, name: &str) -> Error {
+    let names: Vec<&str> = curated::curated_names().collect();
+    match crate::api::names::nearest(name, names.iter().copied()) {
+        Some(nearest) => error.hint(format!("Did you mean the curated `{nearest}`?")),
+        None => error.hint(format!("Curated ones are {}", names.join(", "))),
+    }
+}

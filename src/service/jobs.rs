@@ -1,0 +1,413 @@
+//! Jobs: what a description in Azure's words means as a run.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{Action, Caller, Perform, Service};
+use crate::{
+    api::{
+        Error, Result,
+        assets::{AssetKind, AssetRef, GetAsset},
+        datastores::GetDatastore,
+        files::{CreateTree, GetTree, Hash},
+        jobs::{
+            CreateJob, DESCRIPTION_TAG, Described, Distribution, Framework, JobInput, JobOutput,
+            JobService,
+        },
+        paths::{Location, ResolvePath},
+        runs::{Job, Run, SubmitRun},
+    },
+    spec::{
+        expression::{Expression, Template},
+        kinds::{
+            io::JobOutput as WrittenOutput,
+            job::{self, CommandJob},
+        },
+        shape::Described as _,
+    },
+    store::PARENT_TAG,
+};
+
+/// Azure ML's name for the experiment of jobs that name none.
+const MOST_PROCESSES: u32 = 256;
+
+impl Perform for CreateJob {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Run> {
+        service
+            .enter(caller, &self.workspace, Action::WriteRuns)
+            .await?;
+        let written = read(&self.definition)?;
+        let submission = Draft {
+            service,
+            caller,
+            request: self,
+        }
+        .submission(written)
+        .await?;
+        submission.perform(service, caller).await
+    }
+}
+
+/// The definition as the kind of job it is.
+fn read(definition: &Map<String, Value>) -> Result<CommandJob> {
+    let kind = definition.get("type").and_then(Value::as_str);
+    let kind = kind.unwrap_or("command");
+    if kind != "command" {
+        return Err(
+            Error::unsupported(format!("Jobs of type `{kind}` are not run here"))
+                .at("type")
+                .hint("What is run is a command: type: command"),
+        );
+    }
+    CommandJob::read(Some(&Value::Object(definition.clone())))
+        .map_err(|mismatch| Error::invalid(format!("The job is not understood: {mismatch}")))
+}
+
+struct Draft<'a> {
+    service: &'a Service,
+    caller: &'a Caller,
+    request: CreateJob,
+}
+
+impl Draft<'_> {
+    async fn submission(mut self, written: CommandJob) -> Result<SubmitRun> {
+        let snapshot = self.code(&written).await?;
+        let environment = self.environment(&written).await?;
+        let mut described = Described {
+            inputs: self.inputs(&written).await?,
+            outputs: self.outputs(&written).await?,
+            distribution: distribution(&written)?,
+            services: services(&written)?,
+            definition: Map::new(),
+        };
+        described.definition = std::mem::take(&mut self.request.definition);
+        let variables = written.run.environment_variables.iter();
+        let job = Job {
+            command: vec![written.run.command.clone()],
+            snapshot,
+            environment,
+            environment_variables: variables
+                .map(|(name, value)| (name.to_owned(), value.0.clone()))
+                .collect(),
+            timeout_seconds: timeout(&written)?,
+            git: self.request.git.take(),
+            described: Some(Box::new(described)),
+            ..Job::default()
+        };
+        let base = &written.base;
+        Ok(SubmitRun {
+            workspace: self.request.workspace,
+            name: self.request.name,
+            experiment: base
+                .experiment_name
+                .clone()
+                .unwrap_or(self.request.experiment),
+            display_name: base.display_name.clone(),
+            tags: tags(&written),
+            job,
+        })
+    }
+
+    /// The files of the code, which the workspace has.
+    async fn code(&mut self, written: &CommandJob) -> Result<Option<Hash>> {
+        let Some(code) = &written.run.code else {
+            return Ok(None);
+        };
+        let text: &str = code;
+        let asset = AssetRef::parse(text).map_err(|error| error.at("code"))?;
+        let place = asset.holder.workspace(&self.request.workspace);
+        let get = GetAsset {
+            workspace: place.clone(),
+            kind: AssetKind::Code,
+            name: asset.name.clone(),
+            version: asset.pick.version(),
+            label: asset.pick.label(),
+        };
+        let found = get.perform(self.service, self.caller).await;
+        let found = found.map_err(|error| error.at("code"))?;
+        let Some(files) = found.files else {
+            return Err(Error::invalid(format!("The code `{text}` has no files")).at("code"));
+        };
+        if !place.eq_ignore_ascii_case(&self.request.workspace) {
+            let get = GetTree {
+                workspace: place,
+                hash: files.hash,
+            };
+            let copy = CreateTree {
+                workspace: self.request.workspace.clone(),
+                tree: get.perform(self.service, self.caller).await?,
+            };
+            copy.perform(self.service, self.caller).await?;
+        }
+        if asset.holder == crate::api::assets::Holder::Here {
+            self.define(
+                "code",
+                Value::from(format!("azureml:{}:{}", found.name, found.version)),
+            );
+        }
+        Ok(Some(files.hash))
+    }
+
+    async fn environment(
+        &mut self,
+        written: &CommandJob,
+    ) -> Result<crate::api::environments::Environment> {
+        let workspace = self.request.workspace.clone();
+        let source = &written.run.environment;
+        let resolved = self
+            .service
+            .resolve_environment(self.caller, &workspace, source);
+        let (environment, reference) = resolved.await?;
+        if let Some(reference) = reference {
+            self.define("environment", Value::from(reference));
+        }
+        Ok(match &self.request.search_path {
+            Some(path) => environment.found_in(path),
+            None => environment,
+        })
+    }
+
+    /// Sets a key of the definition to what it was found to be.
+    fn define(&mut self, key: &str, value: Value) {
+        self.request.definition.insert(key.to_owned(), value);
+    }
+
+    async fn inputs(&mut self, written: &CommandJob) -> Result<BTreeMap<String, JobInput>> {
+        let mut inputs = BTreeMap::new();
+        for (name, value) in written.inputs.iter() {
+            let read = input(value).map_err(|error| error.at(format!("inputs.{name}")))?;
+            if let JobInput::Files { kind, path, .. } = &read {
+                self.check_input(name, kind, path).await?;
+            }
+            inputs.insert(name.to_owned(), read);
+        }
+        Ok(inputs)
+    }
+
+    /// Refuses what is known not to be there before anything is run.
+    async fn check_input(&self, name: &str, kind: &str, path: &str) -> Result<()> {
+        let place = format!("inputs.{name}.path");
+        let location = Location::parse(path).map_err(|error| error.at(place.clone()))?;
+        let stored = match location {
+            Location::Local(_) => {
+                return Err(Error::invalid(format!(
+                    "`{path}` is a path of one machine; the workspace cannot look there"
+                ))
+                .at(place)
+                .hint("Upload it first: aml data create --path"));
+            }
+            Location::Url(_) | Location::Git { .. } | Location::Datastore { .. } => false,
+            Location::Asset(_) | Location::Run { .. } => true,
+        };
+        if stored {
+            let resolve = ResolvePath {
+                workspace: self.request.workspace.clone(),
+                path: path.to_owned(),
+                model: kind.ends_with("_model"),
+            };
+            let resolved = resolve.perform(self.service, self.caller).await;
+            resolved.map_err(|error| error.at(place))?;
+        }
+        Ok(())
+    }
+
+    async fn outputs(&mut self, written: &CommandJob) -> Result<BTreeMap<String, JobOutput>> {
+        let mut outputs = BTreeMap::new();
+        if written.outputs.is_empty() {
+            return Ok(outputs);
+        }
+        let get = GetDatastore {
+            workspace: self.request.workspace.clone(),
+            name: None,
+            secrets: false,
+        };
+        let datastore = get.perform(self.service, self.caller).await?.name;
+        for (name, value) in written.outputs.iter() {
+            let output = self
+                .output(name, value.as_ref(), &datastore)
+                .map_err(|error| error.at(format!("outputs.{name}")))?;
+            outputs.insert(name.to_owned(), output);
+        }
+        Ok(outputs)
+    }
+
+    fn output(
+        &self,
+        name: &str,
+        written: Option<&WrittenOutput>,
+        datastore: &str,
+    ) -> Result<JobOutput> {
+        let word = |value: Option<Value>| {
+            let text = value.as_ref().and_then(Value::as_str);
+            text.map(str::to_owned)
+        };
+        let kind = written.and_then(|output| word(output.r#type.write()));
+        let mode = written.and_then(|output| output.mode.write());
+        let path = match written.and_then(|output| output.path.as_deref()) {
+            Some(path) => self.filled(path, datastore)?,
+            None => format!(
+                "azureml://datastores/{datastore}/paths/azureml/{}/{name}/",
+                self.request.name
+            ),
+        };
+        if matches!(Location::parse(&path)?, Location::Local(_)) {
+            return Err(Error::invalid(format!("`{path}` is no address"))
+                .hint("Write azureml://datastores/NAME/paths/PATH, or leave the path out"));
+        }
+        Ok(JobOutput {
+            kind: kind.unwrap_or_else(|| "uri_folder".to_owned()),
+            path,
+            mode: match mode {
+                Some(mode) => {
+                    serde_json::from_value(mode).map_err(|e| Error::invalid(e.to_string()))?
+                }
+                None => crate::api::jobs::OutputMode::default(),
+            },
+            name: written.and_then(|output| output.name.clone()),
+            version: written.and_then(|output| word(output.version.write())),
+        })
+    }
+
+    /// A path with `${{name}}` and `${{default_datastore}}` filled in.
+    fn filled(&self, path: &str, datastore: &str) -> Result<String> {
+        Template::parse(path).fill(&mut |expression| match expression {
+            Expression::Name => Ok(Some(self.request.name.clone())),
+            Expression::Other(word) if word == "default_datastore" => {
+                Ok(Some(datastore.to_owned()))
+            }
+            other => Err(Error::invalid(format!(
+                "`{other}` means nothing in the path of an output"
+            ))
+            .hint("`${{name}}` is the job's name")),
+        })
+    }
+}
+
+/// An input in the words of jobs.
+fn input(written: &crate::spec::kinds::io::JobInput) -> Result<JobInput> {
+    use crate::spec::kinds::io::JobInput as Written;
+    let value = match written {
+        Written::Literal(literal) => {
+            return Ok(JobInput::Value {
+                value: literal.to_text(),
+            });
+        }
+        Written::Value(value) => {
+            return Ok(JobInput::Value {
+                value: value.value.to_text(),
+            });
+        }
+        Written::Data(_) | Written::Model(_) | Written::Table(_) => written.write(),
+    };
+    let Some(Value::Object(mut fields)) = value else {
+        return Err(Error::invalid("The input is not understood"));
+    };
+    if !fields.contains_key("path") {
+        return Err(Error::invalid("The input has no path"));
+    }
+    fields
+        .entry("type")
+        .or_insert_with(|| Value::from("uri_folder"));
+    serde_json::from_value(Value::Object(fields)).map_err(|e| Error::invalid(e.to_string()))
+}
+
+fn tags(written: &CommandJob) -> BTreeMap<String, String> {
+    let base = &written.base;
+    let own = base.tags.iter();
+    let mut tags: BTreeMap<String, String> = own
+        .map(|(key, value)| (key.to_owned(), value.0.clone()))
+        .collect();
+    if let Some(description) = &base.description {
+        tags.insert(DESCRIPTION_TAG.to_owned(), description.clone());
+    }
+    if let Some(parent) = &written.parent_job_name {
+        tags.insert(PARENT_TAG.to_owned(), parent.clone());
+    }
+    tags
+}
+
+fn timeout(written: &CommandJob) -> Result<Option<u64>> {
+    let limit = written.limits.as_ref().and_then(|limits| limits.timeout);
+    limit
+        .map(|seconds| {
+            u64::try_from(seconds).map_err(|_| {
+                Error::invalid("A timeout is a number of seconds").at("limits.timeout")
+            })
+        })
+        .transpose()
+}
+
+fn count(value: Option<i64>, place: &str) -> Result<u32> {
+    let value = value.unwrap_or(1);
+    u32::try_from(value)
+        .ok()
+        .filter(|count| (1..=MOST_PROCESSES).contains(count))
+        .ok_or_else(|| {
+            Error::invalid(format!(
+                "`{value}` is not a number from 1 to {MOST_PROCESSES}"
+            ))
+            .at(place)
+        })
+}
+
+fn distribution(written: &CommandJob) -> Result<Option<Distribution>> {
+    let resources = written.run.resources.as_ref();
+    let nodes = count(
+        resources.and_then(|resources| resources.instance_count),
+        "resources.instance_count",
+    )?;
+    let of = |framework, processes, parameter_servers| Distribution {
+        framework,
+        nodes,
+        processes,
+        parameter_servers,
+    };
+    let each = "distribution.process_count_per_instance";
+    Ok(match &written.run.distribution {
+        None => None,
+        Some(job::Distribution::PyTorch(found)) => Some(of(
+            Framework::Pytorch,
+            count(found.process_count_per_instance, each)?,
+            0,
+        )),
+        Some(job::Distribution::Mpi(found)) => Some(of(
+            Framework::Mpi,
+            count(found.process_count_per_instance, each)?,
+            0,
+        )),
+        Some(job::Distribution::TensorFlow(found)) => {
+            let workers = found.worker_count.or(Some(i64::from(nodes)));
+            let servers = found.parameter_server_count.unwrap_or(0).max(0);
+            Some(of(
+                Framework::Tensorflow,
+                count(workers, "distribution.worker_count")?,
+                count(Some(servers + 1), "distribution.parameter_server_count")? - 1,
+            ))
+        }
+        Some(job::Distribution::Ray(_)) => Some(of(Framework::Ray, 1, 0)),
+    })
+}
+
+fn services(written: &CommandJob) -> Result<BTreeMap<String, JobService>> {
+    let mut services = BTreeMap::new();
+    for (name, service) in written.base.services.iter() {
+        let Some(kind) = service.r#type.write() else {
+            continue;
+        };
+        let port = service.port.map(|port| {
+            u16::try_from(port).map_err(|_| {
+                Error::invalid(format!("`{port}` is no port")).at(format!("services.{name}.port"))
+            })
+        });
+        services.insert(
+            name.to_owned(),
+            JobService {
+                kind: kind.as_str().unwrap_or_default().to_owned(),
+                port: port.transpose()?,
+                log_dir: service.log_dir.clone(),
+            },
+        );
+    }
+    Ok(services)
+}

@@ -1,0 +1,371 @@
+//! Lineage: what made a thing and what was made from it.
+//!
+//! What runs record is one source; what runs, models, components and endpoints say of themselves is
+//! the other.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::{Action, Caller, Perform, Service};
+use crate::{
+    api::{
+        Done, Error, Result,
+        assets::{AssetKind, Pick},
+        lineage::{Edge, GetLineage, Lineage, Node, NodeInfo, NodeKind, RecordLineage},
+        models::Which,
+        names,
+        runs::{GetRun, Run},
+    },
+    store::WorkspaceRow,
+};
+
+/// Nodes in one answer, at most: beyond that nobody reads it.
+const MOST: usize = 2000;
+
+impl Perform for RecordLineage {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
+        let (row, run) = service
+            .enter_run(caller, &self.workspace, &self.run, Action::WriteRuns)
+            .await?;
+        let inputs = self.inputs.into_iter().map(|link| (true, link));
+        let outputs = self.outputs.into_iter().map(|link| (false, link));
+        let links: Vec<_> = inputs.chain(outputs).collect();
+        for (_, link) in &links {
+            if link.name.is_empty() || link.node.name.is_empty() {
+                return Err(Error::invalid("An input or output has no name").at("name"));
+            }
+        }
+        let now = service.now();
+        service
+            .store
+            .record_links(row.id, &run.run.name, links, now)
+            .await?;
+        Ok(Done {})
+    }
+}
+
+impl Perform for GetLineage {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Lineage> {
+        let row = service.enter(caller, &self.workspace, Action::Read).await?;
+        let of = service
+            .find_node(&row, self.kind, &self.name, self.version)
+            .await?;
+        let mut search = Search {
+            service,
+            caller,
+            row: &row,
+            runs: HashMap::new(),
+            edges: Vec::new(),
+            nodes: vec![of.clone()],
+        };
+        let depth = self.depth.unwrap_or(u32::MAX);
+        search.walk(&of, depth, Way::Back).await?;
+        search.walk(&of, depth, Way::Forth).await?;
+        let mut nodes = Vec::with_capacity(search.nodes.len());
+        let (found, edges) = (
+            std::mem::take(&mut search.nodes),
+            std::mem::take(&mut search.edges),
+        );
+        for node in found {
+            nodes.push(search.describe(node).await?);
+        }
+        Ok(Lineage { of, nodes, edges })
+    }
+}
+
+impl Service {
+    /// The node that is asked about, as its own record names it.
+    async fn find_node(
+        &self,
+        row: &WorkspaceRow,
+        kind: NodeKind,
+        name: &str,
+        version: Option<String>,
+    ) -> Result<Node> {
+        match kind {
+            NodeKind::Run => {
+                let id = self.find_run(row, name).await?;
+                let name = self.store.run_name(id).await?;
+                Ok(Node::run(name.unwrap_or_default()))
+            }
+            NodeKind::Model => {
+                let number = version.map(|version| {
+                    version.parse().map_err(|_| {
+                        Error::invalid(format!("`{version}` is no version of a model"))
+                            .at("version")
+                    })
+                });
+                let which = number.transpose()?.map_or(Which::Newest, Which::Version);
+                let found = self.find_model(row, name, which).await?;
+                let version = found.model.version.to_string();
+                Ok(Node::new(kind, found.model.name, Some(version)))
+            }
+            NodeKind::Path => Ok(Node::new(kind, name, None)),
+            NodeKind::Endpoint => {
+                let endpoints = self.store.list_endpoints(Some(row.id)).await?;
+                let known = endpoints.iter().map(|row| row.name.as_str());
+                let found = known.clone().find(|known| known.eq_ignore_ascii_case(name));
+                match found {
+                    Some(name) => Ok(Node::new(kind, name, None)),
+                    None => Err(Error::unknown(
+                        "endpoint",
+                        name,
+                        &format!(" in workspace `{}`", row.workspace.name),
+                        names::nearest(name, known),
+                    )),
+                }
+            }
+            NodeKind::Data | NodeKind::Environment | NodeKind::Component | NodeKind::Code => {
+                let asset_kind = AssetKind::parse(kind.name()).unwrap_or(AssetKind::Data);
+                let pick = version.map_or(Pick::Latest, Pick::Version);
+                let found = self.find_asset(row, asset_kind, name, pick).await?;
+                Ok(Node::new(kind, found.asset.name, Some(found.asset.version)))
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// To what it was made of.
+    Back,
+    /// To what was made of it.
+    Forth,
+}
+
+struct Search<'a> {
+    service: &'a Service,
+    caller: &'a Caller,
+    row: &'a WorkspaceRow,
+    runs: HashMap<String, Option<Run>>,
+    nodes: Vec<Node>,
+    edges: Vec<Edge>,
+}
+
+impl Search<'_> {
+    async fn walk(&mut self, of: &Node, depth: u32, way: Way) -> Result<()> {
+        let mut seen = HashSet::from([of.clone()]);
+        let mut queue = VecDeque::from([(of.clone(), 0)]);
+        while let Some((node, distance)) = queue.pop_front() {
+            if distance >= depth {
+                continue;
+            }
+            for edge in self.around(&node).await? {
+                let next = match way {
+                    Way::Back if edge.to == node => edge.from.clone(),
+                    Way::Forth if edge.from == node => edge.to.clone(),
+                    Way::Back | Way::Forth => continue,
+                };
+                if !self.edges.contains(&edge) {
+                    self.edges.push(edge);
+                }
+                if seen.insert(next.clone()) && self.nodes.len() < MOST {
+                    self.nodes.push(next.clone());
+                    queue.push_back((next, distance + 1));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The edges from and to a node.
+    async fn around(&mut self, node: &Node) -> Result<Vec<Edge>> {
+        match node.kind {
+            NodeKind::Run => self.around_run(node).await,
+            NodeKind::Endpoint => self.around_endpoint(node).await,
+            NodeKind::Model => {
+                let mut edges = self.linked(node).await?;
+                edges.extend(self.around_model(node).await?);
+                Ok(edges)
+            }
+            NodeKind::Data
+            | NodeKind::Environment
+            | NodeKind::Component
+            | NodeKind::Code
+            | NodeKind::Path => self.linked(node).await,
+        }
+    }
+
+    async fn run(&mut self, name: &str) -> Result<Option<Run>> {
+        if let Some(run) = self.runs.get(name) {
+            return Ok(run.clone());
+        }
+        let get = GetRun {
+            workspace: self.row.workspace.name.clone(),
+            run: name.to_owned(),
+        };
+        let run = match get.perform(self.service, self.caller).await {
+            Ok(run) => Some(run),
+            Err(error) if error.code == crate::api::Code::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        self.runs.insert(name.to_owned(), run.clone());
+        Ok(run)
+    }
+
+    /// What runs recorded about a node.
+    async fn linked(&self, node: &Node) -> Result<Vec<Edge>> {
+        let links = self
+            .service
+            .store
+            .links_to(self.row.id, node.clone())
+            .await?;
+        let edge = |link: crate::store::LinkRow| {
+            let run = Node::run(link.run);
+            let (from, to) = if link.is_input {
+                (node.clone(), run)
+            } else {
+                (run, node.clone())
+            };
+            Edge {
+                from,
+                to,
+                what: link.link.name,
+            }
+        };
+        Ok(links.into_iter().map(edge).collect())
+    }
+
+    async fn around_run(&mut self, node: &Node) -> Result<Vec<Edge>> {
+        let store = &self.service.store;
+        let mut edges = Vec::new();
+        let mut recorded = HashSet::new();
+        for link in store.links_of(self.row.id, &node.name).await? {
+            let other = link.link.node;
+            recorded.insert(other.kind);
+            let (from, to) = if link.is_input {
+                (other, node.clone())
+            } else {
+                (node.clone(), other)
+            };
+            edges.push(Edge {
+                from,
+                to,
+                what: link.link.name,
+            });
+        }
+        for model in store.models_from_run(self.row.id, &node.name).await? {
+            edges.push(edge(node, &model, "registered"));
+        }
+        let Some(run) = self.run(&node.name).await? else {
+            return Ok(edges);
+        };
+        // What the job says, where nothing better was recorded.
+        if let Some(snapshot) = run.snapshot.filter(|_| !recorded.contains(&NodeKind::Code)) {
+            let code = Node::new(NodeKind::Code, snapshot.hash.hex(), None);
+            edges.push(edge(&code, node, "code"));
+        }
+        if let Some(job) = run
+            .job
+            .filter(|_| !recorded.contains(&NodeKind::Environment))
+        {
+            let name = job.environment.name().to_owned();
+            edges.push(edge(
+                &Node::new(NodeKind::Environment, name, None),
+                node,
+                "environment",
+            ));
+        }
+        Ok(edges)
+    }
+
+    async fn around_model(&mut self, node: &Node) -> Result<Vec<Edge>> {
+        let mut edges = Vec::new();
+        let version = node.version.as_ref().and_then(|v| v.parse().ok());
+        let store = &self.service.store;
+        if let Some(found) = store.model(self.row.id, &node.name, which(node)).await? {
+            let lineage = found.model.lineage;
+            match (lineage.run, lineage.path) {
+                (Some(run), _) => edges.push(edge(&Node::run(run), node, "registered")),
+                (None, Some(path)) => {
+                    let path = Node::new(NodeKind::Path, path, None);
+                    edges.push(edge(&path, node, "uploaded"));
+                }
+                (None, None) => {}
+            }
+        }
+        for row in store.list_endpoints(Some(self.row.id)).await? {
+            let deployed = &row.deployment;
+            if deployed.model.eq_ignore_ascii_case(&node.name) && Some(deployed.version) == version
+            {
+                let endpoint = Node::new(NodeKind::Endpoint, row.name.clone(), None);
+                edges.push(edge(node, &endpoint, "deployed"));
+            }
+        }
+        Ok(edges)
+    }
+
+    async fn around_endpoint(&self, node: &Node) -> Result<Vec<Edge>> {
+        let rows = self.service.store.list_endpoints(Some(self.row.id)).await?;
+        let own = rows.into_iter().filter(|row| row.name == node.name);
+        let model = |row: crate::store::EndpointRow| {
+            let model = row.deployment;
+            let version = Some(model.version.to_string());
+            edge(
+                &Node::new(NodeKind::Model, model.model, version),
+                node,
+                "deployed",
+            )
+        };
+        Ok(own.map(model).collect())
+    }
+
+    async fn describe(&mut self, node: Node) -> Result<NodeInfo> {
+        let (mut state, mut created_at, mut gone) = (None, None, false);
+        match node.kind {
+            NodeKind::Run => match self.run(&node.name).await? {
+                Some(run) => {
+                    state = Some(run.status.name().to_owned());
+                    created_at = Some(run.created_at);
+                }
+                None => gone = true,
+            },
+            NodeKind::Model => {
+                let store = &self.service.store;
+                match store.model(self.row.id, &node.name, which(&node)).await? {
+                    Some(found) => {
+                        state = Some(format!("{}_model", found.model.kind));
+                        created_at = Some(found.model.created_at);
+                    }
+                    None => gone = true,
+                }
+            }
+            NodeKind::Data | NodeKind::Environment | NodeKind::Component | NodeKind::Code => {
+                if let (Some(kind), Some(version)) =
+                    (AssetKind::parse(node.kind.name()), node.version.clone())
+                    && !node.name.contains('/')
+                {
+                    let pick = Pick::Version(version);
+                    let store = &self.service.store;
+                    match store.asset(self.row.id, kind, &node.name, pick).await? {
+                        Some(found) => {
+                            state = found.asset.text("type").map(str::to_owned);
+                            created_at = Some(found.asset.created_at);
+                        }
+                        None => gone = true,
+                    }
+                }
+            }
+            NodeKind::Path | NodeKind::Endpoint => {}
+        }
+        Ok(NodeInfo {
+            node,
+            state,
+            created_at,
+            gone,
+        })
+    }
+}
+
+/// The version of a model's node.
+fn which(node: &Node) -> Which {
+    let version = node.version.as_ref().and_then(|v| v.parse().ok());
+    version.map_or(Which::Newest, Which::Version)
+}
+
+fn edge(from: &Node, to: &Node, what: &str) -> Edge {
+    Edge {
+        from: from.clone(),
+        to: to.clone(),
+        what: what.to_owned(),
+    }
+}

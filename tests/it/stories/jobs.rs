@@ -1,0 +1,218 @@
+//! Jobs written in Azure ML's YAML: created, followed, shown, their inputs and outputs.
+
+use expect_test::expect;
+use serde_json::json;
+
+use crate::support::{Aml, each_mode};
+
+const JOB: &str = "\
+command: >-
+  cat ${{inputs.data}} ${{inputs.folder}}/b.txt && echo ${{inputs.word}} $[[inputs.word]] $VAR &&
+  ls && echo made > ${{outputs.made}}/x.txt && echo one > ${{outputs.one}} && echo a > outputs/a.txt
+code: src
+environment: {image: python}
+inputs:
+  word: hello
+  data: {type: uri_file, path: data/a.txt}
+  folder: {path: data, mode: download}
+outputs:
+  made: {type: uri_folder, name: made, mode: upload}
+  one: {type: uri_file}
+environment_variables: {VAR: 7}
+tags: {team: x}
+description: A job
+experiment_name: first
+compute: azureml:cpu-cluster
+";
+
+fn with_files(aml: &Aml) {
+    aml.ok("workspace create -n ws");
+    aml.write("src/main.py", "");
+    aml.write("data/a.txt", "A\n");
+    aml.write("data/b.txt", "B\n");
+    aml.write("job.yml", JOB);
+}
+
+#[test]
+fn a_file_becomes_a_job_with_its_inputs_and_outputs() {
+    each_mode(|aml| {
+        with_files(aml);
+        let output = aml.run("job create -f job.yml -n j1 --set inputs.word=hi tags.n=1 --stream");
+        let said = output.ok();
+        let head = "RunId: j1\nWeb View: http";
+        assert!(said.starts_with(head), "{said}");
+        assert!(
+            said.contains("\n\nStreaming user_logs/std_log.txt\n"),
+            "{said}"
+        );
+        let log = "A\nB\nhi $[[inputs.word]] 7\nlogs\nmain.py\noutputs\n";
+        assert!(said.contains(log), "{said}");
+        assert!(
+            said.contains("\nExecution Summary\n=================\nRunId: j1\n"),
+            "{said}"
+        );
+        let job = aml.json("job show -n j1");
+        assert_eq!(job["status"], "Completed");
+        assert_eq!(job["type"], "command");
+        assert_eq!(job["compute"], "azureml:cpu-cluster");
+        assert_eq!(job["experiment_name"], "first");
+        assert_eq!(job["description"], "A job");
+        assert_eq!(job["tags"], json!({"team": "x", "n": "1"}));
+        assert_eq!(job["inputs"]["word"], "hi");
+        let studio = aml.ok("job show -n j1 --query services.Studio.endpoint -o tsv");
+        assert!(studio.trim().ends_with("/ws/ws/jobs/j1"), "{studio}");
+        let environment = job["environment"].as_str().expect("a reference");
+        assert!(
+            environment.starts_with("azureml:CliV2AnonymousEnvironment:"),
+            "{environment}"
+        );
+        let data = job["inputs"]["data"]["path"].as_str().expect("an address");
+        assert!(
+            data.contains("/LocalUpload/") && data.ends_with("/a.txt"),
+            "{data}"
+        );
+        let made = "azureml://datastores/workspaceblobstore/paths/azureml/j1/made/";
+        assert_eq!(job["outputs"]["made"]["path"], made);
+        assert_eq!(aml.json("run show j1 --query params"), json!({}));
+
+        aml.ok("job download -n j1 --all -p got");
+        assert_eq!(aml.read("got/artifacts/outputs/a.txt"), "a\n");
+        assert_eq!(aml.read("got/named-outputs/made/x.txt"), "made\n");
+        assert_eq!(aml.read("got/named-outputs/one/one"), "one\n");
+        assert!(
+            aml.read("got/artifacts/user_logs/std_log.txt")
+                .contains(log)
+        );
+        assert_eq!(aml.json("data show made --query path"), made);
+
+        let next = "command: cat ${{inputs.before}}/x.txt ${{inputs.asset}}/x.txt ${{inputs.run}}\n\
+            environment: {image: python}\ninputs:\n  before: {path: 'azureml://jobs/j1/outputs/made'}\n  \
+            asset: {path: 'azureml:made@latest'}\n  run: {type: uri_file, path: 'runs:/j1/outputs/a.txt'}\n";
+        aml.write("next.yml", next);
+        let said = aml.ok("job create -f next.yml -n j2 --stream -o none");
+        assert!(said.contains("made\nmade\na\n"), "{said}");
+        let edges = aml.json("lineage data:made:1 --query edges[].[from.name,what,to.name]");
+        for edge in [
+            json!(["j1", "made", "made"]),
+            json!(["made", "asset", "j2"]),
+        ] {
+            assert!(edges.as_array().expect("a list").contains(&edge), "{edges}");
+        }
+        let up = aml.json("lineage j2 --query nodes[].[kind,name]");
+        assert!(
+            up.as_array()
+                .expect("a list")
+                .contains(&json!(["run", "j1"])),
+            "{up}"
+        );
+    });
+}
+
+#[test]
+fn jobs_are_listed_changed_hidden_and_cancelled() {
+    each_mode(|aml| {
+        with_files(aml);
+        aml.write(
+            "quick.yml",
+            "command: echo hi\nenvironment: {image: python}\n",
+        );
+        aml.ok("job create -f quick.yml -n a --stream -o none");
+        aml.ok("job create -f quick.yml -n b --stream -o none --set parent_job_name=a");
+        let names = |line: &str| aml.json(format!("job list --query [].name {line}").as_str());
+        assert_eq!(names(""), json!(["a"]));
+        assert_eq!(names("--parent-job-name a"), json!(["b"]));
+        aml.ok("job archive -n a");
+        assert_eq!(names(""), json!([]));
+        assert_eq!(names("--archived-only"), json!(["a"]));
+        aml.ok("job restore -n a");
+        let updated = aml.json("job update -n a --set tags.x=1 display_name=shown description=d");
+        assert_eq!(
+            (
+                &updated["tags"],
+                &updated["display_name"],
+                &updated["description"]
+            ),
+            (&json!({"x": "1"}), &json!("shown"), &json!("d"))
+        );
+        let updated = aml.json("job update -n a --remove tags.x");
+        assert_eq!(updated["tags"], json!({}));
+        expect![[r#"
+            Error: --set: `command` of a job does not change
+            Hint: What changes is display_name, description, tags
+        "#]]
+        .assert_eq(&aml.fails(2, "job update -n a --set command=x"));
+        aml.write(
+            "long.yml",
+            "command: sleep 100\nenvironment: {image: python}\n",
+        );
+        aml.ok("job create -f long.yml -n c");
+        let error = aml.fails(5, "job download -n c");
+        assert!(
+            error.starts_with("Error: The job `c` has not ended"),
+            "{error}"
+        );
+        aml.ok("job cancel -n c");
+        let said = aml.run("job stream -n c").failed(11);
+        assert!(said.contains("Canceled by"), "{said}");
+    });
+}
+
+#[test]
+fn what_is_wrong_with_a_job_is_said_before_it_runs() {
+    each_mode(|aml| {
+        with_files(aml);
+        let check = |status, line: &str, expected: expect_test::Expect| {
+            expected.assert_eq(&aml.fails(status, line));
+        };
+        aml.write("bad.yml", "comand: x\nenvironment: {image: python}\n");
+        check(
+            2,
+            "job create -f bad.yml",
+            expect![[r#"
+                Error: bad.yml:1:1: A command job has no key `comand`
+                Hint: Did you mean `command`?
+            "#]],
+        );
+        let validated = aml.run("job validate -f bad.yml");
+        assert!(
+            validated.stdout.contains("\"result\": \"Failed\""),
+            "{}",
+            validated.stdout
+        );
+        validated.failed(1);
+        assert_eq!(aml.json("job validate -f job.yml")["result"], "Succeeded");
+        check(
+            3,
+            "job create -f job.yml --set inputs.data.path=azureml:nothing:1",
+            expect![[r#"
+                Error: inputs.data.path: No data `nothing` in workspace `ws`
+                Hint: See which there are: aml data list
+            "#]],
+        );
+        check(
+            3,
+            "job create -f job.yml --set environment=azureml:sklearn-15@latest",
+            expect![[r#"
+                Error: environment: No environment `sklearn-15` in workspace `ws`
+                Hint: See which there are: aml environment list
+                Hint: Did you mean the curated `sklearn-1.5`?
+            "#]],
+        );
+        aml.write("sweep.yml", "type: pipeline\njobs: {}\n");
+        let error = aml.fails(7, "job create -f sweep.yml");
+        assert!(
+            error.contains("type: Jobs of type `pipeline` are not run here"),
+            "{error}"
+        );
+        aml.write(
+            "fails.yml",
+            "command: echo oh no; exit 3\nenvironment: {image: python}\n",
+        );
+        let said = aml.run("job create -f fails.yml -n f --stream").failed(10);
+        assert!(
+            said.contains("The job failed: The command ended with exit code 3"),
+            "{said}"
+        );
+        assert_eq!(aml.json("job show -n f --query status"), "Failed");
+    });
+}
