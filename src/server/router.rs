@@ -22,8 +22,8 @@ use crate::{
     api::{
         Error, Operation, access::*, assets::*, datastores::*, endpoints::*, experiments::*,
         files::*, imports::*, jobs::*, lineage::*, logged_models::*, metrics::*, models::*,
-        paths::*, registered_models::*, registries::*, resource_groups::*, runs::*, secrets::*, trace_measures::*,
-        traces::*, webhooks::*, work::*, workspaces::*,
+        paths::*, registered_models::*, registries::*, resource_groups::*, runs::*, secrets::*,
+        trace_measures::*, traces::*, webhooks::*, work::*, workspaces::*,
     },
     protocols::mlflow,
     service::{Caller, Perform, Service},

@@ -320,6 +320,7 @@ impl Ports<'_> {
                 run_link: None,
                 existing: false,
                 files_later: false,
+                version: output.version.as_deref().and_then(|v| v.parse().ok()),
             };
             let model = self.client.call(&register).await?;
             let version = Some(model.version.to_string());
