@@ -144,7 +144,7 @@ impl Service {
                     .await?
                     .map(|blob| blob.read())
                     .transpose()?
-                    .and_then(|bytes| String::from_utf8(bytes.into()).ok())
+                    .and_then(|bytes| String::from_utf8(bytes).ok())
             } else {
                 None
             };

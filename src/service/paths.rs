@@ -285,9 +285,8 @@ impl Service {
             // What scripts log as a model lies elsewhere than its name says.
             let (name, inside) = path.split_once('/').unwrap_or((&path, ""));
             if let Some(model) = self.resolve_logged_model(row, id, name).await? {
-                place = format!("{}/{inside}", model.path())
-                    .trim_end_matches('/')
-                    .to_owned();
+                let full = format!("{}/{inside}", model.path());
+                full.trim_end_matches('/').clone_into(&mut place);
             } else {
                 return Err(self.unknown_artifact(id, &run, &path).await?);
             }

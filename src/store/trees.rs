@@ -85,7 +85,7 @@ impl Store {
     /// The tree of a workspace whose hash begins with these hexadecimal digits, 16 at least.
     pub async fn tree_named(&self, workspace: i64, prefix: &str) -> Result<Option<Hash>> {
         let digits = prefix.len();
-        if digits < 16 || digits > 64 {
+        if !(16..=64).contains(&digits) {
             return Ok(None);
         }
         let (first, last) = (

@@ -54,8 +54,9 @@ impl Bound {
     /// the optional block around it.
     pub fn fill(&self, text: &str, name: &str) -> Result<String> {
         Template::parse(text).fill(&mut |expression| match expression {
-            Expression::Input(input) => Ok(self.inputs.get(input).cloned()),
-            Expression::SearchSpace(input) => Ok(self.inputs.get(input).cloned()),
+            Expression::Input(input) | Expression::SearchSpace(input) => {
+                Ok(self.inputs.get(input).cloned())
+            }
             Expression::Output(output) => match self.outputs.get(output) {
                 Some(path) => Ok(Some(path.clone())),
                 None => {

@@ -25,7 +25,7 @@ const CHANGEABLE: [&str; 3] = ["display_name", "description", "tags"];
 pub struct UpdateArgs {
     #[command(flatten)]
     job: JobArg,
-    /// Value to change, such as tags.team=a or display_name=b
+    /// Value to change, such as `tags.team=a` or `display_name=b`
     #[arg(long, value_name = "KEY=VALUE", num_args = 1..)]
     set: Vec<String>,
     /// Key to remove, such as tags.team

@@ -110,6 +110,6 @@ fn relative(mut entry: TreeEntry, path: &str) -> Option<TreeEntry> {
         "" => entry.path.rsplit('/').next().unwrap_or_default(),
         rest => rest.strip_prefix('/')?,
     };
-    entry.path = rest.to_owned();
+    entry.path = String::from(rest);
     Some(entry)
 }

@@ -19,7 +19,7 @@ use crate::{
 
 const CONNECT: Duration = Duration::from_secs(20);
 /// How long a server may send nothing.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 impl Client {
     /// Copies located files into the folder `to`; a single file keeps its name.
