@@ -169,8 +169,10 @@ fn roles_hold_over_the_network() {
         "run submit -w churn --experiment e -- true",
         "user list",
         "user create eve",
+        "worker",
     ] {
-        ann.fails(4, denied);
+        let error = ann.fails(4, denied);
+        assert!(!error.contains("Working as"), "{error}");
     }
     root.ok("workspace share add -n churn --user ann --role contributor");
     ann.ok("workspace update -n churn --description x");

@@ -43,6 +43,22 @@ fn a_machine_that_is_well() {
 }
 
 #[test]
+fn without_python_the_quickstart_says_so_before_it_makes_anything() {
+    let aml = Aml::local();
+    let bare = aml.with("PATH", aml.root().join("home"));
+    let error = bare.fails(6, "quickstart");
+    assert!(
+        error.contains("There is no Python 3.8 or newer on the PATH"),
+        "{error}"
+    );
+    assert!(
+        error.contains("Hint: Debian, Ubuntu: apt-get install"),
+        "{error}"
+    );
+    assert!(!aml.state().exists());
+}
+
+#[test]
 fn a_broken_configuration_file_is_a_finding() {
     let aml = Aml::local();
     fs::write(aml.root().join("config.toml"), "workspace = [\n").expect("writes");

@@ -1,11 +1,11 @@
 //! Endpoints: deployed for real, asked, stopped, killed.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, os::unix::fs::PermissionsExt};
 
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
-use crate::support::{Aml, each_mode, eventually, http::post};
+use crate::support::{Aml, each_mode, each_mode_with, eventually, http::post};
 
 const ECHO: &str = r#"
 import json, os
@@ -246,6 +246,30 @@ fn a_script_that_raises_shows_its_traceback() {
         eventually("nothing is left", 20, || {
             hosts(aml).is_empty().then_some(())
         });
+    });
+}
+
+#[test]
+fn the_machine_as_it_is_must_have_the_scoring_server() {
+    let programs = tempfile::tempdir().expect("makes a folder");
+    let python = programs.path().join("python");
+    let missing = "ModuleNotFoundError: No module named 'azureml_inference_server_http'";
+    let script = format!("#!/bin/sh\necho \"{missing}\" >&2\nexit 1\n");
+    std::fs::write(&python, script).expect("writes");
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&python, executable).expect("makes it executable");
+    each_mode_with(programs.path(), |aml| {
+        with_model(aml);
+        let error = aml.fails(
+            12,
+            "deploy echo:1 --name echo-ep --script score.py --env host",
+        );
+        assert!(
+            error.contains("The Python of `--env host` has no azureml-inference-server-http"),
+            "{error}"
+        );
+        let shown = aml.ok("endpoint show echo-ep -o table");
+        assert!(shown.contains("Environment  host\n"), "{shown}");
     });
 }
 

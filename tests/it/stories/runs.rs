@@ -347,12 +347,33 @@ fn artifacts_are_downloaded_into_a_folder() {
         aml.ok("run download r --path outputs/model -o part");
         assert_eq!(aml.read("part/outputs/model/weights"), "one\n");
         assert!(!aml.path("part/outputs/log.txt").exists());
+        // A format is one here too; then what was done is the answer.
+        let downloaded = aml.json("run download r -p all -o json");
+        assert_eq!(downloaded["folder"], "all");
+        assert_eq!(downloaded["files"], 3);
+        assert_eq!(aml.read("all/outputs/log.txt"), "two\n");
+        aml.ok("run download r");
+        assert_eq!(aml.read("r/outputs/log.txt"), "two\n");
+        aml.fails(2, "run download r -o here -p there");
         let error = aml.fails(3, "run download r --path outputs/modle --output x");
         expect![[r"
             Error: --path: No artifact `outputs/modle` in the run `r`
             Hint: Did you mean `outputs/model`?
         "]]
         .assert_eq(&error);
+    });
+}
+
+#[test]
+fn a_list_says_whose_child_a_run_is() {
+    each_mode(|aml| {
+        workspace(aml);
+        complete(aml, "sweep", "true");
+        assert!(!aml.ok("run list -o table").contains("PARENT"));
+        aml.ok("run submit -n trial -e exp --tag mlflow.parentRunId=sweep -s -- true");
+        let list = aml.ok("run list -o table");
+        let trial = list.lines().find(|line| line.starts_with("trial"));
+        assert!(list.contains("PARENT") && trial.is_some_and(|line| line.contains("sweep")));
     });
 }
 

@@ -81,6 +81,9 @@ fn a_broken_configuration_file() {
           | workspce = "churn"
         Hint: Correct the line or remove the file
     "#]].assert_eq(&aml.fails(2, "workspace list"));
+    fs::write(&file, "[worker]\nslots = 0\n").expect("writes");
+    let none = aml.fails(2, "workspace list");
+    assert!(none.contains("config.toml:2:9: "), "{none}");
     fs::write(&file, "").expect("writes");
     aml.write(".aml/config.toml", "workspace = [\n");
     aml.ok("workspace create -n churn");

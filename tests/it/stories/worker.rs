@@ -298,10 +298,10 @@ fn one_worker_works_and_leaves_when_there_is_nothing_to_do() {
         "{}",
         output.stderr
     );
-    let left = fs::read_dir(aml.state().join("work/local/w"))
+    let left = fs::read_dir(aml.state().join("work/local"))
         .unwrap()
         .count();
-    assert_eq!(left, 0, "no folder of a run is left");
+    assert_eq!(left, 0, "no folder of a run or its workspace is left");
 }
 
 /// A server that leaves runs to others, on a port of its own choice or on the given one.
