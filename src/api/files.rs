@@ -7,6 +7,7 @@
 //!   any order; with `&path=` those below it. `GET /api/v1/trees/<hash>/files/<path>` answers one.
 //! - `GET /api/v1/runs/<run>/artifacts` answers a run's artifacts in the same way.
 //! - `PUT|GET|DELETE /api/v1/runs/<run>/artifacts/<path>` streams or removes one artifact.
+//! - `PUT /api/v1/uploads/<upload>/<number>` streams one part of a file (see `uploads`).
 //! - `PUT /api/v1/runs/<run>/log?offset=` appends to a run's log (see `work`).
 //! - `GET /api/v1/runs/<run>/log?offset=&follow=` reads it; with `follow=true` the answer ends when
 //!   the run has ended.

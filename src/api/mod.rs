@@ -29,6 +29,7 @@ pub mod secrets;
 pub mod time;
 pub mod trace_measures;
 pub mod traces;
+pub mod uploads;
 pub mod webhooks;
 pub mod work;
 pub mod workspaces;

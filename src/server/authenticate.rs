@@ -3,7 +3,7 @@
 use axum::{
     extract::{Request, State},
     http::{
-        HeaderMap,
+        HeaderMap, Method,
         header::{AUTHORIZATION, HOST, ORIGIN},
     },
     middleware::Next,
@@ -13,7 +13,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::{Failure, log::CallerName};
 use crate::{
-    api::{Code, Error, Result},
+    api::{Code, Error, Result, paths::percent_decode},
     protocols::mlflow,
     service::{Caller, Service},
 };
@@ -39,7 +39,14 @@ pub struct Gate {
 
 /// Puts the caller into the request's extensions, or answers 401.
 pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    match caller(&gate, request.headers()).await {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let query = request.uri().query().map(str::to_owned);
+    let known = match signer(&gate, &method, &path, query.as_deref()).await {
+        Ok(Some(signer)) => Ok(signer),
+        Ok(None) => caller(&gate, request.headers()).await,
+        Err(error) => Err(error),
+    };
+    match known {
         Ok(caller) => {
             let name = CallerName(caller.name().to_owned());
             request.extensions_mut().insert(caller);
@@ -49,6 +56,33 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
         }
         Err(error) if mlflow::owns(request.uri().path()) => mlflow::failure(error),
         Err(error) => Failure(error).into_response(),
+    }
+}
+
+/// Who signed the request's address; what the owner signed is good while there is an owner.
+async fn signer(
+    gate: &Gate,
+    method: &Method,
+    path: &str,
+    query: Option<&str>,
+) -> Result<Option<Caller>> {
+    let Some(query) = query else {
+        return Ok(None);
+    };
+    let path = percent_decode(path);
+    let signer = gate.service.signer(method.as_str(), &path, query).await?;
+    if signer != Some(Caller::Owner) {
+        return Ok(signer);
+    }
+    let owner_is_known = match gate.trust {
+        Trust::Owner | Trust::OwnerBy(_) => true,
+        Trust::OwnerUntilUsers => !gate.service.has_users().await?,
+        Trust::Nobody => false,
+    };
+    if owner_is_known {
+        Ok(signer)
+    } else {
+        Err(unauthenticated("This server needs a token"))
     }
 }
 

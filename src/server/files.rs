@@ -19,6 +19,7 @@ use crate::{
         Done,
         datastores::StoredFile,
         files::{Artifact, BlobsStored, Hash, RemoveArtifacts},
+        uploads::UploadedPart,
     },
     service::{Caller, Content, Perform, Pieces, Service},
 };
@@ -105,6 +106,18 @@ pub async fn put_artifact(
 ) -> Result<Json<Artifact>, Failure> {
     let stream = body.into_data_stream();
     let stored = service.write_artifact(&caller, &place.workspace, &run, &path, stream);
+    Ok(Json(stored.await?))
+}
+
+pub async fn put_part(
+    State(service): State<Service>,
+    Extension(caller): Extension<Caller>,
+    Path((upload, number)): Path<(String, u32)>,
+    Query(place): Query<Place>,
+    body: Body,
+) -> Result<Json<UploadedPart>, Failure> {
+    let stream = body.into_data_stream();
+    let stored = service.write_part(&caller, &place.workspace, &upload, number, stream);
     Ok(Json(stored.await?))
 }
 

@@ -23,7 +23,7 @@ use crate::{
         Error, Operation, access::*, assets::*, datastores::*, endpoints::*, experiments::*,
         files::*, imports::*, jobs::*, lineage::*, logged_models::*, metrics::*, models::*,
         paths::*, registered_models::*, registries::*, resource_groups::*, runs::*, secrets::*,
-        trace_measures::*, traces::*, webhooks::*, work::*, workspaces::*,
+        trace_measures::*, traces::*, uploads::*, webhooks::*, work::*, workspaces::*,
     },
     protocols::mlflow,
     service::{Caller, Perform, Service},
@@ -132,6 +132,7 @@ fn file_streams() -> Router<Service> {
                 .put(files::put_artifact)
                 .delete(files::delete_artifact),
         )
+        .route("/api/v1/uploads/{upload}/{number}", put(files::put_part))
         .route(
             "/api/v1/datastores/{name}/files/{*path}",
             get(files::get_stored_file).put(files::put_stored_file),
@@ -197,6 +198,9 @@ fn operations() -> &'static [(&'static str, Act)] {
         AddArtifacts,
         RemoveArtifacts,
         CollectGarbage,
+        CreateUpload,
+        CompleteUpload,
+        AbortUpload,
         LinkRun,
         GetRunLinks,
         ListDatasets,

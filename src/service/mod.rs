@@ -33,12 +33,14 @@ mod resource_groups;
 mod run_create;
 mod runs;
 mod secrets;
+mod signed;
 mod spans;
 #[cfg(test)]
 mod tests;
 mod trace_files;
 mod trace_measures;
 mod traces;
+mod uploads;
 mod vault;
 mod webhooks;
 mod work;

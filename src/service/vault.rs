@@ -90,6 +90,17 @@ impl Vault {
         *blake3::keyed_hash(&key, format!("{workspace}/{run}").as_bytes()).as_bytes()
     }
 
+    /// What proves that a text was written by who has the key.
+    pub fn sign(&self, text: &str) -> String {
+        let key = blake3::derive_key("amlite 2026 signed address", &self.key);
+        hex(blake3::keyed_hash(&key, text.as_bytes()).as_bytes())
+    }
+
+    /// Whether [`Vault::sign`] made a proof for the same text.
+    pub fn is_signed(&self, text: &str, proof: &str) -> bool {
+        proof.as_bytes().ct_eq(self.sign(text).as_bytes()).into()
+    }
+
     fn cipher(&self, purpose: &str) -> ChaCha20Poly1305 {
         ChaCha20Poly1305::new(&Key::from(blake3::derive_key(purpose, &self.key)))
     }

@@ -76,6 +76,15 @@ impl Store {
             .await
     }
 
+    pub async fn user(&self, id: i64) -> Result<Option<UserRow>> {
+        self.db
+            .look(move |tx| {
+                let sql = format!("SELECT {COLUMNS} FROM users WHERE id = ?1");
+                tx.one(&sql, params![id], user)
+            })
+            .await
+    }
+
     pub async fn list_users(&self) -> Result<Vec<UserRow>> {
         self.db
             .read(|tx| {

@@ -29,9 +29,9 @@ impl Holder {
     }
 }
 
-/// The hashes of all files of runs and traces.
-pub(super) const HELD: &str =
-    "SELECT hash FROM artifacts UNION ALL SELECT hash FROM trace_artifacts";
+/// The hashes of all files of runs and traces, and of parts of files that are on their way.
+pub(super) const HELD: &str = "SELECT hash FROM artifacts UNION ALL SELECT hash FROM trace_artifacts \
+                               UNION ALL SELECT hash FROM upload_parts";
 
 /// Matches `path` and what is below the folder `?2`; `0` comes right after `/`.
 const AT_OR_BELOW: &str = "(path = ?2 OR (path >= ?2 || '/' AND path < ?2 || '0'))";

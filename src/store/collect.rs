@@ -60,11 +60,13 @@ struct Survey {
 
 impl Store {
     /// Frees, or with `dry_run` counts, what nothing refers to and was not touched since `cutoff`.
+    /// Uploads in parts whose time was over by then are forgotten first.
     pub async fn collect(&self, dry_run: bool, cutoff: Time) -> Result<Collected> {
         let Some(_lock) = Lock::try_take(&self.home.root().join("gc.lock"))? else {
             return Err(Error::conflict("Another collection is running")
                 .hint("Wait until it has ended and try again"));
         };
+        self.drop_expired_uploads(cutoff).await?;
         let survey = self.db.read(survey).await?;
         let (plan, live, recent) = self.mark(&survey, cutoff).await?;
         let rows: HashSet<String> = survey.blobs.iter().map(|(p, _)| p.pack.clone()).collect();

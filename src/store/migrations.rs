@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0010_azure.sql"),
     include_str!("migrations/0011_own_environment.sql"),
     include_str!("migrations/0012_lineage.sql"),
+    include_str!("migrations/0013_uploads.sql"),
 ];
 
 /// Brings the database to the newest format, after taking a copy of an older one. A newer format

@@ -1,8 +1,4 @@
 //! Files: the proxy through which clients keep artifacts, and their listings.
-//!
-//! Clients see `<experiment>/<run>/artifacts/<path>` and `<experiment>/models/<model>/artifacts/<path>`,
-//! which are artifacts of a run, and `<experiment>/traces/<trace>/artifacts/<path>`.
-//! `trees/<hash>/<path>` is what versions of registered models have, which does not change.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +12,7 @@ use axum::{
 use serde::Serialize;
 
 use super::{
+    address::{Address, Owner, Target, target, target_to_write},
     call::{Call, Place},
     error::{ErrorCode, Failure},
     fields::Fields,
@@ -27,9 +24,6 @@ use crate::{
     api::{
         Code,
         files::{GetTree, Hash, ListArtifacts, RemoveArtifacts, check_path},
-        logged_models::{GetLoggedModel, UpdateLoggedModel, path_of},
-        paths::percent_decode,
-        runs::{CreateRun, RunStatus},
         traces::{ListTraceFiles, RemoveTraceFiles},
     },
     service::Content,
@@ -40,165 +34,6 @@ pub type SendFile = fn(Content, &HeaderMap) -> Response;
 
 /// The largest file that pages may send.
 const PAGE_UPLOAD: usize = 10 << 20;
-
-/// Whose file it is.
-#[derive(Debug, Clone)]
-pub enum Owner {
-    Run(String),
-    Trace(String),
-}
-
-/// A place among the files of a run or trace; the path is empty for all of them.
-pub struct Target {
-    pub owner: Owner,
-    pub path: String,
-}
-
-/// What an address below the proxy means.
-pub enum Address {
-    Run {
-        run: String,
-        path: String,
-    },
-    Model {
-        model: String,
-        path: String,
-    },
-    Trace {
-        trace: String,
-        path: String,
-    },
-    Tree {
-        hash: Hash,
-        path: String,
-    },
-    /// A folder above runs, models and traces.
-    Above,
-}
-
-impl Address {
-    pub fn parse(path: &str) -> Result<Self, Failure> {
-        let path = path.trim_matches('/');
-        let mut plain = path.to_owned();
-        // A path may be encoded several times over on its way.
-        for _ in 0..8 {
-            if !plain.is_empty() && check_path(&plain).is_err() {
-                return Err(Failure::invalid("Invalid path"));
-            }
-            let decoded = percent_decode(&plain);
-            if decoded == plain {
-                break;
-            }
-            plain = decoded;
-        }
-        let parts: Vec<&str> = path.split('/').collect();
-        if let ["trees", hash, inside @ ..] = parts.as_slice()
-            && let Ok(hash) = Hash::parse(hash)
-        {
-            let path = inside.join("/");
-            return Ok(Address::Tree { hash, path });
-        }
-        let folder = parts.iter().position(|part| *part == "artifacts");
-        let Some(folder) = folder.filter(|at| *at > 0) else {
-            return Ok(Address::Above);
-        };
-        let owner = parts[folder - 1].to_owned();
-        let path = parts[folder + 1..].join("/");
-        Ok(match parts.get(folder.wrapping_sub(2)) {
-            Some(&"models") => Address::Model { model: owner, path },
-            Some(&"traces") => Address::Trace { trace: owner, path },
-            _ => Address::Run { run: owner, path },
-        })
-    }
-}
-
-/// What an address means; nothing above runs, models and traces, in trees, and of a model without
-/// files.
-async fn target(place: &Place, address: Address) -> Result<Option<Target>, Failure> {
-    match address {
-        Address::Above | Address::Tree { .. } => Ok(None),
-        Address::Run { run, path } => Ok(Some(Target {
-            owner: Owner::Run(run),
-            path,
-        })),
-        Address::Trace { trace, path } => Ok(Some(Target {
-            owner: Owner::Trace(trace),
-            path,
-        })),
-        Address::Model { model, path } => {
-            let get = GetLoggedModel {
-                workspace: place.workspace.clone(),
-                id: model.clone(),
-                include_deleted: true,
-            };
-            let found = place.perform(get).await?;
-            let path = match path.as_str() {
-                "" => path_of(&model),
-                path => format!("{}/{path}", path_of(&model)),
-            };
-            Ok(found.run.map(|run| Target {
-                owner: Owner::Run(run),
-                path,
-            }))
-        }
-    }
-}
-
-/// The artifacts that an address means, made when it is a model's without a run: a run of the
-/// model's name is made to hold them.
-pub async fn target_to_write(place: &Place, address: &str) -> Result<Target, Failure> {
-    if let Some(target) = target(place, Address::parse(address)?).await? {
-        return Ok(target);
-    }
-    let model = match Address::parse(address)? {
-        Address::Model { model, .. } => model,
-        Address::Tree { .. } => {
-            return Err(Failure::invalid(
-                "The files of a registered model do not change; register another version",
-            ));
-        }
-        Address::Run { .. } | Address::Trace { .. } | Address::Above => {
-            return Err(of_nothing(address));
-        }
-    };
-    let get = GetLoggedModel {
-        workspace: place.workspace.clone(),
-        id: model.clone(),
-        include_deleted: false,
-    };
-    let found = place.perform(get).await?;
-    let create = CreateRun {
-        workspace: place.workspace.clone(),
-        name: model.clone(),
-        experiment_id: found.experiment_id,
-        display_name: found.name,
-        user: place.caller.name().to_owned(),
-        status: RunStatus::Completed,
-        started_at: None,
-        tags: BTreeMap::new(),
-    };
-    match place.perform(create).await {
-        Ok(_) => {}
-        Err(error) if error.code == Code::Conflict => {}
-        Err(error) => return Err(error.into()),
-    }
-    let update = UpdateLoggedModel {
-        workspace: place.workspace.clone(),
-        id: model.clone(),
-        run: Some(model),
-        ..UpdateLoggedModel::default()
-    };
-    place.perform(update).await?;
-    target(place, Address::parse(address)?)
-        .await?
-        .ok_or_else(|| Failure::new(ErrorCode::Internal, "A model's run vanished"))
-}
-
-fn of_nothing(address: &str) -> Failure {
-    Failure::invalid(format!(
-        "Artifacts belong to a run, a logged model or a trace, and `{address}` is of none"
-    ))
-}
 
 fn path_of_call(place: &Place) -> &str {
     place.path.get("path").map_or("", String::as_str)
@@ -224,50 +59,52 @@ pub async fn put(place: Place, body: Body) -> Answer {
 }
 
 pub async fn get(place: Place, Extension(send): Extension<SendFile>, headers: HeaderMap) -> Answer {
-    let address = path_of_call(&place);
-    let parsed = Address::parse(address)?;
-    if let Address::Tree { hash, path } = &parsed {
-        return send_of_tree(&place, send, &headers, *hash, path).await;
-    }
-    let Some(target) = target(&place, parsed).await? else {
-        return Err(Failure::missing(format!("No such artifact: {address}")));
-    };
-    send_file(&place, send, &headers, &target).await
+    let (content, path) = open(&place, path_of_call(&place)).await?;
+    Ok(attached(send(content, &headers), &path))
 }
 
-pub async fn send_file(
-    place: &Place,
-    send: SendFile,
-    headers: &HeaderMap,
-    Target { owner, path }: &Target,
-) -> Answer {
+/// Opens what is at an address, with its path there.
+pub async fn open(place: &Place, address: &str) -> Result<(Content, String), Failure> {
+    let parsed = Address::parse(address)?;
+    if let Address::Tree { hash, path } = parsed {
+        return Ok((of_tree(place, hash, &path).await?, path));
+    }
+    match target(place, parsed).await? {
+        Some(target) => Ok((of_target(place, &target).await?, target.path)),
+        None => Err(Failure::missing(format!("No such artifact: {address}"))),
+    }
+}
+
+async fn of_target(place: &Place, Target { owner, path }: &Target) -> Result<Content, Failure> {
     check_file(path)?;
     let (service, caller, workspace) = (&place.service, &place.caller, &place.workspace);
-    let content = match owner {
+    Ok(match owner {
         Owner::Run(run) => service.read_artifact(caller, workspace, run, path).await?,
         Owner::Trace(trace) => {
             service
                 .read_trace_file(caller, workspace, trace, path)
                 .await?
         }
-    };
-    Ok(attached(send(content, headers), path))
+    })
 }
 
 /// A file of a version of a registered model.
-async fn send_of_tree(
+async fn of_tree(place: &Place, tree: Hash, path: &str) -> Result<Content, Failure> {
+    check_file(path)?;
+    let (service, caller, workspace) = (&place.service, &place.caller, &place.workspace);
+    Ok(service
+        .read_tree_file(caller, workspace, tree, path)
+        .await?)
+}
+
+pub async fn send_file(
     place: &Place,
     send: SendFile,
     headers: &HeaderMap,
-    tree: Hash,
-    path: &str,
+    target: &Target,
 ) -> Answer {
-    check_file(path)?;
-    let content = place
-        .service
-        .read_tree_file(&place.caller, &place.workspace, tree, path)
-        .await?;
-    Ok(attached(send(content, headers), path))
+    let content = of_target(place, target).await?;
+    Ok(attached(send(content, headers), &target.path))
 }
 
 fn check_file(path: &str) -> Result<(), Failure> {
@@ -573,7 +410,10 @@ pub async fn get_of_version(
     let (name, version) = model_versions::version(&call)?;
     let model = model_versions::find(&call, &name, version).await?;
     match model.files {
-        Some(files) => send_of_tree(&call, send, &headers, files.hash, &path).await,
+        Some(files) => {
+            let content = of_tree(&call, files.hash, &path).await?;
+            Ok(attached(send(content, &headers), &path))
+        }
         None => Err(Failure::missing(format!(
             "The files of version {version} of {name} are not kept here"
         ))),

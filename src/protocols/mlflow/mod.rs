@@ -3,6 +3,7 @@
 //! The same routes are at the root, where a header or the server's default workspace says which one is
 //! meant, and below `/ws/<workspace>`, which is the tracking URI that runs and people get.
 
+mod address;
 mod artifacts;
 mod call;
 mod error;
@@ -16,10 +17,12 @@ mod logged_models;
 mod metrics;
 mod model_versions;
 mod names;
+mod parts;
 mod prompts;
 mod quick;
 mod registered_models;
 mod runs;
+mod signed;
 mod sources;
 mod traces;
 mod webhooks;
@@ -34,7 +37,6 @@ use axum::{
 use serde_json::json;
 
 pub use artifacts::SendFile;
-use error::{ErrorCode, Failure};
 pub use error::{failure, no_such_call, no_such_method};
 
 pub use webhooks::letter;
@@ -193,6 +195,11 @@ fn calls() -> Routes {
         ),
         // Artifacts
         ("/artifacts/list", get(artifacts::list_run)),
+        ("/artifacts/presigned-upload-url", post(signed::upload_url)),
+        (
+            "/artifacts/presigned-download-url",
+            post(signed::download_url),
+        ),
         ("/upload-artifact", post(artifacts::upload)),
         (
             "/logged-models/{model_id}/artifacts/directories",
@@ -286,19 +293,20 @@ fn files() -> Routes {
                 .delete(artifacts::delete)
                 .layer(DefaultBodyLimit::disable()),
         ),
-        ("/mpu/{*path}", post(no_parts)),
-        ("/presigned/{*path}", get(no_parts)),
+        ("/mpu/create/{*file_folder}", post(parts::create)),
+        ("/mpu/complete/{*file_folder}", post(parts::complete)),
+        ("/mpu/abort/{*file_folder}", post(parts::abort)),
+        (
+            "/parts/{upload}/{number}",
+            put(parts::put).layer(DefaultBodyLimit::disable()),
+        ),
+        ("/presigned/{*path}", get(signed::download)),
     ]
 }
 
-/// Uploads in parts are for object stores; clients then send the file whole.
-async fn no_parts() -> Failure {
-    Failure::new(
-        ErrorCode::NotImplemented,
-        "Files are uploaded and downloaded whole",
-    )
-}
-
+/// Uploads and downloads in parts are there for who asks for them by `MLFLOW_ENABLE_PROXY_MULTIPART_…`;
+/// clients that would use them unasked are not told to, because one stream is as fast here, and because
+/// they send parts without the certificate that they were told to trust.
 fn server_info() -> serde_json::Value {
     json!({
         "store_type": "SqlStore",
@@ -306,8 +314,8 @@ fn server_info() -> serde_json::Value {
         "trace_archival_enabled": false,
         "multipart_uploads_enabled": false,
         "multipart_downloads_enabled": false,
-        "presigned_upload_run_id_supported": false,
-        "presigned_upload_model_id_supported": false,
+        "presigned_upload_run_id_supported": true,
+        "presigned_upload_model_id_supported": true,
         "features_enabled": {"gateway": false},
     })
 }

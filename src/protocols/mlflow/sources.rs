@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    artifacts::Address,
+    address::Address,
     call::{Call, Place},
     error::{ErrorCode, Failure},
     model_versions, registered_models, runs,

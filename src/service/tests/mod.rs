@@ -16,5 +16,6 @@ mod secrets;
 mod support;
 mod trace_search;
 mod traces;
+mod uploads;
 mod webhooks;
 mod work;

@@ -149,7 +149,8 @@ fn files_are_kept_whole_and_in_their_place() {
         "PUT /api/2.0/mlflow-artifacts/artifacts/0/0123/artifacts/x hello",
         "DELETE /api/2.0/mlflow-artifacts/artifacts/0/RUN/artifacts/a",
         "DELETE /api/2.0/mlflow-artifacts/artifacts/0/RUN/artifacts/a",
-        "POST /api/2.0/mlflow-artifacts/mpu/create/x {}",
+        r#"POST /api/2.0/mlflow-artifacts/mpu/create/0/RUN/artifacts {"path": "x", "num_parts": 10001}"#,
+        r#"POST /api/2.0/mlflow-artifacts/mpu/create/0/RUN/artifacts/%252e%252e {"path": "x"}"#,
     ];
     check(
         &aml,
@@ -170,7 +171,8 @@ fn files_are_kept_whole_and_in_their_place() {
         404 {"error_code":"RESOURCE_DOES_NOT_EXIST","message":"No run `0123` in `ws`\nHint: See which there are: aml run list"}
         200 {}
         200 {}
-        501 {"error_code":"NOT_IMPLEMENTED","message":"Files are uploaded and downloaded whole"}
+        400 {"error_code":"INVALID_PARAMETER_VALUE","message":"A file comes in 1 to 10000 parts, not in 10001"}
+        400 {"error_code":"INVALID_PARAMETER_VALUE","message":"Invalid path"}
     "#]],
     );
 }

@@ -4,6 +4,7 @@ mod calls;
 mod charts;
 mod graphql;
 mod import;
+mod parts;
 mod same_record;
 mod stores;
 mod suite;

@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 
 use super::{
     Routes, SendFile,
-    artifacts::{Owner, Target, check_plain, send_file},
+    address::{Owner, Target},
+    artifacts::{check_plain, send_file},
     call::Call,
     error::{ErrorCode, Failure},
     experiments,
