@@ -56,9 +56,8 @@ pub async fn quickstart(ctx: &Context, _args: QuickstartArgs) -> anyhow::Result<
         tour.run("workspace create -n quickstart", &["--output", "none"])
             .await?;
     } else {
-        ctx.ui.status(&format!(
-            "{WORKSPACE} is there already; it is gone on with."
-        ));
+        ctx.ui
+            .status(&format!("The workspace {WORKSPACE} is there already."));
     }
 
     tour.title("Three training runs, each with its code, environment, log and metrics");

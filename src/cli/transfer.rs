@@ -3,6 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use clap::{Args, ValueHint};
+use indicatif::ProgressDrawTarget;
 use serde::Serialize;
 
 use super::{
@@ -142,7 +143,7 @@ pub async fn until_ctrl_c<T>(download: impl Future<Output = Result<T>>) -> anyho
 impl Ui {
     /// Shows a transfer as a bar that goes when it is done.
     pub fn report(&self) -> Report {
-        let bar = self.progress("", 0);
+        let bar = self.progress();
         let last = std::sync::Mutex::new(None);
         Arc::new(move |step, done, total| {
             let Ok(mut last) = last.lock() else { return };
@@ -150,7 +151,7 @@ impl Ui {
                 return;
             }
             if *last != Some((step, total)) {
-                *last = Some((step, total));
+                bar.set_draw_target(ProgressDrawTarget::hidden());
                 bar.reset();
                 bar.set_length(total);
                 bar.set_message(match step {
@@ -158,6 +159,8 @@ impl Ui {
                     Step::Send => "Uploading",
                     Step::Receive => "Downloading",
                 });
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+                *last = Some((step, total));
             }
             bar.set_position(done);
             if done >= total {

@@ -194,10 +194,10 @@ impl Ui {
         }
     }
 
-    /// A bar for work whose size is known, on stderr, shown on terminals only.
-    pub fn progress(&self, what: &str, total: u64) -> ProgressBar {
-        let style = "{msg} {wide_bar} {bytes}/{total_bytes} {eta}";
-        self.bar(ProgressBar::new(total), what, style)
+    /// A bar for bytes that is shown, on terminals only, once it is given a target: an empty one would
+    /// flash.
+    pub fn progress(&self) -> ProgressBar {
+        ProgressBar::hidden().with_style(style("{msg} {wide_bar} {bytes}/{total_bytes} {eta}"))
     }
 
     /// A bar for things that are counted, or a spinner with their number when nobody knows how many
@@ -227,11 +227,9 @@ impl Ui {
         bar
     }
 
-    fn bar(&self, bar: ProgressBar, what: &str, style: &str) -> ProgressBar {
+    fn bar(&self, bar: ProgressBar, what: &str, template: &str) -> ProgressBar {
         bar.set_draw_target(ProgressDrawTarget::stderr());
-        bar.set_style(
-            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
+        bar.set_style(style(template));
         bar.set_message(what.to_owned());
         bar
     }
@@ -240,6 +238,10 @@ impl Ui {
     pub fn width(&self) -> usize {
         terminal_width().map_or(200, usize::from)
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// `aml run list | head` is no error.

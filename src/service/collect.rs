@@ -3,10 +3,13 @@
 use std::{collections::HashSet, path::Path};
 
 use super::{Caller, Perform, Service};
-use crate::api::{
-    Error, Result, Time,
-    environments::FreedEnvironments,
-    files::{CollectGarbage, Collected},
+use crate::{
+    api::{
+        Error, Result, Time,
+        environments::FreedEnvironments,
+        files::{CollectGarbage, Collected},
+    },
+    store::EndpointRow,
 };
 
 /// Environments that nothing has used for so long are freed: a month.
@@ -32,7 +35,9 @@ impl Perform for CollectGarbage {
         let mut collected = service.store.collect(self.dry_run, cutoff).await?;
         if let Some(free) = service.free_environments.get().copied() {
             let cutoff = ago(self.environments_unused_seconds.unwrap_or(UNUSED_SECONDS));
-            let kept = service.store.endpoint_environments();
+            let endpoints = service.store.list_endpoints(None).await?;
+            let environment = |row: &EndpointRow| service.store.endpoint_environment(row.id);
+            let kept: HashSet<String> = endpoints.iter().filter_map(environment).collect();
             let home = service.store.home.root().to_owned();
             let freed =
                 tokio::task::spawn_blocking(move || free(&home, &kept, cutoff, self.dry_run));

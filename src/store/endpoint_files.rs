@@ -2,7 +2,6 @@
 //! tells the host to look again.
 
 use std::{
-    collections::HashSet,
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
     path::Path,
@@ -52,14 +51,9 @@ impl Store {
         serde_json::from_slice(&fs::read(self.home.endpoint_traffic(id)).ok()?).ok()
     }
 
-    /// The environments that endpoints are served in, also those that are stopped.
-    pub fn endpoint_environments(&self) -> HashSet<String> {
-        let endpoints = fs::read_dir(self.home.endpoints()).into_iter().flatten();
-        let named = endpoints
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-            .filter_map(|id| fs::read_to_string(self.home.endpoint_environment(id)).ok());
-        named.collect()
+    /// The environment that an endpoint is served in, or was before it was stopped.
+    pub fn endpoint_environment(&self, id: i64) -> Option<String> {
+        fs::read_to_string(self.home.endpoint_environment(id)).ok()
     }
 
     /// A part of the log, and where it ends: the last `lines`, else from `offset`.

@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(expand(&["--nonsense"]).unwrap(), ["--nonsense"]);
         assert_eq!(
             expand(&["--de", "x"]).unwrap_err(),
-            "ambiguous option: --de could match --default-resource-group, --description, --debug"
+            "ambiguous option: --de could match --description, --default-resource-group, --debug"
         );
     }
 }

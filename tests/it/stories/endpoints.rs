@@ -249,6 +249,34 @@ fn a_script_that_raises_shows_its_traceback() {
     });
 }
 
+const HALF: &str = "
+class Half:
+    def predict(self, rows):
+        return rows / 2
+
+def _load_pyfunc(path):
+    return Half()
+";
+
+#[test]
+fn a_model_in_mlflow_format_needs_no_script() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn");
+        let flavor = "flavors:\n  python_function:\n    loader_module: half\n    code: code\n";
+        aml.write("half/MLmodel", flavor);
+        aml.write("half/code/half.py", HALF);
+        let model = aml.json("model register -n half --path half");
+        assert_eq!(model["type"], "mlflow", "{model}");
+        let aml = &aml.within_seconds(300);
+        aml.ok("deploy half:1 --name echo-ep");
+        assert_eq!(score(aml), serde_json::json!([0.5, 1.0]));
+        let shown = aml.ok("endpoint show echo-ep -o table");
+        let environment = "Environment  the one that the model describes\n";
+        assert!(shown.contains(environment), "{shown}");
+        aml.ok("endpoint delete echo-ep --yes");
+    });
+}
+
 #[test]
 fn the_machine_as_it_is_must_have_the_scoring_server() {
     let programs = tempfile::tempdir().expect("makes a folder");
