@@ -1,53 +1,51 @@
 //! The database: one SQLite file, one writer with group commit, a pool of readers.
 //!
-//! The only file of the store that knows `rusqlite`. SQL elsewhere in the store uses `?1` placeholders and
+//! The only file of the store that knows `rusqlite`, with the writer and the migrations. SQL elsewhere in the store uses `?1` placeholders and
 //! `RETURNING`, so that the same text can serve PostgreSQL.
 
 use std::{
     any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Mutex, OnceLock, mpsc},
+    sync::{Mutex, OnceLock},
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, functions::FunctionFlags, types};
+use rusqlite::{Connection, OpenFlags, config::DbConfig, functions::FunctionFlags, types};
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
-    sync::{Semaphore, oneshot},
+    sync::Semaphore,
 };
 
-use super::{home::private_file, migrations};
+use super::{
+    home::private_file,
+    migrations,
+    writer::{Patience, Writer},
+};
 use crate::api::{Code, Error, Result, Time, files::Hash};
 
 pub use rusqlite::{Params, Result as RowResult, Row, params, params_from_iter, types::Value};
 
 /// How long a command waits for another process that is writing.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
-/// Requests joined into one commit at most.
-const GROUP: usize = 512;
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Reads at once; more would only wait for the processor.
 const READERS: usize = 32;
 
 /// A handle on the database; shared by reference within a process.
 pub struct Db {
     path: PathBuf,
-    writer: OnceLock<mpsc::Sender<Job>>,
-    readers: Mutex<Vec<Connection>>,
+    writer: OnceLock<Writer>,
+    readers: Pool,
+    /// For single rows, between writes: a map of the file would be made anew after each of these.
+    lookers: Pool,
     /// How many may read at once: each has open files.
     seats: Semaphore,
+    on_the_spot: Semaphore,
 }
 
 /// What some work came to, whatever its type: the ways through here are compiled once and not once
 /// for each statement of the store.
-type Outcome = Box<dyn Any + Send>;
-type Work = Box<dyn FnOnce(&Tx<'_>) -> Result<Outcome> + Send>;
-
-/// A write on its way to the writer.
-struct Job {
-    work: Work,
-    answer: oneshot::Sender<Result<Outcome>>,
-}
+pub(super) type Outcome = Box<dyn Any + Send>;
+pub(super) type Work = Box<dyn FnOnce(&Tx<'_>) -> Result<Outcome> + Send>;
 
 /// Forgets the type of what `work` comes to.
 fn erase<T, F>(work: F) -> Work
@@ -74,12 +72,16 @@ impl Db {
         private_file(path)?;
         let connection = connect(path)?;
         migrations::run(&connection, path)?;
-        Ok(Self {
+        let db = Self {
             path: path.to_owned(),
             writer: OnceLock::new(),
-            readers: Mutex::new(vec![connection]),
+            readers: Pool::new(path, ""),
+            lookers: Pool::new(path, "PRAGMA mmap_size=0; PRAGMA cache_size=-2000"),
             seats: Semaphore::new(READERS),
-        })
+            on_the_spot: Semaphore::new(1),
+        };
+        db.readers.keep(connection);
+        Ok(db)
     }
 
     /// Runs `work` in a transaction and answers when it is on disk. On an error nothing of it is kept.
@@ -92,13 +94,12 @@ impl Db {
     }
 
     async fn write_erased(&self, work: Work) -> Result<Outcome> {
-        let (answer, answered) = oneshot::channel();
-        self.writer()?
-            .send(Job { work, answer })
-            .map_err(|_| Error::internal("The database writer has ended"))?;
-        answered
-            .await
-            .map_err(|_| Error::internal("The database writer dropped a request"))?
+        let patience = if may_wait() {
+            Patience::Wait
+        } else {
+            Patience::Leave
+        };
+        self.writer()?.write(work, patience).await
     }
 
     /// Runs `work` on a consistent view of the database.
@@ -111,17 +112,18 @@ impl Db {
     }
 
     async fn read_erased(&self, work: Work) -> Result<Outcome> {
-        // A command has one thread and nothing else to do; a server must not block its own.
-        if let RuntimeFlavor::CurrentThread = Handle::current().runtime_flavor() {
-            return self.look(work).await;
+        // One read at a time may keep one of its threads, which is done before another one is woken.
+        let on_the_spot = self.on_the_spot.try_acquire();
+        if may_wait() || on_the_spot.is_ok() {
+            return self.readers.view(work);
         }
         let _seat = self.seats.acquire().await;
-        let connection = self.reader()?;
+        let connection = self.readers.take()?;
         let run = move || (view(&connection, work), connection);
         let (result, connection) = tokio::task::spawn_blocking(run)
             .await
             .map_err(|e| Error::internal(format!("A database read ended early: {e}")))?;
-        self.keep(connection);
+        self.readers.keep(connection);
         result
     }
 
@@ -129,37 +131,72 @@ impl Db {
     /// another thread is woken.
     #[expect(clippy::unused_async, reason = "another database may have to wait")]
     pub async fn look<T>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<T> {
-        let connection = self.reader()?;
-        let result = view(&connection, work);
-        self.keep(connection);
-        result
+        // A command opens no more than it needs.
+        let pool = if may_wait() {
+            &self.readers
+        } else {
+            &self.lookers
+        };
+        pool.view(work)
     }
 
-    fn reader(&self) -> Result<Connection> {
-        let pooled = self.readers.lock().ok().and_then(|mut pool| pool.pop());
-        pooled.map_or_else(|| connect(&self.path), Ok)
+    fn writer(&self) -> Result<&Writer> {
+        if let Some(writer) = self.writer.get() {
+            return Ok(writer);
+        }
+        let writer = Writer::start(&self.path)?;
+        Ok(self.writer.get_or_init(|| writer))
+    }
+}
+
+/// Connections that nobody is using.
+struct Pool {
+    path: PathBuf,
+    settings: &'static str,
+    free: Mutex<Vec<Connection>>,
+}
+
+impl Pool {
+    fn new(path: &Path, settings: &'static str) -> Self {
+        Self {
+            path: path.to_owned(),
+            settings,
+            free: Mutex::default(),
+        }
+    }
+
+    fn take(&self) -> Result<Connection> {
+        let pooled = self.free.lock().ok().and_then(|mut free| free.pop());
+        if let Some(connection) = pooled {
+            return Ok(connection);
+        }
+        let connection = connect(&self.path)?;
+        connection.execute_batch(self.settings).map_err(db_error)?;
+        Ok(connection)
     }
 
     fn keep(&self, connection: Connection) {
         if connection.is_autocommit()
-            && let Ok(mut pool) = self.readers.lock()
+            && let Ok(mut free) = self.free.lock()
         {
-            pool.push(connection);
+            free.push(connection);
         }
     }
 
-    fn writer(&self) -> Result<&mpsc::Sender<Job>> {
-        if let Some(sender) = self.writer.get() {
-            return Ok(sender);
-        }
-        let connection = connect(&self.path)?;
-        let (sender, receiver) = mpsc::channel();
-        std::thread::Builder::new()
-            .name("db-writer".into())
-            .spawn(move || write_loop(&connection, &receiver))
-            .map_err(|e| Error::unavailable(format!("Cannot start the database writer: {e}")))?;
-        Ok(self.writer.get_or_init(|| sender))
+    fn view<T>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<T> {
+        let connection = self.take()?;
+        let result = view(&connection, work);
+        self.keep(connection);
+        result
     }
+}
+
+/// A command has one thread and nothing else to do; a server must not block its own for long.
+fn may_wait() -> bool {
+    matches!(
+        Handle::current().runtime_flavor(),
+        RuntimeFlavor::CurrentThread
+    )
 }
 
 /// Runs `work` in a transaction that only reads.
@@ -171,51 +208,16 @@ fn view<T>(connection: &Connection, work: impl FnOnce(&Tx<'_>) -> Result<T>) -> 
     result
 }
 
-fn write_loop(connection: &Connection, jobs: &mpsc::Receiver<Job>) {
-    while let Ok(first) = jobs.recv() {
-        let mut group = vec![first];
-        while group.len() < GROUP
-            && let Ok(job) = jobs.try_recv()
-        {
-            group.push(job);
-        }
-        let tx = Tx { connection };
-        let begun = tx.control("BEGIN IMMEDIATE");
-        let is_open = || match &begun {
-            Ok(()) if connection.is_autocommit() => Err(undone()),
-            begun => begun.clone(),
-        };
-        let run = |job: Job| {
-            let result = is_open().and_then(|()| tx.savepoint(job.work));
-            (job.answer, result)
-        };
-        let answers: Vec<_> = group.into_iter().map(run).collect();
-        let ended = is_open().and_then(|()| tx.control("COMMIT"));
-        if ended.is_err() && !connection.is_autocommit() {
-            let _ = tx.control("ROLLBACK");
-        }
-        for (answer, result) in answers {
-            let result = match &ended {
-                Ok(()) => result,
-                Err(error) => result.and(Err(error.clone())),
-            };
-            let _ = answer.send(result);
-        }
-    }
-}
-
-/// What the others of a group hear when one made SQLite undo all of it.
-fn undone() -> Error {
-    Error::unavailable("A write was undone together with another one that failed")
-        .hint("Try again; if it fails again, check the disk's free space: aml doctor")
-}
-
-fn connect(path: &Path) -> Result<Connection> {
+pub(super) fn connect(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(db_error)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(db_error)?;
+    // A plan is made once, not for every value that is bound.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(db_error)?;
     connection.set_prepared_statement_cache_capacity(256);
     connection
         .execute_batch(
@@ -306,24 +308,8 @@ impl Tx<'_> {
     }
 
     /// Begins or ends a transaction or a part of one.
-    fn control(&self, sql: &str) -> Result<()> {
+    pub(super) fn control(&self, sql: &str) -> Result<()> {
         self.execute(sql, []).map(drop)
-    }
-
-    fn savepoint(&self, work: Work) -> Result<Outcome> {
-        self.control("SAVEPOINT request")?;
-        // A defect of one request is not the end of the writer.
-        let result = catch_unwind(AssertUnwindSafe(|| work(self)))
-            .unwrap_or_else(|_| Err(Error::internal("A write came down")));
-        // A full disk, for one, makes SQLite undo the whole transaction.
-        if result.is_err() && self.connection.is_autocommit() {
-            return result;
-        }
-        if result.is_err() {
-            self.control("ROLLBACK TO request")?;
-        }
-        self.control("RELEASE request")?;
-        result
     }
 }
 
@@ -419,7 +405,7 @@ impl types::FromSql for Hash {
 
 #[cfg(test)]
 mod tests {
-    use super::{Db, Error, Result, count, params};
+    use super::Db;
 
     #[tokio::test]
     async fn only_the_owner_can_read_it_in_a_folder_that_is_open_to_all() {
@@ -433,56 +419,5 @@ mod tests {
             let metadata = std::fs::metadata(folder.path().join(name)).unwrap();
             assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_write_that_panics_fails_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let db = Db::open(&folder.path().join("aml.db")).unwrap();
-        let sql = "INSERT INTO workers(name, seen_at) VALUES ('w', 0)";
-        let bad = db.write(move |tx| -> Result<()> {
-            tx.execute(sql, [])?;
-            panic!("a defect")
-        });
-        assert_eq!(bad.await.unwrap_err().message, "A write came down");
-        db.write(move |tx| tx.execute(sql, [])).await.unwrap();
-    }
-
-    /// What a full disk does to a group of writes.
-    #[tokio::test]
-    async fn all_writes_of_a_transaction_that_is_undone_hear_of_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let db = Db::open(&folder.path().join("aml.db")).unwrap();
-        let insert = |name: &'static str| {
-            let sql = "INSERT INTO workers(name, seen_at) VALUES (?1, 0)";
-            db.write(move |tx| tx.execute(sql, params![name]))
-        };
-        // While the first one waits, the others become one group.
-        let (go, wait) = std::sync::mpsc::channel::<()>();
-        let (begun, is_begun) = tokio::sync::oneshot::channel();
-        let mut first = std::pin::pin!(db.write(move |_| {
-            let _ = begun.send(());
-            wait.recv().map_err(|e| Error::internal(e.to_string()))
-        }));
-        tokio::select! {
-            _ = &mut first => panic!("it did not wait"),
-            begun = is_begun => begun.unwrap(),
-        }
-        let full = db.write(|tx| -> Result<()> {
-            tx.execute("ROLLBACK", [])?;
-            Err(Error::unavailable("The disk is full"))
-        });
-        let (before, after) = (insert("before"), insert("after"));
-        let go = async { go.send(()).unwrap() };
-        let (first, before, full, after, ()) = tokio::join!(first, before, full, after, go);
-        first.unwrap();
-        assert_eq!(full.unwrap_err().message, "The disk is full");
-        let undone = super::undone();
-        assert_eq!(before.unwrap_err().message, undone.message);
-        assert_eq!(after.unwrap_err().message, undone.message);
-        insert("later").await.unwrap();
-        let sql = "SELECT COUNT(*) FROM workers";
-        let rows = db.read(|tx| tx.one(sql, [], |row| count(row, 0))).await;
-        assert_eq!(rows.unwrap(), Some(1));
     }
 }

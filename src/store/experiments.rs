@@ -9,7 +9,7 @@ use super::{
 use crate::api::{Error, Result, Time, experiments::Experiment, imports::ImportedExperiment};
 
 const COLUMNS: &str = "e.id, e.name, e.artifact_location, e.deleted, e.tags, e.created_at, e.updated_at, \
-                       (SELECT COUNT(*) FROM runs r WHERE r.experiment_id = e.id AND r.deleted = 0)";
+                       e.runs";
 
 fn experiment(row: &Row<'_>) -> RowResult<Experiment> {
     Ok(Experiment {
@@ -81,7 +81,7 @@ impl Store {
         name: String,
     ) -> Result<Option<Experiment>> {
         self.db
-            .read(move |tx| {
+            .look(|tx| {
                 tx.one(
                     &format!(
                         "SELECT {COLUMNS} FROM experiments e WHERE e.workspace_id = ?1 AND e.name = ?2"
@@ -94,7 +94,7 @@ impl Store {
     }
 
     pub async fn experiment(&self, workspace: i64, id: i64) -> Result<Option<Experiment>> {
-        self.db.read(move |tx| by_id(tx, workspace, id)).await
+        self.db.look(|tx| by_id(tx, workspace, id)).await
     }
 
     /// Changes an experiment; its runs are deleted and restored with it. A taken name is a conflict.
@@ -142,6 +142,29 @@ fn by_id(tx: &Tx<'_>, workspace: i64, id: i64) -> Result<Option<Experiment>> {
         &format!("SELECT {COLUMNS} FROM experiments e WHERE e.workspace_id = ?1 AND e.id = ?2"),
         params![workspace, id],
         experiment,
+    )
+}
+
+/// What a new run needs to know of its experiment.
+pub(super) struct Home {
+    pub id: i64,
+    pub name: String,
+    pub artifact_location: String,
+    pub deleted: bool,
+}
+
+pub(super) fn home(tx: &Tx<'_>, workspace: i64, id: i64) -> Result<Option<Home>> {
+    tx.one(
+        "SELECT id, name, artifact_location, deleted FROM experiments WHERE workspace_id = ?1 AND id = ?2",
+        params![workspace, id],
+        |row| {
+            Ok(Home {
+                id: row.get(0)?,
+                name: row.get(1)?,
+                artifact_location: row.get(2)?,
+                deleted: row.get(3)?,
+            })
+        },
     )
 }
 
@@ -223,18 +246,16 @@ fn found(tx: &Tx<'_>, workspace: i64, name: &str) -> Result<(i64, BTreeMap<Strin
     found.ok_or_else(|| Error::internal("An experiment vanished"))
 }
 
-/// The number of the experiment of that name, made when there is none, and whether it is deleted.
-pub(super) fn ensure(tx: &Tx<'_>, workspace: i64, name: &str, now: Time) -> Result<(i64, bool)> {
+/// The number of the experiment of that name, made when there is none.
+pub(super) fn ensure(tx: &Tx<'_>, workspace: i64, name: &str, now: Time) -> Result<i64> {
     let found = tx.one(
-        "SELECT id, deleted FROM experiments WHERE workspace_id = ?1 AND name = ?2",
+        "SELECT id FROM experiments WHERE workspace_id = ?1 AND name = ?2",
         params![workspace, name],
-        |row| Ok((row.get(0)?, row.get(1)?)),
+        |row| row.get(0),
     )?;
     if let Some(found) = found {
         return Ok(found);
     }
-    match insert(tx, workspace, name, None, "{}", now)? {
-        Some(id) => Ok((id, false)),
-        None => Err(Error::internal("An experiment appeared in a transaction")),
-    }
+    let made = insert(tx, workspace, name, None, "{}", now)?;
+    made.ok_or_else(|| Error::internal("An experiment appeared in a transaction"))
 }

@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use super::{
     Store,
     db::{Tx, params, to_json},
-    experiments, metrics,
-    runs::{NAME_TAG, RunRow, by_id, by_name, record},
+    experiments::{self, Home},
+    metrics,
+    runs::{NAME_TAG, PARENT_TAG, RunRow, by_name, id_of, record},
+    trees::tree,
 };
 use crate::api::{
     Error, Result, Time,
-    runs::{Job, RunStatus},
+    files::TreeInfo,
+    runs::{Job, Run, RunStatus, StatusChange},
 };
 
 /// What a new run starts with.
@@ -56,69 +59,100 @@ impl Store {
 }
 
 fn create(tx: &Tx<'_>, new: &NewRun) -> Result<Created> {
-    if let Some(taken) = by_name(tx, new.workspace, &new.name)? {
+    if id_of(tx, new.workspace, &new.name)?.is_some()
+        && let Some(taken) = by_name(tx, new.workspace, &new.name)?
+    {
         return Ok(Created::Taken(taken));
     }
-    let snapshot = new.job.as_ref().and_then(|job| job.snapshot);
-    if let Some(snapshot) = snapshot {
-        let stored = tx.one(
-            "SELECT 1 FROM trees WHERE workspace_id = ?1 AND hash = ?2",
-            params![new.workspace, snapshot],
-            |_| Ok(()),
-        )?;
-        if stored.is_none() {
-            return Ok(Created::NoSnapshot);
+    let snapshot = match new.job.as_ref().and_then(|job| job.snapshot) {
+        None => None,
+        Some(hash) => match tree(tx, new.workspace, hash)? {
+            Some((info, _)) => Some(info),
+            None => return Ok(Created::NoSnapshot),
+        },
+    };
+    let home = match &new.experiment {
+        ExperimentRef::Name(name) => {
+            let id = experiments::ensure(tx, new.workspace, name, new.created_at)?;
+            experiments::home(tx, new.workspace, id)?
         }
-    }
-    let experiment = match &new.experiment {
-        ExperimentRef::Name(name) => Some(experiments::ensure(
-            tx,
-            new.workspace,
-            name,
-            new.created_at,
-        )?),
-        ExperimentRef::Id(id) => tx.one(
-            "SELECT id, deleted FROM experiments WHERE workspace_id = ?1 AND id = ?2",
-            params![new.workspace, id],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?,
+        ExperimentRef::Id(id) => experiments::home(tx, new.workspace, *id)?,
     };
-    let experiment: i64 = match experiment {
+    let home = match home {
         None => return Ok(Created::NoExperiment),
-        Some((_, true)) => return Ok(Created::ExperimentDeleted),
-        Some((id, false)) => id,
+        Some(home) if home.deleted => return Ok(Created::ExperimentDeleted),
+        Some(home) => home,
     };
-    let job = new.job.as_ref().map(to_json).transpose()?;
-    let ended_at = new.status.ended().then_some(new.created_at);
-    let id: Option<i64> = tx.one(
+    let run = as_made(new, &home, snapshot);
+    let id = insert(tx, new.workspace, home.id, &run)?;
+    record(tx, id, run.status, run.created_at, None)?;
+    for (key, value) in &run.tags {
+        metrics::set_tag(tx, id, key, value)?;
+    }
+    for (key, value) in &run.params {
+        metrics::set_param(tx, id, key, value)?;
+    }
+    Ok(Created::New(RunRow {
+        id,
+        workspace_id: new.workspace,
+        run,
+    }))
+}
+
+/// What reading the run says once it is stored.
+fn as_made(new: &NewRun, home: &Home, snapshot: Option<TreeInfo>) -> Run {
+    let mut tags = new.tags.clone();
+    tags.insert(NAME_TAG.to_owned(), new.display_name.clone());
+    let params = new.job.as_ref().map(|job| job.params.clone());
+    Run {
+        name: new.name.clone(),
+        display_name: new.display_name.clone(),
+        experiment: home.name.clone(),
+        experiment_id: home.id.to_string(),
+        artifact_uri: format!("{}/{}/artifacts", home.artifact_location, new.name),
+        status: new.status,
+        reason: None,
+        exit_code: None,
+        job: new.job.clone(),
+        snapshot,
+        user: new.user.clone(),
+        parent: tags.get(PARENT_TAG).cloned(),
+        created_at: new.created_at,
+        started_at: new.started_at,
+        ended_at: new.status.ended().then_some(new.created_at),
+        usage: None,
+        node: None,
+        params: params.unwrap_or_default(),
+        tags,
+        metrics: BTreeMap::new(),
+        history: vec![StatusChange {
+            status: new.status,
+            at: new.created_at,
+            reason: None,
+        }],
+        deleted: false,
+    }
+}
+
+fn insert(tx: &Tx<'_>, workspace: i64, experiment: i64, run: &Run) -> Result<i64> {
+    let job = run.job.as_ref().map(to_json).transpose()?;
+    let id = tx.one(
         "INSERT INTO runs(workspace_id, experiment_id, name, display_name, status, job, snapshot, user, \
          created_at, started_at, ended_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING id",
         params![
-            new.workspace,
+            workspace,
             experiment,
-            new.name,
-            new.display_name,
-            new.status.name(),
+            run.name,
+            run.display_name,
+            run.status.name(),
             job,
-            snapshot,
-            new.user,
-            new.created_at,
-            new.started_at,
-            ended_at
+            run.snapshot.as_ref().map(|tree| tree.hash),
+            run.user,
+            run.created_at,
+            run.started_at,
+            run.ended_at
         ],
         |row| row.get(0),
     )?;
-    let id = id.ok_or_else(|| Error::internal("A run was not stored"))?;
-    record(tx, id, new.status, new.created_at, None)?;
-    for (key, value) in &new.tags {
-        metrics::set_tag(tx, id, key, value)?;
-    }
-    metrics::set_tag(tx, id, NAME_TAG, &new.display_name)?;
-    for (key, value) in new.job.iter().flat_map(|job| &job.params) {
-        metrics::set_param(tx, id, key, value)?;
-    }
-    match by_id(tx, id)? {
-        Some(row) => Ok(Created::New(row)),
-        None => Err(Error::internal("A new run vanished")),
-    }
+    id.ok_or_else(|| Error::internal("A run was not stored"))
 }

@@ -144,6 +144,14 @@ pub(super) fn by_id(tx: &Tx<'_>, id: i64) -> Result<Option<RunRow>> {
     complete(tx, found)
 }
 
+pub(super) fn id_of(tx: &Tx<'_>, workspace: i64, name: &str) -> Result<Option<i64>> {
+    tx.one(
+        "SELECT id FROM runs WHERE workspace_id = ?1 AND name = ?2",
+        params![workspace, name],
+        |row| row.get(0),
+    )
+}
+
 pub(super) fn by_name(tx: &Tx<'_>, workspace: i64, name: &str) -> Result<Option<RunRow>> {
     let sql = select("WHERE r.workspace_id = ?1 AND r.name = ?2");
     complete(tx, tx.one(&sql, params![workspace, name], run)?)
@@ -194,22 +202,12 @@ pub(super) fn record(
 
 impl Store {
     pub async fn run(&self, workspace: i64, name: &str) -> Result<Option<RunRow>> {
-        let name = name.to_owned();
-        self.db.read(move |tx| by_name(tx, workspace, &name)).await
+        self.db.look(|tx| by_name(tx, workspace, name)).await
     }
 
     /// A run's number.
     pub async fn run_id(&self, workspace: i64, name: &str) -> Result<Option<i64>> {
-        let name = name.to_owned();
-        self.db
-            .look(|tx| {
-                tx.one(
-                    "SELECT id FROM runs WHERE workspace_id = ?1 AND name = ?2",
-                    params![workspace, name],
-                    |row| row.get(0),
-                )
-            })
-            .await
+        self.db.look(|tx| id_of(tx, workspace, name)).await
     }
 
     /// A run's name; none when it is gone.

@@ -124,7 +124,7 @@ pub(super) fn decode(manifest: &[u8]) -> Result<Tree> {
         .map_err(|e| Error::unavailable(format!("A stored tree is damaged: {e}")))
 }
 
-fn tree(tx: &Tx<'_>, workspace: i64, hash: Hash) -> Result<Option<(TreeInfo, Time)>> {
+pub(super) fn tree(tx: &Tx<'_>, workspace: i64, hash: Hash) -> Result<Option<(TreeInfo, Time)>> {
     tx.one(
         "SELECT files, size, touched_at FROM trees WHERE workspace_id = ?1 AND hash = ?2",
         params![workspace, hash],

@@ -57,6 +57,26 @@ async fn submitting_again_under_the_same_name_is_the_same_run() {
 }
 
 #[tokio::test]
+async fn a_new_run_is_answered_as_it_is_read_later() {
+    let bench = Bench::new().await;
+    let submitted = bench.submit("r").await;
+    assert_eq!(bench.run("r").await, submitted);
+    let create = CreateRun {
+        workspace: owned("ws"),
+        experiment_id: submitted.experiment_id,
+        name: owned("made"),
+        display_name: owned("Made"),
+        user: owned("ann"),
+        status: RunStatus::Completed,
+        started_at: None,
+        tags: [(owned("mlflow.parentRunId"), owned("r"))].into(),
+    };
+    let made = bench.ask(create).await.unwrap();
+    assert_eq!(made.parent.as_deref(), Some("r"));
+    assert_eq!(bench.run("made").await, made);
+}
+
+#[tokio::test]
 async fn what_cannot_run_is_refused_when_submitted() {
     let bench = Bench::new().await;
     let refused = |change: fn(&mut SubmitRun)| {
