@@ -20,7 +20,7 @@ use crate::{
             ListWebhooks, TestWebhook, UpdateWebhook, Webhook, WebhookTest,
         },
     },
-    store::{Attempt, DueDelivery, WebhookChange, WebhookRow, WorkspaceRow},
+    store::{Attempt, DueDelivery, Sender, WebhookChange, WebhookRow, WorkspaceRow},
 };
 
 /// Sends to receivers outside, and knows which addresses there may be sent to.
@@ -73,7 +73,7 @@ impl Sent {
 
 /// Deliveries made at once.
 const AT_ONCE: usize = 16;
-/// Longer than any attempt takes: another process then takes the delivery for left behind.
+/// Longer than any attempt takes. A process that dies leaves its deliveries at once.
 const LEASE_MS: i64 = 90_000;
 /// How long a delivery is tried.
 const PATIENCE_MS: i64 = 24 * 3_600_000;
@@ -126,9 +126,11 @@ impl Service {
     /// moment. An error of the store is waited out.
     pub async fn deliver(&self, stop: impl Future<Output = ()>) {
         let seats = Arc::new(Semaphore::new(AT_ONCE));
+        let mut sender = None;
         let make = async {
             loop {
-                let wait = self.deliver_due(&seats).await.unwrap_or(LOOK_AGAIN);
+                let wait = self.deliver_due(&mut sender, &seats).await;
+                let wait = wait.unwrap_or(LOOK_AGAIN);
                 tokio::select! {
                     () = self.deliveries.notified() => {}
                     () = tokio::time::sleep(wait.min(LOOK_AGAIN)) => {}
@@ -145,7 +147,16 @@ impl Service {
     }
 
     /// Begins what is due, as far as there are seats; answers how long until more is.
-    async fn deliver_due(&self, seats: &Arc<Semaphore>) -> Result<Duration> {
+    async fn deliver_due(
+        &self,
+        sender: &mut Option<Sender>,
+        seats: &Arc<Semaphore>,
+    ) -> Result<Duration> {
+        let sender = match sender {
+            Some(sender) => sender,
+            none => none.insert(self.store.become_sender()?),
+        };
+        self.store.release_deliveries(self.now()).await?;
         loop {
             let Ok(seat) = Arc::clone(seats).acquire_owned().await else {
                 return Ok(LOOK_AGAIN);
@@ -158,7 +169,7 @@ impl Service {
                 return Ok(Duration::from_millis(waits.unsigned_abs()));
             }
             let until = Time(now.0 + LEASE_MS);
-            match self.store.take_delivery(now, until).await? {
+            match self.store.take_delivery(sender, now, until).await? {
                 Some(due) => drop(tokio::spawn(self.clone().deliver_one(due, seat))),
                 // Webhooks have one delivery under way each.
                 None => return Ok(LOOK_AGAIN),

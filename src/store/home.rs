@@ -111,6 +111,11 @@ impl Home {
         self.workers().join(format!("{worker}.lock"))
     }
 
+    /// Held by a process that sends to webhooks.
+    pub fn sender_lock(&self, sender: &str) -> PathBuf {
+        self.root.join("senders").join(format!("{sender}.lock"))
+    }
+
     /// Held by the server of this state directory.
     pub fn server_lock(&self) -> PathBuf {
         self.root.join("server.lock")

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     Store,
     db::{Row, RowResult, Tx, json, params, to_json},
+    senders::Sender,
 };
 use crate::api::{
     Result, Time,
@@ -300,17 +301,23 @@ impl Store {
     }
 
     /// Takes the delivery that has waited longest and counts an attempt. Nobody else gets it, nor
-    /// another one of the same webhook, before `until`.
-    pub async fn take_delivery(&self, now: Time, until: Time) -> Result<Option<DueDelivery>> {
+    /// another one of the same webhook, before `until` or the end of the sender.
+    pub async fn take_delivery(
+        &self,
+        sender: &Sender,
+        now: Time,
+        until: Time,
+    ) -> Result<Option<DueDelivery>> {
+        let sender = sender.name.clone();
         self.db
             .write(move |tx| {
                 let taken = tx.one(
-                    "UPDATE webhook_deliveries SET leased_until = ?2, attempts = attempts + 1 WHERE id = \
+                    "UPDATE webhook_deliveries SET leased_until = ?2, sender = ?3, attempts = attempts + 1 WHERE id = \
                      (SELECT d.id FROM webhook_deliveries d JOIN webhooks h ON h.id = d.webhook_id \
                      WHERE d.next_at <= ?1 AND h.status = 'active' AND NOT EXISTS \
                      (SELECT 1 FROM webhook_deliveries o WHERE o.webhook_id = d.webhook_id \
                      AND o.leased_until > ?1) ORDER BY d.next_at, d.id LIMIT 1) RETURNING id",
-                    params![now, until],
+                    params![now, until, sender],
                     |row| row.get::<_, i64>(0),
                 )?;
                 let Some(number) = taken else {

@@ -23,6 +23,7 @@ use crate::{
         },
     },
     service::{Courier, Parcel, Sent},
+    store::Sender,
 };
 
 /// Keeps what it is given and answers what it was told to, then 200.
@@ -449,4 +450,24 @@ async fn a_webhook_is_called_by_its_name_or_id() {
     ] {
         assert_eq!(ask.ask(wrong).await.unwrap_err().code, Code::Invalid);
     }
+}
+
+#[tokio::test]
+async fn what_a_process_that_died_was_sending_another_one_sends_at_once() {
+    let told = Told::new().await;
+    let ci = webhook("ci", &[Event::ModelVersionCreated]);
+    told.bench.ask(ci).await.unwrap();
+    told.bench.ask(version("iris", &[])).await.unwrap();
+    let store = &told.bench.service.store;
+    let now = told.bench.service.now();
+    let until = crate::api::Time(now.0 + 90_000);
+    let first = store.become_sender().unwrap();
+    let second = store.become_sender().unwrap();
+    let take = async |sender: &Sender| store.take_delivery(sender, now, until).await;
+    assert!(take(&first).await.unwrap().is_some());
+    assert_eq!(store.release_deliveries(now).await.unwrap(), 0);
+    assert!(take(&second).await.unwrap().is_none());
+    drop(first);
+    assert_eq!(store.release_deliveries(now).await.unwrap(), 1);
+    assert!(take(&second).await.unwrap().is_some());
 }

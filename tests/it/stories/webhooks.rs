@@ -114,8 +114,7 @@ impl Receiver {
 
     #[track_caller]
     fn next(&self) -> Letter {
-        // What a server that was killed had begun is begun again when its lease has ended.
-        let letter = self.letters.recv_timeout(Duration::from_secs(150));
+        let letter = self.letters.recv_timeout(Duration::from_secs(60));
         letter.expect("is told in time")
     }
 }
