@@ -30,35 +30,19 @@ pub enum Datum<'a> {
     Absent,
 }
 
-/// The part of `items` that a search asks for. They come in the order that goes for equals.
-pub fn select<T, F>(
-    mut items: Vec<T>,
-    listing: &Listing<'_>,
-    condition: &Condition<F>,
-    orders: &[Order<F>],
-    field: impl for<'a> Fn(&'a T, &F) -> Datum<'a>,
-) -> Result<Page<T>> {
-    let skip = match listing.page {
-        None => 0,
-        Some(page) => page.parse::<usize>().map_err(|_| {
-            Error::invalid(format!("`{page}` is not the `next` of an earlier answer")).at("page")
-        })?,
-    };
-    items.retain(|item| holds(condition, &|name| field(item, name)));
-    sort(&mut items, orders, &field);
-    let limit = listing.limit.map_or(usize::MAX, |limit| limit as usize);
-    let end = skip.saturating_add(limit);
-    let next = (items.len() > end).then(|| end.to_string());
-    Ok(Page {
-        items: items.into_iter().skip(skip).take(limit).collect(),
-        next,
-    })
+/// Adds what decides between equals to an order that may have it already.
+pub fn settle<F: PartialEq>(orders: &mut Vec<Order<F>>, ties: impl IntoIterator<Item = Order<F>>) {
+    for tie in ties {
+        if orders.iter().all(|order| order.field != tie.field) {
+            orders.push(tie);
+        }
+    }
 }
 
 /// The part of `items` that a search asks for, in an order that leaves no two equal. A page says
 /// after what the next one begins, so that what comes and goes meanwhile moves nothing into it twice
 /// or out of it.
-pub fn select_after<T, F>(
+pub fn select<T, F>(
     mut items: Vec<T>,
     listing: &Listing<'_>,
     condition: &Condition<F>,
@@ -84,7 +68,8 @@ pub fn select_after<T, F>(
     items.truncate(limit);
     let next = items.last().filter(|_| more).map(|last| {
         let place = orders.iter().map(|order| match field(last, &order.field) {
-            Datum::Number(number) => number.into(),
+            // As bits in brackets, so that NaN and the infinities come back too.
+            Datum::Number(number) => vec![number.to_bits()].into(),
             Datum::Text(text) | Datum::Name(text) => text.into(),
             Datum::Absent => Value::Null,
         });
@@ -125,7 +110,10 @@ fn parse_page(page: &str, keys: usize) -> Result<Vec<Value>> {
 
 fn datum(value: &Value) -> Datum<'_> {
     match value {
-        Value::Number(number) => Datum::Number(number.as_f64().unwrap_or(f64::NAN)),
+        Value::Array(bits) => {
+            let bits = bits.first().and_then(Value::as_u64);
+            Datum::Number(bits.map_or(f64::NAN, f64::from_bits))
+        }
         Value::String(text) => Datum::Text(text),
         _ => Datum::Absent,
     }

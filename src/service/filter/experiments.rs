@@ -2,7 +2,7 @@
 
 use super::{
     condition,
-    evaluate::{Datum, Listing, select},
+    evaluate::{Datum, Listing, select, settle},
     number, order,
     parser::Name,
     text,
@@ -19,9 +19,11 @@ enum Field {
     CreatedAt,
     UpdatedAt,
     Tag(String),
+    /// The id as a number: the order in which they were made.
+    Number,
 }
 
-/// The experiments that a search asks for, of `all` in their usual order.
+/// The experiments that a search asks for, newest first among equals.
 pub fn select_experiments(all: Vec<Experiment>, listing: &Listing<'_>) -> Result<Page<Experiment>> {
     let condition = condition(listing.filter, |clause| {
         let field = field(&clause.field)?;
@@ -30,7 +32,7 @@ pub fn select_experiments(all: Vec<Experiment>, listing: &Listing<'_>) -> Result
                 number(clause, &format!("numeric attribute: {}", clause.field.key))?
             }
             Field::Tag(_) => text(clause, "tag")?,
-            Field::Id | Field::Name => text(clause, "attributes")?,
+            Field::Id | Field::Name | Field::Number => text(clause, "attributes")?,
         };
         Ok(Condition::Test(field, test))
     })?;
@@ -42,7 +44,12 @@ pub fn select_experiments(all: Vec<Experiment>, listing: &Listing<'_>) -> Result
             field => Ok(Order { field, descending }),
         }
     });
-    let orders = orders.collect::<Result<Vec<_>>>()?;
+    let mut orders = orders.collect::<Result<Vec<_>>>()?;
+    let newest = [Field::CreatedAt, Field::Number].map(|field| Order {
+        field,
+        descending: true,
+    });
+    settle(&mut orders, newest);
     select(all, listing, &condition, &orders, datum)
 }
 
@@ -74,6 +81,7 @@ fn datum<'a>(experiment: &'a Experiment, field: &Field) -> Datum<'a> {
     match field {
         Field::Id => Datum::Text(&experiment.id),
         Field::Name => Datum::Text(&experiment.name),
+        Field::Number => experiment.id.parse().map_or(Datum::Absent, Datum::Number),
         Field::CreatedAt => Datum::Number(experiment.created_at.0 as f64),
         Field::UpdatedAt => Datum::Number(experiment.updated_at.0 as f64),
         Field::Tag(key) => match experiment.tags.get(key) {

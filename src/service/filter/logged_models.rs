@@ -2,7 +2,7 @@
 
 use super::{
     condition,
-    evaluate::{Datum, Listing, select},
+    evaluate::{Datum, Listing, select, settle},
     number, order,
     parser::Name,
     text,
@@ -29,7 +29,7 @@ enum Field {
     Tag(String),
 }
 
-/// The logged models that a search asks for, of `all` in their usual order. With `datasets`, only
+/// The logged models that a search asks for, newest first among equals. With `datasets`, only
 /// metrics measured on one of them count.
 pub fn select_logged_models(
     all: Vec<LoggedModel>,
@@ -56,7 +56,12 @@ pub fn select_logged_models(
         let field = field(&name)?;
         Ok(Order { field, descending })
     });
-    let orders = orders.collect::<Result<Vec<_>>>()?;
+    let mut orders = orders.collect::<Result<Vec<_>>>()?;
+    let tie = |field, descending| Order { field, descending };
+    settle(
+        &mut orders,
+        [tie(Field::CreatedAt, true), tie(Field::Id, false)],
+    );
     select(all, listing, &condition, &orders, |model, field| {
         datum(model, field, datasets)
     })

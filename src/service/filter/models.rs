@@ -5,7 +5,7 @@
 
 use super::{
     condition,
-    evaluate::{Datum, Listing, select_after},
+    evaluate::{Datum, Listing, select, settle},
     number, order,
     parser::{Clause, Name, Value},
     text,
@@ -88,11 +88,8 @@ impl<'a> ModelSearch<'a> {
             }
             orders.push(Order { field, descending });
         }
-        for tie in ties(!orders.is_empty()) {
-            if orders.iter().all(|order| order.field != tie.field) {
-                orders.push(tie);
-            }
-        }
+        let ties = ties(!orders.is_empty());
+        settle(&mut orders, ties);
         Ok(Self {
             listing,
             condition,
@@ -108,7 +105,7 @@ impl<'a> ModelSearch<'a> {
     }
 
     pub fn select_models(&self, all: Vec<RegisteredModelRow>) -> Result<Page<RegisteredModelRow>> {
-        select_after(
+        select(
             all,
             self.listing,
             &self.condition,
@@ -118,7 +115,7 @@ impl<'a> ModelSearch<'a> {
     }
 
     pub fn select_versions(&self, all: Vec<ModelRow>) -> Result<Page<Model>> {
-        let page = select_after(all, self.listing, &self.condition, &self.orders, of_version)?;
+        let page = select(all, self.listing, &self.condition, &self.orders, of_version)?;
         Ok(Page {
             items: page.items.into_iter().map(|row| row.model).collect(),
             next: page.next,

@@ -5,9 +5,10 @@ use std::cmp::Ordering;
 use super::support::{Bench, batch, point};
 use crate::api::{
     Code, Time,
-    experiments::CreateExperiment,
+    experiments::{CreateExperiment, SearchExperiments},
+    logged_models::{CreateLoggedModel, SearchLoggedModels},
     metrics::LogBatch,
-    runs::{CreateRun, ListRuns, Run, RunStatus},
+    runs::{CreateRun, ListRuns, Run, RunStatus, View},
 };
 
 /// Runs of one experiment with all kinds of values of `a` and `b`, or none.
@@ -289,4 +290,71 @@ async fn the_children_of_a_run_are_found() {
     }
     let found = pages(&bench, list(&id, "parent IS NULL", &[], 10)).await;
     assert_eq!(found.len(), 4);
+}
+
+/// Pages of what is looked at one by one go on behind the last one seen as well.
+#[tokio::test]
+async fn pages_of_experiments_and_logged_models_stay_while_others_come() {
+    let (bench, id) = with_runs(0).await;
+    let experiment = async |name: String| {
+        let create = CreateExperiment {
+            workspace: "ws".to_owned(),
+            name,
+            artifact_location: None,
+            tags: [].into(),
+        };
+        bench.ask(create).await.unwrap();
+    };
+    let model = async |name: String| {
+        let create = CreateLoggedModel {
+            workspace: "ws".to_owned(),
+            id: format!("m-{name}"),
+            name,
+            kind: String::new(),
+            experiment_id: id.clone(),
+            run: None,
+            params: [].into(),
+            tags: [].into(),
+        };
+        bench.ask(create).await.unwrap();
+    };
+    for number in 0..5 {
+        experiment(format!("e{number}")).await;
+        model(format!("l{number}")).await;
+    }
+    let (mut experiments, mut models) = (Vec::new(), Vec::new());
+    let (mut page, mut model_page) = (None, None);
+    for round in 0..3 {
+        let search = SearchExperiments {
+            workspace: "ws".to_owned(),
+            view: View::Active,
+            filter: Some("name LIKE 'e_'".to_owned()),
+            order_by: Vec::new(),
+            limit: Some(2),
+            page,
+        };
+        let found = bench.ask(search).await.unwrap();
+        experiments.extend(found.items.into_iter().map(|experiment| experiment.name));
+        page = found.next;
+        let search = SearchLoggedModels {
+            workspace: "ws".to_owned(),
+            experiment_ids: vec![id.clone()],
+            run: None,
+            filter: None,
+            datasets: Vec::new(),
+            order_datasets: Vec::new(),
+            order_by: vec!["metrics.loss".to_owned()],
+            limit: Some(2),
+            page: model_page,
+        };
+        let found = bench.ask(search).await.unwrap();
+        models.extend(found.items.into_iter().map(|model| model.name));
+        model_page = found.next;
+        // Newer ones come first, before what was seen.
+        experiment(format!("later{round}")).await;
+        model(format!("later{round}")).await;
+    }
+    assert_eq!(experiments, ["e4", "e3", "e2", "e1", "e0"]);
+    assert_eq!(models, ["l4", "l3", "l2", "l1", "l0"]);
+    assert_eq!((page, model_page), (None, None));
 }
