@@ -13,6 +13,7 @@ use super::{
     files::TreeEntry,
     logged_models::{LoggedModelStatus, ModelMetric, RunLinks},
     metrics::MetricPoint,
+    models::{ModelSource, Stage},
     operation,
     runs::RunStatus,
 };
@@ -136,3 +137,75 @@ pub struct ImportModels {
     pub models: Vec<ImportedModel>,
 }
 operation!(ImportModels => Vec<String>, "imports.models");
+
+/// A version of a registered model as it was recorded elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedVersion {
+    pub version: u64,
+    /// Where its files are here.
+    pub source: ModelSource,
+    /// What it is called there.
+    #[serde(default)]
+    pub uri: Option<String>,
+    /// Here, the run and the logged model that made it.
+    #[serde(default)]
+    pub run: Option<String>,
+    #[serde(default)]
+    pub logged_model: Option<String>,
+    #[serde(default)]
+    pub run_link: Option<String>,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    #[serde(default)]
+    pub stage: Stage,
+    #[serde(default)]
+    pub created_by: String,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+/// Makes a registered model or a prompt as it was recorded elsewhere, with versions of the same
+/// numbers, or brings its description, tags, aliases and stages up to date; nobody is told. A version
+/// of that number that was made at another time is another one and stays as it is; one that was
+/// deleted here stays deleted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ImportRegisteredModel {
+    pub workspace: String,
+    pub name: String,
+    #[serde(default)]
+    pub description: String,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    #[serde(default)]
+    pub aliases: BTreeMap<String, u64>,
+    pub created_at: Time,
+    pub updated_at: Time,
+    #[serde(default)]
+    pub versions: Vec<ImportedVersion>,
+    /// Bring back versions that were deleted here.
+    #[serde(default)]
+    pub again: bool,
+}
+operation!(ImportRegisteredModel => ImportedRegistration, "imports.registered_model");
+
+/// What became of a registered model and, number by number, of its versions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportedRegistration {
+    pub model: Outcome,
+    pub versions: BTreeMap<u64, Outcome>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    #[default]
+    Unchanged,
+    New,
+    Updated,
+    /// It was deleted here.
+    LeftOut,
+    /// There is another one of that number.
+    Taken,
+}

@@ -22,6 +22,7 @@ mod endpoint_host;
 mod environment;
 mod error;
 mod experiment;
+mod export;
 mod gc;
 mod import;
 mod job;
@@ -140,6 +141,8 @@ enum Command {
     Mlflow(mlflow::MlflowArgs),
     #[command(subcommand)]
     Import(import::ImportCommand),
+    #[command(subcommand)]
+    Export(export::ExportCommand),
     Worker(worker::WorkerArgs),
     Login(login::LoginArgs),
     Logout(logout::LogoutArgs),
@@ -211,18 +214,26 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Threads of a server that the store may keep for a moment: for one write and one read.
+const KEPT_THREADS: usize = 2;
+
 fn run(cli: Cli) -> anyhow::Result<()> {
     if let Command::EndpointWatch(args) = &cli.command {
         return endpoint_host::watch(args);
     }
     // A command has nothing else to do while it waits; a server does.
-    let mut runtime = match cli.command {
+    let runtime = match cli.command {
         Command::Serve(_) | Command::Worker(_) | Command::Mlflow(_) => {
+            let processors = std::thread::available_parallelism().map_or(1, usize::from);
             tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(processors + KEPT_THREADS)
+                .enable_all()
+                .build()?
         }
-        _ => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?,
     };
-    let runtime = runtime.enable_all().build()?;
     runtime.block_on(async {
         let ctx = match cli.command {
             Command::Doctor(_) | Command::Supervise(_) | Command::EndpointHost(_) => {
@@ -250,6 +261,7 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Endpoint(command) => endpoint::run(ctx, command).await,
         Command::Serve(args) => serve::serve(ctx, args).await,
         Command::Import(command) => Box::pin(import::run(ctx, command)).await,
+        Command::Export(command) => Box::pin(export::run(ctx, command)).await,
         Command::Mlflow(args) => mlflow::mlflow(ctx, args).await,
         Command::Worker(args) => worker::worker(ctx, args).await,
         Command::Login(args) => login::login(ctx, args).await,

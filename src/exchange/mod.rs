@@ -4,11 +4,16 @@
 //! as by any command. What was brought over is known to the workspace by its ids, so that an import
 //! that is broken off is gone on with, and a later one brings only what is new.
 
+mod export;
 mod import;
+mod names;
 mod record;
 mod source;
 mod tally;
+mod target;
 
+pub use export::Export;
 pub use import::Import;
 pub use source::{Credentials, Options, Source};
 pub use tally::{Count, Tally};
+pub use target::Database as ExportDatabase;

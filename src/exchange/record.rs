@@ -8,6 +8,7 @@ use crate::api::{
     Time,
     logged_models::{LoggedModelStatus, ModelMetric, RunLinks},
     metrics::{MetricPoint, Value},
+    models::Stage,
     runs::RunStatus,
 };
 
@@ -65,11 +66,42 @@ pub struct Model {
     pub artifact_uri: String,
 }
 
+/// A registered model or a prompt, with its versions in order.
+#[derive(Debug, Clone)]
+pub struct Registered {
+    pub name: String,
+    pub description: String,
+    pub tags: Pairs,
+    pub aliases: BTreeMap<String, u64>,
+    pub created_at: Time,
+    pub updated_at: Time,
+    pub versions: Vec<Version>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Version {
+    /// `name/number`.
+    pub id: String,
+    pub number: u64,
+    pub description: String,
+    pub tags: Pairs,
+    pub stage: Stage,
+    pub user: String,
+    /// The place of its files as it was given, and where that leads.
+    pub source: String,
+    pub location: String,
+    pub run: Option<String>,
+    pub run_link: Option<String>,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
 /// What has files.
 #[derive(Debug, Clone, Copy)]
 pub enum Owner<'a> {
     Run(&'a Run),
     Model(&'a Model),
+    Version(&'a Version),
 }
 
 impl<'a> Owner<'a> {
@@ -77,6 +109,7 @@ impl<'a> Owner<'a> {
         match self {
             Owner::Run(run) => &run.id,
             Owner::Model(model) => &model.id,
+            Owner::Version(version) => &version.id,
         }
     }
 
@@ -84,6 +117,7 @@ impl<'a> Owner<'a> {
         match self {
             Owner::Run(run) => &run.artifact_uri,
             Owner::Model(model) => &model.artifact_uri,
+            Owner::Version(version) => &version.location,
         }
     }
 }
@@ -106,6 +140,11 @@ pub fn status(word: &str) -> RunStatus {
         "KILLED" => RunStatus::Canceled,
         _ => RunStatus::Running,
     }
+}
+
+/// MLflow's words for stages are ours; one that is unknown is none.
+pub fn stage(word: &str) -> Stage {
+    Stage::called(word).unwrap_or_default()
 }
 
 /// The value that was logged: MLflow's databases keep NaN beside the number and the infinities as the

@@ -20,6 +20,9 @@ pub struct Tally {
     pub experiments: Count,
     pub runs: Count,
     pub logged_models: Count,
+    /// With prompts.
+    pub registered_models: Count,
+    pub model_versions: Count,
     /// Points that were sent; those that were here already are not stored twice.
     pub metric_points: u64,
     pub files: u64,
@@ -32,6 +35,13 @@ pub struct Tally {
 
 impl Tally {
     pub fn failed(&self) -> u64 {
-        self.experiments.failed + self.runs.failed + self.logged_models.failed
+        let all = [
+            &self.experiments,
+            &self.runs,
+            &self.logged_models,
+            &self.registered_models,
+            &self.model_versions,
+        ];
+        all.iter().map(|count| count.failed).sum()
     }
 }

@@ -218,6 +218,7 @@ fn operations() -> &'static [(&'static str, Act)] {
         FindImported,
         ImportRuns,
         ImportModels,
+        ImportRegisteredModel,
         // Traces
         StartTrace,
         UpdateTrace,

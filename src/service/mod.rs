@@ -25,6 +25,7 @@ mod logs;
 mod metric_histories;
 mod metrics;
 mod model_files;
+mod model_imports;
 mod models;
 mod paths;
 mod registered_models;

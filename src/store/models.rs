@@ -401,7 +401,7 @@ impl Store {
     }
 }
 
-fn insert(tx: &Tx<'_>, id: i64, version: u64, new: &NewModel) -> Result<()> {
+pub(super) fn insert(tx: &Tx<'_>, id: i64, version: u64, new: &NewModel) -> Result<()> {
     tx.execute(
         "INSERT INTO model_versions(model_id, version, kind, description, tags, tree, source, location, \
          lineage, created_by, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)",

@@ -33,6 +33,8 @@ impl Show for Tally {
                 row("experiments", &self.experiments),
                 row("runs", &self.runs),
                 row("logged models", &self.logged_models),
+                row("registered models", &self.registered_models),
+                row("model versions", &self.model_versions),
             ],
         }
     }

@@ -19,7 +19,7 @@ use std::{
 };
 
 pub use below::Fetched;
-pub(super) use datastore::save;
+pub use datastore::save;
 pub(super) use download::make_folder;
 pub use limit::Limit;
 use prepare::Prepared;

@@ -1,8 +1,9 @@
-//! The course of an import: experiment by experiment, their runs in batches, then their models.
+//! The course of an import: experiment by experiment, their runs in batches, then their models; at the
+//! end the registry.
 
 mod files;
 mod models;
-mod names;
+mod registry;
 mod runs;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::{
     },
     client::Client,
     exchange::{
+        names,
         record::{Experiment, Run},
         source::Source,
         tally::Tally,
@@ -58,7 +60,7 @@ impl Import<'_> {
             linked_later: Vec::new(),
         };
         let mut found = self.source.experiments().await?;
-        names::select(&mut found, self.experiments)?;
+        names::select(&mut found, self.experiments, " there")?;
         let names = names::names_here(&found, &mut state.tally);
         state.tally.experiments.found = found.len() as u64;
         let list = ListExperiments {
@@ -80,6 +82,7 @@ impl Import<'_> {
             }
         }
         self.link(&mut state).await?;
+        self.bring_registry(&mut state).await?;
         Ok(state.tally)
     }
 

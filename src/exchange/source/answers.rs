@@ -8,7 +8,7 @@ use crate::{
         logged_models::{DatasetUse, LoggedModelStatus, ModelMetric, ModelOutput, RunLinks},
         metrics::{MetricPoint, Value},
     },
-    exchange::record::{self, Experiment, Model, Pairs, Run},
+    exchange::record::{self, Experiment, Model, Pairs, Registered, Run, Version},
 };
 
 pub fn text(json: &Json) -> String {
@@ -152,6 +152,55 @@ pub fn model(json: &Json) -> Model {
         artifact_uri: text(&info["artifact_uri"]),
         id,
     }
+}
+
+pub fn registered(json: &Json) -> Registered {
+    let alias = |json: &Json| {
+        let version = integer(&json["version"]).unwrap_or_default();
+        (text(&json["alias"]), version.unsigned_abs())
+    };
+    let created_at = time(&json["creation_timestamp"]).unwrap_or(Time(0));
+    Registered {
+        name: text(&json["name"]),
+        description: text(&json["description"]),
+        tags: pairs(json, "tags"),
+        aliases: list(json, "aliases").iter().map(alias).collect(),
+        created_at,
+        updated_at: time(&json["last_updated_timestamp"]).unwrap_or(created_at),
+        versions: Vec::new(),
+    }
+}
+
+pub fn version(json: &Json) -> Version {
+    let some = |name: &str| Some(text(&json[name])).filter(|text| !text.is_empty());
+    let number = integer(&json["version"]).unwrap_or_default().unsigned_abs();
+    let created_at = time(&json["creation_timestamp"]).unwrap_or(Time(0));
+    Version {
+        id: format!("{}/{number}", text(&json["name"])),
+        number,
+        description: text(&json["description"]),
+        tags: pairs(json, "tags"),
+        stage: record::stage(&text(&json["current_stage"])),
+        user: text(&json["user_id"]),
+        source: text(&json["source"]),
+        location: text(&json["source"]),
+        run: some("run_id"),
+        run_link: some("run_link"),
+        created_at,
+        updated_at: time(&json["last_updated_timestamp"]).unwrap_or(created_at),
+    }
+}
+
+/// Files that were listed by their names in a folder, with the folder before them.
+pub fn below_folder(mut listed: Json, folder: &str) -> Json {
+    if let Some(files) = listed["files"].as_array_mut()
+        && !folder.is_empty()
+    {
+        for file in files {
+            file["path"] = format!("{folder}/{}", text(&file["path"])).into();
+        }
+    }
+    listed
 }
 
 /// MLflow's own message, out of what was made of an answer that the client does not know.

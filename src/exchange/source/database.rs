@@ -8,7 +8,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags, Row, params, types::Value as Sql};
 
 use super::{
-    Cursor, Options, POINTS, Points, RUNS, database_models,
+    Cursor, Options, POINTS, Points, RUNS, database_models, database_registry,
     place::{Places, cannot_read, files_in},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         logged_models::{DatasetUse, ModelOutput, RunLinks},
         metrics::MetricPoint,
     },
-    exchange::record::{Experiment, File, Model, Owner, Pairs, Run, status, value},
+    exchange::record::{Experiment, File, Model, Owner, Pairs, Registered, Run, status, value},
 };
 
 /// Newer servers keep several workspaces in one database; this one is there always.
@@ -29,7 +29,7 @@ pub struct Database {
     places: Places,
     /// `table.column` of all there are.
     columns: HashSet<String>,
-    workspace: String,
+    pub(super) workspace: String,
 }
 
 #[expect(
@@ -260,6 +260,10 @@ impl Database {
 
     pub fn models(&self, experiment: &Experiment) -> Result<Vec<Model>> {
         database_models::models(self, experiment)
+    }
+
+    pub fn registered(&self) -> Result<Vec<Registered>> {
+        database_registry::registered(self)
     }
 
     pub fn files(&self, owner: Owner<'_>) -> Result<Option<Vec<File>>> {

@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
-    Cursor, Options, POINTS, Points, RUNS, folder_models,
+    Cursor, Options, POINTS, Points, RUNS, folder_models, folder_registry,
     place::{Places, cannot_read, files_in},
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         metrics::{MetricPoint, Value},
         runs::RunStatus,
     },
-    exchange::record::{Experiment, File, Model, Owner, Pairs, Run},
+    exchange::record::{Experiment, File, Model, Owner, Pairs, Registered, Run},
 };
 
 pub(super) const META: &str = "meta.yaml";
@@ -168,6 +168,10 @@ impl Folder {
 
     pub fn models(&self, experiment: &Experiment) -> Result<Vec<Model>> {
         folder_models::models(&self.experiment_folder(experiment))
+    }
+
+    pub fn registered(&self) -> Result<Vec<Registered>> {
+        folder_registry::registered(&self.root.join("models"))
     }
 
     /// Files are beside the rest unless they were kept elsewhere from the beginning.

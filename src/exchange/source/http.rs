@@ -12,12 +12,14 @@ use super::{Cursor, Options, Points, answers};
 use crate::{
     api::{Error, Page, Result, metrics::MetricPoint, paths::percent_decode},
     client::{Client, Remote, below, collect},
-    exchange::record::{Experiment, File, Model, Owner, Run},
+    exchange::record::{Experiment, File, Model, Owner, Registered, Run, Version},
 };
 
 const API: &str = "/api/2.0/mlflow";
 /// Several calls exist only where MLflow's pages look for them.
 const PAGES: &str = "/ajax-api/2.0/mlflow";
+/// Files that the server passes on.
+const PROXY: &str = "/api/2.0/mlflow-artifacts";
 /// Runs that one call for the points of a metric may name, and points that it answers at most.
 const BULK_RUNS: usize = 100;
 const BULK_POINTS: usize = 25_000;
@@ -276,7 +278,84 @@ impl Http {
         }
     }
 
-    pub async fn files(&self, owner: Owner<'_>) -> Result<Vec<File>> {
+    /// Prompts are found only when they are asked for.
+    pub async fn registered(&self) -> Result<Vec<Registered>> {
+        let prompt = "tags.`mlflow.prompt.is_prompt` = 'true'";
+        let mut all = Vec::new();
+        for filter in ["", prompt] {
+            let found = self
+                .pages(
+                    &["registered-models", "search"],
+                    filter,
+                    "registered_models",
+                )
+                .await;
+            let found = match found {
+                // A server may have no registry, and older ones know no prompts.
+                Err(error) if answers::is_no_call(&error) || !filter.is_empty() => Vec::new(),
+                found => found?,
+            };
+            for json in found {
+                let mut model = answers::registered(&json);
+                let name = model.name.replace('\'', "''");
+                let mut of_model = format!("name = '{name}'");
+                if !filter.is_empty() {
+                    of_model = format!("{of_model} AND {filter}");
+                }
+                let versions = self
+                    .pages(&["model-versions", "search"], &of_model, "model_versions")
+                    .await?;
+                model.versions = versions.iter().map(answers::version).collect();
+                model.versions.sort_by_key(|version| version.number);
+                for version in &mut model.versions {
+                    self.locate(&model.name, version).await;
+                }
+                all.push(model);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn pages(&self, call: &[&str], filter: &str, list: &str) -> Result<Vec<Json>> {
+        let mut all = Vec::new();
+        let mut token = String::new();
+        loop {
+            let mut query = vec![("max_results", "200")];
+            if !filter.is_empty() {
+                query.push(("filter", filter));
+            }
+            if !token.is_empty() {
+                query.push(("page_token", &token));
+            }
+            let page = self.get(API, call, &query).await?;
+            all.extend(answers::list(&page, list).iter().cloned());
+            match answers::next(&page) {
+                Some(next) => token = next,
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// Asks where the files of a version are; where nobody knows, it stays where it was said to be.
+    async fn locate(&self, name: &str, version: &mut Version) {
+        let number = version.number.to_string();
+        let query = [("name", name), ("version", &number)];
+        let asked = self
+            .get(API, &["model-versions", "get-download-uri"], &query)
+            .await;
+        if let Ok(answer) = asked
+            && let Some(uri) = answer["artifact_uri"].as_str()
+        {
+            uri.clone_into(&mut version.location);
+        }
+    }
+
+    pub async fn files(&self, owner: Owner<'_>) -> Result<Option<Vec<File>>> {
+        if let Owner::Version(version) = owner
+            && served(version).is_err()
+        {
+            return Ok(None);
+        }
         let mut files = Vec::new();
         let mut folders = vec![String::new()];
         while let Some(folder) = folders.pop() {
@@ -296,7 +375,7 @@ impl Http {
             }
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(files)
+        Ok(Some(files))
     }
 
     async fn list(&self, owner: Owner<'_>, folder: &str) -> Result<Json> {
@@ -316,6 +395,14 @@ impl Http {
                 let query = if folder.is_empty() { &[] } else { &query[..] };
                 self.get(API, &call, query).await
             }
+            Owner::Version(version) => {
+                let path = match folder {
+                    "" => served(version)?.to_owned(),
+                    folder => format!("{}/{folder}", served(version)?),
+                };
+                let listed = self.get(PROXY, &["artifacts"], &[("path", &path)]).await?;
+                Ok(answers::below_folder(listed, folder))
+            }
         }
     }
 
@@ -326,6 +413,11 @@ impl Http {
                 &["get-artifact"],
                 &[("run_id", &run.id), ("path", &file.path)],
             ),
+            Owner::Version(version) => {
+                let path = format!("{}/{}", served(version)?, file.path);
+                let parts: Vec<&str> = ["artifacts"].into_iter().chain(path.split('/')).collect();
+                below(PROXY, &parts, &[])
+            }
             Owner::Model(model) => below(
                 PAGES,
                 &["logged-models", &model.id, "artifacts", "files"],
@@ -334,6 +426,17 @@ impl Http {
         };
         self.send(&Method::GET, &address, None).await
     }
+}
+
+/// The path of a version's files among those that the server passes on.
+fn served(version: &Version) -> Result<&str> {
+    let path = version.location.strip_prefix("mlflow-artifacts:");
+    path.map(|path| path.trim_matches('/')).ok_or_else(|| {
+        Error::not_found(format!(
+            "The server does not pass on `{}`",
+            version.location
+        ))
+    })
 }
 
 /// Takes `user:password@` out of an address.

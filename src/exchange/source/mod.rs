@@ -3,8 +3,10 @@
 mod answers;
 mod database;
 mod database_models;
+mod database_registry;
 mod folder;
 mod folder_models;
+mod folder_registry;
 mod http;
 mod place;
 
@@ -12,7 +14,10 @@ use std::path::Path;
 
 use axum::body::Body;
 
-use super::record::{Experiment, File, Model, Owner, Run};
+use super::{
+    record::{Experiment, File, Model, Owner, Registered, Run},
+    target::STAMP,
+};
 use crate::api::{Error, Page, Result, metrics::MetricPoint, paths::percent_decode};
 
 pub use database::Database;
@@ -92,11 +97,15 @@ impl Source {
 
     /// The runs of an experiment, also the deleted ones, oldest first.
     pub async fn runs(&self, experiment: &Experiment, page: Option<String>) -> Result<Page<Run>> {
-        match self {
+        let mut runs = match self {
             Source::Database(database) => database.runs(experiment, page.as_deref()),
             Source::Folder(folder) => folder.runs(experiment, page.as_deref()),
             Source::Http(http) => http.runs(experiment, page).await,
+        }?;
+        for run in &mut runs.items {
+            run.tags.remove(STAMP);
         }
+        Ok(runs)
     }
 
     /// More of the points of the runs; none after the last.
@@ -110,10 +119,23 @@ impl Source {
 
     /// The logged models of an experiment.
     pub async fn models(&self, experiment: &Experiment) -> Result<Vec<Model>> {
-        match self {
+        let mut models = match self {
             Source::Database(database) => database.models(experiment),
             Source::Folder(folder) => folder.models(experiment),
             Source::Http(http) => http.models(experiment).await,
+        }?;
+        for model in &mut models {
+            model.tags.remove(STAMP);
+        }
+        Ok(models)
+    }
+
+    /// The registered models and prompts.
+    pub async fn registered(&self) -> Result<Vec<Registered>> {
+        match self {
+            Source::Database(database) => database.registered(),
+            Source::Folder(folder) => folder.registered(),
+            Source::Http(http) => http.registered().await,
         }
     }
 
@@ -122,7 +144,7 @@ impl Source {
         match self {
             Source::Database(database) => database.files(owner),
             Source::Folder(folder) => folder.files(owner),
-            Source::Http(http) => http.files(owner).await.map(Some),
+            Source::Http(http) => http.files(owner).await,
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     api::{Error, Result, files::check_path, paths::percent_decode},
-    exchange::record::{File, Owner},
+    exchange::record::{File, Owner, Version},
 };
 
 /// Links to folders may go round in circles.
@@ -28,9 +28,14 @@ impl Places {
     /// The folder of a run's or model's files, there or not; none when it is on no disk. MLflow's
     /// stores end all of them alike; another one would not be theirs to show.
     pub fn find(&self, owner: Owner<'_>) -> Option<PathBuf> {
-        let ending = format!("{}/artifacts", owner.id());
         let uri = owner.artifact_uri().trim_end_matches('/');
         let folder = self.folder_of(uri)?;
+        if let Owner::Version(version) = owner
+            && lies_below(&folder, version)
+        {
+            return Some(folder);
+        }
+        let ending = format!("{}/artifacts", owner.id());
         folder.ends_with(ending).then_some(folder)
     }
 
@@ -71,6 +76,16 @@ impl Places {
         // A run without files has no folder either.
         below.clone().find(|folder| folder.is_dir()).or(first)
     }
+}
+
+/// Whether a folder is among the artifacts of the run or logged model that a version is said to be of.
+fn lies_below(folder: &Path, version: &Version) -> bool {
+    folder.ancestors().any(|above| {
+        let owner = above.parent().and_then(Path::file_name);
+        let owner = owner.unwrap_or_default().to_string_lossy();
+        above.ends_with("artifacts")
+            && (owner.starts_with("m-") || version.run.as_deref() == Some(&*owner))
+    })
 }
 
 /// The files in a folder, at any depth, by their paths; none when it is not there. A link that leads

@@ -3,6 +3,7 @@
 mod calls;
 mod charts;
 mod graphql;
+mod export;
 mod import;
 mod parts;
 mod same_record;

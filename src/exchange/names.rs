@@ -8,8 +8,8 @@ use crate::{
     exchange::{record::Experiment, tally::Tally},
 };
 
-/// Keeps the experiments of these names.
-pub fn select(experiments: &mut Vec<Experiment>, wanted: &[String]) -> Result<()> {
+/// Keeps the experiments of these names; `place` says in an error where there is none.
+pub fn select(experiments: &mut Vec<Experiment>, wanted: &[String], place: &str) -> Result<()> {
     if wanted.is_empty() {
         return Ok(());
     }
@@ -22,7 +22,7 @@ pub fn select(experiments: &mut Vec<Experiment>, wanted: &[String]) -> Result<()
                 .iter()
                 .map(|experiment| experiment.name.as_str());
             let nearest = names::nearest(name, all);
-            return Err(Error::unknown("experiment", name, " there", nearest).at("--experiment"));
+            return Err(Error::unknown("experiment", name, place, nearest).at("--experiment"));
         }
     }
     experiments.retain(|experiment| wanted.contains(&experiment.name));

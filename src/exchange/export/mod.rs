@@ -1,0 +1,200 @@
+//! The course of an export: experiment by experiment, their runs in batches, then their models; at the
+//! end the registry. The workspace is read as any tracking store is, by its address.
+
+mod registry;
+
+use std::path::Path;
+
+use crate::{
+    api::{Error, Result, files::Hash, imports::Outcome},
+    client::save,
+    exchange::{
+        names::select,
+        record::{Experiment, Owner, Run},
+        source::{Cursor, Source},
+        tally::{Count, Tally},
+        target::Database,
+    },
+};
+
+/// An export of a workspace.
+pub struct Export<'a> {
+    pub source: &'a Source,
+    pub target: &'a mut Database,
+    /// Only these experiments; all when empty.
+    pub experiments: &'a [String],
+    /// Write what is deleted too, as deleted.
+    pub include_deleted: bool,
+    /// Write all of every run again.
+    pub again: bool,
+    /// Told of runs that were dealt with.
+    pub progress: &'a dyn Fn(u64),
+}
+
+impl Export<'_> {
+    /// Writes everything that is not there yet. What was written by then stays when an error ends it.
+    pub async fn run(mut self) -> Result<Tally> {
+        let mut tally = Tally::default();
+        let mut found = self.source.experiments().await?;
+        select(&mut found, self.experiments, "")?;
+        tally.experiments.found = found.len() as u64;
+        for experiment in &found {
+            if experiment.deleted && !self.include_deleted {
+                tally.experiments.left_out += 1;
+                self.leave_out(experiment, &mut tally).await?;
+                continue;
+            }
+            add(&mut tally.experiments, self.target.experiment(experiment)?);
+            self.write_runs(experiment, &mut tally).await?;
+            self.write_models(experiment, &mut tally).await?;
+        }
+        self.write_registry(&found, &mut tally).await?;
+        Ok(tally)
+    }
+
+    async fn leave_out(&self, experiment: &Experiment, tally: &mut Tally) -> Result<()> {
+        let mut page = None;
+        loop {
+            let runs = self.source.runs(experiment, page).await?;
+            let count = runs.items.len() as u64;
+            tally.runs.found += count;
+            tally.runs.left_out += count;
+            (self.progress)(count);
+            page = runs.next;
+            if page.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn write_runs(&mut self, experiment: &Experiment, tally: &mut Tally) -> Result<()> {
+        let mut page = None;
+        loop {
+            let found = self.source.runs(experiment, page).await?;
+            let all = found.items.len() as u64;
+            tally.runs.found += all;
+            let mut wanted = Vec::new();
+            for run in found.items {
+                let stamp = stamp(&run);
+                if run.deleted && !self.include_deleted {
+                    tally.runs.left_out += 1;
+                } else if !self.again && self.target.stamp(&run.id)?.as_ref() == Some(&stamp) {
+                    tally.runs.unchanged += 1;
+                } else {
+                    wanted.push(run);
+                }
+            }
+            let source = self.source;
+            let outcomes = self
+                .target
+                .at_once(async |target| {
+                    write_batch(source, target, experiment, &wanted, tally).await
+                })
+                .await?;
+            for outcome in outcomes {
+                add(&mut tally.runs, outcome);
+            }
+            (self.progress)(all);
+            page = found.next;
+            if page.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn write_models(&mut self, experiment: &Experiment, tally: &mut Tally) -> Result<()> {
+        for model in self.source.models(experiment).await? {
+            tally.logged_models.found += 1;
+            let stamp = stamp(&model);
+            if model.deleted && !self.include_deleted {
+                tally.logged_models.left_out += 1;
+                continue;
+            }
+            if !self.again && self.target.stamp(&model.id)?.as_ref() == Some(&stamp) {
+                tally.logged_models.unchanged += 1;
+                continue;
+            }
+            let id = self.target.experiment_id(&experiment.id)?.to_owned();
+            let folder = format!("{id}/models/{}/artifacts", model.id);
+            copy(
+                self.source,
+                self.target,
+                Owner::Model(&model),
+                &folder,
+                tally,
+            )
+            .await?;
+            let write = async |target: &mut Database| target.model(&experiment.id, &model, &stamp);
+            let outcome = self.target.at_once(write).await?;
+            add(&mut tally.logged_models, outcome);
+        }
+        Ok(())
+    }
+}
+
+/// Writes runs with their files and points.
+async fn write_batch(
+    source: &Source,
+    target: &mut Database,
+    experiment: &Experiment,
+    runs: &[Run],
+    tally: &mut Tally,
+) -> Result<Vec<Outcome>> {
+    let id = target.experiment_id(&experiment.id)?.to_owned();
+    let mut outcomes = Vec::with_capacity(runs.len());
+    for run in runs {
+        let folder = format!("{id}/{}/artifacts", run.id);
+        copy(source, target, Owner::Run(run), &folder, tally).await?;
+        outcomes.push(target.run(&experiment.id, run, &stamp(run))?);
+    }
+    let mut cursor = Cursor::default();
+    while let Some(points) = source.points(runs, &mut cursor).await? {
+        tally.metric_points += points.len() as u64;
+        target.points(&points)?;
+    }
+    Ok(outcomes)
+}
+
+/// Copies the files of a run, model or version into a folder of the server's artifacts; answers how
+/// many there are.
+async fn copy(
+    source: &Source,
+    target: &Database,
+    owner: Owner<'_>,
+    folder: &str,
+    tally: &mut Tally,
+) -> Result<usize> {
+    let files = source.files(owner).await?;
+    if files.is_none() {
+        tally.without_files += 1;
+    }
+    let files = files.unwrap_or_default();
+    for file in &files {
+        let place = target.place(folder, &file.path)?;
+        let parent = place.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(parent).map_err(|e| {
+            Error::unavailable(format!("Cannot make `{}`: {e}", parent.display())).at("--artifacts")
+        })?;
+        save(source.read(owner, file).await?, &place, |_| ()).await?;
+        tally.files += 1;
+        tally.bytes += file.size;
+    }
+    Ok(files.len())
+}
+
+/// Tells whether something has changed since it was written.
+fn stamp(state: &impl serde::Serialize) -> String {
+    let state = serde_json::to_vec(state).unwrap_or_default();
+    Hash::of(&state).hex()[..32].to_owned()
+}
+
+fn add(count: &mut Count, outcome: Outcome) {
+    let place = match outcome {
+        Outcome::Unchanged => &mut count.unchanged,
+        Outcome::New => &mut count.new,
+        Outcome::Updated => &mut count.updated,
+        Outcome::LeftOut => &mut count.left_out,
+        Outcome::Taken => &mut count.failed,
+    };
+    *place += 1;
+}

@@ -1,0 +1,89 @@
+//! Registered models and prompts: their files are those of the runs and logged models that were written,
+//! or lie by themselves.
+
+use super::{Export, add, copy};
+use crate::{
+    api::{Result, imports::Outcome, registered_models::is_prompt},
+    exchange::{
+        record::{Experiment, Owner, Registered, Version},
+        source::Source,
+        tally::Tally,
+        target::Database,
+    },
+};
+
+impl Export<'_> {
+    /// Writes the registry: all of it, or what came out of the experiments that were asked for.
+    pub(super) async fn write_registry(
+        &mut self,
+        experiments: &[Experiment],
+        tally: &mut Tally,
+    ) -> Result<()> {
+        for model in self.source.registered().await? {
+            if !self.experiments.is_empty() && !comes_from(&model, experiments) {
+                continue;
+            }
+            tally.registered_models.found += 1;
+            tally.model_versions.found += model.versions.len() as u64;
+            let source = self.source;
+            let mut places = Vec::with_capacity(model.versions.len());
+            for version in &model.versions {
+                places.push(place(source, self.target, &model, version, tally).await?);
+            }
+            let write = async |target: &mut Database| {
+                let of_model = target.registered(&model)?;
+                let mut outcomes = Vec::new();
+                for (version, place) in model.versions.iter().zip(&places) {
+                    outcomes.push(target.version(&model, version, place)?);
+                }
+                target.aliases(&model)?;
+                Ok((of_model, outcomes))
+            };
+            let (of_model, of_versions): (Outcome, Vec<Outcome>) =
+                self.target.at_once(write).await?;
+            add(&mut tally.registered_models, of_model);
+            for outcome in of_versions {
+                add(&mut tally.model_versions, outcome);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn comes_from(model: &Registered, experiments: &[Experiment]) -> bool {
+    model.versions.iter().any(|version| {
+        let folder = version.location.strip_prefix("mlflow-artifacts:/");
+        let id = folder.and_then(|folder| folder.split('/').next());
+        experiments
+            .iter()
+            .any(|experiment| Some(experiment.id.as_str()) == id)
+    })
+}
+
+/// Where the server finds the files of a version: where those of its run or logged model were written,
+/// else in a folder of their own.
+async fn place(
+    source: &Source,
+    target: &Database,
+    model: &Registered,
+    version: &Version,
+    tally: &mut Tally,
+) -> Result<String> {
+    let Some(path) = version.location.strip_prefix("mlflow-artifacts:/") else {
+        return Ok(version.location.clone());
+    };
+    if is_prompt(&model.tags) {
+        return Ok(version.location.clone());
+    }
+    if let Some((experiment, rest)) = path.split_once('/')
+        && let Ok(id) = target.experiment_id(experiment)
+        && target.place(id, rest).is_ok_and(|place| place.exists())
+    {
+        return Ok(format!("mlflow-artifacts:/{id}/{rest}"));
+    }
+    let own = format!("models/{}/{}/artifacts", model.name, version.number);
+    match copy(source, target, Owner::Version(version), &own, tally).await? {
+        0 => Ok(version.location.clone()),
+        _ => Ok(format!("mlflow-artifacts:/{own}")),
+    }
+}

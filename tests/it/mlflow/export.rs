@@ -1,0 +1,89 @@
+//! `aml export mlflow`: a database that holds what the workspace does.
+
+use serde_json::{Value, json};
+
+use super::stores::{database, mlruns};
+use crate::support::{Aml, each_mode};
+
+/// Everything about runs and models that does not tell when it came here.
+fn all(aml: &Aml) -> Value {
+    let mut all = Vec::new();
+    for query in [
+        "experiment list --query 'sort_by([].{name: name, tags: tags, runs: runs}, &name)'",
+        "run list -n 1000 --query 'sort_by([].{name: name, display: display_name, experiment: experiment, \
+         status: status, user: user, parent: parent, started: started_at, ended: ended_at, params: params, \
+         tags: tags, metrics: metrics}, &name)'",
+        "model list --query '[].{name: name, version: version, stage: stage, tags: tags, \
+         description: description, aliases: aliases, lineage: lineage.run, files: files.hash}'",
+    ] {
+        all.push(aml.json(query));
+    }
+    for run in ["r1", "child", "run0"] {
+        all.push(aml.json(format!("run outputs {run}")));
+        all.push(aml.json(format!("run metrics {run}")));
+    }
+    all.into()
+}
+
+#[test]
+fn what_was_exported_comes_back_as_it_was() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        mlruns(&aml.path("mlruns"));
+        database(&aml.path("store/mlflow.db"), 3);
+        aml.ok("import mlflow --from mlruns");
+        aml.ok("import mlflow --from store/mlflow.db");
+        aml.ok("model register -n m --from-run run0 --path model --tag team=blue");
+        aml.write("model/weights.txt", "1 2 3");
+        aml.ok("model register -n m --path model --type custom");
+        aml.ok("model alias set m:1 champion");
+        let before = all(aml);
+        let tally = aml.json("export mlflow --to out/mlflow.db");
+        assert_eq!(tally["runs"]["new"], tally["runs"]["found"], "{tally}");
+        assert_eq!(tally["model_versions"]["new"], 2, "{tally}");
+        aml.ok("workspace create -n back");
+        let tally = aml.json("import mlflow -w back --from out/mlflow.db");
+        assert_eq!(tally["without_files"], 0, "{tally}");
+        let aml_back = aml.with("AML_WORKSPACE", "back");
+        assert_eq!(all(&aml_back), before);
+        assert_eq!(
+            aml_back.json("model show m:2 --query created_by"),
+            aml.json("model show m:2 --query created_by")
+        );
+        // Again, only what is new.
+        aml.ok("run log r1 --metric loss=0.125 --step 9");
+        let tally = aml.json("export mlflow --to sqlite:///out/mlflow.db");
+        let runs = &tally["runs"];
+        assert_eq!(
+            (&runs["new"], &runs["updated"]),
+            (&json!(0), &json!(1)),
+            "{tally}"
+        );
+        let tally = aml.json("import mlflow -w back --from out/mlflow.db");
+        assert_eq!(tally["runs"]["updated"], 1, "{tally}");
+        assert_eq!(
+            aml_back.json("run show r1 --query metrics.loss.last"),
+            0.125
+        );
+    });
+}
+
+#[test]
+fn what_cannot_be_written_is_said() {
+    let aml = Aml::local();
+    aml.ok("workspace create -n ws");
+    aml.write("notes.txt", "no database");
+    let error = aml.fails(2, "export mlflow --to notes.txt");
+    assert!(
+        error.contains("is not a database of MLflow's tracking server"),
+        "{error}"
+    );
+    let error = aml.fails(2, "export mlflow --to postgresql://ann:secret@db/mlflow");
+    assert!(
+        error.contains("--to: `postgresql` cannot be written"),
+        "{error}"
+    );
+    assert!(!error.contains("secret"), "{error}");
+    let error = aml.fails(3, "export mlflow --to new.db -e nothing");
+    assert!(error.contains("No experiment `nothing`"), "{error}");
+}
