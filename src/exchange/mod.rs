@@ -7,6 +7,7 @@
 mod export;
 mod import;
 mod names;
+mod origin;
 mod record;
 mod source;
 mod tally;

@@ -1,6 +1,9 @@
 //! `aml export mlflow`
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
@@ -71,6 +74,7 @@ pub async fn mlflow(ctx: &Context, args: MlflowArgs) -> anyhow::Result<()> {
         include_deleted: args.include_deleted,
         again: args.again,
         progress: &|runs| bar.inc(runs),
+        folders: HashMap::new(),
     };
     let tally = export.run().await;
     bar.finish_and_clear();

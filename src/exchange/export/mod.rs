@@ -3,7 +3,7 @@
 
 mod registry;
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use crate::{
     api::{Error, Result, files::Hash, imports::Outcome},
@@ -29,6 +29,8 @@ pub struct Export<'a> {
     pub again: bool,
     /// Told of runs that were dealt with.
     pub progress: &'a dyn Fn(u64),
+    /// Where the files of runs and models lie, by their ids, as far as they were dealt with.
+    pub folders: HashMap<String, String>,
 }
 
 impl Export<'_> {
@@ -74,11 +76,16 @@ impl Export<'_> {
             let all = found.items.len() as u64;
             tally.runs.found += all;
             let mut wanted = Vec::new();
+            let id = self.target.experiment_id(&experiment.id)?.to_owned();
             for run in found.items {
                 let stamp = stamp(&run);
                 if run.deleted && !self.include_deleted {
                     tally.runs.left_out += 1;
-                } else if !self.again && self.target.stamp(&run.id)?.as_ref() == Some(&stamp) {
+                    continue;
+                }
+                let folder = format!("{id}/{}/artifacts", run.id);
+                self.folders.insert(run.id.clone(), folder);
+                if !self.again && self.target.stamp(&run.id)?.as_ref() == Some(&stamp) {
                     tally.runs.unchanged += 1;
                 } else {
                     wanted.push(run);
@@ -110,12 +117,13 @@ impl Export<'_> {
                 tally.logged_models.left_out += 1;
                 continue;
             }
+            let id = self.target.experiment_id(&experiment.id)?;
+            let folder = format!("{id}/models/{}/artifacts", model.id);
+            self.folders.insert(model.id.clone(), folder.clone());
             if !self.again && self.target.stamp(&model.id)?.as_ref() == Some(&stamp) {
                 tally.logged_models.unchanged += 1;
                 continue;
             }
-            let id = self.target.experiment_id(&experiment.id)?.to_owned();
-            let folder = format!("{id}/models/{}/artifacts", model.id);
             copy(
                 self.source,
                 self.target,

@@ -5,8 +5,8 @@ use super::{Export, add, copy};
 use crate::{
     api::{Result, imports::Outcome, registered_models::is_prompt},
     exchange::{
+        origin::{Place, place},
         record::{Experiment, Owner, Registered, Version},
-        source::Source,
         tally::Tally,
         target::Database,
     },
@@ -25,10 +25,9 @@ impl Export<'_> {
             }
             tally.registered_models.found += 1;
             tally.model_versions.found += model.versions.len() as u64;
-            let source = self.source;
             let mut places = Vec::with_capacity(model.versions.len());
             for version in &model.versions {
-                places.push(place(source, self.target, &model, version, tally).await?);
+                places.push(self.place(&model, version, tally).await?);
             }
             let write = async |target: &mut Database| {
                 let of_model = target.registered(&model)?;
@@ -60,30 +59,43 @@ fn comes_from(model: &Registered, experiments: &[Experiment]) -> bool {
     })
 }
 
-/// Where the server finds the files of a version: where those of its run or logged model were written,
-/// else in a folder of their own.
-async fn place(
-    source: &Source,
-    target: &Database,
-    model: &Registered,
-    version: &Version,
-    tally: &mut Tally,
-) -> Result<String> {
-    let Some(path) = version.location.strip_prefix("mlflow-artifacts:/") else {
-        return Ok(version.location.clone());
-    };
-    if is_prompt(&model.tags) {
-        return Ok(version.location.clone());
-    }
-    if let Some((experiment, rest)) = path.split_once('/')
-        && let Ok(id) = target.experiment_id(experiment)
-        && target.place(id, rest).is_ok_and(|place| place.exists())
-    {
-        return Ok(format!("mlflow-artifacts:/{id}/{rest}"));
-    }
-    let own = format!("models/{}/{}/artifacts", model.name, version.number);
-    match copy(source, target, Owner::Version(version), &own, tally).await? {
-        0 => Ok(version.location.clone()),
-        _ => Ok(format!("mlflow-artifacts:/{own}")),
+impl Export<'_> {
+    /// Where the server finds the files of a version: where those of its run or logged model were
+    /// written, else in a folder of their own. A version's files never change.
+    async fn place(
+        &self,
+        model: &Registered,
+        version: &Version,
+        tally: &mut Tally,
+    ) -> Result<String> {
+        if is_prompt(&model.tags) {
+            return Ok(version.location.clone());
+        }
+        if let Place::Run { id, path } | Place::Model { id, path } = place(version)
+            && let Some(folder) = self.folders.get(&id)
+        {
+            let all = format!("mlflow-artifacts:/{folder}/{path}");
+            return Ok(all.trim_end_matches('/').to_owned());
+        }
+        let own = format!("models/{}/{}/artifacts", model.name, version.number);
+        let there = format!("mlflow-artifacts:/{own}");
+        if self
+            .target
+            .has_version(&model.name, version.number, &there)?
+        {
+            return Ok(there);
+        }
+        match copy(
+            self.source,
+            self.target,
+            Owner::Version(version),
+            &own,
+            tally,
+        )
+        .await?
+        {
+            0 => Ok(version.location.clone()),
+            _ => Ok(there),
+        }
     }
 }

@@ -393,6 +393,10 @@ impl Database {
         }
         for (run, metric) in &model.metrics {
             let (value, nan) = number(&metric.point);
+            if nan {
+                // MLflow's server has no place for it there and would not answer any more.
+                continue;
+            }
             self.execute(
                 "INSERT INTO logged_model_metrics(model_id, metric_name, metric_timestamp_ms, metric_step, \
                  metric_value, experiment_id, run_id, dataset_name, dataset_digest) \
@@ -402,7 +406,7 @@ impl Database {
                     metric.point.key,
                     metric.point.timestamp.unwrap_or_default(),
                     metric.point.step,
-                    Some(value).filter(|_| !nan),
+                    value,
                     id,
                     run,
                     metric.dataset_name,

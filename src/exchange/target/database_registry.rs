@@ -41,6 +41,15 @@ impl Database {
         Ok(outcome)
     }
 
+    /// Whether a version was written whose files are at `location`.
+    pub fn has_version(&self, name: &str, number: u64, location: &str) -> Result<bool> {
+        let found: Option<i64> = self.one(
+            "SELECT 1 FROM model_versions WHERE name = ?1 AND version = ?2 AND storage_location = ?3",
+            params![name, number, location],
+        )?;
+        Ok(found.is_some())
+    }
+
     /// Writes a version, whose files are at `location`.
     pub fn version(
         &self,
