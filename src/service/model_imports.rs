@@ -78,6 +78,7 @@ impl Service {
             updated_at: version.updated_at,
             new: NewModel {
                 name: name.to_owned(),
+                version: Some(version.version),
                 existing: true,
                 kind,
                 description: version.description,
