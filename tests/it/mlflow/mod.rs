@@ -2,8 +2,8 @@
 
 mod calls;
 mod charts;
-mod graphql;
 mod export;
+mod graphql;
 mod import;
 mod parts;
 mod same_record;
