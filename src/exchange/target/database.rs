@@ -150,9 +150,10 @@ impl Database {
                 let next = "SELECT CAST(max(experiment_id) + 1 AS TEXT) FROM experiments";
                 let is_free = experiment.id.parse::<i64>().is_ok()
                     && self.one::<i64>(taken, [&experiment.id])?.is_none();
-                let id = match is_free {
-                    true => experiment.id.clone(),
-                    false => self.one(next, [])?.unwrap_or_else(|| "1".to_owned()),
+                let id = if is_free {
+                    experiment.id.clone()
+                } else {
+                    self.one(next, [])?.unwrap_or_else(|| "1".to_owned())
                 };
                 self.insert_experiment(&id, experiment)?;
                 self.experiments.insert(experiment.id.clone(), id);

@@ -114,7 +114,7 @@ impl Receiver {
 
     #[track_caller]
     fn next(&self) -> Letter {
-        let letter = self.letters.recv_timeout(Duration::from_secs(60));
+        let letter = self.letters.recv_timeout(Duration::from_mins(1));
         letter.expect("is told in time")
     }
 }
