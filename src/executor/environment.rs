@@ -12,7 +12,7 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Variables, io_error, private_dir,
+    Variables, io_error, own, private_dir,
     python::{self, Installer, Python},
     tool::{Outcome, Progress, Tools},
     use_of::{Held, hold},
@@ -49,6 +49,8 @@ pub struct Place<'a> {
     pub log: &'a Path,
     /// Called with lines for people while something takes long.
     pub progress: Progress<'a>,
+    /// Where a Python environment is made again for one user, who may change it; not there yet.
+    pub own: Option<&'a Path>,
 }
 
 /// An environment that can be used.
@@ -99,6 +101,11 @@ pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Read
                 tokio::time::sleep(HOLD_AGAIN).await;
                 (folder, python) = wanted.folder(place).await?;
                 held = hold(&folder);
+            }
+            if let Some(own) = place.own {
+                own::make(&folder, own).await?;
+                own.clone_into(&mut folder);
+                held = None;
             }
             notes.clone_from(known);
             if let Some(version) = version
@@ -444,6 +451,7 @@ mod tests {
             variables: &variables,
             log: &log,
             progress: &|line| said.lock().unwrap().push(line.to_owned()),
+            own: None,
         };
         let environment = python(&[]);
         let (a, b) = tokio::join!(prepare(&environment, place), prepare(&environment, place));
@@ -473,6 +481,7 @@ mod tests {
             variables: &variables,
             log: &log,
             progress: &|_| (),
+            own: None,
         };
         let missing = "--no-index\nno-such-package-at-all==1";
         let error = prepare(&python(&[missing]), place).await.unwrap_err();
@@ -494,6 +503,7 @@ mod tests {
             variables: &variables,
             log: &home.path().join("log"),
             progress: &|_| (),
+            own: None,
         };
         let error = prepare(&python(&[]), place).await.unwrap_err();
         assert!(error.hints[0].contains("apt-get install"), "{error:?}");

@@ -4,6 +4,7 @@
 
 pub mod environment;
 pub mod local;
+mod own;
 mod process_table;
 mod python;
 pub mod supervisor;

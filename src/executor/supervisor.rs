@@ -58,6 +58,12 @@ pub struct Task {
     /// The whole environment of the process.
     pub variables: Variables,
     pub timeout_seconds: Option<u64>,
+    /// What each of several processes of the command has of its own. The first that fails ends all.
+    #[serde(default)]
+    pub processes: Vec<Variables>,
+    /// The same for processes that are ended when all others have.
+    #[serde(default)]
+    pub helpers: Vec<Variables>,
 }
 
 /// Names a supervisor so that it can be found again and never be taken for another process.
@@ -108,7 +114,7 @@ pub async fn supervise(folder: &Path) -> Result<()> {
     // Without it the end can be written down all the same, unless the disk is full then.
     let _ = reserve(folder);
     let mut exit = match start(folder, &task) {
-        Ok(child) => Watch::new(child, &task).until_ended(&mut signals).await,
+        Ok(children) => Watch::new(children, &task).until_ended(&mut signals).await,
         Err(exit) => exit,
     };
     exit.disk_full = nix::sys::statvfs::statvfs(folder)
@@ -179,9 +185,26 @@ fn claim(folder: &Path) -> Result<Option<File>> {
     Ok(Some(lock))
 }
 
-/// Starts the command with both streams in one log.
-fn start(folder: &Path, task: &Task) -> std::result::Result<Pid, Exit> {
-    let not_started = |code: i32, reason: String| Exit {
+/// Starts all processes of the command with both streams in one log; answers those whose end counts.
+fn start(folder: &Path, task: &Task) -> std::result::Result<Vec<Pid>, Exit> {
+    let one = [Variables::new()];
+    let processes = match &task.processes[..] {
+        [] => &one[..],
+        several => several,
+    };
+    let started = processes.iter().map(|own| start_one(folder, task, own));
+    let children: std::result::Result<Vec<Pid>, Exit> = started.collect();
+    let children = children.and_then(|children| {
+        for own in &task.helpers {
+            start_one(folder, task, own)?;
+        }
+        Ok(children)
+    });
+    children.inspect_err(|_| process_table::signal_all(&family(), Signal::SIGKILL))
+}
+
+fn not_started(code: i32, reason: String) -> Exit {
+    Exit {
         code: Some(code),
         signal: None,
         usage: Usage {
@@ -191,7 +214,10 @@ fn start(folder: &Path, task: &Task) -> std::result::Result<Pid, Exit> {
         stopped: None,
         not_started: Some(reason),
         disk_full: false,
-    };
+    }
+}
+
+fn start_one(folder: &Path, task: &Task, own: &Variables) -> std::result::Result<Pid, Exit> {
     let log = OpenOptions::new()
         .append(true)
         .create(true)
@@ -213,6 +239,7 @@ fn start(folder: &Path, task: &Task) -> std::result::Result<Pid, Exit> {
         .current_dir(&task.directory)
         .env_clear()
         .envs(&task.variables)
+        .envs(own)
         .stdin(Stdio::null())
         .stdout(out)
         .stderr(err)
@@ -269,8 +296,9 @@ impl Signals {
 }
 
 struct Watch {
-    child: Pid,
-    /// How the command itself ended.
+    /// Processes of the command that have not ended.
+    children: Vec<Pid>,
+    /// How the command itself ended: as the first process that failed, else as the last one.
     status: Option<ExitStatus>,
     deadline: Option<Instant>,
     stopped: Option<Stopped>,
@@ -281,11 +309,11 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(child: Pid, task: &Task) -> Self {
+    fn new(children: Vec<Pid>, task: &Task) -> Self {
         let now = Instant::now();
         let timeout = task.timeout_seconds.map(Duration::from_secs);
         Self {
-            child,
+            children,
             status: None,
             deadline: timeout.and_then(|timeout| now.checked_add(timeout)),
             stopped: None,
@@ -332,8 +360,11 @@ impl Watch {
                 Ok(_) | Err(Errno::EINTR) => continue,
                 Err(_) => return true,
             };
-            if pid == self.child {
-                self.status = Some(status);
+            if let Some(at) = self.children.iter().position(|child| *child == pid) {
+                self.children.swap_remove(at);
+                if self.status.is_none() && (!status.success() || self.children.is_empty()) {
+                    self.status = Some(status);
+                }
             }
         }
     }

@@ -121,6 +121,7 @@ impl Laid {
             variables: &settings.variables,
             log: &settings.log,
             progress: say,
+            own: None,
         };
         let ready = environment::prepare(&wanted, place).await?;
         let text = |path: &Path| path.to_string_lossy().into_owned();

@@ -9,6 +9,7 @@ mod outputs;
 mod ports;
 mod redact;
 mod run;
+mod task;
 mod variables;
 
 use std::{

@@ -21,7 +21,7 @@ use super::{
     ports::{Bound, Ports},
     private_dir,
     redact::Redactor,
-    variables,
+    task,
 };
 use crate::{
     api::{
@@ -227,27 +227,11 @@ impl Execution {
             Outputs::begin(&code)
         };
         let (outputs, ready, bound) = tokio::try_join!(layout, self.environment(), self.bind())?;
-        for message in ready.notes.into_iter().chain(bound.notes.clone()) {
+        let machine = ready.variables;
+        let (task, notes) = task::of_run(&self.settings, &self.assignment, &bound, machine, code)?;
+        for message in ready.notes.into_iter().chain(notes) {
             self.report(Progress::Preparing { message }).await?;
         }
-        let mut variables = variables::of_run(&self.settings, &self.assignment, ready.variables);
-        let mut command = job.command.clone();
-        if job.described.is_some() {
-            let run = &self.assignment.run;
-            for value in variables.values_mut().filter(|value| value.contains("${{")) {
-                *value = bound.fill(value, run)?;
-            }
-            variables.extend(bound.variables());
-            // What is left of these is text; bash would take it for arithmetic.
-            let line = bound.fill(&command.concat(), run)?.replace("$[[", "\\$[[");
-            command = ["bash", "-c", line.as_str()].map(str::to_owned).to_vec();
-        }
-        let task = Task {
-            command,
-            directory: code.clone(),
-            variables,
-            timeout_seconds: job.timeout_seconds,
-        };
         Ok((outputs, task, ready.held))
     }
 
@@ -296,11 +280,13 @@ impl Execution {
     async fn environment(&self) -> Result<Ready> {
         let (sender, mut messages) = watch::channel(String::new());
         let log = self.build_log();
+        let own = self.folder.join("environment");
         let place = Place {
             home: &self.settings.home,
             variables: &self.settings.variables,
             log: &log,
             progress: &|line| drop(sender.send(line.to_owned())),
+            own: Some(&own),
         };
         let ready = environment::prepare(&self.assignment.job.environment, place);
         tokio::pin!(ready);

@@ -14,7 +14,7 @@ use crate::{
         paths::is_local,
     },
     cli::context::Context,
-    client::Limit,
+    client::{Limit, inputs::Wanted},
 };
 
 /// The folder of a job's code, if it is on this machine.
@@ -38,7 +38,12 @@ pub async fn bring(
     workspace: &str,
     definition: &mut Map<String, Value>,
 ) -> Result<()> {
-    if let Some(code) = definition.get("code").and_then(local_text) {
+    if let Some(code) = definition.get("code").and_then(Value::as_str)
+        && code.starts_with("git+")
+    {
+        let reference = repository(ctx, workspace, code).await?;
+        definition.insert("code".to_owned(), Value::from(reference));
+    } else if let Some(code) = definition.get("code").and_then(local_text) {
         let reference = code_asset(ctx, workspace, Path::new(code)).await?;
         definition.insert("code".to_owned(), Value::from(reference));
     }
@@ -59,6 +64,31 @@ pub async fn bring(
         }
     }
     Ok(())
+}
+
+/// Stores what a git repository has now.
+async fn repository(ctx: &Context, workspace: &str, address: &str) -> Result<String> {
+    let client = ctx.client().await?;
+    let located = client
+        .locate(Wanted {
+            workspace,
+            path: address,
+            model: false,
+            mirrors: &ctx.config.settings.mirrors,
+        })
+        .await?;
+    let id = uuid::Uuid::new_v4().simple();
+    let folder = ctx.config.home.join(format!("cache/code-{id}"));
+    let stored = async {
+        let fetched = client.fetch(&located, &folder, None).await?;
+        code_asset(ctx, workspace, &fetched.path).await
+    };
+    let stored = stored.await;
+    let _ = std::fs::remove_dir_all(&folder);
+    stored.map_err(|error| match error.target {
+        Some(_) => error,
+        None => error.at("code"),
+    })
 }
 
 /// Stores code and answers its reference.

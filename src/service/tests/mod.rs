@@ -6,6 +6,7 @@ mod collect;
 mod datastores;
 mod files;
 mod imports;
+mod jobs;
 mod logs;
 mod metric_histories;
 mod metrics;

@@ -1,0 +1,120 @@
+//! A Python environment of a run's own: the files of a shared one under another path, as hard links,
+//! so that what the run installs changes nothing for others and costs no copy.
+
+use std::{
+    fs, io,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+};
+
+use super::io_error;
+use crate::api::{Error, Result};
+
+/// Scripts longer than this are programs.
+const LONGEST_SCRIPT: u64 = 1 << 20;
+
+/// Makes the environment at `from` again at `to`, which is not there. Its scripts name their own Python.
+pub async fn make(from: &Path, to: &Path) -> Result<()> {
+    let (from, to) = (from.to_owned(), to.to_owned());
+    let made = tokio::task::spawn_blocking(move || {
+        link(&from, &to)?;
+        rename_in_scripts(&from, &to)
+    });
+    made.await
+        .map_err(|e| Error::internal(format!("Work on files ended early: {e}")))?
+}
+
+/// Links all files below a folder into another.
+fn link(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir(to).map_err(|e| io_error("make", to, &e))?;
+    let entries = fs::read_dir(from).map_err(|e| io_error("read", from, &e))?;
+    for entry in entries {
+        let entry = entry.map_err(|e| io_error("read", from, &e))?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().map_err(|e| io_error("read", &path, &e))?;
+        if kind.is_dir() {
+            link(&path, &target)?;
+            continue;
+        }
+        let placed = if kind.is_symlink() {
+            fs::read_link(&path).and_then(|leads_to| symlink(leads_to, &target))
+        } else {
+            place(&path, &target)
+        };
+        placed.map_err(|e| io_error("make", &target, &e))?;
+    }
+    Ok(())
+}
+
+/// A copy where the file system takes no more links.
+fn place(path: &Path, target: &Path) -> io::Result<()> {
+    match fs::hard_link(path, target) {
+        Err(e) if e.kind() != io::ErrorKind::StorageFull => fs::copy(path, target).map(drop),
+        linked => linked,
+    }
+}
+
+/// Scripts of an environment begin with the path of its Python.
+fn rename_in_scripts(from: &Path, to: &Path) -> Result<()> {
+    let scripts = to.join("bin");
+    let (old, new) = (from.display().to_string(), to.display().to_string());
+    for entry in fs::read_dir(&scripts).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let Ok(metadata) = fs::symlink_metadata(&path) else {
+            continue;
+        };
+        if !metadata.is_file() || metadata.len() > LONGEST_SCRIPT {
+            continue;
+        }
+        let Ok(text) = fs::read_to_string(&path) else {
+            continue;
+        };
+        if !text.contains(&old) {
+            continue;
+        }
+        // Anew: the file under the old name is the shared one.
+        let mode = fs::Permissions::from_mode(metadata.permissions().mode());
+        fs::remove_file(&path)
+            .and_then(|()| fs::write(&path, text.replace(&old, &new)))
+            .and_then(|()| fs::set_permissions(&path, mode))
+            .map_err(|e| io_error("write", &path, &e))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_copy_shares_files_but_not_scripts_and_changes_stay_in_it() {
+        let root = tempfile::tempdir().unwrap();
+        let (from, to) = (root.path().join("shared"), root.path().join("own"));
+        let at = |folder: &Path, path: &str| folder.join(path);
+        fs::create_dir_all(at(&from, "bin")).unwrap();
+        fs::create_dir_all(at(&from, "lib/site-packages")).unwrap();
+        let script = format!("#!{}/bin/python\nprint(1)\n", from.display());
+        fs::write(at(&from, "bin/tool"), &script).unwrap();
+        fs::set_permissions(at(&from, "bin/tool"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(at(&from, "lib/site-packages/a.py"), "a").unwrap();
+        symlink("lib", at(&from, "lib64")).unwrap();
+        make(&from, &to).await.unwrap();
+        let inode = |folder: &Path, path: &str| fs::metadata(at(folder, path)).unwrap().ino();
+        let module = "lib/site-packages/a.py";
+        assert_eq!(inode(&from, module), inode(&to, module));
+        assert_eq!(fs::read_link(at(&to, "lib64")).unwrap(), Path::new("lib"));
+        let own = fs::read_to_string(at(&to, "bin/tool")).unwrap();
+        assert!(
+            own.starts_with(&format!("#!{}/bin/python", to.display())),
+            "{own}"
+        );
+        let mode = fs::metadata(at(&to, "bin/tool")).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o755);
+        assert_eq!(fs::read_to_string(at(&from, "bin/tool")).unwrap(), script);
+        fs::remove_file(at(&to, module)).unwrap();
+        fs::write(at(&to, module), "b").unwrap();
+        assert_eq!(fs::read_to_string(at(&from, module)).unwrap(), "a");
+    }
+}

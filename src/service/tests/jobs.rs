@@ -1,0 +1,234 @@
+//! Jobs in Azure's words: what their references mean, what is refused, what is recorded.
+
+use serde_json::{Map, Value, json};
+
+use super::support::{Bench, ended};
+use crate::api::{
+    Result,
+    assets::{AssetKind, CreateAsset},
+    environments::Environment,
+    jobs::{CreateJob, JobInput},
+    lineage::{GetLineage, Node, NodeKind, RecordLineage, RunLink},
+    paths::{Files, ResolvePath, Resolved},
+    runs::Run,
+    work::Outcome,
+};
+
+fn members(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        other => panic!("{other} is no object"),
+    }
+}
+
+impl Bench {
+    async fn job(&self, name: &str, definition: Value) -> Result<Run> {
+        let mut all = members(json!({
+            "type": "command",
+            "command": "echo",
+            "environment": "azureml:sklearn-1.5@latest",
+        }));
+        all.extend(members(definition));
+        self.ask(CreateJob {
+            workspace: "ws".to_owned(),
+            name: name.to_owned(),
+            experiment: "exp".to_owned(),
+            definition: all,
+            git: None,
+            search_path: None,
+        })
+        .await
+    }
+
+    async fn asset(&self, kind: AssetKind, name: &str, spec: Value) {
+        self.ask(CreateAsset {
+            workspace: "ws".to_owned(),
+            kind,
+            name: Some(name.to_owned()),
+            version: None,
+            spec: members(spec),
+            description: None,
+            tags: [].into(),
+            properties: [].into(),
+            files: None,
+            labels: Vec::new(),
+        })
+        .await
+        .unwrap();
+    }
+
+    async fn resolved(&self, path: &str) -> Result<Resolved> {
+        self.ask(ResolvePath {
+            workspace: "ws".to_owned(),
+            path: path.to_owned(),
+            model: false,
+        })
+        .await
+    }
+}
+
+fn python(run: &Run) -> (Vec<String>, Vec<String>) {
+    match &run.job.as_ref().unwrap().environment {
+        Environment::Python {
+            requirements,
+            notes,
+            ..
+        } => (requirements.clone(), notes.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_environment_is_what_its_conda_file_says_and_its_version_is_kept() {
+    let bench = Bench::new().await;
+    let conda = json!({"dependencies": ["python=3.10", {"pip": ["numpy<2"]}]});
+    let spec = json!({"image": "some/image:1", "conda_file": conda});
+    bench.asset(AssetKind::Environment, "e", spec).await;
+    let run = bench
+        .job("a", json!({"environment": "azureml:e@latest"}))
+        .await;
+    let run = run.unwrap();
+    let (requirements, notes) = python(&run);
+    assert_eq!(requirements, ["numpy<2"]);
+    assert!(notes[0].contains("some/image:1"), "{notes:?}");
+    let described = run.job.unwrap().described.unwrap();
+    assert_eq!(described.definition["environment"], "azureml:e:1");
+    let files = json!({"dependencies": [{"pip": ["-r /etc/hostname"]}]});
+    let inline = json!({"environment": {"conda_file": files}});
+    let error = bench.job("b", inline).await.unwrap_err();
+    assert!(error.message.contains("There is no file"), "{error}");
+    let error = bench.job("c", json!({"environment": "azureml:no:1"})).await;
+    assert_eq!(error.unwrap_err().target.as_deref(), Some("environment"));
+}
+
+#[tokio::test]
+async fn inputs_are_looked_up_and_outputs_get_addresses() {
+    let bench = Bench::new().await;
+    let spec = json!({"type": "uri_file", "path": "https://host/iris.csv"});
+    bench.asset(AssetKind::Data, "iris", spec).await;
+    let definition = json!({
+        "inputs": {
+            "n": 3, "flag": false,
+            "data": {"type": "uri_file", "path": "azureml:iris@latest", "mode": "download"},
+        },
+        "outputs": {"a": null, "b": {"path": "azureml://datastores/workspacefilestore/paths/${{name}}/x"}},
+    });
+    let run = bench.job("j", definition).await.unwrap();
+    let described = run.job.unwrap().described.unwrap();
+    let value = |name: &str| match &described.inputs[name] {
+        JobInput::Value { value } => value.clone(),
+        JobInput::Files { path, .. } => path.clone(),
+    };
+    assert_eq!((value("n"), value("flag")), ("3".into(), "False".into()));
+    let path = |name: &str| described.outputs[name].path.as_str();
+    assert_eq!(
+        path("a"),
+        "azureml://datastores/workspaceblobstore/paths/azureml/j/a/"
+    );
+    assert_eq!(
+        path("b"),
+        "azureml://datastores/workspacefilestore/paths/j/x"
+    );
+    let found = bench
+        .resolved("azureml://jobs/j/outputs/b/paths/y")
+        .await
+        .unwrap();
+    assert_eq!(
+        found.uri,
+        "azureml://datastores/workspacefilestore/paths/j/x/y"
+    );
+    let found = bench.resolved("azureml:iris:1").await.unwrap();
+    let url = "https://host/iris.csv".to_owned();
+    assert_eq!(
+        (found.kind.as_deref(), found.files),
+        (Some("uri_file"), Files::Url { url })
+    );
+    for (path, message) in [
+        (
+            "/etc/passwd",
+            "`/etc/passwd` is a path of one machine; the workspace cannot look there",
+        ),
+        (
+            "azureml:iris:9",
+            "No data `iris` version 9 in workspace `ws`",
+        ),
+        (
+            "azureml://jobs/j/outputs/c",
+            "The run `j` has no output `c`",
+        ),
+        ("azureml://jobs/none/outputs/a", "No run `none` in `ws`"),
+    ] {
+        let error = bench
+            .job("x", json!({"inputs": {"i": {"path": path}}}))
+            .await;
+        let error = error.unwrap_err();
+        assert_eq!(error.message, message);
+        assert_eq!(error.target.as_deref(), Some("inputs.i.path"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_job_again_is_the_same_run() {
+    let bench = Bench::new().await;
+    bench.job("j", json!({})).await.unwrap();
+    assert_eq!(bench.job("j", json!({})).await.unwrap().name, "j");
+    let error = bench.job("j", json!({"command": "ls"})).await.unwrap_err();
+    assert_eq!(error.message, "There is a run `j` already");
+}
+
+#[tokio::test]
+async fn lineage_leads_from_data_over_runs_to_what_they_made() {
+    let bench = Bench::new().await;
+    let data = |name: &str| Node::new(NodeKind::Data, name, Some("1".to_owned()));
+    let link = |name: &str, node: Node| RunLink {
+        name: name.to_owned(),
+        node,
+        uri: None,
+        kind: None,
+    };
+    for name in ["raw", "clean"] {
+        let spec = json!({"type": "uri_folder", "path": "https://host/x/"});
+        bench.asset(AssetKind::Data, name, spec).await;
+    }
+    for (run, from, to) in [("first", "raw", "clean"), ("second", "clean", "gone")] {
+        bench.job(run, json!({})).await.unwrap();
+        bench.sync("w", 9, &["ws/first", "ws/second"]).await;
+        bench
+            .report("w", run, ended(Outcome::Completed))
+            .await
+            .unwrap();
+        let record = RecordLineage {
+            workspace: "ws".to_owned(),
+            run: run.to_owned(),
+            inputs: vec![link("in", data(from))],
+            outputs: vec![link("out", data(to))],
+        };
+        bench.ask(record).await.unwrap();
+    }
+    let get = |depth: Option<u32>| GetLineage {
+        workspace: "ws".to_owned(),
+        kind: NodeKind::Data,
+        name: "CLEAN".to_owned(),
+        version: None,
+        depth,
+    };
+    let lineage = bench.ask(get(None)).await.unwrap();
+    assert_eq!(lineage.of, data("clean"));
+    let edges: Vec<String> = lineage
+        .edges
+        .iter()
+        .map(|edge| format!("{} {} {}", edge.from.name, edge.what, edge.to.name))
+        .filter(|edge| !edge.contains("environment"))
+        .collect();
+    let expected = [
+        "first out clean",
+        "raw in first",
+        "clean in second",
+        "second out gone",
+    ];
+    assert_eq!(edges, expected);
+    let gone = lineage.nodes.iter().find(|info| info.node == data("gone"));
+    assert!(gone.is_some_and(|info| info.gone));
+    let near = bench.ask(get(Some(1))).await.unwrap();
+    assert!(near.edges.iter().all(|edge| edge.from.name != "raw"));
+}
