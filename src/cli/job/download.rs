@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::JobArg;
 use crate::{
-    api::{Error, Result, files::ListArtifacts, names, paths::ResolvePath, runs::Run},
+    api::{Code, Error, Result, files::ListArtifacts, names, paths::ResolvePath, runs::Run},
     cli::{context::Context, transfer::until_ctrl_c},
     client::inputs::Wanted,
 };
@@ -57,11 +57,22 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
         None => {
             artifacts(ctx, &run, &folder).await?;
             for name in outputs.iter().filter(|_| args.all) {
-                output(ctx, &run, name, &folder).await?;
+                match output(ctx, &run, name, &folder).await {
+                    Err(error) if is_not_there(&error) => ctx
+                        .ui
+                        .status(&format!("Nothing was kept of the output {name}.")),
+                    downloaded => downloaded?,
+                }
             }
             Ok(())
         }
     }
+}
+
+/// What a job that failed did not come to make.
+fn is_not_there(error: &anyhow::Error) -> bool {
+    let known = error.downcast_ref::<Error>();
+    known.is_some_and(|error| error.code == Code::NotFound)
 }
 
 fn outputs_of(run: &Run) -> Vec<String> {

@@ -80,6 +80,7 @@ fn copy(from: &Path, to: &Path) -> Result<Fetched> {
     let failed = |path: &Path, e: &std::io::Error| {
         let shown = path.display();
         match e.kind() {
+            std::io::ErrorKind::NotFound => Error::not_found(format!("Nothing is at `{shown}`")),
             std::io::ErrorKind::StorageFull => {
                 Error::unavailable(format!("Cannot copy `{shown}`: {e}"))
                     .hint("Free some space, or choose another folder")

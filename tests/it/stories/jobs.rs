@@ -216,3 +216,95 @@ fn what_is_wrong_with_a_job_is_said_before_it_runs() {
         assert_eq!(aml.json("job show -n f --query status"), "Failed");
     });
 }
+
+#[test]
+fn several_processes_find_each_other_and_fail_together() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        let job = |command: &str, kind: &str| {
+            format!(
+                "command: {command}\nenvironment: {{image: python}}\nresources: {{instance_count: 2}}\n\
+                 distribution: {{type: {kind}, process_count_per_instance: 2}}\n"
+            )
+        };
+        aml.write(
+            "ranks.yml",
+            job(
+                "echo rank $RANK of $WORLD_SIZE > outputs/$RANK.txt",
+                "pytorch",
+            ),
+        );
+        aml.ok("job create -f ranks.yml -n ranks --stream -o none");
+        aml.ok("job download -n ranks -p got");
+        for rank in 0..4 {
+            let text = aml.read(&format!("got/artifacts/outputs/{rank}.txt"));
+            assert_eq!(text, format!("rank {rank} of 4\n"));
+        }
+        aml.write(
+            "bad.yml",
+            job("test $RANK = 2 && exit 7; sleep 600", "pytorch"),
+        );
+        let said = aml.run("job create -f bad.yml --stream -o none").failed(10);
+        assert!(
+            said.contains("The command ended with exit code 7"),
+            "{said}"
+        );
+    });
+}
+
+#[test]
+fn what_a_job_installs_or_fails_to_make_stays_its_own() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        let install = "command: >-\n  python -c 'import sysconfig; \
+            open(sysconfig.get_path(\"purelib\") + \"/extra.py\", \"w\").write(\"x = 1\")' &&\n  \
+            python -c 'import extra' && echo half > ${{outputs.up}}/a && echo half > ${{outputs.rw}}/a && exit 1\n\
+            environment: {image: python}\noutputs:\n  up: {mode: upload, name: up}\n  rw: {mode: rw_mount}\n";
+        aml.write("install.yml", install);
+        aml.run("job create -f install.yml -n one --stream -o none")
+            .failed(10);
+        aml.ok("job download -n one --all -p got");
+        assert_eq!(aml.read("got/named-outputs/rw/a"), "half\n");
+        assert!(
+            !aml.path("got/named-outputs/up/a").exists(),
+            "it did not succeed"
+        );
+        aml.fails(3, "data show up");
+        aml.write(
+            "look.yml",
+            "command: python -c 'import extra'\nenvironment: {image: python}\n",
+        );
+        let output = aml.run("job create -f look.yml --stream -o none");
+        assert!(
+            output.stdout.contains("No module named 'extra'"),
+            "{output:?}"
+        );
+    });
+}
+
+#[test]
+fn mirrors_stand_for_addresses_that_cannot_be_reached() {
+    let aml = Aml::local();
+    aml.ok("workspace create -n ws");
+    aml.write("mirror/iris.csv", "a,b\n");
+    aml.write("repository/train.py", "print('trained')\n");
+    aml.sh("cd repository && git init -q && git add . && git -c user.name=a -c user.email=a@b commit -qm x").ok();
+    let at = |folder: &str| aml.path(folder).display().to_string();
+    let mirrors = format!(
+        "[mirrors]\n\"https://example.blob.core.windows.net/datasets/\" = {:?}\n\
+         \"https://git.example.com/team/code\" = {:?}\n",
+        at("mirror"),
+        at("repository")
+    );
+    aml.write("mirrors.toml", mirrors);
+    let aml = aml.with("AML_CONFIG", at("mirrors.toml"));
+    aml.write(
+        "job.yml",
+        "command: cat ${{inputs.a}} ${{inputs.b}} && python train.py\nenvironment: {image: python}\n\
+         code: git+https://git.example.com/team/code\ninputs:\n  \
+         a: {type: uri_file, path: 'https://example.blob.core.windows.net/datasets/iris.csv'}\n  \
+         b: {type: uri_file, path: 'wasbs://datasets@example.blob.core.windows.net/iris.csv', mode: download}\n",
+    );
+    let said = aml.ok("job create -f job.yml --stream -o none");
+    assert!(said.contains("a,b\na,b\ntrained\n"), "{said}");
+}
