@@ -3,11 +3,19 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    pin::pin,
+    time::Duration,
 };
 
 use clap::Args;
+use tokio::time::timeout;
 
-use super::{context::Context, run::naming, run_line};
+use super::{
+    context::Context,
+    error::{Exit, INTERRUPTED},
+    run::naming,
+    run_line,
+};
 use crate::{
     api::{
         Code, Error,
@@ -20,6 +28,8 @@ use crate::{
     wiring,
 };
 
+/// How long a step that is interrupted has to say so.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 const WORKSPACE: &str = "quickstart";
 const NAME: &str = "iris";
 const ROWS: &str = r#"{"data": [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]}"#;
@@ -41,7 +51,20 @@ const FILES: [(&str, &str); 3] = [
 #[derive(Debug, Args)]
 pub struct QuickstartArgs {}
 
+/// Ctrl-C ends it at every step; one that has something to say about that says it.
 pub async fn quickstart(ctx: &Context, _args: QuickstartArgs) -> anyhow::Result<()> {
+    let mut tour = pin!(tour(ctx));
+    tokio::select! {
+        biased;
+        done = &mut tour => done,
+        _ = tokio::signal::ctrl_c() => match timeout(LAST_WORDS, tour).await {
+            Ok(done) => done,
+            Err(_) => Err(Exit(INTERRUPTED).into()),
+        },
+    }
+}
+
+async fn tour(ctx: &Context) -> anyhow::Result<()> {
     check_machine(ctx).await?;
     let client = ctx.client().await?;
     let tour = Tour {

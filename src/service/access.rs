@@ -181,16 +181,16 @@ impl Service {
         )))
     }
 
-    /// Whether a user has no role in a workspace, and so may not even know of it. Registries are
-    /// known to all.
+    /// Whether a caller has no business in a workspace, and so may not even know of it: a user without
+    /// a role, a run of another one. Registries are known to all.
     pub async fn is_stranger(&self, caller: &Caller, row: &WorkspaceRow) -> Result<bool> {
+        if registries::named_in(&row.workspace.name).is_some() {
+            return Ok(false);
+        }
         match caller {
-            Caller::User {
-                id, admin: false, ..
-            } if registries::named_in(&row.workspace.name).is_none() => {
-                Ok(self.store.role_of(row.id, *id).await?.is_none())
-            }
-            Caller::Owner | Caller::User { .. } | Caller::Run { .. } => Ok(false),
+            Caller::Owner | Caller::User { admin: true, .. } => Ok(false),
+            Caller::User { id, .. } => Ok(self.store.role_of(row.id, *id).await?.is_none()),
+            Caller::Run { workspace, .. } => Ok(*workspace != row.id),
         }
     }
 

@@ -229,7 +229,8 @@ async fn a_run_token_is_good_for_its_own_workspace_and_for_no_secret() {
                 }
             )
             .await,
-        denied
+        // It does not even learn that it is there.
+        Some(Code::NotFound)
     );
     let user = CreateUser {
         name: "eve".to_owned(),
