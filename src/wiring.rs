@@ -1,5 +1,6 @@
 //! The one place that knows both sides: opens a client for a target, starts servers and workers.
 
+mod background;
 mod hosts;
 mod inspect;
 mod lend;
@@ -14,6 +15,7 @@ use std::{
 };
 
 pub use crate::server::Verbosity;
+pub use background::{ensure_server, serve_in_background};
 pub use hosts::{host_endpoint, watch_endpoint};
 pub use inspect::{StateReport, disk_is_full, inspect};
 pub use lend::{Lent, lend};

@@ -23,6 +23,26 @@ pub enum AssetKind {
     Code,
 }
 
+/// The name of the environment that stands for an image of a workspace's own container registry, and
+/// the label of the version that stands for its tag.
+pub fn image_environment(image: &str) -> (String, String) {
+    let (repository, tag) = match image.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+        _ => (image, "image"),
+    };
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    (
+        repository.chars().map(plain).collect(),
+        tag.chars().map(plain).collect(),
+    )
+}
+
 impl AssetKind {
     pub const ALL: [AssetKind; 4] = [
         AssetKind::Data,

@@ -5,6 +5,8 @@
 
 pub mod access;
 pub mod assets;
+pub mod computes;
+pub mod connections;
 pub mod datastores;
 pub mod endpoints;
 pub mod environments;
@@ -12,6 +14,7 @@ pub mod error;
 pub mod experiments;
 pub mod files;
 pub mod frames;
+pub mod identities;
 pub mod imports;
 pub mod jobs;
 pub mod lineage;

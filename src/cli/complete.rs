@@ -19,6 +19,8 @@ use crate::{
         Result,
         access::{ListUsers, Role},
         assets::{Archived, AssetKind, ListAssets},
+        computes::ListComputes,
+        connections::ListConnections,
         datastores::ListDatastores,
         endpoints::ListEndpoints,
         experiments::ListExperiments,
@@ -53,6 +55,8 @@ enum Kind {
     Asset(AssetKind),
     Registry,
     Datastore,
+    Compute,
+    Connection,
     Endpoint,
     Webhook,
     Secret,
@@ -108,6 +112,8 @@ fn kind(path: &[String], arg: &Arg) -> Option<Kind> {
         (["deploy"], "model") | (_, "model_version") => Some(Kind::ModelVersion),
         (["model", ..], "name") | (_, "model") => Some(Kind::Model),
         (["datastore", ..], "name") | (_, "datastore") => Some(Kind::Datastore),
+        (["compute", ..], "name") => Some(Kind::Compute),
+        (["connection", ..], "name") => Some(Kind::Connection),
         (["registry", ..], "name") | (_, "registry_name" | "to") => Some(Kind::Registry),
         ([noun, ..], "name" | "asset") if AssetKind::parse(noun).is_some() => {
             AssetKind::parse(noun).map(Kind::Asset)
@@ -257,6 +263,21 @@ async fn ask(ctx: &Context, kind: Kind, text: &str) -> Result<Vec<String>> {
             let workspace = ctx.workspace().await?;
             let datastores = client.call(&ListDatastores { workspace }).await?;
             collect(datastores, |item| item.name)
+        }
+        Kind::Compute => {
+            let request = ListComputes {
+                workspace: ctx.workspace().await?,
+                kind: None,
+            };
+            collect(client.call(&request).await?, |item| item.name)
+        }
+        Kind::Connection => {
+            let request = ListConnections {
+                workspace: ctx.workspace().await?,
+                kind: None,
+                secrets: false,
+            };
+            collect(client.call(&request).await?, |item| item.name)
         }
         Kind::Registry => collect(client.call(&ListRegistries {}).await?, |item| item.name),
         Kind::Endpoint => {

@@ -14,6 +14,11 @@ use crate::{
     },
 };
 
+/// The changes that `--set` asks for.
+pub fn edits(set: &[String]) -> Result<Vec<Edit>> {
+    set.iter().map(|set| Edit::set(set)).collect()
+}
+
 /// A file, if there is one, to which flags are added.
 pub struct Draft {
     document: Document,

@@ -10,6 +10,9 @@ mod az_link;
 mod code;
 mod complete;
 mod completions;
+mod component;
+mod compute;
+mod connection;
 mod context;
 mod data;
 mod datastore;
@@ -128,9 +131,15 @@ enum Command {
     #[command(subcommand)]
     Environment(environment::EnvironmentCommand),
     #[command(subcommand)]
+    Component(component::ComponentCommand),
+    #[command(subcommand)]
     Code(code::CodeCommand),
     #[command(subcommand)]
     Datastore(datastore::DatastoreCommand),
+    #[command(subcommand)]
+    Compute(compute::ComputeCommand),
+    #[command(subcommand)]
+    Connection(connection::ConnectionCommand),
     #[command(subcommand)]
     Registry(registry::RegistryCommand),
     Deploy(deploy::DeployArgs),
@@ -254,8 +263,11 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Model(command) => model::run(ctx, command).await,
         Command::Data(command) => data::run(ctx, command).await,
         Command::Environment(command) => environment::run(ctx, command).await,
+        Command::Component(command) => component::run(ctx, command).await,
         Command::Code(command) => code::run(ctx, command).await,
         Command::Datastore(command) => datastore::run(ctx, command).await,
+        Command::Compute(command) => compute::run(ctx, command).await,
+        Command::Connection(command) => connection::run(ctx, command).await,
         Command::Registry(command) => registry::run(ctx, command).await,
         Command::Deploy(args) => deploy::deploy(ctx, args).await,
         Command::Endpoint(command) => endpoint::run(ctx, command).await,

@@ -41,6 +41,9 @@ pub struct ServeArgs {
     #[arg(long, value_name = "NUMBER", conflicts_with = "no_worker",
           value_parser = clap::value_parser!(u32).range(1..))]
     slots: Option<u32>,
+    /// Detach from the terminal and leave when nobody has asked for long
+    #[arg(long, hide = true)]
+    background: bool,
     /// Requests to write a line about on stderr
     #[arg(long, value_enum, default_value = "changes")]
     log: LogArg,
@@ -57,6 +60,9 @@ enum LogArg {
 }
 
 pub async fn serve(ctx: &Context, args: ServeArgs) -> anyhow::Result<()> {
+    if args.background {
+        return Ok(wiring::serve_in_background(ctx.config.home.clone()).await?);
+    }
     let settings = ServeSettings {
         home: ctx.config.home.clone(),
         host: args.host,

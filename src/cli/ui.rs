@@ -40,6 +40,8 @@ pub struct Ui {
     /// A format was named.
     asked: bool,
     query: Option<String>,
+    /// Print answers as Azure's command line does, in this format.
+    azure: Option<String>,
     /// How commands are shown that the user may paste.
     pub paste: Paste,
     color: ColorChoice,
@@ -78,15 +80,22 @@ impl Ui {
             format,
             asked: output.is_some_and(|output| FORMATS.contains(&output)),
             query,
+            azure: None,
             paste,
             color,
             stderr: Mutex::new(AutoStream::new(io::stderr(), color)),
         })
     }
 
+    /// Prints answers as Azure's command line does from now on.
+    pub fn as_azure(&mut self, format: String, query: Option<String>) {
+        self.azure = Some(format);
+        self.query = query;
+    }
+
     /// Prints an answer on stdout.
     pub fn show<T: Show + Serialize>(&self, answer: &T) -> anyhow::Result<()> {
-        if self.format == Format::Table && self.query.is_none() {
+        if self.azure.is_none() && self.format == Format::Table && self.query.is_none() {
             return self.print(&super::views::render(answer.view(), terminal_width()));
         }
         let value = serde_json::to_value(answer)?;
@@ -106,6 +115,9 @@ impl Ui {
 
     /// Prints any document as an answer.
     pub fn show_value(&self, mut value: Value) -> anyhow::Result<()> {
+        if let Some(format) = &self.azure {
+            return super::az::print(self, format, self.query.as_deref(), value);
+        }
         if let Some(query) = &self.query {
             value = jpx_core::compile(query)
                 .and_then(|expression| expression.search(&value))

@@ -107,6 +107,15 @@ impl AzConfig {
         write(&self.file, section, settings)
     }
 
+    /// The storage account that the environment names, alone or in a connection string.
+    pub fn storage_account(&self) -> Option<String> {
+        var("AZURE_STORAGE_ACCOUNT").or_else(|| {
+            let string = var("AZURE_STORAGE_CONNECTION_STRING")?;
+            let mut parts = string.split(';');
+            parts.find_map(|part| part.strip_prefix("AccountName=").map(str::to_owned))
+        })
+    }
+
     /// The subscription that was chosen.
     pub fn subscription(&self) -> Result<Option<String>> {
         Ok(find(&read(&self.clouds)?, CLOUD, "subscription"))

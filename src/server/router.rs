@@ -20,10 +20,11 @@ use super::{
 };
 use crate::{
     api::{
-        Error, Operation, access::*, assets::*, datastores::*, endpoints::*, experiments::*,
-        files::*, imports::*, jobs::*, lineage::*, logged_models::*, metrics::*, models::*,
-        paths::*, registered_models::*, registries::*, resource_groups::*, runs::*, secrets::*,
-        trace_measures::*, traces::*, uploads::*, webhooks::*, work::*, workspaces::*,
+        Error, Operation, access::*, assets::*, computes::*, connections::*, datastores::*,
+        endpoints::*, experiments::*, files::*, identities::*, imports::*, jobs::*, lineage::*,
+        logged_models::*, metrics::*, models::*, paths::*, registered_models::*, registries::*,
+        resource_groups::*, runs::*, secrets::*, trace_measures::*, traces::*, uploads::*,
+        webhooks::*, work::*, workspaces::*,
     },
     protocols::mlflow,
     service::{Caller, Perform, Service},
@@ -169,6 +170,21 @@ fn operations() -> &'static [(&'static str, Act)] {
         GetSecret,
         ListSecrets,
         DeleteSecret,
+        // Identities
+        CreateIdentity,
+        ListIdentities,
+        DeleteIdentity,
+        // Computes
+        CreateCompute,
+        ListComputes,
+        GetCompute,
+        SwitchCompute,
+        DeleteCompute,
+        // Connections
+        CreateConnection,
+        ListConnections,
+        GetConnection,
+        DeleteConnection,
         // Experiments
         CreateExperiment,
         ListExperiments,

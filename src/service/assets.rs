@@ -134,7 +134,11 @@ fn taken(found: &Asset) -> Error {
 }
 
 /// Checks what is asked for and gives it its digest, and an anonymous asset its name.
-fn prepare(request: CreateAsset, service: &Service, caller: &Caller) -> Result<NewAsset> {
+pub(super) fn prepare(
+    request: CreateAsset,
+    service: &Service,
+    caller: &Caller,
+) -> Result<NewAsset> {
     let CreateAsset {
         kind,
         name,

@@ -2,13 +2,14 @@
 
 use serde_json::{Map, Value};
 
-use super::{Caller, Perform, Service};
+use super::{Action, Caller, Perform, Service};
 use crate::{
     api::{
         Code, Error, Result,
-        assets::{Asset, AssetKind, AssetRef, GetAsset, Holder},
+        assets::{Asset, AssetKind, AssetRef, GetAsset, Holder, image_environment},
         environments::Environment,
         files::Hash,
+        registries::{self, CURATED},
     },
     spec::{
         dockerfile, environment as curated, kinds::environment::EnvironmentSource,
@@ -77,6 +78,11 @@ impl Service {
                 found.name, found.version
             ),
         };
+        // What ships with the program needs no image to be spoken of.
+        let ours = registries::named_in(&place).is_some_and(|name| name == CURATED);
+        if let Some(environment) = curated::curated(text).filter(|_| ours) {
+            return Ok((environment, Some(reference)));
+        }
         let Asset {
             name,
             version,
@@ -112,7 +118,14 @@ impl Service {
                 let file = build.get("dockerfile_path").and_then(Value::as_str);
                 dockerfile::environment(&context, file.unwrap_or("Dockerfile"), name)?
             }
-            (None, Some(image), None) => curated::of_image(image, name),
+            (None, Some(image), None) => {
+                if let Some(built) = self.built(caller, workspace, image).await? {
+                    let files = built.files.map(|files| files.hash);
+                    let made = self.made_of(caller, workspace, name, &built.spec, files);
+                    return Box::pin(made).await;
+                }
+                curated::of_image(image, name)
+            }
             (None, None, None) => {
                 return Err(Error::invalid("The environment is made of nothing")
                     .hint("Name an image, a conda_file or a build"));
@@ -122,6 +135,37 @@ impl Service {
             notes.push(curated::image_note(image));
         }
         Ok(environment)
+    }
+
+    /// What an image of the workspace's own container registry was built from.
+    async fn built(&self, caller: &Caller, workspace: &str, image: &str) -> Result<Option<Asset>> {
+        let Some((registry, image)) = image.split_once(".azurecr.io/") else {
+            return Ok(None);
+        };
+        let row = self.enter(caller, workspace, Action::Read).await?;
+        let own = &row.workspace.resources.container_registry.name;
+        let own = own.rsplit('/').next().unwrap_or(own);
+        if !own.eq_ignore_ascii_case(registry) {
+            return Ok(None);
+        }
+        let (name, tag) = image_environment(image);
+        let get = GetAsset {
+            workspace: workspace.to_owned(),
+            kind: AssetKind::Environment,
+            name,
+            version: None,
+            label: Some(tag),
+        };
+        let found = get.perform(self, caller).await.map_err(|error| {
+            if error.code == Code::NotFound {
+                Error::not_found(format!("No image `{image}` was built for `{registry}`")).hint(
+                    format!("Build it: az acr build -r {registry} -t {image} FOLDER"),
+                )
+            } else {
+                error
+            }
+        });
+        found.map(Some)
     }
 
     /// The small files of a build context, by path.

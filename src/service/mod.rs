@@ -8,6 +8,9 @@ mod access;
 mod assessments;
 mod assets;
 mod collect;
+mod computes;
+mod connections;
+mod curated;
 mod datastores;
 mod deploy;
 mod endpoints;
@@ -17,6 +20,7 @@ mod experiments;
 mod files;
 mod filter;
 mod hosts;
+mod identities;
 mod imports;
 mod jobs;
 mod lineage;
@@ -62,7 +66,10 @@ pub use vault::Vault;
 pub use webhooks::{Courier, Parcel, Sent};
 
 use crate::{
-    api::{Error, Operation, Result, Time, names, registries::named_in},
+    api::{
+        Error, Operation, Result, Time, names,
+        registries::{CURATED, named_in},
+    },
     store::{Store, WorkspaceRow},
 };
 
@@ -200,6 +207,9 @@ impl Service {
     /// Finds a workspace and checks that the caller may do this there. Every operation on what a
     /// workspace holds begins so. To who has no role in it, it is not there.
     pub async fn enter(&self, caller: &Caller, name: &str, action: Action) -> Result<WorkspaceRow> {
+        if named_in(name).is_some_and(|name| name.eq_ignore_ascii_case(CURATED)) {
+            Box::pin(self.ensure_curated()).await?;
+        }
         let Some(row) = self.store.workspace(name).await? else {
             return Err(match named_in(name) {
                 Some(registry) => self.unknown_registry(registry).await?,

@@ -26,6 +26,9 @@ impl Service {
     }
 
     async fn find_registry(&self, name: &str) -> Result<Registry> {
+        if name.eq_ignore_ascii_case(CURATED) {
+            self.ensure_curated().await?;
+        }
         match self.store.registry(name).await? {
             Some(row) => Ok(row),
             None => Err(self.unknown_registry(name).await?),
@@ -64,6 +67,7 @@ impl Perform for CreateRegistry {
 impl Perform for ListRegistries {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Registry>> {
         service.allow_person(caller)?;
+        service.ensure_curated().await?;
         service.store.list_registries().await
     }
 }

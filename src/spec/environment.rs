@@ -7,12 +7,33 @@ use crate::api::{Error, Result, environments::Environment, names};
 
 /// Environments that ship with the tool: pinned sets that work together, by name.
 const CURATED: &[(&str, &str)] = &[
+    ("AutoML", include_str!("curated/automl.txt")),
+    (
+        "acpt-pytorch-2.8-cuda12.6",
+        include_str!("curated/acpt-pytorch-2.8-cuda12.6.txt"),
+    ),
     ("lightgbm-3.3", include_str!("curated/lightgbm-3.3.txt")),
     (
         "minimal-inference",
         include_str!("curated/minimal-inference.txt"),
     ),
+    (
+        "minimal-py312-inference",
+        include_str!("curated/minimal-py312-inference.txt"),
+    ),
+    (
+        "model-evaluation",
+        include_str!("curated/model-evaluation.txt"),
+    ),
+    (
+        "responsibleai-tabular",
+        include_str!("curated/responsibleai-tabular.txt"),
+    ),
     ("sklearn-1.5", include_str!("curated/sklearn-1.5.txt")),
+    (
+        "tensorflow-2.16-cuda12",
+        include_str!("curated/tensorflow-2.16-cuda12.txt"),
+    ),
 ];
 
 /// Names for the machine as it is, without an environment of its own.
@@ -50,6 +71,21 @@ pub fn load(text: &str, folder: &Path) -> Result<Environment> {
     }
 }
 
+/// The curated environments with their requirements.
+pub fn curated_sets() -> impl Iterator<Item = (&'static str, Vec<String>)> {
+    CURATED
+        .iter()
+        .map(|(name, content)| (*name, lines(content)))
+}
+
+fn lines(content: &str) -> Vec<String> {
+    let lines = content.lines();
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect()
+}
+
 /// The names of the curated environments.
 pub fn curated_names() -> impl Iterator<Item = &'static str> {
     CURATED.iter().map(|(name, _)| *name)
@@ -68,11 +104,7 @@ pub fn curated(text: &str) -> Option<Environment> {
         .find(|(curated, _)| curated.eq_ignore_ascii_case(name))?;
     Some(Environment::Python {
         version: None,
-        requirements: content
-            .lines()
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            .map(str::to_owned)
-            .collect(),
+        requirements: lines(content),
         notes: Vec::new(),
         name: (*name).to_owned(),
         path: None,

@@ -29,6 +29,8 @@ use crate::{
 
 /// The name of the one worker that works from within a state directory.
 const LOCAL: &str = "local";
+/// The file that keeps the port for the processes of runs.
+const RUNS_PORT: &str = "port";
 /// How long a worker in the background waits for more.
 const IDLE: Duration = Duration::from_mins(1);
 
@@ -96,7 +98,7 @@ pub async fn work_here(
         stop.send(true)
     });
     loop {
-        let listener = loopback(&home)?;
+        let listener = loopback(&home, RUNS_PORT)?;
         let url = format!("http://{}", listener.address());
         let service = open_service_for(&home, url.clone(), None)?;
         let ear = Ear::open(&home, &service);
@@ -137,7 +139,7 @@ pub async fn work_inside(
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     };
-    let listener = loopback(&home)?;
+    let listener = loopback(&home, RUNS_PORT)?;
     let url = format!("http://{}", listener.address());
     let _ear = Ear::open(&home, &service);
     host_runs(listener, service.clone());
@@ -259,10 +261,10 @@ fn inside(service: &Service) -> Client {
     Client::in_process(server::router(service.clone(), Trust::Owner))
 }
 
-/// A socket on loopback for the processes of runs. The port is kept: a run that goes on while its
-/// worker is replaced finds the next one there.
-fn loopback(home: &Home) -> Result<Listener> {
-    let file = home.workers().join("port");
+/// A socket on loopback whose port is kept in a file: a run that goes on while its worker is replaced
+/// finds the next one there.
+pub(super) fn loopback(home: &Home, file: &str) -> Result<Listener> {
+    let file = home.workers().join(file);
     let kept = fs::read_to_string(&file).ok();
     let kept = kept.and_then(|text| text.trim().parse::<u16>().ok());
     if let Some(port) = kept

@@ -5,24 +5,40 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::{PlaceArgs, Shown};
+use super::{PlaceArgs, Shown, create_described};
 use crate::{
     api::{
         Error, Result,
         assets::{AssetKind, CreateAsset},
         names,
     },
-    cli::{args::parse_pairs, context::Context},
+    cli::{
+        args::parse_pairs,
+        context::Context,
+        document::{Draft, edits},
+    },
     client::Uploaded,
-    spec::reference::nearest_sibling,
+    spec::{overrides::Values, reference::nearest_sibling},
 };
 
 /// What every new asset may be given.
 #[derive(Debug, Args)]
 pub struct NewArgs {
+    /// YAML file that describes it; options go before what it says
+    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    file: Option<String>,
+    /// Value of the file to change, as KEY=VALUE; the key with dots
+    #[arg(long, value_name = "KEY=VALUE", num_args = 1.., requires = "file")]
+    set: Vec<String>,
     /// Name of the asset; it is made if it is new
-    #[arg(id = "asset_name", short = 'n', long = "name", value_name = "NAME")]
-    name: String,
+    #[arg(
+        id = "asset_name",
+        short = 'n',
+        long = "name",
+        value_name = "NAME",
+        required_unless_present = "file"
+    )]
+    name: Option<String>,
     /// Version [default: the next number]
     #[arg(
         id = "asset_version",
@@ -62,11 +78,12 @@ pub async fn create(
     spec: Map<String, Value>,
     local: Option<Local>,
 ) -> anyhow::Result<()> {
-    names::ASSET.check(&args.name)?;
+    let name = args.name.unwrap_or_default();
+    names::ASSET.check(&name)?;
     let mut request = CreateAsset {
         workspace: args.place.workspace(ctx).await?,
         kind,
-        name: Some(args.name),
+        name: Some(name),
         version: args.version,
         spec,
         description: args.description,
@@ -81,6 +98,61 @@ pub async fn create(
     }
     ctx.ui
         .show(&Shown(ctx.client().await?.call(&request).await?))
+}
+
+impl NewArgs {
+    /// Whether a file describes the asset.
+    pub fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+}
+
+/// Creates a version from a file, before which `more` and the common options go, and shows it.
+pub async fn create_from_file(
+    ctx: &Context,
+    kind: AssetKind,
+    args: NewArgs,
+    more: Vec<(&str, Value)>,
+) -> anyhow::Result<()> {
+    if args.file.is_none() {
+        return Err(Error::invalid("No file describes it").at("--file").into());
+    }
+    let mut draft = Draft::open(args.file.as_deref(), &ctx.folder)?;
+    let own = [
+        ("name", args.name),
+        ("version", args.version),
+        ("description", args.description),
+    ];
+    let own = own
+        .into_iter()
+        .filter_map(|(key, text)| Some((key, Value::from(text?))));
+    for (key, value) in own.chain(more) {
+        draft.put(key, value, &format!("--{}", key.replace('_', "-")));
+    }
+    draft.edit(&edits(&args.set)?, Values::Strings)?;
+    let mut fields = draft.check(kind.name())?;
+    for (key, option, pairs) in [
+        ("tags", "--tag", &args.tags),
+        ("properties", "--property", &args.properties),
+    ] {
+        let given = parse_pairs(option, pairs)?;
+        if given.is_empty() {
+            continue;
+        }
+        let all = fields
+            .entry(key)
+            .or_insert_with(|| Value::Object(Map::new()));
+        if let Value::Object(all) = all {
+            all.extend(
+                given
+                    .into_iter()
+                    .map(|(key, value)| (key, Value::from(value))),
+            );
+        }
+    }
+    let workspace = args.place.workspace(ctx).await?;
+    let made = create_described(ctx, &workspace, kind, fields, args.labels).await?;
+    ctx.ui.show(&Shown(made))
 }
 
 impl Context {

@@ -26,6 +26,7 @@ pub async fn create_described(
     workspace: &str,
     kind: AssetKind,
     mut fields: Map<String, Value>,
+    labels: Vec<String>,
 ) -> Result<Asset> {
     let mut request = CreateAsset {
         workspace: workspace.to_owned(),
@@ -37,7 +38,7 @@ pub async fn create_described(
         tags: texts(&fields, "tags"),
         properties: texts(&fields, "properties"),
         files: None,
-        labels: Vec::new(),
+        labels,
     };
     for key in FIELDS {
         fields.shift_remove(key);
@@ -69,7 +70,8 @@ fn text(fields: &Map<String, Value>, key: &str) -> Option<String> {
     }
 }
 
-fn texts(fields: &Map<String, Value>, key: &str) -> BTreeMap<String, String> {
+/// The texts below a key, such as `tags`.
+pub fn texts(fields: &Map<String, Value>, key: &str) -> BTreeMap<String, String> {
     let found = fields.get(key).and_then(Value::as_object);
     let pair = |(key, value): (&String, &Value)| {
         let value = match value {
@@ -179,6 +181,7 @@ async fn brought_along(
                 workspace,
                 AssetKind::Environment,
                 inline,
+                Vec::new(),
             ));
             let made = made.await?;
             holder.insert("environment".to_owned(), reference(&made));
@@ -193,7 +196,8 @@ async fn brought_along(
         };
         for key in ["component", "trial"] {
             if let Some(Value::Object(inline)) = job.get(key).cloned() {
-                let made = create_described(ctx, workspace, AssetKind::Component, inline);
+                let made =
+                    create_described(ctx, workspace, AssetKind::Component, inline, Vec::new());
                 let made = Box::pin(made).await?;
                 job.insert(key.to_owned(), reference(&made));
             }

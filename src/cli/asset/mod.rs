@@ -13,8 +13,8 @@ use clap::{Args, Subcommand};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-pub use create::{Local, NewArgs, create};
-pub use described::create_described;
+pub use create::{Local, NewArgs, create, create_from_file};
+pub use described::{create_described, texts};
 
 use super::context::Context;
 use crate::api::{

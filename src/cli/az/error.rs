@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::grammar::{Flag, Verb};
 use crate::{
     api::{Code, Error, names},
-    cli::error::Exit,
+    cli::error::{Exit, RUN_CANCELED, RUN_FAILED},
 };
 
 /// The command line is wrong.
@@ -29,12 +29,20 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         .find_map(|cause| cause.downcast_ref::<Error>());
     let own = error.downcast_ref().map(|Exit(code)| *code);
     match (own, known) {
-        (Some(code), None) => return ExitCode::from(code),
+        (Some(code), None) => return ExitCode::from(own_code(code)),
         (_, Some(known)) => write(&known.to_string(), &known.hints),
         (None, None) => write(&format!("{error:#}"), &[]),
     }
     let code = known.map_or(1, exit_code);
-    ExitCode::from(own.unwrap_or(code))
+    ExitCode::from(own.map_or(code, own_code))
+}
+
+/// How a followed job ended is no more than whether it worked.
+fn own_code(code: u8) -> u8 {
+    match code {
+        RUN_FAILED | RUN_CANCELED => 1,
+        code => code,
+    }
 }
 
 fn exit_code(error: &Error) -> u8 {

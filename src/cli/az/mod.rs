@@ -10,6 +10,7 @@
 )]
 
 mod account;
+mod acr;
 mod cloud;
 mod configure;
 
@@ -18,15 +19,20 @@ mod extension;
 mod given;
 mod grammar;
 mod group;
+mod identity;
 mod ids;
+mod keyvault;
 mod ml;
 mod output;
 mod place;
+mod role;
+mod storage;
 
 use std::{path::Path, process::ExitCode};
 
 use given::Given;
 use grammar::{Group, Verb};
+pub use output::print;
 
 use super::{Globals, context::Context};
 use crate::{
@@ -41,6 +47,16 @@ const GROUPS: &[&Group] = &[
     &configure::CONFIG,
     &extension::GROUP,
     &group::GROUP,
+    &role::GROUP,
+    &role::AD,
+    &keyvault::GROUP,
+    &keyvault::SECRETS,
+    &storage::BLOBS,
+    &storage::CONTAINERS,
+    &storage::ACCOUNTS,
+    &acr::GROUP,
+    &acr::REPOSITORIES,
+    &identity::GROUP,
     &ml::workspace::GROUP,
     &ml::outbound_rule::GROUP,
     &ml::data::GROUP,
@@ -49,6 +65,9 @@ const GROUPS: &[&Group] = &[
     &ml::component::GROUP,
     &ml::model::GROUP,
     &ml::registry::GROUP,
+    &ml::job::GROUP,
+    &ml::compute::GROUP,
+    &ml::connection::GROUP,
 ];
 
 /// What every command of `az` needs.
@@ -66,11 +85,21 @@ impl Az {
         let config = AzConfig::load()?;
         let group = given.owned("resource-group");
         let workspace = given.owned("workspace-name");
+        let workspace = workspace.or_else(|| config.default("workspace"));
+        let globals = Globals {
+            workspace: workspace.clone(),
+            ..Globals::default()
+        };
+        let mut ctx = Context::new(globals)?;
+        let format = given.owned("output");
+        let format = format.or_else(|| Some(config.get("core", "output")?.value));
+        let format = format.unwrap_or_else(|| "json".to_owned());
+        ctx.ui.as_azure(format, given.owned("query"));
         Ok(Self {
             group: group.or_else(|| config.default("group")),
-            workspace: workspace.or_else(|| config.default("workspace")),
+            workspace,
             subscription: given.owned("subscription"),
-            ctx: Context::new(Globals::default())?,
+            ctx,
             config,
         })
     }
@@ -174,9 +203,7 @@ fn perform(verb: &Verb, given: &Given) -> anyhow::Result<()> {
     runtime.block_on(async {
         let az = Az::new(given)?;
         let answer = (verb.run)(&az, given).await?;
-        let format = given.owned("output");
-        let format = format.or_else(|| Some(az.config.get("core", "output")?.value));
-        output::print(&az.ctx, format.as_deref().unwrap_or("json"), query, answer)
+        az.ctx.ui.show_value(answer)
     })
 }
 

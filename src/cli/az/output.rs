@@ -4,19 +4,14 @@ use serde_json::{Map, Value};
 
 use crate::{
     api::{Error, Result},
-    cli::context::Context,
+    cli::ui::Ui,
 };
 
 /// Keys that a table leaves out.
 const NOT_IN_TABLES: [&str; 4] = ["id", "type", "etag", "revision"];
 
 /// Prints an answer; nothing when it is, or the query makes it, null.
-pub fn print(
-    ctx: &Context,
-    format: &str,
-    query: Option<&str>,
-    answer: Value,
-) -> anyhow::Result<()> {
+pub fn print(ui: &Ui, format: &str, query: Option<&str>, answer: Value) -> anyhow::Result<()> {
     let asked = query.is_some();
     let answer = match query {
         Some(query) => search(query, &answer)?,
@@ -26,11 +21,11 @@ pub fn print(
         return Ok(());
     }
     match format {
-        "tsv" => ctx.ui.print(&tsv(&answer)),
-        "table" => ctx.ui.print(&table(&answer, asked)),
-        "yaml" | "yamlc" => ctx.ui.print(&serde_saphyr::to_string(&sorted(answer))?),
-        "jsonc" => ctx.ui.print_json(&sorted(answer), true),
-        _ => ctx.ui.print_json(&sorted(answer), false),
+        "tsv" => ui.print(&tsv(&answer)),
+        "table" => ui.print(&table(&answer, asked)),
+        "yaml" | "yamlc" => ui.print(&serde_saphyr::to_string(&sorted(answer))?),
+        "jsonc" => ui.print_json(&sorted(answer), true),
+        _ => ui.print_json(&sorted(answer), false),
     }
 }
 

@@ -26,6 +26,10 @@ pub struct CreateArgs {
 }
 
 pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
+    if args.new.has_file() {
+        let error = Error::invalid("Code is not described by a file").at("--file");
+        return Err(error.hint("Name its folder with --path").into());
+    }
     let text = args.path.to_string_lossy();
     let Some(path) = ctx.local_path(&ctx.folder, &text, "--path")? else {
         return Err(Error::invalid(format!("`{text}` is no folder of this machine")).into());

@@ -19,8 +19,8 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct CreateArgs {
     /// File, folder or address
-    #[arg(short, long)]
-    path: String,
+    #[arg(short, long, required_unless_present = "file")]
+    path: Option<String>,
     /// What it is [default: found out from the files, else `uri_folder`]
     #[arg(short = 't', long = "type", value_enum)]
     kind: Option<TypeArg>,
@@ -50,9 +50,16 @@ impl TypeArg {
 }
 
 pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
-    let local = ctx.local_path(&ctx.folder, &args.path, "--path")?;
+    if args.new.has_file() {
+        let kind = args.kind.map(|kind| ("type", Value::from(kind.name())));
+        let path = args.path.map(|path| ("path", Value::from(path)));
+        let more = kind.into_iter().chain(path).collect();
+        return asset::create_from_file(ctx, AssetKind::Data, args.new, more).await;
+    }
+    let path = args.path.unwrap_or_default();
+    let local = ctx.local_path(&ctx.folder, &path, "--path")?;
     let (kind, path) = match &local {
-        None => (args.kind.unwrap_or(TypeArg::Folder), args.path),
+        None => (args.kind.unwrap_or(TypeArg::Folder), path),
         Some(path) => {
             let kind = check(args.kind, path)?;
             let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -39,6 +39,18 @@ pub struct CreateArgs {
 }
 
 pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
+    if args.new.has_file() {
+        let image = args.image.map(|image| ("image", Value::from(image)));
+        let conda = args
+            .conda_file
+            .map(|file| ("conda_file", Value::from(file)));
+        let build = args.build_context.map(|folder| {
+            let file = args.dockerfile_path.trim_start_matches('/');
+            ("build", json!({"path": folder, "dockerfile_path": file}))
+        });
+        let more = image.into_iter().chain(conda).chain(build).collect();
+        return asset::create_from_file(ctx, AssetKind::Environment, args.new, more).await;
+    }
     let mut spec = Map::new();
     if let Some(image) = args.image {
         spec.insert("image".to_owned(), Value::from(image));

@@ -27,7 +27,8 @@ pub async fn restore(ctx: &Context, args: RestoreArgs) -> anyhow::Result<()> {
     set(ctx, &args.job, false).await
 }
 
-async fn set(ctx: &Context, job: &JobArg, archived: bool) -> anyhow::Result<()> {
+/// Hides a job or brings it back.
+pub async fn set(ctx: &Context, job: &JobArg, archived: bool) -> anyhow::Result<()> {
     let request = UpdateRun {
         workspace: ctx.workspace().await?,
         run: job.name().to_owned(),

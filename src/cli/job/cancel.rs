@@ -9,7 +9,7 @@ use crate::{api::runs::CancelRun, cli::context::Context};
 #[derive(Debug, Args)]
 pub struct CancelArgs {
     #[command(flatten)]
-    job: JobArg,
+    pub job: JobArg,
 }
 
 pub async fn cancel(ctx: &Context, args: CancelArgs) -> anyhow::Result<()> {

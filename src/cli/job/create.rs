@@ -34,25 +34,25 @@ const EXPERIMENT: &str = "Default";
 pub struct CreateArgs {
     /// YAML file of the job
     #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    file: PathBuf,
+    pub file: PathBuf,
     /// Name of the job, unique in the workspace [default: the file's, else one is made]
     #[arg(id = "new_name", short = 'n', long = "name", value_name = "NAME")]
-    name: Option<String>,
+    pub name: Option<String>,
     /// Value to change first, such as inputs.rate=0.1; several can follow
     #[arg(long, value_name = "KEY=VALUE", num_args = 1..)]
-    set: Vec<String>,
+    pub set: Vec<String>,
     /// Follow the job to its end; the exit code tells how it ended
     #[arg(short, long)]
-    stream: bool,
+    pub stream: bool,
     /// Say where its page is, too
     #[arg(short = 'e', long)]
-    web: bool,
+    pub web: bool,
     /// File to write the created job to, as YAML
     #[arg(short = 'a', long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    save_as: Option<PathBuf>,
+    pub save_as: Option<PathBuf>,
     /// Accepted for scripts; what cannot be understood is refused all the same
     #[arg(long, hide_short_help = true)]
-    skip_validation: bool,
+    pub skip_validation: bool,
 }
 
 pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {

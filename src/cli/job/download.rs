@@ -21,16 +21,16 @@ const ARTIFACTS: [&str; 2] = ["artifacts", "default"];
 #[derive(Debug, Args)]
 pub struct DownloadArgs {
     #[command(flatten)]
-    job: JobArg,
+    pub job: JobArg,
     /// Folder to write to
     #[arg(short = 'p', long, value_name = "FOLDER", default_value = ".", value_hint = clap::ValueHint::DirPath)]
-    download_path: PathBuf,
+    pub download_path: PathBuf,
     /// Only this output
     #[arg(long, value_name = "NAME", conflicts_with = "all")]
-    output_name: Option<String>,
+    pub output_name: Option<String>,
     /// All named outputs as well
     #[arg(long)]
-    all: bool,
+    pub all: bool,
 }
 
 pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {

@@ -20,19 +20,19 @@ const MOST: u32 = 50_000;
 pub struct ListArgs {
     /// Only the children of this job [default: jobs that are no one's children]
     #[arg(short, long, value_name = "NAME")]
-    parent_job_name: Option<String>,
+    pub parent_job_name: Option<String>,
     /// At most so many
     #[arg(short = 'r', long, value_name = "N", default_value_t = DEFAULT_LIMIT)]
-    max_results: u32,
+    pub max_results: u32,
     /// All of them
     #[arg(long, conflicts_with = "max_results")]
-    all_results: bool,
+    pub all_results: bool,
     /// List archived ones too
     #[arg(long)]
-    include_archived: bool,
+    pub include_archived: bool,
     /// List archived ones alone
     #[arg(long, conflicts_with = "include_archived")]
-    archived_only: bool,
+    pub archived_only: bool,
 }
 
 pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {

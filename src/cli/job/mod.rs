@@ -1,16 +1,16 @@
 //! `aml job`
 
-mod archive;
-mod cancel;
-mod create;
-mod download;
+pub mod archive;
+pub mod cancel;
+pub mod create;
+pub mod download;
 pub mod entity;
-mod list;
+pub mod list;
 mod local;
-mod show;
-mod stream;
-mod update;
-mod validate;
+pub mod show;
+pub mod stream;
+pub mod update;
+pub mod validate;
 
 use clap::Subcommand;
 
@@ -76,6 +76,14 @@ pub struct JobArg {
 }
 
 impl JobArg {
+    /// The job of that name.
+    pub fn named(name: &str) -> Self {
+        Self {
+            position: Some(name.to_owned()),
+            option: None,
+        }
+    }
+
     pub fn name(&self) -> &str {
         let name = self.position.as_ref().or(self.option.as_ref());
         name.map_or("", |name| name.strip_prefix("azureml:").unwrap_or(name))

@@ -9,10 +9,10 @@ use crate::cli::context::Context;
 #[derive(Debug, Args)]
 pub struct ShowArgs {
     #[command(flatten)]
-    job: JobArg,
+    pub job: JobArg,
     /// Say where its page is, too
     #[arg(short = 'e', long)]
-    web: bool,
+    pub web: bool,
 }
 
 pub async fn show(ctx: &Context, args: ShowArgs) -> anyhow::Result<()> {

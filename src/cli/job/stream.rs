@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct StreamArgs {
     #[command(flatten)]
-    job: JobArg,
+    pub job: JobArg,
 }
 
 pub async fn stream(ctx: &Context, args: StreamArgs) -> anyhow::Result<()> {

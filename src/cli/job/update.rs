@@ -40,9 +40,6 @@ pub struct UpdateArgs {
 }
 
 pub async fn update(ctx: &Context, args: UpdateArgs) -> anyhow::Result<()> {
-    let run = args.job.get(ctx).await?;
-    let workspace = workspace(ctx).await?;
-    let before = Entity::new(&run, &workspace);
     let mut edits: Vec<Edit> = args
         .set
         .iter()
@@ -57,18 +54,26 @@ pub async fn update(ctx: &Context, args: UpdateArgs) -> anyhow::Result<()> {
     } else {
         Values::Json
     };
-    let after = overrides::of_value(before.fields(), &edits, values)?;
+    let entity = change(ctx, &args.job, &edits, values).await?;
+    if args.web {
+        ctx.ui.status(&format!("Web View: {}", entity.page()));
+    }
+    ctx.ui.show(&entity)
+}
+
+/// Changes what can be changed of a job; the job as it is then.
+pub async fn change(ctx: &Context, job: &JobArg, edits: &[Edit], values: Values) -> Result<Entity> {
+    let run = job.get(ctx).await?;
+    let workspace = workspace(ctx).await?;
+    let before = Entity::new(&run, &workspace);
+    let after = overrides::of_value(before.fields(), edits, values)?;
     apply(ctx, &run, before.fields(), &after).await?;
     let get = GetRun {
         workspace: workspace.name.clone(),
         run: run.name,
     };
     let run = ctx.client().await?.call(&get).await?;
-    let entity = Entity::new(&run, &workspace);
-    if args.web {
-        ctx.ui.status(&format!("Web View: {}", entity.page()));
-    }
-    ctx.ui.show(&entity)
+    Ok(Entity::new(&run, &workspace))
 }
 
 /// Sends the differences.

@@ -12,10 +12,10 @@ use crate::cli::{context::Context, error::Exit};
 pub struct ValidateArgs {
     /// YAML file of the job
     #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    file: PathBuf,
+    pub file: PathBuf,
     /// Value to change first, such as inputs.rate=0.1
     #[arg(long, value_name = "KEY=VALUE", num_args = 1..)]
-    set: Vec<String>,
+    pub set: Vec<String>,
 }
 
 pub fn validate(ctx: &Context, args: &ValidateArgs) -> anyhow::Result<()> {

@@ -12,6 +12,8 @@ mod use_;
 
 use clap::Subcommand;
 
+pub use share::parse_role;
+
 use super::context::Context;
 use crate::api::{
     Error, Result,

@@ -85,7 +85,7 @@ pub async fn run(ctx: &Context, command: ShareCommand) -> anyhow::Result<()> {
 }
 
 /// Role names in any case; `data-scientist` is short for "AzureML Data Scientist".
-fn parse_role(text: &str) -> Result<Role, Error> {
+pub fn parse_role(text: &str) -> Result<Role, Error> {
     let wanted = text.to_lowercase().replace(['-', '_'], " ");
     let matches = |role: &&Role| {
         let name = role.name().to_lowercase();

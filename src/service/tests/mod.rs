@@ -14,7 +14,7 @@ mod models;
 mod runs;
 mod search;
 mod secrets;
-mod support;
+pub mod support;
 mod trace_search;
 mod traces;
 mod uploads;

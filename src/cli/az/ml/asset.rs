@@ -73,7 +73,7 @@ pub async fn create(
     draft.edit(&given.edits()?, Values::Strings)?;
     let fields = draft.check(kind.name())?;
     let place = az.place(given).await?;
-    let made = create_described(&az.ctx, &place.name(), kind, fields).await?;
+    let made = create_described(&az.ctx, &place.name(), kind, fields, Vec::new()).await?;
     Ok(shown(&place, &made))
 }
 

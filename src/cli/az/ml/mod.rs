@@ -2,9 +2,12 @@
 
 mod asset;
 pub mod component;
+pub mod compute;
+pub mod connection;
 pub mod data;
 pub mod datastore;
 pub mod environment;
+pub mod job;
 pub mod model;
 pub mod outbound_rule;
 pub mod registry;
@@ -14,23 +17,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::cli::asset::texts;
+
 /// The tags that a checked file gives.
 fn tags(fields: &Map<String, Value>) -> BTreeMap<String, String> {
     texts(fields, "tags")
-}
-
-/// The texts below a key, such as `tags` or `properties`.
-fn texts(fields: &Map<String, Value>, key: &str) -> BTreeMap<String, String> {
-    let found = fields.get(key).and_then(Value::as_object);
-    let pair = |(key, value): (&String, &Value)| {
-        let value = match value {
-            Value::String(text) => text.clone(),
-            Value::Null => String::new(),
-            other => other.to_string(),
-        };
-        (key.clone(), value)
-    };
-    found.into_iter().flatten().map(pair).collect()
 }
 
 /// The tags that are other than they were; those that are gone are empty.

@@ -24,6 +24,7 @@ use crate::{
         document::Draft,
     },
     spec::overrides::Values,
+    wiring,
 };
 
 pub const GROUP: Group = Group {
@@ -332,8 +333,17 @@ async fn change(az: &Az, workspace: String, fields: Map<String, Value>) -> anyho
     Ok(shown(&changed))
 }
 
+/// Clients that are given the tracking URI must find somebody there: in local mode a server is started
+/// in the background when there is none.
 async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    Ok(shown(&az.named_workspace(given).await?))
+    let mut found = az.named_workspace(given).await?;
+    let query = given.text("query");
+    let wanted = query.is_none_or(|query| query.contains("mlflow_tracking_uri"));
+    if wanted && found.mlflow_tracking_uri.is_empty() && az.ctx.profile().is_none() {
+        let url = wiring::ensure_server(&az.ctx.config.home).await?;
+        found.mlflow_tracking_uri = format!("{url}/ws/{}", found.name.to_lowercase());
+    }
+    Ok(shown(&found))
 }
 
 async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {

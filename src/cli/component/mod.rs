@@ -1,0 +1,26 @@
+//! `aml component`
+
+mod create;
+
+use clap::Subcommand;
+
+use super::{
+    asset::{self, AssetCommand},
+    context::Context,
+};
+use crate::api::assets::AssetKind;
+
+/// Keep versions of components: commands with inputs and outputs, to be used in pipelines
+#[derive(Debug, Subcommand)]
+pub enum ComponentCommand {
+    Create(create::CreateArgs),
+    #[command(flatten)]
+    Common(AssetCommand),
+}
+
+pub async fn run(ctx: &Context, command: ComponentCommand) -> anyhow::Result<()> {
+    match command {
+        ComponentCommand::Create(args) => create::create(ctx, args).await,
+        ComponentCommand::Common(command) => asset::run(ctx, AssetKind::Component, command).await,
+    }
+}

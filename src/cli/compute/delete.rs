@@ -1,0 +1,29 @@
+//! `aml compute delete`
+
+use clap::Args;
+
+use crate::{api::computes::DeleteCompute, cli::context::Context};
+
+/// Delete a compute; what runs on it goes on
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Compute to delete
+    #[arg(short, long)]
+    name: String,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
+    let name = args.name;
+    ctx.ui
+        .confirm(args.yes, &format!("Delete the compute {name}?"))?;
+    let request = DeleteCompute {
+        workspace: ctx.workspace().await?,
+        name: name.clone(),
+    };
+    ctx.client().await?.call(&request).await?;
+    ctx.ui.status(&format!("Deleted the compute {name}."));
+    Ok(())
+}

@@ -1,0 +1,18 @@
+//! `aml compute list-sizes`
+
+use clap::Args;
+
+use crate::{
+    api::computes::{Size, sizes},
+    cli::context::Context,
+};
+
+/// List the sizes of machines
+///
+/// Others are understood too: the name of a size tells its cores.
+#[derive(Debug, Args)]
+pub struct ListSizesArgs {}
+
+pub fn list_sizes(ctx: &Context, _args: &ListSizesArgs) -> anyhow::Result<()> {
+    ctx.ui.show(&sizes().collect::<Vec<Size>>())
+}

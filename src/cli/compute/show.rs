@@ -1,0 +1,21 @@
+//! `aml compute show`
+
+use clap::Args;
+
+use crate::{api::computes::GetCompute, cli::context::Context};
+
+/// Show a compute
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Compute to show
+    #[arg(short, long)]
+    name: String,
+}
+
+pub async fn show(ctx: &Context, args: ShowArgs) -> anyhow::Result<()> {
+    let request = GetCompute {
+        workspace: ctx.workspace().await?,
+        name: args.name,
+    };
+    ctx.ui.show(&ctx.client().await?.call(&request).await?)
+}

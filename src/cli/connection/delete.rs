@@ -1,0 +1,29 @@
+//! `aml connection delete`
+
+use clap::Args;
+
+use crate::{api::connections::DeleteConnection, cli::context::Context};
+
+/// Forget a connection with its secrets
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Connection to forget
+    #[arg(short, long)]
+    name: String,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
+    let name = args.name;
+    ctx.ui
+        .confirm(args.yes, &format!("Delete the connection {name}?"))?;
+    let request = DeleteConnection {
+        workspace: ctx.workspace().await?,
+        name: name.clone(),
+    };
+    ctx.client().await?.call(&request).await?;
+    ctx.ui.status(&format!("Deleted the connection {name}."));
+    Ok(())
+}

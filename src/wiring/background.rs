@@ -1,0 +1,117 @@
+//! A server in the background, for clients that know a workspace by its address alone, such as
+//! MLflow's. One per state directory; it leaves when nobody has asked for long.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::{fs::DirBuilderExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{extract::Request, middleware::map_request};
+use tokio::{
+    sync::{Notify, watch},
+    time::{sleep, timeout},
+};
+
+use super::{
+    asked_to_stop, open_service_for,
+    serve::deliver,
+    worker::{loopback, program, wake_or_start},
+};
+use crate::{
+    api::{Error, Result},
+    server::{self, Trust},
+    service::Bell,
+    store::{Home, Lock},
+};
+
+/// How long it waits for another request.
+const IDLE: Duration = Duration::from_mins(30);
+/// How long a command waits for it to listen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The address of a server of this state directory, started in the background when there is none.
+pub async fn ensure_server(home: &Path) -> Result<String> {
+    let home = Home::open(home.to_owned())?;
+    if let Some(url) = home.server_url() {
+        return Ok(url);
+    }
+    start(&home).map_err(|e| Error::unavailable(format!("A server could not be started: {e}")))?;
+    let listening = async {
+        loop {
+            if let Some(url) = home.server_url() {
+                return url;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, listening).await.map_err(|_| {
+        Error::unavailable("The server in the background does not listen")
+            .hint(format!("See why: {}", log(&home).display()))
+            .hint("Start one: aml serve")
+    })
+}
+
+fn log(home: &Home) -> PathBuf {
+    home.workers().join("server.log")
+}
+
+fn start(home: &Home) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(home.workers())?;
+    let log = File::options().create(true).append(true).open(log(home))?;
+    Command::new(program())
+        .arg0("aml")
+        .args(["serve", "--background", "--profile", "local", "--no-color"])
+        .env("AML_HOME", home.root())
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .map(drop)
+}
+
+/// Serves on loopback until nobody has asked for long; at once no more when another server has the
+/// state directory.
+pub async fn serve_in_background(home: PathBuf) -> Result<()> {
+    // No terminal reaches it any more.
+    let _ = nix::unistd::setsid();
+    let home = Home::open(home)?;
+    let Some(lock) = Lock::try_take(&home.server_lock())? else {
+        return Ok(());
+    };
+    let listener = loopback(&home, "server-port")?;
+    let url = format!("http://{}", listener.address());
+    let bell = home.clone();
+    let bell: Bell = Box::new(move || wake_or_start(&bell));
+    let service = open_service_for(&home, url.clone(), Some(bell))?;
+    lock.note(&Home::server_note(&url));
+    let (leave, left) = watch::channel(false);
+    let courier = tokio::spawn(deliver(service.clone(), left));
+    let asked = Arc::new(Notify::new());
+    let heard = asked.clone();
+    let router = server::router(service, Trust::OwnerUntilUsers);
+    let router = router.layer(map_request(move |request: Request| {
+        heard.notify_one();
+        async { request }
+    }));
+    let told = asked_to_stop()?;
+    let stop = async move {
+        let quiet = async { while timeout(IDLE, asked.notified()).await.is_ok() {} };
+        tokio::select! {
+            () = quiet => (),
+            () = told => (),
+        }
+    };
+    let served = listener.serve(router, None, stop).await;
+    let _ = leave.send(true);
+    let _ = courier.await;
+    served
+}

@@ -1,0 +1,254 @@
+//! Assets and datastores by `az ml`, and by `aml` from the same files.
+
+use serde_json::json;
+
+use super::{error, with_workspace};
+use crate::support::each_mode;
+
+#[test]
+fn data_is_registered_from_files_and_flags() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.write("data/titanic.csv", "a\n1\n");
+        aml.write(
+            "assets/file.yml",
+            "$schema: x/data.schema.json\nname: t\npath: ../data/titanic.csv\ntype: uri_file\n",
+        );
+        let made = aml.az("ml data create --f assets/file.yml").json();
+        assert_eq!(
+            (&made["name"], &made["version"]),
+            (&json!("t"), &json!("1"))
+        );
+        let path = made["path"].as_str().expect("a path");
+        assert!(path.starts_with("azureml://subscriptions/") && path.ends_with("/titanic.csv"));
+        let set = "ml data create -f assets/file.yml -n other --set tags.a=1 version=7 --set description='it is'";
+        let made = aml.az(set).json();
+        assert_eq!(made["tags"], json!({"a": "1"}));
+        assert_eq!(
+            (&made["version"], &made["description"]),
+            (&json!("7"), &json!("it is"))
+        );
+        aml.az("ml data create -n folder -p data").ok();
+        assert_eq!(
+            aml.az("ml data list --query [].name -o tsv").ok(),
+            "folder\nother\nt\n"
+        );
+        aml.az("ml data update -n t -v 1 --set tags.x=y --set description=new")
+            .ok();
+        aml.az("ml data update -n t -v 1 --set tags.z=1 --remove tags.x")
+            .ok();
+        let show = "ml data show -n t -l latest --query '{t:tags,d:description}'";
+        assert_eq!(aml.az(show).json(), json!({"t": {"z": "1"}, "d": "new"}));
+        assert!(
+            error(aml, 1, "ml data update -n t -v 1 --set path=x").contains("cannot be changed")
+        );
+        aml.az("ml data archive -n t").ok();
+        assert_eq!(
+            aml.az("ml data list --archived-only --query [].name -o tsv")
+                .ok(),
+            "t\n"
+        );
+        aml.az("ml data restore -n t").ok();
+        aml.az("ml registry create -n r").ok();
+        aml.az(
+            "ml data share -n t -v 1 --registry-name r --share-with-name tt --share-with-version 2",
+        )
+        .ok();
+        let id = aml
+            .az("ml data show -n tt -v 2 --registry-name r --query id -o tsv")
+            .ok();
+        assert_eq!(id, "azureml://registries/r/data/tt/versions/2\n");
+        assert_eq!(
+            error(aml, 3, "ml data show -n t -v 9"),
+            "ERROR: No data `t` version 9 in workspace `w`\n\
+             The one created last is 1; see all: aml data list --name t\n"
+        );
+        assert_eq!(
+            error(aml, 1, "ml data create -f missing.yml"),
+            "ERROR: There is no file `missing.yml`\n"
+        );
+        aml.write("bad.yml", "name: x\npath: data\nfrob: 1\ntype: tabel\n");
+        let said = error(aml, 1, "ml data create -f bad.yml");
+        assert!(
+            said.contains("bad.yml:3:1") && said.contains("bad.yml:4:7"),
+            "{said}"
+        );
+        assert!(
+            error(
+                aml,
+                1,
+                "ml data create -n x -p data/titanic.csv -t uri_folder"
+            )
+            .contains("is a file")
+        );
+        assert!(
+            error(aml, 1, "ml data create -n x -p data -t mltable")
+                .contains("has no file `MLTable`")
+        );
+        assert!(
+            error(
+                aml,
+                1,
+                "ml data create -f assets/file.yml -v 1 -p data -t uri_folder"
+            )
+            .contains("exists")
+        );
+    });
+}
+
+#[test]
+fn environments_components_and_models_are_registered() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.write(
+            "conda.yml",
+            "name: x\ndependencies:\n  - pip:\n    - mlflow\n",
+        );
+        aml.write("docker/Dockerfile", "FROM python\n");
+        aml.write("env.yml", "name: e\nimage: python\nconda_file: conda.yml\n");
+        let made = aml.az("ml environment create --file env.yml").json();
+        assert_eq!(made["conda_file"]["name"], "x");
+        let made = aml
+            .az("ml environment create -n built -b docker --tags a=b")
+            .json();
+        assert_eq!(made["build"]["dockerfile_path"], "Dockerfile");
+        aml.write("src/train.py", "");
+        aml.write(
+            "component.yml",
+            "name: my_train\nversion: 3\ncommand: python train.py --a ${{inputs.a}}\ncode: ./src\n\
+             environment: file:./env.yml\ninputs: {a: {type: integer, default: 1}}\n",
+        );
+        let made = aml.az("ml component create --file component.yml").json();
+        assert_eq!(made["environment"], "azureml:e:2");
+        assert!(
+            made["code"]
+                .as_str()
+                .is_some_and(|code| code.contains("LocalUpload"))
+        );
+        assert_eq!(
+            aml.az("ml component show -n my_train -v 3 --query type")
+                .json(),
+            "command"
+        );
+        aml.write("model/model.pkl", "x");
+        aml.write("model.yml", "name: m\npath: model\ntype: custom_model\n");
+        let made = aml
+            .az("ml model create -f model.yml --stage Production")
+            .json();
+        assert_eq!(
+            (&made["version"], &made["stage"]),
+            (&json!("1"), &json!("Production"))
+        );
+        // The same again is no error, another content is.
+        aml.az("ml model create -f model.yml -v 1").ok();
+        aml.write("model/more.pkl", "y");
+        assert!(error(aml, 1, "ml model create -f model.yml -v 1").contains("other files"));
+        aml.az("ml model create -f model.yml -v 5").ok();
+        assert_eq!(
+            aml.az("ml model create -f model.yml --query version -o tsv")
+                .ok(),
+            "6\n"
+        );
+        assert!(
+            error(aml, 1, "ml model create -f model.yml -v new").contains("no version of a model")
+        );
+        aml.az("ml model archive -n m -v 6").ok();
+        assert_eq!(
+            aml.az("ml model list -n m --query [].version -o tsv").ok(),
+            "5\n1\n"
+        );
+        aml.az("ml model update -n m -v 5 --set tags.a=b --stage Staging")
+            .ok();
+        let show = "ml model show -n m -v 5 --query '[tags.a, stage]' -o tsv";
+        assert_eq!(aml.az(show).ok(), "b\nStaging\n");
+        aml.az("ml model download -n m -v 1 -p out").ok();
+        assert_eq!(aml.read("out/m/model.pkl"), "x");
+        aml.az("ml registry create -n r").ok();
+        aml.az("ml model share -n m -v 5 --registry-name r").ok();
+        assert_eq!(
+            aml.az("ml model list --registry-name r --query [].version -o tsv")
+                .ok(),
+            "5\n"
+        );
+    });
+}
+
+#[test]
+fn datastores_keep_their_secrets() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.write(
+            "blob.yml",
+            "name: b\ntype: azure_blob\naccount_name: a\ncontainer_name: c\ncredentials:\n  account_key: hunter2\n",
+        );
+        let made = aml.az("ml datastore create --file blob.yml");
+        assert!(!made.clone().ok().contains("hunter2"));
+        assert_eq!(made.json()["container_name"], "c");
+        aml.az("ml datastore update -n b --set description=ours tags.a=b")
+            .ok();
+        let shown = aml.az("ml datastore show -n b");
+        assert!(!shown.clone().ok().contains("hunter2"));
+        let shown = shown.json();
+        assert_eq!(
+            (&shown["description"], &shown["tags"]["a"]),
+            (&json!("ours"), &json!("b"))
+        );
+        let names = aml.az("ml datastore list --query [].name -o tsv").ok();
+        assert!(names.contains("workspaceblobstore\n"), "{names}");
+        aml.az("ml datastore delete -n b").ok();
+        error(aml, 3, "ml datastore show -n b");
+        aml.write("bad.yml", "name: b\ntype: azure_blob\naccount_name: a\ncredentials: {account_key: hunter2, x: 1}\n");
+        let said = error(aml, 1, "ml datastore create --file bad.yml");
+        assert!(
+            !said.contains("hunter2") && said.contains("container_name"),
+            "{said}"
+        );
+    });
+}
+
+#[test]
+fn aml_takes_files_too() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        let aml = &aml.with("AML_WORKSPACE", "w");
+        aml.write("data/t.csv", "a\n");
+        aml.write("data.yml", "name: d\npath: data\ntags: {a: 1}\n");
+        let made = aml.json("data create --file data.yml --set description=new --tag b=2");
+        assert_eq!(
+            (&made["description"], &made["tags"]),
+            (&json!("new"), &json!({"a": "1", "b": "2"}))
+        );
+        aml.write("env.yml", "name: e\nimage: python\n");
+        assert_eq!(
+            aml.json("environment create -f env.yml -n other")["name"],
+            "other"
+        );
+        aml.write("src/x.py", "");
+        aml.write(
+            "c.yml",
+            "name: c\ncommand: python x.py\ncode: src\nenvironment: azureml:e:1\n",
+        );
+        assert_eq!(aml.json("component create --file c.yml")["version"], "1");
+        assert_eq!(aml.json("component show c")["command"], "python x.py");
+        aml.write("bad.yml", "name: d\npath: data\nfrob: 1\n");
+        assert!(
+            aml.fails(2, "data create --file bad.yml")
+                .contains("bad.yml:3:1")
+        );
+    });
+}
+
+#[test]
+fn curated_environments_are_in_a_registry_of_their_own() {
+    each_mode(|aml| {
+        let show = "ml environment show -n sklearn-1.5 -l latest --registry-name azureml --query '[name, version]' -o tsv";
+        assert_eq!(aml.az(show).ok(), "sklearn-1.5\n1\n");
+        let list = "ml environment list --registry-name azureml --query [].name -o tsv";
+        assert!(aml.az(list).ok().contains("acpt-pytorch-2.8-cuda12.6\n"));
+        assert_eq!(
+            aml.az("ml registry list --query [].name -o tsv").ok(),
+            "azureml\n"
+        );
+        assert!(error(aml, 1, "ml registry delete -n azureml --yes").contains("stays"));
+    });
+}
