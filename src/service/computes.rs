@@ -178,7 +178,11 @@ impl Perform for CreateCompute {
             sealed_secrets: sealed,
         };
         match service.store.put_compute(row.id, new).await? {
-            Some(put) => Ok(shown(put)),
+            Some(put) => {
+                // More of what is queued may begin.
+                service.ring();
+                Ok(shown(put))
+            }
             None => Err(Error::conflict(format!(
                 "There is a compute `{}` of another type already",
                 self.name
@@ -228,7 +232,10 @@ impl Perform for SwitchCompute {
                 .store
                 .switch_compute(row.id, &self.name, state, operation, service.now());
         match switched.await? {
-            Some(switched) => Ok(shown(switched)),
+            Some(switched) => {
+                service.ring();
+                Ok(shown(switched))
+            }
             None => Err(service.unknown_compute(&row, &self.name).await?),
         }
     }
@@ -240,6 +247,7 @@ impl Perform for DeleteCompute {
             .enter(caller, &self.workspace, Action::WriteAssets)
             .await?;
         if service.store.delete_compute(row.id, &self.name).await? {
+            service.ring();
             return Ok(Done {});
         }
         Err(service.unknown_compute(&row, &self.name).await?)

@@ -44,6 +44,7 @@ mod run_sql;
 mod runs;
 mod secrets;
 mod senders;
+mod slots;
 mod spans;
 mod trace_measures;
 mod trace_search;

@@ -9,6 +9,7 @@ use super::{
     Store,
     db::{Tx, count, params},
     runs::{self, RunRow},
+    slots,
 };
 use crate::api::{
     Error, Result, Time,
@@ -82,15 +83,22 @@ pub enum Cancel {
 const OPEN: &str = "job IS NOT NULL AND ended_at IS NULL";
 
 impl Store {
-    /// The workers that hold open runs; none among them when a queued run waits for any worker.
+    /// The workers that hold open runs; none among them when a queued run waits for any worker and its
+    /// compute has a slot for it.
     pub async fn lease_holders(&self) -> Result<Vec<Option<String>>> {
         self.db
             .read(|tx| {
-                tx.all(
-                    &format!("SELECT DISTINCT worker FROM runs WHERE {OPEN}"),
+                let mut holders: Vec<Option<String>> = tx.all(
+                    &format!(
+                        "SELECT DISTINCT worker FROM runs WHERE {OPEN} AND worker IS NOT NULL"
+                    ),
                     [],
                     |row| row.get(0),
-                )
+                )?;
+                if !slots::queued(tx, 1)?.is_empty() {
+                    holders.push(None);
+                }
+                Ok(holders)
             })
             .await
     }
@@ -316,11 +324,8 @@ fn candidates(tx: &Tx<'_>, sync: &Sync) -> Result<Vec<(i64, Found)>> {
             }
         })
         .collect();
-    found.extend(tx.all(
-        &format!("SELECT id FROM runs WHERE {OPEN} AND worker IS NULL ORDER BY id LIMIT ?1"),
-        params![sync.capacity],
-        |row| Ok((row.get(0)?, Found::Queued)),
-    )?);
+    let queued = slots::queued(tx, sync.capacity)?;
+    found.extend(queued.into_iter().map(|id| (id, Found::Queued)));
     found.sort_by_key(|(id, found)| (*found, *id));
     Ok(found)
 }

@@ -14,8 +14,8 @@ use crate::{
 
 /// Create a compute, or replace what one of that name says
 ///
-/// A cluster (`amlcompute`) has as many slots as instances, a `computeinstance` has one. The cores
-/// and the memory of the size are the limits of what runs in a slot.
+/// A cluster (`amlcompute`) has as many slots as instances, a `computeinstance` has one. Jobs that
+/// name it wait until a slot is free.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
     /// Name of the compute

@@ -3,6 +3,7 @@
 mod access;
 mod assets;
 mod collect;
+mod computes;
 mod datastores;
 mod files;
 mod imports;

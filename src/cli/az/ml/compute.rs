@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{asset::put_flags, tags};
+use super::{asset::put_flags, refuse, tags};
 use crate::{
     api::{
         Error, Result,
@@ -162,6 +162,18 @@ pub const GROUP: Group = Group {
             "Let people log in to a compute instance",
             [PLACE, THE_NAME, &[switch("disable", "Let them not")]],
             enable_sso
+        ),
+        verb!(
+            "connect-ssh",
+            "Not here: jobs run on the machine of the worker",
+            [
+                PLACE,
+                THE_NAME,
+                &[flag("private-key-file-path", "Private key").short('f')]
+            ],
+            refuse,
+            "There is no other machine to connect to: jobs run on the worker's",
+            "Look at what a job writes: az ml job stream"
         ),
     ],
 };

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::asset;
+use super::{asset, refuse};
 use crate::{
     api::assets::AssetKind,
     cli::{
@@ -26,6 +26,12 @@ const NEW: &[Flag] = &[
     flag("tags", "Tags, as KEY=VALUE").many(),
     flag("datastore", "Datastore that local files are uploaded to"),
     switch("skip-validation", "Do not read an MLTable file before"),
+];
+pub const MOUNT: &[Flag] = &[
+    flag("path", "What to mount").required(),
+    flag("mode", "How it is mounted"),
+    flag("mount-point", "Where it is mounted"),
+    switch("persistent", "Also after a restart"),
 ];
 pub const SHARE: &[Flag] = &[
     flag("registry-name", "Registry to copy to").required(),
@@ -85,6 +91,34 @@ pub const GROUP: Group = Group {
             asset::share,
             KIND
         ),
+        verb!(
+            "import",
+            "Not here: files are copied by hand",
+            [PLACE, NAME, VERSION, FILE, SET, NEW],
+            refuse,
+            "Nothing is imported from databases and file systems outside here",
+            "Put the files into a datastore (az storage blob upload-batch) and register them: az ml data create"
+        ),
+        verb!(
+            "mount",
+            "Not here: files are downloaded",
+            [PLACE, MOUNT],
+            refuse,
+            "Files are not mounted on this machine outside of jobs",
+            "Download them: aml datastore download DATASTORE PATH --output FOLDER"
+        ),
+        verb!(
+            "list-materialization-status",
+            "List imports; there are none",
+            [
+                PLACE,
+                NAME,
+                ARCHIVED,
+                MAX,
+                &[switch("all-results", "All of them")]
+            ],
+            no_imports
+        ),
     ],
 };
 
@@ -104,4 +138,8 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
         draft.put("type", json!("uri_folder"), "--type");
     }
     asset::create(az, given, KIND, draft).await
+}
+
+async fn no_imports(_az: &Az, _given: &Given) -> anyhow::Result<Value> {
+    Ok(json!([]))
 }

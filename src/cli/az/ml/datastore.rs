@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{asset::put_flags, changed_tags, tags};
+use super::{asset::put_flags, changed_tags, data::MOUNT, refuse, tags};
 use crate::{
     api::{
         Error, Result,
@@ -55,6 +55,14 @@ pub const GROUP: Group = Group {
             "Forget a datastore; its files stay where they are",
             [PLACE, THE_NAME, YES],
             delete
+        ),
+        verb!(
+            "mount",
+            "Not here: files are downloaded",
+            [PLACE, MOUNT],
+            refuse,
+            "Files are not mounted on this machine outside of jobs",
+            "Download them: aml datastore download DATASTORE PATH --output FOLDER"
         ),
     ],
 };

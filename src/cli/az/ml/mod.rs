@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::cli::asset::texts;
+use super::{Az, given::Given};
+use crate::{api::Error, cli::asset::texts};
 
 /// The tags that a checked file gives.
 fn tags(fields: &Map<String, Value>) -> BTreeMap<String, String> {
@@ -46,4 +47,9 @@ fn changed(
     let gone = before.keys().filter(|key| !still.contains_key(*key));
     after.extend(gone.map(|key| (key.clone(), String::new())));
     after
+}
+
+/// A command that means nothing here says so, and what to do instead.
+async fn refuse(_az: &Az, _given: &Given, why: &str, instead: &str) -> anyhow::Result<Value> {
+    Err(Error::unsupported(why).hint(instead).into())
 }

@@ -6,7 +6,7 @@ use super::{
     asset::{description, put_flags, refuse_others},
     changed_tags,
     data::SHARE,
-    tags,
+    refuse, tags,
 };
 use crate::{
     api::{
@@ -109,6 +109,14 @@ pub const GROUP: Group = Group {
             "Copy a version of a model to a registry",
             [PLACE, THE_NAME, VERSION, SHARE],
             share
+        ),
+        verb!(
+            "package",
+            "Not here: models are deployed without an image",
+            [PLACE, REGISTRY, THE_NAME, VERSION, FILE],
+            refuse,
+            "Models are not packed into images here",
+            "Deploy the model as it is: aml deploy MODEL:VERSION --name ENDPOINT"
         ),
     ],
 };

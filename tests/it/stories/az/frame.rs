@@ -226,3 +226,25 @@ fn the_tracking_uri_is_answered() {
         assert_eq!(status, 200, "{body}");
     });
 }
+
+#[test]
+fn what_means_nothing_here_says_so() {
+    let aml = Aml::local();
+    with_workspace(&aml);
+    for (line, why) in [
+        ("ml data mount --path azureml:a:1", "not mounted"),
+        ("ml datastore mount --path x", "not mounted"),
+        ("ml data import -n a", "Nothing is imported"),
+        ("ml model package -n m -v 1", "not packed"),
+        ("ml compute connect-ssh -n c", "no other machine"),
+        ("upgrade", "does not replace itself"),
+    ] {
+        let said = error(&aml, 1, line);
+        assert!(
+            said.starts_with("ERROR: ") && said.contains(why),
+            "{line}: {said}"
+        );
+    }
+    let none = aml.az("ml data list-materialization-status");
+    assert_eq!(none.ok(), "[]\n");
+}

@@ -1,0 +1,98 @@
+//! Computes as pools of slots.
+
+use serde_json::{Map, Value, json};
+
+use super::support::{Bench, names};
+use crate::api::{
+    Code,
+    computes::{CreateCompute, DeleteCompute, Switch, SwitchCompute},
+    jobs::Described,
+    runs::{Job, SubmitRun},
+};
+
+fn compute(kind: &str, spec: Value) -> CreateCompute {
+    let Value::Object(spec) = spec else {
+        panic!("a mapping")
+    };
+    CreateCompute {
+        workspace: "ws".to_owned(),
+        name: "pool".to_owned(),
+        kind: kind.to_owned(),
+        location: None,
+        spec,
+        description: String::new(),
+        tags: [].into(),
+    }
+}
+
+fn on(name: &str, compute: &str) -> SubmitRun {
+    let described = Described {
+        definition: Map::from_iter([("compute".to_owned(), json!(compute))]),
+        ..Described::default()
+    };
+    SubmitRun {
+        workspace: "ws".to_owned(),
+        name: name.to_owned(),
+        experiment: "exp".to_owned(),
+        display_name: None,
+        tags: [].into(),
+        job: Job {
+            command: vec!["true".to_owned()],
+            described: Some(Box::new(described)),
+            ..Job::default()
+        },
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_executes_as_many_runs_as_it_has_instances() {
+    let bench = Bench::new().await;
+    let cluster = |most: u32| compute("amlcompute", json!({"max_instances": most}));
+    bench.ask(cluster(1)).await.unwrap();
+    for name in ["a", "b", "c"] {
+        bench.ask(on(name, "azureml:POOL")).await.unwrap();
+    }
+    bench.ask(on("elsewhere", "azureml:other")).await.unwrap();
+    bench.submit("free").await;
+    let taken = bench.sync("w", 9, &[]).await.take;
+    assert_eq!(names(&taken), ["a", "elsewhere", "free"]);
+    assert!(
+        !bench.service.has_open_work().await.unwrap(),
+        "the rest has to wait"
+    );
+    bench.ask(cluster(2)).await.unwrap();
+    assert!(bench.service.has_open_work().await.unwrap());
+    let held = ["ws/a", "ws/elsewhere", "ws/free"];
+    assert_eq!(names(&bench.sync("w", 9, &held).await.take), ["b"]);
+    let delete = DeleteCompute {
+        workspace: "ws".to_owned(),
+        name: "pool".to_owned(),
+    };
+    bench.ask(delete).await.unwrap();
+    let held = ["ws/a", "ws/b", "ws/elsewhere", "ws/free"];
+    assert_eq!(names(&bench.sync("w", 9, &held).await.take), ["c"]);
+}
+
+#[tokio::test]
+async fn a_stopped_instance_takes_nothing() {
+    let bench = Bench::new().await;
+    bench
+        .ask(compute("computeinstance", json!({})))
+        .await
+        .unwrap();
+    let turn = |to: Switch| SwitchCompute {
+        workspace: "ws".to_owned(),
+        name: "pool".to_owned(),
+        to,
+    };
+    bench.ask(turn(Switch::Stop)).await.unwrap();
+    bench.ask(on("a", "pool")).await.unwrap();
+    assert!(bench.sync("w", 9, &[]).await.take.is_empty());
+    bench.ask(turn(Switch::Start)).await.unwrap();
+    assert_eq!(names(&bench.sync("w", 9, &[]).await.take), ["a"]);
+    let other = bench
+        .ask(compute("amlcompute", json!({})))
+        .await
+        .unwrap_err();
+    assert_eq!(other.code, Code::Conflict);
+}
