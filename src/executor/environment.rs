@@ -12,7 +12,9 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Variables, io_error, own, private_dir,
+    Variables, io_error, own,
+    pins::Pins,
+    private_dir,
     python::{self, Installer, Python},
     tool::{Outcome, Progress, Tools},
     use_of::{Held, hold},
@@ -24,6 +26,8 @@ use crate::api::{Error, Result, environments::Environment};
 const FORMAT: u32 = 1;
 /// Says that an environment is whole; written last.
 pub const MARKER: &str = "aml-complete";
+/// What could not be installed as it was asked for, a sentence a line.
+const NOTES: &str = "aml-notes";
 /// The folder in which is kept what was asked for.
 pub const REQUESTS: &str = "requests";
 /// Where distributions keep the certificates they trust.
@@ -108,6 +112,8 @@ pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Read
                 held = None;
             }
             notes.clone_from(known);
+            let said = fs::read_to_string(folder.join(NOTES)).unwrap_or_default();
+            notes.extend(said.lines().map(str::to_owned));
             if let Some(version) = version
                 && !python.starts_with(version.as_str())
                 && !version.starts_with(&python)
@@ -259,15 +265,13 @@ impl Wanted<'_> {
                     &target,
                 ];
                 self.step(tools, uv, &make).await?;
-                let files = self.write_files(folder)?;
-                let mut install = vec!["pip", "install", "--python", &interpreter];
-                install.extend(files.iter().map(String::as_str));
-                self.step(tools, uv, &install).await
+                let notes = self.install_nearest(folder, python, uv, tools).await?;
+                write_whole(&folder.join(NOTES), notes.join("\n").as_bytes())
             }
             Installer::Pip => {
                 self.step(tools, &python.program, &["-m", "venv", &target])
                     .await?;
-                let files = self.write_files(folder)?;
+                let files = write_files(folder, self.requirements)?;
                 let mut install = vec!["-m", "pip", "install", "--disable-pip-version-check"];
                 install.extend(files.iter().map(String::as_str));
                 self.step(tools, &folder.join("bin/python"), &install).await
@@ -275,28 +279,50 @@ impl Wanted<'_> {
         }
     }
 
-    /// Writes the requirements into the environment; the arguments that name them.
-    fn write_files(&self, folder: &Path) -> Result<Vec<String>> {
-        let mut constraints = String::new();
-        let mut requirements = String::new();
-        for line in self.requirements {
-            let (file, line) = match line.strip_prefix("-c ") {
-                Some(line) => (&mut constraints, line),
-                None => (&mut requirements, line.as_str()),
+    /// Installs the requirements. A pinned version that has no wheel for this Python gives way to the
+    /// nearest that has; says so.
+    async fn install_nearest(
+        &self,
+        folder: &Path,
+        python: &Python,
+        uv: &Path,
+        tools: Tools<'_>,
+    ) -> Result<Vec<String>> {
+        let interpreter = folder.join("bin/python").to_string_lossy().into_owned();
+        let mut pins = Pins::of(self.requirements);
+        loop {
+            let files = write_files(folder, &pins.lines())?;
+            let mut install = vec!["pip", "install", "--python", &interpreter];
+            let not_built = pins.not_built().flat_map(|name| ["--only-binary", name]);
+            install.extend(not_built);
+            install.extend(files.iter().map(String::as_str));
+            let outcome = tools
+                .run(uv, &install)
+                .await
+                .map_err(|e| io_error("run", uv, &e))?;
+            if outcome.status.success() {
+                return Ok(pins.notes(python.minor()));
+            }
+            let Some(pin) = pins.refused(&outcome.output) else {
+                return Err(self.failed(&outcome));
             };
-            file.push_str(line);
-            file.push('\n');
+            let wanted = folder.join("wanted.txt");
+            write_whole(&wanted, pins.wanted(pin).as_bytes())?;
+            let wanted = wanted.to_string_lossy();
+            let mut nearest = vec!["pip", "compile", "--quiet", "--python", &interpreter];
+            nearest.extend(["--resolution", "lowest", "--no-build", "--no-deps"]);
+            nearest.extend(["--no-header", "--no-annotate", &wanted]);
+            let outcome = tools
+                .run(uv, &nearest)
+                .await
+                .map_err(|e| io_error("run", uv, &e))?;
+            let found = outcome
+                .output
+                .lines()
+                .find_map(|line| line.split_once("=="));
+            let found = found.filter(|_| outcome.status.success());
+            pins.settle(pin, found.map(|(_, version)| version.trim()));
         }
-        let mut arguments = Vec::new();
-        for (option, name, content) in [
-            ("-r", "requirements.txt", requirements),
-            ("-c", "constraints.txt", constraints),
-        ] {
-            let path = folder.join(name);
-            write_whole(&path, content.as_bytes())?;
-            arguments.extend([option.to_owned(), path.to_string_lossy().into_owned()]);
-        }
-        Ok(arguments)
     }
 
     async fn step(&self, tools: Tools<'_>, program: &Path, arguments: &[&str]) -> Result<()> {
@@ -332,6 +358,30 @@ impl Wanted<'_> {
         }
         error
     }
+}
+
+/// Writes the requirements into the environment; the arguments that name them.
+fn write_files(folder: &Path, lines: &[String]) -> Result<Vec<String>> {
+    let mut constraints = String::new();
+    let mut requirements = String::new();
+    for line in lines {
+        let (file, line) = match line.strip_prefix("-c ") {
+            Some(line) => (&mut constraints, line),
+            None => (&mut requirements, line.as_str()),
+        };
+        file.push_str(line);
+        file.push('\n');
+    }
+    let mut arguments = Vec::new();
+    for (option, name, content) in [
+        ("-r", "requirements.txt", requirements),
+        ("-c", "constraints.txt", constraints),
+    ] {
+        let path = folder.join(name);
+        write_whole(&path, content.as_bytes())?;
+        arguments.extend([option.to_owned(), path.to_string_lossy().into_owned()]);
+    }
+    Ok(arguments)
 }
 
 /// The folder and its Python's version, when it is a whole environment whose Python is still there.

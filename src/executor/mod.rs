@@ -5,6 +5,7 @@
 pub mod environment;
 pub mod local;
 mod own;
+mod pins;
 mod process_table;
 mod python;
 pub mod supervisor;

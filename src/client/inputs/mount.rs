@@ -35,6 +35,9 @@ impl Client {
         let name = match &located.at {
             At::Tree { hash, path, .. } => key(&["tree", &hash.hex(), path]),
             At::Here(path) => {
+                if !path.exists() {
+                    return Err(Error::not_found(format!("Nothing is at `{}`", located.uri)));
+                }
                 let looked = path.clone();
                 let (digest, bytes) = blocking(move || stats_of(&looked)).await?;
                 if bytes > COPIED {
