@@ -252,7 +252,7 @@ impl Wanted<'_> {
         tools: Tools<'_>,
     ) -> Result<()> {
         let path = |path: &Path| path.to_string_lossy().into_owned();
-        let (target, interpreter) = (path(folder), path(&folder.join("bin/python")));
+        let target = path(folder);
         let executable = path(&python.executable);
         match installer {
             Installer::Uv(uv) => {

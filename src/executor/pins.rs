@@ -72,13 +72,18 @@ impl Pins {
                 Stands::Built => return false,
             };
             let name = normal(without_extras(&pin.name));
-            [
+            let words = [
                 " has no usable wheel",
                 " has no wheel",
                 " depends on python",
-            ]
-            .iter()
-            .any(|words| text.contains(&format!("{name}=={version}{words}")))
+            ];
+            // `1.22` is the version 1.22.0.
+            let ways = ["", ".0", ".0.0"].map(|rest| format!("{name}=={version}{rest}"));
+            let says = |way: &String| {
+                let mut all = words.iter();
+                all.any(|words| text.contains(&format!("{way}{words}")))
+            };
+            ways.iter().any(says)
         })
     }
 
@@ -161,6 +166,8 @@ mod tests {
         assert_eq!(pins.refused("nothing of the kind"), None);
         let said = "Because numpy==1.22.0 has no\n   usable wheels and you require it";
         assert_eq!(pins.refused(said), Some(0));
+        let short = Pins::of(&["numpy==1.22".to_owned()]);
+        assert_eq!(short.refused(said), Some(0));
         assert_eq!(pins.wanted(0), "numpy>=1.22.0,<2");
         pins.settle(0, Some("1.23.2"));
         let said = "scikit-learn==1.1.2 depends on Python>=3.8,<3.11";
