@@ -22,6 +22,10 @@ pub struct ServeArgs {
     /// Address that clients use, when a proxy stands before the server
     #[arg(long)]
     url: Option<String>,
+    /// Where MLflow's clients write the artifacts of new experiments by themselves, such as
+    /// `s3://bucket/path`; the server keeps them otherwise
+    #[arg(long, value_name = "URI")]
+    artifact_root: Option<String>,
     /// Need a token on loopback too
     #[arg(long)]
     require_token: bool,
@@ -68,6 +72,10 @@ pub async fn serve(ctx: &Context, args: ServeArgs) -> anyhow::Result<()> {
         host: args.host,
         port: args.port,
         url: args.url.map(|url| url.trim_end_matches('/').to_owned()),
+        artifact_root: args
+            .artifact_root
+            .map(|root| root.trim_end_matches('/').to_owned()),
+        folder: ctx.folder.clone(),
         require_token: args.require_token,
         tls: match (args.tls_cert, args.tls_key) {
             (Some(certificate), Some(key)) => Tls::Files { certificate, key },

@@ -72,6 +72,7 @@ impl Perform for CreateExperiment {
                 row.id,
                 self.name,
                 self.artifact_location,
+                service.artifact_root().to_owned(),
                 self.tags,
                 service.now(),
             )

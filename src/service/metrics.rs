@@ -12,7 +12,8 @@ use crate::{
 };
 
 const KEY_LENGTH: usize = 250;
-const VALUE_LENGTH: usize = 64 << 10;
+/// Bytes of the value of a param or tag.
+pub(super) const VALUE_LENGTH: usize = 1 << 20;
 /// Points read at once when a caller asks for all.
 const ALL_POINTS: usize = usize::MAX - 1;
 

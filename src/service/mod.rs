@@ -53,6 +53,7 @@ mod workspaces;
 
 use std::{
     future::Future,
+    path::PathBuf,
     sync::{Arc, OnceLock},
 };
 
@@ -70,7 +71,7 @@ use crate::{
         Error, Operation, Result, Time, names,
         registries::{CURATED, named_in},
     },
-    store::{Store, WorkspaceRow},
+    store::{KEPT_HERE, Store, WorkspaceRow},
 };
 
 /// Handles operations. Cheap to clone.
@@ -87,6 +88,7 @@ pub struct Inner {
     base_url: String,
     /// What clients can reach another service of the same store by.
     neighbour: OnceLock<String>,
+    places: OnceLock<ArtifactPlaces>,
     start_host: OnceLock<StartHost>,
     free_environments: OnceLock<FreeEnvironments>,
     courier: OnceLock<Arc<dyn Courier>>,
@@ -103,6 +105,29 @@ impl std::ops::Deref for Service {
     type Target = Inner;
     fn deref(&self) -> &Inner {
         &self.0
+    }
+}
+
+/// Where clients keep the artifacts that are not kept here.
+#[derive(Debug)]
+pub struct ArtifactPlaces {
+    /// What a relative path is meant from.
+    pub folder: PathBuf,
+    /// Where artifacts of new experiments go, by which clients write there themselves.
+    pub root: Option<String>,
+}
+
+impl ArtifactPlaces {
+    fn whole(&self, location: &str) -> String {
+        let (scheme, path) = match location.strip_prefix("file:") {
+            Some(path) => ("file://", path),
+            None if location.contains(':') => return location.to_owned(),
+            None => ("", location),
+        };
+        if path.starts_with('/') {
+            return location.to_owned();
+        }
+        format!("{scheme}{}", self.folder.join(path).display())
     }
 }
 
@@ -133,6 +158,7 @@ impl Service {
             opened_at: clock(),
             base_url,
             neighbour: OnceLock::new(),
+            places: OnceLock::new(),
             start_host: OnceLock::new(),
             free_environments: OnceLock::new(),
             courier: OnceLock::new(),
@@ -155,6 +181,26 @@ impl Service {
     pub fn with_environments(self, free: FreeEnvironments) -> Self {
         self.free_environments.get_or_init(|| free);
         self
+    }
+
+    /// Says where clients keep artifacts that are not kept here.
+    #[must_use]
+    pub fn with_places(self, mut places: ArtifactPlaces) -> Self {
+        places.root = places.root.as_deref().map(|root| places.whole(root));
+        self.places.get_or_init(|| places);
+        self
+    }
+
+    /// What the artifacts of a new experiment are below, unless it says another location.
+    pub fn artifact_root(&self) -> &str {
+        let root = self.places.get().and_then(|places| places.root.as_deref());
+        root.unwrap_or(KEPT_HERE)
+    }
+
+    /// A location as it is kept: a relative path is one from this process's folder.
+    pub fn whole_location(&self, location: &str) -> String {
+        let places = self.places.get();
+        places.map_or_else(|| location.to_owned(), |places| places.whole(location))
     }
 
     /// Sends clients, who cannot reach this service, to another one of the same store.

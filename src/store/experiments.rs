@@ -35,22 +35,28 @@ pub struct ExperimentChange {
 
 impl Store {
     /// Adds an experiment; none when the name is taken, also by a deleted one. Without a location
-    /// its artifacts are kept here.
+    /// its artifacts are below `root`, in a folder of its number.
     pub async fn create_experiment(
         &self,
         workspace: i64,
         name: String,
         location: Option<String>,
+        root: String,
         tags: BTreeMap<String, String>,
         now: Time,
     ) -> Result<Option<Experiment>> {
         self.db
             .write(move |tx| {
                 let tags = to_json(&tags)?;
-                match insert(tx, workspace, &name, location, &tags, now)? {
-                    Some(id) => by_id(tx, workspace, id),
-                    None => Ok(None),
-                }
+                let Some(id) = insert(tx, workspace, &name, &tags, now)? else {
+                    return Ok(None);
+                };
+                let location = location.unwrap_or_else(|| format!("{root}/{id}"));
+                tx.execute(
+                    "UPDATE experiments SET artifact_location = ?2 WHERE id = ?1",
+                    params![id, location],
+                )?;
+                by_id(tx, workspace, id)
             })
             .await
     }
@@ -193,14 +199,11 @@ fn rename(tx: &Tx<'_>, workspace: i64, id: i64, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn insert(
-    tx: &Tx<'_>,
-    workspace: i64,
-    name: &str,
-    location: Option<String>,
-    tags: &str,
-    now: Time,
-) -> Result<Option<i64>> {
+/// Where artifacts are that this store keeps.
+pub const KEPT_HERE: &str = "mlflow-artifacts:";
+
+/// Adds an experiment whose artifacts are kept here.
+fn insert(tx: &Tx<'_>, workspace: i64, name: &str, tags: &str, now: Time) -> Result<Option<i64>> {
     let id: Option<i64> = tx.one(
         "INSERT INTO experiments(workspace_id, name, artifact_location, tags, created_at, updated_at) \
          VALUES (?1, ?2, '', ?3, ?4, ?4) ON CONFLICT(workspace_id, name) DO NOTHING RETURNING id",
@@ -208,10 +211,9 @@ fn insert(
         |row| row.get(0),
     )?;
     if let Some(id) = id {
-        let location = location.unwrap_or_else(|| format!("mlflow-artifacts:/{id}"));
         tx.execute(
             "UPDATE experiments SET artifact_location = ?2 WHERE id = ?1",
-            params![id, location],
+            params![id, format!("{KEPT_HERE}/{id}")],
         )?;
     }
     Ok(id)
@@ -219,7 +221,7 @@ fn insert(
 
 /// Makes an experiment as it was recorded elsewhere, or sets the tags of the one of that name.
 pub(super) fn import(tx: &Tx<'_>, workspace: i64, new: &ImportedExperiment) -> Result<Experiment> {
-    let (id, mut tags) = match insert(tx, workspace, &new.name, None, "{}", new.created_at)? {
+    let (id, mut tags) = match insert(tx, workspace, &new.name, "{}", new.created_at)? {
         Some(id) => {
             tx.execute(
                 "UPDATE experiments SET deleted = ?2, updated_at = ?3 WHERE id = ?1",
@@ -256,6 +258,6 @@ pub(super) fn ensure(tx: &Tx<'_>, workspace: i64, name: &str, now: Time) -> Resu
     if let Some(found) = found {
         return Ok(found);
     }
-    let made = insert(tx, workspace, name, None, "{}", now)?;
+    let made = insert(tx, workspace, name, "{}", now)?;
     made.ok_or_else(|| Error::internal("An experiment appeared in a transaction"))
 }

@@ -67,7 +67,7 @@ pub use condition::{Comparison, Condition, Order, Test};
 pub use connections::ConnectionRow;
 pub use datastores::{DatastoreChange, DatastoreRow};
 pub use endpoints::{EndpointReport, EndpointRow, NewDeployment};
-pub use experiments::ExperimentChange;
+pub use experiments::{ExperimentChange, KEPT_HERE};
 pub use home::{Home, Lock, io_error};
 pub use imports::NewImport;
 pub use lineage::LinkRow;

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, HashMap};
 use super::{
     Store,
     condition::{Comparison, Condition, Order, Test},
-    db::{RowResult, Tx, Value, params, params_from_iter, to_json},
+    db::{RowResult, Tx, Value, count, params, params_from_iter, to_json},
     run_order::{Mark, fix_rank, join, keys, order},
     run_sql::{RunField, Sql},
-    runs::{PARENT_TAG, RunRow, fill, run, select},
+    runs::{PARENT_TAG, RunRow, fill_within, run, select},
 };
 use crate::api::{
     Result,
@@ -62,25 +62,57 @@ impl Store {
                     return Ok(None);
                 }
                 let mut found = find(tx, &filter)?;
-                let more = found.len() > filter.limit;
+                let mut more = found.len() > filter.limit;
                 found.truncate(filter.limit);
+                let (mut rows, within) = read(tx, &found, VALUES)?;
+                if !within {
+                    drop(rows);
+                    found.truncate(fitting(tx, &found)?);
+                    more = true;
+                    (rows, _) = read(tx, &found, usize::MAX)?;
+                }
                 let next = found.last().filter(|_| more).map(|(_, mark)| mark.clone());
-                let rows = read(tx, &found)?;
                 Ok(Some(RunListing { rows, next }))
             })
             .await
     }
 }
 
-/// The runs found, in their order.
-fn read(tx: &Tx<'_>, found: &Found) -> Result<Vec<RunRow>> {
+/// Bytes of params and tags on a page; one with more ends earlier than it was asked to.
+const VALUES: usize = 32 << 20;
+
+/// How many of the runs found have params and tags that fit on a page; one at least. The values
+/// themselves are not read for it.
+fn fitting(tx: &Tx<'_>, found: &Found) -> Result<usize> {
+    let ids: Vec<i64> = found.iter().map(|(id, _)| *id).collect();
+    let sizes: HashMap<i64, u64> = tx
+        .all(
+            "SELECT run_id, SUM(octet_length(value)) FROM \
+             (SELECT run_id, value FROM params UNION ALL SELECT run_id, value FROM tags) \
+             WHERE run_id IN (SELECT value FROM json_each(?1)) GROUP BY run_id",
+            params![to_json(&ids)?],
+            |row| Ok((row.get(0)?, count(row, 1)?)),
+        )?
+        .into_iter()
+        .collect();
+    let mut left = VALUES as u64;
+    let fits = ids.iter().take_while(|id| {
+        let rest = left.checked_sub(sizes.get(id).copied().unwrap_or_default());
+        left = rest.unwrap_or_default();
+        rest.is_some()
+    });
+    Ok(fits.count().max(1))
+}
+
+/// The runs found, in their order, and whether their params and tags have no more than these bytes.
+fn read(tx: &Tx<'_>, found: &Found, bytes: usize) -> Result<(Vec<RunRow>, bool)> {
     let ids: Vec<i64> = found.iter().map(|(id, _)| *id).collect();
     let place: HashMap<i64, usize> = ids.iter().copied().zip(0..).collect();
     let sql = select("WHERE r.id IN (SELECT value FROM json_each(?1))");
     let mut rows = tx.all(&sql, params![to_json(&ids)?], run)?;
     rows.sort_by_key(|row| place.get(&row.id).copied());
-    fill(tx, &mut rows)?;
-    Ok(rows)
+    let within = fill_within(tx, &mut rows, bytes)?;
+    Ok((rows, within))
 }
 
 /// Where a search takes the runs from that it looks at.

@@ -105,9 +105,16 @@ fn status(name: &str) -> RunStatus {
 
 /// Adds params, tags and latest metrics to all rows, with one query each.
 pub(super) fn fill(tx: &Tx<'_>, rows: &mut [RunRow]) -> Result<()> {
+    fill_within(tx, rows, usize::MAX).map(drop)
+}
+
+/// The same; answers false, and leaves some out, when params and tags have more bytes.
+pub(super) fn fill_within(tx: &Tx<'_>, rows: &mut [RunRow], bytes: usize) -> Result<bool> {
     if rows.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
+    let mut left = bytes;
+    let mut within = true;
     let ids: Vec<i64> = rows.iter().map(|row| row.id).collect();
     let place: HashMap<i64, usize> = ids.iter().copied().zip(0..).collect();
     let ids = to_json(&ids)?;
@@ -119,12 +126,20 @@ pub(super) fn fill(tx: &Tx<'_>, rows: &mut [RunRow]) -> Result<()> {
             ),
             params![ids],
             |row| {
+                if !within {
+                    return Ok(());
+                }
                 let run = &mut rows[place[&row.get(0)?]].run;
                 let map = match table {
                     "params" => &mut run.params,
                     _ => &mut run.tags,
                 };
-                map.insert(row.get(1)?, row.get(2)?);
+                let value: String = row.get(2)?;
+                match left.checked_sub(value.len()) {
+                    Some(rest) => left = rest,
+                    None => within = false,
+                }
+                map.insert(row.get(1)?, value);
                 Ok(())
             },
         )?;
@@ -135,7 +150,7 @@ pub(super) fn fill(tx: &Tx<'_>, rows: &mut [RunRow]) -> Result<()> {
     for (id, key, summary) in metrics::summaries(tx, &ids)? {
         rows[place[&id]].run.metrics.insert(key, summary);
     }
-    Ok(())
+    Ok(within)
 }
 
 /// One run with everything known of it, its history too.

@@ -14,7 +14,7 @@ use crate::{
         self, Listener, Log, Trust, Verbosity,
         tls::{self, Authority},
     },
-    service::{Revivals, Service},
+    service::{ArtifactPlaces, Revivals, Service},
     store::{Home, Lock},
 };
 
@@ -32,6 +32,10 @@ pub struct ServeSettings {
     pub port: u16,
     /// What clients call the server by, when it is not the address listened on.
     pub url: Option<String>,
+    /// The folder that relative locations of artifacts are meant from.
+    pub folder: PathBuf,
+    /// Where clients write the artifacts of new experiments by themselves.
+    pub artifact_root: Option<String>,
     /// Need a token on loopback too.
     pub require_token: bool,
     pub tls: Tls,
@@ -85,7 +89,12 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     } else {
         Trust::Nobody
     };
-    let service = open_service_for(&home, settings.url.unwrap_or(url.clone()), None)?;
+    let service = open_service_for(&home, settings.url.unwrap_or(url.clone()), None)?.with_places(
+        ArtifactPlaces {
+            folder: settings.folder,
+            root: settings.artifact_root,
+        },
+    );
     if trust == Trust::Nobody && !service.has_users().await? {
         return Err(Error::conflict(format!(
             "Nobody could log in: {url} needs tokens, and there is no user yet"

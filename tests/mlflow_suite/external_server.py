@@ -8,6 +8,8 @@ the one under test.
 
 MLFLOW_SUITE_CMD   the command of the server, with {port} and {dir} (an empty folder); a fresh server for
                    every test, ended after it
+MLFLOW_SUITE_ROOT  options to add for the few tests that ask for a server whose clients write artifacts
+                   by themselves below {root}
 MLFLOW_SUITE_JSON  file for the outcome of every test that used a server
 
 Tests that use no server test Python code in this process and are not counted.
@@ -30,7 +32,16 @@ import pytest
 import requests
 
 COMMAND = os.environ["MLFLOW_SUITE_CMD"]
+ROOT_OPTIONS = os.environ["MLFLOW_SUITE_ROOT"]
 OUTCOMES = os.environ["MLFLOW_SUITE_JSON"]
+# They look at the folder, or take the scheme `file:` off an address. All others run with artifacts
+# that the server keeps.
+CLIENTS_WRITE = (
+    "::test_artifacts[",
+    "::test_create_model_version_with_file_uri",
+    "::test_create_model_version_with_path_source",
+)
+root_asked_for = None
 START_SECONDS = 60
 servers_started = 0
 outcomes = {}
@@ -61,6 +72,8 @@ def server(extra_env=None):
     folder = tempfile.mkdtemp(prefix="mlflow-suite-")
     port = free_port()
     command = COMMAND.replace("{port}", str(port)).replace("{dir}", folder)
+    if root_asked_for:
+        command += " " + ROOT_OPTIONS.replace("{root}", root_asked_for)
     env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     env.update({name: str(value) for name, value in (extra_env or {}).items()})
     with open(os.path.join(folder, "server.log"), "wb") as log:
@@ -115,7 +128,15 @@ def pytest_configure(config):
 
     utils.ServerThread = ExternalServer
     utils._init_server = init_server
-    handlers.initialize_backend_stores = lambda *_args, **_kwargs: None
+    handlers.initialize_backend_stores = note_root
+
+
+def note_root(_backend_uri=None, default_artifact_root=None, *_args, **_kwargs):
+    """The store in this process is not the one under test, but where it would keep artifacts counts."""
+    global root_asked_for
+    current = os.environ.get("PYTEST_CURRENT_TEST", "")
+    wanted = any(name in current for name in CLIENTS_WRITE)
+    root_asked_for = default_artifact_root if wanted else None
 
 
 @pytest.hookimpl(wrapper=True)

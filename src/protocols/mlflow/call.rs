@@ -176,7 +176,7 @@ impl FromRequest<Service> for Posted {
         let body = Bytes::from_request(request, service).await.map_err(|e| {
             Failure::new(
                 ErrorCode::BadRequest,
-                format!("The body cannot be read: {e}"),
+                format!("The body cannot be read, or is larger than a call's may be: {e}"),
             )
         })?;
         Ok(Self { place, body })

@@ -47,7 +47,10 @@ async fn default_experiment(place: &Place) -> Result<Experiment, Failure> {
     let create = CreateExperiment {
         workspace: place.workspace.clone(),
         name: DEFAULT_EXPERIMENT.to_owned(),
-        artifact_location: Some(format!("mlflow-artifacts:/{DEFAULT_EXPERIMENT_ID}")),
+        artifact_location: Some(format!(
+            "{}/{DEFAULT_EXPERIMENT_ID}",
+            place.service.artifact_root()
+        )),
         tags: BTreeMap::new(),
     };
     match place.perform(create).await {
@@ -114,7 +117,8 @@ pub async fn create(call: Call) -> Answer {
     let create = CreateExperiment {
         workspace: call.workspace.clone(),
         name: name.clone(),
-        artifact_location: location.map(|location| location.trim_end_matches('/').to_owned()),
+        artifact_location: location
+            .map(|location| call.service.whole_location(location.trim_end_matches('/'))),
         tags,
     };
     let created = call

@@ -14,8 +14,6 @@ pub const PARAMS_PER_BATCH: usize = 100;
 pub const ENTITIES_PER_BATCH: usize = 1000;
 pub const DATASETS_PER_CALL: usize = 1000;
 pub const KEY: usize = 250;
-pub const PARAM_VALUE: usize = 6000;
-pub const TAG_VALUE: usize = 8000;
 pub const EXPERIMENT_NAME: usize = 500;
 pub const EXPERIMENT_TAG_VALUE: usize = 20_000;
 pub const SEARCH_RESULTS: i64 = 50_000;
@@ -134,14 +132,6 @@ pub fn check_length(what: &str, limit: usize, text: &str) -> Result<()> {
     }
 }
 
-/// Cuts a value to the length that is kept, as MLflow does.
-pub fn cut(mut text: String, limit: usize) -> String {
-    if let Some((end, _)) = text.char_indices().nth(limit) {
-        text.truncate(end);
-    }
-    text
-}
-
 pub fn check_batch(what: &str, limit: usize, length: usize) -> Result<()> {
     if length <= limit {
         return Ok(());
@@ -154,7 +144,7 @@ pub fn check_batch(what: &str, limit: usize, length: usize) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_key, cut};
+    use super::check_key;
 
     #[test]
     fn keys_are_plain_relative_paths() {
@@ -177,11 +167,5 @@ mod tests {
             );
         }
         assert!(check_key("key", "a?b").is_err());
-    }
-
-    #[test]
-    fn long_values_are_cut_between_characters() {
-        assert_eq!(cut("äöü".to_owned(), 2), "äö");
-        assert_eq!(cut("ab".to_owned(), 2), "ab");
     }
 }

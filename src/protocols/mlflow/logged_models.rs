@@ -119,11 +119,7 @@ fn tags(call: &Call) -> Result<BTreeMap<String, String>, Failure> {
 }
 
 fn params(call: &Call) -> Result<BTreeMap<String, String>, Failure> {
-    let pairs = call.fields.pairs("params")?;
-    Ok(pairs
-        .into_iter()
-        .map(|(key, value)| (key, limits::cut(value, limits::PARAM_VALUE)))
-        .collect())
+    Ok(call.fields.pairs("params")?.into_iter().collect())
 }
 
 pub async fn create(call: Call) -> Answer {

@@ -100,7 +100,6 @@ pub async fn log_param(call: Call) -> Answer {
 fn add_param(batch: &mut LogBatch, key: String, value: String, path: &str) -> Result<(), Failure> {
     limits::check_key(path, &key)?;
     limits::check_length("Param key", limits::KEY, &key)?;
-    let value = limits::cut(value, limits::PARAM_VALUE);
     batch.params.insert(key, value);
     Ok(())
 }
@@ -116,13 +115,11 @@ pub async fn set_tag(call: Call) -> Answer {
 fn add_tag(batch: &mut LogBatch, key: String, value: String, path: &str) -> Result<(), Failure> {
     limits::check_key(path, &key)?;
     limits::check_length(path, limits::KEY, &key)?;
-    batch
-        .tags
-        .insert(key, limits::cut(value, limits::TAG_VALUE));
+    batch.tags.insert(key, value);
     Ok(())
 }
 
-/// Sets a tag at whatever length.
+/// Sets a tag whose key is known to be good.
 pub async fn keep_tag(call: &Call, run: String, tag: Pair) -> Answer {
     let mut batch = batch(call, run);
     batch.tags.insert(tag.key, tag.value);

@@ -69,15 +69,9 @@ fn is_plain(body: &Body) -> bool {
         && tags <= limits::PARAMS_PER_BATCH
         && metrics + params + tags <= limits::ENTITIES_PER_BATCH
         && body.metrics.iter().all(|metric| metric.timestamp >= 0)
-        && short(&body.params, limits::PARAM_VALUE)
-        && short(&body.tags, limits::TAG_VALUE)
         && plain_keys(body.metrics.iter().map(|metric| &metric.key)).is_some()
         && plain_keys(body.tags.iter().map(|tag| &tag.key)).is_some()
         && plain_keys(body.params.iter().map(|param| &param.key)) == Some(params)
-}
-
-fn short(pairs: &[Pair], limit: usize) -> bool {
-    pairs.iter().all(|pair| pair.value.len() <= limit)
 }
 
 /// How many different keys there are; none when one of them is no good. Each is looked at once.

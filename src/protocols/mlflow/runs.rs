@@ -51,7 +51,7 @@ pub async fn create(call: Call) -> Answer {
     let mut tags: BTreeMap<String, String> = BTreeMap::new();
     for (index, (key, value)) in fields.pairs("tags")?.into_iter().enumerate() {
         limits::check_key(&format!("tags[{index}].key"), &key)?;
-        tags.insert(key, limits::cut(value, limits::TAG_VALUE));
+        tags.insert(key, value);
     }
     let name = run_name(fields.some_text("run_name")?, tags.get(NAME_TAG))?;
     let id = fields.some_text("experiment_id")?;

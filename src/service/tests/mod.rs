@@ -19,5 +19,6 @@ pub mod support;
 mod trace_search;
 mod traces;
 mod uploads;
+mod values;
 mod webhooks;
 mod work;

@@ -70,6 +70,7 @@ fn outcomes(tests: &PathBuf) -> BTreeMap<String, Outcome> {
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("MLFLOW_DISABLE_TELEMETRY", "true")
         .env("MLFLOW_SUITE_CMD", serve)
+        .env("MLFLOW_SUITE_ROOT", "--artifact-root {root}")
         .env("MLFLOW_SUITE_JSON", &json)
         .status()
         .expect("pytest starts");
