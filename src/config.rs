@@ -16,7 +16,7 @@ use toml_edit::{DocumentMut, Item, Table};
 
 pub use az::{AzConfig, CLOUD, Setting};
 
-use crate::api::{Error, Result, mirrors::Mirrors};
+use api::{Error, Result, mirrors::Mirrors};
 
 /// Tokens by profile, beside the configuration file; only the owner can read it.
 const CREDENTIALS: &str = "credentials.toml";

@@ -24,15 +24,15 @@ use serve::{asked_to_stop, machine_name};
 pub use worker::{WorkerSettings, work_for, work_here};
 
 use crate::{
-    api::{Result, Time},
-    client::{Client, Remote},
     config::WebhookSettings,
     courier::{Post, Rules},
     executor,
     server::{self, Trust},
-    service::{Bell, Service},
-    store::{Home, Store},
 };
+use api::{Result, Time};
+use client::{Client, Remote};
+use service::{Bell, Service};
+use store::{Home, Store};
 
 /// What a command talks to.
 #[derive(Clone)]

@@ -56,7 +56,7 @@ pub trait Operation: Serialize + DeserializeOwned + Send + Sync + 'static {
 /// Names the output and the wire name of an operation: `operation!(CancelRun => Run, "runs.cancel");`
 macro_rules! operation {
     ($request:ty => $output:ty, $name:literal) => {
-        impl $crate::api::Operation for $request {
+        impl $crate::Operation for $request {
             type Output = $output;
             const NAME: &'static str = $name;
         }

@@ -245,7 +245,7 @@ pub enum Files {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::assets::Pick;
+    use crate::assets::Pick;
 
     #[test]
     fn every_form_of_a_path_is_understood() {

@@ -9,10 +9,8 @@ use clap::ValueEnum;
 use serde_json::{Map, Value};
 
 use super::error::{Exit, INTERRUPTED};
-use crate::{
-    api::{Error, Result, workspaces::Edition},
-    client::Limit,
-};
+use api::{Error, Result, workspaces::Edition};
+use client::Limit;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum EditionArg {

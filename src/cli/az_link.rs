@@ -5,7 +5,7 @@ use std::{fs, io, os::unix::fs::symlink, path::PathBuf};
 use clap::Args;
 
 use super::context::Context;
-use crate::api::Error;
+use api::Error;
 
 /// Make a link named `az`, by which scripts written for Azure run here
 ///

@@ -14,25 +14,22 @@ use clap_complete::engine::{
 };
 
 use super::{Globals, context::Context};
-use crate::{
-    api::{
-        Result,
-        access::{ListUsers, Role},
-        assets::{Archived, AssetKind, ListAssets},
-        computes::ListComputes,
-        connections::ListConnections,
-        datastores::ListDatastores,
-        endpoints::ListEndpoints,
-        experiments::ListExperiments,
-        models::ListModels,
-        registries::ListRegistries,
-        runs::ListRuns,
-        secrets::ListSecrets,
-        webhooks::ListWebhooks,
-        workspaces::ListWorkspaces,
-    },
-    spec,
-    wiring::Target,
+use crate::wiring::Target;
+use api::{
+    Result,
+    access::{ListUsers, Role},
+    assets::{Archived, AssetKind, ListAssets},
+    computes::ListComputes,
+    connections::ListConnections,
+    datastores::ListDatastores,
+    endpoints::ListEndpoints,
+    experiments::ListExperiments,
+    models::ListModels,
+    registries::ListRegistries,
+    runs::ListRuns,
+    secrets::ListSecrets,
+    webhooks::ListWebhooks,
+    workspaces::ListWorkspaces,
 };
 
 /// Longer than this and the person has typed on.

@@ -9,11 +9,11 @@ use tokio::sync::OnceCell;
 
 use super::{Globals, paste::Paste, ui::Ui};
 use crate::{
-    api::{Code, Error, Result, names, workspaces::ListWorkspaces},
-    client::{Client, Remote},
     config::{self, Config, Profile},
     wiring::{self, Target},
 };
+use api::{Code, Error, Result, names, workspaces::ListWorkspaces};
+use client::{Client, Remote};
 
 pub struct Context {
     pub config: Config,

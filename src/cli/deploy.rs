@@ -11,7 +11,7 @@ use super::{
     context::Context,
     endpoint, model, software,
 };
-use crate::api::{
+use api::{
     endpoints::{Deploy, Deployment},
     models::ModelRef,
     names,

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, path::PathBuf};
 use clap::{Args, Command};
 
 use super::context::Context;
-use crate::api::Error;
+use api::Error;
 
 /// Write the command reference and the man pages below a folder
 #[derive(Debug, Args)]

@@ -4,14 +4,12 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::{
-    api::{Code, Error, Result},
-    spec::{
-        issue::Report,
-        kinds::list as kinds,
-        load::{self, Document},
-        overrides::{Edit, Values},
-    },
+use api::{Code, Error, Result};
+use spec::{
+    issue::Report,
+    kinds::list as kinds,
+    load::{self, Document},
+    overrides::{Edit, Values},
 };
 
 /// The changes that `--set` asks for.

@@ -6,7 +6,7 @@ use anstyle::AnsiColor;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::paste::Paste;
-use crate::api::{Code, Error, names};
+use api::{Code, Error, names};
 
 /// Ends the command with an exit code of its own: with nothing more to say, or as the context of the
 /// error that says it.

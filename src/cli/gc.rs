@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{args::parse_span, context::Context, views::size};
-use crate::api::files::CollectGarbage;
+use api::files::CollectGarbage;
 
 /// Free the space of what nothing uses any more
 ///

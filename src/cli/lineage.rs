@@ -6,7 +6,7 @@ use super::{
     context::Context,
     views::{Show, View, list},
 };
-use crate::api::{
+use api::{
     Code, Error,
     lineage::{GetLineage, Lineage, NodeKind, parse_node},
 };
@@ -77,7 +77,7 @@ pub async fn lineage(ctx: &Context, args: LineageArgs) -> anyhow::Result<()> {
 
 impl Show for Lineage {
     fn view(&self) -> View {
-        let state = |node: &crate::api::lineage::Node| {
+        let state = |node: &api::lineage::Node| {
             let found = self.nodes.iter().find(|info| info.node == *node);
             match found {
                 Some(info) if info.gone => " (gone)".to_owned(),

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::context::Context;
-use crate::api::Error;
+use api::Error;
 
 /// Forget the token of a profile
 ///

@@ -16,17 +16,15 @@ use super::{
     run::naming,
     run_line,
 };
-use crate::{
-    api::{
-        Code, Error,
-        endpoints::{GetEndpoint, GetEndpointKeys},
-        models::GetModel,
-        runs::{BestRun, Goal},
-        workspaces::GetWorkspace,
-    },
-    client::Client,
-    wiring,
+use crate::wiring;
+use api::{
+    Code, Error,
+    endpoints::{GetEndpoint, GetEndpointKeys},
+    models::GetModel,
+    runs::{BestRun, Goal},
+    workspaces::GetWorkspace,
 };
+use client::Client;
 
 /// How long a step that is interrupted has to say so.
 const LAST_WORDS: Duration = Duration::from_millis(500);

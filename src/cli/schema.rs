@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{context::Context, validate::kind_named};
-use crate::spec::schema;
+use spec::schema;
 
 /// Print the JSON Schema of a kind of Azure ML YAML file
 ///

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{args::CodeLimit, context::Context};
-use crate::api::files::Hash;
+use api::files::Hash;
 
 /// Store a folder and print its hash, files and size
 ///

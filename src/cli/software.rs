@@ -3,10 +3,7 @@
 use std::path::Path;
 
 use super::context::Context;
-use crate::{
-    api::{Code, Result, environments::Environment},
-    spec,
-};
+use api::{Code, Result, environments::Environment};
 
 /// Reads what `--env` names. On the same machine programs are found that the caller's shell finds. A
 /// file is looked for where the command was started; one that is in the code folder is suggested.

@@ -12,10 +12,8 @@ use super::{
     ui::{FORMATS, Ui},
     views::{Show, View, record, size},
 };
-use crate::{
-    api::{Error, Result},
-    client::{Limit, Report, Step, Take, UploadOptions, Uploaded},
-};
+use api::{Error, Result};
+use client::{Limit, Report, Step, Take, UploadOptions, Uploaded};
 
 impl Context {
     /// Stores a folder in the workspace; says what was left out and why.

@@ -17,10 +17,8 @@ use super::{
     paste::Paste,
     views::Show,
 };
-use crate::{
-    api::{Error, Result},
-    spec::issue::Report,
-};
+use api::{Error, Result};
+use spec::issue::Report;
 
 /// What `--output` accepts.
 pub const FORMATS: [&str; 7] = ["table", "json", "jsonc", "yaml", "yamlc", "tsv", "none"];

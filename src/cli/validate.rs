@@ -11,13 +11,11 @@ use super::{
     error::Exit,
     views::{Show, View, list},
 };
-use crate::{
-    api::{Error, Result, names},
-    spec::{
-        kinds::list::{self as kinds, Kind},
-        load,
-        overrides::{Edit, Values},
-    },
+use api::{Error, Result, names};
+use spec::{
+    kinds::list::{self as kinds, Kind},
+    load,
+    overrides::{Edit, Values},
 };
 
 /// Check Azure ML YAML files before they are used

@@ -7,10 +7,8 @@ use super::{
     context::Context,
     views::{Show, View, record},
 };
-use crate::{
-    api::access::{Identity, WhoAmI},
-    wiring::Target,
-};
+use crate::wiring::Target;
+use api::access::{Identity, WhoAmI};
 
 /// Show who you are to the server, or to this machine
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt, stream};
 use http_body_util::BodyExt;
 
 use super::{Client, address::address, collect};
-use crate::api::{Error, Result, work::LogLength};
+use api::{Error, Result, work::LogLength};
 
 /// How often, and how long apart, a broken connection is made again while nothing comes.
 const RETRIES: u32 = 20;

@@ -22,7 +22,7 @@ pub use files::{Limit, Report, Step, Take, UploadOptions, Uploaded, save};
 pub use transport::Remote;
 use transport::Transport;
 
-use crate::api::{Code, Error, Operation, Result, error::Envelope};
+use api::{Code, Error, Operation, Result, error::Envelope};
 
 /// A connection to a workspace server, in process or remote. Cheap to clone.
 #[derive(Clone)]

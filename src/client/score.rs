@@ -6,7 +6,7 @@ use axum::{
 };
 
 use super::{Client, address::below, collect};
-use crate::api::{Code, Error, Result, error::Envelope};
+use api::{Code, Error, Result, error::Envelope};
 
 impl Client {
     /// Sends a document to an endpoint and answers what the scoring script does. An answer of 400 or

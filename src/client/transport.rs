@@ -7,7 +7,7 @@ use axum::{
 };
 use tower::ServiceExt;
 
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 /// Where a remote server is and how to be let in.
 #[derive(Clone)]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{no_home, turn, unwritable, var};
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 /// The one cloud there is.
 pub const CLOUD: &str = "AzureCloud";

@@ -10,11 +10,9 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use reqwest::{Client, Response, redirect};
 use url::{Host, Url};
 
-use crate::{
-    api::{Error, Result},
-    protocols::mlflow,
-    service::{Courier, Parcel, Sent},
-};
+use api::{Error, Result};
+use protocols::mlflow;
+use service::{Courier, Parcel, Sent};
 
 /// How long a receiver may take for its answer.
 const PATIENCE: Duration = Duration::from_secs(30);

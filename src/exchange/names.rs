@@ -3,10 +3,8 @@
 
 use std::collections::HashSet;
 
-use crate::{
-    api::{Error, Result, names},
-    exchange::{record::Experiment, tally::Tally},
-};
+use crate::exchange::{record::Experiment, tally::Tally};
+use api::{Error, Result, names};
 
 /// Keeps the experiments of these names; `place` says in an error where there is none.
 pub fn select(experiments: &mut Vec<Experiment>, wanted: &[String], place: &str) -> Result<()> {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::Serialize;
 
-use crate::api::{
+use api::{
     Time,
     logged_models::{LoggedModelStatus, ModelMetric, RunLinks},
     metrics::{MetricPoint, Value},

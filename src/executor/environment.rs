@@ -20,7 +20,7 @@ use super::{
     use_of::{Held, hold},
     write_whole,
 };
-use crate::api::{Error, Result, environments::Environment};
+use api::{Error, Result, environments::Environment};
 
 /// Counts ways of building that make different environments of the same requirements.
 const FORMAT: u32 = 1;

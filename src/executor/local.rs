@@ -20,7 +20,7 @@ use super::{
     io_error, process_table,
     supervisor::{Exit, Handle, LOCK, LOG, Task, read_exit, read_handle},
 };
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 /// A command that was started in a folder of its own, by this process or one before it.
 pub struct Process {

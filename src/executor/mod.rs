@@ -14,7 +14,7 @@ pub mod use_of;
 
 use std::{collections::BTreeMap, io, path::Path};
 
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 /// Variables of the machine that every process gets, `PATH` among them.
 pub type Variables = BTreeMap<String, String>;

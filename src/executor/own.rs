@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::io_error;
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 /// Scripts longer than this are programs.
 const LONGEST_SCRIPT: u64 = 1 << 20;

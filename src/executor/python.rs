@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 
 use super::{Variables, io_error, private_dir, tool::Tools};
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 /// A Python interpreter that was seen working.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{self, SignalKind};
 
 use super::{Variables, io_error, process_table, use_of, write_whole};
-use crate::api::{Error, Result, runs::Usage};
+use api::{Error, Result, runs::Usage};
 
 pub const LOCK: &str = "supervisor.lock";
 pub const HANDLE: &str = "supervisor.json";

@@ -18,7 +18,7 @@ use super::{
     environment::{MARKER, REQUESTS},
     io_error,
 };
-use crate::api::{Result, Time, environments::FreedEnvironments};
+use api::{Result, Time, environments::FreedEnvironments};
 
 /// Keeps an environment from being freed while it, or a clone, lives.
 #[derive(Debug, Clone)]

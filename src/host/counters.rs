@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::api::endpoints::Traffic;
+use api::endpoints::Traffic;
 
 /// Answers whose times are kept.
 const KEPT: usize = 1000;

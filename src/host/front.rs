@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use super::{backend::Backend, counters::Counters, orders::Orders};
-use crate::api::{Code, Error, endpoints::EndpointKeys, error::Envelope};
+use api::{Code, Error, endpoints::EndpointKeys, error::Envelope};
 
 type Body = Either<Incoming, Full<Bytes>>;
 

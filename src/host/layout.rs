@@ -14,15 +14,13 @@ use std::{
 };
 
 use super::{Settings, leftovers::LAID_OUT, process::Plan, requirements};
-use crate::{
-    api::{
-        Error, Result,
-        files::{GetTree, check_path},
-        work::HostOrders,
-    },
-    client::Client,
-    executor::environment::{self, Place},
+use crate::executor::environment::{self, Place};
+use api::{
+    Error, Result,
+    files::{GetTree, check_path},
+    work::HostOrders,
 };
+use client::Client;
 
 const SERVE: &str = include_str!("serve.py");
 const MLFLOW_SCORE: &str = include_str!("mlflow_score.py");

@@ -36,14 +36,12 @@ use tokio::{
 
 pub use watch::watch;
 
-use crate::{
-    api::{
-        Code, Error, Result,
-        endpoints::EndpointState,
-        work::{HostOrders, ReportEndpoint},
-    },
-    client::Client,
+use api::{
+    Code, Error, Result,
+    endpoints::EndpointState,
+    work::{HostOrders, ReportEndpoint},
 };
+use client::Client;
 use front::Front;
 use layout::Laid;
 use orders::Orders;

@@ -8,13 +8,11 @@ use std::{
 
 use tokio::sync::Mutex;
 
-use crate::{
-    api::{
-        Result,
-        work::{GetHostOrders, HostOrders},
-    },
-    client::Client,
+use api::{
+    Result,
+    work::{GetHostOrders, HostOrders},
 };
+use client::Client;
 
 /// The stamp file's time of change.
 type Stamp = Option<SystemTime>;

@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::net::TcpListener;
 
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 /// Ports to choose from: below those that outgoing connections get.
 const PORTS: std::ops::Range<u16> = 31_000..32_000;

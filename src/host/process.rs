@@ -18,10 +18,8 @@ use tokio::{
 };
 
 use super::{backend::Backend, explain};
-use crate::{
-    api::{Error, Result},
-    executor::use_of::Held,
-};
+use crate::executor::use_of::Held;
+use api::{Error, Result};
 
 /// How often a process that is coming up is asked whether it answers.
 const ASK_AGAIN: Duration = Duration::from_millis(20);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::api::environments::Environment;
+use api::environments::Environment;
 
 /// The official server for Azure ML's scoring scripts.
 const SERVER: &str = "azureml-inference-server-http";
@@ -91,7 +91,7 @@ fn python_version(model: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::{for_script, with};
-    use crate::api::environments::Environment;
+    use api::environments::Environment;
 
     #[test]
     fn the_server_is_added_unless_named() {

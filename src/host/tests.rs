@@ -20,15 +20,13 @@ use tokio::{
 };
 
 use super::{backend::Backend, front::Front, orders::Orders, process::append};
-use crate::{
-    api::{
-        endpoints::{Deployment, EndpointKeys},
-        files::Hash,
-        models::ModelType,
-        work::HostOrders,
-    },
-    client::Client,
+use api::{
+    endpoints::{Deployment, EndpointKeys},
+    files::Hash,
+    models::ModelType,
+    work::HostOrders,
 };
+use client::Client;
 
 /// What the store would say.
 type Known = Arc<Mutex<Option<HostOrders>>>;

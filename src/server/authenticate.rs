@@ -12,11 +12,9 @@ use axum::{
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::{Failure, log::CallerName};
-use crate::{
-    api::{Code, Error, Result, paths::percent_decode},
-    protocols::mlflow,
-    service::{Caller, Service},
-};
+use api::{Code, Error, Result, paths::percent_decode};
+use protocols::mlflow;
+use service::{Caller, Service};
 
 /// What a caller without a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

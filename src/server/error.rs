@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use crate::api::{Code, Error, error::Envelope};
+use api::{Code, Error, error::Envelope};
 
 /// An error on its way out.
 pub struct Failure(pub Error);

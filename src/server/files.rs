@@ -14,15 +14,13 @@ use futures_util::stream;
 use serde::Deserialize;
 
 use super::Failure;
-use crate::{
-    api::{
-        Done,
-        datastores::StoredFile,
-        files::{Artifact, BlobsStored, Hash, RemoveArtifacts},
-        uploads::UploadedPart,
-    },
-    service::{Caller, Content, Perform, Pieces, Service},
+use api::{
+    Done,
+    datastores::StoredFile,
+    files::{Artifact, BlobsStored, Hash, RemoveArtifacts},
+    uploads::UploadedPart,
 };
+use service::{Caller, Content, Perform, Pieces, Service};
 
 const BYTES: &str = "application/octet-stream";
 

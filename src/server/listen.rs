@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::tls;
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 /// How long requests may go on after the server was asked to stop.
 const GRACE: Duration = Duration::from_secs(5);

@@ -13,7 +13,7 @@ use axum::{
     response::Response,
 };
 
-use crate::api::{Error, Time};
+use api::{Error, Time};
 
 /// Which requests get a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -147,10 +147,8 @@ mod tests {
     use axum::{http::Method, response::IntoResponse};
 
     use super::{CallerName, InWorkspace, Verbosity, line, needed};
-    use crate::{
-        api::{Error, Time},
-        server::Failure,
-    };
+    use crate::server::Failure;
+    use api::{Error, Time};
 
     #[test]
     fn changes_and_refusals_are_logged_and_reads_are_not() {

@@ -18,17 +18,15 @@ use super::{
     log::{InWorkspace, Log},
     run_logs, score,
 };
-use crate::{
-    api::{
-        Error, Operation, access::*, assets::*, computes::*, connections::*, datastores::*,
-        endpoints::*, experiments::*, files::*, identities::*, imports::*, jobs::*, lineage::*,
-        logged_models::*, metrics::*, models::*, paths::*, registered_models::*, registries::*,
-        resource_groups::*, runs::*, secrets::*, trace_measures::*, traces::*, uploads::*,
-        webhooks::*, work::*, workspaces::*,
-    },
-    protocols::mlflow,
-    service::{Caller, Perform, Service},
+use api::{
+    Error, Operation, access::*, assets::*, computes::*, connections::*, datastores::*,
+    endpoints::*, experiments::*, files::*, identities::*, imports::*, jobs::*, lineage::*,
+    logged_models::*, metrics::*, models::*, paths::*, registered_models::*, registries::*,
+    resource_groups::*, runs::*, secrets::*, trace_measures::*, traces::*, uploads::*, webhooks::*,
+    work::*, workspaces::*,
 };
+use protocols::mlflow;
+use service::{Caller, Perform, Service};
 
 /// The largest body of an operation; streams have no limit.
 const OPERATION_BODY: usize = 256 << 20;

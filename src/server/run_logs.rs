@@ -8,10 +8,8 @@ use axum::{
 use serde::Deserialize;
 
 use super::Failure;
-use crate::{
-    api::work::LogLength,
-    service::{Caller, Service},
-};
+use api::work::LogLength;
+use service::{Caller, Service};
 
 #[derive(Deserialize)]
 pub struct At {

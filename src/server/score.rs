@@ -14,10 +14,8 @@ use hyper_util::{
 };
 
 use super::Failure;
-use crate::{
-    api::{Error, Result},
-    service::Service,
-};
+use api::{Error, Result};
+use service::Service;
 
 /// Shorter than a front keeps a connection: one that it is about to close must not be sent a request.
 const IDLE: Duration = Duration::from_secs(15);

@@ -24,7 +24,7 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::api::{Error, Result, Time};
+use api::{Error, Result, Time};
 
 /// How long a server's own certificate is valid; a server that runs longer renews it.
 const VALID_DAYS: u64 = 365;

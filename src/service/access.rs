@@ -1,17 +1,15 @@
 //! Who is calling, and what roles allow.
 
 use super::{Perform, Service};
-use crate::{
-    api::{
-        Done, Error, Result,
-        access::{
-            AssignRole, CreateUser, CreatedToken, DeleteUser, Identity, ListRoles, ListUsers,
-            RemoveRole, Role, RoleAssignment, RotateToken, User, WhoAmI,
-        },
-        names, registries,
+use api::{
+    Done, Error, Result,
+    access::{
+        AssignRole, CreateUser, CreatedToken, DeleteUser, Identity, ListRoles, ListUsers,
+        RemoveRole, Role, RoleAssignment, RotateToken, User, WhoAmI,
     },
-    store::WorkspaceRow,
+    names, registries,
 };
+use store::WorkspaceRow;
 
 /// Who makes a request.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,13 +4,11 @@ use super::{
     Action, Caller, Perform, Service,
     traces::{check_id, no_such_trace, with_id},
 };
-use crate::{
-    api::{
-        Done, Error, Result,
-        traces::{Assessment, CreateAssessment, DeleteAssessment, GetAssessment, UpdateAssessment},
-    },
-    store::AssessmentChange,
+use api::{
+    Done, Error, Result,
+    traces::{Assessment, CreateAssessment, DeleteAssessment, GetAssessment, UpdateAssessment},
 };
+use store::AssessmentChange;
 
 fn missing(trace: &str, id: &str) -> Error {
     Error::not_found(format!("The trace `{trace}` has no assessment `{id}`"))

@@ -3,18 +3,16 @@
 use serde_json::{Map, Value};
 
 use super::{Action, Caller, Perform, Service};
-use crate::{
-    api::{
-        Done, Error, Result,
-        assets::{
-            ArchiveAsset, Archived, Asset, AssetKind, CreateAsset, DeleteAsset, GetAsset, Holder,
-            ListAssets, Pick, RestoreAsset, ShareAsset, UpdateAsset,
-        },
-        files::{CreateTree, GetTree, Hash},
-        names, registries,
+use api::{
+    Done, Error, Result,
+    assets::{
+        ArchiveAsset, Archived, Asset, AssetKind, CreateAsset, DeleteAsset, GetAsset, Holder,
+        ListAssets, Pick, RestoreAsset, ShareAsset, UpdateAsset,
     },
-    store::{AssetChange, AssetCreated, AssetRow, NewAsset, WorkspaceRow},
+    files::{CreateTree, GetTree, Hash},
+    names, registries,
 };
+use store::{AssetChange, AssetCreated, AssetRow, NewAsset, WorkspaceRow};
 
 /// Digits of a hash in the name of an anonymous asset and in the path of an upload.
 const SHORT: usize = 32;

@@ -3,14 +3,12 @@
 use std::{collections::HashSet, path::Path};
 
 use super::{Caller, Perform, Service};
-use crate::{
-    api::{
-        Error, Result, Time,
-        environments::FreedEnvironments,
-        files::{CollectGarbage, Collected},
-    },
-    store::EndpointRow,
+use api::{
+    Error, Result, Time,
+    environments::FreedEnvironments,
+    files::{CollectGarbage, Collected},
 };
+use store::EndpointRow;
 
 /// Environments that nothing has used for so long are freed: a month.
 const UNUSED_SECONDS: u64 = 30 * 24 * 60 * 60;

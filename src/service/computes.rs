@@ -3,17 +3,15 @@
 use serde_json::{Map, Value, json};
 
 use super::{Action, Caller, Perform, Service};
-use crate::{
-    api::{
-        Done, Error, Result,
-        computes::{
-            CLUSTER, Compute, ComputeState, CreateCompute, DEFAULT_SIZE, DeleteCompute, GetCompute,
-            INSTANCE, ListComputes, Size, Switch, SwitchCompute, sizes,
-        },
-        names,
+use api::{
+    Done, Error, Result,
+    computes::{
+        CLUSTER, Compute, ComputeState, CreateCompute, DEFAULT_SIZE, DeleteCompute, GetCompute,
+        INSTANCE, ListComputes, Size, Switch, SwitchCompute, sizes,
     },
-    store::{ComputeRow, WorkspaceRow},
+    names,
 };
+use store::{ComputeRow, WorkspaceRow};
 
 /// The types there are.
 const KINDS: [&str; 5] = [

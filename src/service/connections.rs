@@ -3,16 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::{Action, Caller, Perform, Service};
-use crate::{
-    api::{
-        Done, Error, Result,
-        connections::{
-            Connection, CreateConnection, DeleteConnection, GetConnection, ListConnections,
-        },
-        names,
-    },
-    store::{ConnectionRow, WorkspaceRow},
+use api::{
+    Done, Error, Result,
+    connections::{Connection, CreateConnection, DeleteConnection, GetConnection, ListConnections},
+    names,
 };
+use store::{ConnectionRow, WorkspaceRow};
 
 /// Ways to be let in that have no secret.
 const OPEN: [&str; 4] = ["none", "aad", "managed_identity", "identity"];

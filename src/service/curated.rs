@@ -3,14 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::{Caller, Perform, Service, assets::prepare};
-use crate::{
-    api::{
-        Code, Result,
-        assets::{Archived, AssetKind, CreateAsset},
-        registries::{CURATED, CreateRegistry, place},
-    },
-    spec::environment,
+use api::{
+    Code, Result,
+    assets::{Archived, AssetKind, CreateAsset},
+    registries::{CURATED, CreateRegistry, place},
 };
+use spec::environment;
 
 impl Service {
     /// Sees to it that the registry is there and has every environment that this program knows, in
@@ -83,7 +81,8 @@ fn spec_of(name: &str, requirements: &[String]) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{api::assets::ListAssets, service::tests::support::Bench};
+    use crate::tests::support::Bench;
+    use api::assets::ListAssets;
 
     #[tokio::test]
     async fn the_registry_has_each_environment_once() {

@@ -5,19 +5,16 @@ use futures_util::Stream;
 use serde_json::{Map, Value};
 
 use super::{Action, Caller, Content, Perform, Service, files::forward};
-use crate::{
-    api::{
-        Done, Error, Result,
-        datastores::{
-            CreateDatastore, Datastore, DatastoreType, DeleteDatastore, GetDatastore,
-            ListDatastores, ListStoredFiles, RemoveStoredFiles, StoredFile, TestDatastore,
-            UpdateDatastore,
-        },
-        files::check_path,
-        names,
+use api::{
+    Done, Error, Result,
+    datastores::{
+        CreateDatastore, Datastore, DatastoreType, DeleteDatastore, GetDatastore, ListDatastores,
+        ListStoredFiles, RemoveStoredFiles, StoredFile, TestDatastore, UpdateDatastore,
     },
-    store::{Address, DatastoreChange, DatastoreRow, FilePlace, WorkspaceRow},
+    files::check_path,
+    names,
 };
+use store::{Address, DatastoreChange, DatastoreRow, FilePlace, WorkspaceRow};
 
 /// Ways to open a datastore: the name of each and what it takes.
 const CREDENTIALS: [(&str, &[&str]); 5] = [

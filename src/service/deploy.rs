@@ -1,18 +1,16 @@
 //! Deploying: what may be served, in which environment, on which port.
 
 use super::{Action, Caller, Perform, Service};
-use crate::{
-    api::{
-        Error, Result,
-        endpoints::{Deploy, Deployment, Endpoint, EndpointKeys},
-        environments::Environment,
-        files::GetTree,
-        models::{Model, ModelType, Which},
-        names,
-        runs::GetRun,
-    },
-    store::{NewDeployment, WorkspaceRow},
+use api::{
+    Error, Result,
+    endpoints::{Deploy, Deployment, Endpoint, EndpointKeys},
+    environments::Environment,
+    files::GetTree,
+    models::{Model, ModelType, Which},
+    names,
+    runs::GetRun,
 };
+use store::{NewDeployment, WorkspaceRow};
 
 impl Perform for Deploy {
     async fn perform(mut self, service: &Service, caller: &Caller) -> Result<Endpoint> {

@@ -5,18 +5,16 @@ use std::{collections::HashMap, path::Path, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use super::{Action, Caller, Perform, Service};
-use crate::{
-    api::{
-        Done, Error, Result,
-        endpoints::{
-            DeleteEndpoint, Endpoint, EndpointKeys, EndpointLog, EndpointState, FailedUpdate,
-            GetEndpoint, GetEndpointKeys, GetEndpointLog, KeyKind, ListEndpoints,
-            RegenerateEndpointKey, StartEndpoint, StopEndpoint,
-        },
-        names,
+use api::{
+    Done, Error, Result,
+    endpoints::{
+        DeleteEndpoint, Endpoint, EndpointKeys, EndpointLog, EndpointState, FailedUpdate,
+        GetEndpoint, GetEndpointKeys, GetEndpointLog, KeyKind, ListEndpoints,
+        RegenerateEndpointKey, StartEndpoint, StopEndpoint,
     },
-    store::{EndpointRow, WorkspaceRow},
+    names,
 };
+use store::{EndpointRow, WorkspaceRow};
 
 /// Starts the host process of an endpoint, detached; it need not be up when this returns.
 pub type StartHost = fn(home: &Path, endpoint: i64) -> Result<()>;

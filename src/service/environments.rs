@@ -3,18 +3,16 @@
 use serde_json::{Map, Value};
 
 use super::{Action, Caller, Perform, Service};
-use crate::{
-    api::{
-        Code, Error, Result,
-        assets::{Asset, AssetKind, AssetRef, GetAsset, Holder, image_environment},
-        environments::Environment,
-        files::Hash,
-        registries::{self, CURATED},
-    },
-    spec::{
-        dockerfile, environment as curated, kinds::environment::EnvironmentSource,
-        shape::Described as _,
-    },
+use api::{
+    Code, Error, Result,
+    assets::{Asset, AssetKind, AssetRef, GetAsset, Holder, image_environment},
+    environments::Environment,
+    files::Hash,
+    registries::{self, CURATED},
+};
+use spec::{
+    dockerfile, environment as curated, kinds::environment::EnvironmentSource,
+    shape::Described as _,
 };
 
 impl Service {
@@ -175,7 +173,7 @@ impl Service {
         workspace: &str,
         files: Hash,
     ) -> Result<dockerfile::Context> {
-        let get = crate::api::files::GetTree {
+        let get = api::files::GetTree {
             workspace: workspace.to_owned(),
             hash: files,
         };
@@ -205,12 +203,12 @@ fn conda_environment(conda: &Value, name: &str) -> Result<Environment> {
             serde_saphyr::to_string(other).map_err(|e| Error::invalid(format!("{name}: {e}")))?
         }
     };
-    crate::spec::environment::of_conda(&text, name)
+    spec::environment::of_conda(&text, name)
 }
 
 fn with_curated(error: Error, name: &str) -> Error {
     let names: Vec<&str> = curated::curated_names().collect();
-    match crate::api::names::nearest(name, names.iter().copied()) {
+    match api::names::nearest(name, names.iter().copied()) {
         Some(nearest) => error.hint(format!("Did you mean the curated `{nearest}`?")),
         None => error.hint(format!("Curated ones are {}", names.join(", "))),
     }

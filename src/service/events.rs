@@ -5,14 +5,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{
-    api::{
-        models::Model,
-        registered_models::{PROMPT_TAG, RegisteredModel, is_prompt},
-        webhooks::Event,
-    },
-    store::{ModelRow, Occurred},
+use api::{
+    models::Model,
+    registered_models::{PROMPT_TAG, RegisteredModel, is_prompt},
+    webhooks::Event,
 };
+use store::{ModelRow, Occurred};
 
 /// The text of a prompt's version.
 const TEXT_TAG: &str = "mlflow.prompt.text";

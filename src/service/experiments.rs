@@ -4,18 +4,16 @@ use super::{
     Action, Caller, Perform, Service,
     filter::{self, Listing},
 };
-use crate::{
-    api::{
-        Error, Page, Result,
-        experiments::{
-            CreateExperiment, Experiment, GetExperiment, ListExperiments, SearchExperiments,
-            UpdateExperiment,
-        },
-        names,
-        runs::View,
+use api::{
+    Error, Page, Result,
+    experiments::{
+        CreateExperiment, Experiment, GetExperiment, ListExperiments, SearchExperiments,
+        UpdateExperiment,
     },
-    store::{ExperimentChange, WorkspaceRow},
+    names,
+    runs::View,
 };
+use store::{ExperimentChange, WorkspaceRow};
 
 impl Service {
     /// The experiment of that name, deleted or not.

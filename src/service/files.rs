@@ -9,17 +9,15 @@ use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use super::{Action, Caller, Perform, Service};
-use crate::{
-    api::{
-        Done, Error, Result,
-        files::{
-            AddArtifacts, Artifact, BlobsStored, CreateTree, FindTree, GetTree, Hash,
-            ListArtifacts, MissingBlobs, RemoveArtifacts, Tree, TreeInfo, check_path, parents,
-        },
-        frames,
+use api::{
+    Done, Error, Result,
+    files::{
+        AddArtifacts, Artifact, BlobsStored, CreateTree, FindTree, GetTree, Hash, ListArtifacts,
+        MissingBlobs, RemoveArtifacts, Tree, TreeInfo, check_path, parents,
     },
-    store::{Chunks, Holder, OpenBlob, PlacedFile, Stored},
+    frames,
 };
+use store::{Chunks, Holder, OpenBlob, PlacedFile, Stored};
 
 /// Bytes in one piece of a stream.
 const PIECE: usize = 256 << 10;
@@ -258,8 +256,7 @@ impl Service {
             .store
             .list_artifacts(Holder::Run(id), String::new())
             .await?;
-        let nearest =
-            crate::api::names::nearest(path, all.iter().map(|artifact| artifact.path.as_str()));
+        let nearest = api::names::nearest(path, all.iter().map(|artifact| artifact.path.as_str()));
         Ok(match nearest {
             Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
             None => error,

@@ -1,13 +1,11 @@
 //! What endpoint hosts ask and say.
 
 use super::{Caller, Perform, Service};
-use crate::{
-    api::{
-        Done, Error, Result,
-        work::{GetHostOrders, HostOrders, ReportEndpoint},
-    },
-    store::EndpointReport,
+use api::{
+    Done, Error, Result,
+    work::{GetHostOrders, HostOrders, ReportEndpoint},
 };
+use store::EndpointReport;
 
 impl Perform for GetHostOrders {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Option<HostOrders>> {

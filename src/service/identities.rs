@@ -1,7 +1,7 @@
 //! Identities that computes and endpoints can be given.
 
 use super::{Caller, Perform, Service};
-use crate::api::{
+use api::{
     Done, Error, Result,
     identities::{CreateIdentity, DeleteIdentity, ListIdentities, ManagedIdentity},
     names,

@@ -3,18 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::{Action, Caller, Perform, Service, experiments, metrics};
-use crate::{
-    api::{
-        Error, Result,
-        experiments::Experiment,
-        files::check_path,
-        imports::{
-            FindImported, ImportExperiments, ImportModels, ImportRuns, Imported, ImportedRun,
-        },
-        names,
-    },
-    store::{NewImport, Point, Stored, WorkspaceRow},
+use api::{
+    Error, Result,
+    experiments::Experiment,
+    files::check_path,
+    imports::{FindImported, ImportExperiments, ImportModels, ImportRuns, Imported, ImportedRun},
+    names,
 };
+use store::{NewImport, Point, Stored, WorkspaceRow};
 
 /// Longest name that leaves room for a number behind it.
 const NAME: usize = 250;
@@ -94,7 +90,7 @@ fn check_run(mut run: ImportedRun) -> Result<NewImport> {
         metrics::check_key("metric", &point.key).map_err(of_run)?;
     }
     let since = run.started_at.map(|at| at.0).unwrap_or_default();
-    let point = |point: crate::api::metrics::MetricPoint| Point {
+    let point = |point: api::metrics::MetricPoint| Point {
         timestamp: point.timestamp.unwrap_or(since),
         key: point.key,
         value: point.value.0,

@@ -5,29 +5,27 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{Action, Caller, Perform, Service};
-use crate::{
-    api::{
-        Error, Result,
-        assets::{AssetKind, AssetRef, GetAsset},
-        datastores::GetDatastore,
-        files::{CreateTree, GetTree, Hash},
-        jobs::{
-            CreateJob, DESCRIPTION_TAG, Described, Distribution, Framework, JobInput, JobOutput,
-            JobService,
-        },
-        paths::{Location, ResolvePath},
-        runs::{Job, Run, SubmitRun},
+use api::{
+    Error, Result,
+    assets::{AssetKind, AssetRef, GetAsset},
+    datastores::GetDatastore,
+    files::{CreateTree, GetTree, Hash},
+    jobs::{
+        CreateJob, DESCRIPTION_TAG, Described, Distribution, Framework, JobInput, JobOutput,
+        JobService,
     },
-    spec::{
-        expression::{Expression, Template},
-        kinds::{
-            io::JobOutput as WrittenOutput,
-            job::{self, CommandJob},
-        },
-        shape::Described as _,
-    },
-    store::PARENT_TAG,
+    paths::{Location, ResolvePath},
+    runs::{Job, Run, SubmitRun},
 };
+use spec::{
+    expression::{Expression, Template},
+    kinds::{
+        io::JobOutput as WrittenOutput,
+        job::{self, CommandJob},
+    },
+    shape::Described as _,
+};
+use store::PARENT_TAG;
 
 /// Azure ML's name for the experiment of jobs that name none.
 const MOST_PROCESSES: u32 = 256;
@@ -140,7 +138,7 @@ impl Draft<'_> {
             };
             copy.perform(self.service, self.caller).await?;
         }
-        if asset.holder == crate::api::assets::Holder::Here {
+        if asset.holder == api::assets::Holder::Here {
             self.define(
                 "code",
                 Value::from(format!("azureml:{}:{}", found.name, found.version)),
@@ -152,7 +150,7 @@ impl Draft<'_> {
     async fn environment(
         &mut self,
         written: &CommandJob,
-    ) -> Result<crate::api::environments::Environment> {
+    ) -> Result<api::environments::Environment> {
         let workspace = self.request.workspace.clone();
         let source = &written.run.environment;
         let resolved = self
@@ -262,7 +260,7 @@ impl Draft<'_> {
                 Some(mode) => {
                     serde_json::from_value(mode).map_err(|e| Error::invalid(e.to_string()))?
                 }
-                None => crate::api::jobs::OutputMode::default(),
+                None => api::jobs::OutputMode::default(),
             },
             name: written.and_then(|output| output.name.clone()),
             version: written.and_then(|output| word(output.version.write())),
@@ -285,8 +283,8 @@ impl Draft<'_> {
 }
 
 /// An input in the words of jobs.
-fn input(written: &crate::spec::kinds::io::JobInput) -> Result<JobInput> {
-    use crate::spec::kinds::io::JobInput as Written;
+fn input(written: &spec::kinds::io::JobInput) -> Result<JobInput> {
+    use spec::kinds::io::JobInput as Written;
     let value = match written {
         Written::Literal(literal) => {
             return Ok(JobInput::Value {

@@ -6,17 +6,15 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::{Action, Caller, Perform, Service};
-use crate::{
-    api::{
-        Done, Error, Result,
-        assets::{AssetKind, Pick},
-        lineage::{Edge, GetLineage, Lineage, Node, NodeInfo, NodeKind, RecordLineage},
-        models::Which,
-        names,
-        runs::{GetRun, Run},
-    },
-    store::WorkspaceRow,
+use api::{
+    Done, Error, Result,
+    assets::{AssetKind, Pick},
+    lineage::{Edge, GetLineage, Lineage, Node, NodeInfo, NodeKind, RecordLineage},
+    models::Which,
+    names,
+    runs::{GetRun, Run},
 };
+use store::WorkspaceRow;
 
 /// Nodes in one answer, at most: beyond that nobody reads it.
 const MOST: usize = 2000;
@@ -195,7 +193,7 @@ impl Search<'_> {
         };
         let run = match get.perform(self.service, self.caller).await {
             Ok(run) => Some(run),
-            Err(error) if error.code == crate::api::Code::NotFound => None,
+            Err(error) if error.code == api::Code::NotFound => None,
             Err(error) => return Err(error),
         };
         self.runs.insert(name.to_owned(), run.clone());
@@ -209,7 +207,7 @@ impl Search<'_> {
             .store
             .links_to(self.row.id, node.clone())
             .await?;
-        let edge = |link: crate::store::LinkRow| {
+        let edge = |link: store::LinkRow| {
             let run = Node::run(link.run);
             let (from, to) = if link.is_input {
                 (node.clone(), run)
@@ -297,7 +295,7 @@ impl Search<'_> {
     async fn around_endpoint(&self, node: &Node) -> Result<Vec<Edge>> {
         let rows = self.service.store.list_endpoints(Some(self.row.id)).await?;
         let own = rows.into_iter().filter(|row| row.name == node.name);
-        let model = |row: crate::store::EndpointRow| {
+        let model = |row: store::EndpointRow| {
             let model = row.deployment;
             let version = Some(model.version.to_string());
             edge(

@@ -7,16 +7,14 @@ use super::{
     filter::{self, Listing},
     metrics,
 };
-use crate::{
-    api::{
-        Done, Error, Page, Result,
-        logged_models::{
-            CreateLoggedModel, DatasetSummary, GetLoggedModel, GetRunLinks, LinkRun, ListDatasets,
-            LoggedModel, MeasuredMetric, RunLinks, SearchLoggedModels, UpdateLoggedModel,
-        },
+use api::{
+    Done, Error, Page, Result,
+    logged_models::{
+        CreateLoggedModel, DatasetSummary, GetLoggedModel, GetRunLinks, LinkRun, ListDatasets,
+        LoggedModel, MeasuredMetric, RunLinks, SearchLoggedModels, UpdateLoggedModel,
     },
-    store::{LoggedModelChange, NewLoggedModel, WorkspaceRow},
 };
+use store::{LoggedModelChange, NewLoggedModel, WorkspaceRow};
 
 impl Service {
     /// The newest logged model of that name that a run made, if it made one.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 
 use super::{Action, Caller, Service};
-use crate::api::{Error, Result, runs::RunStatus};
+use api::{Error, Result, runs::RunStatus};
 
 /// How often a follower looks for what other processes have written.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

@@ -1,7 +1,7 @@
 //! The history of one metric in several runs, as charts show it.
 
 use super::{Action, Caller, Perform, Service};
-use crate::api::{
+use api::{
     Error, Result,
     metrics::{GetMetricHistories, RunPoint, SampleMetricHistories},
 };

@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{Action, Caller, Perform, Service};
-use crate::{
-    api::{
-        Done, Error, Page, Result,
-        metrics::{GetMetricHistory, LogBatch, MetricPoint},
-    },
-    store::{Batch, NAME_TAG, Place, Point},
+use api::{
+    Done, Error, Page, Result,
+    metrics::{GetMetricHistory, LogBatch, MetricPoint},
 };
+use store::{Batch, NAME_TAG, Place, Point};
 
 const KEY_LENGTH: usize = 250;
 /// Bytes of the value of a param or tag.

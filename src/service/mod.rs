@@ -66,13 +66,11 @@ pub use files::{Content, Pieces};
 pub use vault::Vault;
 pub use webhooks::{Courier, Parcel, Sent};
 
-use crate::{
-    api::{
-        Error, Operation, Result, Time, names,
-        registries::{CURATED, named_in},
-    },
-    store::{KEPT_HERE, Store, WorkspaceRow},
+use api::{
+    Error, Operation, Result, Time, names,
+    registries::{CURATED, named_in},
 };
+use store::{KEPT_HERE, Store, WorkspaceRow};
 
 /// Handles operations. Cheap to clone.
 #[derive(Clone)]

@@ -4,17 +4,15 @@
 use std::collections::BTreeSet;
 
 use super::{Caller, Perform, Service};
-use crate::{
-    api::{
-        Code, Error, Result,
-        files::{Artifact, GetTree, Hash, ListArtifacts, Tree, TreeEntry},
-        logged_models::{GetLoggedModel, LoggedModel, path_of},
-        models::{Lineage, ModelSource, ModelType, Which},
-        names,
-        runs::{GetRun, Run},
-    },
-    store::{ModelRow, Stored, WorkspaceRow},
+use api::{
+    Code, Error, Result,
+    files::{Artifact, GetTree, Hash, ListArtifacts, Tree, TreeEntry},
+    logged_models::{GetLoggedModel, LoggedModel, path_of},
+    models::{Lineage, ModelSource, ModelType, Which},
+    names,
+    runs::{GetRun, Run},
 };
+use store::{ModelRow, Stored, WorkspaceRow};
 
 /// The file that makes a folder a model in MLflow format.
 const MLMODEL: &str = "MLmodel";
@@ -393,7 +391,7 @@ fn not_produced(run: &str, path: &str, artifacts: &[Artifact], logged: &[&str]) 
 #[cfg(test)]
 mod tests {
     use super::{below, check_kind, not_produced};
-    use crate::api::{
+    use api::{
         Time,
         files::{Artifact, Hash},
         models::ModelType,

@@ -3,15 +3,13 @@
 use super::{
     Action, Caller, Perform, Service, events, metrics::check_tags, model_files::check_kind,
 };
-use crate::{
-    api::{
-        Error, Result,
-        imports::{ImportRegisteredModel, ImportedRegistration, ImportedVersion},
-        models::ModelType,
-        names,
-    },
-    store::{ModelImport, NewModel, VersionImport, WorkspaceRow},
+use api::{
+    Error, Result,
+    imports::{ImportRegisteredModel, ImportedRegistration, ImportedVersion},
+    models::ModelType,
+    names,
 };
+use store::{ModelImport, NewModel, VersionImport, WorkspaceRow};
 
 impl Perform for ImportRegisteredModel {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<ImportedRegistration> {

@@ -6,18 +6,16 @@ use super::{
     metrics::check_tags,
     model_files::check_kind,
 };
-use crate::{
-    api::{
-        Done, Error, Page, Result,
-        files::Hash,
-        models::{
-            DeleteModel, GetModel, LATEST, ListModels, Model, ModelType, RegisterModel,
-            SearchModels, UpdateModel, Which,
-        },
-        names,
+use api::{
+    Done, Error, Page, Result,
+    files::Hash,
+    models::{
+        DeleteModel, GetModel, LATEST, ListModels, Model, ModelType, RegisterModel, SearchModels,
+        UpdateModel, Which,
     },
-    store::{ModelChange, ModelDeletion, ModelRow, NewModel, Registration, WorkspaceRow},
+    names,
 };
+use store::{ModelChange, ModelDeletion, ModelRow, NewModel, Registration, WorkspaceRow};
 
 impl Service {
     /// One version of a model, with its files as soon as they are there, or why there is none.

@@ -1,19 +1,17 @@
 //! What a path means: which files an asset, a run's output or a place in a datastore has now.
 
 use super::{Action, Caller, Perform, Service};
-use crate::{
-    api::{
-        Error, Result,
-        assets::{Asset, AssetKind, AssetRef, GetAsset},
-        datastores::{Datastore, DatastoreType},
-        files::{Hash, ListArtifacts, check_path},
-        lineage::{Node, NodeKind},
-        models::GetModel,
-        names,
-        paths::{Files, Location, ResolvePath, Resolved},
-    },
-    store::{FilePlace, WorkspaceRow},
+use api::{
+    Error, Result,
+    assets::{Asset, AssetKind, AssetRef, GetAsset},
+    datastores::{Datastore, DatastoreType},
+    files::{Hash, ListArtifacts, check_path},
+    lineage::{Node, NodeKind},
+    models::GetModel,
+    names,
+    paths::{Files, Location, ResolvePath, Resolved},
 };
+use store::{FilePlace, WorkspaceRow};
 
 /// The folder of a datastore whose contents are trees.
 const UPLOADS: &str = "LocalUpload";
@@ -138,7 +136,7 @@ impl Service {
             label: asset.pick.label(),
         };
         let found = match get.perform(self, caller).await {
-            Err(error) if error.code == crate::api::Code::NotFound && said.is_none() => {
+            Err(error) if error.code == api::Code::NotFound && said.is_none() => {
                 // Perhaps it is a model that is meant.
                 let model = self.resolve_model(caller, place, &asset).await;
                 return model.map_err(|_| error);

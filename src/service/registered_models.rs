@@ -5,19 +5,17 @@ use super::{
     filter::{Listing, ModelSearch},
     metrics::check_tags,
 };
-use crate::{
-    api::{
-        Done, Error, Page, Result,
-        models::Which,
-        names,
-        registered_models::{
-            CreateRegisteredModel, DeleteModelAlias, GetRegisteredModel, RegisteredModel,
-            SearchRegisteredModels, SetModelAlias, UpdateRegisteredModel,
-        },
+use api::{
+    Done, Error, Page, Result,
+    models::Which,
+    names,
+    registered_models::{
+        CreateRegisteredModel, DeleteModelAlias, GetRegisteredModel, RegisteredModel,
+        SearchRegisteredModels, SetModelAlias, UpdateRegisteredModel,
     },
-    store::{
-        NewAlias, NewRegisteredModel, RegisteredModelChange, RegisteredModelUpdate, WorkspaceRow,
-    },
+};
+use store::{
+    NewAlias, NewRegisteredModel, RegisteredModelChange, RegisteredModelUpdate, WorkspaceRow,
 };
 
 fn taken(name: &str) -> Error {

@@ -3,16 +3,14 @@
 use serde_json::{Map, Value};
 
 use super::{Action, Caller, Perform, Service};
-use crate::{
-    api::{
-        Done, Error, Result, names,
-        registries::{
-            CURATED, CreateRegistry, DeleteRegistry, GetRegistry, ListRegistries, Registry,
-            UpdateRegistry, place,
-        },
+use api::{
+    Done, Error, Result, names,
+    registries::{
+        CURATED, CreateRegistry, DeleteRegistry, GetRegistry, ListRegistries, Registry,
+        UpdateRegistry, place,
     },
-    store::WorkspaceChange,
 };
+use store::WorkspaceChange;
 
 impl Service {
     pub(super) async fn unknown_registry(&self, name: &str) -> Result<Error> {

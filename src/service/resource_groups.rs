@@ -1,7 +1,7 @@
 //! Resource groups: those that were created, and those that workspaces name.
 
 use super::{Caller, Perform, Service};
-use crate::api::{
+use api::{
     Done, Error, Result, names,
     resource_groups::{
         CreateResourceGroup, DeleteResourceGroup, GetResourceGroup, ListResourceGroups,

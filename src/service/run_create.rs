@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Action, Caller, Perform, Service, experiments, metrics};
-use crate::{
-    api::{
-        Error, Result, names,
-        runs::{CreateRun, Job, Run, RunStatus, SubmitRun},
-    },
-    store::{Created, ExperimentRef, NewRun, PARENT_TAG},
+use api::{
+    Error, Result, names,
+    runs::{CreateRun, Job, Run, RunStatus, SubmitRun},
 };
+use store::{Created, ExperimentRef, NewRun, PARENT_TAG};
 
 impl Perform for SubmitRun {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Run> {

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Action, Caller, Perform, Service, experiments, filter};
-use crate::{
-    api::{
-        Done, Error, Page, Result, names,
-        runs::{BestRun, CancelRun, DeleteRun, GetRun, ListRuns, Run, UpdateRun},
-    },
-    store::{Cancel, Mark, RunChange, RunFilter, RunRow, WorkspaceRow},
+use api::{
+    Done, Error, Page, Result, names,
+    runs::{BestRun, CancelRun, DeleteRun, GetRun, ListRuns, Run, UpdateRun},
 };
+use store::{Cancel, Mark, RunChange, RunFilter, RunRow, WorkspaceRow};
 
 /// Runs in an answer when the request does not say, and at most.
 const PAGE: u32 = 50;

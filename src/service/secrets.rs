@@ -1,13 +1,11 @@
 //! Secrets of a workspace's key vault: sealed at rest, shown only when asked for by name.
 
 use super::{Action, Caller, Perform, Service};
-use crate::{
-    api::{
-        Done, Error, Result, names,
-        secrets::{DeleteSecret, GetSecret, ListSecrets, Secret, SecretValue, SetSecret},
-    },
-    store::WorkspaceRow,
+use api::{
+    Done, Error, Result, names,
+    secrets::{DeleteSecret, GetSecret, ListSecrets, Secret, SecretValue, SetSecret},
 };
+use store::WorkspaceRow;
 
 /// Azure's own limit is 25 kB.
 const MAX_BYTES: usize = 64 << 10;

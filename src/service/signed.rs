@@ -2,7 +2,7 @@
 //! signed it, until a time. Nothing of it is stored.
 
 use super::{Caller, Service};
-use crate::api::{Error, Result, Time};
+use api::{Error, Result, Time};
 
 const BY: &str = "aml-by=";
 const UNTIL: &str = "&aml-until=";

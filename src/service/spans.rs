@@ -8,13 +8,11 @@ use super::{
     Action, Caller, Perform, Service, experiments,
     traces::{check_id, maker},
 };
-use crate::{
-    api::{
-        Done, Error, Result,
-        traces::{LogSpans, Span, SpanStatus, TraceState, attributes, keys},
-    },
-    store::TraceSpans,
+use api::{
+    Done, Error, Result,
+    traces::{LogSpans, Span, SpanStatus, TraceState, attributes, keys},
 };
+use store::TraceSpans;
 
 /// Characters of a preview.
 const PREVIEW: usize = 1000;

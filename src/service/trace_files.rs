@@ -7,14 +7,12 @@ use super::{
     Action, Caller, Content, Perform, Service,
     files::{check_folder, forward},
 };
-use crate::{
-    api::{
-        Error, Result,
-        files::{Artifact, check_path},
-        traces::{ListTraceFiles, RemoveTraceFiles},
-    },
-    store::Holder,
+use api::{
+    Error, Result,
+    files::{Artifact, check_path},
+    traces::{ListTraceFiles, RemoveTraceFiles},
 };
+use store::Holder;
 
 impl Service {
     /// Stores one file of a trace, replacing what is at its path.

@@ -3,15 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Caller, Perform, Service, experiments, filter, runs::bad_page};
-use crate::{
-    api::{
-        Error, Page, Result, Time,
-        trace_measures::{
-            Aggregation, CorrelateTraces, Correlation, Figure, MeasureTraces, Measured,
-        },
-    },
-    store::{Measure, Measurement},
+use api::{
+    Error, Page, Result, Time,
+    trace_measures::{Aggregation, CorrelateTraces, Correlation, Figure, MeasureTraces, Measured},
 };
+use store::{Measure, Measurement};
 
 const TRACE_VALUES: [&str; 6] = [
     "latency",
@@ -64,7 +60,7 @@ type Groups = BTreeMap<(Option<i64>, Vec<String>), Group>;
 impl Perform for MeasureTraces {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Page<Figure>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
-        self.check()?;
+        check(&self)?;
         let skip = match &self.page {
             Some(page) => page.parse::<usize>().map_err(|_| bad_page(page))?,
             None => 0,
@@ -107,58 +103,60 @@ impl Perform for MeasureTraces {
         let more = groups.len() > end;
         let part = groups.into_iter().skip(skip).take(limit);
         Ok(Page {
-            items: part.map(|(key, group)| self.figure(key, group)).collect(),
+            items: part.map(|(key, group)| figure(&self, key, group)).collect(),
             next: more.then(|| end.to_string()),
         })
     }
 }
 
-impl MeasureTraces {
-    fn check(&self) -> Result<()> {
-        let Some((counted, groups)) = known(self.of, &self.metric) else {
-            return Err(
-                Error::invalid(format!("metric_name `{}` is not known here", self.metric))
-                    .at("metric"),
-            );
+fn check(asked: &MeasureTraces) -> Result<()> {
+    let Some((counted, groups)) = known(asked.of, &asked.metric) else {
+        return Err(
+            Error::invalid(format!("metric_name `{}` is not known here", asked.metric))
+                .at("metric"),
+        );
+    };
+    if asked.interval_seconds == Some(0) {
+        return Err(Error::invalid("An interval has at least one second").at("interval"));
+    }
+    for aggregation in &asked.aggregations {
+        let fine = match aggregation {
+            Aggregation::Count => counted,
+            Aggregation::Percentile(percent) => !counted && (0.0..=100.0).contains(percent),
+            _ => !counted,
         };
-        if self.interval_seconds == Some(0) {
-            return Err(Error::invalid("An interval has at least one second").at("interval"));
-        }
-        for aggregation in &self.aggregations {
-            let fine = match aggregation {
-                Aggregation::Count => counted,
-                Aggregation::Percentile(percent) => !counted && (0.0..=100.0).contains(percent),
-                _ => !counted,
-            };
-            if !fine {
-                return Err(Error::invalid(format!(
-                    "Found invalid aggregation_type(s): {aggregation:?} cannot be made of `{}`",
-                    self.metric
-                ))
-                .at("aggregations"));
-            }
-        }
-        match self
-            .groups
-            .iter()
-            .find(|group| !groups.contains(&group.as_str()))
-        {
-            None => Ok(()),
-            Some(group) => Err(Error::invalid(format!(
-                "Found invalid dimension(s): ['{group}']. Supported dimensions: {groups:?}"
+        if !fine {
+            return Err(Error::invalid(format!(
+                "Found invalid aggregation_type(s): {aggregation:?} cannot be made of `{}`",
+                asked.metric
             ))
-            .at("groups")),
+            .at("aggregations"));
         }
     }
+    match asked
+        .groups
+        .iter()
+        .find(|group| !groups.contains(&group.as_str()))
+    {
+        None => Ok(()),
+        Some(group) => Err(Error::invalid(format!(
+            "Found invalid dimension(s): ['{group}']. Supported dimensions: {groups:?}"
+        ))
+        .at("groups")),
+    }
+}
 
-    fn figure(&self, (begins_at, named): (Option<i64>, Vec<String>), mut group: Group) -> Figure {
-        group.values.sort_by(f64::total_cmp);
-        let value = |aggregation: &Aggregation| aggregate(*aggregation, &group);
-        Figure {
-            group: self.groups.iter().cloned().zip(named).collect(),
-            begins_at: begins_at.map(Time),
-            values: self.aggregations.iter().map(value).collect(),
-        }
+fn figure(
+    asked: &MeasureTraces,
+    (begins_at, named): (Option<i64>, Vec<String>),
+    mut group: Group,
+) -> Figure {
+    group.values.sort_by(f64::total_cmp);
+    let value = |aggregation: &Aggregation| aggregate(*aggregation, &group);
+    Figure {
+        group: asked.groups.iter().cloned().zip(named).collect(),
+        begins_at: begins_at.map(Time),
+        values: asked.aggregations.iter().map(value).collect(),
     }
 }
 

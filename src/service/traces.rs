@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::{Action, Caller, Perform, Service, experiments, filter, runs::bad_page};
-use crate::{
-    api::{
-        Done, Error, Page, Result,
-        traces::{
-            Assessment, DeleteTraces, GetTraces, LinkPrompts, LinkTraces, SearchTraces, StartTrace,
-            Trace, UpdateTrace, WholeTrace,
-        },
+use api::{
+    Done, Error, Page, Result,
+    traces::{
+        Assessment, DeleteTraces, GetTraces, LinkPrompts, LinkTraces, SearchTraces, StartTrace,
+        Trace, UpdateTrace, WholeTrace,
     },
-    store::{
-        NewTrace, TraceChange, TraceCursor, TraceFilter, TraceRow, TraceSelection, WorkspaceRow,
-    },
+};
+use store::{
+    NewTrace, TraceChange, TraceCursor, TraceFilter, TraceRow, TraceSelection, WorkspaceRow,
 };
 
 const LONGEST_ID: usize = 200;

@@ -5,14 +5,12 @@ use futures_util::Stream;
 use tokio::sync::mpsc;
 
 use super::{Action, Caller, Perform, Service, files::forward};
-use crate::{
-    api::{
-        Done, Error, Result,
-        files::{Artifact, check_path},
-        uploads::{AbortUpload, CompleteUpload, CreateUpload, PARTS, Upload, UploadedPart},
-    },
-    store::{Chunks, Joined, UploadRow},
+use api::{
+    Done, Error, Result,
+    files::{Artifact, check_path},
+    uploads::{AbortUpload, CompleteUpload, CreateUpload, PARTS, Upload, UploadedPart},
 };
+use store::{Chunks, Joined, UploadRow};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// Pieces of a part on their way at once.

@@ -8,7 +8,7 @@ use chacha20poly1305::{
 };
 use subtle::ConstantTimeEq;
 
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 /// Holds the state directory's key. Values are sealed with ChaCha20-Poly1305 (RFC 8439) under a
 /// random nonce, bound to a context so that a sealed value cannot be moved to another place.

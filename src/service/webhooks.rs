@@ -12,16 +12,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::{Action, Caller, Perform, Service, events::example};
-use crate::{
-    api::{
-        Done, Error, Page, Result, Time, names,
-        webhooks::{
-            CreateWebhook, DeleteWebhook, Delivery, Event, GetWebhook, ListDeliveries,
-            ListWebhooks, TestWebhook, UpdateWebhook, Webhook, WebhookTest,
-        },
+use api::{
+    Done, Error, Page, Result, Time, names,
+    webhooks::{
+        CreateWebhook, DeleteWebhook, Delivery, Event, GetWebhook, ListDeliveries, ListWebhooks,
+        TestWebhook, UpdateWebhook, Webhook, WebhookTest,
     },
-    store::{Attempt, DueDelivery, Sender, WebhookChange, WebhookRow, WorkspaceRow},
 };
+use store::{Attempt, DueDelivery, Sender, WebhookChange, WebhookRow, WorkspaceRow};
 
 /// Sends to receivers outside, and knows which addresses there may be sent to.
 pub trait Courier: Send + Sync {

@@ -5,13 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
 use super::{Action, Caller, Perform, Service};
-use crate::{
-    api::{
-        Done, Error, Result, Time,
-        work::{Assignment, LEASE_SECONDS, ReportRun, SyncWorker, WorkerOrders},
-    },
-    store::{Lock, Orders, Sync, Taken},
+use api::{
+    Done, Error, Result, Time,
+    work::{Assignment, LEASE_SECONDS, ReportRun, SyncWorker, WorkerOrders},
 };
+use store::{Lock, Orders, Sync, Taken};
 
 /// Waiting longer would come too near the end of the leases.
 const LONGEST_WAIT: Duration = Duration::from_secs(LEASE_SECONDS as u64 / 3);

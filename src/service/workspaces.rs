@@ -1,17 +1,15 @@
 //! Workspaces: editions, associated resources, keys.
 
 use super::{Action, Caller, Perform, Service};
-use crate::{
-    api::{
-        Done, Error, Result, names,
-        workspaces::{
-            CreateWorkspace, DeleteWorkspace, ExistingResources, GetWorkspace, ListWorkspaceKeys,
-            ListWorkspaces, Resource, ResourceState, Resources, UpdateWorkspace, UpgradeWorkspace,
-            Workspace, WorkspaceKeys,
-        },
+use api::{
+    Done, Error, Result, names,
+    workspaces::{
+        CreateWorkspace, DeleteWorkspace, ExistingResources, GetWorkspace, ListWorkspaceKeys,
+        ListWorkspaces, Resource, ResourceState, Resources, UpdateWorkspace, UpgradeWorkspace,
+        Workspace, WorkspaceKeys,
     },
-    store::{NewWorkspace, WorkspaceChange, WorkspaceRow},
 };
+use store::{NewWorkspace, WorkspaceChange, WorkspaceRow};
 
 /// Recorded when a workspace is created without one.
 const NO_SUBSCRIPTION: &str = "00000000-0000-0000-0000-000000000000";

@@ -12,7 +12,7 @@ use super::{
     error_at,
     requirements::{self, Files},
 };
-use crate::api::{Error, Result, environments::Environment};
+use api::{Error, Result, environments::Environment};
 
 #[derive(Deserialize)]
 struct CondaFile {

@@ -44,19 +44,19 @@ macro_rules! record {
 
         impl $Name {
             #[allow(clippy::needless_update, reason = "a record may set every part")]
-            pub fn record() -> &'static $crate::spec::shape::Record {
-                use $crate::spec::shape;
+            pub fn record() -> &'static $crate::shape::Record {
+                use $crate::shape;
                 static RECORD: shape::Record = shape::Record {
                     name: $title,
                     doc: concat!($($doc, "\n",)*),
                     bases: &[$(<$Base>::record,)*],
                     fields: &[$(shape::Field {
-                        name: $crate::spec::declare::plain_name(stringify!($field)),
+                        name: $crate::declare::plain_name(stringify!($field)),
                         doc: concat!($($field_doc, "\n",)*),
                         shape: <$type as shape::Described>::SHAPE,
                         required: <$type as shape::Described>::REQUIRED
-                            && $crate::spec::declare::nothing!($($default)?),
-                        default: $crate::spec::declare::first!(
+                            && $crate::declare::nothing!($($default)?),
+                        default: $crate::declare::first!(
                             $(Some(|| serde_json::Value::from($default)),)? None
                         ),
                     },)*],
@@ -67,33 +67,33 @@ macro_rules! record {
             }
         }
 
-        impl $crate::spec::shape::Described for $Name {
-            const SHAPE: $crate::spec::shape::Shape =
-                $crate::spec::shape::Shape::Record($Name::record);
+        impl $crate::shape::Described for $Name {
+            const SHAPE: $crate::shape::Shape =
+                $crate::shape::Shape::Record($Name::record);
 
             fn read(
                 value: Option<&serde_json::Value>,
-            ) -> Result<Self, $crate::spec::shape::Mismatch> {
-                use $crate::spec::shape;
+            ) -> Result<Self, $crate::shape::Mismatch> {
+                use $crate::shape;
                 let value = shape::members(value, $title)?;
                 let _ = &value;
                 Ok(Self {
                     $($base: <$Base as shape::Described>::read(value)?,)*
                     $($field: {
-                        let default: Option<fn() -> serde_json::Value> = $crate::spec::declare::first!(
+                        let default: Option<fn() -> serde_json::Value> = $crate::declare::first!(
                             $(Some(|| serde_json::Value::from($default)),)? None
                         );
-                        shape::member(value, $crate::spec::declare::plain_name(stringify!($field)), default)?
+                        shape::member(value, $crate::declare::plain_name(stringify!($field)), default)?
                     },)*
                 })
             }
 
             fn write(&self) -> Option<serde_json::Value> {
-                use $crate::spec::shape;
+                use $crate::shape;
                 let bases: &[Option<serde_json::Value>] =
                     &[$(shape::Described::write(&self.$base),)*];
                 let own: &[(&str, Option<serde_json::Value>)] = &[$((
-                    $crate::spec::declare::plain_name(stringify!($field)),
+                    $crate::declare::plain_name(stringify!($field)),
                     shape::Described::write(&self.$field),
                 ),)*];
                 Some(shape::object(bases, own))
@@ -132,41 +132,41 @@ macro_rules! union {
         #[allow(clippy::large_enum_variant, reason = "read once, not kept in numbers")]
         pub enum $Name { $($Variant($type),)* }
 
-        impl $crate::spec::shape::Described for $Name {
+        impl $crate::shape::Described for $Name {
             #[allow(clippy::needless_update, reason = "a union may set every part")]
-            const SHAPE: $crate::spec::shape::Shape =
-                $crate::spec::shape::Shape::Union(&$crate::spec::shape::Union {
+            const SHAPE: $crate::shape::Shape =
+                $crate::shape::Shape::Union(&$crate::shape::Union {
                     what: $what,
                     doc: concat!($($doc, "\n",)*),
-                    members: &[$(<$type as $crate::spec::shape::Described>::SHAPE,)*],
+                    members: &[$(<$type as $crate::shape::Described>::SHAPE,)*],
                     $($($part: $value,)*)?
-                    ..$crate::spec::shape::Union::PLAIN
+                    ..$crate::shape::Union::PLAIN
                 });
 
             fn read(
                 value: Option<&serde_json::Value>,
-            ) -> Result<Self, $crate::spec::shape::Mismatch> {
+            ) -> Result<Self, $crate::shape::Mismatch> {
                 // One that knows every key, so that none is lost; else the first that can be read.
                 $(
-                    if $crate::spec::shape::knows(
-                        &<$type as $crate::spec::shape::Described>::SHAPE,
+                    if $crate::shape::knows(
+                        &<$type as $crate::shape::Described>::SHAPE,
                         value,
-                    ) && let Ok(found) = <$type as $crate::spec::shape::Described>::read(value)
+                    ) && let Ok(found) = <$type as $crate::shape::Described>::read(value)
                     {
                         return Ok(Self::$Variant(found));
                     }
                 )*
                 $(
-                    if let Ok(found) = <$type as $crate::spec::shape::Described>::read(value) {
+                    if let Ok(found) = <$type as $crate::shape::Described>::read(value) {
                         return Ok(Self::$Variant(found));
                     }
                 )*
-                Err($crate::spec::shape::Mismatch::wanted($what, value))
+                Err($crate::shape::Mismatch::wanted($what, value))
             }
 
             fn write(&self) -> Option<serde_json::Value> {
                 match self {
-                    $(Self::$Variant(value) => $crate::spec::shape::Described::write(value),)*
+                    $(Self::$Variant(value) => $crate::shape::Described::write(value),)*
                 }
             }
         }
@@ -189,19 +189,19 @@ macro_rules! choice {
             }
         }
 
-        impl $crate::spec::shape::Described for $Name {
-            const SHAPE: $crate::spec::shape::Shape =
-                $crate::spec::shape::Shape::Choice(&$crate::spec::shape::Choice {
+        impl $crate::shape::Described for $Name {
+            const SHAPE: $crate::shape::Shape =
+                $crate::shape::Shape::Choice(&$crate::shape::Choice {
                     what: $what,
                     words: &[$($word,)*],
                 });
 
             fn read(
                 value: Option<&serde_json::Value>,
-            ) -> Result<Self, $crate::spec::shape::Mismatch> {
+            ) -> Result<Self, $crate::shape::Mismatch> {
                 match value.and_then(serde_json::Value::as_str) {
                     $(Some($word) => Ok(Self::$Variant),)*
-                    _ => Err($crate::spec::shape::Mismatch::wanted($what, value)),
+                    _ => Err($crate::shape::Mismatch::wanted($what, value)),
                 }
             }
 
@@ -222,19 +222,19 @@ macro_rules! words {
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $Name(pub String);
 
-        impl $crate::spec::shape::Described for $Name {
-            const SHAPE: $crate::spec::shape::Shape =
-                $crate::spec::shape::Shape::Choice(&$crate::spec::shape::Choice {
+        impl $crate::shape::Described for $Name {
+            const SHAPE: $crate::shape::Shape =
+                $crate::shape::Shape::Choice(&$crate::shape::Choice {
                     what: $what,
                     words: &[$($word,)*],
                 });
 
             fn read(
                 value: Option<&serde_json::Value>,
-            ) -> Result<Self, $crate::spec::shape::Mismatch> {
+            ) -> Result<Self, $crate::shape::Mismatch> {
                 match value.and_then(serde_json::Value::as_str) {
                     Some(word) if [$($word,)*].contains(&word) => Ok(Self(word.to_owned())),
-                    _ => Err($crate::spec::shape::Mismatch::wanted($what, value)),
+                    _ => Err($crate::shape::Mismatch::wanted($what, value)),
                 }
             }
 
@@ -263,22 +263,22 @@ macro_rules! text {
             }
         }
 
-        impl $crate::spec::shape::Described for $Name {
+        impl $crate::shape::Described for $Name {
             #[allow(clippy::needless_update, reason = "a text may set every part")]
-            const SHAPE: $crate::spec::shape::Shape =
-                $crate::spec::shape::Shape::Text(&$crate::spec::shape::Text {
+            const SHAPE: $crate::shape::Shape =
+                $crate::shape::Shape::Text(&$crate::shape::Text {
                     what: $what,
                     read: $read,
                     $($part: $value,)*
-                    ..$crate::spec::shape::Text::PLAIN
+                    ..$crate::shape::Text::PLAIN
                 });
 
             fn read(
                 value: Option<&serde_json::Value>,
-            ) -> Result<Self, $crate::spec::shape::Mismatch> {
+            ) -> Result<Self, $crate::shape::Mismatch> {
                 match value.and_then(serde_json::Value::as_str) {
                     Some(text) => Ok(Self(text.to_owned())),
-                    None => Err($crate::spec::shape::Mismatch::wanted($what, value)),
+                    None => Err($crate::shape::Mismatch::wanted($what, value)),
                 }
             }
 
@@ -289,4 +289,4 @@ macro_rules! text {
     )*};
 }
 
-pub(in crate::spec) use {choice, first, nothing, record, text, union, words};
+pub(crate) use {choice, first, nothing, record, text, union, words};

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, io, path::Path};
 
 use super::{conda, environment, requirements};
-use crate::api::{Error, Result, environments::Environment};
+use api::{Error, Result, environments::Environment};
 
 /// Files larger than this are no lists of packages.
 pub const LARGEST: u64 = 1 << 20;

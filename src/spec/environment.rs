@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path};
 
 use super::{conda, requirements};
-use crate::api::{Error, Result, environments::Environment, names};
+use api::{Error, Result, environments::Environment, names};
 
 /// Environments that ship with the tool: pinned sets that work together, by name.
 const CURATED: &[(&str, &str)] = &[

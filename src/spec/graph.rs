@@ -16,7 +16,7 @@ use super::{
     expression::{Expression, Template},
     shape::{Fault, Wrong},
 };
-use crate::api::names;
+use api::names;
 use interface::Interface;
 
 type Members = Object<String, Value>;

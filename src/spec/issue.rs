@@ -8,7 +8,7 @@ use super::{
     shape::Mismatch,
     yaml::{Sources, Span},
 };
-use crate::api::Error;
+use api::Error;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {

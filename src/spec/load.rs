@@ -12,7 +12,7 @@ use super::{
     shape::{Described, Shape},
     yaml::{self, Node, Sources},
 };
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 /// A file as it was written, not yet checked.
 #[derive(Debug, Clone)]

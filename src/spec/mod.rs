@@ -29,7 +29,7 @@ pub mod schema;
 pub mod shape;
 pub mod yaml;
 
-use crate::api::Error;
+use api::Error;
 
 /// An error at a place in a file.
 fn error_at(file: &str, line: u64, message: impl Into<String>) -> Error {

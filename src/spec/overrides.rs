@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::yaml::{Data, Entry, Node, Sources, Span, compose};
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]

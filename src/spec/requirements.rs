@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path};
 
 use super::error_at;
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 /// Options of a requirements file that mean the same on any machine.
 const OPTIONS: [&str; 11] = [

@@ -4,7 +4,7 @@ use super::{
     Store,
     db::{Row, RowResult, params},
 };
-use crate::api::{
+use api::{
     Error, Result, Time,
     access::{Role, RoleAssignment, User},
 };
@@ -90,7 +90,7 @@ impl Store {
             .read(|tx| {
                 tx.all(
                     &format!("SELECT {COLUMNS} FROM users ORDER BY name"),
-                    [],
+                    &[],
                     user,
                 )
             })
@@ -101,7 +101,7 @@ impl Store {
         self.db
             .look(|tx| {
                 Ok(tx
-                    .one("SELECT 1 FROM users LIMIT 1", [], |_| Ok(()))?
+                    .one("SELECT 1 FROM users LIMIT 1", &[], |_| Ok(()))?
                     .is_some())
             })
             .await
@@ -114,7 +114,7 @@ impl Store {
                 let deleted = tx.execute("DELETE FROM users WHERE name = ?1", params![name])?;
                 let stranded = tx.one(
                     "SELECT 1 FROM users WHERE NOT EXISTS (SELECT 1 FROM users WHERE admin) LIMIT 1",
-                    [],
+                    &[],
                     |_| Ok(()),
                 )?;
                 if deleted > 0 && stranded.is_some() {
@@ -171,7 +171,7 @@ impl Store {
                     |row| {
                         Ok(RoleAssignment {
                             user: row.get(0)?,
-                            role: role(&row.get::<_, String>(1)?),
+                            role: role(&row.get::<String>(1)?),
                             created_at: row.get(2)?,
                         })
                     },
@@ -199,7 +199,7 @@ impl Store {
                 tx.one(
                     "SELECT role FROM role_assignments WHERE workspace_id = ?1 AND user_id = ?2",
                     params![workspace, user],
-                    |row| Ok(role(&row.get::<_, String>(0)?)),
+                    |row| Ok(role(&row.get::<String>(0)?)),
                 )
             })
             .await

@@ -7,7 +7,7 @@ use super::{
     packs::Pack,
     trees::Stored,
 };
-use crate::api::{
+use api::{
     Error, Result, Time,
     files::{Artifact, TreeEntry, parents},
 };

@@ -6,7 +6,7 @@ use super::{
     Store,
     db::{Tx, json, params, to_json},
 };
-use crate::api::{
+use api::{
     Result, Time,
     traces::{AssessedValue, Assessment, keys},
 };

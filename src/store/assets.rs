@@ -8,7 +8,7 @@ use super::{
     Store,
     db::{Row, RowResult, Tx, json, optional_json, params, to_json},
 };
-use crate::api::{
+use api::{
     Error, Result, Time,
     assets::{Archived, Asset, AssetKind, Pick},
     files::{Hash, TreeInfo},
@@ -94,13 +94,13 @@ fn asset(row: &Row<'_>) -> RowResult<AssetRow> {
     let files: Option<u64> = row.get(9)?;
     let size: Option<u64> = row.get(10)?;
     let mut labels: Vec<String> = json(row, 18)?;
-    if row.get::<_, Option<bool>>(19)? == Some(true) {
+    if row.get::<Option<bool>>(19)? == Some(true) {
         labels.insert(0, "latest".to_owned());
     }
     Ok(AssetRow {
         id: row.get(0)?,
         asset: Asset {
-            kind: kind(&row.get::<_, String>(1)?),
+            kind: kind(&row.get::<String>(1)?),
             name: row.get(2)?,
             version: row.get(3)?,
             spec: optional_json(row, 4)?.unwrap_or_default(),
@@ -356,7 +356,7 @@ fn insert(tx: &Tx<'_>, workspace: i64, new: &NewAsset) -> Result<AssetRow> {
             new.version.is_none(),
             new.now
         ],
-        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+        |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)),
     )?;
     let Some((asset_id, next)) = found else {
         return Err(Error::internal("An asset was not inserted"));

@@ -17,7 +17,7 @@ use super::{
     home::io_error,
     packs::{OpenBlob, Pack, receive, receive_one},
 };
-use crate::api::{Error, Result, Time, files::Hash};
+use api::{Error, Result, Time, files::Hash};
 
 /// What was touched within this is not touched again: it saves a write on every repeated upload.
 pub(super) const TOUCH_MS: i64 = 60_000;

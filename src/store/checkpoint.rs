@@ -15,7 +15,7 @@ use std::{
 use rusqlite::{Connection, hooks::Wal};
 
 use super::db::{connect, db_error};
-use crate::api::Result;
+use api::Result;
 
 /// Pages that are written between two checkpoints: 8 MB.
 const STEP: i32 = 2000;
@@ -85,7 +85,7 @@ fn checkpoint(connection: &Connection) {
 
 #[cfg(test)]
 mod tests {
-    use crate::store::db::{Db, params};
+    use crate::db::{Db, params};
 
     /// The log's header changes when it begins anew.
     #[tokio::test]
@@ -93,7 +93,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("aml.db");
         let db = Db::open(&path).unwrap();
-        db.write(|tx| tx.execute("CREATE TABLE filler(content)", []))
+        db.write(|tx| tx.execute("CREATE TABLE filler(content)", &[]))
             .await
             .unwrap();
         let header = || std::fs::read(path.with_extension("db-wal")).unwrap()[..32].to_vec();
@@ -104,7 +104,7 @@ mod tests {
             assert!(rounds < 10_000, "the log goes on and on");
             let insert = "INSERT INTO filler VALUES (?1)";
             db.write(move |tx| {
-                tx.execute("DELETE FROM filler", [])?;
+                tx.execute("DELETE FROM filler", &[])?;
                 tx.execute(insert, params![vec![7_u8; 40 << 10]])
             })
             .await
@@ -112,7 +112,7 @@ mod tests {
         }
         assert!(rounds > 100, "after {rounds}");
         let content = "SELECT length(content) FROM filler";
-        let length = db.read(|tx| tx.one(content, [], |row| row.get::<_, i64>(0)));
+        let length = db.read(|tx| tx.one(content, &[], |row| row.get::<i64>(0)));
         assert_eq!(length.await.unwrap(), Some(40 << 10));
     }
 }

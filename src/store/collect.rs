@@ -20,7 +20,7 @@ use super::{
     packs::{Pack, PackWriter, UNFINISHED},
     trees::decode,
 };
-use crate::api::{
+use api::{
     Error, Result, Time,
     endpoints::Deployment,
     environments::FreedEnvironments,
@@ -296,14 +296,14 @@ fn survey(tx: &Tx<'_>) -> Result<Survey> {
     Ok(Survey {
         trees: tx.all(
             "SELECT workspace_id, hash, touched_at FROM trees",
-            [],
+            &[],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?,
         used: used_trees(tx)?,
-        artifacts: tx.all(HELD, [], |row| row.get(0))?.into_iter().collect(),
+        artifacts: tx.all(HELD, &[], |row| row.get(0))?.into_iter().collect(),
         blobs: tx.all(
             "SELECT hash, size, pack, start, touched_at FROM blobs",
-            [],
+            &[],
             blob,
         )?,
     })
@@ -313,17 +313,17 @@ fn survey(tx: &Tx<'_>) -> Result<Survey> {
 fn used_trees(tx: &Tx<'_>) -> Result<HashSet<(i64, Hash)>> {
     let pair = |row: &super::db::Row<'_>| Ok((row.get(0)?, row.get(1)?));
     let runs = "SELECT DISTINCT workspace_id, snapshot FROM runs WHERE snapshot IS NOT NULL";
-    let mut used: HashSet<(i64, Hash)> = tx.all(runs, [], pair)?.into_iter().collect();
+    let mut used: HashSet<(i64, Hash)> = tx.all(runs, &[], pair)?.into_iter().collect();
     let models = "SELECT DISTINCT m.workspace_id, v.tree FROM model_versions v \
                   JOIN models m ON m.id = v.model_id WHERE v.tree IS NOT NULL";
-    used.extend(tx.all(models, [], pair)?);
+    used.extend(tx.all(models, &[], pair)?);
     let assets = "SELECT DISTINCT a.workspace_id, v.tree FROM asset_versions v \
                   JOIN assets a ON a.id = v.asset_id WHERE v.tree IS NOT NULL";
-    used.extend(tx.all(assets, [], pair)?);
+    used.extend(tx.all(assets, &[], pair)?);
     let endpoints = tx.all(
         "SELECT workspace_id, deployment FROM endpoints UNION ALL \
          SELECT workspace_id, good_deployment FROM endpoints WHERE good_deployment IS NOT NULL",
-        [],
+        &[],
         |row| Ok((row.get(0)?, json::<Deployment>(row, 1)?)),
     )?;
     let code = |(workspace, deployment): (i64, Deployment)| Some((workspace, deployment.code?));
@@ -375,7 +375,7 @@ fn apply(
         }
     }
     let mut in_use = HashSet::new();
-    for tree in tx.all("SELECT DISTINCT hash FROM trees", [], |row| row.get(0))? {
+    for tree in tx.all("SELECT DISTINCT hash FROM trees", &[], |row| row.get(0))? {
         if !plan.known_trees.contains(&tree) {
             let Some(place) = place(tx, tree)? else {
                 return Err(damaged(tree));

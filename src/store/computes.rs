@@ -6,7 +6,7 @@ use super::{
     Store,
     db::{Row, RowResult, json, params, to_json},
 };
-use crate::api::{
+use api::{
     Result, Time,
     computes::{Compute, ComputeState},
 };

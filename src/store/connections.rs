@@ -6,7 +6,7 @@ use super::{
     Store,
     db::{Row, RowResult, json, params, to_json},
 };
-use crate::api::{Result, connections::Connection};
+use api::{Result, connections::Connection};
 
 /// A connection and its sealed credentials.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use super::{
     db::{Row, RowResult, Tx, json as json_column, params, to_json},
     home::io_error,
 };
-use crate::api::{
+use api::{
     Result, Time,
     datastores::{DEFAULT, Datastore, DatastoreType},
     workspaces::Workspace,

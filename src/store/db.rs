@@ -1,7 +1,8 @@
 //! The database: one SQLite file, one writer with group commit, a pool of readers.
 //!
-//! The only file of the store that knows `rusqlite`, with the writer and the migrations. SQL elsewhere in the store uses `?1` placeholders and
-//! `RETURNING`, so that the same text can serve PostgreSQL.
+//! With the columns, the writer and the migrations the only file of the store that knows `rusqlite`.
+//! SQL elsewhere in the store uses `?1` placeholders and `RETURNING`, so that the same text can serve
+//! PostgreSQL.
 
 use std::{
     any::Any,
@@ -17,13 +18,14 @@ use tokio::{
 };
 
 use super::{
+    column::Bound,
     home::private_file,
     migrations,
     writer::{Patience, Writer},
 };
-use crate::api::{Code, Error, Result, Time, files::Hash};
+use api::{Code, Error, Result};
 
-pub use rusqlite::{Params, Result as RowResult, Row, params, params_from_iter, types::Value};
+pub(super) use super::column::{Params, Row, RowResult, Value, params, params_of};
 
 /// How long a command waits for another process that is writing.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -199,6 +201,11 @@ fn may_wait() -> bool {
     )
 }
 
+/// Parameters as the driver takes them.
+fn bound(params: Params<'_>) -> impl rusqlite::Params + use<'_> {
+    rusqlite::params_from_iter(params.iter().map(|value| Bound(*value)))
+}
+
 /// Runs `work` in a transaction that only reads.
 fn view<T>(connection: &Connection, work: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<T> {
     let tx = Tx { connection };
@@ -256,10 +263,10 @@ pub struct Tx<'a> {
 
 impl Tx<'_> {
     /// Runs a statement and answers how many rows it changed.
-    pub fn execute(&self, sql: &str, params: impl Params) -> Result<usize> {
+    pub fn execute(&self, sql: &str, params: Params<'_>) -> Result<usize> {
         self.connection
             .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(params))
+            .and_then(|mut statement| statement.execute(bound(params)))
             .map_err(db_error)
     }
 
@@ -267,13 +274,13 @@ impl Tx<'_> {
     pub fn one<T>(
         &self,
         sql: &str,
-        params: impl Params,
-        map: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+        params: Params<'_>,
+        map: impl FnOnce(&Row<'_>) -> RowResult<T>,
     ) -> Result<Option<T>> {
         let mut statement = self.connection.prepare_cached(sql).map_err(db_error)?;
-        let mut rows = statement.query(params).map_err(db_error)?;
+        let mut rows = statement.query(bound(params)).map_err(db_error)?;
         match rows.next().map_err(db_error)? {
-            Some(row) => map(row).map(Some).map_err(db_error),
+            Some(row) => map(&Row(row)).map(Some).map_err(db_error),
             None => Ok(None),
         }
     }
@@ -282,25 +289,28 @@ impl Tx<'_> {
     pub fn all<T>(
         &self,
         sql: &str,
-        params: impl Params,
-        map: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        params: Params<'_>,
+        mut map: impl FnMut(&Row<'_>) -> RowResult<T>,
     ) -> Result<Vec<T>> {
-        let mut statement = self.connection.prepare_cached(sql).map_err(db_error)?;
-        let rows = statement.query_map(params, map).map_err(db_error)?;
-        rows.collect::<rusqlite::Result<_>>().map_err(db_error)
+        let mut found = Vec::new();
+        self.each(sql, params, |row| {
+            found.push(map(row)?);
+            Ok(true)
+        })?;
+        Ok(found)
     }
 
     /// Rows one after the other, until `take` answers no.
     pub fn each(
         &self,
         sql: &str,
-        params: impl Params,
-        mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<bool>,
+        params: Params<'_>,
+        mut take: impl FnMut(&Row<'_>) -> RowResult<bool>,
     ) -> Result<()> {
         let mut statement = self.connection.prepare_cached(sql).map_err(db_error)?;
-        let mut rows = statement.query(params).map_err(db_error)?;
+        let mut rows = statement.query(bound(params)).map_err(db_error)?;
         while let Some(row) = rows.next().map_err(db_error)? {
-            if !take(row).map_err(db_error)? {
+            if !take(&Row(row)).map_err(db_error)? {
                 break;
             }
         }
@@ -309,7 +319,7 @@ impl Tx<'_> {
 
     /// Begins or ends a transaction or a part of one.
     pub(super) fn control(&self, sql: &str) -> Result<()> {
-        self.execute(sql, []).map(drop)
+        self.execute(sql, &[]).map(drop)
     }
 }
 
@@ -347,7 +357,7 @@ pub(super) fn db_error(error: rusqlite::Error) -> Error {
 }
 
 /// Reads a JSON column.
-pub fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, index: usize) -> rusqlite::Result<T> {
+pub fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, index: usize) -> RowResult<T> {
     let text = row.get_ref(index)?.as_str()?;
     serde_json::from_str(text).map_err(|e| {
         rusqlite::Error::FromSqlConversionFailure(index, types::Type::Text, Box::new(e))
@@ -358,7 +368,7 @@ pub fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, index: usize) -> rusq
 pub fn optional_json<T: serde::de::DeserializeOwned>(
     row: &Row<'_>,
     index: usize,
-) -> rusqlite::Result<Option<T>> {
+) -> RowResult<Option<T>> {
     match row.get_ref(index)? {
         types::ValueRef::Null => Ok(None),
         _ => json(row, index).map(Some),
@@ -366,41 +376,13 @@ pub fn optional_json<T: serde::de::DeserializeOwned>(
 }
 
 /// Reads a number that is never negative.
-pub fn count(row: &Row<'_>, index: usize) -> rusqlite::Result<u64> {
-    Ok(row.get::<_, i64>(index)?.try_into().unwrap_or(0))
+pub fn count(row: &Row<'_>, index: usize) -> RowResult<u64> {
+    Ok(row.get::<i64>(index)?.try_into().unwrap_or(0))
 }
 
 /// Writes a JSON column.
 pub fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|e| Error::internal(format!("Cannot store a value: {e}")))
-}
-
-impl types::ToSql for Time {
-    fn to_sql(&self) -> rusqlite::Result<types::ToSqlOutput<'_>> {
-        Ok(self.0.into())
-    }
-}
-
-impl types::FromSql for Time {
-    fn column_result(value: types::ValueRef<'_>) -> types::FromSqlResult<Self> {
-        value.as_i64().map(Time)
-    }
-}
-
-impl types::ToSql for Hash {
-    fn to_sql(&self) -> rusqlite::Result<types::ToSqlOutput<'_>> {
-        Ok(types::ToSqlOutput::Borrowed(types::ValueRef::Blob(&self.0)))
-    }
-}
-
-impl types::FromSql for Hash {
-    fn column_result(value: types::ValueRef<'_>) -> types::FromSqlResult<Self> {
-        let bytes = value.as_blob()?;
-        bytes
-            .try_into()
-            .map(Hash)
-            .map_err(|_| types::FromSqlError::InvalidType)
-    }
 }
 
 #[cfg(test)]
@@ -414,7 +396,7 @@ mod tests {
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
         let db = Db::open(&folder.path().join("aml.db")).unwrap();
         let sql = "INSERT INTO workers(name, seen_at) VALUES ('w', 0)";
-        db.write(move |tx| tx.execute(sql, [])).await.unwrap();
+        db.write(move |tx| tx.execute(sql, &[])).await.unwrap();
         for name in ["aml.db", "aml.db-wal", "aml.db-shm"] {
             let metadata = std::fs::metadata(folder.path().join(name)).unwrap();
             assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");

@@ -12,7 +12,7 @@ use super::{
     Store,
     home::{Lock, io_error, private_dir},
 };
-use crate::api::{Result, endpoints::Traffic};
+use api::{Result, endpoints::Traffic};
 
 /// The most of a log that is read at once.
 const LOG_CHUNK: u64 = 1 << 20;

@@ -4,7 +4,7 @@ use super::{
     Store,
     db::{Row, RowResult, Tx, json, optional_json, params, to_json},
 };
-use crate::api::{
+use api::{
     Result, Time,
     endpoints::{Deployment, EndpointState, FailedUpdate},
     files::Hash,
@@ -77,7 +77,7 @@ fn endpoint(row: &Row<'_>) -> RowResult<EndpointRow> {
         name: row.get(3)?,
         deployment: json(row, 4)?,
         generation: row.get(5)?,
-        desired: row.get::<_, String>(6)? == RUNNING,
+        desired: row.get::<String>(6)? == RUNNING,
         state: EndpointState::ALL
             .into_iter()
             .find(|known| known.name() == state)
@@ -89,7 +89,7 @@ fn endpoint(row: &Row<'_>) -> RowResult<EndpointRow> {
         created_at: row.get(12)?,
         updated_at: row.get(13)?,
         model_tree: row.get(14)?,
-        model_kind: super::models::kind(&row.get::<_, String>(15)?),
+        model_kind: super::models::kind(&row.get::<String>(15)?),
         model_lineage: json(row, 16)?,
         failed_update: optional_json(row, 17)?,
     })

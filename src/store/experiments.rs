@@ -6,14 +6,14 @@ use super::{
     Store,
     db::{Row, RowResult, Tx, count, json, params, to_json},
 };
-use crate::api::{Error, Result, Time, experiments::Experiment, imports::ImportedExperiment};
+use api::{Error, Result, Time, experiments::Experiment, imports::ImportedExperiment};
 
 const COLUMNS: &str = "e.id, e.name, e.artifact_location, e.deleted, e.tags, e.created_at, e.updated_at, \
                        e.runs";
 
 fn experiment(row: &Row<'_>) -> RowResult<Experiment> {
     Ok(Experiment {
-        id: row.get::<_, i64>(0)?.to_string(),
+        id: row.get::<i64>(0)?.to_string(),
         name: row.get(1)?,
         artifact_location: row.get(2)?,
         deleted: row.get(3)?,

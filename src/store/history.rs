@@ -5,7 +5,7 @@ use super::{
     db::{Row, RowResult, Tx, params},
     points::{Chunk, Packer, Place},
 };
-use crate::api::{Result, metrics::MetricPoint};
+use api::{Result, metrics::MetricPoint};
 
 const COLUMNS: &str = "step, timestamp, order_bits, points";
 

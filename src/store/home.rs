@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 /// Before the address in the note of a server.
 const SERVER_AT: &str = " at ";

@@ -4,7 +4,7 @@ use super::{
     Store,
     db::{Row, RowResult, json, params, to_json},
 };
-use crate::api::{Result, identities::ManagedIdentity};
+use api::{Result, identities::ManagedIdentity};
 
 const COLUMNS: &str = "name, resource_group, location, tags, principal_id, client_id, created_at";
 

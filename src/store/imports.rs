@@ -13,7 +13,7 @@ use super::{
     runs::{NAME_TAG, PARENT_TAG, RunRow, by_id, by_name, record, set_display_name},
     trees::Stored,
 };
-use crate::api::{
+use api::{
     Error, Result, Time,
     experiments::Experiment,
     files::{Artifact, Hash},

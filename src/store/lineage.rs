@@ -4,7 +4,7 @@ use super::{
     Store,
     db::{Row, RowResult, params},
 };
-use crate::api::{
+use api::{
     Result, Time,
     lineage::{Node, NodeKind, RunLink},
 };

@@ -8,7 +8,7 @@ use super::{
     imports,
     metrics::{order_bits, value_of},
 };
-use crate::api::{
+use api::{
     Error, Result, Time,
     files::Hash,
     imports::ImportedModel,
@@ -79,7 +79,7 @@ fn model(row: &Row<'_>) -> RowResult<(i64, LoggedModel)> {
         kind: row.get(3)?,
         status: status.unwrap_or(LoggedModelStatus::Failed),
         experiment: row.get(5)?,
-        experiment_id: row.get::<_, i64>(6)?.to_string(),
+        experiment_id: row.get::<i64>(6)?.to_string(),
         run: row.get(7)?,
         artifact_uri: row.get(8)?,
         params: json(row, 9)?,
@@ -207,7 +207,7 @@ fn complete_import(tx: &Tx<'_>, workspace: i64, id: &str, new: &ImportedModel) -
         tx.one(
             "SELECT id FROM runs WHERE workspace_id = ?1 AND name = ?2",
             params![workspace, name],
-            |row| row.get::<_, i64>(0),
+            |row| row.get::<i64>(0),
         )
     };
     let run = new.run.as_ref().map(run_id).transpose()?.flatten();

@@ -14,7 +14,7 @@ use super::{
     blobs::blocking,
     home::{io_error, private_dir},
 };
-use crate::api::Result;
+use api::Result;
 
 impl Store {
     /// Bytes of a run's log.

@@ -9,7 +9,7 @@ use super::{
     history,
     points::Place,
 };
-use crate::api::{Result, metrics::RunPoint};
+use api::{Result, metrics::RunPoint};
 
 /// Histories of so many points together are read as a whole to choose steps from: that costs less
 /// than seeking.

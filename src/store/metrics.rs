@@ -12,7 +12,7 @@ use super::{
     points::Place,
     runs::{NAME_TAG, set_display_name},
 };
-use crate::api::{
+use api::{
     Error, Result, Time,
     logged_models::ModelMetric,
     metrics::{MetricSummary, Value},
@@ -118,7 +118,7 @@ impl Store {
                 let found = tx.one(
                     "SELECT name, deleted, experiment_id FROM runs WHERE id = ?1",
                     params![run],
-                    |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)),
+                    |row| Ok((row.get::<String>(0)?, row.get(1)?, row.get(2)?)),
                 )?;
                 let experiment: i64 = match found {
                     None => return Ok(None),
@@ -272,8 +272,8 @@ fn summary(row: &Row<'_>) -> RowResult<MetricSummary> {
         last: Value(value_of(row.get(4)?)),
         step: row.get(2)?,
         timestamp: Time(row.get(3)?),
-        min: row.get::<_, Option<f64>>(5)?.map(Value),
-        max: row.get::<_, Option<f64>>(6)?.map(Value),
+        min: row.get::<Option<f64>>(5)?.map(Value),
+        max: row.get::<Option<f64>>(6)?.map(Value),
         count: count(row, 7)?,
     })
 }

@@ -11,7 +11,7 @@ use super::{
     db::db_error,
     home::{io_error, private_file},
 };
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 /// The n-th turns format n into n+1.
 const MIGRATIONS: &[&str] = &[

@@ -10,6 +10,7 @@ mod assets;
 mod blobs;
 mod checkpoint;
 mod collect;
+mod column;
 mod computes;
 mod condition;
 mod connections;
@@ -73,7 +74,6 @@ pub use imports::NewImport;
 pub use lineage::LinkRow;
 pub use logged_models::{LoggedModelChange, NewLoggedModel};
 pub use metrics::{Batch, Point};
-#[cfg(test)]
 pub use metrics::{order_bits, value_of};
 pub use migrations::format_of as format;
 pub use model_imports::{ModelImport, VersionImport};
@@ -100,12 +100,12 @@ pub use webhooks::{Attempt, DueDelivery, Occurred, WebhookChange, WebhookRow};
 pub use work::{Cancel, Orders, Sync, Taken};
 pub use workspaces::{NewWorkspace, WorkspaceChange, WorkspaceRow};
 
-use crate::api::Result;
+use api::Result;
 use db::Db;
 
 /// All that is kept, opened. Several processes may have the same state directory open at once.
 pub struct Store {
-    pub(crate) home: Home,
+    pub home: Home,
     db: Db,
 }
 

@@ -8,7 +8,7 @@ use super::{
     models::{NewModel, insert},
     registered_models::{self, NewRegisteredModel, id_of},
 };
-use crate::api::{
+use api::{
     Result, Time,
     imports::{ImportedRegistration, Outcome},
     models::Stage,
@@ -95,8 +95,8 @@ fn import_version(tx: &Tx<'_>, model: i64, import: &VersionImport, again: bool) 
         params![model, import.version],
         |row| {
             Ok((
-                row.get::<_, i64>(0)?,
-                row.get::<_, Time>(1)?,
+                row.get::<i64>(0)?,
+                row.get::<Time>(1)?,
                 (row.get(2)?, json(row, 3)?, row.get(4)?),
             ))
         },

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use super::{
     Store,
-    db::{Row, RowResult, Tx, Value, json, params, params_from_iter, to_json},
+    db::{Row, RowResult, Tx, Value, json, params, params_of, to_json},
     registered_models::{self, NewRegisteredModel},
     webhooks::{Occurred, announce},
 };
-use crate::api::{
+use api::{
     Result, Time,
     files::{Hash, TreeInfo},
     models::{Lineage, Model, ModelType, Stage, Which},
@@ -203,7 +203,7 @@ impl Store {
                     "UPDATE models SET last_version = max(last_version, coalesce(?3, last_version + 1)), \
                      updated_at = ?2 WHERE id = ?1 RETURNING last_version",
                     params![id, new.now, new.version],
-                    |row| row.get::<_, u64>(0),
+                    |row| row.get::<u64>(0),
                 )?;
                 let version = new.version.or(version).unwrap_or(1);
                 insert(tx, id, version, &new)?;
@@ -290,7 +290,7 @@ impl Store {
                     }
                 }
                 sql.push_str(" ORDER BY v.id");
-                tx.all(&sql, params_from_iter(values), model)
+                tx.all(&sql, &params_of(&values), model)
             })
             .await
     }
@@ -450,7 +450,7 @@ fn note_on_logged_model(
     let found = tx.one(
         "SELECT id, tags FROM logged_models WHERE workspace_id = ?1 AND name = ?2 AND deleted = 0",
         params![workspace, logged_model],
-        |row| Ok((row.get::<_, i64>(0)?, json(row, 1)?)),
+        |row| Ok((row.get::<i64>(0)?, json(row, 1)?)),
     )?;
     let Some((id, mut tags)) = found else {
         return Ok(());

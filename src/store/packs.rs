@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::home::{io_error, private_dir};
-use crate::api::{Error, Result, files::Hash, frames};
+use api::{Error, Result, files::Hash, frames};
 
 /// Blobs up to this size share a pack.
 const SHARED: u64 = 8 << 20;

@@ -5,7 +5,7 @@
 //! of them make logging and reading a history cost what its bytes cost.
 
 use super::metrics::{order_bits, value_of};
-use crate::api::metrics::{MetricPoint, Value};
+use api::metrics::{MetricPoint, Value};
 
 /// Bytes behind a chunk's first point at most: four such rows fill a page of the database, and none
 /// spills over into pages of its own.

@@ -8,7 +8,7 @@ use super::{
     models::latest,
     webhooks::{Occurred, announce},
 };
-use crate::api::{Result, Time, registered_models::RegisteredModel};
+use api::{Result, Time, registered_models::RegisteredModel};
 
 /// A registered model and its number in the store.
 #[derive(Debug, Clone)]
@@ -282,13 +282,7 @@ fn free_name(tx: &Tx<'_>, workspace: i64, id: i64, name: &str) -> Result<bool> {
         "SELECT id, deleted, last_version FROM models \
          WHERE workspace_id = ?1 AND name = ?2 AND id != ?3",
         params![workspace, name, id],
-        |row| {
-            Ok((
-                row.get::<_, i64>(0)?,
-                row.get::<_, bool>(1)?,
-                row.get::<_, i64>(2)?,
-            ))
-        },
+        |row| Ok((row.get::<i64>(0)?, row.get::<bool>(1)?, row.get::<i64>(2)?)),
     )?;
     match other {
         None => Ok(true),

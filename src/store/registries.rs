@@ -6,7 +6,7 @@ use super::{
     Store,
     db::{Row, RowResult, json, params, to_json},
 };
-use crate::api::{
+use api::{
     Result,
     registries::{Registry, named_in, place},
     workspaces::Resources,
@@ -78,7 +78,7 @@ impl Store {
 
     pub async fn list_registries(&self) -> Result<Vec<Registry>> {
         self.db
-            .read(|tx| tx.all(&format!("{SELECT} ORDER BY w.name"), [], registry))
+            .read(|tx| tx.all(&format!("{SELECT} ORDER BY w.name"), &[], registry))
             .await
     }
 

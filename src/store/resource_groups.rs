@@ -6,7 +6,7 @@ use super::{
     Store,
     db::{Row, RowResult, json, params, to_json},
 };
-use crate::api::{Result, resource_groups::ResourceGroup};
+use api::{Result, resource_groups::ResourceGroup};
 
 const COLUMNS: &str = "name, location, tags";
 
@@ -47,7 +47,7 @@ impl Store {
             .read(|tx| {
                 tx.all(
                     &format!("SELECT {COLUMNS} FROM resource_groups ORDER BY name"),
-                    [],
+                    &[],
                     group,
                 )
             })

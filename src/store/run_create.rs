@@ -10,7 +10,7 @@ use super::{
     runs::{NAME_TAG, PARENT_TAG, RunRow, by_name, id_of, record},
     trees::tree,
 };
-use crate::api::{
+use api::{
     Error, Result, Time,
     files::TreeInfo,
     runs::{Job, Run, RunStatus, StatusChange},

@@ -7,7 +7,7 @@ use super::{
     db::{Tx, json, params, to_json},
     logged_models,
 };
-use crate::api::{
+use api::{
     Result,
     logged_models::{DatasetSummary, DatasetUse, ModelOutput, RunLinks},
 };
@@ -85,7 +85,7 @@ impl Store {
                     params![workspace, to_json(&experiments)?, limit],
                     |row| {
                         Ok(DatasetSummary {
-                            experiment_id: row.get::<_, i64>(0)?.to_string(),
+                            experiment_id: row.get::<i64>(0)?.to_string(),
                             name: row.get(1)?,
                             digest: row.get(2)?,
                             context: row.get(3)?,

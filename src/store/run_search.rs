@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, HashMap};
 use super::{
     Store,
     condition::{Comparison, Condition, Order, Test},
-    db::{RowResult, Tx, Value, count, params, params_from_iter, to_json},
+    db::{RowResult, Tx, Value, count, params, params_of, to_json},
     run_order::{Mark, fix_rank, join, keys, order},
     run_sql::{RunField, Sql},
     runs::{PARENT_TAG, RunRow, fill_within, run, select},
 };
-use crate::api::{
+use api::{
     Result,
     runs::{RunStatus, View},
 };
@@ -217,13 +217,13 @@ fn count_few(tx: &Tx<'_>, experiment: i64, key: &str, test: &Test) -> Result<boo
         .push(" AND ")
         .compare("d.value", test);
     sql.push(" LIMIT ").bind(FEW + 1).push(")");
-    let count: Option<i64> = tx.one(&sql.text, params_from_iter(sql.values), |row| row.get(0))?;
+    let count: Option<i64> = tx.one(&sql.text, &params_of(&sql.values), |row| row.get(0))?;
     Ok(count.is_some_and(|count| count <= FEW))
 }
 
 fn search(tx: &Tx<'_>, filter: &RunFilter, source: Source<'_>, limit: usize) -> Result<Found> {
     let (sql, keys) = query(filter, source, limit);
-    tx.all(&sql.text, params_from_iter(sql.values), |row| {
+    tx.all(&sql.text, &params_of(&sql.values), |row| {
         let values = (1..=keys).map(|index| row.get(index));
         Ok((row.get(0)?, Mark(values.collect::<RowResult<_>>()?)))
     })
@@ -351,7 +351,7 @@ fn restrict(sql: &mut Sql, filter: &RunFilter) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::db::Db;
+    use crate::db::Db;
 
     fn filter(condition: Condition<RunField>, orders: &[(RunField, bool)]) -> RunFilter {
         let order = |(field, descending): &(RunField, bool)| Order {
@@ -379,8 +379,8 @@ mod tests {
         let (sql, _) = query(&filter, source, 100);
         let explain = format!("EXPLAIN QUERY PLAN {}", sql.text);
         let look = db.look(|tx| {
-            tx.all(&explain, params_from_iter(sql.values), |row| {
-                row.get::<_, String>(3)
+            tx.all(&explain, &params_of(&sql.values), |row| {
+                row.get::<String>(3)
             })
         });
         look.await.unwrap().join("\n")

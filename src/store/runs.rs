@@ -7,7 +7,7 @@ use super::{
     db::{Row, RowResult, Tx, count, optional_json, params, to_json},
     metrics,
 };
-use crate::api::{
+use api::{
     Result, Time,
     files::TreeInfo,
     runs::{Goal, Run, RunStatus, StatusChange, Usage},
@@ -51,7 +51,7 @@ pub(super) fn select(rest: &str) -> String {
 /// Reads a row of [`select`]; [`fill`] adds what other tables know.
 pub(super) fn run(row: &Row<'_>) -> RowResult<RunRow> {
     let snapshot = match row.get(10)? {
-        Some(hash) if row.get::<_, Option<i64>>(11)?.is_some() => Some(TreeInfo {
+        Some(hash) if row.get::<Option<i64>>(11)?.is_some() => Some(TreeInfo {
             hash,
             files: count(row, 11)?,
             size: count(row, 12)?,
@@ -72,7 +72,7 @@ pub(super) fn run(row: &Row<'_>) -> RowResult<RunRow> {
             name: row.get(2)?,
             display_name: row.get(3)?,
             experiment: row.get(4)?,
-            experiment_id: row.get::<_, i64>(5)?.to_string(),
+            experiment_id: row.get::<i64>(5)?.to_string(),
             status: status(row.get_ref(6)?.as_str()?),
             reason: row.get(7)?,
             exit_code: row.get(8)?,

@@ -4,7 +4,7 @@ use super::{
     Store,
     db::{Row, RowResult, params},
 };
-use crate::api::{Result, Time, secrets::Secret};
+use api::{Result, Time, secrets::Secret};
 
 const COLUMNS: &str = "name, created_at, updated_at";
 

@@ -4,7 +4,7 @@
 use std::{fs, path::PathBuf};
 
 use super::{Store, db::params, home::Lock};
-use crate::api::{Error, Result, Time};
+use api::{Error, Result, Time};
 
 /// A process that sends. Dropped, its lock is gone.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Which queued runs can begin: those whose compute has a slot for them.
 
 use super::db::{Tx, params};
-use crate::api::Result;
+use api::Result;
 
 /// Queued runs that wait for a worker.
 const QUEUED: &str = "r.job IS NOT NULL AND r.ended_at IS NULL AND r.worker IS NULL";
@@ -23,7 +23,7 @@ pub(super) fn queued(tx: &Tx<'_>, most: u32) -> Result<Vec<i64>> {
         params![most],
         |row| row.get(0),
     )?;
-    let limited: Vec<(i64, String, i64)> = tx.all(LIMITED, [], |row| {
+    let limited: Vec<(i64, String, i64)> = tx.all(LIMITED, &[], |row| {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?))
     })?;
     for (workspace, name, slots) in limited {
@@ -31,7 +31,7 @@ pub(super) fn queued(tx: &Tx<'_>, most: u32) -> Result<Vec<i64>> {
             "SELECT count(*) FROM runs r WHERE r.workspace_id = ?1 AND r.compute = ?2 \
              AND r.job IS NOT NULL AND r.ended_at IS NULL AND r.worker IS NOT NULL",
             params![workspace, name],
-            |row| row.get::<_, i64>(0),
+            |row| row.get::<i64>(0),
         )?;
         let free = (slots - taken.unwrap_or(0)).clamp(0, i64::from(most));
         if free > 0 {
@@ -41,7 +41,7 @@ pub(super) fn queued(tx: &Tx<'_>, most: u32) -> Result<Vec<i64>> {
                      ORDER BY r.id LIMIT ?3"
                 ),
                 params![workspace, name, free],
-                |row| row.get::<_, i64>(0),
+                |row| row.get::<i64>(0),
             )?);
         }
     }

@@ -9,7 +9,7 @@ use super::{
     db::{Tx, params, to_json},
     traces::{check_experiment, id_of, set_metadata, set_tag},
 };
-use crate::api::{
+use api::{
     Error, Result, Time,
     traces::{Span, TraceState, attributes, keys},
 };

@@ -3,11 +3,11 @@
 use super::{
     Store,
     condition::{Condition, Test},
-    db::params_from_iter,
+    db::params_of,
     run_sql::Sql,
     trace_search::{SpanField, TraceField, scope, span_value, test},
 };
-use crate::api::{
+use api::{
     Result, Time,
     trace_measures::Measured,
     traces::{attributes, keys},
@@ -58,8 +58,8 @@ impl Store {
             .read(move |tx| {
                 let sql = query(&measure)?;
                 let groups = measure.groups.len();
-                tx.all(&sql.text, params_from_iter(sql.values), |row| {
-                    let group = |index: usize| row.get::<_, Option<String>>(index + 3);
+                tx.all(&sql.text, &params_of(&sql.values), |row| {
+                    let group = |index: usize| row.get::<Option<String>>(index + 3);
                     let named: Option<Vec<String>> =
                         (0..groups).map(group).collect::<rusqlite::Result<_>>()?;
                     let value: Option<f64> = row.get(1)?;

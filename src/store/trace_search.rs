@@ -3,11 +3,11 @@
 use super::{
     Store,
     condition::{Condition, Order, Test},
-    db::{params_from_iter, to_json},
+    db::{params_of, to_json},
     run_sql::Sql,
     traces::{TraceRow, fill, select, trace},
 };
-use crate::api::{
+use api::{
     Result,
     traces::{AssessmentKind, keys},
 };
@@ -72,7 +72,7 @@ impl Store {
         self.db
             .read(move |tx| {
                 let sql = listing(&filter)?;
-                let mut rows = tx.all(&select(&sql.text), params_from_iter(sql.values), trace)?;
+                let mut rows = tx.all(&select(&sql.text), &params_of(&sql.values), trace)?;
                 fill(tx, &mut rows)?;
                 Ok(rows)
             })
@@ -103,7 +103,7 @@ impl Store {
                 sql.push(" AND ");
                 condition(&mut sql, &all);
                 sql.push(")");
-                let counts = tx.one(&sql.text, params_from_iter(sql.values), |row| {
+                let counts = tx.one(&sql.text, &params_of(&sql.values), |row| {
                     Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
                 })?;
                 Ok(counts.unwrap_or_default())

@@ -7,7 +7,7 @@ use super::{
     db::{Row, RowResult, Tx, count, json, params, to_json},
     experiments,
 };
-use crate::api::{
+use api::{
     Error, Result, Time,
     traces::{Assessment, PromptVersion, Span, Trace, TraceState, WholeTrace},
 };
@@ -80,7 +80,7 @@ pub(super) fn trace(row: &Row<'_>) -> RowResult<TraceRow> {
         trace: Trace {
             id: row.get(2)?,
             experiment: row.get(3)?,
-            experiment_id: row.get::<_, i64>(4)?.to_string(),
+            experiment_id: row.get::<i64>(4)?.to_string(),
             client_request_id: row.get(5)?,
             request_preview: row.get(6)?,
             response_preview: row.get(7)?,
@@ -216,7 +216,7 @@ impl Store {
                         new.duration_ms,
                         new.state.name()
                     ],
-                    |row| row.get::<_, i64>(0),
+                    |row| row.get::<i64>(0),
                 )?;
                 let id = id.ok_or_else(|| Error::internal("A trace was not stored"))?;
                 for (key, value) in &new.metadata {

@@ -6,7 +6,7 @@ use super::{
     db::{Tx, count, params},
     packs::receive_one,
 };
-use crate::api::{
+use api::{
     Error, Result, Time,
     files::{Hash, Tree, TreeInfo},
 };

@@ -7,7 +7,7 @@ use super::{
     db::{Row, RowResult, Tx, count, params},
     packs::Pack,
 };
-use crate::api::{
+use api::{
     Error, Result, Time,
     files::Artifact,
     uploads::{Upload, UploadedPart},

@@ -11,7 +11,7 @@ use super::{
     db::{Row, RowResult, Tx, json, params, to_json},
     senders::Sender,
 };
-use crate::api::{
+use api::{
     Result, Time,
     webhooks::{Delivery, DeliveryState, Event, Webhook, WebhookStatus},
 };
@@ -132,7 +132,7 @@ pub(super) fn announce(
             "SELECT h.id FROM webhooks h, json_each(h.events) e \
              WHERE h.workspace_id = ?1 AND h.status = 'active' AND e.value = ?2",
             params![workspace, event.name()],
-            |row| row.get::<_, i64>(0),
+            |row| row.get::<i64>(0),
         )?;
         for id in told {
             tx.execute(
@@ -292,8 +292,8 @@ impl Store {
                     "SELECT min(max(d.next_at, d.leased_until)) FROM webhook_deliveries d \
                      JOIN webhooks h ON h.id = d.webhook_id \
                      WHERE d.next_at IS NOT NULL AND h.status = 'active'",
-                    [],
-                    |row| row.get::<_, Option<Time>>(0),
+                    &[],
+                    |row| row.get::<Option<Time>>(0),
                 )?;
                 Ok(at.flatten())
             })
@@ -318,7 +318,7 @@ impl Store {
                      (SELECT 1 FROM webhook_deliveries o WHERE o.webhook_id = d.webhook_id \
                      AND o.leased_until > ?1) ORDER BY d.next_at, d.id LIMIT 1) RETURNING id",
                     params![now, until, sender],
-                    |row| row.get::<_, i64>(0),
+                    |row| row.get::<i64>(0),
                 )?;
                 let Some(number) = taken else {
                     return Ok(None);

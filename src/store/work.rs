@@ -11,7 +11,7 @@ use super::{
     runs::{self, RunRow},
     slots,
 };
-use crate::api::{
+use api::{
     Error, Result, Time,
     runs::RunStatus,
     work::{Outcome, Progress},
@@ -92,7 +92,7 @@ impl Store {
                     &format!(
                         "SELECT DISTINCT worker FROM runs WHERE {OPEN} AND worker IS NOT NULL"
                     ),
-                    [],
+                    &[],
                     |row| row.get(0),
                 )?;
                 if !slots::queued(tx, 1)?.is_empty() {
@@ -182,7 +182,7 @@ impl Store {
                 let found = tx.one(
                     "SELECT worker, ended_at IS NOT NULL FROM runs WHERE id = ?1",
                     params![run],
-                    |row| Ok((row.get::<_, Option<String>>(0)?, row.get(1)?)),
+                    |row| Ok((row.get::<Option<String>>(0)?, row.get(1)?)),
                 )?;
                 match found {
                     Some((Some(holder), false)) if holder == worker => {
@@ -241,7 +241,7 @@ impl Store {
                          WHERE {OPEN} AND worker IS NOT NULL AND lease_until < ?1"
                     ),
                     params![before],
-                    |row| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?)),
+                    |row| Ok((row.get::<i64>(0)?, row.get(1)?, row.get(2)?)),
                 )?;
                 for (id, started, cancelled) in &lapsed {
                     match (started, cancelled) {
@@ -276,7 +276,7 @@ fn renew(
              AND workspace_id = (SELECT id FROM workspaces WHERE name = ?1) RETURNING id, cancel"
         ),
         params![name.0, name.1, sync.worker, sync.lease_until],
-        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+        |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)),
     )?;
     let Some((id, cancel)) = renewed else {
         orders.lost.push(name.clone());
@@ -305,10 +305,10 @@ enum Found {
 fn candidates(tx: &Tx<'_>, sync: &Sync) -> Result<Vec<(i64, Found)>> {
     let held = tx.all(
         &format!("SELECT id, worker, lease_until FROM runs WHERE {OPEN} AND worker IS NOT NULL"),
-        [],
+        &[],
         |row| {
             let lease: Option<Time> = row.get(2)?;
-            Ok((row.get(0)?, row.get::<_, String>(1)?, lease))
+            Ok((row.get(0)?, row.get::<String>(1)?, lease))
         },
     )?;
     let mut found: Vec<(i64, Found)> = held

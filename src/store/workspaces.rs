@@ -9,7 +9,7 @@ use super::{
     datastores::insert_built_in,
     db::{Row, RowResult, Tx, count, json, params, to_json},
 };
-use crate::api::{
+use api::{
     Error, Result, Time,
     workspaces::{Edition, Resource, Workspace},
 };
@@ -38,7 +38,7 @@ fn workspace(row: &Row<'_>) -> RowResult<WorkspaceRow> {
         workspace: Workspace {
             id: row.get(1)?,
             name: row.get(2)?,
-            edition: edition(&row.get::<_, String>(3)?),
+            edition: edition(&row.get::<String>(3)?),
             description: row.get(4)?,
             display_name: row.get(5)?,
             location: row.get(6)?,
@@ -120,7 +120,7 @@ impl Store {
                         "SELECT {COLUMNS} FROM workspaces w WHERE NOT EXISTS \
                          (SELECT 1 FROM registries r WHERE r.workspace_id = w.id) ORDER BY name"
                     ),
-                    [],
+                    &[],
                     workspace,
                 )
             })

@@ -18,7 +18,7 @@ use super::{
     checkpoint::Checkpoints,
     db::{BUSY_TIMEOUT, Outcome, Tx, Work, connect, db_error},
 };
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 /// Writes joined into one commit at most.
 const GROUP: usize = 512;
@@ -221,10 +221,8 @@ fn undone() -> Error {
 
 #[cfg(test)]
 mod tests {
-    use crate::{
-        api::{Error, Result},
-        store::db::{Db, count, params},
-    };
+    use crate::db::{Db, count, params};
+    use api::{Error, Result};
 
     #[tokio::test]
     async fn a_write_that_panics_fails_alone() {
@@ -232,11 +230,11 @@ mod tests {
         let db = Db::open(&folder.path().join("aml.db")).unwrap();
         let sql = "INSERT INTO workers(name, seen_at) VALUES ('w', 0)";
         let bad = db.write(move |tx| -> Result<()> {
-            tx.execute(sql, [])?;
+            tx.execute(sql, &[])?;
             panic!("a defect")
         });
         assert_eq!(bad.await.unwrap_err().message, "A write came down");
-        db.write(move |tx| tx.execute(sql, [])).await.unwrap();
+        db.write(move |tx| tx.execute(sql, &[])).await.unwrap();
     }
 
     /// What a full disk does to a group of writes.
@@ -261,7 +259,7 @@ mod tests {
         });
         is_begun.await.unwrap();
         let full = db.write(|tx| -> Result<()> {
-            tx.execute("ROLLBACK", [])?;
+            tx.execute("ROLLBACK", &[])?;
             Err(Error::unavailable("The disk is full"))
         });
         let (before, after) = (insert("before"), insert("after"));
@@ -274,7 +272,7 @@ mod tests {
         assert_eq!(after.unwrap_err().message, undone.message);
         insert("later").await.unwrap();
         let sql = "SELECT COUNT(*) FROM workers";
-        let rows = db.read(|tx| tx.one(sql, [], |row| count(row, 0))).await;
+        let rows = db.read(|tx| tx.one(sql, &[], |row| count(row, 0))).await;
         assert_eq!(rows.unwrap(), Some(1));
     }
 

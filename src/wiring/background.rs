@@ -22,12 +22,10 @@ use super::{
     serve::deliver,
     worker::{loopback, program, wake_or_start},
 };
-use crate::{
-    api::{Error, Result},
-    server::{self, Trust},
-    service::Bell,
-    store::{Home, Lock},
-};
+use crate::server::{self, Trust};
+use api::{Error, Result};
+use service::Bell;
+use store::{Home, Lock};
 
 /// How long it waits for another request.
 const IDLE: Duration = Duration::from_mins(30);

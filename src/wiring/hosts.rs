@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, fs, io, path::Path, process::Stdio};
 
 use super::{open_service_for, worker::program};
 use crate::{
-    api::{Error, Result, work::GetHostOrders},
-    client::Client,
     host::{self, Settings},
     server::{self, Trust},
-    store::{Home, Lock},
 };
+use api::{Error, Result, work::GetHostOrders};
+use client::Client;
+use store::{Home, Lock};
 
 /// Starts the host process of an endpoint. It outlives this process; its own errors go to the
 /// endpoint's log.

@@ -7,10 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    api::{Error, Result},
-    store::{self, Home, Lock},
-};
+use api::{Error, Result};
+use store::{self, Home, Lock};
 
 /// The unit in which the system counts what a file takes.
 const BLOCK: u64 = 512;

@@ -4,10 +4,8 @@
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::{Target, open_local};
-use crate::{
-    api::Result,
-    server::{self, Listener, Trust},
-};
+use crate::server::{self, Listener, Trust};
+use api::Result;
 
 /// What a process needs to be let in.
 pub struct Lent {

@@ -8,15 +8,13 @@ use tokio::{
 };
 
 use super::{WorkerSettings, install_tls, now, open_service_for, worker};
-use crate::{
-    api::{Error, Result},
-    server::{
-        self, Listener, Log, Trust, Verbosity,
-        tls::{self, Authority},
-    },
-    service::{ArtifactPlaces, Revivals, Service},
-    store::{Home, Lock},
+use crate::server::{
+    self, Listener, Log, Trust, Verbosity,
+    tls::{self, Authority},
 };
+use api::{Error, Result};
+use service::{ArtifactPlaces, Revivals, Service};
+use store::{Home, Lock};
 
 /// How often a server's own certificate is made anew.
 const RENEW: Duration = Duration::from_hours(30 * 24);

@@ -18,14 +18,14 @@ use tokio::sync::watch;
 
 use super::{asked_to_stop, install_tls, machine_name, open_service_for, serve::deliver};
 use crate::{
-    api::{Error, Result, access::WhoAmI},
-    client::{Client, Remote},
     config::Config,
     server::{self, Listener, Trust},
-    service::Service,
-    store::{Home, Lock},
     worker,
 };
+use api::{Error, Result, access::WhoAmI};
+use client::{Client, Remote};
+use service::Service;
+use store::{Home, Lock};
 
 /// The name of the one worker that works from within a state directory.
 const LOCAL: &str = "local";

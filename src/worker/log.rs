@@ -10,10 +10,8 @@ use std::{
 use axum::body::Bytes;
 
 use super::{persist, redact::Redactor};
-use crate::{
-    api::{Error, Result},
-    client::Client,
-};
+use api::{Error, Result};
+use client::Client;
 
 /// Bytes read and sent at once.
 const CHUNK: usize = 1 << 20;

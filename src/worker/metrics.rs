@@ -7,7 +7,7 @@
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use crate::api::{
+use api::{
     Error, Result,
     metrics::{MetricPoint, Value},
 };

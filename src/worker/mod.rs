@@ -26,15 +26,13 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{
-    api::{
-        Code, Error, Result,
-        mirrors::Mirrors,
-        work::{Assignment, Outcome, Progress, ReportRun, SyncWorker, WorkerOrders},
-    },
-    client::{Client, inputs},
-    executor::local::Process,
+use crate::executor::local::Process;
+use api::{
+    Code, Error, Result,
+    mirrors::Mirrors,
+    work::{Assignment, Outcome, Progress, ReportRun, SyncWorker, WorkerOrders},
 };
+use client::{Client, inputs};
 use run::Execution;
 
 /// How long one call waits for news.

@@ -9,10 +9,8 @@ use std::{
 };
 
 use super::io_error;
-use crate::{
-    api::{Code, Result, files::check_path},
-    client::Client,
-};
+use api::{Code, Result, files::check_path};
+use client::Client;
 
 /// Folders whose files are artifacts of the run.
 pub const FOLDERS: [&str; 2] = ["outputs", "logs"];

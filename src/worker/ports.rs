@@ -9,24 +9,22 @@ use std::{
 use serde_json::{Map, Value};
 
 use super::{Settings, io_error, persist, private_dir};
-use crate::{
-    api::{
-        Error, Result,
-        assets::{AssetKind, AssetRef, CreateAsset, Holder},
-        files::Hash,
-        jobs::{Described, InputMode, JobInput, JobOutput, OutputMode},
-        lineage::{Node, NodeKind, RecordLineage, RunLink},
-        mirrors::Mirrors,
-        models::{ModelSource, ModelType, RegisterModel},
-        paths::Location,
-        work::Assignment,
-    },
-    client::{
-        Client, Limit, Take, UploadOptions,
-        inputs::{At, Bring, Located, Wanted},
-    },
-    spec::expression::{Expression, Template},
+use api::{
+    Error, Result,
+    assets::{AssetKind, AssetRef, CreateAsset, Holder},
+    files::Hash,
+    jobs::{Described, InputMode, JobInput, JobOutput, OutputMode},
+    lineage::{Node, NodeKind, RecordLineage, RunLink},
+    mirrors::Mirrors,
+    models::{ModelSource, ModelType, RegisterModel},
+    paths::Location,
+    work::Assignment,
 };
+use client::{
+    Client, Limit, Take, UploadOptions,
+    inputs::{At, Bring, Located, Wanted},
+};
+use spec::expression::{Expression, Template};
 
 /// The ports of one run.
 pub struct Ports<'a> {

@@ -23,21 +23,19 @@ use super::{
     redact::Redactor,
     task,
 };
-use crate::{
-    api::{
-        Code, Error, Result,
-        metrics::LogBatch,
-        runs::Usage,
-        work::{Assignment, Outcome, Progress, ReportRun},
-    },
-    client::Client,
-    executor::{
-        environment::{self, Place, Ready},
-        local::{End, Process},
-        supervisor::{Exit, Stopped, Task},
-        use_of::Held,
-    },
+use crate::executor::{
+    environment::{self, Place, Ready},
+    local::{End, Process},
+    supervisor::{Exit, Stopped, Task},
+    use_of::Held,
 };
+use api::{
+    Code, Error, Result,
+    metrics::LogBatch,
+    runs::Usage,
+    work::{Assignment, Outcome, Progress, ReportRun},
+};
+use client::Client;
 
 /// How often the message of a long preparation is passed on.
 const MESSAGE_EVERY: Duration = Duration::from_secs(2);

@@ -10,13 +10,11 @@ use std::{
 use serde_json::json;
 
 use super::{Settings, ports::Bound, variables};
-use crate::{
-    api::{
-        Error, Result,
-        jobs::{Distribution, Framework},
-        work::Assignment,
-    },
-    executor::supervisor::Task,
+use crate::executor::supervisor::Task;
+use api::{
+    Error, Result,
+    jobs::{Distribution, Framework},
+    work::Assignment,
 };
 
 type Variables = BTreeMap<String, String>;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Settings;
-use crate::api::work::Assignment;
+use api::work::Assignment;
 
 /// All variables of the process, from what the machine and the environment give. What the job names
 /// itself comes last and wins.

@@ -3,10 +3,8 @@
 use clap::Args;
 
 use super::TargetArgs;
-use crate::{
-    api::assets::{ArchiveAsset, AssetKind, RestoreAsset},
-    cli::context::Context,
-};
+use crate::cli::context::Context;
+use api::assets::{ArchiveAsset, AssetKind, RestoreAsset};
 
 /// Hide an asset, or one version of it, from lists and from being the latest
 ///

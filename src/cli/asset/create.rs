@@ -6,20 +6,18 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::{PlaceArgs, Shown, create_described};
-use crate::{
-    api::{
-        Error, Result,
-        assets::{AssetKind, CreateAsset},
-        names,
-    },
-    cli::{
-        args::parse_pairs,
-        context::Context,
-        document::{Draft, edits},
-    },
-    client::Uploaded,
-    spec::{overrides::Values, reference::nearest_sibling},
+use crate::cli::{
+    args::parse_pairs,
+    context::Context,
+    document::{Draft, edits},
 };
+use api::{
+    Error, Result,
+    assets::{AssetKind, CreateAsset},
+    names,
+};
+use client::Uploaded;
+use spec::{overrides::Values, reference::nearest_sibling};
 
 /// What every new asset may be given.
 #[derive(Debug, Args)]
@@ -159,7 +157,7 @@ impl Context {
     pub(super) async fn upload_asset(&self, workspace: &str, local: &Local) -> Result<Uploaded> {
         if local.code {
             return self
-                .upload_folder(workspace, &local.path, crate::client::Limit::default())
+                .upload_folder(workspace, &local.path, client::Limit::default())
                 .await;
         }
         self.upload_model(workspace, &local.path).await
@@ -168,7 +166,7 @@ impl Context {
     /// The file or folder of this machine that `text` names, relative to `folder`; none when it is
     /// an address. One that is not there is an error with the nearest that is.
     pub fn local_path(&self, folder: &Path, text: &str, target: &str) -> Result<Option<PathBuf>> {
-        if !crate::api::paths::is_local(text) {
+        if !api::paths::is_local(text) {
             return Ok(None);
         }
         let joined = folder.join(text.strip_prefix("file://").unwrap_or(text));

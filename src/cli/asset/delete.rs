@@ -3,12 +3,10 @@
 use clap::Args;
 
 use super::TargetArgs;
-use crate::{
-    api::{
-        Error,
-        assets::{AssetKind, DeleteAsset, Pick},
-    },
-    cli::context::Context,
+use crate::cli::context::Context;
+use api::{
+    Error,
+    assets::{AssetKind, DeleteAsset, Pick},
 };
 
 /// Delete a version of an asset, or all its versions

@@ -8,13 +8,11 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use super::Local;
-use crate::{
-    api::{
-        Error, Result,
-        assets::{Asset, AssetKind, CreateAsset},
-        paths::is_local,
-    },
-    cli::context::Context,
+use crate::cli::context::Context;
+use api::{
+    Error, Result,
+    assets::{Asset, AssetKind, CreateAsset},
+    paths::is_local,
 };
 
 /// Keys that are fields of a version, not part of what it is made of.
@@ -99,7 +97,7 @@ fn found(path: &Path, key: &str) -> Result<PathBuf> {
     path.canonicalize().map_err(|_| {
         let shown = path.display();
         let error = Error::invalid(format!("No such file or directory: {shown}")).at(key);
-        match crate::spec::reference::nearest_sibling(path) {
+        match spec::reference::nearest_sibling(path) {
             Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
             None => error,
         }

@@ -3,10 +3,8 @@
 use clap::Args;
 
 use super::{PlaceArgs, Shown};
-use crate::{
-    api::assets::{Archived, AssetKind, ListAssets},
-    cli::context::Context,
-};
+use crate::cli::context::Context;
+use api::assets::{Archived, AssetKind, ListAssets};
 
 /// List the latest version of each asset, or all versions of one
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@ pub use create::{Local, NewArgs, create, create_from_file};
 pub use described::{create_described, texts};
 
 use super::context::Context;
-use crate::api::{
+use api::{
     Error, Result,
     assets::{Asset, AssetKind, AssetRef, GetAsset, Holder, Pick},
     registries,

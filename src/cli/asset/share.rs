@@ -3,10 +3,8 @@
 use clap::Args;
 
 use super::{Shown, TargetArgs};
-use crate::{
-    api::assets::{AssetKind, ShareAsset},
-    cli::context::Context,
-};
+use crate::cli::context::Context;
+use api::assets::{AssetKind, ShareAsset};
 
 /// Copy a version of an asset with its files to a registry
 #[derive(Debug, Args)]

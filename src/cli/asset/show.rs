@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::{Shown, TargetArgs};
-use crate::{api::assets::AssetKind, cli::context::Context};
+use crate::cli::context::Context;
+use api::assets::AssetKind;
 
 /// Show a version of an asset
 #[derive(Debug, Args)]

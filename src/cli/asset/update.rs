@@ -3,10 +3,8 @@
 use clap::Args;
 
 use super::{Shown, TargetArgs};
-use crate::{
-    api::assets::{AssetKind, UpdateAsset},
-    cli::{args::parse_pairs, context::Context},
-};
+use crate::cli::{args::parse_pairs, context::Context};
+use api::assets::{AssetKind, UpdateAsset};
 
 /// Change what is given of a version of an asset and leave the rest
 ///

@@ -8,10 +8,8 @@ use super::{
     grammar::{Group, flag, switch, verb},
     ids::NO_ID,
 };
-use crate::{
-    api::{Error, Result, access::WhoAmI, workspaces::ListWorkspaces},
-    config::CLOUD,
-};
+use crate::config::CLOUD;
+use api::{Error, Result, access::WhoAmI, workspaces::ListWorkspaces};
 
 pub const GROUP: Group = Group {
     path: "account",

@@ -15,14 +15,12 @@ use super::{
     ids,
     keyvault::short,
 };
-use crate::{
-    api::{
-        Error, Result,
-        assets::{AssetKind, GetAsset, ListAssets, image_environment},
-        names,
-        workspaces::{ListWorkspaces, Workspace},
-    },
-    cli::asset::create_described,
+use crate::cli::asset::create_described;
+use api::{
+    Error, Result,
+    assets::{AssetKind, GetAsset, ListAssets, image_environment},
+    names,
+    workspaces::{ListWorkspaces, Workspace},
 };
 
 const NAMED: &[Flag] = &[flag("name", "Name of the container registry")
@@ -264,7 +262,7 @@ async fn repositories(az: &Az, given: &Given) -> anyhow::Result<Value> {
         workspace: workspace.name,
         kind: AssetKind::Environment,
         name: None,
-        archived: crate::api::assets::Archived::Exclude,
+        archived: api::assets::Archived::Exclude,
         limit: None,
     };
     let all = az.call(&request).await?;

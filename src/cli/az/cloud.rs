@@ -7,7 +7,8 @@ use super::{
     given::Given,
     grammar::{Flag, Group, Verb, flag, switch, verb},
 };
-use crate::{api::Error, cli::login};
+use crate::cli::login;
+use api::Error;
 
 /// The release of Azure's command line and of its `ml` extension whose grammar is spoken.
 const CLI: &str = "2.77.0";

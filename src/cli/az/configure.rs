@@ -7,10 +7,8 @@ use super::{
     given::Given,
     grammar::{Flag, Group, flag, switch, verb},
 };
-use crate::{
-    api::{Error, Result},
-    config::Setting,
-};
+use crate::config::Setting;
+use api::{Error, Result};
 
 pub const FLAGS: &[Flag] = &[
     flag(

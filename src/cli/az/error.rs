@@ -6,10 +6,8 @@ use anstyle::AnsiColor;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::grammar::{Flag, Verb};
-use crate::{
-    api::{Code, Error, names},
-    cli::error::{Exit, RUN_CANCELED, RUN_FAILED},
-};
+use crate::cli::error::{Exit, RUN_CANCELED, RUN_FAILED};
+use api::{Code, Error, names};
 
 /// The command line is wrong.
 pub const USAGE: u8 = 2;

@@ -8,7 +8,7 @@ use super::{
     given::{Given, missing},
     grammar::{Flag, Group, flag, switch, verb},
 };
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 const NAME: &[Flag] = &[flag("name", "Name of the extension").short('n')];
 

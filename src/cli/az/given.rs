@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 
 use clap::ArgMatches;
 
-use crate::{
-    api::{Error, Result},
-    spec::overrides::{Edit, Values},
-};
+use api::{Error, Result};
+use spec::overrides::{Edit, Values};
 
 /// The flags of one command, as they were given.
 pub struct Given(pub ArgMatches);

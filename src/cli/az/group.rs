@@ -8,7 +8,7 @@ use super::{
     grammar::{Flag, Group, NO_WAIT, YES, flag, verb},
     ids,
 };
-use crate::api::resource_groups::{
+use api::resource_groups::{
     CreateResourceGroup, DeleteResourceGroup, GetResourceGroup, ListResourceGroups, ResourceGroup,
 };
 

@@ -8,7 +8,7 @@ use super::{
     grammar::{Flag, GROUP as IN_GROUP, Group, flag, verb},
     ids,
 };
-use crate::api::{
+use api::{
     Error, Result,
     identities::{CreateIdentity, DeleteIdentity, ListIdentities, ManagedIdentity},
     names,

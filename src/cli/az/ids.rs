@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::api::{Time, workspaces::Workspace};
+use api::{Time, workspaces::Workspace};
 
 /// The subscription and tenant of who has named none.
 pub const NO_ID: &str = "00000000-0000-0000-0000-000000000000";

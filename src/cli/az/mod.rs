@@ -35,10 +35,8 @@ use grammar::{Group, Verb};
 pub use output::print;
 
 use super::{Globals, context::Context};
-use crate::{
-    api::{Operation, Result, names},
-    config::AzConfig,
-};
+use crate::config::AzConfig;
+use api::{Operation, Result, names};
 
 /// All commands.
 const GROUPS: &[&Group] = &[

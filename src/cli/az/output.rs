@@ -2,10 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::{
-    api::{Error, Result},
-    cli::ui::Ui,
-};
+use crate::cli::ui::Ui;
+use api::{Error, Result};
 
 /// Keys that a table leaves out.
 const NOT_IN_TABLES: [&str; 4] = ["id", "type", "etag", "revision"];

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Az, given::Given, ids};
-use crate::api::{Result, registries, workspaces::Workspace};
+use api::{Result, registries, workspaces::Workspace};
 
 /// A workspace or a registry, with what ids of things in it begin with.
 pub enum Place {

@@ -8,13 +8,11 @@ use super::{
     grammar::{Flag, Group, YES, flag, switch, verb},
     ids,
 };
-use crate::{
-    api::{
-        Error, Result,
-        access::{AssignRole, ListRoles, RemoveRole, RoleAssignment, WhoAmI},
-        workspaces::{GetWorkspace, ListWorkspaces, Workspace},
-    },
-    cli::workspace::parse_role,
+use crate::cli::workspace::parse_role;
+use api::{
+    Error, Result,
+    access::{AssignRole, ListRoles, RemoveRole, RoleAssignment, WhoAmI},
+    workspaces::{GetWorkspace, ListWorkspaces, Workspace},
 };
 
 const WHERE: &[Flag] = &[

@@ -11,17 +11,15 @@ use super::{
     ids,
     keyvault::short,
 };
-use crate::{
-    api::{
-        Code, Error, Result,
-        datastores::{
-            CreateDatastore, Datastore, DatastoreType, ListDatastores, ListStoredFiles,
-            RemoveStoredFiles, StoredFile,
-        },
-        names,
-        workspaces::{ListWorkspaceKeys, ListWorkspaces, Workspace},
+use crate::cli::transfer::until_ctrl_c;
+use api::{
+    Code, Error, Result,
+    datastores::{
+        CreateDatastore, Datastore, DatastoreType, ListDatastores, ListStoredFiles,
+        RemoveStoredFiles, StoredFile,
     },
-    cli::transfer::until_ctrl_c,
+    names,
+    workspaces::{ListWorkspaceKeys, ListWorkspaces, Workspace},
 };
 
 const ACCOUNT: &[Flag] = &[

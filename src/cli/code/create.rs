@@ -5,13 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, Value};
 
-use crate::{
-    api::{Error, assets::AssetKind},
-    cli::{
-        asset::{self, Local, NewArgs},
-        context::Context,
-    },
+use crate::cli::{
+    asset::{self, Local, NewArgs},
+    context::Context,
 };
+use api::{Error, assets::AssetKind};
 
 /// Create a version of code from a folder
 ///

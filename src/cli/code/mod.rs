@@ -8,7 +8,7 @@ use super::{
     asset::{self, AssetCommand},
     context::Context,
 };
-use crate::api::assets::AssetKind;
+use api::assets::AssetKind;
 
 /// Keep versions of code: folders that jobs and components run
 #[derive(Debug, Subcommand)]

@@ -2,13 +2,11 @@
 
 use clap::Args;
 
-use crate::{
-    api::assets::AssetKind,
-    cli::{
-        asset::{self, NewArgs},
-        context::Context,
-    },
+use crate::cli::{
+    asset::{self, NewArgs},
+    context::Context,
 };
+use api::assets::AssetKind;
 
 /// Create a version of a component from a YAML file
 ///

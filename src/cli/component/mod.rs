@@ -8,7 +8,7 @@ use super::{
     asset::{self, AssetCommand},
     context::Context,
 };
-use crate::api::assets::AssetKind;
+use api::assets::AssetKind;
 
 /// Keep versions of components: commands with inputs and outputs, to be used in pipelines
 #[derive(Debug, Subcommand)]

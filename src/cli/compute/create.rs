@@ -2,15 +2,13 @@
 
 use clap::Args;
 
-use crate::{
-    api::computes::CreateCompute,
-    cli::{
-        asset::texts,
-        context::Context,
-        document::{Draft, edits},
-    },
-    spec::overrides::Values,
+use crate::cli::{
+    asset::texts,
+    context::Context,
+    document::{Draft, edits},
 };
+use api::computes::CreateCompute;
+use spec::overrides::Values;
 
 /// Create a compute, or replace what one of that name says
 ///

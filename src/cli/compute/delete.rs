@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::computes::DeleteCompute, cli::context::Context};
+use crate::cli::context::Context;
+use api::computes::DeleteCompute;
 
 /// Delete a compute; what runs on it goes on
 #[derive(Debug, Args)]

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::computes::ListComputes, cli::context::Context};
+use crate::cli::context::Context;
+use api::computes::ListComputes;
 
 /// List the computes of the workspace
 #[derive(Debug, Args)]

@@ -2,10 +2,8 @@
 
 use clap::Args;
 
-use crate::{
-    api::computes::{Size, sizes},
-    cli::context::Context,
-};
+use crate::cli::context::Context;
+use api::computes::{Size, sizes};
 
 /// List the sizes of machines
 ///

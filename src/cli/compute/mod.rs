@@ -14,7 +14,7 @@ use super::{
     context::Context,
     views::{Show, View, list as columns, pairs, record, time},
 };
-use crate::api::computes::{Compute, Size};
+use api::computes::{Compute, Size};
 
 /// Manage computes: named pools of slots in which jobs run
 #[derive(Debug, Subcommand)]

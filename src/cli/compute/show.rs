@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::computes::GetCompute, cli::context::Context};
+use crate::cli::context::Context;
+use api::computes::GetCompute;
 
 /// Show a compute
 #[derive(Debug, Args)]

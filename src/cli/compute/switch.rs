@@ -2,10 +2,8 @@
 
 use clap::Args;
 
-use crate::{
-    api::computes::{Switch, SwitchCompute},
-    cli::context::Context,
-};
+use crate::cli::context::Context;
+use api::computes::{Switch, SwitchCompute};
 
 /// Start a compute instance
 #[derive(Debug, Args)]

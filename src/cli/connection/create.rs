@@ -3,14 +3,12 @@
 use clap::Args;
 
 use super::described;
-use crate::{
-    cli::{
-        args::{Hidden, parse_credentials},
-        context::Context,
-        document::{Draft, edits},
-    },
-    spec::overrides::Values,
+use crate::cli::{
+    args::{Hidden, parse_credentials},
+    context::Context,
+    document::{Draft, edits},
 };
+use spec::overrides::Values;
 
 /// Create a connection from a YAML file, or replace the one of that name
 ///

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::connections::DeleteConnection, cli::context::Context};
+use crate::cli::context::Context;
+use api::connections::DeleteConnection;
 
 /// Forget a connection with its secrets
 #[derive(Debug, Args)]

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::connections::ListConnections, cli::context::Context};
+use crate::cli::context::Context;
+use api::connections::ListConnections;
 
 /// List the connections of the workspace, without their secrets
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ use super::{
     context::Context,
     views::{Show, View, list as columns, pairs, record, time},
 };
-use crate::api::connections::{Connection, CreateConnection};
+use api::connections::{Connection, CreateConnection};
 
 /// Keep how services outside are reached, with what lets one in
 #[derive(Debug, Subcommand)]

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::connections::GetConnection, cli::context::Context};
+use crate::cli::context::Context;
+use api::connections::GetConnection;
 
 /// Show a connection
 #[derive(Debug, Args)]

@@ -3,13 +3,11 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
-use crate::{
-    api::{Error, Result, assets::AssetKind},
-    cli::{
-        asset::{self, Local, NewArgs},
-        context::Context,
-    },
+use crate::cli::{
+    asset::{self, Local, NewArgs},
+    context::Context,
 };
+use api::{Error, Result, assets::AssetKind};
 
 /// Create a version of data from a file or folder, or from an address
 ///

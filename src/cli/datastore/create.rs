@@ -3,13 +3,11 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
-use crate::{
-    api::datastores::{CreateDatastore, DatastoreType},
-    cli::{
-        args::{Hidden, parse_credentials, parse_pairs},
-        context::Context,
-    },
+use crate::cli::{
+    args::{Hidden, parse_credentials, parse_pairs},
+    context::Context,
 };
+use api::datastores::{CreateDatastore, DatastoreType};
 
 /// Create a datastore, or replace the one of that name
 ///

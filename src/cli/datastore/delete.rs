@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::datastores::DeleteDatastore, cli::context::Context};
+use crate::cli::context::Context;
+use api::datastores::DeleteDatastore;
 
 /// Forget a datastore; its files stay where they are
 #[derive(Debug, Args)]

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::datastores::ListDatastores, cli::context::Context};
+use crate::cli::context::Context;
+use api::datastores::ListDatastores;
 
 /// List the datastores of the workspace
 #[derive(Debug, Args)]

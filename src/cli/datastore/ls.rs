@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::InStoreArgs;
-use crate::{api::datastores::ListStoredFiles, cli::context::Context};
+use crate::cli::context::Context;
+use api::datastores::ListStoredFiles;
 
 /// List the files of a datastore
 #[derive(Debug, Args)]

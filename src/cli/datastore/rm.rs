@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::datastores::RemoveStoredFiles, cli::context::Context};
+use crate::cli::context::Context;
+use api::datastores::RemoveStoredFiles;
 
 /// Remove a file, or all files below a folder, from a datastore
 #[derive(Debug, Args)]

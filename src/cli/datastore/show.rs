@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::datastores::GetDatastore, cli::context::Context};
+use crate::cli::context::Context;
+use api::datastores::GetDatastore;
 
 /// Show a datastore; what opens it only when asked to
 #[derive(Debug, Args)]

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::datastores::TestDatastore, cli::context::Context};
+use crate::cli::context::Context;
+use api::datastores::TestDatastore;
 
 /// Check that a datastore can be reached
 #[derive(Debug, Args)]

@@ -2,13 +2,11 @@
 
 use clap::Args;
 
-use crate::{
-    api::datastores::UpdateDatastore,
-    cli::{
-        args::{Hidden, parse_credentials, parse_pairs},
-        context::Context,
-    },
+use crate::cli::{
+    args::{Hidden, parse_credentials, parse_pairs},
+    context::Context,
 };
+use api::datastores::UpdateDatastore;
 
 /// Change what is given of a datastore and leave the rest
 #[derive(Debug, Args)]

@@ -3,10 +3,8 @@
 use clap::Args;
 
 use super::InStoreArgs;
-use crate::{
-    api::Error,
-    cli::{context::Context, views::size},
-};
+use crate::cli::{context::Context, views::size};
+use api::Error;
 
 /// Upload a file or folder into a datastore
 ///

@@ -2,11 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{
-    api::{Error, Result, files::Hash, names},
-    cli::context::Context,
-    client::Limit,
-};
+use crate::cli::context::Context;
+use api::{Error, Result, files::Hash, names};
+use client::Limit;
 
 /// The script's own path: in the code folder, or where the command was started.
 pub fn find_script(folder: &Path, code: Option<&Path>, script: &Path) -> Result<PathBuf> {

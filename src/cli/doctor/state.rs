@@ -6,10 +6,10 @@ use futures_util::future::join_all;
 
 use super::Check;
 use crate::{
-    api::{Error, access::WhoAmI},
     cli::context::Context,
     wiring::{self, StateReport, Target},
 };
+use api::{Error, access::WhoAmI};
 
 /// A server that does not answer in this time counts as not reachable.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -2,10 +2,8 @@
 
 use clap::Args;
 
-use crate::{
-    api::endpoints::{DeleteEndpoint, GetEndpoint},
-    cli::context::Context,
-};
+use crate::cli::context::Context;
+use api::endpoints::{DeleteEndpoint, GetEndpoint};
 
 /// Stop an endpoint and delete it with its keys and its log
 ///

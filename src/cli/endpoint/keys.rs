@@ -2,10 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::{
-    api::endpoints::{GetEndpointKeys, KeyKind, RegenerateEndpointKey},
-    cli::context::Context,
-};
+use crate::cli::context::Context;
+use api::endpoints::{GetEndpointKeys, KeyKind, RegenerateEndpointKey};
 
 /// Show the keys of an endpoint, or make a new one
 ///

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::endpoints::ListEndpoints, cli::context::Context};
+use crate::cli::context::Context;
+use api::endpoints::ListEndpoints;
 
 /// List the endpoints of the workspace
 #[derive(Debug, Args)]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::{api::endpoints::GetEndpointLog, cli::context::Context};
+use crate::cli::context::Context;
+use api::endpoints::GetEndpointLog;
 
 /// How often a followed log is read on.
 const LOOK: Duration = Duration::from_millis(300);

@@ -17,13 +17,11 @@ use super::{
     context::Context,
     error::{ENDPOINT_FAILED, Exit, INTERRUPTED},
 };
-use crate::{
-    api::{
-        Error,
-        endpoints::{Endpoint, EndpointState, GetEndpoint},
-    },
-    client::Client,
+use api::{
+    Error,
+    endpoints::{Endpoint, EndpointState, GetEndpoint},
 };
+use client::Client;
 
 /// Score with endpoints and manage them
 #[derive(Debug, Subcommand)]

@@ -4,14 +4,12 @@ use std::{io::Read, path::PathBuf};
 
 use clap::Args;
 
-use crate::{
-    api::{
-        Code, Error,
-        endpoints::{Endpoint, EndpointState, GetEndpoint, GetEndpointKeys},
-    },
-    cli::context::Context,
-    client::Client,
+use crate::cli::context::Context;
+use api::{
+    Code, Error,
+    endpoints::{Endpoint, EndpointState, GetEndpoint, GetEndpointKeys},
 };
+use client::Client;
 
 /// Send a document to an endpoint and print the answer
 #[derive(Debug, Args)]

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::endpoints::GetEndpoint, cli::context::Context};
+use crate::cli::context::Context;
+use api::endpoints::GetEndpoint;
 
 /// Show an endpoint: its state, what it serves, what was asked of it
 #[derive(Debug, Args)]

@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::wait;
-use crate::{api::endpoints::StartEndpoint, cli::context::Context};
+use crate::cli::context::Context;
+use api::endpoints::StartEndpoint;
 
 /// Start an endpoint again with what was deployed last
 #[derive(Debug, Args)]

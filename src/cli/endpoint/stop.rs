@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::endpoints::StopEndpoint, cli::context::Context};
+use crate::cli::context::Context;
+use api::endpoints::StopEndpoint;
 
 /// Stop an endpoint; requests in flight are answered first
 ///

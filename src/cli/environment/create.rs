@@ -5,13 +5,11 @@ use std::path::Path;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::{
-    api::{Error, Result, assets::AssetKind},
-    cli::{
-        asset::{self, Local, NewArgs},
-        context::Context,
-    },
+use crate::cli::{
+    asset::{self, Local, NewArgs},
+    context::Context,
 };
+use api::{Error, Result, assets::AssetKind};
 
 /// Create a version of an environment from an image, a conda file or a folder with a Dockerfile
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use super::{
     asset::{self, AssetCommand},
     context::Context,
 };
-use crate::api::assets::AssetKind;
+use api::assets::AssetKind;
 
 /// Keep versions of environments: what a job finds installed
 #[derive(Debug, Subcommand)]

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::experiments::ListExperiments, cli::context::Context};
+use crate::cli::context::Context;
+use api::experiments::ListExperiments;
 
 /// List the experiments of the workspace, newest first
 #[derive(Debug, Args)]

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::experiments::GetExperiment, cli::context::Context};
+use crate::cli::context::Context;
+use api::experiments::GetExperiment;
 
 /// Show an experiment
 #[derive(Debug, Args)]

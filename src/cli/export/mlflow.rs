@@ -8,7 +8,6 @@ use std::{
 use clap::Args;
 
 use crate::{
-    api::{Error, workspaces::GetWorkspace},
     cli::{
         context::{Context, read_ca},
         views::size,
@@ -16,6 +15,7 @@ use crate::{
     exchange::{Credentials, Export, ExportDatabase, Options, Source},
     wiring,
 };
+use api::{Error, workspaces::GetWorkspace};
 
 /// Write the workspace into a database that MLflow's own server reads
 ///

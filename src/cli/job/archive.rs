@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::JobArg;
-use crate::{api::runs::UpdateRun, cli::context::Context};
+use crate::cli::context::Context;
+use api::runs::UpdateRun;
 
 /// Hide a job that has ended from lists
 #[derive(Debug, Args)]

@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::JobArg;
-use crate::{api::runs::CancelRun, cli::context::Context};
+use crate::cli::context::Context;
+use api::runs::CancelRun;
 
 /// Stop a job with all its processes
 #[derive(Debug, Args)]

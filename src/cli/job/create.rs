@@ -9,18 +9,16 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::{entity::Entity, local, stream, workspace};
-use crate::{
-    api::{Error, Result, jobs::CreateJob, names},
-    cli::{
-        context::Context,
-        run::{git, naming},
-        validate::kind_named,
-    },
-    spec::{
-        issue::Report,
-        load,
-        overrides::{Edit, Values},
-    },
+use crate::cli::{
+    context::Context,
+    run::{git, naming},
+    validate::kind_named,
+};
+use api::{Error, Result, jobs::CreateJob, names};
+use spec::{
+    issue::Report,
+    load,
+    overrides::{Edit, Values},
 };
 
 /// The experiment of jobs whose folder cannot be one.

@@ -5,11 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::JobArg;
-use crate::{
-    api::{Code, Error, Result, files::ListArtifacts, names, paths::ResolvePath, runs::Run},
-    cli::{context::Context, transfer::until_ctrl_c},
-    client::inputs::Wanted,
-};
+use crate::cli::{context::Context, transfer::until_ctrl_c};
+use api::{Code, Error, Result, files::ListArtifacts, names, paths::ResolvePath, runs::Run};
+use client::inputs::Wanted;
 
 /// Azure ML's names of what a job keeps itself.
 const ARTIFACTS: [&str; 2] = ["artifacts", "default"];

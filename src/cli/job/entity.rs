@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use crate::{
-    api::{jobs::DESCRIPTION_TAG, runs::Run, workspaces::Workspace},
-    cli::views::{self, Show, View},
-};
+use crate::cli::views::{self, Show, View};
+use api::{jobs::DESCRIPTION_TAG, runs::Run, workspaces::Workspace};
 
 /// The address that `aml serve` has when it is given none.
 const SERVER: &str = "http://127.0.0.1:5000";

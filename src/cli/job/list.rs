@@ -3,13 +3,11 @@
 use clap::Args;
 
 use super::{entity::Entity, workspace};
-use crate::{
-    api::runs::{ListRuns, View},
-    cli::{
-        context::Context,
-        views::{self, Show},
-    },
+use crate::cli::{
+    context::Context,
+    views::{self, Show},
 };
+use api::runs::{ListRuns, View};
 
 /// Jobs shown when no number is named.
 const DEFAULT_LIMIT: u32 = 50;

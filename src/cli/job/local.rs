@@ -7,15 +7,13 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::{
-    api::{
-        Error, Result,
-        assets::{AssetKind, CreateAsset},
-        paths::is_local,
-    },
-    cli::context::Context,
-    client::{Limit, inputs::Wanted},
+use crate::cli::context::Context;
+use api::{
+    Error, Result,
+    assets::{AssetKind, CreateAsset},
+    paths::is_local,
 };
+use client::{Limit, inputs::Wanted};
 
 /// The folder of a job's code, if it is on this machine.
 pub fn code_folder(definition: &Map<String, Value>) -> Option<PathBuf> {

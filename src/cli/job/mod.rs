@@ -15,7 +15,7 @@ pub mod validate;
 use clap::Subcommand;
 
 use super::context::Context;
-use crate::api::{
+use api::{
     Result,
     runs::{GetRun, Run},
     workspaces::{GetWorkspace, Workspace},

@@ -3,14 +3,12 @@
 use clap::Args;
 
 use super::{JobArg, entity::page, workspace};
-use crate::{
-    api::runs::RunStatus,
-    cli::{
-        context::Context,
-        error::{Exit, RUN_CANCELED, RUN_FAILED},
-        run::follow,
-    },
+use crate::cli::{
+    context::Context,
+    error::{Exit, RUN_CANCELED, RUN_FAILED},
+    run::follow,
 };
+use api::runs::RunStatus;
 
 /// Print a job's log until the job has ended
 ///

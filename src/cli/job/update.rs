@@ -4,16 +4,14 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::{JobArg, entity::Entity, workspace};
-use crate::{
-    api::{
-        Error, Result,
-        jobs::DESCRIPTION_TAG,
-        metrics::LogBatch,
-        runs::{GetRun, Run, UpdateRun},
-    },
-    cli::context::Context,
-    spec::overrides::{self, Edit, Values},
+use crate::cli::context::Context;
+use api::{
+    Error, Result,
+    jobs::DESCRIPTION_TAG,
+    metrics::LogBatch,
+    runs::{GetRun, Run, UpdateRun},
 };
+use spec::overrides::{self, Edit, Values};
 
 /// What can change of a job.
 const CHANGEABLE: [&str; 3] = ["display_name", "description", "tags"];

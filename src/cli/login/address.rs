@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::{api::Error, config::Profile};
+use crate::config::Profile;
+use api::Error;
 
 /// Accepts `http` and `https` addresses without secrets in them, and drops the last slash.
 pub fn check_url(text: &str) -> Result<String, Error> {

@@ -16,14 +16,14 @@ use super::{
     context::{Context, read_ca},
 };
 use crate::{
-    api::{
-        Code, Error,
-        access::{Identity, WhoAmI},
-    },
-    client::Remote,
     config::Profile,
     wiring::{self, Target},
 };
+use api::{
+    Code, Error,
+    access::{Identity, WhoAmI},
+};
+use client::Remote;
 
 /// Log in to a server and remember it as a profile
 ///

@@ -14,10 +14,8 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::{
-    api::{Error, Result},
-    cli::error::{Exit, NO_PROGRAM, NOT_EXECUTABLE},
-};
+use crate::cli::error::{Exit, NO_PROGRAM, NOT_EXECUTABLE};
+use api::{Error, Result};
 
 /// Signals that end or tell a process something; those of job control work as they are.
 const PASSED_ON: [Signal; 6] = [

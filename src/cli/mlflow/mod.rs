@@ -8,10 +8,10 @@ use clap::Args;
 
 use super::context::Context;
 use crate::{
-    api::{access::WhoAmI, workspaces::GetWorkspace},
     config::MLFLOW_CA,
     wiring::{self, Lent},
 };
+use api::{access::WhoAmI, workspaces::GetWorkspace};
 
 /// Run a command whose MLflow logs to the workspace
 ///

@@ -3,10 +3,8 @@
 use clap::Args;
 
 use super::versioned;
-use crate::{
-    api::models::{DeleteModel, ModelRef},
-    cli::context::Context,
-};
+use crate::cli::context::Context;
+use api::models::{DeleteModel, ModelRef};
 
 /// Delete a model version, or all versions of a model
 ///

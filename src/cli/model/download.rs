@@ -3,13 +3,11 @@
 use clap::Args;
 
 use super::resolve;
-use crate::{
-    api::{Error, models::ModelRef},
-    cli::{
-        context::Context,
-        transfer::{Destination, Downloaded, until_ctrl_c},
-    },
+use crate::cli::{
+    context::Context,
+    transfer::{Destination, Downloaded, until_ctrl_c},
 };
+use api::{Error, models::ModelRef};
 
 /// Download the files of a model version into a folder
 #[derive(Debug, Args)]

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::models::ListModels, cli::context::Context};
+use crate::cli::context::Context;
+use api::models::ListModels;
 
 /// List the newest version of each model, or all versions of one
 #[derive(Debug, Args)]

@@ -13,13 +13,11 @@ mod update;
 use clap::Subcommand;
 
 use super::context::Context;
-use crate::{
-    api::{
-        Error, Result,
-        models::{GetModel, Model, ModelRef, Which},
-    },
-    client::Client,
+use api::{
+    Error, Result,
+    models::{GetModel, Model, ModelRef, Which},
 };
+use client::Client;
 
 /// Register and manage models
 #[derive(Debug, Subcommand)]

@@ -4,15 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::{
-    api::{
-        Error,
-        models::{ModelSource, ModelType, RegisterModel},
-        names,
-    },
-    cli::{args::parse_pairs, context::Context},
-    spec::reference::nearest_sibling,
+use crate::cli::{args::parse_pairs, context::Context};
+use api::{
+    Error,
+    models::{ModelSource, ModelType, RegisterModel},
+    names,
 };
+use spec::reference::nearest_sibling;
 
 /// Register a model, or its next version
 ///

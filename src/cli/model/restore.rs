@@ -2,10 +2,8 @@
 
 use clap::Args;
 
-use crate::{
-    api::models::{ModelRef, Stage, UpdateModel},
-    cli::{context::Context, model::versioned},
-};
+use crate::cli::{context::Context, model::versioned};
+use api::models::{ModelRef, Stage, UpdateModel};
 
 /// Bring an archived model version back
 ///

@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::resolve;
-use crate::{api::models::ModelRef, cli::context::Context};
+use crate::cli::context::Context;
+use api::models::ModelRef;
 
 /// Show a model version and where it came from
 #[derive(Debug, Args)]

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use clap::{Args, ValueEnum};
 
 use super::resolve;
-use crate::{
-    api::models::{ModelRef, Stage, UpdateModel},
-    cli::{args::parse_pairs, context::Context},
-};
+use crate::cli::{args::parse_pairs, context::Context};
+use api::models::{ModelRef, Stage, UpdateModel};
 
 /// Change what is given of a model version and leave the rest
 #[derive(Debug, Args)]

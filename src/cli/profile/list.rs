@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::{ProfileInfo, info};
-use crate::{api::Result, cli::context::Context};
+use crate::cli::context::Context;
+use api::Result;
 
 /// List the servers you have logged in to, and this machine
 #[derive(Debug, Args)]

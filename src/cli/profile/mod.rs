@@ -12,7 +12,7 @@ use super::{
     context::Context,
     views::{Show, View, list, record},
 };
-use crate::api::Result;
+use api::Result;
 
 /// Choose between servers and this machine
 #[derive(Debug, Subcommand)]

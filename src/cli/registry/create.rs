@@ -3,10 +3,8 @@
 use clap::Args;
 use serde_json::Map;
 
-use crate::{
-    api::registries::CreateRegistry,
-    cli::{args::parse_pairs, context::Context},
-};
+use crate::cli::{args::parse_pairs, context::Context};
+use api::registries::CreateRegistry;
 
 /// Create a registry, which every user of the server may read
 ///

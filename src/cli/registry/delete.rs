@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::registries::DeleteRegistry, cli::context::Context};
+use crate::cli::context::Context;
+use api::registries::DeleteRegistry;
 
 /// Delete a registry with all assets in it
 #[derive(Debug, Args)]

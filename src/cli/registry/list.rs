@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::registries::ListRegistries, cli::context::Context};
+use crate::cli::context::Context;
+use api::registries::ListRegistries;
 
 /// List the registries of the server
 #[derive(Debug, Args)]

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::registries::GetRegistry, cli::context::Context};
+use crate::cli::context::Context;
+use api::registries::GetRegistry;
 
 /// Show a registry
 #[derive(Debug, Args)]

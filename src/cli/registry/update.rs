@@ -3,10 +3,8 @@
 use clap::Args;
 use serde_json::Map;
 
-use crate::{
-    api::registries::UpdateRegistry,
-    cli::{args::parse_pairs, context::Context},
-};
+use crate::cli::{args::parse_pairs, context::Context};
+use api::registries::UpdateRegistry;
 
 /// Change what is given of a registry and leave the rest
 #[derive(Debug, Args)]

@@ -2,10 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::{
-    api::runs::{BestRun, Goal},
-    cli::context::Context,
-};
+use crate::cli::context::Context;
+use api::runs::{BestRun, Goal};
 
 /// Find the completed run whose last value of a metric is best
 #[derive(Debug, Args)]

@@ -8,15 +8,13 @@ use std::{
 use imara_diff::{Algorithm, BasicLineDiffPrinter, Diff, InternedInput, UnifiedDiffConfig};
 use serde::Serialize;
 
-use crate::{
-    api::{
-        Result,
-        environments::Environment,
-        files::{GetTree, Hash, TreeEntry},
-        runs::Run,
-    },
-    client::Client,
+use api::{
+    Result,
+    environments::Environment,
+    files::{GetTree, Hash, TreeEntry},
+    runs::Run,
 };
+use client::Client;
 
 /// Larger files are named, not shown.
 const SHOWN: u64 = 1 << 20;

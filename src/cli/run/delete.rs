@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::RunArg;
-use crate::{api::runs::DeleteRun, cli::context::Context};
+use crate::cli::context::Context;
+use api::runs::DeleteRun;
 
 /// Delete a run that has ended, with its artifacts and log
 ///

@@ -6,15 +6,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::compare::{self, Change, CodeDiff};
-use crate::{
-    api::{
-        metrics::Value,
-        runs::{Git, Run},
-    },
-    cli::{
-        context::Context,
-        views::{Show, View, command, git, number},
-    },
+use crate::cli::{
+    context::Context,
+    views::{Show, View, command, git, number},
+};
+use api::{
+    metrics::Value,
+    runs::{Git, Run},
 };
 
 /// Compare two runs: tags, params, metrics, command, environment and code

@@ -5,17 +5,15 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use super::RunArg;
-use crate::{
-    api::{
-        Error,
-        files::{Artifact, ListArtifacts},
-        names,
-        runs::Run,
-    },
-    cli::{
-        context::Context,
-        transfer::{Destination, Downloaded, until_ctrl_c},
-    },
+use crate::cli::{
+    context::Context,
+    transfer::{Destination, Downloaded, until_ctrl_c},
+};
+use api::{
+    Error,
+    files::{Artifact, ListArtifacts},
+    names,
+    runs::Run,
 };
 
 /// Download what a run has put out

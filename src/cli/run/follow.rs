@@ -6,18 +6,18 @@ use futures_util::StreamExt;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    api::{
-        Result,
-        runs::{GetRun, Run, RunStatus},
-    },
     cli::{
         context::Context,
         error::{Exit, INTERRUPTED, RUN_CANCELED, RUN_FAILED},
         views::duration,
     },
-    client::Client,
     wiring,
 };
+use api::{
+    Result,
+    runs::{GetRun, Run, RunStatus},
+};
+use client::Client;
 
 /// How often a run that writes nothing is asked where it stands.
 const ASK: Duration = Duration::from_millis(400);

@@ -4,7 +4,7 @@ use std::{path::Path, process::Stdio, time::Duration};
 
 use tokio::process::Command;
 
-use crate::api::runs::Git;
+use api::runs::Git;
 
 /// A repository that takes longer to look at is submitted without.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -3,10 +3,10 @@
 use clap::{Args, builder::PossibleValuesParser};
 
 use crate::{
-    api::runs::{ListRuns, RunStatus},
     cli::{args::parse_pairs, context::Context, views::RunTable},
     wiring,
 };
+use api::runs::{ListRuns, RunStatus};
 
 /// Runs shown when no number is named.
 const DEFAULT_LIMIT: u32 = 50;

@@ -6,17 +6,17 @@ use clap::Args;
 use tokio::time::Instant;
 
 use crate::{
-    api::{
-        Error, Result,
-        metrics::{LogBatch, MetricPoint, Value},
-    },
     cli::{
         args::parse_pairs,
         context::{Context, read_ca},
     },
-    client::{Client, Remote},
     wiring::{self, Target},
 };
+use api::{
+    Error, Result,
+    metrics::{LogBatch, MetricPoint, Value},
+};
+use client::{Client, Remote};
 
 /// How long the process of a run waits for a worker, and how often it asks.
 const WORKER_GONE: Duration = Duration::from_mins(1);

@@ -3,10 +3,8 @@
 use clap::Args;
 
 use super::RunArg;
-use crate::{
-    api::{Error, metrics::GetMetricHistory, names},
-    cli::context::Context,
-};
+use crate::cli::context::Context;
+use api::{Error, metrics::GetMetricHistory, names};
 
 /// Show the metrics of a run, or every value of one
 #[derive(Debug, Args)]

@@ -21,7 +21,7 @@ mod submit;
 use clap::Subcommand;
 
 use super::context::Context;
-use crate::api::runs::{GetRun, Run};
+use api::runs::{GetRun, Run};
 
 /// Submit, watch, compare and manage runs
 #[derive(Debug, Subcommand)]

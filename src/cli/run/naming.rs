@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::api::{Error, Result, names};
+use api::{Error, Result, names};
 
 const ADJECTIVES: [&str; 40] = [
     "able", "amber", "bold", "brave", "bright", "calm", "clever", "cool", "crisp", "eager", "fair",

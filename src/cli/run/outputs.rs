@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::RunArg;
-use crate::{api::files::ListArtifacts, cli::context::Context};
+use crate::cli::context::Context;
+use api::files::ListArtifacts;
 
 /// List the files that a run has put out
 #[derive(Debug, Args)]

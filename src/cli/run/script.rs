@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path};
 
-use crate::api::{Error, Result, names};
+use api::{Error, Result, names};
 
 /// Programs whose first argument that is no option is a script.
 const INTERPRETERS: [&str; 12] = [

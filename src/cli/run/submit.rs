@@ -5,16 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{follow, git, naming, script};
-use crate::{
-    api::{
-        Error, Result, names,
-        runs::{Job, SubmitRun},
-    },
-    cli::{
-        args::{CodeLimit, parse_pairs, parse_seconds},
-        context::Context,
-        software,
-    },
+use crate::cli::{
+    args::{CodeLimit, parse_pairs, parse_seconds},
+    context::Context,
+    software,
+};
+use api::{
+    Error, Result, names,
+    runs::{Job, SubmitRun},
 };
 
 /// The tag of a run that repeats another.

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::secrets::DeleteSecret, cli::context::Context};
+use crate::cli::context::Context;
+use api::secrets::DeleteSecret;
 
 /// Delete a secret
 #[derive(Debug, Args)]

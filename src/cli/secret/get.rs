@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::secrets::GetSecret, cli::context::Context};
+use crate::cli::context::Context;
+use api::secrets::GetSecret;
 
 /// Print the value of a secret
 #[derive(Debug, Args)]

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::secrets::ListSecrets, cli::context::Context};
+use crate::cli::context::Context;
+use api::secrets::ListSecrets;
 
 /// List the names of the secrets
 #[derive(Debug, Args)]

@@ -11,7 +11,7 @@ use super::{
     context::Context,
     views::{Show, View, list as columns, record, time},
 };
-use crate::api::secrets::{Secret, SecretValue};
+use api::secrets::{Secret, SecretValue};
 
 /// Keep secrets in the workspace's key vault, for runs that name them
 #[derive(Debug, Subcommand)]

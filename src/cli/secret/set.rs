@@ -7,13 +7,11 @@ use std::{
 
 use clap::Args;
 
-use crate::{
-    api::{Error, secrets::SetSecret},
-    cli::{
-        args::{Hidden, ask_hidden, read_stdin},
-        context::Context,
-    },
+use crate::cli::{
+    args::{Hidden, ask_hidden, read_stdin},
+    context::Context,
 };
+use api::{Error, secrets::SetSecret};
 
 /// Create or replace a secret
 ///

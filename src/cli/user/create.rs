@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::access::CreateUser, cli::context::Context};
+use crate::cli::context::Context;
+use api::access::CreateUser;
 
 /// Create a user and print a token to log in with
 ///

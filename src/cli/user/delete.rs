@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::access::DeleteUser, cli::context::Context};
+use crate::cli::context::Context;
+use api::access::DeleteUser;
 
 /// Delete a user with its roles; its token stops working at once
 #[derive(Debug, Args)]

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::access::ListUsers, cli::context::Context};
+use crate::cli::context::Context;
+use api::access::ListUsers;
 
 /// List the users of the server
 #[derive(Debug, Args)]

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::access::RotateToken, cli::context::Context};
+use crate::cli::context::Context;
+use api::access::RotateToken;
 
 /// Replace a user's token; the old one stops working at once
 #[derive(Debug, Args)]

@@ -3,12 +3,10 @@
 use serde_json::Value;
 
 use super::{Show, View, list, pairs, record, runs::size, time};
-use crate::{
-    api::{
-        assets::{Asset, AssetKind},
-        registries::Registry,
-    },
-    cli::asset::Shown,
+use crate::cli::asset::Shown;
+use api::{
+    assets::{Asset, AssetKind},
+    registries::Registry,
 };
 
 impl Show for Shown {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Show, View, list, pairs, record, runs::size, time};
-use crate::api::datastores::{Datastore, StoredFile};
+use api::datastores::{Datastore, StoredFile};
 
 fn place(datastore: &Datastore) -> String {
     let parts: Vec<String> = datastore

@@ -1,10 +1,8 @@
 //! How stored files look to people.
 
 use super::{Show, View, list, record, runs::size, time};
-use crate::{
-    api::files::{Artifact, Collected},
-    cli::snapshot::Snapshot,
-};
+use crate::cli::snapshot::Snapshot;
+use api::files::{Artifact, Collected};
 
 impl Show for Snapshot {
     fn view(&self) -> View {

@@ -14,7 +14,7 @@ use serde_json::Value;
 pub use run_table::RunTable;
 pub use runs::{command, duration, git, number, size};
 
-use crate::api::{
+use api::{
     Time,
     access::{CreatedToken, Identity, RoleAssignment, User},
     workspaces::{Resource, ResourceState, Workspace, WorkspaceKeys},

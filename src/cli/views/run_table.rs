@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{Show, View, duration, number, time};
-use crate::api::{Time, runs::Run};
+use api::{Time, runs::Run};
 
 /// Runs side by side: a table with the metrics and params that tell them apart, as wide as fits.
 #[derive(Serialize)]

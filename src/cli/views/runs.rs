@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Show, View, list, pairs, record, time};
-use crate::api::{
+use api::{
     Time,
     environments::Environment,
     experiments::Experiment,
@@ -307,7 +307,7 @@ impl Show for Vec<Experiment> {
 #[cfg(test)]
 mod tests {
     use super::{duration, number};
-    use crate::api::metrics::Value;
+    use api::metrics::Value;
 
     #[test]
     fn numbers_have_six_significant_digits() {

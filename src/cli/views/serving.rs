@@ -1,7 +1,7 @@
 //! How models and endpoints look.
 
 use super::{Show, View, list, pairs, record, runs::size, time};
-use crate::api::{
+use api::{
     endpoints::{Deployment, Endpoint, EndpointKeys},
     models::{Model, Stage},
 };

@@ -3,10 +3,8 @@
 use clap::Args;
 
 use super::SecretArgs;
-use crate::{
-    api::webhooks::{CreateWebhook, Event, WebhookStatus},
-    cli::context::Context,
-};
+use crate::cli::context::Context;
+use api::webhooks::{CreateWebhook, Event, WebhookStatus};
 
 /// Make a webhook: an address that is told of events by POST
 ///

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::webhooks::DeleteWebhook, cli::context::Context};
+use crate::cli::context::Context;
+use api::webhooks::DeleteWebhook;
 
 /// Delete a webhook with what was on its way to it
 #[derive(Debug, Args)]

@@ -2,10 +2,8 @@
 
 use clap::Args;
 
-use crate::{
-    api::webhooks::{ListWebhooks, Webhook},
-    cli::context::Context,
-};
+use crate::cli::context::Context;
+use api::webhooks::{ListWebhooks, Webhook};
 
 /// List the webhooks of the workspace, newest first
 #[derive(Debug, Args)]

@@ -19,7 +19,7 @@ use super::{
     context::Context,
     views::{Show, View, list as columns, record, time},
 };
-use crate::api::{
+use api::{
     Error,
     webhooks::{Delivery, Event, Webhook, WebhookTest},
 };

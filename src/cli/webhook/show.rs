@@ -2,10 +2,8 @@
 
 use clap::Args;
 
-use crate::{
-    api::webhooks::{GetWebhook, ListDeliveries},
-    cli::context::Context,
-};
+use crate::cli::context::Context;
+use api::webhooks::{GetWebhook, ListDeliveries};
 
 /// Show a webhook, or what it was told
 #[derive(Debug, Args)]

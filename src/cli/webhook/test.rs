@@ -2,12 +2,10 @@
 
 use clap::Args;
 
-use crate::{
-    api::{
-        Error,
-        webhooks::{Event, TestWebhook},
-    },
-    cli::context::Context,
+use crate::cli::context::Context;
+use api::{
+    Error,
+    webhooks::{Event, TestWebhook},
 };
 
 /// Send an example of an event to a webhook and show its answer

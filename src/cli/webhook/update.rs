@@ -3,10 +3,8 @@
 use clap::{Args, ValueEnum};
 
 use super::SecretArgs;
-use crate::{
-    api::webhooks::{Event, UpdateWebhook, WebhookStatus},
-    cli::context::Context,
-};
+use crate::cli::context::Context;
+use api::webhooks::{Event, UpdateWebhook, WebhookStatus};
 
 /// Change what is given of a webhook and leave the rest
 #[derive(Debug, Args)]

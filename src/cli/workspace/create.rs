@@ -2,13 +2,11 @@
 
 use clap::Args;
 
-use crate::{
-    api::workspaces::{CreateWorkspace, ExistingResources},
-    cli::{
-        args::{EditionArg, parse_pairs},
-        context::Context,
-    },
+use crate::cli::{
+    args::{EditionArg, parse_pairs},
+    context::Context,
 };
+use api::workspaces::{CreateWorkspace, ExistingResources};
 
 /// Create a workspace with its associated resources
 ///

@@ -2,10 +2,8 @@
 
 use clap::Args;
 
-use crate::{
-    api::{Result, workspaces::DeleteWorkspace},
-    cli::context::Context,
-};
+use crate::cli::context::Context;
+use api::{Result, workspaces::DeleteWorkspace};
 
 /// Delete a workspace and everything it owns
 ///

@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::NameArg;
-use crate::{api::workspaces::ListWorkspaceKeys, cli::context::Context};
+use crate::cli::context::Context;
+use api::workspaces::ListWorkspaceKeys;
 
 /// Show the keys of a workspace's associated resources
 ///

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use crate::{api::workspaces::ListWorkspaces, cli::context::Context};
+use crate::cli::context::Context;
+use api::workspaces::ListWorkspaces;
 
 /// List the workspaces you may read
 #[derive(Debug, Args)]

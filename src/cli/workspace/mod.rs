@@ -15,7 +15,7 @@ use clap::Subcommand;
 pub use share::parse_role;
 
 use super::context::Context;
-use crate::api::{
+use api::{
     Error, Result,
     workspaces::{GetWorkspace, Workspace},
 };

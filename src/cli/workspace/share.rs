@@ -3,13 +3,11 @@
 use clap::{Args, Subcommand};
 
 use super::NameArg;
-use crate::{
-    api::{
-        Error,
-        access::{AssignRole, ListRoles, RemoveRole, Role},
-        names,
-    },
-    cli::context::Context,
+use crate::cli::context::Context;
+use api::{
+    Error,
+    access::{AssignRole, ListRoles, RemoveRole, Role},
+    names,
 };
 
 /// Let other users work in a workspace

@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::NameArg;
-use crate::{api::workspaces::GetWorkspace, cli::context::Context};
+use crate::cli::context::Context;
+use api::workspaces::GetWorkspace;
 
 /// Show a workspace and its associated resources
 #[derive(Debug, Args)]

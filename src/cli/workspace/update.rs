@@ -3,12 +3,10 @@
 use clap::Args;
 
 use super::NameArg;
-use crate::{
-    api::{
-        Error, Result,
-        workspaces::{GetWorkspace, UpdateWorkspace, Workspace},
-    },
-    cli::{args::parse_pairs, context::Context},
+use crate::cli::{args::parse_pairs, context::Context};
+use api::{
+    Error, Result,
+    workspaces::{GetWorkspace, UpdateWorkspace, Workspace},
 };
 
 /// Change what is given of a workspace and leave the rest

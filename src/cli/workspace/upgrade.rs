@@ -3,10 +3,8 @@
 use clap::Args;
 
 use super::NameArg;
-use crate::{
-    api::workspaces::UpgradeWorkspace,
-    cli::{args::EditionArg, context::Context},
-};
+use crate::cli::{args::EditionArg, context::Context};
+use api::workspaces::UpgradeWorkspace;
 
 /// Upgrade a workspace to the Enterprise edition
 ///

@@ -3,10 +3,10 @@
 use clap::Args;
 
 use crate::{
-    api::workspaces::GetWorkspace,
     cli::context::Context,
     config::{self, FolderFile},
 };
+use api::workspaces::GetWorkspace;
 
 /// Choose the workspace to work in when none is named
 #[derive(Debug, Args)]

@@ -3,12 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::{Client, Report};
-use crate::{
-    api::{
-        Error, Result,
-        files::{GetTree, Hash, ListArtifacts, Tree, TreeEntry},
-    },
-    client::address::address,
+use crate::address::address;
+use api::{
+    Error, Result,
+    files::{GetTree, Hash, ListArtifacts, Tree, TreeEntry},
 };
 
 /// Files that were fetched, and where they are now.
@@ -59,7 +57,7 @@ impl Client {
             path: path.to_owned(),
         };
         let artifacts = self.call(&list).await?.into_iter();
-        let entry = |artifact: crate::api::files::Artifact| TreeEntry {
+        let entry = |artifact: api::files::Artifact| TreeEntry {
             path: artifact.path,
             hash: artifact.hash,
             size: artifact.size,

@@ -23,13 +23,11 @@ use super::{
     download::{Temporary, failed, make_folder},
     walk::walk,
 };
-use crate::{
-    api::{
-        Error, Result,
-        datastores::{ListStoredFiles, StoredFile},
-        files::{check_path, parents},
-    },
-    client::address::address,
+use crate::address::address;
+use api::{
+    Error, Result,
+    datastores::{ListStoredFiles, StoredFile},
+    files::{check_path, parents},
 };
 
 /// Files at once.

@@ -17,13 +17,11 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
 use super::{Attempt, Client, Report, Step, blocking};
-use crate::{
-    api::{
-        Error, Result,
-        files::{Artifact, GetTree, Hash, ListArtifacts, Tree, TreeEntry, check_link, parents},
-        frames::{Part, Reader},
-    },
-    client::address::address,
+use crate::address::address;
+use api::{
+    Error, Result,
+    files::{Artifact, GetTree, Hash, ListArtifacts, Tree, TreeEntry, check_link, parents},
+    frames::{Part, Reader},
 };
 
 const PIECES: usize = 16;

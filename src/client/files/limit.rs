@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::walk::{Found, IGNORE_FILE};
-use crate::api::{Error, Result, files::parents};
+use api::{Error, Result, files::parents};
 
 /// The most that is uploaded as one folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -32,7 +32,7 @@ use axum::{
 };
 
 use super::{Client, address::address};
-use crate::api::{
+use api::{
     Code, Error, Result,
     files::{AddArtifacts, CreateTree, FindTree, Hash, Tree, TreeEntry, TreeInfo, check_path},
 };

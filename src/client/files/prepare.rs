@@ -15,7 +15,7 @@ use super::{
     stat_cache::StatCache,
     walk::{Found, Stat, walk},
 };
-use crate::api::{
+use api::{
     Error,
     files::{Hash, TreeEntry},
 };

@@ -5,10 +5,8 @@ use axum::{
     http::Request,
 };
 
-use crate::{
-    api::{Error, Result, files::Hash},
-    client::{Client, address::address, collect},
-};
+use crate::{Client, address::address, collect};
+use api::{Error, Result, files::Hash};
 
 impl Client {
     /// The content of the file at `path` of a tree.

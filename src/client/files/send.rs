@@ -19,13 +19,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::{Attempt, Client, Report, Step, Trouble};
-use crate::{
-    api::{
-        Code, Error,
-        files::{Hash, MissingBlobs},
-        frames,
-    },
-    client::address::address,
+use crate::address::address;
+use api::{
+    Code, Error,
+    files::{Hash, MissingBlobs},
+    frames,
 };
 
 /// Bytes in one request, beyond which it takes no further file.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::walk::{Found, Stat};
-use crate::api::files::Hash;
+use api::files::Hash;
 
 const MAGIC: &[u8; 8] = b"amlstat1";
 /// How far the clock of a file system with fine times may lag, and of one with times in seconds.

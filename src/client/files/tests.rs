@@ -22,7 +22,7 @@ use super::{
     prepare::{self, Prepared},
     walk::{Walked, walk},
 };
-use crate::api::{
+use api::{
     Code, Error,
     files::{Hash, Tree, TreeEntry, check_link},
     frames,

@@ -13,7 +13,7 @@ use ignore::{
     gitignore::{Gitignore, GitignoreBuilder},
 };
 
-use crate::api::{
+use api::{
     Error, Result,
     files::{Hash, check_link, check_path},
 };

@@ -6,15 +6,13 @@ use axum::body::Body;
 
 use super::{At, Located};
 use crate::{
-    api::{
-        Error, Result,
-        files::{check_path, parents},
-        mirrors::to_https,
-    },
-    client::{
-        Client, Report, Step,
-        files::{Fetched, make_folder, save, walk_everything},
-    },
+    Client, Report, Step,
+    files::{Fetched, make_folder, save, walk_everything},
+};
+use api::{
+    Error, Result,
+    files::{check_path, parents},
+    mirrors::to_https,
 };
 
 const CONNECT: Duration = Duration::from_secs(20);
@@ -273,6 +271,6 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 /// A path as the key of what is cached for it.
 pub(super) fn key(parts: &[&str]) -> String {
-    let hash = crate::api::files::Hash::of(parts.join("\n").as_bytes());
+    let hash = api::files::Hash::of(parts.join("\n").as_bytes());
     hash.hex()[..32].to_owned()
 }

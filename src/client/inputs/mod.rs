@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 pub use mount::forget_unused;
 
 use super::{Client, Report};
-use crate::api::{
+use api::{
     Error, Result,
     files::Hash,
     lineage::Node,

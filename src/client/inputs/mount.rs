@@ -15,12 +15,10 @@ use super::{
     fetch::{blocking, key},
 };
 use crate::{
-    api::{Error, Result, files::Hash},
-    client::{
-        Client,
-        files::{Fetched, stats_of},
-    },
+    Client,
+    files::{Fetched, stats_of},
 };
+use api::{Error, Result, files::Hash};
 
 /// Files of this machine up to so many bytes are copied; what is larger is read where it is.
 const COPIED: u64 = 2 << 30;

@@ -5,17 +5,15 @@ mod registry;
 
 use std::{collections::HashMap, path::Path};
 
-use crate::{
-    api::{Error, Result, files::Hash, imports::Outcome},
-    client::save,
-    exchange::{
-        names::select,
-        record::{Experiment, Owner, Run},
-        source::{Cursor, Source},
-        tally::{Count, Tally},
-        target::Database,
-    },
+use crate::exchange::{
+    names::select,
+    record::{Experiment, Owner, Run},
+    source::{Cursor, Source},
+    tally::{Count, Tally},
+    target::Database,
 };
+use api::{Error, Result, files::Hash, imports::Outcome};
+use client::save;
 
 /// An export of a workspace.
 pub struct Export<'a> {

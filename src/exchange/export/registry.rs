@@ -2,15 +2,13 @@
 //! or lie by themselves.
 
 use super::{Export, add, copy};
-use crate::{
-    api::{Result, imports::Outcome, registered_models::is_prompt},
-    exchange::{
-        origin::{Place, place},
-        record::{Experiment, Owner, Registered, Version},
-        tally::Tally,
-        target::Database,
-    },
+use crate::exchange::{
+    origin::{Place, place},
+    record::{Experiment, Owner, Registered, Version},
+    tally::Tally,
+    target::Database,
 };
+use api::{Result, imports::Outcome, registered_models::is_prompt};
 
 impl Export<'_> {
     /// Writes the registry: all of it, or what came out of the experiments that were asked for.

@@ -7,14 +7,12 @@ use axum::body::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{Import, State};
-use crate::{
-    api::{
-        Result,
-        files::{TreeEntry, check_path},
-    },
-    client::collect,
-    exchange::record::{File, Owner},
+use crate::exchange::record::{File, Owner};
+use api::{
+    Result,
+    files::{TreeEntry, check_path},
 };
+use client::collect;
 
 /// The largest file that is held in memory, and how much of such is at once.
 const SMALL: u64 = 1 << 20;

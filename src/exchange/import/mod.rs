@@ -8,21 +8,19 @@ mod runs;
 
 use std::collections::BTreeMap;
 
-use crate::{
-    api::{
-        Code, Result,
-        experiments::{Experiment as Ours, ListExperiments},
-        imports::{ImportExperiments, ImportRuns, ImportedExperiment, ImportedRun},
-        runs::RunStatus,
-    },
-    client::Client,
-    exchange::{
-        names,
-        record::{Experiment, Run},
-        source::Source,
-        tally::Tally,
-    },
+use crate::exchange::{
+    names,
+    record::{Experiment, Run},
+    source::Source,
+    tally::Tally,
 };
+use api::{
+    Code, Result,
+    experiments::{Experiment as Ours, ListExperiments},
+    imports::{ImportExperiments, ImportRuns, ImportedExperiment, ImportedRun},
+    runs::RunStatus,
+};
+use client::Client;
 
 /// Runs in one operation that only links them.
 const BATCH: usize = 500;

@@ -3,19 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::{Import, State};
-use crate::{
-    api::{
-        Result,
-        experiments::Experiment as Ours,
-        files::Hash,
-        imports::{FindImported, ImportModels, Imported, ImportedModel, ImportedRun},
-        logged_models::path_of,
-        runs::RunStatus,
-    },
-    exchange::{
-        record::{Model, Owner},
-        tally::Count,
-    },
+use crate::exchange::{
+    record::{Model, Owner},
+    tally::Count,
+};
+use api::{
+    Result,
+    experiments::Experiment as Ours,
+    files::Hash,
+    imports::{FindImported, ImportModels, Imported, ImportedModel, ImportedRun},
+    logged_models::path_of,
+    runs::RunStatus,
 };
 
 /// Models sent at once.

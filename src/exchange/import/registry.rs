@@ -3,23 +3,21 @@
 use std::collections::BTreeMap;
 
 use super::{Import, State};
-use crate::{
-    api::{
-        Code, Result,
-        files::CreateTree,
-        files::Tree,
-        imports::{
-            FindImported, ImportRegisteredModel, Imported, ImportedRegistration, ImportedVersion,
-            Outcome,
-        },
-        models::ModelSource,
-        registered_models::is_prompt,
+use crate::exchange::{
+    origin::{Place, place},
+    record::{Owner, Registered, Version},
+    tally::Count,
+};
+use api::{
+    Code, Result,
+    files::CreateTree,
+    files::Tree,
+    imports::{
+        FindImported, ImportRegisteredModel, Imported, ImportedRegistration, ImportedVersion,
+        Outcome,
     },
-    exchange::{
-        origin::{Place, place},
-        record::{Owner, Registered, Version},
-        tally::Count,
-    },
+    models::ModelSource,
+    registered_models::is_prompt,
 };
 
 impl Import<'_> {

@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::{Import, State, bare, files::Gathered};
-use crate::{
-    api::{
-        Code, Result,
-        experiments::Experiment as Ours,
-        files::Hash,
-        imports::{FindImported, Imported, ImportedRun},
-    },
-    exchange::{
-        record::{Model, Owner, Run},
-        source::{Cursor, POINTS},
-    },
+use crate::exchange::{
+    record::{Model, Owner, Run},
+    source::{Cursor, POINTS},
+};
+use api::{
+    Code, Result,
+    experiments::Experiment as Ours,
+    files::Hash,
+    imports::{FindImported, Imported, ImportedRun},
 };
 
 /// Tells whether a run has changed there since all of it was here.

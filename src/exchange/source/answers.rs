@@ -2,13 +2,11 @@
 
 use serde_json::Value as Json;
 
-use crate::{
-    api::{
-        Code, Error, Time,
-        logged_models::{DatasetUse, LoggedModelStatus, ModelMetric, ModelOutput, RunLinks},
-        metrics::{MetricPoint, Value},
-    },
-    exchange::record::{self, Experiment, Model, Pairs, Registered, Run, Version},
+use crate::exchange::record::{self, Experiment, Model, Pairs, Registered, Run, Version};
+use api::{
+    Code, Error, Time,
+    logged_models::{DatasetUse, LoggedModelStatus, ModelMetric, ModelOutput, RunLinks},
+    metrics::{MetricPoint, Value},
 };
 
 pub fn text(json: &Json) -> String {

@@ -11,13 +11,13 @@ use super::{
     Cursor, Options, POINTS, Points, RUNS, database_models, database_registry,
     place::{Places, cannot_read, files_in},
 };
-use crate::{
-    api::{
-        Error, Page, Result, Time,
-        logged_models::{DatasetUse, ModelOutput, RunLinks},
-        metrics::MetricPoint,
-    },
-    exchange::record::{Experiment, File, Model, Owner, Pairs, Registered, Run, status, value},
+use crate::exchange::record::{
+    Experiment, File, Model, Owner, Pairs, Registered, Run, status, value,
+};
+use api::{
+    Error, Page, Result, Time,
+    logged_models::{DatasetUse, ModelOutput, RunLinks},
+    metrics::MetricPoint,
 };
 
 /// Newer servers keep several workspaces in one database; this one is there always.

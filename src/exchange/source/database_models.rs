@@ -3,13 +3,11 @@
 use rusqlite::params;
 
 use super::database::{Database, text};
-use crate::{
-    api::{
-        Result, Time,
-        logged_models::{LoggedModelStatus, ModelMetric},
-        metrics::MetricPoint,
-    },
-    exchange::record::{Experiment, Model, Pairs, value},
+use crate::exchange::record::{Experiment, Model, Pairs, value};
+use api::{
+    Result, Time,
+    logged_models::{LoggedModelStatus, ModelMetric},
+    metrics::MetricPoint,
 };
 
 pub fn models(database: &Database, experiment: &Experiment) -> Result<Vec<Model>> {

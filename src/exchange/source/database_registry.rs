@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use rusqlite::{Row, params};
 
 use super::database::{Database, text};
-use crate::{
-    api::{Result, Time},
-    exchange::record::{Pairs, Registered, Version, stage},
-};
+use crate::exchange::record::{Pairs, Registered, Version, stage};
+use api::{Result, Time};
 
 pub fn registered(database: &Database) -> Result<Vec<Registered>> {
     if !database.has("registered_models.name") {

@@ -12,13 +12,11 @@ use super::{
     Cursor, Options, POINTS, Points, RUNS, folder_models, folder_registry,
     place::{Places, cannot_read, files_in},
 };
-use crate::{
-    api::{
-        Error, Page, Result, Time,
-        metrics::{MetricPoint, Value},
-        runs::RunStatus,
-    },
-    exchange::record::{Experiment, File, Model, Owner, Pairs, Registered, Run},
+use crate::exchange::record::{Experiment, File, Model, Owner, Pairs, Registered, Run};
+use api::{
+    Error, Page, Result, Time,
+    metrics::{MetricPoint, Value},
+    runs::RunStatus,
 };
 
 pub(super) const META: &str = "meta.yaml";

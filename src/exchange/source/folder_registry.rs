@@ -8,10 +8,8 @@ use super::{
     folder::{META, folders_with_meta, name_of, pairs, read, read_yaml},
     place::{cannot_read, files_in},
 };
-use crate::{
-    api::{Result, Time},
-    exchange::record::{Registered, Version, stage},
-};
+use crate::exchange::record::{Registered, Version, stage};
+use api::{Result, Time};
 
 #[derive(Deserialize)]
 struct ModelMeta {

@@ -9,11 +9,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value as Json, json};
 
 use super::{Cursor, Options, Points, answers};
-use crate::{
-    api::{Error, Page, Result, metrics::MetricPoint, paths::percent_decode},
-    client::{Client, Remote, below, collect},
-    exchange::record::{Experiment, File, Model, Owner, Registered, Run, Version},
-};
+use crate::exchange::record::{Experiment, File, Model, Owner, Registered, Run, Version};
+use api::{Error, Page, Result, metrics::MetricPoint, paths::percent_decode};
+use client::{Client, Remote, below, collect};
 
 const API: &str = "/api/2.0/mlflow";
 /// Several calls exist only where MLflow's pages look for them.

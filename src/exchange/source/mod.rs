@@ -18,7 +18,7 @@ use super::{
     record::{Experiment, File, Model, Owner, Registered, Run},
     target::STAMP,
 };
-use crate::api::{Error, Page, Result, metrics::MetricPoint, paths::percent_decode};
+use api::{Error, Page, Result, metrics::MetricPoint, paths::percent_decode};
 
 pub use database::Database;
 pub use folder::Folder;

@@ -5,10 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    api::{Error, Result, files::check_path, paths::percent_decode},
-    exchange::record::{File, Owner, Version},
-};
+use crate::exchange::record::{File, Owner, Version};
+use api::{Error, Result, files::check_path, paths::percent_decode};
 
 /// Links to folders may go round in circles.
 const DEPTH: usize = 64;

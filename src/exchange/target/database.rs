@@ -12,15 +12,13 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::STAMP;
-use crate::{
-    api::{
-        Error, Result, Time,
-        files::{Hash, check_path},
-        imports::Outcome,
-        logged_models::{DatasetUse, LoggedModelStatus},
-        metrics::MetricPoint,
-    },
-    exchange::record::{Experiment, Model, Pairs, Run},
+use crate::exchange::record::{Experiment, Model, Pairs, Run};
+use api::{
+    Error, Result, Time,
+    files::{Hash, check_path},
+    imports::Outcome,
+    logged_models::{DatasetUse, LoggedModelStatus},
+    metrics::MetricPoint,
 };
 
 const SCHEMA: &str = include_str!("database.sql");

@@ -3,10 +3,8 @@
 use rusqlite::params;
 
 use super::database::Database;
-use crate::{
-    api::{Result, imports::Outcome},
-    exchange::record::{Registered, Version},
-};
+use crate::exchange::record::{Registered, Version};
+use api::{Result, imports::Outcome};
 
 impl Database {
     /// Writes a registered model without its versions.

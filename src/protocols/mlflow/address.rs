@@ -9,7 +9,7 @@ use super::{
     call::Place,
     error::{ErrorCode, Failure},
 };
-use crate::api::{
+use api::{
     Code,
     files::{Hash, check_path},
     logged_models::{GetLoggedModel, UpdateLoggedModel, path_of},

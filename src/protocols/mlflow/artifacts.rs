@@ -20,14 +20,12 @@ use super::{
     runs::{self, run_error},
     wire::{Answer, answer, done},
 };
-use crate::{
-    api::{
-        Code,
-        files::{GetTree, Hash, ListArtifacts, RemoveArtifacts, check_path},
-        traces::{ListTraceFiles, RemoveTraceFiles},
-    },
-    service::Content,
+use api::{
+    Code,
+    files::{GetTree, Hash, ListArtifacts, RemoveArtifacts, check_path},
+    traces::{ListTraceFiles, RemoveTraceFiles},
 };
+use service::Content;
 
 /// How the server answers a stored file, whole or the range that is asked for.
 pub type SendFile = fn(Content, &HeaderMap) -> Response;

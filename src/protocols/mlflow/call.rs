@@ -6,18 +6,16 @@ use super::{
     error::{ErrorCode, Failure},
     fields::Fields,
 };
-use crate::{
-    api::{
-        Code, Error,
-        workspaces::{CreateWorkspace, ListWorkspaces, Workspace},
-    },
-    service::{Caller, Perform, Service},
+use api::{
+    Code, Error,
+    workspaces::{CreateWorkspace, ListWorkspaces, Workspace},
 };
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request},
     http::{HeaderMap, Method, header, request::Parts},
 };
+use service::{Caller, Perform, Service};
 
 /// Who calls, and where: what every handler needs of a request besides its fields.
 #[derive(Clone)]

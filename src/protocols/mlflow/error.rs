@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::api::{Code, Error};
+use api::{Code, Error};
 
 /// MLflow's names of errors, as far as we answer them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

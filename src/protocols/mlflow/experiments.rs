@@ -9,7 +9,7 @@ use super::{
     limits,
     wire::{self, Answer, DEFAULT_EXPERIMENT, DEFAULT_EXPERIMENT_ID, answer, done},
 };
-use crate::api::{
+use api::{
     Code, Error,
     experiments::{
         CreateExperiment, Experiment, GetExperiment, SearchExperiments, UpdateExperiment,

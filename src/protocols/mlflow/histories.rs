@@ -12,7 +12,7 @@ use super::{
     fields::missing,
     wire::{self, Answer, answer},
 };
-use crate::api::{
+use api::{
     logged_models::{DatasetSummary, ListDatasets},
     metrics::{GetMetricHistories, RunPoint, SampleMetricHistories},
 };

@@ -10,7 +10,7 @@ use super::{
     runs::run_error,
     wire::{self, Answer, Pair, done, pairs},
 };
-use crate::api::{
+use api::{
     logged_models::{DatasetUse, GetRunLinks, LinkRun, ModelOutput, RunLinks},
     runs::Run as OurRun,
 };

@@ -13,7 +13,7 @@ use super::{
     limits, names,
     wire::{self, Answer, Pair, answer, done, pairs},
 };
-use crate::api::{
+use api::{
     Error,
     logged_models::{
         CreateLoggedModel, DatasetName, GetLoggedModel, LoggedModel, LoggedModelStatus,

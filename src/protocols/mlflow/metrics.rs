@@ -10,7 +10,7 @@ use super::{
     runs::{self, run_error},
     wire::{self, Answer, Pair, done},
 };
-use crate::api::{
+use api::{
     Code,
     logged_models::ModelMetric,
     metrics::{GetMetricHistory, LogBatch, MetricPoint, Value},

@@ -41,7 +41,7 @@ pub use error::{failure, no_such_call, no_such_method};
 
 pub use webhooks::letter;
 
-use crate::service::Service;
+use service::Service;
 
 /// The version of the protocol's reference implementation that we answer as.
 pub const VERSION: &str = "3.17.2";

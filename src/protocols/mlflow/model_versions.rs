@@ -11,7 +11,7 @@ use super::{
     sources,
     wire::{self, Answer, Pair, answer, done, pairs},
 };
-use crate::api::{
+use api::{
     Error,
     models::{DeleteModel, GetModel, Model, RegisterModel, SearchModels, Stage, UpdateModel},
     registered_models::{DeleteModelAlias, SetModelAlias},

@@ -18,7 +18,7 @@ use super::{
     signed,
     wire::{Answer, answer, done},
 };
-use crate::api::{
+use api::{
     files::Hash,
     uploads::{AbortUpload, CompleteUpload, CreateUpload},
 };

@@ -15,7 +15,7 @@ use super::{
     links, names,
     wire::{Answer, answer},
 };
-use crate::api::{
+use api::{
     Time,
     metrics::LogBatch,
     runs::{CreateRun, RunStatus, UpdateRun},

@@ -6,7 +6,7 @@ use std::{borrow::Cow, collections::HashSet};
 use serde::Deserialize;
 
 use super::limits;
-use crate::api::metrics::{LogBatch, MetricPoint, Value};
+use api::metrics::{LogBatch, MetricPoint, Value};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

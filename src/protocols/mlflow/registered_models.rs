@@ -13,7 +13,7 @@ use super::{
     model_versions::{self, ModelVersion},
     wire::{self, Answer, Pair, answer, done, pairs},
 };
-use crate::api::{
+use api::{
     Code, Error,
     models::{DeleteModel, Stage},
     registered_models::{

@@ -11,7 +11,7 @@ use super::{
     limits, names,
     wire::{self, Answer, answer, done},
 };
-use crate::api::{
+use api::{
     Code, Error, Time,
     runs::{CreateRun, GetRun, ListRuns, Run as OurRun, RunStatus, UpdateRun},
 };

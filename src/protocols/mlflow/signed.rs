@@ -13,7 +13,7 @@ use super::{
     runs,
     wire::{Answer, answer},
 };
-use crate::api::{Time, logged_models::GetLoggedModel};
+use api::{Time, logged_models::GetLoggedModel};
 
 /// What stands for itself in a path.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC

@@ -11,7 +11,7 @@ use super::{
     error::{ErrorCode, Failure},
     model_versions, registered_models, runs,
 };
-use crate::api::{
+use api::{
     logged_models::{GetLoggedModel, LoggedModel},
     models::{Model, ModelSource},
     paths::percent_decode,

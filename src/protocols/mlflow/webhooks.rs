@@ -12,16 +12,14 @@ use super::{
     fields::{Fields, missing},
     wire::{self, Answer, answer, done},
 };
-use crate::{
-    api::{
-        Error,
-        webhooks::{
-            CreateWebhook, DeleteWebhook, Event, GetWebhook, ListWebhooks, TestWebhook,
-            UpdateWebhook, Webhook as OurWebhook, WebhookStatus,
-        },
+use api::{
+    Error,
+    webhooks::{
+        CreateWebhook, DeleteWebhook, Event, GetWebhook, ListWebhooks, TestWebhook, UpdateWebhook,
+        Webhook as OurWebhook, WebhookStatus,
     },
-    service::Parcel,
 };
+use service::Parcel;
 
 /// What a receiver gets: a body, and headers that prove who sent it and when.
 pub struct Letter {
@@ -324,10 +322,8 @@ mod tests {
     use serde_json::json;
 
     use super::letter;
-    use crate::{
-        api::{Time, webhooks::Event},
-        service::Parcel,
-    };
+    use api::{Time, webhooks::Event};
+    use service::Parcel;
 
     /// The signature was made by another implementation: Python's `hmac`.
     #[test]

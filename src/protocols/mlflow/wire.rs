@@ -9,7 +9,7 @@ use axum::{
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::error::Failure;
-use crate::api::{
+use api::{
     experiments::Experiment as OurExperiment,
     metrics::{MetricPoint, Value},
     runs::{Run as OurRun, RunStatus},
@@ -153,7 +153,7 @@ pub struct RunData {
 
 impl From<OurRun> for RunData {
     fn from(run: OurRun) -> Self {
-        let metric = |(key, summary): (String, crate::api::metrics::MetricSummary)| Metric {
+        let metric = |(key, summary): (String, api::metrics::MetricSummary)| Metric {
             key,
             value: summary.last,
             timestamp: summary.timestamp.0,

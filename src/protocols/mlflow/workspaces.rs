@@ -18,16 +18,13 @@ use super::{
     fields::Fields,
     wire::{Answer, answer},
 };
-use crate::{
-    api::{
-        Code, Error,
-        workspaces::{
-            CreateWorkspace, DeleteWorkspace, GetWorkspace, ListWorkspaces, UpdateWorkspace,
-            Workspace,
-        },
+use api::{
+    Code, Error,
+    workspaces::{
+        CreateWorkspace, DeleteWorkspace, GetWorkspace, ListWorkspaces, UpdateWorkspace, Workspace,
     },
-    service::{Caller, Perform, Service},
 };
+use service::{Caller, Perform, Service};
 
 #[derive(Serialize)]
 struct Shown {

@@ -6,10 +6,8 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use super::{like, matches};
-use crate::{
-    api::{Error, Page, Result},
-    store::{Comparison, Condition, Order, Test},
-};
+use api::{Error, Page, Result};
+use store::{Comparison, Condition, Order, Test};
 
 /// What a search asks for.
 pub struct Listing<'a> {

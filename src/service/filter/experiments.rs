@@ -7,10 +7,8 @@ use super::{
     parser::Name,
     text,
 };
-use crate::{
-    api::{Error, Page, Result, experiments::Experiment},
-    store::{Condition, Order},
-};
+use api::{Error, Page, Result, experiments::Experiment};
+use store::{Condition, Order};
 
 #[derive(Debug, Clone, PartialEq)]
 enum Field {

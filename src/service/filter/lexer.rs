@@ -1,6 +1,6 @@
 //! Splits a filter into tokens.
 
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Token {

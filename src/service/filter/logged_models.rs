@@ -7,13 +7,11 @@ use super::{
     parser::Name,
     text,
 };
-use crate::{
-    api::{
-        Error, Page, Result,
-        logged_models::{DatasetName, LoggedModel, MeasuredMetric},
-    },
-    store::{Condition, Order},
+use api::{
+    Error, Page, Result,
+    logged_models::{DatasetName, LoggedModel, MeasuredMetric},
 };
+use store::{Condition, Order};
 
 #[derive(Debug, Clone, PartialEq)]
 enum Field {

@@ -30,11 +30,9 @@ pub use models::ModelSearch;
 pub use runs::{run_condition, run_orders};
 pub use traces::{measure_condition, trace_condition, trace_orders};
 
-use crate::{
-    api::{Error, Result},
-    store::{Comparison, Condition, Test},
-};
+use api::{Error, Result};
 use parser::{Clause, Expression, Operator, Value};
+use store::{Comparison, Condition, Test};
 
 /// Parses `filter` and finds out what each clause means.
 fn condition<F>(

@@ -10,14 +10,12 @@ use super::{
     parser::{Clause, Name, Value},
     text,
 };
-use crate::{
-    api::{
-        Error, Page, Result, Time,
-        models::Model,
-        registered_models::{PROMPT_TAG, RegisteredModel, is_prompt},
-    },
-    store::{Comparison, Condition, ModelFilter, ModelRow, Order, RegisteredModelRow, Test},
+use api::{
+    Error, Page, Result, Time,
+    models::Model,
+    registered_models::{PROMPT_TAG, RegisteredModel, is_prompt},
 };
+use store::{Comparison, Condition, ModelFilter, ModelRow, Order, RegisteredModelRow, Test};
 
 #[derive(Debug, Clone, PartialEq)]
 enum Field {

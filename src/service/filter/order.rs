@@ -1,7 +1,7 @@
 //! Reads one key of an order: `metrics.loss DESC`.
 
 use super::parser::{Name, name};
-use crate::api::{Error, Result};
+use api::{Error, Result};
 
 /// The field of an order key, and whether the order is descending.
 pub fn parse(order: &str) -> Result<(Name, bool)> {

@@ -2,10 +2,8 @@
 //! are and what may be asked of them is not known here.
 
 use super::lexer::{Token, tokens};
-use crate::{
-    api::{Error, Result},
-    store::Comparison,
-};
+use api::{Error, Result};
+use store::Comparison;
 
 /// A filter as written.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,10 +1,8 @@
 //! What runs can be searched and ordered by.
 
 use super::{Clause, condition, number, order, parser::Name, text};
-use crate::{
-    api::{Error, Result, runs::RunStatus},
-    store::{Comparison, Condition, DatasetField, Order, PARENT_TAG, RunField, Test},
-};
+use api::{Error, Result, runs::RunStatus};
+use store::{Comparison, Condition, DatasetField, Order, PARENT_TAG, RunField, Test};
 
 /// The condition that a filter puts on runs.
 pub fn run_condition(filter: &str) -> Result<Condition<RunField>> {

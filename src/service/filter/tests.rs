@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{like, run_condition, run_orders};
-use crate::store::{Condition, RunField, Test};
+use store::{Condition, RunField, Test};
 
 fn describe(condition: &Condition<RunField>) -> String {
     let list = |word: &str, parts: &[Condition<RunField>]| {

@@ -1,14 +1,12 @@
 //! What traces can be searched and ordered by.
 
 use super::{Clause, condition, number, order, parser::Name, text};
-use crate::{
-    api::{
-        Error, Result,
-        trace_measures::Measured,
-        traces::{AssessmentKind, TraceState, keys},
-    },
-    store::{Comparison, Condition, MeasureField, Order, SpanField, Test, TraceField},
+use api::{
+    Error, Result,
+    trace_measures::Measured,
+    traces::{AssessmentKind, TraceState, keys},
 };
+use store::{Comparison, Condition, MeasureField, Order, SpanField, Test, TraceField};
 
 /// The condition that a filter puts on traces.
 pub fn trace_condition(filter: &str) -> Result<Condition<TraceField>> {

@@ -1,18 +1,14 @@
 //! Roles, users and tokens.
 
 use super::support::{Bench, ended, submission};
-use crate::{
-    api::{
-        Code,
-        access::{
-            AssignRole, CreateUser, DeleteUser, ListRoles, ListUsers, Role, RotateToken, WhoAmI,
-        },
-        runs::ListRuns,
-        secrets::{GetSecret, ListSecrets, SetSecret},
-        work::Outcome,
-        workspaces::{CreateWorkspace, GetWorkspace, ListWorkspaceKeys, ListWorkspaces},
-    },
-    service::{Action, Caller, Perform, access::allows},
+use crate::{Action, Caller, Perform, access::allows};
+use api::{
+    Code,
+    access::{AssignRole, CreateUser, DeleteUser, ListRoles, ListUsers, Role, RotateToken, WhoAmI},
+    runs::ListRuns,
+    secrets::{GetSecret, ListSecrets, SetSecret},
+    work::Outcome,
+    workspaces::{CreateWorkspace, GetWorkspace, ListWorkspaceKeys, ListWorkspaces},
 };
 
 /// Every role × every action, as documented in `docs/security.md`.

@@ -3,19 +3,17 @@
 use serde_json::{Value, json};
 
 use super::support::Bench;
-use crate::{
-    api::{
-        Code, Result,
-        access::{AssignRole, CreateUser, Role},
-        assets::{
-            ArchiveAsset, Archived, Asset, AssetKind, CreateAsset, DeleteAsset, GetAsset,
-            ListAssets, RestoreAsset, ShareAsset, UpdateAsset,
-        },
-        files::{CollectGarbage, GetTree},
-        registries::{CreateRegistry, DeleteRegistry, GetRegistry, ListRegistries, UpdateRegistry},
-        workspaces::ListWorkspaces,
+use crate::{Caller, Perform};
+use api::{
+    Code, Result,
+    access::{AssignRole, CreateUser, Role},
+    assets::{
+        ArchiveAsset, Archived, Asset, AssetKind, CreateAsset, DeleteAsset, GetAsset, ListAssets,
+        RestoreAsset, ShareAsset, UpdateAsset,
     },
-    service::{Caller, Perform},
+    files::{CollectGarbage, GetTree},
+    registries::{CreateRegistry, DeleteRegistry, GetRegistry, ListRegistries, UpdateRegistry},
+    workspaces::ListWorkspaces,
 };
 
 fn new(kind: AssetKind, name: &str, spec: &Value) -> CreateAsset {

@@ -12,15 +12,13 @@ use super::{
     files::{entry, framed},
     support::{Bench, submission, wait_seconds},
 };
-use crate::{
-    api::{
-        Done,
-        files::{
-            AddArtifacts, CollectGarbage, Collected, FindTree, GetTree, RemoveArtifacts, TreeInfo,
-        },
-        runs::{CancelRun, DeleteRun},
+use crate::Caller;
+use api::{
+    Done,
+    files::{
+        AddArtifacts, CollectGarbage, Collected, FindTree, GetTree, RemoveArtifacts, TreeInfo,
     },
-    service::Caller,
+    runs::{CancelRun, DeleteRun},
 };
 
 impl Bench {

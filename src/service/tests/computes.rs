@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::support::{Bench, names};
-use crate::api::{
+use api::{
     Code,
     computes::{CreateCompute, DeleteCompute, Switch, SwitchCompute},
     jobs::Described,

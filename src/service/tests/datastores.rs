@@ -5,17 +5,15 @@ use futures_util::stream;
 use serde_json::{Map, Value, json};
 
 use super::support::Bench;
-use crate::{
-    api::{
-        Code, Error, Result,
-        access::{AssignRole, CreateUser, Role},
-        datastores::{
-            CreateDatastore, DatastoreType, DeleteDatastore, GetDatastore, ListDatastores,
-            ListStoredFiles, RemoveStoredFiles, StoredFile, TestDatastore, UpdateDatastore,
-        },
-        workspaces::DeleteWorkspace,
+use crate::{Caller, Perform};
+use api::{
+    Code, Error, Result,
+    access::{AssignRole, CreateUser, Role},
+    datastores::{
+        CreateDatastore, DatastoreType, DeleteDatastore, GetDatastore, ListDatastores,
+        ListStoredFiles, RemoveStoredFiles, StoredFile, TestDatastore, UpdateDatastore,
     },
-    service::{Caller, Perform},
+    workspaces::DeleteWorkspace,
 };
 
 fn object(value: &Value) -> Map<String, Value> {

@@ -4,16 +4,14 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use super::support::{Bench, submission};
-use crate::{
-    api::{
-        Code, Error, Result,
-        files::{
-            AddArtifacts, Artifact, BlobsStored, CreateTree, FindTree, GetTree, Hash,
-            ListArtifacts, MissingBlobs, RemoveArtifacts, Tree, TreeEntry, TreeInfo,
-        },
-        frames,
+use crate::{Caller, Content, Pieces};
+use api::{
+    Code, Error, Result,
+    files::{
+        AddArtifacts, Artifact, BlobsStored, CreateTree, FindTree, GetTree, Hash, ListArtifacts,
+        MissingBlobs, RemoveArtifacts, Tree, TreeEntry, TreeInfo,
     },
-    service::{Caller, Content, Pieces},
+    frames,
 };
 
 /// A framed body with these contents.

@@ -1,20 +1,18 @@
 //! What is brought over: once, under its own name, and not against what was done here.
 
 use super::support::{Bench, point};
-use crate::{
-    api::{
-        Code, Time,
-        experiments::Experiment,
-        files::{Hash, TreeEntry},
-        imports::{
-            FindImported, ImportExperiments, ImportModels, ImportRuns, ImportedExperiment,
-            ImportedModel, ImportedRun,
-        },
-        logged_models::{GetRunLinks, LoggedModelStatus, ModelOutput},
-        metrics::GetMetricHistory,
-        runs::{DeleteRun, RunStatus, UpdateRun},
+use crate::{Caller, Perform};
+use api::{
+    Code, Time,
+    experiments::Experiment,
+    files::{Hash, TreeEntry},
+    imports::{
+        FindImported, ImportExperiments, ImportModels, ImportRuns, ImportedExperiment,
+        ImportedModel, ImportedRun,
     },
-    service::{Caller, Perform},
+    logged_models::{GetRunLinks, LoggedModelStatus, ModelOutput},
+    metrics::GetMetricHistory,
+    runs::{DeleteRun, RunStatus, UpdateRun},
 };
 
 async fn experiment(bench: &Bench, name: &str) -> Experiment {

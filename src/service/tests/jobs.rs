@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::support::{Bench, ended};
-use crate::api::{
+use api::{
     Result,
     assets::{AssetKind, CreateAsset},
     environments::Environment,

@@ -4,10 +4,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::support::{Bench, ended, running};
-use crate::{
-    api::{Code, Result, work::Outcome},
-    service::Caller,
-};
+use crate::Caller;
+use api::{Code, Result, work::Outcome};
 
 async fn append(bench: &Bench, offset: u64, text: &'static str) -> Result<u64> {
     bench

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::support::{Bench, batch, point};
-use crate::api::{
+use api::{
     Code,
     metrics::{GetMetricHistories, LogBatch, MetricPoint, RunPoint, SampleMetricHistories},
 };

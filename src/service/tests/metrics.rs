@@ -3,13 +3,11 @@
 use std::{cmp::Ordering, collections::BTreeSet};
 
 use super::support::{Bench, batch, point};
-use crate::{
-    api::{
-        Code,
-        metrics::{GetMetricHistory, LogBatch, MetricPoint, Value},
-    },
-    store::{order_bits, value_of},
+use api::{
+    Code,
+    metrics::{GetMetricHistory, LogBatch, MetricPoint, Value},
 };
+use store::{order_bits, value_of};
 
 const VALUES: [f64; 13] = [
     f64::NEG_INFINITY,

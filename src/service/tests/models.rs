@@ -1,19 +1,17 @@
 //! Models: where their versions come from, how they are called and found.
 
 use super::support::Bench;
-use crate::{
-    api::{
-        Code, Result,
-        models::{
-            DeleteModel, GetModel, ListModels, Model, ModelSource, RegisterModel, SearchModels,
-            Stage, UpdateModel,
-        },
-        registered_models::{
-            CreateRegisteredModel, DeleteModelAlias, GetRegisteredModel, PROMPT_TAG,
-            RegisteredModel, SearchRegisteredModels, SetModelAlias, UpdateRegisteredModel,
-        },
+use crate::Caller;
+use api::{
+    Code, Result,
+    models::{
+        DeleteModel, GetModel, ListModels, Model, ModelSource, RegisterModel, SearchModels, Stage,
+        UpdateModel,
     },
-    service::Caller,
+    registered_models::{
+        CreateRegisteredModel, DeleteModelAlias, GetRegisteredModel, PROMPT_TAG, RegisteredModel,
+        SearchRegisteredModels, SetModelAlias, UpdateRegisteredModel,
+    },
 };
 
 fn ws() -> String {
@@ -524,7 +522,7 @@ async fn a_run_registers_models_and_deletes_none() {
     let token = bench.sync("w", 1, &[]).await.take.remove(0).token;
     let run = bench.service.authenticate(&token).await.unwrap().unwrap();
     let ask = async |what: &str| {
-        use crate::service::Perform;
+        use crate::Perform;
         match what {
             "register" => elsewhere("iris")
                 .perform(&bench.service, &run)

@@ -1,18 +1,15 @@
 //! Making, listing, comparing and removing runs.
 
 use super::support::{Bench, batch, ended, running, submission};
-use crate::{
-    api::{
-        Code,
-        experiments::{CreateExperiment, GetExperiment, ListExperiments, UpdateExperiment},
-        metrics::LogBatch,
-        runs::{
-            BestRun, CancelRun, CreateRun, DeleteRun, Goal, ListRuns, RunStatus, SubmitRun,
-            UpdateRun,
-        },
-        work::Outcome,
+use crate::{Caller, Perform};
+use api::{
+    Code,
+    experiments::{CreateExperiment, GetExperiment, ListExperiments, UpdateExperiment},
+    metrics::LogBatch,
+    runs::{
+        BestRun, CancelRun, CreateRun, DeleteRun, Goal, ListRuns, RunStatus, SubmitRun, UpdateRun,
     },
-    service::{Caller, Perform},
+    work::Outcome,
 };
 
 fn owned(text: &str) -> String {
@@ -84,7 +81,7 @@ async fn what_cannot_run_is_refused_when_submitted() {
         change(&mut submission);
         bench.ask(submission)
     };
-    let message = |error: crate::api::Error| error.message;
+    let message = |error: api::Error| error.message;
     assert_eq!(
         refused(|s| s.job.command.clear())
             .await
@@ -107,7 +104,7 @@ async fn what_cannot_run_is_refused_when_submitted() {
         "`A B` cannot be the name of an environment variable"
     );
     assert_eq!(
-        refused(|s| s.job.snapshot = Some(crate::api::files::Hash([7; 32])))
+        refused(|s| s.job.snapshot = Some(api::files::Hash([7; 32])))
             .await
             .map_err(message)
             .unwrap_err(),

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::support::{Bench, batch, point};
-use crate::api::{
+use api::{
     Code, Time,
     experiments::{CreateExperiment, SearchExperiments},
     logged_models::{CreateLoggedModel, SearchLoggedModels},

@@ -1,7 +1,7 @@
 //! Secrets.
 
 use super::support::Bench;
-use crate::api::{
+use api::{
     Code,
     secrets::{DeleteSecret, GetSecret, ListSecrets, SetSecret},
 };

@@ -2,17 +2,15 @@
 
 use std::{cell::Cell, path::PathBuf};
 
-use crate::{
-    api::{
-        Result, Time,
-        metrics::{LogBatch, MetricPoint, Value},
-        runs::{Job, Run, SubmitRun},
-        work::{Assignment, Outcome, Progress, ReportRun, SyncWorker, WorkerOrders},
-        workspaces::{CreateWorkspace, Edition, ExistingResources},
-    },
-    service::{Caller, Perform, Service},
-    store::Store,
+use crate::{Caller, Perform, Service};
+use api::{
+    Result, Time,
+    metrics::{LogBatch, MetricPoint, Value},
+    runs::{Job, Run, SubmitRun},
+    work::{Assignment, Outcome, Progress, ReportRun, SyncWorker, WorkerOrders},
+    workspaces::{CreateWorkspace, Edition, ExistingResources},
 };
+use store::Store;
 
 thread_local! {
     static NOW: Cell<i64> = const { Cell::new(1_700_000_000_000) };
@@ -129,7 +127,7 @@ impl Bench {
     }
 
     pub async fn run(&self, name: &str) -> Run {
-        self.ask(crate::api::runs::GetRun {
+        self.ask(api::runs::GetRun {
             workspace: "ws".to_owned(),
             run: name.to_owned(),
         })

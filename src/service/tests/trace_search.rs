@@ -6,7 +6,7 @@ use super::{
     support::Bench,
     traces::{assess, assessment, experiment, log, search, search_in_order, span, start},
 };
-use crate::api::{
+use api::{
     Code, Time,
     trace_measures::{Aggregation, CorrelateTraces, Figure, MeasureTraces, Measured},
     traces::*,

@@ -8,11 +8,9 @@ use super::{
     support::{Bench, wait_seconds},
     trace_search::three,
 };
-use crate::{
-    api::{
-        Code, Error, Result, Time, experiments::CreateExperiment, files::CollectGarbage, traces::*,
-    },
-    service::{Caller, Perform},
+use crate::{Caller, Perform};
+use api::{
+    Code, Error, Result, Time, experiments::CreateExperiment, files::CollectGarbage, traces::*,
 };
 
 const SECOND: i64 = 1_000_000_000;

@@ -4,14 +4,12 @@ use bytes::Bytes;
 use futures_util::stream;
 
 use super::support::{Bench, wait_seconds};
-use crate::{
-    api::{
-        Code, Error, Result, Time,
-        access::DeleteUser,
-        files::{Artifact, CollectGarbage, Hash},
-        uploads::{AbortUpload, CompleteUpload, CreateUpload, Upload, UploadedPart},
-    },
-    service::Caller,
+use crate::Caller;
+use api::{
+    Code, Error, Result, Time,
+    access::DeleteUser,
+    files::{Artifact, CollectGarbage, Hash},
+    uploads::{AbortUpload, CompleteUpload, CreateUpload, Upload, UploadedPart},
 };
 
 const DAY: i64 = 24 * 60 * 60;

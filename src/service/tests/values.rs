@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::support::{Bench, batch};
-use crate::{
-    api::{
-        Code,
-        experiments::CreateExperiment,
-        metrics::LogBatch,
-        runs::{GetRun, ListRuns},
-    },
-    service::ArtifactPlaces,
+use crate::ArtifactPlaces;
+use api::{
+    Code,
+    experiments::CreateExperiment,
+    metrics::LogBatch,
+    runs::{GetRun, ListRuns},
 };
 
 const MIB: usize = 1 << 20;

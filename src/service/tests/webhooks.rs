@@ -9,22 +9,19 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::Notify;
 
 use super::support::{Bench, wait_seconds};
-use crate::{
-    api::{
-        Code, Error, Result,
-        models::{ModelSource, RegisterModel, UpdateModel},
-        registered_models::{
-            CreateRegisteredModel, DeleteModelAlias, PROMPT_TAG, SetModelAlias,
-            UpdateRegisteredModel,
-        },
-        webhooks::{
-            CreateWebhook, DeleteWebhook, Delivery, Event, GetWebhook, ListDeliveries,
-            ListWebhooks, TestWebhook, UpdateWebhook, WebhookStatus,
-        },
+use crate::{Courier, Parcel, Sent};
+use api::{
+    Code, Error, Result,
+    models::{ModelSource, RegisterModel, UpdateModel},
+    registered_models::{
+        CreateRegisteredModel, DeleteModelAlias, PROMPT_TAG, SetModelAlias, UpdateRegisteredModel,
     },
-    service::{Courier, Parcel, Sent},
-    store::Sender,
+    webhooks::{
+        CreateWebhook, DeleteWebhook, Delivery, Event, GetWebhook, ListDeliveries, ListWebhooks,
+        TestWebhook, UpdateWebhook, WebhookStatus,
+    },
 };
+use store::Sender;
 
 /// Keeps what it is given and answers what it was told to, then 200.
 #[derive(Default)]
@@ -460,7 +457,7 @@ async fn what_a_process_that_died_was_sending_another_one_sends_at_once() {
     told.bench.ask(version("iris", &[])).await.unwrap();
     let store = &told.bench.service.store;
     let now = told.bench.service.now();
-    let until = crate::api::Time(now.0 + 90_000);
+    let until = api::Time(now.0 + 90_000);
     let first = store.become_sender().unwrap();
     let second = store.become_sender().unwrap();
     let take = async |sender: &Sender| store.take_delivery(sender, now, until).await;

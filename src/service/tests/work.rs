@@ -1,15 +1,13 @@
 //! The work queue.
 
 use super::support::{Bench, ended, names, running, submission, wait_seconds};
-use crate::{
-    api::{
-        Code,
-        runs::{CancelRun, RunStatus},
-        work::{Outcome, Progress, SyncWorker},
-        workspaces::DeleteWorkspace,
-    },
-    store::Lock,
+use api::{
+    Code,
+    runs::{CancelRun, RunStatus},
+    work::{Outcome, Progress, SyncWorker},
+    workspaces::DeleteWorkspace,
 };
+use store::Lock;
 
 fn cancel(run: &str) -> CancelRun {
     CancelRun {
@@ -198,7 +196,7 @@ async fn a_deleted_workspace_takes_its_runs_from_the_worker() {
 
 #[tokio::test]
 async fn a_run_whose_secret_is_gone_fails_with_the_reason() {
-    use crate::api::secrets::{DeleteSecret, SetSecret};
+    use api::secrets::{DeleteSecret, SetSecret};
     let bench = Bench::new().await;
     let secret = || "token".to_owned();
     let set = SetSecret {

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::Value;
 
 use super::Checker;
-use crate::spec::{
+use crate::{
     issue::Issue,
     shape::Shape,
     yaml::{self, Node, Span},

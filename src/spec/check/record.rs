@@ -4,13 +4,11 @@ use serde_json::{Map as Object, Value};
 
 use super::Checker;
 use crate::{
-    api::names,
-    spec::{
-        issue::Issue,
-        shape::{Field, Record},
-        yaml::{Data, Entry, Node, Span},
-    },
+    issue::Issue,
+    shape::{Field, Record},
+    yaml::{Data, Entry, Node, Span},
 };
+use api::names;
 
 /// Keys whose values are secrets: lines under them are not repeated in messages.
 const SECRET_KEYS: [&str; 3] = ["credentials", "admin_password", "ssh_private_key_file"];

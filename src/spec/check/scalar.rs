@@ -4,14 +4,12 @@ use serde_json::{Number, Value};
 
 use super::Checker;
 use crate::{
-    api::names,
-    spec::{
-        described::python_text,
-        issue::Issue,
-        shape::Choice,
-        yaml::{Data, Node},
-    },
+    described::python_text,
+    issue::Issue,
+    shape::Choice,
+    yaml::{Data, Node},
 };
+use api::names;
 
 /// The strings that are taken for booleans, also from flags (`--set settings.force_rerun=True`).
 const TRUE: [&str; 6] = ["true", "t", "yes", "y", "on", "1"];

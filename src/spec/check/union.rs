@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Checker, as_record};
-use crate::spec::{
+use crate::{
     issue::Issue,
     shape::{Shape, Union},
     yaml::{Data, Node},
@@ -86,7 +86,7 @@ impl Checker<'_> {
             }
         }
         let what = format!("the {key} of {}", union.what);
-        let nearest = crate::api::names::nearest(&node.text, unique.iter().copied());
+        let nearest = api::names::nearest(&node.text, unique.iter().copied());
         let listed: Vec<String> = unique.iter().map(|word| format!("`{word}`")).collect();
         let listed = format!("Possible are {}", listed.join(", "));
         let hint = match nearest {

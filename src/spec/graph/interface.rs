@@ -3,12 +3,10 @@
 use serde_json::{Map as Object, Value};
 
 use crate::{
-    api::names,
-    spec::{
-        expression::Template,
-        shape::{Fault, Wrong},
-    },
+    expression::Template,
+    shape::{Fault, Wrong},
 };
+use api::names;
 
 type Members = Object<String, Value>;
 

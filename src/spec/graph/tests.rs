@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use crate::spec::{
+use crate::{
     kinds::{job::CommandJob, list::AnyJob, pipeline::PipelineJob, sweep::SweepJob},
     load,
     shape::Described,

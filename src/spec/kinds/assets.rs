@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map as Object, Value};
 
-use crate::spec::{
+use crate::{
     declare::{choice, record, union, words},
     described::{Map, Scalar, Version},
     kinds::{environment::AutoDelete, io::ModelKind},

@@ -3,7 +3,7 @@
 mod image;
 mod text;
 
-use crate::spec::{
+use crate::{
     declare::{choice, record, union, words},
     described::{Literal, Map, Scalar},
     kinds::{
@@ -137,7 +137,7 @@ record! {
 
     ForecastingSettings = "forecasting settings" {
         time_column_name: Option<String>,
-        time_series_id_column_names: Option<crate::spec::kinds::job::OneOrMore>,
+        time_series_id_column_names: Option<crate::kinds::job::OneOrMore>,
         forecast_horizon: Option<AutoOrCount>,
         frequency: Option<String>,
         target_lags: Option<Lags>,
@@ -149,7 +149,7 @@ record! {
         cv_step_size: Option<i64>,
         short_series_handling_config: Option<ShortSeries>,
         target_aggregate_function: Option<Aggregate>,
-        features_unknown_at_forecast_time: Option<crate::spec::kinds::job::OneOrMore>,
+        features_unknown_at_forecast_time: Option<crate::kinds::job::OneOrMore>,
     }
 
     /// How trials of images and texts are chosen and given up.

@@ -1,6 +1,6 @@
 //! Batch deployments: of a model (also in the older flat form) and of a pipeline.
 
-use crate::spec::{
+use crate::{
     declare::{choice, record, union, words},
     described::{Map, Scalar},
     kinds::{

@@ -1,6 +1,6 @@
 //! Connections: how services outside are reached, with what lets one in.
 
-use crate::spec::{
+use crate::{
     declare::{record, union, words},
     described::{Map, Scalar},
     kinds::datastore::OneLakeArtifact,

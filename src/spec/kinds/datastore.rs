@@ -1,6 +1,6 @@
 //! Datastores: places where data lies, with what is needed to get there.
 
-use crate::spec::{
+use crate::{
     declare::{record, union, words},
     described::{Map, Scalar},
     reference::Secret,

@@ -2,7 +2,7 @@
 
 use serde_json::{Map as Object, Value};
 
-use crate::spec::{
+use crate::{
     declare::{choice, record, union, words},
     described::{Map, Scalar, Version},
     reference::{BuildPath, EnvironmentName},
@@ -97,7 +97,7 @@ words! {
 pub struct CondaFile(pub Value);
 
 impl Described for CondaFile {
-    const SHAPE: Shape = Shape::Union(&crate::spec::shape::Union {
+    const SHAPE: Shape = Shape::Union(&crate::shape::Union {
         what: "a conda file (its path, or a mapping)",
         doc: "",
         members: &[

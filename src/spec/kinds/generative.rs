@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::spec::{
+use crate::{
     declare::{record, union, words},
     described::{Map, Scalar, Version},
     kinds::{
@@ -122,7 +122,7 @@ record! {
         stage: String = "Development",
         path: DataPath,
         datastore: Option<String>,
-        auto_delete_setting: Option<crate::spec::kinds::environment::AutoDelete>,
+        auto_delete_setting: Option<crate::kinds::environment::AutoDelete>,
     }
 
     CapabilityHost = "capability host" {

@@ -1,6 +1,6 @@
 //! Inputs and outputs: of jobs, of nodes and of components.
 
-use crate::spec::{
+use crate::{
     declare::{choice, record, union, words},
     described::{Literal, Scalar, Version},
     reference::DataPath,

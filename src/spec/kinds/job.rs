@@ -1,6 +1,6 @@
 //! Jobs: what all have, and the command job.
 
-use crate::spec::{
+use crate::{
     declare::{choice, record, union, words},
     described::{Map, Scalar},
     graph::check_command,

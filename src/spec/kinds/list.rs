@@ -29,7 +29,7 @@ use super::{
     table::Mltable,
     workspace::{Registry, Workspace},
 };
-use crate::spec::{
+use crate::{
     declare::union,
     shape::{Choice, Described, Mismatch, Shape},
     yaml::Node,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::spec::{
+use crate::{
     declare::{record, union, words},
     described::{Literal, Map, Scalar},
     kinds::{
@@ -67,7 +67,7 @@ record! {
         ..base: JobBase,
         r#type: CommandType = "command",
         command: String,
-        code: Option<crate::spec::reference::Code>,
+        code: Option<crate::reference::Code>,
         environment: Option<EnvironmentSource>,
         environment_variables: Map<Scalar>,
         resources: Option<Resources>,
@@ -203,7 +203,7 @@ record! {
         /// An output of the body: while it is true the body runs again.
         condition: Option<Scalar>,
         /// Which outputs of the body are which of its inputs in the next round.
-        mapping: Map<crate::spec::kinds::job::OneOrMore>,
+        mapping: Map<crate::kinds::job::OneOrMore>,
         limits: DoWhileLimits,
     }
 
@@ -217,8 +217,8 @@ record! {
         /// `${{parent.jobs.STEP.outputs.NAME}}`, or true or false.
         condition: Literal,
         /// `${{parent.jobs.STEP}}`, or several.
-        true_block: Option<crate::spec::kinds::job::OneOrMore>,
-        false_block: Option<crate::spec::kinds::job::OneOrMore>,
+        true_block: Option<crate::kinds::job::OneOrMore>,
+        false_block: Option<crate::kinds::job::OneOrMore>,
     }
 
     /// Runs another step once for each of some items.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map as Object, Value};
 
-use crate::spec::{
+use crate::{
     declare::{record, union, words},
     described::Map,
     kinds::{
@@ -22,7 +22,7 @@ use crate::spec::{
 
 record! {
     /// Runs steps that depend on each other.
-    PipelineJob = "pipeline job" (rule: Some(crate::spec::graph::check)) {
+    PipelineJob = "pipeline job" (rule: Some(crate::graph::check)) {
         ..base: JobBase,
         r#type: PipelineType,
         /// What holds for all steps.
@@ -41,7 +41,7 @@ record! {
     PipelineSettings = "settings" (open: true) {
         default_datastore: Option<DatastoreName>,
         /// Where steps run that do not say it.
-        default_compute: Option<crate::spec::reference::ComputeName>,
+        default_compute: Option<crate::reference::ComputeName>,
         /// Go on with the other steps when one has failed.
         continue_on_step_failure: Option<bool>,
         /// Run steps although nothing has changed.
@@ -49,14 +49,14 @@ record! {
     }
 
     /// A pipeline that other pipelines use as a step.
-    PipelineComponent = "pipeline component" (rule: Some(crate::spec::graph::check)) {
+    PipelineComponent = "pipeline component" (rule: Some(crate::graph::check)) {
         ..parts: PipelineComponentParts,
         /// The name that pipelines use: `azureml:NAME:VERSION`.
         name: ComponentName,
     }
 
     /// A pipeline component in a file that a pipeline names.
-    InlinePipelineComponent = "pipeline component" (rule: Some(crate::spec::graph::check)) {
+    InlinePipelineComponent = "pipeline component" (rule: Some(crate::graph::check)) {
         ..parts: PipelineComponentParts,
         name: Option<String>,
     }

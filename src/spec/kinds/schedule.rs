@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::spec::{
+use crate::{
     declare::{record, union},
     described::{Map, Scalar},
     kinds::{

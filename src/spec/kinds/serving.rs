@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::spec::{
+use crate::{
     declare::{choice, record, union, words},
     described::{Map, Scalar},
     kinds::{
@@ -112,7 +112,7 @@ record! {
     /// The script that loads the model and answers.
     CodeConfiguration = "code configuration" {
         /// The folder of the script.
-        code: Option<crate::spec::reference::DataPath>,
+        code: Option<crate::reference::DataPath>,
         /// The script, from the folder.
         scoring_script: Option<String>,
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::spec::{
+use crate::{
     declare::{choice, record, union, words},
     described::{Map, Scalar},
     kinds::{
@@ -228,7 +228,7 @@ union! {
 
     /// The output of a step: where it goes, or `${{parent.outputs.NAME}}`.
     NodeOutput = "an output (`${{parent.outputs.NAME}}`, or a mapping)" {
-        Binding(crate::spec::reference::Binding),
+        Binding(crate::reference::Binding),
         Output(JobOutput),
     }
 }

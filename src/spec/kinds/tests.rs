@@ -17,7 +17,7 @@ use super::{
     job::{CommandJob, Distribution},
     list,
 };
-use crate::spec::{load, reference::ComputeName, shape::Described};
+use crate::{load, reference::ComputeName, shape::Described};
 
 /// The value of a text that is right; its canonical form is what the value writes.
 #[track_caller]
@@ -55,7 +55,7 @@ fn wrong<T: Described>(text: &str) -> Vec<String> {
 
 /// The example files with their names.
 fn examples() -> Vec<(PathBuf, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/azureml");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/azureml");
     let mut found: Vec<(PathBuf, String)> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::spec::{
+use crate::{
     declare::{choice, record, union, words},
     described::{Map, Scalar},
     kinds::compute::IdentityType,

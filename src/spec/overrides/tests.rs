@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Edit, Values, apply};
-use crate::spec::load;
+use crate::load;
 
 fn edited(text: &str, edits: &[Edit], values: Values) -> Result<Value, String> {
     let mut document = load::parse(text.to_owned(), Path::new("f.yml"), "f.yml");

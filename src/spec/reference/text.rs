@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Pick, Reference, parse};
-use crate::spec::{declare::text, shape::Fault};
+use crate::{declare::text, shape::Fault};
 
 text! {
     /// Source code: a local file or folder, `git+https://…`, `https://…`, a registry's code or `azureml:NAME:VERSION`.
@@ -129,7 +129,7 @@ pub fn nearest_sibling(path: &Path) -> Option<String> {
         .take(1000)
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .collect();
-    let near = crate::api::names::nearest(name, names.iter().map(String::as_str));
+    let near = api::names::nearest(name, names.iter().map(String::as_str));
     near.map(str::to_owned)
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use granit_parser::{Event, Parser, ScalarStyle, Span as Range, StrInput};
 
 use super::{Data, Entry, Node, SourceId, Span, scalar, template};
-use crate::spec::issue::Issue;
+use crate::issue::Issue;
 
 /// More values than any file that a person writes: aliases are copied, so a few lines could ask
 /// for billions.

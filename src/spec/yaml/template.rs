@@ -1,7 +1,7 @@
 //! `{{NAME}}`: what a script fills in before the file is used.
 
 use super::{SourceId, Span};
-use crate::spec::issue::Issue;
+use crate::issue::Issue;
 
 /// The first template of a string: `{{NAME}}`, but not the expression `${{name}}`.
 pub fn first(text: &str) -> Option<&str> {

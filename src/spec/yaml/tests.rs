@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{Data, Node, Sources, compose};
-use crate::spec::issue::Issue;
+use crate::issue::Issue;
 
 fn read(text: &str) -> (Result<Node, Issue>, Vec<Issue>, Sources) {
     let mut sources = Sources::default();

@@ -13,7 +13,7 @@ use object_store::{
 use tokio::sync::mpsc;
 
 use super::{Address, Chunks, missing};
-use crate::api::{
+use api::{
     Error, Result, Time,
     datastores::{DatastoreType, StoredFile},
 };

@@ -9,10 +9,8 @@ use std::{
 };
 
 use super::{Chunks, PlacedContent, PlacedFile, io_error};
-use crate::{
-    api::{Error, Result, Time, datastores::StoredFile},
-    store::home::private_dir,
-};
+use crate::home::private_dir;
+use api::{Error, Result, Time, datastores::StoredFile};
 
 /// The ending of a file that is being written.
 const UNFINISHED: &str = ".aml-unfinished";

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::{Chunks, blobs::blocking, home::io_error};
-use crate::api::{
+use api::{
     Error, Result, Time,
     datastores::{DatastoreType, StoredFile},
     files::check_path,
@@ -30,6 +30,7 @@ pub struct Address {
     pub credentials: Map<String, Value>,
 }
 
+#[cfg(feature = "cloud")]
 impl Address {
     fn text(&self, key: &str) -> &str {
         let value = self.spec.get(key);

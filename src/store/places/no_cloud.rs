@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{Address, Chunks};
-use crate::api::{Error, Result, datastores::StoredFile};
+use api::{Error, Result, datastores::StoredFile};
 
 /// A place in a cloud, of which there is none in this build.
 #[derive(Debug, Clone)]

@@ -8,17 +8,15 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{
-    api::{
-        Code,
-        experiments::CreateExperiment,
-        files::{Hash, ListArtifacts, MissingBlobs, RemoveArtifacts, TreeInfo},
-        runs::{CreateRun, RunStatus},
-        workspaces::{CreateWorkspace, Edition},
-    },
-    client::{Client, Limit, Take, UploadOptions},
-    wiring::{Target, open_client},
+use crate::wiring::{Target, open_client};
+use api::{
+    Code,
+    experiments::CreateExperiment,
+    files::{Hash, ListArtifacts, MissingBlobs, RemoveArtifacts, TreeInfo},
+    runs::{CreateRun, RunStatus},
+    workspaces::{CreateWorkspace, Edition},
 };
+use client::{Client, Limit, Take, UploadOptions};
 
 pub struct World {
     pub folder: TempDir,

@@ -3,21 +3,19 @@
 use serde_json::{Map, Value, json};
 
 use super::{changed, changed_tags};
-use crate::{
-    api::{
-        Error, Result,
-        assets::{
-            ArchiveAsset, Archived, Asset, AssetKind, GetAsset, ListAssets, RestoreAsset,
-            ShareAsset, UpdateAsset,
-        },
-    },
-    cli::{
-        asset::create_described,
-        az::{Az, given::Given, ids, place::Place},
-        document::Draft,
-    },
-    spec::overrides::Values,
+use crate::cli::{
+    asset::create_described,
+    az::{Az, given::Given, ids, place::Place},
+    document::Draft,
 };
+use api::{
+    Error, Result,
+    assets::{
+        ArchiveAsset, Archived, Asset, AssetKind, GetAsset, ListAssets, RestoreAsset, ShareAsset,
+        UpdateAsset,
+    },
+};
+use spec::overrides::Values;
 
 /// An asset as Azure's command line shows it.
 pub fn shown(place: &Place, asset: &Asset) -> Value {

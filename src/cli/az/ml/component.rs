@@ -3,20 +3,18 @@
 use serde_json::{Value, json};
 
 use super::asset;
-use crate::{
-    api::assets::AssetKind,
-    cli::{
-        az::{
-            Az,
-            given::Given,
-            grammar::{
-                ARCHIVED, Flag, GENERIC, Group, LABEL, MAX, NAME, NO_WAIT, PLACE, REGISTRY, SET,
-                THE_FILE, THE_NAME, VERSION, switch, verb,
-            },
+use crate::cli::{
+    az::{
+        Az,
+        given::Given,
+        grammar::{
+            ARCHIVED, Flag, GENERIC, Group, LABEL, MAX, NAME, NO_WAIT, PLACE, REGISTRY, SET,
+            THE_FILE, THE_NAME, VERSION, switch, verb,
         },
-        document::Draft,
     },
+    document::Draft,
 };
+use api::assets::AssetKind;
 
 const KIND: AssetKind = AssetKind::Component;
 const NEW: &[Flag] = &[switch(

@@ -3,29 +3,27 @@
 use serde_json::{Map, Value, json};
 
 use super::{asset::put_flags, refuse, tags};
-use crate::{
-    api::{
-        Error, Result,
-        computes::{
-            CLUSTER, Compute, CreateCompute, DeleteCompute, GetCompute, INSTANCE, ListComputes,
-            Size, Switch, SwitchCompute, sizes,
+use crate::cli::{
+    az::{
+        Az,
+        given::Given,
+        grammar::{
+            FILE, Flag, GENERIC, Group, MAX, NAME, NO_WAIT, PLACE, SET, THE_NAME, YES, flag,
+            switch, verb,
         },
-        workspaces::Workspace,
+        ids,
     },
-    cli::{
-        az::{
-            Az,
-            given::Given,
-            grammar::{
-                FILE, Flag, GENERIC, Group, MAX, NAME, NO_WAIT, PLACE, SET, THE_NAME, YES, flag,
-                switch, verb,
-            },
-            ids,
-        },
-        document::Draft,
-    },
-    spec::overrides::Values,
+    document::Draft,
 };
+use api::{
+    Error, Result,
+    computes::{
+        CLUSTER, Compute, CreateCompute, DeleteCompute, GetCompute, INSTANCE, ListComputes, Size,
+        Switch, SwitchCompute, sizes,
+    },
+    workspaces::Workspace,
+};
+use spec::overrides::Values;
 
 const SCALE: &[Flag] = &[
     flag("min-instances", "Least number of instances"),

@@ -3,26 +3,24 @@
 use serde_json::{Value, json};
 
 use super::asset::put_flags;
-use crate::{
-    api::{
-        Result,
-        connections::{Connection, DeleteConnection, GetConnection, ListConnections},
-        workspaces::Workspace,
-    },
-    cli::{
-        az::{
-            Az,
-            given::Given,
-            grammar::{
-                Flag, GENERIC, Group, MAX, NAME, PLACE, SET, THE_FILE, THE_NAME, YES, flag, verb,
-            },
-            ids,
+use crate::cli::{
+    az::{
+        Az,
+        given::Given,
+        grammar::{
+            Flag, GENERIC, Group, MAX, NAME, PLACE, SET, THE_FILE, THE_NAME, YES, flag, verb,
         },
-        connection::{AT_THE_TOP, described},
-        document::Draft,
+        ids,
     },
-    spec::overrides::{Edit, Values},
+    connection::{AT_THE_TOP, described},
+    document::Draft,
 };
+use api::{
+    Result,
+    connections::{Connection, DeleteConnection, GetConnection, ListConnections},
+    workspaces::Workspace,
+};
+use spec::overrides::{Edit, Values};
 
 const SECRETS: &[Flag] = &[flag("populate-secrets", "Show the secrets")
     .short('p')

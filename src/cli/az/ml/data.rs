@@ -3,20 +3,18 @@
 use serde_json::{Value, json};
 
 use super::{asset, refuse};
-use crate::{
-    api::assets::AssetKind,
-    cli::{
-        az::{
-            Az,
-            given::Given,
-            grammar::{
-                ARCHIVED, FILE, Flag, GENERIC, Group, LABEL, MAX, NAME, NO_WAIT, PLACE, REGISTRY,
-                SET, THE_NAME, VERSION, flag, switch, verb,
-            },
+use crate::cli::{
+    az::{
+        Az,
+        given::Given,
+        grammar::{
+            ARCHIVED, FILE, Flag, GENERIC, Group, LABEL, MAX, NAME, NO_WAIT, PLACE, REGISTRY, SET,
+            THE_NAME, VERSION, flag, switch, verb,
         },
-        document::Draft,
     },
+    document::Draft,
 };
+use api::assets::AssetKind;
 
 const KIND: AssetKind = AssetKind::Data;
 const NEW: &[Flag] = &[

@@ -3,28 +3,26 @@
 use serde_json::{Map, Value, json};
 
 use super::{asset::put_flags, changed_tags, data::MOUNT, refuse, tags};
-use crate::{
-    api::{
-        Error, Result,
-        datastores::{
-            CreateDatastore, Datastore, DatastoreType, DeleteDatastore, GetDatastore,
-            ListDatastores, UpdateDatastore,
+use crate::cli::{
+    az::{
+        Az,
+        given::Given,
+        grammar::{
+            FILE, GENERIC, Group, MAX, NAME, PLACE, SET, THE_FILE, THE_NAME, YES, flag, verb,
         },
-        workspaces::Workspace,
+        ids,
     },
-    cli::{
-        az::{
-            Az,
-            given::Given,
-            grammar::{
-                FILE, GENERIC, Group, MAX, NAME, PLACE, SET, THE_FILE, THE_NAME, YES, flag, verb,
-            },
-            ids,
-        },
-        document::Draft,
-    },
-    spec::overrides::Values,
+    document::Draft,
 };
+use api::{
+    Error, Result,
+    datastores::{
+        CreateDatastore, Datastore, DatastoreType, DeleteDatastore, GetDatastore, ListDatastores,
+        UpdateDatastore,
+    },
+    workspaces::Workspace,
+};
+use spec::overrides::Values;
 
 pub const GROUP: Group = Group {
     path: "ml datastore",

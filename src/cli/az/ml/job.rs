@@ -2,22 +2,20 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    api::{
-        Error,
-        runs::{GetRun, RunStatus},
-    },
-    cli::{
-        az::{
-            Az,
-            given::Given,
-            grammar::{
-                ARCHIVED, Flag, GENERIC, Group, NAME, PLACE, SET, THE_FILE, THE_NAME, flag, switch,
-                verb,
-            },
+use crate::cli::{
+    az::{
+        Az,
+        given::Given,
+        grammar::{
+            ARCHIVED, Flag, GENERIC, Group, NAME, PLACE, SET, THE_FILE, THE_NAME, flag, switch,
+            verb,
         },
-        job::{self, JobArg, entity::Entity},
     },
+    job::{self, JobArg, entity::Entity},
+};
+use api::{
+    Error,
+    runs::{GetRun, RunStatus},
 };
 
 const WEB: &[Flag] = &[switch("web", "Say where its page is").short('e')];

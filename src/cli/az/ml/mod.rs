@@ -18,7 +18,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{Az, given::Given};
-use crate::{api::Error, cli::asset::texts};
+use crate::cli::asset::texts;
+use api::Error;
 
 /// The tags that a checked file gives.
 fn tags(fields: &Map<String, Value>) -> BTreeMap<String, String> {

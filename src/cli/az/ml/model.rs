@@ -8,32 +8,30 @@ use super::{
     data::SHARE,
     refuse, tags,
 };
-use crate::{
-    api::{
-        Error, Result,
-        files::{CreateTree, GetTree},
-        models::{
-            GetModel, ListModels, Model, ModelSource, ModelType, RegisterModel, Stage, UpdateModel,
+use crate::cli::{
+    az::{
+        Az,
+        given::Given,
+        grammar::{
+            ARCHIVED, FILE, Flag, GENERIC, Group, LABEL, MAX, NAME, NO_WAIT, PLACE, REGISTRY, SET,
+            THE_NAME, VERSION, flag, verb,
         },
+        ids,
+        place::Place,
     },
-    cli::{
-        az::{
-            Az,
-            given::Given,
-            grammar::{
-                ARCHIVED, FILE, Flag, GENERIC, Group, LABEL, MAX, NAME, NO_WAIT, PLACE, REGISTRY,
-                SET, THE_NAME, VERSION, flag, verb,
-            },
-            ids,
-            place::Place,
-        },
-        document::Draft,
-        transfer::until_ctrl_c,
+    document::Draft,
+    transfer::until_ctrl_c,
+};
+use api::{
+    Error, Result,
+    files::{CreateTree, GetTree},
+    models::{
+        GetModel, ListModels, Model, ModelSource, ModelType, RegisterModel, Stage, UpdateModel,
     },
-    spec::{
-        overrides::Values,
-        reference::{self, Reference},
-    },
+};
+use spec::{
+    overrides::Values,
+    reference::{self, Reference},
 };
 
 const STAGE: &[Flag] = &[flag("stage", "None, Staging, Production or Archived").short('s')];

@@ -2,16 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    api::{
-        Error, Result, names,
-        workspaces::{UpdateWorkspace, Workspace},
-    },
-    cli::az::{
-        Az,
-        given::Given,
-        grammar::{Flag, Group, NO_WAIT, PLACE, YES, flag, verb},
-    },
+use crate::cli::az::{
+    Az,
+    given::Given,
+    grammar::{Flag, Group, NO_WAIT, PLACE, YES, flag, verb},
+};
+use api::{
+    Error, Result, names,
+    workspaces::{UpdateWorkspace, Workspace},
 };
 
 const RULE: &[Flag] = &[flag("rule", "Name of the rule").required()];

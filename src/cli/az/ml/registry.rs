@@ -3,27 +3,25 @@
 use serde_json::{Map, Value, json};
 
 use super::{asset::put_flags, changed_tags, tags};
-use crate::{
-    api::{
-        Code,
-        registries::{
-            CreateRegistry, DeleteRegistry, GetRegistry, ListRegistries, Registry, UpdateRegistry,
+use crate::cli::{
+    az::{
+        Az,
+        given::Given,
+        grammar::{
+            FILE, Flag, GENERIC, GROUP as IN_GROUP, Group, MAX, NAME, NO_WAIT, SET, THE_NAME, YES,
+            flag, verb,
         },
+        ids,
     },
-    cli::{
-        az::{
-            Az,
-            given::Given,
-            grammar::{
-                FILE, Flag, GENERIC, GROUP as IN_GROUP, Group, MAX, NAME, NO_WAIT, SET, THE_NAME,
-                YES, flag, verb,
-            },
-            ids,
-        },
-        document::Draft,
-    },
-    spec::overrides::Values,
+    document::Draft,
 };
+use api::{
+    Code,
+    registries::{
+        CreateRegistry, DeleteRegistry, GetRegistry, ListRegistries, Registry, UpdateRegistry,
+    },
+};
+use spec::overrides::Values;
 
 const SETTINGS: &[Flag] = &[
     flag("display-name", "Name to show"),

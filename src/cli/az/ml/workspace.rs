@@ -3,14 +3,6 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    api::{
-        Code, Result,
-        resource_groups::{GetResourceGroup, ResourceGroup},
-        workspaces::{
-            CreateWorkspace, DeleteWorkspace, ExistingResources, GetWorkspace, ListWorkspaceKeys,
-            ListWorkspaces, UpdateWorkspace, Workspace,
-        },
-    },
     cli::{
         az::{
             Az,
@@ -23,9 +15,17 @@ use crate::{
         },
         document::Draft,
     },
-    spec::overrides::Values,
     wiring,
 };
+use api::{
+    Code, Result,
+    resource_groups::{GetResourceGroup, ResourceGroup},
+    workspaces::{
+        CreateWorkspace, DeleteWorkspace, ExistingResources, GetWorkspace, ListWorkspaceKeys,
+        ListWorkspaces, UpdateWorkspace, Workspace,
+    },
+};
+use spec::overrides::Values;
 
 pub const GROUP: Group = Group {
     path: "ml workspace",

@@ -2,13 +2,11 @@
 
 use clap::Args;
 
-use crate::{
-    api::{
-        Error,
-        models::{ModelRef, Which},
-        registered_models::DeleteModelAlias,
-    },
-    cli::{context::Context, model::resolve},
+use crate::cli::{context::Context, model::resolve};
+use api::{
+    Error,
+    models::{ModelRef, Which},
+    registered_models::DeleteModelAlias,
 };
 
 /// Take an alias away from the version that has it

@@ -2,10 +2,8 @@
 
 use clap::Args;
 
-use crate::{
-    api::{models::ModelRef, names, registered_models::SetModelAlias},
-    cli::{context::Context, model::resolve},
-};
+use crate::cli::{context::Context, model::resolve};
+use api::{models::ModelRef, names, registered_models::SetModelAlias};
 
 /// Give a model version an alias
 ///

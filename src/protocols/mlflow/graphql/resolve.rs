@@ -10,20 +10,18 @@ use super::{
     plan::{Plan, Planned},
     schema::{SCHEMA, Type},
 };
-use crate::{
-    api::models::SearchModels,
-    protocols::mlflow::{
-        artifacts,
-        call::{Call, Place},
-        error::{ErrorCode, Failure},
-        experiments,
-        fields::{Fields, snake_case},
-        histories,
-        model_versions::{self, ModelVersion},
-        runs,
-        wire::Answer,
-    },
+use crate::mlflow::{
+    artifacts,
+    call::{Call, Place},
+    error::{ErrorCode, Failure},
+    experiments,
+    fields::{Fields, snake_case},
+    histories,
+    model_versions::{self, ModelVersion},
+    runs,
+    wire::Answer,
 };
+use api::models::SearchModels;
 
 /// How many runs' model versions are looked for at once.
 const RUNS_AT_ONCE: usize = 200;

@@ -3,19 +3,17 @@
 use serde_json::{Value, json};
 
 use super::{trace_error, wire};
-use crate::{
-    api::{
-        Error, Time,
-        traces::{
-            AssessedValue, Assessment, AssessmentError, AssessmentKind, CreateAssessment,
-            DeleteAssessment, GetAssessment, UpdateAssessment,
-        },
-    },
-    protocols::mlflow::{
-        call::Call,
-        error::Failure,
-        fields::{Fields, missing},
-        wire::{Answer, answer, done},
+use crate::mlflow::{
+    call::Call,
+    error::Failure,
+    fields::{Fields, missing},
+    wire::{Answer, answer, done},
+};
+use api::{
+    Error, Time,
+    traces::{
+        AssessedValue, Assessment, AssessmentError, AssessmentKind, CreateAssessment,
+        DeleteAssessment, GetAssessment, UpdateAssessment,
     },
 };
 

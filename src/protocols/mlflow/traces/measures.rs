@@ -3,18 +3,16 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::{
-    api::{
-        Time,
-        trace_measures::{Aggregation, CorrelateTraces, Figure, MeasureTraces, Measured},
-    },
-    protocols::mlflow::{
-        call::Call,
-        error::Failure,
-        experiments,
-        fields::{Fields, missing},
-        wire::{Answer, answer, page},
-    },
+use crate::mlflow::{
+    call::Call,
+    error::Failure,
+    experiments,
+    fields::{Fields, missing},
+    wire::{Answer, answer, page},
+};
+use api::{
+    Time,
+    trace_measures::{Aggregation, CorrelateTraces, Figure, MeasureTraces, Measured},
 };
 
 const RESULTS: i64 = 1000;

@@ -5,7 +5,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value, json};
 
-use crate::api::{
+use api::{
     Error, Result,
     traces::{Span, SpanEvent, SpanLink, SpanStatus},
 };
@@ -195,7 +195,7 @@ where
 }
 
 fn double<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<f64, D::Error> {
-    crate::api::metrics::Value::deserialize(deserializer).map(|value| value.0)
+    api::metrics::Value::deserialize(deserializer).map(|value| value.0)
 }
 
 fn status_code<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<i32, D::Error> {
@@ -315,7 +315,7 @@ fn value(any: AnyValue) -> Value {
         Some(Kind::BoolValue(flag)) => flag.into(),
         Some(Kind::IntValue(number)) => number.into(),
         Some(Kind::DoubleValue(number)) if number.is_finite() => number.into(),
-        Some(Kind::DoubleValue(number)) => json!(crate::api::metrics::Value(number)),
+        Some(Kind::DoubleValue(number)) => json!(api::metrics::Value(number)),
         Some(Kind::ArrayValue(list)) => list.values.into_iter().map(value).collect(),
         Some(Kind::KvlistValue(list)) => Value::Object(pairs(list.values).collect()),
         Some(Kind::BytesValue(bytes)) => BASE64_STANDARD.encode(bytes).into(),

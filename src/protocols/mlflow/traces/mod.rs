@@ -30,7 +30,7 @@ use super::{
     runs::run_error,
     wire::{Answer, answer, done, page},
 };
-use crate::api::{
+use api::{
     Error,
     traces::{
         DeleteTraces, GetTraces, LinkPrompts, LinkTraces, PromptVersion, SearchTraces, StartTrace,
@@ -308,7 +308,7 @@ async fn delete_traces(call: Call) -> Answer {
         workspace: call.workspace.clone(),
         experiment_id: experiment.id,
         ids,
-        until: until.map(crate::api::Time),
+        until: until.map(api::Time),
         limit: most.map(|most| u32::try_from(most).unwrap_or(u32::MAX)),
     };
     let deleted = call.perform(delete).await?;

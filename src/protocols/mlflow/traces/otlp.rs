@@ -15,18 +15,16 @@ use flate2::read::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use prost::Message;
 
 use super::messages::{self, ExportRequest};
-use crate::{
-    api::{
-        Error,
-        traces::{LinkTraces, LogSpans, Span},
-    },
-    protocols::mlflow::{
-        call::Place,
-        error::{ErrorCode, Failure},
-        experiments,
-        runs::run_error,
-        wire::{Answer, DEFAULT_EXPERIMENT_ID},
-    },
+use crate::mlflow::{
+    call::Place,
+    error::{ErrorCode, Failure},
+    experiments,
+    runs::run_error,
+    wire::{Answer, DEFAULT_EXPERIMENT_ID},
+};
+use api::{
+    Error,
+    traces::{LinkTraces, LogSpans, Span},
 };
 
 const PROTOBUF: &str = "application/x-protobuf";

@@ -4,18 +4,16 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{change, find, found, state, wire};
-use crate::{
-    api::{
-        Time,
-        traces::{StartTrace, TraceState},
-    },
-    protocols::mlflow::{
-        call::Call,
-        error::Failure,
-        experiments,
-        fields::missing,
-        wire::{Answer, answer, page},
-    },
+use crate::mlflow::{
+    call::Call,
+    error::Failure,
+    experiments,
+    fields::missing,
+    wire::{Answer, answer, page},
+};
+use api::{
+    Time,
+    traces::{StartTrace, TraceState},
 };
 
 type Pairs = std::collections::BTreeMap<String, String>;

@@ -6,15 +6,13 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::messages::TRACE_ATTRIBUTE;
-use crate::{
-    api::{
-        Time,
-        traces::{Assessment, AssessmentKind, Span, SpanStatus, Trace, WholeTrace},
-    },
-    protocols::mlflow::{
-        error::Failure,
-        wire::{Pair, experiment_id, pairs},
-    },
+use crate::mlflow::{
+    error::Failure,
+    wire::{Pair, experiment_id, pairs},
+};
+use api::{
+    Time,
+    traces::{Assessment, AssessmentKind, Span, SpanStatus, Trace, WholeTrace},
 };
 
 /// The tags by which clients know where a trace's files and spans are. They are not stored.

@@ -1,7 +1,7 @@
 //! AutoML jobs on images.
 
 use super::{AutomlBase, AutomlData, ClassificationMetric, TrialSweep};
-use crate::spec::{
+use crate::{
     declare::{record, union, words},
     described::Literal,
     kinds::sweep::SearchSpace,

@@ -1,7 +1,7 @@
 //! AutoML jobs on texts.
 
 use super::{AutomlBase, ClassificationMetric, TrialSweep, TrialValue};
-use crate::spec::declare::{record, words};
+use crate::declare::{record, words};
 
 record! {
     /// What AutoML jobs on texts may say.
