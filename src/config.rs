@@ -323,7 +323,8 @@ fn inside_run() -> Option<InsideRun> {
     Some(InsideRun {
         url: url.to_owned(),
         workspace: workspace.to_owned(),
-        run: var("MLFLOW_RUN_ID")?,
+        // MLflow's client takes its variable out of the environment when it begins to log.
+        run: var("MLFLOW_RUN_ID").or_else(|| var("AZUREML_RUN_ID"))?,
         token: var("MLFLOW_TRACKING_TOKEN")?,
         ca_file: var(MLFLOW_CA).map(PathBuf::from),
     })

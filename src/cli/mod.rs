@@ -230,6 +230,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     if let Command::EndpointWatch(args) = &cli.command {
         return endpoint_host::watch(args);
     }
+    if let Command::Serve(_) = cli.command {
+        serve::check_profile(cli.globals.profile.as_deref())?;
+    }
     // A command has nothing else to do while it waits; a server does.
     let runtime = match cli.command {
         Command::Serve(_) | Command::Worker(_) | Command::Mlflow(_) => {

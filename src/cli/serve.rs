@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use api::Error;
+
 use super::{context::Context, ui::Ui, worker};
 use crate::wiring::{self, ServeSettings, Served, Tls, Verbosity};
 
@@ -61,6 +63,18 @@ enum LogArg {
     Changes,
     /// All
     Requests,
+}
+
+/// Refuses a profile on the line of a server, which is about this machine.
+pub fn check_profile(profile: Option<&str>) -> Result<(), Error> {
+    match profile {
+        None | Some("local") => Ok(()),
+        Some(profile) => Err(Error::invalid(format!(
+            "A server serves this machine's state directory, not `{profile}`"
+        ))
+        .at("--profile")
+        .hint("Leave the profile out, or choose a state directory: set AML_HOME")),
+    }
 }
 
 pub async fn serve(ctx: &Context, args: ServeArgs) -> anyhow::Result<()> {

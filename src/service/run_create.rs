@@ -42,8 +42,10 @@ impl Perform for SubmitRun {
                 service.ring();
                 Ok(run.run)
             }
+            // Asked twice, as when the first answer was lost. One that ended is not run again by that.
             Created::Taken(run)
-                if run.run.job.as_ref() == Some(&self.job)
+                if !run.run.status.ended()
+                    && run.run.job.as_ref() == Some(&self.job)
                     && run.run.experiment.eq_ignore_ascii_case(&self.experiment) =>
             {
                 Ok(run.run)

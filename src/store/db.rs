@@ -323,6 +323,19 @@ impl Tx<'_> {
     }
 }
 
+fn full() -> Error {
+    Error::full("The disk that holds the state directory is full")
+        .hint("Free some space, or move the state directory: set AML_HOME")
+}
+
+/// `SQLITE_IOERR_SHMSIZE`: the index of the log of writes cannot grow.
+const SHM_SIZE: i32 = 0x130a;
+
+fn is_extended(error: &rusqlite::Error, code: i32) -> bool {
+    let found = error.sqlite_error();
+    found.is_some_and(|found| found.extended_code == code)
+}
+
 /// Says what a failure of the database means to the person who meets it.
 #[expect(
     clippy::needless_pass_by_value,
@@ -331,8 +344,7 @@ impl Tx<'_> {
 pub(super) fn db_error(error: rusqlite::Error) -> Error {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Error::full("The disk that holds the state directory is full")
-            .hint("Free some space, or move the state directory: set AML_HOME"),
+        Some(ErrorCode::DiskFull) => full(),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::unavailable(
             "Another process has held the state directory's database for too long",
         )
@@ -341,6 +353,7 @@ pub(super) fn db_error(error: rusqlite::Error) -> Error {
             Error::unavailable(format!("The state directory cannot be written: {error}"))
                 .hint("Check its owner and permissions, or choose another one: set AML_HOME")
         }
+        Some(ErrorCode::SystemIoFailure) if is_extended(&error, SHM_SIZE) => full(),
         Some(ErrorCode::SystemIoFailure) => Error::unavailable(format!(
             "Reading or writing the state directory failed: {error}"
         ))

@@ -208,8 +208,9 @@ impl Store {
                 };
                 tx.execute(
                     "UPDATE endpoints SET desired = ?2, state = ?3, state_generation = 0, message = NULL, \
+                     failed_update = CASE WHEN ?2 = ?5 THEN failed_update END, \
                      updated_at = ?4 WHERE id = ?1",
-                    params![id, desired, state.name(), now],
+                    params![id, desired, state.name(), now, RUNNING],
                 )?;
                 find(tx, id)
             })

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fs};
 
+use regex_lite::Regex;
+
 use crate::support::{operations, root, rust_files, texts};
 
 /// Module → modules it may import besides itself.
@@ -59,16 +61,15 @@ fn code(text: &str) -> String {
 
 /// The layers with which a path of the code begins.
 fn crates_used(code: &str) -> BTreeSet<String> {
-    let begins_a_path = |at: usize| {
-        let before = code[..at].chars().next_back();
-        !before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
-    };
-    let used = |name: &&str| {
-        let path = format!("{name}::");
-        code.match_indices(&path).any(|(at, _)| begins_a_path(at))
-    };
-    let used = CRATES.iter().filter(|name| used(name));
-    used.map(|name| (*name).to_owned()).collect()
+    let import = Regex::new(r"\buse (\w+)::[^;]*;").expect("right");
+    let path = Regex::new(r"(?:^|[^\w:])(\w+)::").expect("right");
+    let rest = import.replace_all(code, "");
+    let imports = import.captures_iter(code);
+    let paths = path.captures_iter(&rest);
+    let roots = imports.chain(paths).map(|found| found[1].to_owned());
+    roots
+        .filter(|root| CRATES.contains(&root.as_str()))
+        .collect()
 }
 
 /// The modules that follow `crate::`, also in a list in braces.

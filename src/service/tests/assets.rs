@@ -476,7 +476,7 @@ async fn a_registry_changes_and_holds_no_runs() {
         .into_iter()
         .map(|registry| registry.name)
         .collect();
-    assert_eq!(names, ["team"]);
+    assert_eq!(names, ["azureml", "team"]);
     let mut run = super::support::submission("r");
     run.workspace = "registries/team".into();
     assert_eq!(code(bench.ask(run).await), Code::Invalid);

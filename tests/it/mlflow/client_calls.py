@@ -52,7 +52,7 @@ def values():
     run = client.get_run(RUN)
     assert run.info.run_id == RUN and run.info.status == "RUNNING", run.info
     assert run.data.params["lr"] == "0.1" and run.data.params["empty"] == ""
-    assert len(run.data.params["long"]) == 6000
+    assert len(run.data.params["long"]) == 7000
     assert run.data.metrics["loss"] == 0.2 and run.data.metrics["infinite"] == math.inf
     assert math.isnan(run.data.metrics["nan"])
     assert run.data.tags["team"] == "blue" and "gone" not in run.data.tags

@@ -319,6 +319,9 @@ fn a_name_is_one_run_and_can_be_used_again_when_it_is_deleted() {
             Hint: Choose another name, or leave it out and one is made
         "]]
         .assert_eq(&error);
+        // Not even the same line runs twice, or is said to.
+        aml.fails(5, "run submit -n r -e exp --stream -- 'echo one'");
+        aml.fails(5, "run submit --from r -n r");
         aml.fails(2, "run delete r");
         aml.ok("run delete r --yes");
         let error = aml.fails(3, "run show r");

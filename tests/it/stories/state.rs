@@ -77,7 +77,7 @@ fn a_broken_configuration_file() {
     .assert_eq(&aml.fails(2, "workspace list"));
     fs::write(&file, "workspce = \"churn\"\n").expect("writes");
     expect![[r#"
-        Error: $ROOT/config.toml:1:1: unknown field `workspce`, expected one of `workspace`, `profile`, `profiles`, `worker`, `webhooks`
+        Error: $ROOT/config.toml:1:1: unknown field `workspce`, expected one of `workspace`, `profile`, `profiles`, `worker`, `webhooks`, `mirrors`
           | workspce = "churn"
         Hint: Correct the line or remove the file
     "#]].assert_eq(&aml.fails(2, "workspace list"));
@@ -207,7 +207,7 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
         done
         echo exit
         aml workspace list --query '[].name' -o tsv";
-    let Some(output) = on_a_small_disk(&aml, "600k", script) else {
+    let Some(output) = on_a_small_disk(&aml, "1m", script) else {
         return;
     };
     let stderr = output.normal(&output.stderr);
@@ -271,7 +271,7 @@ fn a_read_only_disk() {
     let script = "aml workspace create -n churn -o none
         mount -o remount,ro disk
         aml workspace create -n fraud";
-    let Some(output) = on_a_small_disk(&aml, "600k", script) else {
+    let Some(output) = on_a_small_disk(&aml, "1m", script) else {
         return;
     };
     let stderr = output.failed(6);
