@@ -12,6 +12,7 @@ mod logs;
 mod metric_histories;
 mod metrics;
 mod models;
+mod random_search;
 mod runs;
 mod search;
 mod secrets;
