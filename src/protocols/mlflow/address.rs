@@ -175,3 +175,59 @@ fn of_nothing(address: &str) -> Failure {
         "Artifacts belong to a run, a logged model or a trace, and `{address}` is of none"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Address;
+    use crate::api::paths::percent_decode;
+
+    /// All addresses of up to four of these parts, in every order.
+    #[test]
+    fn no_address_leads_elsewhere() {
+        let parts = [
+            "artifacts",
+            "models",
+            "m-1",
+            "a b",
+            "..",
+            ".",
+            "",
+            "%2e%2e",
+            "%252e%252e",
+            "..%2f",
+            "%2fetc",
+            "C:",
+            "a\\b",
+            "%5c..",
+            "\u{0}",
+            "%00",
+            "traces",
+            "~",
+        ];
+        let mut kept = 0;
+        for number in 0..parts.len().pow(4) {
+            let (mut rest, mut chosen) = (number, Vec::new());
+            for _ in 0..4 {
+                chosen.push(parts[rest % parts.len()]);
+                rest /= parts.len();
+            }
+            let text = format!("0/r/artifacts/{}", chosen.join("/"));
+            let path = match Address::parse(&text) {
+                Ok(Address::Run { path, .. } | Address::Model { path, .. }) => path,
+                Ok(Address::Trace { path, .. } | Address::Tree { path, .. }) => path,
+                Ok(Address::Above) | Err(_) => continue,
+            };
+            kept += 1;
+            let mut plain = path;
+            for _ in 0..8 {
+                let odd = |part: &str| part == ".." || part == "." || part.contains(['\\', '\0']);
+                assert!(
+                    !plain.split('/').any(odd) && !plain.starts_with('/'),
+                    "{text}: {plain}"
+                );
+                plain = percent_decode(&plain);
+            }
+        }
+        assert!(kept > 100, "most of the plain ones are good: {kept}");
+    }
+}

@@ -5,6 +5,7 @@ mod charts;
 mod export;
 mod graphql;
 mod import;
+mod odd;
 mod parts;
 mod same_record;
 mod stores;
