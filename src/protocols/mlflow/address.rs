@@ -179,7 +179,7 @@ fn of_nothing(address: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::Address;
-    use crate::api::paths::percent_decode;
+    use api::paths::percent_decode;
 
     /// All addresses of up to four of these parts, in every order.
     #[test]
@@ -213,8 +213,12 @@ mod tests {
             }
             let text = format!("0/r/artifacts/{}", chosen.join("/"));
             let path = match Address::parse(&text) {
-                Ok(Address::Run { path, .. } | Address::Model { path, .. }) => path,
-                Ok(Address::Trace { path, .. } | Address::Tree { path, .. }) => path,
+                Ok(
+                    Address::Run { path, .. }
+                    | Address::Model { path, .. }
+                    | Address::Trace { path, .. }
+                    | Address::Tree { path, .. },
+                ) => path,
                 Ok(Address::Above) | Err(_) => continue,
             };
             kept += 1;

@@ -6,10 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::support::{Bench, batch, point};
-use crate::{
-    api::{metrics::LogBatch, runs::ListRuns, trace_measures::Measured},
-    service::filter::{measure_condition, run_condition, run_orders, trace_condition},
-};
+use crate::filter::{measure_condition, run_condition, run_orders, trace_condition};
+use api::{metrics::LogBatch, runs::ListRuns, trace_measures::Measured};
 
 /// Numbers that look like chance and are the same with every test.
 struct Chance(u64);
@@ -36,8 +34,11 @@ struct Known {
 const KEYS: [&str; 3] = ["a", "b", "with blank"];
 const TEXTS: [&str; 4] = ["", "x", "X", "it"];
 
+/// Whether a filter holds for a run.
+type Holds = Box<dyn Fn(&Known) -> bool>;
+
 /// A filter as written, and what it means.
-fn filter(chance: &mut Chance, depth: usize) -> (String, Box<dyn Fn(&Known) -> bool>) {
+fn filter(chance: &mut Chance, depth: usize) -> (String, Holds) {
     let space = |chance: &mut Chance| chance.pick(&[" ", "  ", "\n "]);
     match chance.below(if depth == 0 { 3 } else { 6 }) {
         0 => {
