@@ -10,9 +10,10 @@ use api::{
     jobs::{CreateJob, JobInput},
     lineage::{GetLineage, Node, NodeKind, RecordLineage, RunLink},
     paths::{Files, ResolvePath, Resolved},
-    runs::Run,
+    runs::{Run, RunStatus},
     work::Outcome,
 };
+use store::{ExperimentRef, NewRun};
 
 fn members(value: Value) -> Map<String, Value> {
     match value {
@@ -165,6 +166,55 @@ async fn inputs_are_looked_up_and_outputs_get_addresses() {
         assert_eq!(error.message, message);
         assert_eq!(error.target.as_deref(), Some("inputs.i.path"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn an_output_that_names_itself_or_nothing_that_can_be_written_is_refused() {
+    let bench = Bench::new().await;
+    for (path, problem) in [
+        ("out", "is no address"),
+        ("azureml:iris:1", "is an asset"),
+        ("azureml://jobs/j/outputs/o", "belongs to a run"),
+        ("runs:/j/model", "belongs to a run"),
+        ("git+https://host/code", "is a repository"),
+    ] {
+        let error = bench.job("j", json!({"outputs": {"o": {"path": path}}}));
+        let error = error.await.unwrap_err();
+        assert!(error.message.contains(problem), "{error}");
+        assert_eq!(error.target.as_deref(), Some("outputs.o"));
+    }
+    let url = json!({"outputs": {"o": {"path": "https://host/x"}}});
+    bench.job("url", url).await.unwrap();
+}
+
+#[tokio::test]
+async fn references_that_go_round_in_circles_end() {
+    let bench = Bench::new().await;
+    let path = "azureml://datastores/workspaceblobstore/paths/x";
+    let definition = json!({"outputs": {"a": {"path": path}, "b": {"path": path}}});
+    let run = bench.job("j", definition).await.unwrap();
+    let mut job = run.job.unwrap();
+    let outputs = &mut job.described.as_mut().unwrap().outputs;
+    outputs.get_mut("a").unwrap().path = "azureml://jobs/old/outputs/b".to_owned();
+    outputs.get_mut("b").unwrap().path = "azureml://jobs/old/outputs/a".to_owned();
+    // As versions that refused less have stored it.
+    let workspace = bench.service.store.workspace("ws").await.unwrap().unwrap();
+    let old = NewRun {
+        workspace: workspace.id,
+        name: "old".to_owned(),
+        display_name: "old".to_owned(),
+        experiment: ExperimentRef::Name("exp".to_owned()),
+        status: RunStatus::Queued,
+        user: String::new(),
+        tags: [].into(),
+        job: Some(job),
+        created_at: bench.service.now(),
+        started_at: None,
+    };
+    bench.service.store.create_run(old).await.unwrap();
+    let error = bench.resolved("azureml://jobs/old/outputs/a").await;
+    let error = error.unwrap_err().message;
+    assert!(error.contains("one reference after another"), "{error}");
 }
 
 #[tokio::test]
