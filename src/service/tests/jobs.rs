@@ -103,6 +103,29 @@ async fn an_environment_is_what_its_conda_file_says_and_its_version_is_kept() {
 }
 
 #[tokio::test]
+async fn an_image_that_names_the_environment_made_of_it_is_what_was_built() {
+    let bench = Bench::new().await;
+    let workspace = bench.service.store.workspace("ws").await.unwrap().unwrap();
+    let registry = &workspace.workspace.resources.container_registry.name;
+    let registry = registry.rsplit('/').next().unwrap_or(registry);
+    let image = format!("{registry}.azurecr.io/churn:latest");
+    let spec = json!({"image": image});
+    bench.asset(AssetKind::Environment, "churn", spec).await;
+    let job = json!({"environment": "azureml:churn@latest"});
+    let error = bench.job("a", job.clone()).await.unwrap_err();
+    assert!(
+        error.message.starts_with("No image `churn:latest`"),
+        "{error}"
+    );
+    let built = json!({"conda_file": {"dependencies": [{"pip": ["numpy<2"]}]}});
+    bench.asset(AssetKind::Environment, "churn", built).await;
+    let spec = json!({"image": image, "description": "again"});
+    bench.asset(AssetKind::Environment, "churn", spec).await;
+    let run = bench.job("b", job).await.unwrap();
+    assert_eq!(python(&run).0, ["numpy<2"]);
+}
+
+#[tokio::test]
 async fn inputs_are_looked_up_and_outputs_get_addresses() {
     let bench = Bench::new().await;
     let spec = json!({"type": "uri_file", "path": "https://host/iris.csv"});
