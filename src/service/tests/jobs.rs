@@ -2,9 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::support::{Bench, ended};
+use super::support::{Bench, ended, submission};
+use crate::Perform;
 use api::{
-    Result,
+    Code, Result,
+    access::{AssignRole, Role},
     assets::{AssetKind, CreateAsset},
     environments::Environment,
     jobs::{CreateJob, JobInput},
@@ -22,23 +24,26 @@ fn members(value: Value) -> Map<String, Value> {
     }
 }
 
+fn create(name: &str, definition: Value) -> CreateJob {
+    let mut all = members(json!({
+        "type": "command",
+        "command": "echo",
+        "environment": "azureml:sklearn-1.5@latest",
+    }));
+    all.extend(members(definition));
+    CreateJob {
+        workspace: "ws".to_owned(),
+        name: name.to_owned(),
+        experiment: "exp".to_owned(),
+        definition: all,
+        git: None,
+        search_path: None,
+    }
+}
+
 impl Bench {
     async fn job(&self, name: &str, definition: Value) -> Result<Run> {
-        let mut all = members(json!({
-            "type": "command",
-            "command": "echo",
-            "environment": "azureml:sklearn-1.5@latest",
-        }));
-        all.extend(members(definition));
-        self.ask(CreateJob {
-            workspace: "ws".to_owned(),
-            name: name.to_owned(),
-            experiment: "exp".to_owned(),
-            definition: all,
-            git: None,
-            search_path: None,
-        })
-        .await
+        self.ask(create(name, definition)).await
     }
 
     async fn asset(&self, kind: AssetKind, name: &str, spec: Value) {
@@ -208,6 +213,47 @@ async fn an_output_that_names_itself_or_nothing_that_can_be_written_is_refused()
     }
     let url = json!({"outputs": {"o": {"path": "https://host/x"}}});
     bench.job("url", url).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_reads_and_writes_only_where_its_caller_may() {
+    let bench = Bench::new().await;
+    bench.workspace("other").await;
+    let root = bench.user("root", None).await;
+    let eve = bench.user("eve", Some(Role::DataScientist)).await;
+    let path = "azureml://subscriptions/s/resourcegroups/g/workspaces/other/datastores/workspaceblobstore/paths/x";
+    let places = [
+        json!({"inputs": {"p": {"path": path}}}),
+        json!({"outputs": {"p": {"path": path}}}),
+    ];
+    for (at, place) in places.iter().enumerate() {
+        let job = create(&format!("eve{at}"), place.clone());
+        let error = job.perform(&bench.service, &eve).await.unwrap_err();
+        assert_eq!(error.code, Code::NotFound, "{error}");
+        assert!(error.message.contains("`other`"), "{error}");
+        // Said as the run that comes of it, too.
+        let job = create(&format!("root{at}"), place.clone());
+        let run = job.perform(&bench.service, &root).await.unwrap();
+        let mut submit = submission("again");
+        submit.job = run.job.unwrap();
+        let error = submit.perform(&bench.service, &eve).await.unwrap_err();
+        assert_eq!(error.code, Code::NotFound, "{error}");
+    }
+    let assign = AssignRole {
+        workspace: "other".to_owned(),
+        user: "eve".to_owned(),
+        role: Role::Reader,
+    };
+    bench.ask(assign).await.unwrap();
+    let [read, write] = places;
+    let job = create("read", read);
+    job.perform(&bench.service, &eve).await.unwrap();
+    let job = create("write", write);
+    let error = job.perform(&bench.service, &eve).await.unwrap_err();
+    assert_eq!(error.code, Code::Denied, "{error}");
+    let gone = path.replace("workspaceblobstore", "gone");
+    let job = bench.job("gone", json!({"outputs": {"p": {"path": gone}}}));
+    assert_eq!(job.await.unwrap_err().code, Code::NotFound);
 }
 
 #[tokio::test]
