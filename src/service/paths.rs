@@ -22,11 +22,11 @@ impl Perform for ResolvePath {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Resolved> {
         let mut asset = None;
         let mut output_kind = None;
-        let mut path = self.path;
+        let (mut workspace, mut path) = (self.workspace, self.path);
         for _ in 0..STEPS {
             let location = Location::parse(&path)?;
             let step = service
-                .resolve(caller, &self.workspace, location, self.model)
+                .resolve(caller, &workspace, location, self.model)
                 .await?;
             match step {
                 Step::Files(mut found) => {
@@ -37,9 +37,14 @@ impl Perform for ResolvePath {
                     found.kind = found.kind.or(output_kind);
                     return Ok(found);
                 }
-                Step::See(next, node, kind) => {
+                Step::See {
+                    place,
+                    path: next,
+                    node,
+                    kind,
+                } => {
                     asset.get_or_insert((node, kind));
-                    path = next;
+                    (workspace, path) = (place, next);
                 }
                 Step::Output(next, kind) => {
                     output_kind.get_or_insert(kind);
@@ -58,7 +63,13 @@ impl Perform for ResolvePath {
 enum Step {
     Files(Resolved),
     /// An asset that lies at another address.
-    See(String, Node, Option<String>),
+    See {
+        /// The workspace or registry of the asset, which its path is read in.
+        place: String,
+        path: String,
+        node: Node,
+        kind: Option<String>,
+    },
     /// An output that is kept at another address, and its type.
     Output(String, String),
 }
@@ -194,7 +205,12 @@ impl Service {
                     path: String::new(),
                 },
             })),
-            (None, Some(location)) => Ok(Step::See(location, node, kind)),
+            (None, Some(path)) => Ok(Step::See {
+                place,
+                path,
+                node,
+                kind,
+            }),
             (None, None) => Err(Error::invalid(format!(
                 "The model `{}` version {} has no files",
                 model.name, model.version
@@ -374,7 +390,12 @@ fn files_of(asset: &Asset, place: String) -> Result<Step> {
         }));
     }
     match path {
-        Some(path) => Ok(Step::See(path.to_owned(), node, kind)),
+        Some(path) => Ok(Step::See {
+            place,
+            path: path.to_owned(),
+            node,
+            kind,
+        }),
         None => Err(
             Error::invalid(format!("The {} `{}` has no files", asset.kind, asset.name)).at("path"),
         ),

@@ -257,6 +257,33 @@ async fn a_job_reads_and_writes_only_where_its_caller_may() {
 }
 
 #[tokio::test]
+async fn a_path_within_an_asset_is_of_the_workspace_of_the_asset() {
+    let bench = Bench::new().await;
+    bench.workspace("other").await;
+    let asset = CreateAsset {
+        workspace: "other".to_owned(),
+        kind: AssetKind::Data,
+        name: Some("d".to_owned()),
+        version: None,
+        spec: members(
+            json!({"type": "uri_folder", "path": "azureml://datastores/workspaceblobstore/paths/x"}),
+        ),
+        description: None,
+        tags: [].into(),
+        properties: [].into(),
+        files: None,
+        labels: Vec::new(),
+    };
+    bench.ask(asset).await.unwrap();
+    let path = "azureml://locations/l/workspaces/other/data/d/versions/1";
+    let found = bench.resolved(path).await.unwrap();
+    let Files::Datastore { workspace, .. } = found.files else {
+        panic!("{found:?}");
+    };
+    assert_eq!(workspace, "other");
+}
+
+#[tokio::test]
 async fn references_that_go_round_in_circles_end() {
     let bench = Bench::new().await;
     let path = "azureml://datastores/workspaceblobstore/paths/x";
