@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::{Action, Caller, Perform, Service};
 use api::{
     Code, Error, Result,
-    assets::{Asset, AssetKind, AssetRef, GetAsset, Holder, image_environment},
+    assets::{Archived, Asset, AssetKind, AssetRef, GetAsset, Holder, image_environment},
     environments::Environment,
     files::Hash,
     registries::{self, CURATED},
@@ -150,20 +150,34 @@ impl Service {
         let get = GetAsset {
             workspace: workspace.to_owned(),
             kind: AssetKind::Environment,
-            name,
+            name: name.clone(),
             version: None,
-            label: Some(tag),
+            label: Some(tag.clone()),
         };
-        let found = get.perform(self, caller).await.map_err(|error| {
-            if error.code == Code::NotFound {
-                Error::not_found(format!("No image `{image}` was built for `{registry}`")).hint(
-                    format!("Build it: az acr build -r {registry} -t {image} FOLDER"),
-                )
-            } else {
-                error
+        let found = match get.perform(self, caller).await {
+            Err(error) if error.code == Code::NotFound => None,
+            found => Some(found?),
+        };
+        let built = match found {
+            // Perhaps it was made of the image; the image was built before.
+            Some(asset) if tag == "latest" && !says_how(&asset) => {
+                let all = self.store.list_assets(
+                    row.id,
+                    AssetKind::Environment,
+                    Some(name),
+                    Archived::Exclude,
+                    None,
+                );
+                let mut newest_first = all.await?.into_iter().map(|row| row.asset);
+                newest_first.find(says_how)
             }
-        });
-        found.map(Some)
+            found => found.filter(says_how),
+        };
+        built.map(Some).ok_or_else(|| {
+            Error::not_found(format!("No image `{image}` was built for `{registry}`")).hint(
+                format!("Build it: az acr build -r {registry} -t {image} FOLDER"),
+            )
+        })
     }
 
     /// The small files of a build context, by path.
@@ -194,6 +208,12 @@ impl Service {
         }
         Ok(context)
     }
+}
+
+/// Whether an environment is more than the name of an image, which could be its own.
+fn says_how(asset: &Asset) -> bool {
+    let given = |key| asset.spec.get(key).is_some_and(|value| !value.is_null());
+    given("build") || given("conda_file")
 }
 
 fn conda_environment(conda: &Value, name: &str) -> Result<Environment> {

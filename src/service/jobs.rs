@@ -14,7 +14,6 @@ use api::{
         CreateJob, DESCRIPTION_TAG, Described, Distribution, Framework, JobInput, JobOutput,
         JobService,
     },
-    paths::{Location, ResolvePath},
     runs::{Job, Run, SubmitRun},
 };
 use spec::{
@@ -175,39 +174,9 @@ impl Draft<'_> {
         let mut inputs = BTreeMap::new();
         for (name, value) in written.inputs.iter() {
             let read = input(value).map_err(|error| error.at(format!("inputs.{name}")))?;
-            if let JobInput::Files { kind, path, .. } = &read {
-                self.check_input(name, kind, path).await?;
-            }
             inputs.insert(name.to_owned(), read);
         }
         Ok(inputs)
-    }
-
-    /// Refuses what is known not to be there before anything is run.
-    async fn check_input(&self, name: &str, kind: &str, path: &str) -> Result<()> {
-        let place = format!("inputs.{name}.path");
-        let location = Location::parse(path).map_err(|error| error.at(place.clone()))?;
-        let stored = match location {
-            Location::Local(_) => {
-                return Err(Error::invalid(format!(
-                    "`{path}` is a path of one machine; the workspace cannot look there"
-                ))
-                .at(place)
-                .hint("Upload it first: aml data create --path"));
-            }
-            Location::Url(_) | Location::Git { .. } | Location::Datastore { .. } => false,
-            Location::Asset(_) | Location::Run { .. } => true,
-        };
-        if stored {
-            let resolve = ResolvePath {
-                workspace: self.request.workspace.clone(),
-                path: path.to_owned(),
-                model: kind.ends_with("_model"),
-            };
-            let resolved = resolve.perform(self.service, self.caller).await;
-            resolved.map_err(|error| error.at(place))?;
-        }
-        Ok(())
     }
 
     async fn outputs(&mut self, written: &CommandJob) -> Result<BTreeMap<String, JobOutput>> {
@@ -249,10 +218,6 @@ impl Draft<'_> {
                 self.request.name
             ),
         };
-        if matches!(Location::parse(&path)?, Location::Local(_)) {
-            return Err(Error::invalid(format!("`{path}` is no address"))
-                .hint("Write azureml://datastores/NAME/paths/PATH, or leave the path out"));
-        }
         Ok(JobOutput {
             kind: kind.unwrap_or_else(|| "uri_folder".to_owned()),
             path,

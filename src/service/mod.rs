@@ -22,6 +22,7 @@ mod filter;
 mod hosts;
 mod identities;
 mod imports;
+mod job_places;
 mod jobs;
 mod lineage;
 mod logged_models;

@@ -21,11 +21,12 @@ const STEPS: u32 = 8;
 impl Perform for ResolvePath {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Resolved> {
         let mut asset = None;
-        let mut path = self.path;
+        let mut output_kind = None;
+        let (mut workspace, mut path) = (self.workspace, self.path);
         for _ in 0..STEPS {
             let location = Location::parse(&path)?;
             let step = service
-                .resolve(caller, &self.workspace, location, self.model)
+                .resolve(caller, &workspace, location, self.model)
                 .await?;
             match step {
                 Step::Files(mut found) => {
@@ -33,22 +34,44 @@ impl Perform for ResolvePath {
                         found.asset = Some(node);
                         found.kind = kind;
                     }
+                    found.kind = found.kind.or(output_kind);
                     return Ok(found);
                 }
-                Step::See(next, node, kind) => {
+                Step::See {
+                    place,
+                    path: next,
+                    node,
+                    kind,
+                } => {
                     asset.get_or_insert((node, kind));
+                    (workspace, path) = (place, next);
+                }
+                Step::Output(next, kind) => {
+                    output_kind.get_or_insert(kind);
                     path = next;
                 }
             }
         }
-        Err(Error::invalid(format!("`{path}` leads to one reference after another")).at("path"))
+        Err(
+            Error::invalid(format!("`{path}` leads to one reference after another"))
+                .at("path")
+                .hint("Name the place of the files itself: azureml://datastores/NAME/paths/PATH"),
+        )
     }
 }
 
 enum Step {
     Files(Resolved),
     /// An asset that lies at another address.
-    See(String, Node, Option<String>),
+    See {
+        /// The workspace or registry of the asset, which its path is read in.
+        place: String,
+        path: String,
+        node: Node,
+        kind: Option<String>,
+    },
+    /// An output that is kept at another address, and its type.
+    Output(String, String),
 }
 
 fn files(uri: String, files: Files) -> Step {
@@ -104,7 +127,7 @@ impl Service {
                 let row = self.enter(caller, workspace, Action::Read).await?;
                 match output {
                     None => self.resolve_artifacts(caller, &row, run, path).await,
-                    Some(output) => self.resolve_output(caller, &row, run, output, path).await,
+                    Some(output) => self.resolve_output(&row, &run, &output, &path).await,
                 }
             }
         }
@@ -182,7 +205,12 @@ impl Service {
                     path: String::new(),
                 },
             })),
-            (None, Some(location)) => Ok(Step::See(location, node, kind)),
+            (None, Some(path)) => Ok(Step::See {
+                place,
+                path,
+                node,
+                kind,
+            }),
             (None, None) => Err(Error::invalid(format!(
                 "The model `{}` version {} has no files",
                 model.name, model.version
@@ -301,22 +329,21 @@ impl Service {
 
     async fn resolve_output(
         &self,
-        caller: &Caller,
         row: &WorkspaceRow,
-        run: String,
-        output: String,
-        path: String,
+        run: &str,
+        output: &str,
+        path: &str,
     ) -> Result<Step> {
-        let Some(found) = self.store.run(row.id, &run).await? else {
-            return Err(self.unknown_run(row, &run).await?);
+        let Some(found) = self.store.run(row.id, run).await? else {
+            return Err(self.unknown_run(row, run).await?);
         };
         let outputs = found.run.job.and_then(|job| job.described);
         let outputs = outputs.map(|described| described.outputs);
         let outputs = outputs.unwrap_or_default();
-        let named = |name: &&String| name.eq_ignore_ascii_case(&output);
+        let named = |name: &&String| name.eq_ignore_ascii_case(output);
         let Some(name) = outputs.keys().find(named) else {
             let error = Error::not_found(format!("The run `{run}` has no output `{output}`"));
-            let nearest = names::nearest(&output, outputs.keys().map(String::as_str));
+            let nearest = names::nearest(output, outputs.keys().map(String::as_str));
             let all: Vec<&str> = outputs.keys().map(String::as_str).collect();
             return Err(match nearest {
                 Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
@@ -331,15 +358,7 @@ impl Service {
         } else {
             format!("{uri}/{path}")
         };
-        let location = Location::parse(&next)?;
-        let step = Box::pin(self.resolve(caller, &row.workspace.name, location, false)).await?;
-        Ok(match step {
-            Step::Files(mut resolved) => {
-                resolved.kind = resolved.kind.or_else(|| Some(kind.clone()));
-                Step::Files(resolved)
-            }
-            see @ Step::See(..) => see,
-        })
+        Ok(Step::Output(next, kind.clone()))
     }
 }
 
@@ -371,7 +390,12 @@ fn files_of(asset: &Asset, place: String) -> Result<Step> {
         }));
     }
     match path {
-        Some(path) => Ok(Step::See(path.to_owned(), node, kind)),
+        Some(path) => Ok(Step::See {
+            place,
+            path: path.to_owned(),
+            node,
+            kind,
+        }),
         None => Err(
             Error::invalid(format!("The {} `{}` has no files", asset.kind, asset.name)).at("path"),
         ),

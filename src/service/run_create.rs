@@ -22,6 +22,11 @@ impl Perform for SubmitRun {
         names::EXPERIMENT.check(&self.experiment)?;
         metrics::check_tags(&self.tags)?;
         check_job(&self.job)?;
+        if let Some(described) = &self.job.described {
+            service
+                .check_places(caller, &self.workspace, described)
+                .await?;
+        }
         for name in self.job.secrets.values() {
             service.open_secret(&row, name).await?;
         }

@@ -2,17 +2,20 @@
 
 use serde_json::{Map, Value, json};
 
-use super::support::{Bench, ended};
+use super::support::{Bench, ended, submission};
+use crate::Perform;
 use api::{
-    Result,
+    Code, Result,
+    access::{AssignRole, Role},
     assets::{AssetKind, CreateAsset},
     environments::Environment,
     jobs::{CreateJob, JobInput},
     lineage::{GetLineage, Node, NodeKind, RecordLineage, RunLink},
     paths::{Files, ResolvePath, Resolved},
-    runs::Run,
+    runs::{Run, RunStatus},
     work::Outcome,
 };
+use store::{ExperimentRef, NewRun};
 
 fn members(value: Value) -> Map<String, Value> {
     match value {
@@ -21,23 +24,26 @@ fn members(value: Value) -> Map<String, Value> {
     }
 }
 
+fn create(name: &str, definition: Value) -> CreateJob {
+    let mut all = members(json!({
+        "type": "command",
+        "command": "echo",
+        "environment": "azureml:sklearn-1.5@latest",
+    }));
+    all.extend(members(definition));
+    CreateJob {
+        workspace: "ws".to_owned(),
+        name: name.to_owned(),
+        experiment: "exp".to_owned(),
+        definition: all,
+        git: None,
+        search_path: None,
+    }
+}
+
 impl Bench {
     async fn job(&self, name: &str, definition: Value) -> Result<Run> {
-        let mut all = members(json!({
-            "type": "command",
-            "command": "echo",
-            "environment": "azureml:sklearn-1.5@latest",
-        }));
-        all.extend(members(definition));
-        self.ask(CreateJob {
-            workspace: "ws".to_owned(),
-            name: name.to_owned(),
-            experiment: "exp".to_owned(),
-            definition: all,
-            git: None,
-            search_path: None,
-        })
-        .await
+        self.ask(create(name, definition)).await
     }
 
     async fn asset(&self, kind: AssetKind, name: &str, spec: Value) {
@@ -99,6 +105,29 @@ async fn an_environment_is_what_its_conda_file_says_and_its_version_is_kept() {
     assert!(error.message.contains("There is no file"), "{error}");
     let error = bench.job("c", json!({"environment": "azureml:no:1"})).await;
     assert_eq!(error.unwrap_err().target.as_deref(), Some("environment"));
+}
+
+#[tokio::test]
+async fn an_image_that_names_the_environment_made_of_it_is_what_was_built() {
+    let bench = Bench::new().await;
+    let workspace = bench.service.store.workspace("ws").await.unwrap().unwrap();
+    let registry = &workspace.workspace.resources.container_registry.name;
+    let registry = registry.rsplit('/').next().unwrap_or(registry);
+    let image = format!("{registry}.azurecr.io/churn:latest");
+    let spec = json!({"image": image});
+    bench.asset(AssetKind::Environment, "churn", spec).await;
+    let job = json!({"environment": "azureml:churn@latest"});
+    let error = bench.job("a", job.clone()).await.unwrap_err();
+    assert!(
+        error.message.starts_with("No image `churn:latest`"),
+        "{error}"
+    );
+    let built = json!({"conda_file": {"dependencies": [{"pip": ["numpy<2"]}]}});
+    bench.asset(AssetKind::Environment, "churn", built).await;
+    let spec = json!({"image": image, "description": "again"});
+    bench.asset(AssetKind::Environment, "churn", spec).await;
+    let run = bench.job("b", job).await.unwrap();
+    assert_eq!(python(&run).0, ["numpy<2"]);
 }
 
 #[tokio::test]
@@ -165,6 +194,123 @@ async fn inputs_are_looked_up_and_outputs_get_addresses() {
         assert_eq!(error.message, message);
         assert_eq!(error.target.as_deref(), Some("inputs.i.path"), "{path}");
     }
+}
+
+#[tokio::test]
+async fn an_output_that_names_itself_or_nothing_that_can_be_written_is_refused() {
+    let bench = Bench::new().await;
+    for (path, problem) in [
+        ("out", "is no address"),
+        ("azureml:iris:1", "is an asset"),
+        ("azureml://jobs/j/outputs/o", "belongs to a run"),
+        ("runs:/j/model", "belongs to a run"),
+        ("git+https://host/code", "is a repository"),
+    ] {
+        let error = bench.job("j", json!({"outputs": {"o": {"path": path}}}));
+        let error = error.await.unwrap_err();
+        assert!(error.message.contains(problem), "{error}");
+        assert_eq!(error.target.as_deref(), Some("outputs.o"));
+    }
+    let url = json!({"outputs": {"o": {"path": "https://host/x"}}});
+    bench.job("url", url).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_reads_and_writes_only_where_its_caller_may() {
+    let bench = Bench::new().await;
+    bench.workspace("other").await;
+    let root = bench.user("root", None).await;
+    let eve = bench.user("eve", Some(Role::DataScientist)).await;
+    let path = "azureml://subscriptions/s/resourcegroups/g/workspaces/other/datastores/workspaceblobstore/paths/x";
+    let places = [
+        json!({"inputs": {"p": {"path": path}}}),
+        json!({"outputs": {"p": {"path": path}}}),
+    ];
+    for (at, place) in places.iter().enumerate() {
+        let job = create(&format!("eve{at}"), place.clone());
+        let error = job.perform(&bench.service, &eve).await.unwrap_err();
+        assert_eq!(error.code, Code::NotFound, "{error}");
+        assert!(error.message.contains("`other`"), "{error}");
+        // Said as the run that comes of it, too.
+        let job = create(&format!("root{at}"), place.clone());
+        let run = job.perform(&bench.service, &root).await.unwrap();
+        let mut submit = submission("again");
+        submit.job = run.job.unwrap();
+        let error = submit.perform(&bench.service, &eve).await.unwrap_err();
+        assert_eq!(error.code, Code::NotFound, "{error}");
+    }
+    let assign = AssignRole {
+        workspace: "other".to_owned(),
+        user: "eve".to_owned(),
+        role: Role::Reader,
+    };
+    bench.ask(assign).await.unwrap();
+    let [read, write] = places;
+    let job = create("read", read);
+    job.perform(&bench.service, &eve).await.unwrap();
+    let job = create("write", write);
+    let error = job.perform(&bench.service, &eve).await.unwrap_err();
+    assert_eq!(error.code, Code::Denied, "{error}");
+    let gone = path.replace("workspaceblobstore", "gone");
+    let job = bench.job("gone", json!({"outputs": {"p": {"path": gone}}}));
+    assert_eq!(job.await.unwrap_err().code, Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_path_within_an_asset_is_of_the_workspace_of_the_asset() {
+    let bench = Bench::new().await;
+    bench.workspace("other").await;
+    let asset = CreateAsset {
+        workspace: "other".to_owned(),
+        kind: AssetKind::Data,
+        name: Some("d".to_owned()),
+        version: None,
+        spec: members(
+            json!({"type": "uri_folder", "path": "azureml://datastores/workspaceblobstore/paths/x"}),
+        ),
+        description: None,
+        tags: [].into(),
+        properties: [].into(),
+        files: None,
+        labels: Vec::new(),
+    };
+    bench.ask(asset).await.unwrap();
+    let path = "azureml://locations/l/workspaces/other/data/d/versions/1";
+    let found = bench.resolved(path).await.unwrap();
+    let Files::Datastore { workspace, .. } = found.files else {
+        panic!("{found:?}");
+    };
+    assert_eq!(workspace, "other");
+}
+
+#[tokio::test]
+async fn references_that_go_round_in_circles_end() {
+    let bench = Bench::new().await;
+    let path = "azureml://datastores/workspaceblobstore/paths/x";
+    let definition = json!({"outputs": {"a": {"path": path}, "b": {"path": path}}});
+    let run = bench.job("j", definition).await.unwrap();
+    let mut job = run.job.unwrap();
+    let outputs = &mut job.described.as_mut().unwrap().outputs;
+    outputs.get_mut("a").unwrap().path = "azureml://jobs/old/outputs/b".to_owned();
+    outputs.get_mut("b").unwrap().path = "azureml://jobs/old/outputs/a".to_owned();
+    // As versions that refused less have stored it.
+    let workspace = bench.service.store.workspace("ws").await.unwrap().unwrap();
+    let old = NewRun {
+        workspace: workspace.id,
+        name: "old".to_owned(),
+        display_name: "old".to_owned(),
+        experiment: ExperimentRef::Name("exp".to_owned()),
+        status: RunStatus::Queued,
+        user: String::new(),
+        tags: [].into(),
+        job: Some(job),
+        created_at: bench.service.now(),
+        started_at: None,
+    };
+    bench.service.store.create_run(old).await.unwrap();
+    let error = bench.resolved("azureml://jobs/old/outputs/a").await;
+    let error = error.unwrap_err().message;
+    assert!(error.contains("one reference after another"), "{error}");
 }
 
 #[tokio::test]

@@ -1,0 +1,98 @@
+//! What a job reads and writes, looked at as the caller: the worker that goes there may do more.
+
+use super::{Action, Caller, Perform, Service};
+use api::{
+    Error, Result,
+    jobs::{Described, JobInput, JobOutput},
+    paths::{Location, ResolvePath},
+};
+
+impl Service {
+    /// Refuses what is known not to work before anything is run.
+    pub(super) async fn check_places(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+        described: &Described,
+    ) -> Result<()> {
+        for (name, input) in &described.inputs {
+            if let JobInput::Files { kind, path, .. } = input {
+                self.check_input(caller, workspace, kind, path)
+                    .await
+                    .map_err(|error| error.at(format!("inputs.{name}.path")))?;
+            }
+        }
+        for (name, output) in &described.outputs {
+            self.check_output(caller, workspace, output)
+                .await
+                .map_err(|error| error.at(format!("outputs.{name}")))?;
+        }
+        Ok(())
+    }
+
+    async fn check_input(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+        kind: &str,
+        path: &str,
+    ) -> Result<()> {
+        let stored = match Location::parse(path)? {
+            Location::Local(_) => {
+                return Err(Error::invalid(format!(
+                    "`{path}` is a path of one machine; the workspace cannot look there"
+                ))
+                .hint("Upload it first: aml data create --path"));
+            }
+            Location::Url(_) | Location::Git { .. } => false,
+            // One of its own workspace need not be there: a mirror may stand for it.
+            Location::Datastore {
+                workspace: other, ..
+            } => is_other(other.as_deref(), workspace),
+            Location::Asset(_) | Location::Run { .. } => true,
+        };
+        if stored {
+            let resolve = ResolvePath {
+                workspace: workspace.to_owned(),
+                path: path.to_owned(),
+                model: kind.ends_with("_model"),
+            };
+            resolve.perform(self, caller).await?;
+        }
+        Ok(())
+    }
+
+    /// Accepts what can be written; an address elsewhere can where a mirror stands for it.
+    async fn check_output(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+        output: &JobOutput,
+    ) -> Result<()> {
+        let path = &output.path;
+        let problem = match Location::parse(path)? {
+            Location::Datastore {
+                workspace: Some(other),
+                datastore,
+                ..
+            } if is_other(Some(&other), workspace) => {
+                let row = self.enter(caller, &other, Action::StoreFiles).await?;
+                return self.find_datastore(&row, Some(&datastore)).await.map(drop);
+            }
+            Location::Datastore { .. } | Location::Url(_) => return Ok(()),
+            Location::Local(_) => "is no address",
+            Location::Asset(_) => "is an asset, which never changes",
+            Location::Run { .. } => "belongs to a run",
+            Location::Git { .. } => "is a repository",
+        };
+        Err(Error::invalid(format!(
+            "`{path}` {problem}: an output cannot be kept there"
+        ))
+        .hint("Write azureml://datastores/NAME/paths/PATH, or leave the path out"))
+    }
+}
+
+/// Whether a path names another workspace than the one it stands in.
+fn is_other(named: Option<&str>, here: &str) -> bool {
+    named.is_some_and(|named| !named.eq_ignore_ascii_case(here))
+}
