@@ -4,6 +4,7 @@ use super::{Action, Caller, Perform, Service};
 use api::{
     Error, Result,
     jobs::{Described, JobInput, JobOutput},
+    names,
     paths::{Location, ResolvePath},
 };
 
@@ -16,6 +17,7 @@ impl Service {
         described: &Described,
     ) -> Result<()> {
         for (name, input) in &described.inputs {
+            names::check_port(name).map_err(|error| error.at("inputs"))?;
             if let JobInput::Files { kind, path, .. } = input {
                 self.check_input(caller, workspace, kind, path)
                     .await
@@ -23,6 +25,7 @@ impl Service {
             }
         }
         for (name, output) in &described.outputs {
+            names::check_port(name).map_err(|error| error.at("outputs"))?;
             self.check_output(caller, workspace, output)
                 .await
                 .map_err(|error| error.at(format!("outputs.{name}")))?;
@@ -70,6 +73,12 @@ impl Service {
         output: &JobOutput,
     ) -> Result<()> {
         let path = &output.path;
+        if path.split('/').any(|part| part == "..") {
+            return Err(Error::invalid(format!(
+                "`{path}` leads up with `..`: an output cannot be kept there"
+            ))
+            .hint("Write the path without `..`"));
+        }
         let problem = match Location::parse(path)? {
             Location::Datastore {
                 workspace: Some(other),

@@ -205,6 +205,7 @@ async fn an_output_that_names_itself_or_nothing_that_can_be_written_is_refused()
         ("azureml://jobs/j/outputs/o", "belongs to a run"),
         ("runs:/j/model", "belongs to a run"),
         ("git+https://host/code", "is a repository"),
+        ("https://host/x/..", "leads up"),
     ] {
         let error = bench.job("j", json!({"outputs": {"o": {"path": path}}}));
         let error = error.await.unwrap_err();
@@ -281,6 +282,22 @@ async fn a_path_within_an_asset_is_of_the_workspace_of_the_asset() {
         panic!("{found:?}");
     };
     assert_eq!(workspace, "other");
+}
+
+#[tokio::test]
+async fn names_of_inputs_and_outputs_are_no_paths() {
+    let bench = Bench::new().await;
+    for name in ["../../x", "/etc", "a/b", "..", "", "1a", "a-b"] {
+        for side in ["inputs", "outputs"] {
+            let value = json!({"type": "uri_folder", "path": "https://host/x"});
+            let job = bench.job("j", json!({side: {name: value}})).await;
+            let error = job.unwrap_err();
+            assert!(error.message.contains("cannot be called"), "{error}");
+            assert_eq!(error.target.as_deref(), Some(side), "{name}");
+        }
+    }
+    let fine = json!({"inputs": {"_a1": 1, "B": "x"}});
+    bench.job("j", fine).await.unwrap();
 }
 
 #[tokio::test]
