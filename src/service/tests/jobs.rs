@@ -301,6 +301,58 @@ async fn names_of_inputs_and_outputs_are_no_paths() {
 }
 
 #[tokio::test]
+async fn what_could_not_be_registered_after_the_run_is_refused_before() {
+    let bench = Bench::new().await;
+    for (output, target) in [
+        (json!({"name": "a/b"}), "name"),
+        (json!({"name": "a", "version": "1/2"}), "version"),
+        (json!({"name": "a/b", "type": "mlflow_model"}), "name"),
+        (
+            json!({"name": "m", "type": "custom_model", "version": "one"}),
+            "version",
+        ),
+        (
+            json!({"name": "m", "type": "custom_model", "version": "0"}),
+            "version",
+        ),
+    ] {
+        let error = bench.job("j", json!({"outputs": {"o": output}})).await;
+        let target = format!("outputs.o.{target}");
+        assert_eq!(error.unwrap_err().target, Some(target));
+    }
+    let outputs = json!({
+        "a": {"name": "a", "version": "v1"},
+        "m": {"name": "m m", "type": "custom_model", "version": "3"},
+    });
+    bench.job("j", json!({"outputs": outputs})).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_has_no_more_processes_than_a_machine_can_start() {
+    let bench = Bench::new().await;
+    let job = |nodes: u32, distribution: Value| json!({"resources": {"instance_count": nodes}, "distribution": distribution});
+    let each = |count: u32| json!({"type": "pytorch", "process_count_per_instance": count});
+    let workers = |workers: u32, servers: u32| json!({"type": "tensorflow", "worker_count": workers, "parameter_server_count": servers});
+    for (at, many) in [
+        job(256, each(256)),
+        job(2, each(129)),
+        job(1, workers(250, 7)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let error = bench.job(&format!("many{at}"), many).await.unwrap_err();
+        assert_eq!(error.target.as_deref(), Some("distribution"), "{error}");
+    }
+    for (at, fine) in [job(2, each(128)), job(8, workers(250, 6))]
+        .into_iter()
+        .enumerate()
+    {
+        bench.job(&format!("fine{at}"), fine).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn references_that_go_round_in_circles_end() {
     let bench = Bench::new().await;
     let path = "azureml://datastores/workspaceblobstore/paths/x";
