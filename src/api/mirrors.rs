@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::files::check_path;
+
 /// `[mirrors]` of the configuration: address → folder or address.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -38,7 +40,7 @@ impl Mirrors {
     }
 }
 
-/// What follows a prefix that ends where a name ends.
+/// What follows a prefix that ends where a name ends, if it leads nowhere but down.
 fn below<'a>(address: &'a str, prefix: &str) -> Option<&'a str> {
     let stem = prefix.trim_end_matches('/');
     let rest = address.strip_prefix(stem)?;
@@ -47,8 +49,9 @@ fn below<'a>(address: &'a str, prefix: &str) -> Option<&'a str> {
     if rest.is_empty() {
         return Some("");
     }
-    rest.strip_prefix('/')
-        .map(|rest| rest.trim_start_matches('/'))
+    let rest = rest.strip_prefix('/')?.trim_start_matches('/');
+    let mut parts = rest.split('/').filter(|part| !part.is_empty());
+    parts.all(|part| check_path(part).is_ok()).then_some(rest)
 }
 
 fn join(target: &str, rest: &str) -> String {
@@ -127,5 +130,14 @@ mod tests {
         assert_eq!(find("https://h/one.csv"), "/one.csv");
         assert_eq!(find("azureml://datastores/d/paths/a/b"), "/d/a/b");
         assert_eq!(find("s3://bucket/key"), "");
+        assert_eq!(find("azureml://datastores/d/paths/a//b/"), "/d/a//b/");
+        for climbing in [
+            "https://a.blob.core.windows.net/datasets/../../etc/shadow",
+            "wasbs://c@b.blob.core.windows.net/x/..",
+            "azureml://datastores/d/paths/a/../../x",
+            "azureml://datastores/d/paths/..\\x",
+        ] {
+            assert_eq!(find(climbing), "", "{climbing}");
+        }
     }
 }

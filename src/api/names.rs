@@ -32,6 +32,7 @@ pub const MODEL: Rule = Rule {
     without: "/:",
 };
 const ALIAS_LENGTH: usize = 255;
+const PORT_LENGTH: usize = 255;
 pub const ASSET: Rule = rule("asset", 255, "-_.");
 pub const VERSION: Rule = rule("version", 255, "-_.");
 pub const LABEL: Rule = rule("label", 64, "-_.");
@@ -81,6 +82,24 @@ pub fn check_alias(alias: &str) -> Result<()> {
     Err(Error::invalid(problem)
         .at("alias")
         .hint("An alias has letters, digits, `-` and `_`, such as `champion`"))
+}
+
+/// Accepts what an input or output of a job may be called: it is a folder of the run, and a part of
+/// variables and of `${{…}}`.
+pub fn check_port(name: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let begins_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if begins_well && name.len() <= PORT_LENGTH && name.chars().all(plain) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "An input or output cannot be called `{}`",
+        name.escape_debug()
+    ))
+    .at("name")
+    .hint(format!(
+        "Such a name has 1 to {PORT_LENGTH} letters, digits and `_`, and begins with a letter or `_`"
+    )))
 }
 
 impl Rule {

@@ -1,21 +1,23 @@
-//! What a job reads and writes, looked at as the caller: the worker that goes there may do more.
+//! What a job reads, writes and starts, looked at as the caller: the worker that does it may do more.
 
-use super::{Action, Caller, Perform, Service};
+use super::{Action, Caller, Perform, Service, jobs::MOST_PROCESSES};
 use api::{
     Error, Result,
-    jobs::{Described, JobInput, JobOutput},
+    jobs::{Described, Distribution, Framework, JobInput, JobOutput},
+    names,
     paths::{Location, ResolvePath},
 };
 
 impl Service {
     /// Refuses what is known not to work before anything is run.
-    pub(super) async fn check_places(
+    pub(super) async fn check_described(
         &self,
         caller: &Caller,
         workspace: &str,
         described: &Described,
     ) -> Result<()> {
         for (name, input) in &described.inputs {
+            names::check_port(name).map_err(|error| error.at("inputs"))?;
             if let JobInput::Files { kind, path, .. } = input {
                 self.check_input(caller, workspace, kind, path)
                     .await
@@ -23,11 +25,16 @@ impl Service {
             }
         }
         for (name, output) in &described.outputs {
+            names::check_port(name).map_err(|error| error.at("outputs"))?;
             self.check_output(caller, workspace, output)
                 .await
                 .map_err(|error| error.at(format!("outputs.{name}")))?;
+            check_registered(name, output)?;
         }
-        Ok(())
+        described
+            .distribution
+            .as_ref()
+            .map_or(Ok(()), check_distribution)
     }
 
     async fn check_input(
@@ -70,6 +77,12 @@ impl Service {
         output: &JobOutput,
     ) -> Result<()> {
         let path = &output.path;
+        if path.split('/').any(|part| part == "..") {
+            return Err(Error::invalid(format!(
+                "`{path}` leads up with `..`: an output cannot be kept there"
+            ))
+            .hint("Write the path without `..`"));
+        }
         let problem = match Location::parse(path)? {
             Location::Datastore {
                 workspace: Some(other),
@@ -95,4 +108,48 @@ impl Service {
 /// Whether a path names another workspace than the one it stands in.
 fn is_other(named: Option<&str>, here: &str) -> bool {
     named.is_some_and(|named| !named.eq_ignore_ascii_case(here))
+}
+
+/// Accepts the name and version that an output is registered under when the job has completed.
+fn check_registered(output: &str, found: &JobOutput) -> Result<()> {
+    let Some(name) = &found.name else {
+        return Ok(());
+    };
+    let model = found.kind.ends_with("_model");
+    let rule = if model { names::MODEL } else { names::ASSET };
+    rule.check(name)
+        .map_err(|error| error.at(format!("outputs.{output}.name")))?;
+    let Some(version) = &found.version else {
+        return Ok(());
+    };
+    let checked = if model && !version.parse().is_ok_and(|version: u32| version > 0) {
+        Err(
+            Error::invalid(format!("`{version}` is no version of a model"))
+                .hint("Versions of models are 1, 2, 3, …; leave it out for the next one"),
+        )
+    } else {
+        names::VERSION.check(version)
+    };
+    checked.map_err(|error| error.at(format!("outputs.{output}.version")))
+}
+
+/// Accepts as many processes as one machine can start.
+fn check_distribution(found: &Distribution) -> Result<()> {
+    let (processes, servers) = (
+        u64::from(found.processes),
+        u64::from(found.parameter_servers),
+    );
+    let all = match found.framework {
+        // Its workers are counted in all.
+        Framework::Tensorflow => processes + servers,
+        _ => u64::from(found.nodes) * processes,
+    };
+    if (1..=u64::from(MOST_PROCESSES)).contains(&all) {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "The job would be {all} processes; all run on one machine, where a job has 1 to {MOST_PROCESSES}"
+    ))
+    .at("distribution")
+    .hint("Lower resources.instance_count or the number of processes"))
 }

@@ -26,8 +26,8 @@ use spec::{
 };
 use store::PARENT_TAG;
 
-/// Azure ML's name for the experiment of jobs that name none.
-const MOST_PROCESSES: u32 = 256;
+/// Processes of one job, at most; all of them run on one machine.
+pub(super) const MOST_PROCESSES: u32 = 256;
 
 impl Perform for CreateJob {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Run> {
@@ -345,7 +345,10 @@ fn distribution(written: &CommandJob) -> Result<Option<Distribution>> {
             Some(of(
                 Framework::Tensorflow,
                 count(workers, "distribution.worker_count")?,
-                count(Some(servers + 1), "distribution.parameter_server_count")? - 1,
+                count(
+                    Some(servers.saturating_add(1)),
+                    "distribution.parameter_server_count",
+                )? - 1,
             ))
         }
         Some(job::Distribution::Ray(_)) => Some(of(Framework::Ray, 1, 0)),

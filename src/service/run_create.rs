@@ -24,7 +24,7 @@ impl Perform for SubmitRun {
         check_job(&self.job)?;
         if let Some(described) = &self.job.described {
             service
-                .check_places(caller, &self.workspace, described)
+                .check_described(caller, &self.workspace, described)
                 .await?;
         }
         for name in self.job.secrets.values() {

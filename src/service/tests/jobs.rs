@@ -205,6 +205,7 @@ async fn an_output_that_names_itself_or_nothing_that_can_be_written_is_refused()
         ("azureml://jobs/j/outputs/o", "belongs to a run"),
         ("runs:/j/model", "belongs to a run"),
         ("git+https://host/code", "is a repository"),
+        ("https://host/x/..", "leads up"),
     ] {
         let error = bench.job("j", json!({"outputs": {"o": {"path": path}}}));
         let error = error.await.unwrap_err();
@@ -281,6 +282,74 @@ async fn a_path_within_an_asset_is_of_the_workspace_of_the_asset() {
         panic!("{found:?}");
     };
     assert_eq!(workspace, "other");
+}
+
+#[tokio::test]
+async fn names_of_inputs_and_outputs_are_no_paths() {
+    let bench = Bench::new().await;
+    for name in ["../../x", "/etc", "a/b", "..", "", "1a", "a-b"] {
+        for side in ["inputs", "outputs"] {
+            let value = json!({"type": "uri_folder", "path": "https://host/x"});
+            let job = bench.job("j", json!({side: {name: value}})).await;
+            let error = job.unwrap_err();
+            assert!(error.message.contains("cannot be called"), "{error}");
+            assert_eq!(error.target.as_deref(), Some(side), "{name}");
+        }
+    }
+    let fine = json!({"inputs": {"_a1": 1, "B": "x"}});
+    bench.job("j", fine).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_could_not_be_registered_after_the_run_is_refused_before() {
+    let bench = Bench::new().await;
+    for (output, target) in [
+        (json!({"name": "a/b"}), "name"),
+        (json!({"name": "a", "version": "1/2"}), "version"),
+        (json!({"name": "a/b", "type": "mlflow_model"}), "name"),
+        (
+            json!({"name": "m", "type": "custom_model", "version": "one"}),
+            "version",
+        ),
+        (
+            json!({"name": "m", "type": "custom_model", "version": "0"}),
+            "version",
+        ),
+    ] {
+        let error = bench.job("j", json!({"outputs": {"o": output}})).await;
+        let target = format!("outputs.o.{target}");
+        assert_eq!(error.unwrap_err().target, Some(target));
+    }
+    let outputs = json!({
+        "a": {"name": "a", "version": "v1"},
+        "m": {"name": "m m", "type": "custom_model", "version": "3"},
+    });
+    bench.job("j", json!({"outputs": outputs})).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_has_no_more_processes_than_a_machine_can_start() {
+    let bench = Bench::new().await;
+    let job = |nodes: u32, distribution: Value| json!({"resources": {"instance_count": nodes}, "distribution": distribution});
+    let each = |count: u32| json!({"type": "pytorch", "process_count_per_instance": count});
+    let workers = |workers: u32, servers: u32| json!({"type": "tensorflow", "worker_count": workers, "parameter_server_count": servers});
+    for (at, many) in [
+        job(256, each(256)),
+        job(2, each(129)),
+        job(1, workers(250, 7)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let error = bench.job(&format!("many{at}"), many).await.unwrap_err();
+        assert_eq!(error.target.as_deref(), Some("distribution"), "{error}");
+    }
+    for (at, fine) in [job(2, each(128)), job(8, workers(250, 6))]
+        .into_iter()
+        .enumerate()
+    {
+        bench.job(&format!("fine{at}"), fine).await.unwrap();
+    }
 }
 
 #[tokio::test]
