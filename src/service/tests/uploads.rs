@@ -11,6 +11,7 @@ use api::{
     files::{Artifact, CollectGarbage, Hash},
     uploads::{AbortUpload, CompleteUpload, CreateUpload, Upload, UploadedPart},
 };
+use store::Joined;
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -138,6 +139,26 @@ async fn a_file_of_one_part_is_that_part() {
     assert_eq!(bench.content("one").await.unwrap(), b"content");
     assert_eq!(bench.freed().await, 0);
     assert_eq!(bench.content("one").await.unwrap(), b"content");
+}
+
+#[tokio::test]
+async fn a_part_that_was_sent_again_meanwhile_is_not_completed() {
+    let bench = bench().await;
+    let upload = bench.begin("one", 1).await.unwrap();
+    let before = bench.part(&upload, 1, b"before").await.unwrap();
+    bench.part(&upload, 1, b"after").await.unwrap();
+    let store = &bench.service.store;
+    let complete = async |part| {
+        let now = bench.service.now();
+        let workspace = store.workspace("ws").await.unwrap().unwrap().id;
+        let of = store.upload(workspace, upload.id.clone(), now).await;
+        let of = of.unwrap().unwrap();
+        store.complete_upload(of, Joined::Single(part), now).await
+    };
+    assert_eq!(code(complete(before).await).0, Code::Conflict);
+    assert!(bench.content("one").await.is_err());
+    bench.finish(&upload, vec![None]).await.unwrap();
+    assert_eq!(bench.content("one").await.unwrap(), b"after");
 }
 
 #[tokio::test]
