@@ -282,9 +282,15 @@ impl Lock {
         Self::is_held(path).then(|| fs::read_to_string(path).unwrap_or_default())
     }
 
-    /// Whether a living process holds it.
+    /// Whether a living process holds it. Where that cannot be found out, as when no more files can be
+    /// opened, it may, and nothing must be taken from it.
     pub fn is_held(path: &Path) -> bool {
-        File::open(path)
-            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        match File::open(path) {
+            Ok(file) => file.try_lock_shared().is_err(),
+            Err(e) => !matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ),
+        }
     }
 }
