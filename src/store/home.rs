@@ -263,7 +263,11 @@ impl Lock {
             .map_err(|e| io_error("open", path, &e))?;
         for _ in 0..LOOKS {
             match file.try_lock() {
-                Ok(()) => return Ok(Some(Self { file })),
+                Ok(()) => {
+                    // What the one before has noted is true no more.
+                    file.set_len(0).map_err(|e| io_error("write", path, &e))?;
+                    return Ok(Some(Self { file }));
+                }
                 Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
                 Err(TryLockError::Error(e)) => return Err(io_error("lock", path, &e)),
             }
