@@ -203,12 +203,24 @@ async fn parts_are_kept_until_the_upload_is_over() {
         bench.content("done").await.unwrap(),
         [content(2), content(3)].concat()
     );
+    let (store, now) = (&bench.service.store, bench.service.now());
+    let workspace = store.workspace("ws").await.unwrap().unwrap().id;
+    let row = store.upload(workspace, late.id.clone(), now).await;
+    let row = row.unwrap().unwrap();
     wait_seconds(DAY);
     assert_eq!(code(bench.part(&late, 1, b"x").await).0, Code::NotFound);
     assert_eq!(
         code(bench.finish(&late, vec![None; 2]).await).0,
         Code::NotFound
     );
+    let only_count = CollectGarbage {
+        dry_run: true,
+        grace_seconds: 0,
+        environments_unused_seconds: None,
+    };
+    assert_eq!(bench.ask(only_count).await.unwrap().bytes, 2000);
+    let parts = store.upload_parts(row.id).await.unwrap();
+    assert_eq!(parts.len(), 2, "a dry run changes nothing");
     assert_eq!(bench.freed().await, 2000);
 }
 
