@@ -176,10 +176,11 @@ impl Service {
     }
 
     async fn deliver_one(self, due: DueDelivery, seat: OwnedSemaphorePermit) {
-        let number = due.number;
+        let (number, sender) = (due.number, due.sender.clone());
         let attempt = self.attempt(due).await;
         // What could not be recorded is sent again when the lease has ended.
-        let _ = self.store.end_attempt(number, attempt, self.now()).await;
+        let ended = self.store.end_attempt(number, sender, attempt, self.now());
+        let _ = ended.await;
         drop(seat);
         self.deliveries.notify_one();
     }

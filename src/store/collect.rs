@@ -60,14 +60,16 @@ struct Survey {
 
 impl Store {
     /// Frees, or with `dry_run` counts, what nothing refers to and was not touched since `cutoff`.
-    /// Uploads in parts whose time was over by then are forgotten first.
+    /// Uploads in parts whose time was over by then are forgotten.
     pub async fn collect(&self, dry_run: bool, cutoff: Time) -> Result<Collected> {
         let Some(_lock) = Lock::try_take(&self.home.root().join("gc.lock"))? else {
             return Err(Error::conflict("Another collection is running")
                 .hint("Wait until it has ended and try again"));
         };
-        self.drop_expired_uploads(cutoff).await?;
-        let survey = self.db.read(survey).await?;
+        if !dry_run {
+            self.drop_expired_uploads(cutoff).await?;
+        }
+        let survey = self.db.read(move |tx| survey(tx, cutoff)).await?;
         let (plan, live, recent) = self.mark(&survey, cutoff).await?;
         let rows: HashSet<String> = survey.blobs.iter().map(|(p, _)| p.pack.clone()).collect();
         let stays = |place: &Place, at: Time| {
@@ -283,7 +285,9 @@ impl Store {
     }
 }
 
-fn survey(tx: &Tx<'_>) -> Result<Survey> {
+fn survey(tx: &Tx<'_>, cutoff: Time) -> Result<Survey> {
+    // A dry run leaves the uploads that are over where they are.
+    let held = format!("{HELD} WHERE upload_id IN (SELECT id FROM uploads WHERE expires_at > ?1)");
     let blob = |row: &super::db::Row<'_>| {
         let place = Place {
             hash: row.get(0)?,
@@ -300,7 +304,10 @@ fn survey(tx: &Tx<'_>) -> Result<Survey> {
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?,
         used: used_trees(tx)?,
-        artifacts: tx.all(HELD, &[], |row| row.get(0))?.into_iter().collect(),
+        artifacts: tx
+            .all(&held, params![cutoff], |row| row.get(0))?
+            .into_iter()
+            .collect(),
         blobs: tx.all(
             "SELECT hash, size, pack, start, touched_at FROM blobs",
             &[],

@@ -263,7 +263,11 @@ impl Lock {
             .map_err(|e| io_error("open", path, &e))?;
         for _ in 0..LOOKS {
             match file.try_lock() {
-                Ok(()) => return Ok(Some(Self { file })),
+                Ok(()) => {
+                    // What the one before has noted is true no more.
+                    file.set_len(0).map_err(|e| io_error("write", path, &e))?;
+                    return Ok(Some(Self { file }));
+                }
                 Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
                 Err(TryLockError::Error(e)) => return Err(io_error("lock", path, &e)),
             }
@@ -282,9 +286,15 @@ impl Lock {
         Self::is_held(path).then(|| fs::read_to_string(path).unwrap_or_default())
     }
 
-    /// Whether a living process holds it.
+    /// Whether a living process holds it. Where that cannot be found out, as when no more files can be
+    /// opened, it may, and nothing must be taken from it.
     pub fn is_held(path: &Path) -> bool {
-        File::open(path)
-            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        match File::open(path) {
+            Ok(file) => file.try_lock_shared().is_err(),
+            Err(e) => !matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ),
+        }
     }
 }

@@ -217,7 +217,8 @@ pub(super) fn record(
 
 impl Store {
     pub async fn run(&self, workspace: i64, name: &str) -> Result<Option<RunRow>> {
-        self.db.look(|tx| by_name(tx, workspace, name)).await
+        let name = name.to_owned();
+        self.db.read(move |tx| by_name(tx, workspace, &name)).await
     }
 
     /// A run's number.

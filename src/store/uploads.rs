@@ -176,6 +176,21 @@ fn drop_expired(tx: &Tx<'_>, by: Time) -> Result<()> {
     Ok(())
 }
 
+/// Whether a part is the one that it was when it was read. While a row refers to its blob, the blob
+/// is not collected.
+fn is_still(tx: &Tx<'_>, upload: i64, part: &UploadedPart) -> Result<bool> {
+    let sql = "SELECT 1 FROM upload_parts WHERE upload_id = ?1 AND number = ?2 AND hash = ?3";
+    let found = tx.one(sql, params![upload, part.number, part.hash], |_| Ok(()))?;
+    Ok(found.is_some())
+}
+
+fn replaced(part: u32) -> Error {
+    Error::conflict(format!(
+        "Part {part} was sent again, or the upload ended, while it was being completed"
+    ))
+    .hint("Complete the upload again, or begin another one")
+}
+
 type Finished = (Result<Artifact>, Option<Pack>);
 
 /// The pack goes through the transaction so that its lock outlasts the commit.
@@ -187,6 +202,11 @@ fn finish(tx: &Tx<'_>, of: UploadRow, joined: Joined, now: Time) -> Result<Finis
     let holder = Holder::Run(of.run_id);
     if let Some(conflict) = obstacle(tx, holder, &of.upload.path)? {
         return Ok((Err(conflict), unused(joined)));
+    }
+    if let Joined::Single(part) = &joined
+        && !is_still(tx, of.id, part)?
+    {
+        return Ok((Err(replaced(part.number)), None));
     }
     if tx.execute("DELETE FROM uploads WHERE id = ?1", params![of.id])? == 0 {
         return Ok((Err(gone()), unused(joined)));

@@ -50,6 +50,8 @@ pub struct WebhookChange {
 #[derive(Debug, Clone)]
 pub struct DueDelivery {
     pub number: i64,
+    /// Who makes it.
+    pub sender: String,
     pub id: String,
     pub event: Event,
     pub data: Value,
@@ -333,6 +335,7 @@ impl Store {
                     |row| {
                         Ok(DueDelivery {
                             number,
+                            sender,
                             webhook: webhook(row)?,
                             id: row.get(10)?,
                             event: json_event(row, 11)?,
@@ -348,20 +351,29 @@ impl Store {
             .await
     }
 
-    /// Records how an attempt went. Of those that are over, the last ones are kept.
-    pub async fn end_attempt(&self, number: i64, attempt: Attempt, now: Time) -> Result<()> {
+    /// Records how an attempt of a sender went, unless another one has taken the delivery meanwhile. Of
+    /// those that are over, the last ones are kept.
+    pub async fn end_attempt(
+        &self,
+        number: i64,
+        sender: String,
+        attempt: Attempt,
+        now: Time,
+    ) -> Result<()> {
         self.db
             .write(move |tx| {
                 tx.execute(
                     "UPDATE webhook_deliveries SET leased_until = 0, delivered = ?2, status = ?3, error = ?4, \
-                     next_at = ?5, ended_at = CASE WHEN ?5 IS NULL THEN ?6 END WHERE id = ?1",
+                     next_at = ?5, ended_at = CASE WHEN ?5 IS NULL THEN ?6 END \
+                     WHERE id = ?1 AND sender = ?7",
                     params![
                         number,
                         attempt.delivered,
                         attempt.status,
                         attempt.error,
                         attempt.next_at,
-                        now
+                        now,
+                        sender
                     ],
                 )?;
                 tx.execute(

@@ -3,7 +3,10 @@
 
 mod registry;
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
 
 use crate::exchange::{
     names::select,
@@ -74,6 +77,7 @@ impl Export<'_> {
             let all = found.items.len() as u64;
             tally.runs.found += all;
             let mut wanted = Vec::new();
+            let mut known = HashSet::new();
             let id = self.target.experiment_id(&experiment.id)?.to_owned();
             for run in found.items {
                 let stamp = stamp(&run);
@@ -84,16 +88,15 @@ impl Export<'_> {
                 let folder = format!("{id}/{}/artifacts", run.id);
                 self.folders.insert(run.id.clone(), folder);
                 if !self.again && self.target.stamp(&run.id)?.as_ref() == Some(&stamp) {
-                    tally.runs.unchanged += 1;
-                } else {
-                    wanted.push(run);
+                    known.insert(run.id.clone());
                 }
+                wanted.push(run);
             }
             let source = self.source;
             let outcomes = self
                 .target
                 .at_once(async |target| {
-                    write_batch(source, target, experiment, &wanted, tally).await
+                    write_batch(source, target, experiment, (&wanted, &known), tally).await
                 })
                 .await?;
             for outcome in outcomes {
@@ -118,18 +121,17 @@ impl Export<'_> {
             let id = self.target.experiment_id(&experiment.id)?;
             let folder = format!("{id}/models/{}/artifacts", model.id);
             self.folders.insert(model.id.clone(), folder.clone());
-            if !self.again && self.target.stamp(&model.id)?.as_ref() == Some(&stamp) {
-                tally.logged_models.unchanged += 1;
+            let is_known = !self.again && self.target.stamp(&model.id)?.as_ref() == Some(&stamp);
+            let files = if is_known { Files::Missing } else { Files::All };
+            let owner = Owner::Model(&model);
+            let copied = copy(self.source, self.target, owner, (&folder, files), tally).await?;
+            if is_known {
+                add(
+                    &mut tally.logged_models,
+                    outcome_of_more(copied.written > 0),
+                );
                 continue;
             }
-            copy(
-                self.source,
-                self.target,
-                Owner::Model(&model),
-                &folder,
-                tally,
-            )
-            .await?;
             let write = async |target: &mut Database| target.model(&experiment.id, &model, &stamp);
             let outcome = self.target.at_once(write).await?;
             add(&mut tally.logged_models, outcome);
@@ -138,45 +140,85 @@ impl Export<'_> {
     }
 }
 
-/// Writes runs with their files and points.
+/// Writes runs with their files and points; of those that are known and as they were, what came to them
+/// since: neither a file nor a point that is not the latest shows in a run's state.
 async fn write_batch(
     source: &Source,
     target: &mut Database,
     experiment: &Experiment,
-    runs: &[Run],
+    (runs, known): (&[Run], &HashSet<String>),
     tally: &mut Tally,
 ) -> Result<Vec<Outcome>> {
     let id = target.experiment_id(&experiment.id)?.to_owned();
     let mut outcomes = Vec::with_capacity(runs.len());
+    let mut more = HashSet::new();
     for run in runs {
         let folder = format!("{id}/{}/artifacts", run.id);
-        copy(source, target, Owner::Run(run), &folder, tally).await?;
-        outcomes.push(target.run(&experiment.id, run, &stamp(run))?);
+        let is_known = known.contains(&run.id);
+        let files = if is_known { Files::Missing } else { Files::All };
+        let copied = copy(source, target, Owner::Run(run), (&folder, files), tally).await?;
+        if !is_known {
+            outcomes.push(target.run(&experiment.id, run, &stamp(run))?);
+        } else if copied.written > 0 {
+            more.insert(run.id.clone());
+        }
     }
     let mut cursor = Cursor::default();
     while let Some(points) = source.points(runs, &mut cursor).await? {
-        tally.metric_points += points.len() as u64;
-        target.points(&points)?;
+        for (run, point) in &points {
+            let is_new = target.point(run, point)?;
+            let is_known = known.contains(run);
+            tally.metric_points += u64::from(is_new || !is_known);
+            if is_new && is_known {
+                more.insert(run.clone());
+            }
+        }
     }
+    let of_known = known.iter().map(|run| outcome_of_more(more.contains(run)));
+    outcomes.extend(of_known);
     Ok(outcomes)
 }
 
-/// Copies the files of a run, model or version into a folder of the server's artifacts; answers how
-/// many there are.
+fn outcome_of_more(came: bool) -> Outcome {
+    match came {
+        true => Outcome::Updated,
+        false => Outcome::Unchanged,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Files {
+    All,
+    /// Those that are not there, or of another size.
+    Missing,
+}
+
+struct Copied {
+    found: usize,
+    written: usize,
+}
+
+/// Copies the files of a run, model or version into a folder of the server's artifacts.
 async fn copy(
     source: &Source,
     target: &Database,
     owner: Owner<'_>,
-    folder: &str,
+    (folder, which): (&str, Files),
     tally: &mut Tally,
-) -> Result<usize> {
+) -> Result<Copied> {
     let files = source.files(owner).await?;
     if files.is_none() {
         tally.without_files += 1;
     }
     let files = files.unwrap_or_default();
+    let mut written = 0;
     for file in &files {
         let place = target.place(folder, &file.path)?;
+        let is_there = || std::fs::metadata(&place).is_ok_and(|there| there.len() == file.size);
+        if which == Files::Missing && is_there() {
+            continue;
+        }
+        written += 1;
         let parent = place.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(parent).map_err(|e| {
             Error::unavailable(format!("Cannot make `{}`: {e}", parent.display())).at("--artifacts")
@@ -185,7 +227,10 @@ async fn copy(
         tally.files += 1;
         tally.bytes += file.size;
     }
-    Ok(files.len())
+    Ok(Copied {
+        found: files.len(),
+        written,
+    })
 }
 
 /// Tells whether something has changed since it was written.

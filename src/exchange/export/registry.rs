@@ -1,7 +1,7 @@
 //! Registered models and prompts: their files are those of the runs and logged models that were written,
 //! or lie by themselves.
 
-use super::{Export, add, copy};
+use super::{Export, Files, add, copy};
 use crate::exchange::{
     origin::{Place, place},
     record::{Experiment, Owner, Registered, Version},
@@ -83,15 +83,9 @@ impl Export<'_> {
         {
             return Ok(there);
         }
-        match copy(
-            self.source,
-            self.target,
-            Owner::Version(version),
-            &own,
-            tally,
-        )
-        .await?
-        {
+        let (owner, to) = (Owner::Version(version), (own.as_str(), Files::All));
+        let copied = copy(self.source, self.target, owner, to, tally).await?;
+        match copied.found {
             0 => Ok(version.location.clone()),
             _ => Ok(there),
         }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use crate::exchange::record::{File, Owner, Version};
@@ -76,13 +76,21 @@ impl Places {
     }
 }
 
-/// Whether a folder is among the artifacts of the run or logged model that a version is said to be of.
+/// Whether a folder is among the artifacts of the run or logged model that a version is said to be of,
+/// and not only by its words: neither steps upwards nor links may lead elsewhere.
 fn lies_below(folder: &Path, version: &Version) -> bool {
+    if folder.components().any(|part| part == Component::ParentDir) {
+        return false;
+    }
+    let Ok(real) = fs::canonicalize(folder) else {
+        return false;
+    };
     folder.ancestors().any(|above| {
         let owner = above.parent().and_then(Path::file_name);
         let owner = owner.unwrap_or_default().to_string_lossy();
         above.ends_with("artifacts")
             && (owner.starts_with("m-") || version.run.as_deref() == Some(&*owner))
+            && fs::canonicalize(above).is_ok_and(|above| real.starts_with(above))
     })
 }
 
@@ -136,7 +144,49 @@ pub fn cannot_read(path: &Path, error: &dyn std::fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
     use super::Places;
+    use crate::exchange::record::{Owner, Pairs, Version};
+    use api::{Time, models::Stage};
+
+    #[test]
+    fn a_version_has_no_files_outside_of_its_artifacts() {
+        let dir = tempfile::tempdir().unwrap();
+        let artifacts = dir.path().join("mlruns/1/models/m-1/artifacts");
+        fs::create_dir_all(artifacts.join("model")).unwrap();
+        fs::create_dir_all(dir.path().join("secret")).unwrap();
+        symlink(dir.path().join("secret"), artifacts.join("link")).unwrap();
+        let places = Places {
+            base: dir.path().to_owned(),
+            artifacts: None,
+        };
+        let found = |below: &str| {
+            let version = Version {
+                id: "m/1".into(),
+                number: 1,
+                description: String::new(),
+                tags: Pairs::new(),
+                stage: Stage::default(),
+                user: String::new(),
+                source: String::new(),
+                location: format!(
+                    "file:{}/mlruns/1/models/m-1/artifacts{below}",
+                    dir.path().display()
+                ),
+                run: None,
+                run_link: None,
+                created_at: Time(0),
+                updated_at: Time(0),
+            };
+            places.find(Owner::Version(&version))
+        };
+        assert_eq!(found("/model"), Some(artifacts.join("model")));
+        assert_eq!(found(""), Some(artifacts.clone()));
+        assert_eq!(found("/../../../../../secret"), None);
+        assert_eq!(found("/%2e%2e/secret"), None);
+        assert_eq!(found("/link"), None);
+    }
 
     #[test]
     fn uris_are_found_on_the_disk() {

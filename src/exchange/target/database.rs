@@ -265,24 +265,22 @@ impl Database {
         Ok(())
     }
 
-    /// Adds points to runs; those that are there stay.
-    pub fn points(&self, points: &[(String, MetricPoint)]) -> Result<()> {
-        for (run, point) in points {
-            let (value, nan) = number(point);
-            self.execute(
-                "INSERT INTO metrics(key, value, timestamp, step, is_nan, run_uuid) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
-                params![
-                    point.key,
-                    value,
-                    point.timestamp.unwrap_or_default(),
-                    point.step,
-                    nan,
-                    run
-                ],
-            )?;
-        }
-        Ok(())
+    /// Adds a point to a run; answers whether it was not there.
+    pub fn point(&self, run: &str, point: &MetricPoint) -> Result<bool> {
+        let (value, nan) = number(point);
+        let added = self.execute(
+            "INSERT INTO metrics(key, value, timestamp, step, is_nan, run_uuid) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+            params![
+                point.key,
+                value,
+                point.timestamp.unwrap_or_default(),
+                point.step,
+                nan,
+                run
+            ],
+        )?;
+        Ok(added > 0)
     }
 
     fn links(&self, experiment: &str, run: &Run) -> Result<()> {

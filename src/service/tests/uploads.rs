@@ -11,6 +11,7 @@ use api::{
     files::{Artifact, CollectGarbage, Hash},
     uploads::{AbortUpload, CompleteUpload, CreateUpload, Upload, UploadedPart},
 };
+use store::Joined;
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -141,6 +142,26 @@ async fn a_file_of_one_part_is_that_part() {
 }
 
 #[tokio::test]
+async fn a_part_that_was_sent_again_meanwhile_is_not_completed() {
+    let bench = bench().await;
+    let upload = bench.begin("one", 1).await.unwrap();
+    let before = bench.part(&upload, 1, b"before").await.unwrap();
+    bench.part(&upload, 1, b"after").await.unwrap();
+    let store = &bench.service.store;
+    let complete = async |part| {
+        let now = bench.service.now();
+        let workspace = store.workspace("ws").await.unwrap().unwrap().id;
+        let of = store.upload(workspace, upload.id.clone(), now).await;
+        let of = of.unwrap().unwrap();
+        store.complete_upload(of, Joined::Single(part), now).await
+    };
+    assert_eq!(code(complete(before).await).0, Code::Conflict);
+    assert!(bench.content("one").await.is_err());
+    bench.finish(&upload, vec![None]).await.unwrap();
+    assert_eq!(bench.content("one").await.unwrap(), b"after");
+}
+
+#[tokio::test]
 async fn what_cannot_become_a_file_is_refused_at_once() {
     let bench = bench().await;
     assert_eq!(code(bench.begin("../a", 1).await).0, Code::Invalid);
@@ -182,12 +203,24 @@ async fn parts_are_kept_until_the_upload_is_over() {
         bench.content("done").await.unwrap(),
         [content(2), content(3)].concat()
     );
+    let (store, now) = (&bench.service.store, bench.service.now());
+    let workspace = store.workspace("ws").await.unwrap().unwrap().id;
+    let row = store.upload(workspace, late.id.clone(), now).await;
+    let row = row.unwrap().unwrap();
     wait_seconds(DAY);
     assert_eq!(code(bench.part(&late, 1, b"x").await).0, Code::NotFound);
     assert_eq!(
         code(bench.finish(&late, vec![None; 2]).await).0,
         Code::NotFound
     );
+    let only_count = CollectGarbage {
+        dry_run: true,
+        grace_seconds: 0,
+        environments_unused_seconds: None,
+    };
+    assert_eq!(bench.ask(only_count).await.unwrap().bytes, 2000);
+    let parts = store.upload_parts(row.id).await.unwrap();
+    assert_eq!(parts.len(), 2, "a dry run changes nothing");
     assert_eq!(bench.freed().await, 2000);
 }
 

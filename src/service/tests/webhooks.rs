@@ -21,7 +21,7 @@ use api::{
         TestWebhook, UpdateWebhook, WebhookStatus,
     },
 };
-use store::Sender;
+use store::{Attempt, DueDelivery, Sender};
 
 /// Keeps what it is given and answers what it was told to, then 200.
 #[derive(Default)]
@@ -461,10 +461,24 @@ async fn what_a_process_that_died_was_sending_another_one_sends_at_once() {
     let first = store.become_sender().unwrap();
     let second = store.become_sender().unwrap();
     let take = async |sender: &Sender| store.take_delivery(sender, now, until).await;
-    assert!(take(&first).await.unwrap().is_some());
+    let taken = take(&first).await.unwrap().unwrap();
     assert_eq!(store.release_deliveries(now).await.unwrap(), 0);
     assert!(take(&second).await.unwrap().is_none());
+    let lock = store.home.sender_lock(&taken.sender);
     drop(first);
+    std::os::unix::fs::symlink(&lock, &lock).unwrap();
+    let unknown = store.release_deliveries(now).await.unwrap();
+    assert_eq!(unknown, 0, "nobody can tell whether it is held");
+    std::fs::remove_file(&lock).unwrap();
     assert_eq!(store.release_deliveries(now).await.unwrap(), 1);
-    assert!(take(&second).await.unwrap().is_some());
+    let again = take(&second).await.unwrap().unwrap();
+    let end = async |of: &DueDelivery| {
+        let (sender, attempt) = (of.sender.clone(), Attempt::default());
+        store.end_attempt(of.number, sender, attempt, now).await
+    };
+    end(&taken).await.unwrap();
+    let next = store.next_delivery().await.unwrap();
+    assert_eq!(next, Some(until), "it is the second one's now");
+    end(&again).await.unwrap();
+    assert_eq!(store.next_delivery().await.unwrap(), None);
 }

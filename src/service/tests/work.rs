@@ -107,6 +107,18 @@ async fn a_worker_whose_lock_file_is_free_is_dead_at_once() {
 }
 
 #[tokio::test]
+async fn what_a_former_holder_noted_goes_when_its_lock_is_taken() {
+    let bench = Bench::new().await;
+    let path = bench.home.join("server.lock");
+    let first = Lock::try_take(&path).unwrap().unwrap();
+    first.note("server, process 1 at http://127.0.0.1:1");
+    assert!(Lock::holder(&path).unwrap().ends_with(":1"));
+    drop(first);
+    let _second = Lock::try_take(&path).unwrap().unwrap();
+    assert_eq!(Lock::holder(&path).as_deref(), Some(""));
+}
+
+#[tokio::test]
 async fn a_held_run_is_cancelled_through_its_worker() {
     let bench = Bench::new().await;
     bench.submit("a").await;

@@ -50,6 +50,31 @@ fn what_was_exported_comes_back_as_it_was() {
             (&json!(0), &json!(1)),
             "{tally}"
         );
+        // What does not show in the record of a run: a file, and a point before the latest.
+        let mut folders = std::fs::read_dir(aml.path("out/mlartifacts")).unwrap();
+        let of_run = folders.find_map(|entry| {
+            let folder = entry.unwrap().path().join("r1");
+            folder.is_dir().then_some(folder)
+        });
+        std::fs::remove_dir_all(of_run.unwrap()).unwrap();
+        aml.ok("run log child --metric early=2 --step 5");
+        let tally = aml.json("export mlflow --to out/mlflow.db");
+        let written = (&tally["runs"]["updated"], tally["files"].as_u64());
+        assert_eq!(written.0, &json!(2), "{tally}");
+        assert!(written.1 > Some(0), "{tally}");
+        aml.ok("run log child --metric early=1 --step 1");
+        let tally = aml.json("export mlflow --to out/mlflow.db");
+        assert_eq!(
+            (&tally["runs"]["updated"], &tally["metric_points"]),
+            (&json!(1), &json!(1)),
+            "{tally}"
+        );
+        let tally = aml.json("export mlflow --to out/mlflow.db");
+        assert_eq!(
+            (&tally["runs"]["updated"], &tally["files"]),
+            (&json!(0), &json!(0)),
+            "{tally}"
+        );
         let before = all(aml);
         aml.ok("workspace delete -n ws --yes");
         aml.ok("workspace create -n ws");

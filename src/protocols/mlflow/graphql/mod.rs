@@ -206,6 +206,11 @@ mod tests {
             error(&format!("{{ test {{ {aliases} }} }}"), &none),
             "GraphQL queries should have at most 10 aliases, got 11 aliases."
         );
+        let within = "{ output a: output b: output c: output d: output e: output }";
+        assert_eq!(
+            error(&format!("{{ x: test {within} y: test {within} }}"), &none),
+            "GraphQL queries should have at most 10 aliases, got 12 aliases."
+        );
     }
 
     #[test]

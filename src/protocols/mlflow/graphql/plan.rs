@@ -176,12 +176,10 @@ fn check_size(set: &Set, fragments: &Fragments) -> Result<()> {
 }
 
 impl Size<'_, '_> {
-    /// Adds a set and answers how many aliases are side by side in it.
-    fn add(&mut self, set: &Set, depth: usize) -> Result<usize> {
+    fn add(&mut self, set: &Set, depth: usize) -> Result<()> {
         if depth > DEPTH {
             return Err(format!("Query exceeds maximum depth of {DEPTH}"));
         }
-        let mut aliases = 0;
         for selection in &set.items {
             self.selections += 1;
             if self.selections > SELECTIONS {
@@ -192,23 +190,22 @@ impl Size<'_, '_> {
             match selection {
                 Selection::Field(field) => {
                     self.roots += usize::from(depth == 1);
-                    aliases += usize::from(field.alias.is_some());
+                    self.aliases += usize::from(field.alias.is_some());
                     if !field.selection_set.items.is_empty() {
                         self.add(&field.selection_set, depth + 1)?;
                     }
                 }
                 Selection::InlineFragment(inline) => {
-                    aliases += self.add(&inline.selection_set, depth)?;
+                    self.add(&inline.selection_set, depth)?;
                 }
                 Selection::FragmentSpread(spread) => {
                     if let Some(fragment) = self.fragments.get(spread.fragment_name.as_str()) {
-                        aliases += self.add(&fragment.selection_set, depth)?;
+                        self.add(&fragment.selection_set, depth)?;
                     }
                 }
             }
         }
-        self.aliases = self.aliases.max(aliases);
-        Ok(aliases)
+        Ok(())
     }
 }
 

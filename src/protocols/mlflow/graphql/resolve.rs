@@ -26,20 +26,47 @@ use api::models::SearchModels;
 /// How many runs' model versions are looked for at once.
 const RUNS_AT_ONCE: usize = 200;
 
+/// The most text of an answer: what is stored once may be asked for many times.
+const TEXT: usize = 64 << 20;
+/// Quotes, a colon and a comma around the name of a field.
+const AROUND: usize = 4;
+
+/// What is left of the text that an answer may have.
+struct Budget {
+    left: usize,
+}
+
+impl Budget {
+    fn spend(&mut self, bytes: usize) -> Result<(), Failure> {
+        let left = self.left.checked_sub(bytes);
+        self.left = left.unwrap_or(0);
+        left.map(drop).ok_or_else(|| {
+            Failure::invalid(format!(
+                "The answer would have more than {} MiB of text. Ask for fewer fields or with fewer \
+                 aliases, or for less at once with maxResults",
+                TEXT >> 20
+            ))
+        })
+    }
+}
+
 /// The data of the answer, and the messages of what failed, whose fields are null.
 pub async fn execute(place: &Place, plan: &Plan) -> (Map<String, Value>, Vec<String>) {
     let mut data = Map::new();
     let mut errors = Vec::new();
+    let mut budget = Budget { left: TEXT };
     for field in &plan.fields {
         let value = match &field.of {
             None => plan.root.into(),
-            Some(of) => match root(place, field).await {
-                Ok(found) => project(Some(&found), of, &field.selected),
-                Err(failure) => {
+            Some(of) => {
+                let found = root(place, field).await;
+                let shown =
+                    found.and_then(|found| project(Some(&found), of, &field.selected, &mut budget));
+                shown.unwrap_or_else(|failure| {
                     errors.push(failure.message);
                     Value::Null
-                }
-            },
+                })
+            }
         };
         data.insert(field.key.clone(), value);
     }
@@ -93,14 +120,11 @@ async fn complete_runs(
     found: &mut Value,
     selected: &[Planned],
 ) -> Result<(), Failure> {
-    let asked = |name: &str| {
-        let of_runs = selected
-            .iter()
-            .filter(|field| ["run", "runs"].contains(&field.name.as_str()));
-        of_runs
-            .flat_map(|field| &field.selected)
-            .any(|field| field.name == name)
-    };
+    let of_runs = selected
+        .iter()
+        .filter(|field| ["run", "runs"].contains(&field.name.as_str()))
+        .flat_map(|field| &field.selected);
+    let asked = |name: &str| of_runs.clone().any(|field| field.name == name);
     let (with_experiment, with_versions) = (asked("experiment"), asked("modelVersions"));
     if !with_experiment && !with_versions {
         return Ok(());
@@ -118,7 +142,13 @@ async fn complete_runs(
     };
     let text = |run: &Value, name: &str| run["info"][name].as_str().unwrap_or_default().to_owned();
     if with_experiment {
-        let mut known: BTreeMap<String, Value> = BTreeMap::new();
+        let wanted: Vec<String> = of_runs
+            .filter(|field| field.name == "experiment")
+            .flat_map(|field| &field.selected)
+            .map(|field| snake_case(&field.name))
+            .collect();
+        let mut budget = Budget { left: TEXT };
+        let mut known: BTreeMap<String, (Value, usize)> = BTreeMap::new();
         for run in &mut runs {
             let id = text(run, "experiment_id");
             if !known.contains_key(&id) {
@@ -126,9 +156,16 @@ async fn complete_runs(
                 fields.set("experiment_id", &id);
                 let place = place.clone();
                 let mut found = read(experiments::get(Call { place, fields }).await).await?;
-                known.insert(id.clone(), found["experiment"].take());
+                let mut experiment = found["experiment"].take();
+                if let Some(fields) = experiment.as_object_mut() {
+                    fields.retain(|name, _| wanted.contains(name));
+                }
+                let size = experiment.to_string().len();
+                known.insert(id.clone(), (experiment, size));
             }
-            run["experiment"] = known[&id].clone();
+            let (experiment, size) = &known[&id];
+            budget.spend(*size)?;
+            run["experiment"] = experiment.clone();
         }
     }
     if with_versions {
@@ -174,21 +211,30 @@ async fn versions_of(
 
 /// What is asked for of a value of a type. What is absent has the value that it has by default in
 /// MLflow's messages.
-fn project(value: Option<&Value>, of: &Type, selected: &[Planned]) -> Value {
+fn project(
+    value: Option<&Value>,
+    of: &Type,
+    selected: &[Planned],
+    budget: &mut Budget,
+) -> Result<Value, Failure> {
     let name = match of {
-        Type::NonNullType(inner) => return project(value, inner, selected),
+        Type::NonNullType(inner) => return project(value, inner, selected, budget),
         Type::ListType(inner) => {
             let items = value
                 .and_then(Value::as_array)
                 .map_or(&[][..], Vec::as_slice);
             let items = items
                 .iter()
-                .map(|item| project(Some(item), inner, selected));
+                .map(|item| project(Some(item), inner, selected, budget));
             return items.collect();
         }
         Type::NamedType(name) => name.as_str(),
     };
-    match name {
+    let is_leaf = SCHEMA.object(name).is_none();
+    if is_leaf && let Some(value) = value {
+        budget.spend(value.as_str().map_or(0, str::len))?;
+    }
+    Ok(match name {
         // Errors are said beside the data.
         "ApiError" => Value::Null,
         "Boolean" => value.cloned().unwrap_or(Value::Bool(false)),
@@ -206,23 +252,30 @@ fn project(value: Option<&Value>, of: &Type, selected: &[Planned]) -> Value {
                 Some(first) => first.name.clone().into(),
                 None => Value::Null,
             },
-            (None, value) => object(value, name, selected),
+            (None, value) => object(value, name, selected, budget)?,
         },
-    }
+    })
 }
 
-fn object(value: Option<&Value>, name: &str, selected: &[Planned]) -> Value {
+fn object(
+    value: Option<&Value>,
+    name: &str,
+    selected: &[Planned],
+    budget: &mut Budget,
+) -> Result<Value, Failure> {
     let field = |field: &Planned| {
+        budget.spend(field.key.len() + AROUND)?;
         let found = match &field.of {
             None => name.into(),
             Some(of) => {
                 let found = value.and_then(|value| value.get(snake_case(&field.name)));
-                project(found, of, &field.selected)
+                project(found, of, &field.selected, budget)?
             }
         };
-        (field.key.clone(), found)
+        Ok((field.key.clone(), found))
     };
-    Value::Object(selected.iter().map(field).collect())
+    let fields: Result<Map<_, _>, _> = selected.iter().map(field).collect();
+    fields.map(Value::Object)
 }
 
 /// GraphQL has no NaN and no infinity: null and the largest numbers stand for them.
@@ -234,5 +287,32 @@ fn float(value: Option<&Value>) -> Value {
         },
         Some(number) => number.clone(),
         None => 0.0.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, json};
+
+    use super::{super::plan::plan, Budget, project};
+
+    #[test]
+    fn an_answer_has_a_bound_however_often_its_parts_are_asked_for() {
+        let query = "{ test { output a: output b: output } }";
+        let field = plan(query, None, &Map::new()).unwrap().fields.remove(0);
+        let of = field.of.unwrap();
+        let found = json!({"output": "x".repeat(100)});
+        let mut budget = Budget { left: 1000 };
+        let mut shown = || project(Some(&found), &of, &field.selected, &mut budget);
+        for _ in 0..3 {
+            let shown = shown().unwrap();
+            assert_eq!(shown["b"], found["output"]);
+        }
+        let failure = shown().unwrap_err();
+        assert!(
+            failure.message.contains("more than 64 MiB of text"),
+            "{}",
+            failure.message
+        );
     }
 }
