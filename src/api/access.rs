@@ -30,6 +30,17 @@ impl Role {
             Role::DataScientist => "AzureML Data Scientist",
         }
     }
+
+    /// Whether it allows all that another one does.
+    pub fn covers(self, other: Role) -> bool {
+        let rank = |role| match role {
+            Role::Reader => 0,
+            Role::DataScientist => 1,
+            Role::Contributor => 2,
+            Role::Owner => 3,
+        };
+        rank(self) >= rank(other)
+    }
 }
 
 impl std::fmt::Display for Role {

@@ -54,7 +54,8 @@ pub enum Action {
     WriteModels,
     /// Deploy, start, stop and delete endpoints, and see their keys.
     Deploy,
-    /// Update and upgrade the workspace, delete it, see the keys of its resources.
+    /// Update and upgrade the workspace, delete it, see the keys of its resources; create, change and
+    /// delete computes.
     ManageWorkspace,
     ReadSecrets,
     WriteSecrets,
@@ -111,13 +112,7 @@ impl Action {
 
 /// Whether a role allows an action: each role allows what the ones below it do.
 pub fn allows(role: Role, action: Action) -> bool {
-    let rank = |role| match role {
-        Role::Reader => 0,
-        Role::DataScientist => 1,
-        Role::Contributor => 2,
-        Role::Owner => 3,
-    };
-    rank(role) >= rank(action.least())
+    role.covers(action.least())
 }
 
 /// Refuses what no registry has.

@@ -131,7 +131,7 @@ fn take_secrets(spec: &mut Map<String, Value>, path: &str, taken: &mut Map<Strin
 impl Perform for CreateCompute {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Compute> {
         let row = service
-            .enter(caller, &self.workspace, Action::WriteAssets)
+            .enter(caller, &self.workspace, Action::ManageWorkspace)
             .await?;
         names::COMPUTE.check(&self.name)?;
         self.tags.keys().try_for_each(|key| names::TAG.check(key))?;
@@ -242,7 +242,7 @@ impl Perform for SwitchCompute {
 impl Perform for DeleteCompute {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service
-            .enter(caller, &self.workspace, Action::WriteAssets)
+            .enter(caller, &self.workspace, Action::ManageWorkspace)
             .await?;
         if service.store.delete_compute(row.id, &self.name).await? {
             service.ring();

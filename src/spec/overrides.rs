@@ -47,11 +47,11 @@ impl Edit {
         })
     }
 
-    /// The flag that asks for it, for messages.
+    /// The flag that asks for it, for messages. Its value may be a secret and is left out.
     fn flag(&self) -> String {
         match self {
-            Self::Set { path, value } => format!("--set {path}={value}"),
-            Self::Add { path, value } => format!("--add {path} {value}"),
+            Self::Set { path, .. } => format!("--set {path}"),
+            Self::Add { path, .. } => format!("--add {path}"),
             Self::Remove { path, index: None } => format!("--remove {path}"),
             Self::Remove {
                 path,
@@ -74,11 +74,7 @@ pub fn apply(
         let whole = sources.whole(source);
         match edit {
             Edit::Set { path, value } => {
-                let at = Span {
-                    start: whole.end - value.len(),
-                    ..whole
-                };
-                let node = read_value(value, values, at);
+                let node = read_value(value, values, whole);
                 set(root, &steps(path)?, node, whole, path)?;
             }
             Edit::Add { path, value } => {

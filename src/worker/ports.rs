@@ -47,6 +47,14 @@ pub struct Bound {
     pub notes: Vec<String>,
 }
 
+/// What came of storing the outputs.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// Why outputs are not stored, or not registered.
+    pub errors: Vec<Error>,
+    pub notes: Vec<String>,
+}
+
 impl Bound {
     /// A text with what its expressions stand for. An input that is not given is nothing, and with it
     /// the optional block around it.
@@ -210,33 +218,55 @@ impl Ports<'_> {
     }
 
     /// Stores the outputs, and registers those that have a name. `completed` says how the command
-    /// ended.
-    pub async fn store(&self, completed: bool) -> Result<()> {
+    /// ended. One that cannot be stored keeps none of the others from it.
+    pub async fn store(&self, completed: bool) -> Stored {
+        let mut stored = Stored::default();
         let mut links = Vec::new();
         for placed in self.placed() {
-            let kept = match placed.output.mode {
-                OutputMode::RwMount => true,
-                OutputMode::Upload => completed,
-                OutputMode::Direct => false,
-            };
-            let stored = async {
-                if kept && placed.path().exists() {
-                    self.upload(&placed).await?;
-                }
-                self.registered(&placed, completed).await
-            };
-            let node = stored.await.map_err(|error| Error {
-                message: format!("The output `{}`: {}", placed.name, error.message),
-                ..error
-            })?;
-            links.push(RunLink {
-                name: placed.name.to_owned(),
-                node,
-                uri: Some(placed.output.path.clone()),
-                kind: Some(placed.output.kind.clone()),
-            });
+            match self.store_one(&placed, completed, &mut stored.notes).await {
+                Ok(node) => links.push(RunLink {
+                    name: placed.name.to_owned(),
+                    node,
+                    uri: Some(placed.output.path.clone()),
+                    kind: Some(placed.output.kind.clone()),
+                }),
+                Err(error) => stored.errors.push(Error {
+                    message: format!("The output `{}`: {}", placed.name, error.message),
+                    ..error
+                }),
+            }
         }
-        self.record(Vec::new(), links).await
+        stored
+            .errors
+            .extend(self.record(Vec::new(), links).await.err());
+        stored
+    }
+
+    async fn store_one(
+        &self,
+        placed: &Placed<'_>,
+        completed: bool,
+        notes: &mut Vec<String>,
+    ) -> Result<Node> {
+        let mode = placed.output.mode;
+        let kept = match mode {
+            OutputMode::RwMount => true,
+            OutputMode::Upload => completed,
+            OutputMode::Direct => false,
+        };
+        let there = placed.path().exists();
+        if kept && there {
+            self.upload(placed).await?;
+        }
+        let nothing = mode != OutputMode::Direct && !there;
+        if let Some(asset) = placed.output.name.as_ref().filter(|_| completed && nothing) {
+            let name = placed.name;
+            notes.push(format!(
+                "the output {name} was not registered as {asset}: the command wrote nothing to \
+                 {{outputs.{name}}}"
+            ));
+        }
+        self.registered(placed, completed && !nothing).await
     }
 
     async fn upload(&self, placed: &Placed<'_>) -> Result<()> {
@@ -289,10 +319,10 @@ impl Ports<'_> {
         }
     }
 
-    /// What an output is from now on: an asset when it has a name.
-    async fn registered(&self, placed: &Placed<'_>, completed: bool) -> Result<Node> {
+    /// What an output is from now on: an asset when it has a name and is to be one.
+    async fn registered(&self, placed: &Placed<'_>, wanted: bool) -> Result<Node> {
         let output = placed.output;
-        let Some(name) = output.name.as_ref().filter(|_| completed) else {
+        let Some(name) = output.name.as_ref().filter(|_| wanted) else {
             return Ok(Node::new(NodeKind::Path, output.path.clone(), None));
         };
         let workspace = self.assignment.workspace.clone();

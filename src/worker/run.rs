@@ -18,7 +18,7 @@ use super::{
     means_lost, metrics,
     outputs::Outputs,
     persist, persist_until,
-    ports::{Bound, Ports},
+    ports::{Bound, Ports, Stored},
     private_dir,
     redact::Redactor,
     task,
@@ -255,22 +255,29 @@ impl Execution {
         }
     }
 
-    /// Keeps the named outputs. What cannot be kept makes the run fail.
-    async fn store_named(&self, ended: Ended) -> Ended {
+    /// Keeps the named outputs. What cannot be kept makes a run fail that had completed; whatever its
+    /// reason does not say is noted.
+    async fn store_named(&self, ended: Ended, notes: &mut Vec<String>) -> Ended {
         let completed = ended.outcome == Outcome::Completed;
-        let store = async {
-            match self.ports()? {
-                Some(ports) => ports.store(completed).await,
-                None => Ok(()),
-            }
+        let stored = match self.ports() {
+            Ok(Some(ports)) => ports.store(completed).await,
+            Ok(None) => return ended,
+            Err(error) => Stored {
+                errors: vec![error],
+                notes: Vec::new(),
+            },
         };
-        match store.await {
-            Err(error) if completed => Ended {
+        notes.extend(stored.notes);
+        let mut errors = stored.errors.into_iter();
+        let reason = if completed { errors.next() } else { None };
+        notes.extend(errors.map(|error| error.to_string()));
+        match reason {
+            Some(error) => Ended {
                 outcome: Outcome::Failed,
                 reason: Some(error.explained()),
                 ..ended
             },
-            Ok(()) | Err(_) => ended,
+            None => ended,
         }
     }
 
@@ -346,7 +353,7 @@ impl Execution {
             stored => (stored?, Ok(())),
         };
         notes.extend(self.log_metrics().await?);
-        ended = self.store_named(ended).await;
+        ended = self.store_named(ended, &mut notes).await;
         if let Err(error) = stored {
             notes.push(format!("some outputs were not stored: {error}"));
             ended = ended.without_outputs(&error);

@@ -50,7 +50,7 @@ pub const GROUP: Group = Group {
                         .required(),
                     flag("image", "Name of the image, as repository:tag").short('t'),
                     flag("file", "Dockerfile").short('f'),
-                    flag("build-arg", "Value for the build, as KEY=VALUE").many(),
+                    flag("build-arg", "Value for the build, as KEY=VALUE").repeated(),
                     flag("platform", "Not needed here"),
                     switch("no-push", "Not needed here"),
                     switch("no-logs", "Not needed here"),
@@ -140,10 +140,10 @@ async fn build(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let image = given.text("image").ok_or_else(|| missing(&["image/-t"]))?;
     let (name, tag) = image_environment(image);
     let folder = given.words("folder").into_iter().next();
-    let folder = az
-        .ctx
-        .folder
-        .join(folder.ok_or_else(|| missing(&["SOURCE_LOCATION"]))?);
+    let folder = az.ctx.folder.join(folder.ok_or_else(|| {
+        Error::invalid("the following arguments are required: SOURCE_LOCATION")
+            .hint("Name the folder of the build: az acr build -r REGISTRY -t IMAGE FOLDER")
+    })?);
     let context = Context::of(
         &folder,
         &az.ctx.folder,

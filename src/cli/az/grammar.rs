@@ -47,6 +47,8 @@ enum Takes {
     Word,
     /// One or more words, and it may be repeated.
     Words,
+    /// One word, and it may be repeated.
+    Repeated,
     /// Nothing.
     Nothing,
     /// A word, or nothing for `true`.
@@ -116,6 +118,12 @@ impl Flag {
         self
     }
 
+    /// It may be given several times, with one word each.
+    pub const fn repeated(mut self) -> Self {
+        self.takes = Takes::Repeated;
+        self
+    }
+
     /// Its value may be left out and is then `true`.
     pub const fn maybe(mut self) -> Self {
         self.takes = Takes::MaybeWord;
@@ -160,6 +168,7 @@ impl Flag {
                 .action(ArgAction::Append)
                 .num_args(0..)
                 .allow_negative_numbers(true),
+            Takes::Repeated => arg.action(ArgAction::Append).allow_negative_numbers(true),
             Takes::Nothing => arg.action(ArgAction::SetTrue),
             Takes::MaybeWord => arg.num_args(0..=1).default_missing_value("true"),
             Takes::Positional => arg.num_args(1..),

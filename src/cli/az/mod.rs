@@ -75,6 +75,8 @@ pub struct Az {
     /// The resource group and workspace of the command line, else the defaults.
     group: Option<String>,
     workspace: Option<String>,
+    /// The resource group of the command line, in which a workspace that is worked in must be.
+    asked_group: Option<String>,
     subscription: Option<String>,
 }
 
@@ -94,6 +96,7 @@ impl Az {
         let format = format.unwrap_or_else(|| "json".to_owned());
         ctx.ui.as_azure(format, given.owned("query"));
         Ok(Self {
+            asked_group: group.clone(),
             group: group.or_else(|| config.default("group")),
             workspace,
             subscription: given.owned("subscription"),

@@ -128,6 +128,20 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let role = parse_role(given.text("role").ok_or_else(|| missing(&["role"]))?)?;
     let mut made = Vec::new();
     for workspace in scope(az, given).await? {
+        let has = of_user(az, &workspace, &user).await?;
+        if let Some(has) = has.filter(|has| has.role.covers(role)) {
+            // In Azure a lesser role beside this one takes nothing away; here a user has one.
+            if has.role != role {
+                let (name, own) = (&workspace.name, has.role.name());
+                let sentence = format!(
+                    "{user} stays {own} of {name}, which includes {}",
+                    role.name()
+                );
+                az.note(given, &sentence);
+            }
+            made.push(shown(&workspace, &has));
+            continue;
+        }
         let request = AssignRole {
             workspace: workspace.name.clone(),
             user: user.clone(),
@@ -140,6 +154,15 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
         1 => Ok(made.swap_remove(0)),
         _ => Ok(Value::Array(made)),
     }
+}
+
+/// The role that a user has in a workspace.
+async fn of_user(az: &Az, workspace: &Workspace, user: &str) -> Result<Option<RoleAssignment>> {
+    let workspace = workspace.name.clone();
+    let all = az.call(&ListRoles { workspace }).await?;
+    Ok(all
+        .into_iter()
+        .find(|assignment| assignment.user.eq_ignore_ascii_case(user)))
 }
 
 async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
@@ -170,7 +193,19 @@ async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
 
 async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let user = assignee(given)?;
+    let role = given.text("role").map(parse_role).transpose()?;
     for workspace in scope(az, given).await? {
+        if let Some(role) = role {
+            let has = of_user(az, &workspace, &user).await?;
+            if has.is_none_or(|has| has.role != role) {
+                let (name, role) = (&workspace.name, role.name());
+                az.note(
+                    given,
+                    &format!("{user} is no {role} of {name}; nothing was taken away"),
+                );
+                continue;
+            }
+        }
         let request = RemoveRole {
             workspace: workspace.name,
             user: user.clone(),

@@ -78,9 +78,20 @@ impl NameArg {
 async fn find(ctx: &Context, workspace: String) -> Result<Workspace> {
     let client = ctx.client().await?;
     let found = client.call(&GetWorkspace { workspace }).await?;
+    let group = ctx.resource_group.as_deref();
+    must_be_in(&found, ctx.subscription.as_deref(), group)?;
+    Ok(found)
+}
+
+/// That a workspace is in the subscription and resource group that were named.
+pub fn must_be_in(
+    found: &Workspace,
+    subscription: Option<&str>,
+    group: Option<&str>,
+) -> Result<()> {
     let places = [
-        ("subscription", &ctx.subscription, &found.subscription),
-        ("resource group", &ctx.resource_group, &found.resource_group),
+        ("subscription", subscription, &found.subscription),
+        ("resource group", group, &found.resource_group),
     ];
     for (what, wanted, own) in places {
         if let Some(wanted) = wanted
@@ -91,5 +102,5 @@ async fn find(ctx: &Context, workspace: String) -> Result<Workspace> {
             return Err(Error::not_found(error).hint(format!("It is in `{own}`")));
         }
     }
-    Ok(found)
+    Ok(())
 }

@@ -3,8 +3,10 @@
 use serde_json::{Map, Value, json};
 
 use super::support::{Bench, names};
+use crate::Perform;
 use api::{
     Code,
+    access::Role,
     computes::{CreateCompute, DeleteCompute, Switch, SwitchCompute},
     jobs::Described,
     runs::{Job, SubmitRun},
@@ -95,4 +97,28 @@ async fn a_stopped_instance_takes_nothing() {
         .await
         .unwrap_err();
     assert_eq!(other.code, Code::Conflict);
+}
+
+#[tokio::test]
+async fn computes_are_made_and_deleted_by_who_manages_the_workspace() {
+    let bench = Bench::new().await;
+    let cluster = || compute("amlcompute", json!({}));
+    let remove = || DeleteCompute {
+        workspace: "ws".to_owned(),
+        name: "pool".to_owned(),
+    };
+    let scientist = bench.user("ann", Some(Role::DataScientist)).await;
+    let refused = cluster().perform(&bench.service, &scientist).await;
+    assert_eq!(refused.unwrap_err().code, Code::Forbidden);
+    let contributor = bench.user("bob", Some(Role::Contributor)).await;
+    cluster()
+        .perform(&bench.service, &contributor)
+        .await
+        .unwrap();
+    let refused = remove().perform(&bench.service, &scientist).await;
+    assert_eq!(refused.unwrap_err().code, Code::Forbidden);
+    remove()
+        .perform(&bench.service, &contributor)
+        .await
+        .unwrap();
 }

@@ -308,3 +308,33 @@ fn mirrors_stand_for_addresses_that_cannot_be_reached() {
     let said = aml.ok("job create -f job.yml --stream -o none");
     assert!(said.contains("a,b\na,b\ntrained\n"), "{said}");
 }
+
+#[test]
+fn one_output_that_cannot_be_stored_keeps_no_other_from_it() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        let job = "command: echo kept > ${{outputs.b}}/x && echo lost > ${{outputs.a}}/x; exit ${{inputs.code}}\n\
+            environment: {image: python}\ninputs: {code: 0}\noutputs:\n  \
+            a: {path: 'https://host/folder', mode: rw_mount}\n  b: {mode: rw_mount}\n  \
+            c: {path: 'https://host/other', mode: rw_mount}\n  d: {type: uri_file, name: nothing}\n";
+        aml.write("job.yml", job);
+        aml.run("job create -f job.yml -n good --stream -o none")
+            .failed(10);
+        let shown = aml.ok("job show -n good");
+        assert!(shown.contains("The output `a`: nothing can be"), "{shown}");
+        aml.ok("job download -n good --output-name b -p good");
+        aml.ok("job download -n good -p good");
+        assert_eq!(aml.read("good/named-outputs/b/x"), "kept\n");
+        let log = aml.read("good/artifacts/user_logs/std_log.txt");
+        assert!(log.contains("The output `c`: nothing can be"), "{log}");
+        assert!(log.contains("d was not registered as nothing"), "{log}");
+        aml.fails(3, "data show nothing");
+        aml.run("job create -f job.yml -n bad --set inputs.code=1 --stream -o none")
+            .failed(10);
+        aml.ok("job download -n bad --output-name b -p bad");
+        aml.ok("job download -n bad -p bad");
+        assert_eq!(aml.read("bad/named-outputs/b/x"), "kept\n");
+        let log = aml.read("bad/artifacts/user_logs/std_log.txt");
+        assert!(log.contains("The output `a`: nothing can be"), "{log}");
+    });
+}

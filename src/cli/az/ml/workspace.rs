@@ -14,11 +14,12 @@ use crate::{
             ids,
         },
         document::Draft,
+        workspace::must_be_in,
     },
     wiring,
 };
 use api::{
-    Code, Result,
+    Code, Error, Result,
     resource_groups::{GetResourceGroup, ResourceGroup},
     workspaces::{
         CreateWorkspace, DeleteWorkspace, ExistingResources, GetWorkspace, ListWorkspaceKeys,
@@ -166,13 +167,20 @@ impl Az {
             Some(name) => name,
             None => self.workspace()?,
         };
-        self.call(&GetWorkspace { workspace }).await
+        self.in_asked_group(workspace).await
     }
 
     /// The workspace to work in, with all that is known of it.
     pub async fn this_workspace(&self) -> Result<Workspace> {
         let workspace = self.workspace()?;
-        self.call(&GetWorkspace { workspace }).await
+        self.in_asked_group(workspace).await
+    }
+
+    /// The workspace of a name, which must be in the resource group of the command line, if it says one.
+    async fn in_asked_group(&self, workspace: String) -> Result<Workspace> {
+        let found = self.call(&GetWorkspace { workspace }).await?;
+        must_be_in(&found, None, self.asked_group.as_deref())?;
+        Ok(found)
     }
 }
 
@@ -287,9 +295,31 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
         ..CreateWorkspace::default()
     };
     match az.call(&request).await {
-        Err(error) if error.code == Code::Conflict => change(az, request.name, fields).await,
+        Err(error) if error.code == Code::Conflict => {
+            let workspace = request.name;
+            let found = az.call(&GetWorkspace { workspace }).await?;
+            let wanted = text(&fields, "resource_group").or_else(|| az.asked_group.clone());
+            if let Some(wanted) = wanted
+                && !wanted.eq_ignore_ascii_case(&found.resource_group)
+            {
+                return Err(taken(&found, &wanted).into());
+            }
+            change(az, found.name, fields).await
+        }
         made => Ok(shown(&made?)),
     }
+}
+
+fn taken(found: &Workspace, wanted: &str) -> Error {
+    let (name, group) = (&found.name, &found.resource_group);
+    Error::conflict(format!(
+        "The name `{name}` is taken by a workspace in the resource group `{group}`; it cannot be \
+         made in `{wanted}`"
+    ))
+    .at("name")
+    .hint(format!(
+        "Choose another name, or change that workspace: az ml workspace update -n {name} -g {group}"
+    ))
 }
 
 async fn change(az: &Az, workspace: String, fields: Map<String, Value>) -> anyhow::Result<Value> {

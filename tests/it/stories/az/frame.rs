@@ -32,6 +32,20 @@ fn a_workspace_is_made_as_scripts_make_it() {
             .ok();
         let show = "ml workspace show -n w --query '{t:tags,d:description}'";
         assert_eq!(aml.az(show).json(), json!({"t": {"b": "2"}, "d": "mine"}));
+        // A workspace of another group is left alone.
+        let taken = error(aml, 1, "ml workspace create -n w -g prod --tags a=2");
+        assert!(
+            taken.contains("taken by a workspace in the resource group `g`"),
+            "{taken}"
+        );
+        for line in ["show -n w -g prod", "delete -n w -g prod --yes"] {
+            let elsewhere = error(aml, 3, &format!("ml workspace {line}"));
+            assert!(
+                elsewhere.contains("in the resource group `prod`"),
+                "{elsewhere}"
+            );
+        }
+        aml.az("ml workspace show -n w -g G").ok();
         // What scripts compare with the text `[]`.
         let list = r#"ml workspace list --query "[?name=='other']""#;
         assert_eq!(aml.az(list).ok(), "[]\n");

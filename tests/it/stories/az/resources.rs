@@ -157,6 +157,17 @@ fn connections_show_secrets_only_when_asked_for() {
             "name: x\ntype: git\ncredentials: {type: pat, pat: hunter2, frob: 1}\n",
         );
         assert!(!error(aml, 1, "ml connection create --file bad.yml").contains("hunter2"));
+        for flags in [
+            "--credentials pta=hunter2",
+            "--set credentials.patt=hunter2",
+        ] {
+            let line = format!("ml connection create --file git.yml {flags}");
+            let wrong = error(aml, 1, &line);
+            assert!(
+                wrong.contains("credentials.p") && !wrong.contains("hunter"),
+                "{wrong}"
+            );
+        }
     });
 }
 
@@ -251,7 +262,7 @@ fn images_are_what_they_are_built_from() {
         assert_eq!(aml.az(show).ok(), "azure.Dockerfile\n");
         aml.write("context/Dockerfile", "FROM python\n");
         aml.az(format!(
-            "acr build context -r {registry} --image examples/app:latest"
+            "acr build -r {registry} --image examples/app:latest --build-arg A=1 --build-arg B=2 context"
         ))
         .ok();
         let show = format!(
@@ -264,6 +275,8 @@ fn images_are_what_they_are_built_from() {
             &format!("acr repository show -n {registry} --image examples/app:7"),
         );
         error(aml, 3, "acr login -n nope");
+        let unnamed = error(aml, 2, &format!("acr build -t a:1 -r {registry}"));
+        assert!(unnamed.contains("required: SOURCE_LOCATION"), "{unnamed}");
         let none = format!("acr build -t a:1 -r {registry} -f none context");
         assert!(error(aml, 1, &none).contains("no Dockerfile `none`"));
     });
@@ -287,9 +300,21 @@ fn roles_and_identities() {
         let list = format!(
             "role assignment list --scope {scope} --query '[].[principalName, roleDefinitionName]' -o tsv"
         );
-        assert_eq!(aml.az(list).ok(), "ann\tAzureML Data Scientist\n");
+        assert_eq!(aml.az(list.clone()).ok(), "ann\tAzureML Data Scientist\n");
+        // A lesser role takes nothing away, neither given nor removed.
+        for line in [
+            "create --role Reader",
+            "delete --role Reader",
+            "delete --role Contributor",
+        ] {
+            aml.az(format!(
+                "role assignment {line} --assignee ann --scope {scope}"
+            ))
+            .ok();
+            assert_eq!(aml.az(list.clone()).ok(), "ann\tAzureML Data Scientist\n");
+        }
         aml.az(format!(
-            "role assignment delete --assignee ann --scope {scope}"
+            "role assignment delete --assignee ann --role 'AzureML Data Scientist' --scope {scope}"
         ))
         .ok();
         assert_eq!(aml.az("role assignment list").json(), json!([]));
