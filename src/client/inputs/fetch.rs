@@ -3,6 +3,7 @@
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use axum::body::Body;
+use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{At, Located};
 use crate::{
@@ -192,9 +193,47 @@ fn file_name(address: &str) -> String {
     }
 }
 
-/// An address without what may be a signature.
-fn shown(url: &str) -> &str {
-    url.split('?').next().unwrap_or(url)
+/// An address without what may be a signature or a password.
+fn shown(url: &str) -> String {
+    let plain = url.split('?').next().unwrap_or(url);
+    apart(plain).0
+}
+
+/// An address of the web without its credentials, and those.
+fn apart(url: &str) -> (String, Option<String>) {
+    let found = url.split_once("://").and_then(|(scheme, rest)| {
+        let host_end = rest.find('/').unwrap_or(rest.len());
+        let at = rest[..host_end].rfind('@')?;
+        let web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
+        web.then(|| (format!("{scheme}://{}", &rest[at + 1..]), &rest[..at]))
+    });
+    match found {
+        Some((plain, credentials)) => (plain, Some(credentials.to_owned())),
+        None => (url.to_owned(), None),
+    }
+}
+
+/// Settings by which git sends credentials to a server. As variables nobody else on the machine sees
+/// them, as words of its command line everybody would.
+fn git_settings(plain: &str, credentials: Option<&str>) -> Vec<(&'static str, String)> {
+    let Some(credentials) = credentials else {
+        return Vec::new();
+    };
+    let pair = if credentials.contains(':') {
+        credentials.to_owned()
+    } else {
+        format!("{credentials}:")
+    };
+    let pair: Vec<u8> = percent_encoding::percent_decode_str(&pair).collect();
+    let server = plain.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+    vec![
+        ("GIT_CONFIG_COUNT", "1".to_owned()),
+        ("GIT_CONFIG_KEY_0", format!("http.{server}/.extraHeader")),
+        (
+            "GIT_CONFIG_VALUE_0",
+            format!("Authorization: Basic {}", STANDARD.encode(pair)),
+        ),
+    ]
 }
 
 fn deepest(error: &dyn std::error::Error) -> String {
@@ -207,6 +246,9 @@ fn deepest(error: &dyn std::error::Error) -> String {
 
 /// Clones a repository with the `git` of this machine, without its history.
 async fn clone(url: &str, revision: Option<&str>, path: &str, to: &Path) -> Result<Fetched> {
+    let (url, credentials) = apart(url);
+    let url = url.as_str();
+    let settings = git_settings(url, credentials.as_deref());
     let failed = |why: String| {
         Error::unavailable(format!("Cannot clone `{}`: {why}", shown(url)))
             .hint("Check the address, the network and, for a private repository, git's credentials")
@@ -217,6 +259,7 @@ async fn clone(url: &str, revision: Option<&str>, path: &str, to: &Path) -> Resu
             .args(words)
             .current_dir(folder)
             .env("GIT_TERMINAL_PROMPT", "0")
+            .envs(settings.iter().map(|(key, value)| (*key, value)))
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output()
@@ -273,4 +316,21 @@ pub(super) async fn blocking<T: Send + 'static>(
 pub(super) fn key(parts: &[&str]) -> String {
     let hash = api::files::Hash::of(parts.join("\n").as_bytes());
     hash.hex()[..32].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{apart, git_settings, shown};
+
+    #[test]
+    fn credentials_of_an_address_are_shown_to_nobody() {
+        let (plain, credentials) = apart("https://bob:P%40T@host:8/o/r");
+        assert_eq!(plain, "https://host:8/o/r");
+        assert_eq!(shown("https://bob:PAT@host/r?sig=x"), "https://host/r");
+        let settings = git_settings(&plain, credentials.as_deref());
+        assert_eq!(settings[1].1, "http.https://host:8/.extraHeader");
+        assert_eq!(settings[2].1, "Authorization: Basic Ym9iOlBAVA==");
+        let (ssh, none) = apart("ssh://git@host/r");
+        assert_eq!((ssh.as_str(), none), ("ssh://git@host/r", None));
+    }
 }
