@@ -72,7 +72,7 @@ impl Draft<'_> {
         let snapshot = self.code(&written).await?;
         let environment = self.environment(&written).await?;
         let mut described = Described {
-            inputs: self.inputs(&written).await?,
+            inputs: inputs(&written)?,
             outputs: self.outputs(&written).await?,
             distribution: distribution(&written)?,
             services: services(&written)?,
@@ -170,15 +170,6 @@ impl Draft<'_> {
         self.request.definition.insert(key.to_owned(), value);
     }
 
-    async fn inputs(&mut self, written: &CommandJob) -> Result<BTreeMap<String, JobInput>> {
-        let mut inputs = BTreeMap::new();
-        for (name, value) in written.inputs.iter() {
-            let read = input(value).map_err(|error| error.at(format!("inputs.{name}")))?;
-            inputs.insert(name.to_owned(), read);
-        }
-        Ok(inputs)
-    }
-
     async fn outputs(&mut self, written: &CommandJob) -> Result<BTreeMap<String, JobOutput>> {
         let mut outputs = BTreeMap::new();
         if written.outputs.is_empty() {
@@ -245,6 +236,15 @@ impl Draft<'_> {
             .hint("`${{name}}` is the job's name")),
         })
     }
+}
+
+fn inputs(written: &CommandJob) -> Result<BTreeMap<String, JobInput>> {
+    let mut inputs = BTreeMap::new();
+    for (name, value) in written.inputs.iter() {
+        let read = input(value).map_err(|error| error.at(format!("inputs.{name}")))?;
+        inputs.insert(name.to_owned(), read);
+    }
+    Ok(inputs)
 }
 
 /// An input in the words of jobs.
