@@ -109,14 +109,14 @@ async fn computes_are_made_and_deleted_by_who_manages_the_workspace() {
     };
     let scientist = bench.user("ann", Some(Role::DataScientist)).await;
     let refused = cluster().perform(&bench.service, &scientist).await;
-    assert_eq!(refused.unwrap_err().code, Code::Forbidden);
+    assert_eq!(refused.unwrap_err().code, Code::Denied);
     let contributor = bench.user("bob", Some(Role::Contributor)).await;
     cluster()
         .perform(&bench.service, &contributor)
         .await
         .unwrap();
     let refused = remove().perform(&bench.service, &scientist).await;
-    assert_eq!(refused.unwrap_err().code, Code::Forbidden);
+    assert_eq!(refused.unwrap_err().code, Code::Denied);
     remove()
         .perform(&bench.service, &contributor)
         .await
