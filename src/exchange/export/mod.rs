@@ -180,9 +180,10 @@ async fn write_batch(
 }
 
 fn outcome_of_more(came: bool) -> Outcome {
-    match came {
-        true => Outcome::Updated,
-        false => Outcome::Unchanged,
+    if came {
+        Outcome::Updated
+    } else {
+        Outcome::Unchanged
     }
 }
 
