@@ -22,7 +22,7 @@ use api::{
 };
 use client::{
     Client, Limit, Take, UploadOptions,
-    inputs::{At, Bring, Located, Wanted},
+    inputs::{At, Bring, Located, Wanted, apart},
 };
 use spec::expression::{Expression, Template};
 
@@ -156,15 +156,17 @@ impl Ports<'_> {
                 fetched.path.to_string_lossy().into_owned()
             }
         };
+        // What is recorded can be read by all who see the run.
+        let (uri, _) = apart(&located.uri);
         let node = located
             .asset
             .clone()
             .or_else(|| job_of(path))
-            .unwrap_or_else(|| Node::new(NodeKind::Path, located.uri.clone(), None));
+            .unwrap_or_else(|| Node::new(NodeKind::Path, uri.clone(), None));
         let link = RunLink {
             name: name.to_owned(),
             node,
-            uri: Some(located.uri),
+            uri: Some(uri),
             kind: Some(kind.to_owned()),
         };
         Ok((value, link))

@@ -200,11 +200,12 @@ fn shown(url: &str) -> String {
 }
 
 /// An address of the web without its credentials, and those.
-fn apart(url: &str) -> (String, Option<String>) {
+pub fn apart(url: &str) -> (String, Option<String>) {
     let found = url.split_once("://").and_then(|(scheme, rest)| {
         let host_end = rest.find('/').unwrap_or(rest.len());
         let at = rest[..host_end].rfind('@')?;
-        let web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
+        let over = scheme.strip_prefix("git+").unwrap_or(scheme);
+        let web = over.eq_ignore_ascii_case("https") || over.eq_ignore_ascii_case("http");
         web.then(|| (format!("{scheme}://{}", &rest[at + 1..]), &rest[..at]))
     });
     match found {

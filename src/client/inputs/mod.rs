@@ -6,6 +6,8 @@
 mod fetch;
 mod mount;
 
+pub use fetch::apart;
+
 use std::path::{Path, PathBuf};
 
 pub use mount::forget_unused;
