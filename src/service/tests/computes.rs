@@ -107,6 +107,8 @@ async fn computes_are_made_and_deleted_by_who_manages_the_workspace() {
         workspace: "ws".to_owned(),
         name: "pool".to_owned(),
     };
+    // The first user is an admin, who may do everything.
+    bench.user("adam", None).await;
     let scientist = bench.user("ann", Some(Role::DataScientist)).await;
     let refused = cluster().perform(&bench.service, &scientist).await;
     assert_eq!(refused.unwrap_err().code, Code::Denied);
