@@ -18,7 +18,7 @@ use axum::{
 use http_body_util::BodyExt;
 
 pub use address::below;
-pub use files::{Limit, Report, Step, Take, UploadOptions, Uploaded, save};
+pub use files::{Limit, Report, Step, Take, UploadOptions, Uploaded, save, walk_everything};
 pub use transport::Remote;
 use transport::Transport;
 

@@ -2,11 +2,7 @@
 //! MLflow's. One per state directory; it leaves when nobody has asked for long.
 
 use std::{
-    fs::{self, File},
-    io,
-    os::unix::{fs::DirBuilderExt, process::CommandExt},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -20,7 +16,7 @@ use tokio::{
 use super::{
     asked_to_stop, open_service_for,
     serve::deliver,
-    worker::{loopback, program, wake_or_start},
+    worker::{loopback, start_detached, wake_or_start},
 };
 use crate::server::{self, Trust};
 use api::{Error, Result};
@@ -38,7 +34,8 @@ pub async fn ensure_server(home: &Path) -> Result<String> {
     if let Some(url) = home.server_url() {
         return Ok(url);
     }
-    start(&home).map_err(|e| Error::unavailable(format!("A server could not be started: {e}")))?;
+    start_detached(&home, "serve", &log(&home))
+        .map_err(|e| Error::unavailable(format!("A server could not be started: {e}")))?;
     let listening = async {
         loop {
             if let Some(url) = home.server_url() {
@@ -56,24 +53,6 @@ pub async fn ensure_server(home: &Path) -> Result<String> {
 
 fn log(home: &Home) -> PathBuf {
     home.workers().join("server.log")
-}
-
-fn start(home: &Home) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(home.workers())?;
-    let log = File::options().create(true).append(true).open(log(home))?;
-    Command::new(program())
-        .arg0("aml")
-        .args(["serve", "--background", "--profile", "local", "--no-color"])
-        .env("AML_HOME", home.root())
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()
-        .map(drop)
 }
 
 /// Serves on loopback until nobody has asked for long; at once no more when another server has the

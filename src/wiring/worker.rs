@@ -213,17 +213,20 @@ pub fn wake_or_start(home: &Home) {
 
 /// Starts a worker in the background.
 fn start(home: &Home) -> io::Result<()> {
+    start_detached(home, "worker", &home.workers().join("worker.log"))
+}
+
+/// Starts this program's `command` for the state directory, away from the terminal; what it says goes
+/// to `log`, which is among the workers' files.
+pub(super) fn start_detached(home: &Home, command: &str, log: &Path) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(home.workers())?;
-    let log = File::options()
-        .create(true)
-        .append(true)
-        .open(home.workers().join("worker.log"))?;
+    let log = File::options().create(true).append(true).open(log)?;
     Command::new(program())
         .arg0("aml")
-        .args(["worker", "--background", "--profile", "local", "--no-color"])
+        .args([command, "--background", "--profile", "local", "--no-color"])
         .env("AML_HOME", home.root())
         .current_dir("/")
         .stdin(Stdio::null())

@@ -63,6 +63,11 @@ pub fn time(time: Time) -> String {
         .to_string()
 }
 
+/// The text at a key of an object.
+pub fn text(fields: &Map<String, Value>, key: &str) -> Option<String> {
+    fields.get(key).and_then(Value::as_str).map(str::to_owned)
+}
+
 /// The fields of an object; none of anything else.
 pub fn fields(value: Value) -> Map<String, Value> {
     match value {

@@ -1,7 +1,5 @@
 //! `az storage`: the storage accounts of workspaces, whose containers are datastores.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use super::{
@@ -21,6 +19,7 @@ use api::{
     names,
     workspaces::{ListWorkspaceKeys, ListWorkspaces, Workspace},
 };
+use client::walk_everything;
 
 const ACCOUNT: &[Flag] = &[
     flag("account-name", "Storage account"),
@@ -313,8 +312,7 @@ async fn upload_batch(az: &Az, given: &Given) -> anyhow::Result<Value> {
         .trim_matches('/');
     let source = az.ctx.folder.join(given.required("source")?);
     let patterns = given.words("pattern");
-    let mut found = Vec::new();
-    walk(&source, "", &mut found)
+    let mut found = walk_everything(&source)
         .map_err(|e| Error::invalid(format!("Cannot read `{}`: {e}", source.display())))?;
     found.retain(|path| patterns.is_empty() || patterns.iter().any(|pattern| fits(pattern, path)));
     let client = az.ctx.client().await?;
@@ -335,25 +333,6 @@ async fn upload_batch(az: &Az, given: &Given) -> anyhow::Result<Value> {
         );
     }
     Ok(Value::Array(done))
-}
-
-fn walk(folder: &Path, below: &str, found: &mut Vec<String>) -> std::io::Result<()> {
-    let mut entries: Vec<_> = std::fs::read_dir(folder)?.collect::<std::io::Result<_>>()?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let path = if below.is_empty() {
-            name
-        } else {
-            format!("{below}/{name}")
-        };
-        if entry.path().is_dir() {
-            walk(&entry.path(), &path, found)?;
-        } else {
-            found.push(path);
-        }
-    }
-    Ok(())
 }
 
 /// Whether a path is what a pattern with `*` and `?` means.

@@ -23,8 +23,8 @@ pub use datastore::save;
 pub(super) use download::make_folder;
 pub use limit::Limit;
 use prepare::Prepared;
-pub use walk::Take;
-pub(super) use walk::{stats_of, walk_everything};
+pub(super) use walk::stats_of;
+pub use walk::{Take, walk_everything};
 
 use axum::{
     body::{Body, Bytes},

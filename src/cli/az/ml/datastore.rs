@@ -86,12 +86,8 @@ fn shown(workspace: &Workspace, datastore: &Datastore) -> Value {
     Value::Object(all)
 }
 
-fn text(fields: &Map<String, Value>, key: &str) -> Option<String> {
-    fields.get(key).and_then(Value::as_str).map(str::to_owned)
-}
-
 fn request(workspace: &Workspace, fields: &Map<String, Value>) -> Result<CreateDatastore> {
-    let kind = text(fields, "type").unwrap_or_default();
+    let kind = ids::text(fields, "type").unwrap_or_default();
     let kind = DatastoreType::parse(&kind)
         .ok_or_else(|| Error::invalid(format!("`{kind}` is no type of datastore")).at("type"))?;
     let credentials = fields.get("credentials").and_then(Value::as_object);
@@ -101,12 +97,12 @@ fn request(workspace: &Workspace, fields: &Map<String, Value>) -> Result<CreateD
         .filter(|(key, _)| !OWN.contains(&key.as_str()));
     Ok(CreateDatastore {
         workspace: workspace.name.clone(),
-        name: text(fields, "name").unwrap_or_default(),
+        name: ids::text(fields, "name").unwrap_or_default(),
         kind,
         spec: spec
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect(),
-        description: text(fields, "description").unwrap_or_default(),
+        description: ids::text(fields, "description").unwrap_or_default(),
         tags: tags(fields),
         credentials: credentials
             .into_iter()

@@ -77,10 +77,6 @@ fn shown(az: &Az, registry: &Registry) -> anyhow::Result<Value> {
     Ok(Value::Object(all))
 }
 
-fn text(fields: &Map<String, Value>, key: &str) -> Option<String> {
-    fields.get(key).and_then(Value::as_str).map(str::to_owned)
-}
-
 fn rest(fields: Map<String, Value>) -> Map<String, Value> {
     let rest = fields.into_iter();
     rest.filter(|(key, value)| !OWN.contains(&key.as_str()) && !value.is_null())
@@ -110,10 +106,10 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
     draft.edit(&given.edits()?, Values::Strings)?;
     let fields = draft.check("registry")?;
     let request = CreateRegistry {
-        name: text(&fields, "name").unwrap_or_default(),
-        description: text(&fields, "description").unwrap_or_default(),
+        name: ids::text(&fields, "name").unwrap_or_default(),
+        description: ids::text(&fields, "description").unwrap_or_default(),
         display_name: given.owned("display-name"),
-        location: text(&fields, "location"),
+        location: ids::text(&fields, "location"),
         tags: tags(&fields),
         spec: rest(fields.clone()),
     };
@@ -135,7 +131,7 @@ async fn change(
     let found = az.call(&get).await?;
     let request = UpdateRegistry {
         registry,
-        description: text(&fields, "description"),
+        description: ids::text(&fields, "description"),
         display_name: given.owned("display-name"),
         tags: changed_tags(&found.tags, &fields),
         spec: rest(fields),

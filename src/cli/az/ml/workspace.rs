@@ -251,10 +251,6 @@ fn put_flags(draft: &mut Draft, given: &Given) -> Result<()> {
     Ok(())
 }
 
-fn text(fields: &Map<String, Value>, key: &str) -> Option<String> {
-    fields.get(key).and_then(Value::as_str).map(str::to_owned)
-}
-
 fn rest(fields: Map<String, Value>) -> Map<String, Value> {
     let rest = fields.into_iter();
     rest.filter(|(key, _)| !OWN.contains(&key.as_str()))
@@ -271,25 +267,25 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
     draft.edit(&given.edits()?, Values::Strings)?;
     let fields = draft.check("workspace")?;
     let group = az.group.clone();
-    let mut location = text(&fields, "location").or_else(|| az.config.default("location"));
+    let mut location = ids::text(&fields, "location").or_else(|| az.config.default("location"));
     if let (None, Some(name)) = (&location, &group) {
         let get = GetResourceGroup { name: name.clone() };
         let found: Option<ResourceGroup> = az.call(&get).await.ok();
         location = found.map(|group| group.location);
     }
     let request = CreateWorkspace {
-        name: text(&fields, "name").unwrap_or_default(),
-        description: text(&fields, "description").unwrap_or_default(),
-        display_name: text(&fields, "display_name"),
+        name: ids::text(&fields, "name").unwrap_or_default(),
+        description: ids::text(&fields, "description").unwrap_or_default(),
+        display_name: ids::text(&fields, "display_name"),
         location,
-        resource_group: text(&fields, "resource_group").or(group),
+        resource_group: ids::text(&fields, "resource_group").or(group),
         subscription: Some(az.subscription()?),
         tags: super::tags(&fields),
         existing: ExistingResources {
-            storage_account: text(&fields, "storage_account"),
-            key_vault: text(&fields, "key_vault"),
-            application_insights: text(&fields, "application_insights"),
-            container_registry: text(&fields, "container_registry"),
+            storage_account: ids::text(&fields, "storage_account"),
+            key_vault: ids::text(&fields, "key_vault"),
+            application_insights: ids::text(&fields, "application_insights"),
+            container_registry: ids::text(&fields, "container_registry"),
         },
         spec: rest(fields.clone()),
         ..CreateWorkspace::default()
@@ -298,7 +294,7 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
         Err(error) if error.code == Code::Conflict => {
             let workspace = request.name;
             let found = az.call(&GetWorkspace { workspace }).await?;
-            let wanted = text(&fields, "resource_group").or_else(|| az.asked_group.clone());
+            let wanted = ids::text(&fields, "resource_group").or_else(|| az.asked_group.clone());
             if let Some(wanted) = wanted
                 && !wanted.eq_ignore_ascii_case(&found.resource_group)
             {
@@ -329,12 +325,12 @@ async fn change(az: &Az, workspace: String, fields: Map<String, Value>) -> anyho
         })
         .await?;
     let given = |key: &str, resource: &str| {
-        text(&fields, key).filter(|name| name.rsplit('/').next() != Some(resource))
+        ids::text(&fields, key).filter(|name| name.rsplit('/').next() != Some(resource))
     };
     let request = UpdateWorkspace {
         workspace,
-        description: text(&fields, "description"),
-        display_name: text(&fields, "display_name"),
+        description: ids::text(&fields, "description"),
+        display_name: ids::text(&fields, "display_name"),
         subscription: None,
         tags: super::changed_tags(&found.tags, &fields),
         container_registry: given(
