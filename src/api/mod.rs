@@ -28,6 +28,7 @@ pub mod registered_models;
 pub mod registries;
 pub mod resource_groups;
 pub mod runs;
+pub mod schedules;
 pub mod secrets;
 pub mod time;
 pub mod trace_measures;

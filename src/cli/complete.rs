@@ -27,6 +27,7 @@ use api::{
     models::ListModels,
     registries::ListRegistries,
     runs::ListRuns,
+    schedules::ListSchedules,
     secrets::ListSecrets,
     webhooks::ListWebhooks,
     workspaces::ListWorkspaces,
@@ -55,6 +56,7 @@ enum Kind {
     Compute,
     Connection,
     Endpoint,
+    Schedule,
     Webhook,
     Secret,
     User,
@@ -116,6 +118,7 @@ fn kind(path: &[String], arg: &Arg) -> Option<Kind> {
             AssetKind::parse(noun).map(Kind::Asset)
         }
         (["endpoint", ..], "name") | (_, "endpoint") => Some(Kind::Endpoint),
+        (["schedule", ..], "name") => Some(Kind::Schedule),
         (_, "webhook") => Some(Kind::Webhook),
         (["secret", ..], "name") | (_, "secret") => Some(Kind::Secret),
         (["user", ..], "name") | (_, "user") => Some(Kind::User),
@@ -281,6 +284,11 @@ async fn ask(ctx: &Context, kind: Kind, text: &str) -> Result<Vec<String>> {
             let workspace = ctx.workspace().await?;
             let endpoints = client.call(&ListEndpoints { workspace }).await?;
             collect(endpoints, |item| item.name)
+        }
+        Kind::Schedule => {
+            let workspace = ctx.workspace().await?;
+            let schedules = client.call(&ListSchedules { workspace }).await?;
+            collect(schedules, |item| item.name)
         }
         Kind::Webhook => {
             let request = ListWebhooks {

@@ -39,6 +39,7 @@ mod profile;
 mod quickstart;
 mod registry;
 mod run;
+mod schedule;
 mod schema;
 mod secret;
 mod serve;
@@ -164,6 +165,8 @@ enum Command {
     Run(run::RunCommand),
     #[command(subcommand)]
     Job(job::JobCommand),
+    #[command(subcommand)]
+    Schedule(schedule::ScheduleCommand),
     Lineage(lineage::LineageArgs),
     Snapshot(snapshot::SnapshotArgs),
     Gc(gc::GcArgs),
@@ -286,6 +289,7 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Experiment(command) => experiment::run(ctx, command).await,
         Command::Run(command) => run::run(ctx, command).await,
         Command::Job(command) => Box::pin(job::run(ctx, command)).await,
+        Command::Schedule(command) => Box::pin(schedule::run(ctx, command)).await,
         Command::Lineage(args) => lineage::lineage(ctx, args).await,
         Command::Snapshot(args) => snapshot::snapshot(ctx, args).await,
         Command::Gc(args) => gc::gc(ctx, args).await,

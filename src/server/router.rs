@@ -22,8 +22,8 @@ use api::{
     Error, Operation, access::*, assets::*, computes::*, connections::*, datastores::*,
     endpoints::*, experiments::*, files::*, identities::*, imports::*, jobs::*, lineage::*,
     logged_models::*, metrics::*, models::*, paths::*, registered_models::*, registries::*,
-    resource_groups::*, runs::*, secrets::*, trace_measures::*, traces::*, uploads::*, webhooks::*,
-    work::*, workspaces::*,
+    resource_groups::*, runs::*, schedules::*, secrets::*, trace_measures::*, traces::*,
+    uploads::*, webhooks::*, work::*, workspaces::*,
 };
 use protocols::mlflow;
 use service::{Caller, Perform, Service};
@@ -233,6 +233,14 @@ fn operations() -> &'static [(&'static str, Act)] {
         ImportRuns,
         ImportModels,
         ImportRegisteredModel,
+        // Schedules
+        CreateSchedule,
+        ListSchedules,
+        GetSchedule,
+        UpdateSchedule,
+        DeleteSchedule,
+        TriggerSchedule,
+        RunDueSchedules,
         // Traces
         StartTrace,
         UpdateTrace,

@@ -38,6 +38,7 @@ mod registries;
 mod resource_groups;
 mod run_create;
 mod runs;
+mod schedules;
 mod secrets;
 mod signed;
 mod spans;
@@ -93,6 +94,8 @@ pub struct Inner {
     courier: OnceLock<Arc<dyn Courier>>,
     /// Woken when there are deliveries to make, by what happens in this process.
     deliveries: Notify,
+    /// Woken when a schedule is made or changed in this process.
+    schedules: Notify,
     /// Woken when a run is queued or cancelled in this process.
     pub work: Notify,
     bell: Option<Bell>,
@@ -162,6 +165,7 @@ impl Service {
             free_environments: OnceLock::new(),
             courier: OnceLock::new(),
             deliveries: Notify::new(),
+            schedules: Notify::new(),
             work: Notify::new(),
             bell,
             logs: Notify::new(),
@@ -232,6 +236,7 @@ impl Service {
     pub fn heard(&self) {
         self.work.notify_waiters();
         self.deliveries.notify_one();
+        self.schedules.notify_one();
     }
 
     pub fn base_url(&self) -> &str {

@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0014_counts_and_senders.sql"),
     include_str!("migrations/0015_identities.sql"),
     include_str!("migrations/0016_computes_of_runs.sql"),
+    include_str!("migrations/0017_schedules.sql"),
 ];
 
 /// Brings the database to the newest format, after taking a copy of an older one. A newer format

@@ -121,6 +121,7 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     let router = server::logged(server::router(service.clone(), trust), log);
     let (leave, left) = watch::channel(false);
     let courier = tokio::spawn(deliver(service.clone(), left.clone()));
+    let schedules = tokio::spawn(keep_schedules(service.clone(), left.clone()));
     let worker = settings
         .worker
         .map(|settings| tokio::spawn(worker::work_inside(service, settings, left)));
@@ -131,6 +132,7 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
         let _ = worker.await;
     }
     let _ = courier.await;
+    let _ = schedules.await;
     served
 }
 
@@ -152,6 +154,12 @@ async fn watch_over_leases(service: Service) {
         // What could not be written now is written next time.
         let _ = service.release_lapsed().await;
     }
+}
+
+/// Creates the jobs of schedules when they are due, until `stop` is told.
+async fn keep_schedules(service: Service, mut stop: watch::Receiver<bool>) {
+    let told = async { drop(stop.wait_for(|stop| *stop).await) };
+    service.keep_schedules(told).await;
 }
 
 /// Makes deliveries to webhooks until `stop` is told.

@@ -66,6 +66,7 @@ const GROUPS: &[&Group] = &[
     &ml::job::GROUP,
     &ml::compute::GROUP,
     &ml::connection::GROUP,
+    &ml::schedule::GROUP,
 ];
 
 /// What every command of `az` needs.

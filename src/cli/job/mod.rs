@@ -6,7 +6,7 @@ pub mod create;
 pub mod download;
 pub mod entity;
 pub mod list;
-mod local;
+pub mod local;
 pub mod show;
 pub mod stream;
 pub mod update;

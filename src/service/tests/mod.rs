@@ -14,6 +14,7 @@ mod metrics;
 mod models;
 mod random_search;
 mod runs;
+mod schedules;
 mod search;
 mod secrets;
 pub mod support;

@@ -16,6 +16,7 @@ mod mlflow;
 mod models;
 mod output;
 mod runs;
+mod schedules;
 mod secrets;
 mod serve;
 mod state;

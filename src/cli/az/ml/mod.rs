@@ -11,6 +11,7 @@ pub mod job;
 pub mod model;
 pub mod outbound_rule;
 pub mod registry;
+pub mod schedule;
 pub mod workspace;
 
 use std::collections::BTreeMap;

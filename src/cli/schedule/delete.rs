@@ -1,0 +1,30 @@
+//! `aml schedule delete`
+
+use clap::Args;
+
+use crate::cli::context::Context;
+use api::schedules::DeleteSchedule;
+
+/// Delete a schedule; the jobs it created stay
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Schedule to delete
+    #[arg(short, long)]
+    name: String,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+}
+
+pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
+    let name = args.name;
+    ctx.ui
+        .confirm(args.yes, &format!("Delete the schedule {name}?"))?;
+    let request = DeleteSchedule {
+        workspace: ctx.workspace().await?,
+        name: name.clone(),
+    };
+    ctx.client().await?.call(&request).await?;
+    ctx.ui.status(&format!("Deleted the schedule {name}."));
+    Ok(())
+}
