@@ -55,10 +55,13 @@ impl Recurrence {
     /// The last time up to `time`, not before the start.
     pub fn last_until(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let from = self.period_of(time) + 2;
-        (0..=from).rev().take(PERIODS as usize).find_map(|period| {
-            let mut times = self.times(period).into_iter().rev();
-            times.find(|found| *found <= time && *found >= self.start)
-        })
+        (from - PERIODS..=from)
+            .rev()
+            .filter(|period| *period >= 0)
+            .find_map(|period| {
+                let mut times = self.times(period).into_iter().rev();
+                times.find(|found| *found <= time && *found >= self.start)
+            })
     }
 
     fn first_day(&self) -> NaiveDate {

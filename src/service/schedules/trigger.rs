@@ -283,14 +283,14 @@ fn days(times: Option<&Times>, unit: Unit, start: NaiveDateTime) -> Result<On> {
                 let error = Error::invalid("There are no week_days");
                 return Err(error.at("trigger.schedule.week_days"));
             }
-            Ok(On::WeekDays(all.iter().map(day_number).collect()))
+            Ok(On::WeekDays(all.iter().copied().map(day_number).collect()))
         }
         (Unit::Month, None, None) => Ok(On::MonthDays(vec![start.day()])),
         (Unit::Month, None, Some(days)) => Ok(On::MonthDays(numbers(days, 1, 31, "month_days")?)),
     }
 }
 
-fn day_number(day: &WeekDay) -> u32 {
+fn day_number(day: WeekDay) -> u32 {
     match day {
         WeekDay::Monday => 0,
         WeekDay::Tuesday => 1,
