@@ -249,16 +249,7 @@ async fn ask(ctx: &Context, kind: Kind, text: &str) -> Result<Vec<String>> {
                 Some(_) => collect(assets, |item| format!("{}:{}", item.name, item.version)),
             }
         }
-        Kind::Metric => {
-            let request = ListRuns {
-                workspace: ctx.workspace().await?,
-                limit: Some(RUNS),
-                ..ListRuns::default()
-            };
-            let runs = client.call(&request).await?.items.into_iter();
-            let keys: BTreeSet<String> = runs.flat_map(|run| run.metrics.into_keys()).collect();
-            keys.into_iter().collect()
-        }
+        Kind::Metric => metrics(ctx).await?,
         Kind::Datastore => {
             let workspace = ctx.workspace().await?;
             let datastores = client.call(&ListDatastores { workspace }).await?;
@@ -304,6 +295,18 @@ async fn ask(ctx: &Context, kind: Kind, text: &str) -> Result<Vec<String>> {
         }
         Kind::Profile | Kind::Role | Kind::Environment => Vec::new(),
     })
+}
+
+/// The metrics of the newest runs.
+async fn metrics(ctx: &Context) -> Result<Vec<String>> {
+    let request = ListRuns {
+        workspace: ctx.workspace().await?,
+        limit: Some(RUNS),
+        ..ListRuns::default()
+    };
+    let runs = ctx.client().await?.call(&request).await?.items.into_iter();
+    let keys: BTreeSet<String> = runs.flat_map(|run| run.metrics.into_keys()).collect();
+    Ok(keys.into_iter().collect())
 }
 
 fn collect<T>(items: Vec<T>, name: impl Fn(T) -> String) -> Vec<String> {
