@@ -84,6 +84,9 @@ pub struct Error {
     /// Sentences or commands that can be pasted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
+    /// What else is wrong with the same request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Error>,
 }
 
 impl Error {
@@ -93,6 +96,7 @@ impl Error {
             message: message.into(),
             target: None,
             hints: Vec::new(),
+            others: Vec::new(),
         }
     }
 
@@ -143,6 +147,7 @@ impl Error {
     /// What it is, then what to do, a line each: for places that keep one text.
     pub fn explained(&self) -> String {
         let lines = std::iter::once(self.to_string()).chain(self.hints.iter().cloned());
+        let lines = lines.chain(self.others.iter().map(Error::explained));
         lines.collect::<Vec<_>>().join("\n")
     }
 

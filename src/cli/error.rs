@@ -78,11 +78,17 @@ pub fn report(error: &anyhow::Error, paste: &Paste, no_color: bool) -> ExitCode 
     let red = AnsiColor::Red.on_default().bold();
     let cyan = AnsiColor::Cyan.on_default().bold();
     let mut text = format!("{red}Error:{red:#} {shown}\n");
-    for hint in known
-        .map(|error| error.hints.as_slice())
-        .unwrap_or_default()
-    {
-        let _ = writeln!(text, "{cyan}Hint:{cyan:#} {}", paste.text(hint));
+    let advise = |text: &mut String, error: &Error| {
+        for hint in &error.hints {
+            let _ = writeln!(text, "{cyan}Hint:{cyan:#} {}", paste.text(hint));
+        }
+    };
+    if let Some(known) = known {
+        advise(&mut text, known);
+        for other in &known.others {
+            let _ = writeln!(text, "{red}Error:{red:#} {other}");
+            advise(&mut text, other);
+        }
     }
     let choice = if no_color {
         anstream::ColorChoice::Never

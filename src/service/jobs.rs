@@ -34,6 +34,9 @@ impl Perform for CreateJob {
         service
             .enter(caller, &self.workspace, Action::WriteRuns)
             .await?;
+        if self.definition.get("type").and_then(Value::as_str) == Some("pipeline") {
+            return service.create_pipeline(caller, self).await;
+        }
         let written = read(&self.definition)?;
         let submission = Draft {
             service,
@@ -61,6 +64,83 @@ fn read(definition: &Map<String, Value>) -> Result<CommandJob> {
         .map_err(|mismatch| Error::invalid(format!("The job is not understood: {mismatch}")))
 }
 
+/// What is executed for a command job; what it works on and makes is put in later.
+pub(super) fn job_of(
+    written: &CommandJob,
+    snapshot: Option<Hash>,
+    environment: api::environments::Environment,
+) -> Result<Job> {
+    let variables = written.run.environment_variables.iter();
+    Ok(Job {
+        command: vec![written.run.command.clone()],
+        snapshot,
+        environment,
+        environment_variables: variables
+            .map(|(name, value)| (name.to_owned(), value.0.clone()))
+            .collect(),
+        timeout_seconds: timeout(written)?,
+        described: Some(Box::new(Described {
+            distribution: distribution(written)?,
+            services: services(written)?,
+            ..Described::default()
+        })),
+        ..Job::default()
+    })
+}
+
+impl Service {
+    /// The files of the code that `text` names, read in `place`, which the workspace has from now on;
+    /// and the reference that goes on meaning it.
+    pub(super) async fn resolve_code(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+        place: &str,
+        text: &str,
+    ) -> Result<(Hash, Option<String>)> {
+        let asset = AssetRef::parse(text).map_err(|error| error.at("code"))?;
+        let place = asset.holder.workspace(place);
+        let get = GetAsset {
+            workspace: place.clone(),
+            kind: AssetKind::Code,
+            name: asset.name.clone(),
+            version: asset.pick.version(),
+            label: asset.pick.label(),
+        };
+        let found = get.perform(self, caller).await;
+        let found = found.map_err(|error| error.at("code"))?;
+        let Some(files) = found.files else {
+            return Err(Error::invalid(format!("The code `{text}` has no files")).at("code"));
+        };
+        self.have_tree(caller, workspace, &place, files.hash).await?;
+        let here = asset.holder == api::assets::Holder::Here;
+        let reference = format!("azureml:{}:{}", found.name, found.version);
+        Ok((files.hash, here.then_some(reference)))
+    }
+
+    /// Sees to it that a workspace has a tree that another workspace or a registry has.
+    pub(super) async fn have_tree(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+        place: &str,
+        hash: Hash,
+    ) -> Result<()> {
+        if place.eq_ignore_ascii_case(workspace) {
+            return Ok(());
+        }
+        let get = GetTree {
+            workspace: place.to_owned(),
+            hash,
+        };
+        let copy = CreateTree {
+            workspace: workspace.to_owned(),
+            tree: get.perform(self, caller).await?,
+        };
+        copy.perform(self, caller).await.map(drop)
+    }
+}
+
 struct Draft<'a> {
     service: &'a Service,
     caller: &'a Caller,
@@ -71,27 +151,14 @@ impl Draft<'_> {
     async fn submission(mut self, written: CommandJob) -> Result<SubmitRun> {
         let snapshot = self.code(&written).await?;
         let environment = self.environment(&written).await?;
-        let mut described = Described {
-            inputs: inputs(&written)?,
-            outputs: self.outputs(&written).await?,
-            distribution: distribution(&written)?,
-            services: services(&written)?,
-            definition: Map::new(),
-        };
-        described.definition = std::mem::take(&mut self.request.definition);
-        let variables = written.run.environment_variables.iter();
-        let job = Job {
-            command: vec![written.run.command.clone()],
-            snapshot,
-            environment,
-            environment_variables: variables
-                .map(|(name, value)| (name.to_owned(), value.0.clone()))
-                .collect(),
-            timeout_seconds: timeout(&written)?,
-            git: self.request.git.take(),
-            described: Some(Box::new(described)),
-            ..Job::default()
-        };
+        let mut job = job_of(&written, snapshot, environment)?;
+        job.git = self.request.git.take();
+        let outputs = self.outputs(&written).await?;
+        if let Some(described) = &mut job.described {
+            described.inputs = inputs(&written)?;
+            described.outputs = outputs;
+            described.definition = std::mem::take(&mut self.request.definition);
+        }
         let base = &written.base;
         Ok(SubmitRun {
             workspace: self.request.workspace,
@@ -111,39 +178,15 @@ impl Draft<'_> {
         let Some(code) = &written.run.code else {
             return Ok(None);
         };
-        let text: &str = code;
-        let asset = AssetRef::parse(text).map_err(|error| error.at("code"))?;
-        let place = asset.holder.workspace(&self.request.workspace);
-        let get = GetAsset {
-            workspace: place.clone(),
-            kind: AssetKind::Code,
-            name: asset.name.clone(),
-            version: asset.pick.version(),
-            label: asset.pick.label(),
-        };
-        let found = get.perform(self.service, self.caller).await;
-        let found = found.map_err(|error| error.at("code"))?;
-        let Some(files) = found.files else {
-            return Err(Error::invalid(format!("The code `{text}` has no files")).at("code"));
-        };
-        if !place.eq_ignore_ascii_case(&self.request.workspace) {
-            let get = GetTree {
-                workspace: place,
-                hash: files.hash,
-            };
-            let copy = CreateTree {
-                workspace: self.request.workspace.clone(),
-                tree: get.perform(self.service, self.caller).await?,
-            };
-            copy.perform(self.service, self.caller).await?;
+        let workspace = self.request.workspace.clone();
+        let found = self
+            .service
+            .resolve_code(self.caller, &workspace, &workspace, code);
+        let (files, reference) = found.await?;
+        if let Some(reference) = reference {
+            self.define("code", Value::from(reference));
         }
-        if asset.holder == api::assets::Holder::Here {
-            self.define(
-                "code",
-                Value::from(format!("azureml:{}:{}", found.name, found.version)),
-            );
-        }
-        Ok(Some(files.hash))
+        Ok(Some(files))
     }
 
     async fn environment(
@@ -248,7 +291,7 @@ fn inputs(written: &CommandJob) -> Result<BTreeMap<String, JobInput>> {
 }
 
 /// An input in the words of jobs.
-fn input(written: &spec::kinds::io::JobInput) -> Result<JobInput> {
+pub(super) fn input(written: &spec::kinds::io::JobInput) -> Result<JobInput> {
     use spec::kinds::io::JobInput as Written;
     let value = match written {
         Written::Literal(literal) => {
@@ -276,16 +319,21 @@ fn input(written: &spec::kinds::io::JobInput) -> Result<JobInput> {
 }
 
 fn tags(written: &CommandJob) -> BTreeMap<String, String> {
-    let base = &written.base;
+    let mut tags = tags_of(&written.base);
+    if let Some(parent) = &written.parent_job_name {
+        tags.insert(PARENT_TAG.to_owned(), parent.clone());
+    }
+    tags
+}
+
+/// What a description says as tags of its run.
+pub(super) fn tags_of(base: &job::JobBase) -> BTreeMap<String, String> {
     let own = base.tags.iter();
     let mut tags: BTreeMap<String, String> = own
         .map(|(key, value)| (key.to_owned(), value.0.clone()))
         .collect();
     if let Some(description) = &base.description {
         tags.insert(DESCRIPTION_TAG.to_owned(), description.clone());
-    }
-    if let Some(parent) = &written.parent_job_name {
-        tags.insert(PARENT_TAG.to_owned(), parent.clone());
     }
     tags
 }

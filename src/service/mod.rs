@@ -13,6 +13,7 @@ mod connections;
 mod curated;
 mod datastores;
 mod deploy;
+mod driven;
 mod endpoints;
 mod environments;
 mod events;
@@ -33,6 +34,7 @@ mod model_files;
 mod model_imports;
 mod models;
 mod paths;
+mod pipelines;
 mod registered_models;
 mod registries;
 mod resource_groups;
@@ -101,6 +103,8 @@ pub struct Inner {
     bell: Option<Bell>,
     /// Woken when a log grows or a run ends in this process.
     pub logs: Notify,
+    /// Copies of what is stored of driven runs.
+    courses: tokio::sync::Mutex<driven::Courses>,
 }
 
 impl std::ops::Deref for Service {
@@ -169,6 +173,7 @@ impl Service {
             work: Notify::new(),
             bell,
             logs: Notify::new(),
+            courses: tokio::sync::Mutex::default(),
         })))
     }
 

@@ -33,7 +33,7 @@ impl Perform for SubmitRun {
         let new = NewRun {
             workspace: row.id,
             display_name: self.display_name.unwrap_or_else(|| self.name.clone()),
-            tags: with_source_tags(self.tags, caller, &self.job),
+            tags: source_tags(self.tags, caller.name(), &self.job),
             name: self.name,
             experiment: ExperimentRef::Name(self.experiment.clone()),
             status: RunStatus::Queued,
@@ -41,6 +41,8 @@ impl Perform for SubmitRun {
             job: Some(self.job.clone()),
             created_at: service.now(),
             started_at: None,
+            driver: None,
+            driven: None,
         };
         match service.store.create_run(new).await? {
             Created::New(run) => {
@@ -61,7 +63,7 @@ impl Perform for SubmitRun {
 }
 
 /// Why a run could not be made.
-fn refuse(created: Created, experiment: &str) -> Result<Run> {
+pub(super) fn refuse(created: Created, experiment: &str) -> Result<Run> {
     match created {
         Created::New(run) => Ok(run.run),
         Created::Taken(run) => Err(Error::conflict(format!(
@@ -124,16 +126,16 @@ fn check_job(job: &Job) -> Result<()> {
 }
 
 /// Adds the tags by which MLflow's clients and pages know who made a run, from what.
-fn with_source_tags(
+pub(super) fn source_tags(
     mut tags: BTreeMap<String, String>,
-    caller: &Caller,
+    user: &str,
     job: &Job,
 ) -> BTreeMap<String, String> {
     let mut add = |key: &str, value: &str| {
         tags.entry(key.to_owned())
             .or_insert_with(|| value.to_owned());
     };
-    add("mlflow.user", caller.name());
+    add("mlflow.user", user);
     add("mlflow.source.type", "JOB");
     add("mlflow.source.name", &job.command.join(" "));
     if let Some(git) = &job.git {
@@ -184,6 +186,8 @@ impl Perform for CreateRun {
             tags: self.tags,
             created_at: now,
             started_at,
+            driver: None,
+            driven: None,
         };
         refuse(service.store.create_run(new).await?, &self.experiment_id)
     }

@@ -32,6 +32,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0015_identities.sql"),
     include_str!("migrations/0016_computes_of_runs.sql"),
     include_str!("migrations/0017_schedules.sql"),
+    include_str!("migrations/0018_driven.sql"),
 ];
 
 /// Brings the database to the newest format, after taking a copy of an older one. A newer format

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Store,
     db::{Tx, params, to_json},
+    driven::{self, NewDriven},
     experiments::{self, Home},
     metrics,
     runs::{NAME_TAG, PARENT_TAG, RunRow, by_name, id_of, record},
@@ -29,6 +30,10 @@ pub struct NewRun {
     pub tags: BTreeMap<String, String>,
     pub created_at: Time,
     pub started_at: Option<Time>,
+    /// The driven run that makes it, and which of its parts this is.
+    pub driver: Option<(i64, i64)>,
+    /// It is a driven run itself.
+    pub driven: Option<NewDriven>,
 }
 
 /// The experiment a new run belongs to.
@@ -58,7 +63,7 @@ impl Store {
     }
 }
 
-fn create(tx: &Tx<'_>, new: &NewRun) -> Result<Created> {
+pub(super) fn create(tx: &Tx<'_>, new: &NewRun) -> Result<Created> {
     if id_of(tx, new.workspace, &new.name)?.is_some()
         && let Some(taken) = by_name(tx, new.workspace, &new.name)?
     {
@@ -84,7 +89,10 @@ fn create(tx: &Tx<'_>, new: &NewRun) -> Result<Created> {
         Some(home) => home,
     };
     let run = as_made(new, &home, snapshot);
-    let id = insert(tx, new.workspace, home.id, &run)?;
+    let id = insert(tx, new, home.id, &run)?;
+    if let Some(driven) = &new.driven {
+        driven::insert(tx, id, driven)?;
+    }
     record(tx, id, run.status, run.created_at, None)?;
     for (key, value) in &run.tags {
         metrics::set_tag(tx, id, key, value)?;
@@ -134,13 +142,14 @@ fn as_made(new: &NewRun, home: &Home, snapshot: Option<TreeInfo>) -> Run {
     }
 }
 
-fn insert(tx: &Tx<'_>, workspace: i64, experiment: i64, run: &Run) -> Result<i64> {
+fn insert(tx: &Tx<'_>, new: &NewRun, experiment: i64, run: &Run) -> Result<i64> {
     let job = run.job.as_ref().map(to_json).transpose()?;
     let id = tx.one(
         "INSERT INTO runs(workspace_id, experiment_id, name, display_name, status, job, snapshot, user, \
-         created_at, started_at, ended_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING id",
+         created_at, started_at, ended_at, driver, place, driven) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) RETURNING id",
         params![
-            workspace,
+            new.workspace,
             experiment,
             run.name,
             run.display_name,
@@ -150,7 +159,10 @@ fn insert(tx: &Tx<'_>, workspace: i64, experiment: i64, run: &Run) -> Result<i64
             run.user,
             run.created_at,
             run.started_at,
-            run.ended_at
+            run.ended_at,
+            new.driver.map(|(driver, _)| driver),
+            new.driver.map(|(_, place)| place),
+            new.driven.is_some()
         ],
         |row| row.get(0),
     )?;

@@ -96,7 +96,7 @@ pub(super) fn run(row: &Row<'_>) -> RowResult<RunRow> {
 }
 
 /// An unknown stored name, which only damage could bring, is a run that nobody works on.
-fn status(name: &str) -> RunStatus {
+pub(super) fn status(name: &str) -> RunStatus {
     RunStatus::ALL
         .into_iter()
         .find(|status| status.name() == name)

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::{
     Store,
     db::{Tx, count, params},
+    driven,
     runs::{self, RunRow},
     slots,
 };
@@ -208,23 +209,9 @@ impl Store {
                 if row.run.status.ended() {
                     return Ok(Cancel::TooLate(row));
                 }
-                let held = tx.one(
-                    "SELECT 1 FROM runs WHERE id = ?1 AND worker IS NOT NULL",
-                    params![run],
-                    |_| Ok(()),
-                )?;
-                if held.is_none() {
-                    end(tx, run, RunStatus::Canceled, Some(&reason), now)?;
-                    return Ok(runs::by_id(tx, run)?.map_or(Cancel::Missing, Cancel::Ended));
-                }
-                if row.run.status != RunStatus::CancelRequested {
-                    tx.execute(
-                        "UPDATE runs SET status = ?2, reason = ?3, cancel = 1 WHERE id = ?1",
-                        params![run, RunStatus::CancelRequested.name(), reason],
-                    )?;
-                    runs::record(tx, run, RunStatus::CancelRequested, now, Some(&reason))?;
-                }
-                Ok(runs::by_id(tx, run)?.map_or(Cancel::Missing, Cancel::Requested))
+                let ended = request_cancel(tx, run, &reason, now)?;
+                let kind = if ended { Cancel::Ended } else { Cancel::Requested };
+                Ok(runs::by_id(tx, run)?.map_or(Cancel::Missing, kind))
             })
             .await
     }
@@ -430,13 +417,48 @@ fn advance(tx: &Tx<'_>, run: i64, to: RunStatus, message: Option<&str>, now: Tim
     Ok(())
 }
 
+/// Asks an open run to stop; whether it has ended by that, because nobody had it.
+pub(super) fn request_cancel(tx: &Tx<'_>, run: i64, reason: &str, now: Time) -> Result<bool> {
+    let Some(status) = runs::status_of(tx, run)?.filter(|status| !status.ended()) else {
+        return Ok(true);
+    };
+    let found = tx.one(
+        "SELECT driven, worker IS NOT NULL FROM runs WHERE id = ?1",
+        params![run],
+        |row| Ok((row.get::<bool>(0)?, row.get::<bool>(1)?)),
+    )?;
+    let (driven, held) = found.unwrap_or_default();
+    if !held && !driven {
+        end(tx, run, RunStatus::Canceled, Some(reason), now)?;
+        return Ok(true);
+    }
+    if status != RunStatus::CancelRequested {
+        tx.execute(
+            "UPDATE runs SET status = ?2, reason = ?3, cancel = 1 WHERE id = ?1",
+            params![run, RunStatus::CancelRequested.name(), reason],
+        )?;
+        runs::record(tx, run, RunStatus::CancelRequested, now, Some(reason))?;
+        if driven {
+            driven::wake(tx, run, run)?;
+        }
+    }
+    Ok(false)
+}
+
 /// Ends a run. Without a reason the one given before, by who cancelled it, stays.
-fn end(tx: &Tx<'_>, run: i64, status: RunStatus, reason: Option<&str>, now: Time) -> Result<()> {
+pub(super) fn end(
+    tx: &Tx<'_>,
+    run: i64,
+    status: RunStatus,
+    reason: Option<&str>,
+    now: Time,
+) -> Result<()> {
     let reason: Option<Option<String>> = tx.one(
         "UPDATE runs SET status = ?2, reason = COALESCE(?3, reason), ended_at = ?4, lease_until = NULL, \
          handle = NULL WHERE id = ?1 RETURNING reason",
         params![run, status.name(), reason, now],
         |row| row.get(0),
     )?;
+    driven::wake_driver_of(tx, run)?;
     runs::record(tx, run, status, now, reason.flatten().as_deref())
 }

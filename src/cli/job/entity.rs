@@ -12,6 +12,8 @@ use api::{jobs::DESCRIPTION_TAG, runs::Run, workspaces::Workspace};
 const SERVER: &str = "http://127.0.0.1:5000";
 /// Tags that say what other keys say.
 const SYSTEM_TAGS: &str = "mlflow.";
+/// How tags begin that the worker and pipelines set.
+const OWN_TAGS: &str = "aml.";
 /// How tags begin that hold where a service of the job answers.
 pub const SERVICE_TAG: &str = "aml.service.";
 
@@ -47,7 +49,7 @@ impl Entity {
         let own_tags = run
             .tags
             .iter()
-            .filter(|(key, _)| !key.starts_with(SYSTEM_TAGS) && !key.starts_with(SERVICE_TAG));
+            .filter(|(key, _)| !key.starts_with(SYSTEM_TAGS) && !key.starts_with(OWN_TAGS));
         set("tags", json!(own_tags.collect::<BTreeMap<_, _>>()));
         set("parameters", json!(run.params));
         if let Some(description) = run.tags.get(DESCRIPTION_TAG) {

@@ -3,7 +3,10 @@
 //! What is uploaded becomes an anonymous asset, so that the same is stored once and is not collected
 //! while a job names it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Map, Value};
 
@@ -30,38 +33,120 @@ fn local_text(value: &Value) -> Option<&str> {
     (is_local(text) && !expression).then(|| text.strip_prefix("file://").unwrap_or(text))
 }
 
-/// Uploads what a job or step names on this machine, and puts in its place what names it there.
+/// Uploads what a job names on this machine, and puts in its place what names it there. The steps of a
+/// pipeline are jobs, too.
 pub async fn bring(
     ctx: &Context,
     workspace: &str,
     definition: &mut Map<String, Value>,
 ) -> Result<()> {
-    if let Some(code) = definition.get("code").and_then(Value::as_str)
-        && code.starts_with("git+")
-    {
-        let reference = repository(ctx, workspace, code).await?;
-        definition.insert("code".to_owned(), Value::from(reference));
-    } else if let Some(code) = definition.get("code").and_then(local_text) {
-        let reference = code_asset(ctx, workspace, Path::new(code)).await?;
-        definition.insert("code".to_owned(), Value::from(reference));
-    }
-    if let Some(Value::Object(environment)) = definition.get("environment") {
-        let reference = environment_asset(ctx, workspace, environment.clone()).await?;
-        definition.insert("environment".to_owned(), Value::from(reference));
-    }
-    if let Some(Value::Object(inputs)) = definition.get_mut("inputs") {
-        for (name, input) in inputs {
-            if let Value::Object(input) = input {
-                data(ctx, workspace, input)
-                    .await
-                    .map_err(|error| match error.target {
-                        Some(_) => error,
-                        None => error.at(format!("inputs.{name}.path")),
-                    })?;
+    let mut brought = Brought {
+        ctx,
+        workspace,
+        known: HashMap::new(),
+    };
+    brought.part(definition, "").await
+}
+
+/// What was brought for a job already.
+struct Brought<'a> {
+    ctx: &'a Context,
+    workspace: &'a str,
+    /// What was written → what names it in the workspace.
+    known: HashMap<String, String>,
+}
+
+/// Parts of a step that name things as the step itself does.
+const PARTS: [&str; 3] = ["component", "trial", "task"];
+
+impl Brought<'_> {
+    /// A job, a step, a component.
+    async fn part(&mut self, part: &mut Map<String, Value>, at: &str) -> Result<()> {
+        if let Some(code) = part.get("code").and_then(Value::as_str)
+            && (code.starts_with("git+") || local_text(&part["code"]).is_some())
+        {
+            let code = code.to_owned();
+            let reference = self.code(&code).await.map_err(|e| under(e, at, "code"))?;
+            part.insert("code".to_owned(), Value::from(reference));
+        }
+        if let Some(Value::Object(environment)) = part.get("environment") {
+            let environment = environment.clone();
+            let reference = self.environment(environment).await;
+            let reference = reference.map_err(|e| under(e, at, "environment"))?;
+            part.insert("environment".to_owned(), Value::from(reference));
+        }
+        if let Some(Value::Object(inputs)) = part.get_mut("inputs") {
+            for (name, input) in inputs {
+                if let Value::Object(input) = input {
+                    let brought = self.data(input).await;
+                    brought.map_err(|e| under(e, at, &format!("inputs.{name}.path")))?;
+                }
             }
         }
+        for key in PARTS {
+            if let Some(Value::Object(inside)) = part.get_mut(key) {
+                let at = format!("{at}{key}.");
+                Box::pin(self.part(inside, &at)).await?;
+            }
+        }
+        if let Some(Value::Object(steps)) = part.get_mut("jobs") {
+            for (name, step) in steps {
+                if let Value::Object(step) = step {
+                    let at = format!("{at}jobs.{name}.");
+                    Box::pin(self.part(step, &at)).await?;
+                }
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    async fn code(&mut self, code: &str) -> Result<String> {
+        if let Some(known) = self.known.get(code) {
+            return Ok(known.clone());
+        }
+        let reference = if code.starts_with("git+") {
+            repository(self.ctx, self.workspace, code).await?
+        } else {
+            let path = Path::new(code.strip_prefix("file://").unwrap_or(code));
+            code_asset(self.ctx, self.workspace, path).await?
+        };
+        self.known.insert(code.to_owned(), reference.clone());
+        Ok(reference)
+    }
+
+    async fn environment(&mut self, environment: Map<String, Value>) -> Result<String> {
+        let key = format!("environment {}", Value::Object(environment.clone()));
+        if let Some(known) = self.known.get(&key) {
+            return Ok(known.clone());
+        }
+        let reference = environment_asset(self.ctx, self.workspace, environment).await?;
+        self.known.insert(key, reference.clone());
+        Ok(reference)
+    }
+
+    async fn data(&mut self, input: &mut Map<String, Value>) -> Result<()> {
+        let Some(path) = input.get("path").and_then(local_text) else {
+            return Ok(());
+        };
+        let kind = input.get("type").and_then(Value::as_str);
+        let key = format!("data {} {path}", kind.unwrap_or_default());
+        if let Some(known) = self.known.get(&key) {
+            input.insert("path".to_owned(), Value::from(known.clone()));
+            return Ok(());
+        }
+        data(self.ctx, self.workspace, input).await?;
+        let address = input.get("path").and_then(Value::as_str);
+        self.known.insert(key, address.unwrap_or_default().to_owned());
+        Ok(())
+    }
+}
+
+/// An error with the keys that lead to what it is about.
+fn under(error: Error, at: &str, key: &str) -> Error {
+    match &error.target {
+        Some(target) if *target != key => error,
+        _ => error.at(format!("{at}{key}")),
+    }
 }
 
 /// Stores what a git repository has now.

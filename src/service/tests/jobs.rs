@@ -375,6 +375,8 @@ async fn references_that_go_round_in_circles_end() {
         job: Some(job),
         created_at: bench.service.now(),
         started_at: None,
+        driver: None,
+        driven: None,
     };
     bench.service.store.create_run(old).await.unwrap();
     let error = bench.resolved("azureml://jobs/old/outputs/a").await;

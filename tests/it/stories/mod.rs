@@ -15,6 +15,7 @@ mod load;
 mod mlflow;
 mod models;
 mod output;
+mod pipelines;
 mod runs;
 mod schedules;
 mod secrets;

@@ -1,0 +1,297 @@
+//! From the description of a pipeline to its graph, with all that is wrong with it at once.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{
+    components::{HOLDER, Lookup, join, shown},
+    given::Inputs,
+    graph::{Graph, Step, output_of_step},
+    ports::Asked,
+    step::Steps,
+};
+use crate::{Caller, Service};
+use api::{
+    Error, Result,
+    jobs::{CreateJob, JobInput, JobOutput},
+};
+use spec::{
+    expression::{Expression, Template},
+    graph,
+};
+
+/// A pipeline that can run.
+pub struct Compiled {
+    pub graph: Graph,
+    pub outputs: BTreeMap<String, JobOutput>,
+}
+
+/// What holds for all steps of a pipeline.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    pub inputs: Inputs,
+    pub outputs: BTreeMap<String, Asked>,
+    pub compute: Option<Value>,
+    pub datastore: String,
+    pub go_on: bool,
+    pub force_rerun: bool,
+    /// The keys that lead to the pipeline in what was sent.
+    pub at: String,
+    /// Where what it names is looked up.
+    pub holder: String,
+}
+
+/// Compiles the description of a pipeline job.
+pub async fn compile(
+    service: &Service,
+    caller: &Caller,
+    request: &CreateJob,
+) -> Result<Compiled> {
+    let mut definition = request.definition.clone();
+    let mut lookup = Lookup::new(service, caller);
+    lookup
+        .pipeline(&mut definition, &request.workspace, "")
+        .await;
+    let mut errors = std::mem::take(&mut lookup.errors);
+    let (pipeline, at) = parts(&mut definition, &mut errors);
+    if !errors.is_empty() {
+        return Err(together(errors));
+    }
+    let holder = text(&pipeline, HOLDER).unwrap_or(&request.workspace);
+    let scope = scope_of(service, caller, request, &definition, &pipeline);
+    let scope = Scope {
+        at,
+        holder: holder.to_owned(),
+        ..scope.await?
+    };
+    let mut steps = Steps::new(service, caller, request);
+    let compiled = pipeline_of(&mut steps, &pipeline, scope).await;
+    if !steps.errors.is_empty() {
+        return Err(together(steps.errors));
+    }
+    Ok(compiled)
+}
+
+/// What has the steps: the job itself, or the component that it names; and the keys that lead there.
+/// Sees what is wrong with its wiring.
+fn parts(
+    definition: &mut Map<String, Value>,
+    errors: &mut Vec<Error>,
+) -> (Map<String, Value>, String) {
+    let component = definition.get("component").and_then(Value::as_object);
+    let (pipeline, at) = match component {
+        Some(component) => (component.clone(), "component".to_owned()),
+        None => (definition.clone(), String::new()),
+    };
+    wiring(&pipeline, &at, errors);
+    let none = pipeline
+        .get("jobs")
+        .and_then(Value::as_object)
+        .is_none_or(Map::is_empty);
+    if none && errors.is_empty() {
+        errors.push(
+            Error::invalid("The pipeline has no steps")
+                .at("jobs")
+                .hint("Write at least one below `jobs`"),
+        );
+    }
+    (pipeline, at)
+}
+
+/// What is wrong with how steps are wired, in pipelines below this one as well.
+fn wiring(pipeline: &Map<String, Value>, at: &str, errors: &mut Vec<Error>) {
+    for wrong in graph::check(pipeline).into_iter().filter(|w| !w.harmless) {
+        let place = join(at, &wrong.path.join("."));
+        let mut error = Error::invalid(wrong.fault.message).at(place);
+        error.hints.extend(wrong.fault.hint);
+        errors.push(error);
+    }
+    let steps = pipeline.get("jobs").and_then(Value::as_object);
+    for (name, step) in steps.into_iter().flatten() {
+        let component = step.get("component").and_then(Value::as_object);
+        if let Some(component) = component.filter(|component| component.contains_key("jobs")) {
+            wiring(component, &join(at, &format!("jobs.{name}.component")), errors);
+        }
+    }
+}
+
+async fn scope_of(
+    service: &Service,
+    caller: &Caller,
+    request: &CreateJob,
+    definition: &Map<String, Value>,
+    pipeline: &Map<String, Value>,
+) -> Result<Scope> {
+    let settings = definition.get("settings").and_then(Value::as_object);
+    let setting = |key: &str| settings.and_then(|settings| settings.get(key));
+    let named = |key: &str| setting(key).and_then(Value::as_str);
+    // A slip that Azure ML takes without a word, and files have.
+    let datastore = named("default_datastore").or_else(|| named("default_datestore"));
+    let datastore = datastore.map(|name| name.trim_start_matches("azureml:").to_owned());
+    let datastore = service
+        .datastore_named(caller, &request.workspace, datastore)
+        .await
+        .map_err(|error| error.at("settings.default_datastore"))?;
+    let mut inputs = Inputs::default();
+    let given = definition.get("inputs").and_then(Value::as_object);
+    for (name, value) in given.into_iter().flatten() {
+        inputs.known.insert(name.clone(), value.clone());
+    }
+    defaults(&mut inputs, pipeline);
+    let mut outputs = BTreeMap::new();
+    for holder in [pipeline, definition] {
+        let written = holder.get("outputs").and_then(Value::as_object);
+        for (name, value) in written.into_iter().flatten() {
+            let mut asked = Asked::read(Some(value))?;
+            if let Some(path) = &asked.path {
+                asked.path = Some(filled(path, &request.name, &datastore)?);
+            }
+            let before = outputs.remove(name).unwrap_or_default();
+            outputs.insert(name.clone(), asked.or(before));
+        }
+    }
+    Ok(Scope {
+        inputs,
+        outputs,
+        compute: setting("default_compute")
+            .or_else(|| definition.get("compute"))
+            .filter(|compute| !compute.is_null())
+            .cloned(),
+        datastore,
+        go_on: setting("continue_on_step_failure").and_then(Value::as_bool) != Some(false),
+        force_rerun: setting("force_rerun").and_then(Value::as_bool) == Some(true),
+        ..Scope::default()
+    })
+}
+
+/// Fills in the defaults of the inputs of a pipeline component.
+pub fn defaults(inputs: &mut Inputs, component: &Map<String, Value>) {
+    let ports = component.get("inputs").and_then(Value::as_object);
+    for (name, port) in ports.into_iter().flatten() {
+        let default = port.get("default").filter(|default| !default.is_null());
+        if let Some(default) = default
+            && !inputs.later.contains(name)
+        {
+            let default = || default.clone();
+            inputs.known.entry(name.clone()).or_insert_with(default);
+        }
+    }
+}
+
+fn filled(path: &str, name: &str, datastore: &str) -> Result<String> {
+    Template::parse(path).fill(&mut |expression| match expression {
+        Expression::Name => Ok(Some(name.to_owned())),
+        Expression::Other(word) if word == "default_datastore" => Ok(Some(datastore.to_owned())),
+        other => Err(Error::invalid(format!(
+            "`{other}` means nothing in the path of an output"
+        ))),
+    })
+}
+
+/// Compiles the steps of a pipeline. What is wrong is kept by `steps`.
+pub async fn pipeline_of(
+    steps: &mut Steps<'_>,
+    pipeline: &Map<String, Value>,
+    scope: Scope,
+) -> Compiled {
+    let none = Map::new();
+    let jobs = pipeline.get("jobs").and_then(Value::as_object);
+    let jobs = jobs.unwrap_or(&none);
+    let names: BTreeMap<&str, usize> = jobs.keys().map(String::as_str).zip(0..).collect();
+    let mut compiled = Vec::with_capacity(jobs.len());
+    let mut outputs = BTreeMap::new();
+    for (at, (name, step)) in jobs.iter().enumerate() {
+        let Some(step) = step.as_object() else {
+            continue;
+        };
+        let made = Box::pin(steps.step(name, step, &scope, &names)).await;
+        let Some((made, parents)) = made else {
+            continue;
+        };
+        for (output, parent) in parents {
+            let known = made.outputs().and_then(|outputs| outputs.get(&output));
+            if let Some(known) = known {
+                let path = output_of_step(at, &output);
+                outputs.insert(
+                    parent,
+                    JobOutput {
+                        path,
+                        name: None,
+                        version: None,
+                        ..known.clone()
+                    },
+                );
+            }
+        }
+        compiled.push(made);
+    }
+    if steps.errors.is_empty() {
+        check_outputs(&compiled, &scope, &mut steps.errors);
+    }
+    let inputs = scope.inputs.known.iter();
+    let inputs = inputs.filter_map(|(name, value)| {
+        let port = pipeline.get("inputs").and_then(|ports| ports.get(name));
+        let port = port.filter(|_| !scope.at.is_empty());
+        Some((name.clone(), super::given::known(value, port).ok()?))
+    });
+    let inputs: BTreeMap<String, JobInput> = inputs.collect();
+    Compiled {
+        graph: Graph {
+            inputs,
+            steps: compiled,
+            datastore: scope.datastore,
+            go_on: scope.go_on,
+            force_rerun: scope.force_rerun,
+        },
+        outputs,
+    }
+}
+
+/// Sees that every output that a step waits for is made, which files alone cannot tell.
+fn check_outputs(steps: &[Step], scope: &Scope, errors: &mut Vec<Error>) {
+    use super::graph::Source;
+    for step in steps {
+        for (input, binding) in &step.bindings {
+            let Source::Output { step: from, output } = &binding.from else {
+                continue;
+            };
+            let source = &steps[*from];
+            let made = source.outputs().is_some_and(|o| o.contains_key(output));
+            if !made && output != "artifacts" {
+                let all: Vec<&str> = source
+                    .outputs()
+                    .into_iter()
+                    .flat_map(|outputs| outputs.keys().map(String::as_str))
+                    .collect();
+                let nearest = api::names::nearest(output, all.iter().copied());
+                let place = format!(" of the step `{}`", source.name);
+                let at = join(&scope.at, &format!("jobs.{}.inputs.{input}", step.name));
+                errors.push(Error::unknown("output", output, &place, nearest).at(at));
+            }
+        }
+    }
+}
+
+fn text<'a>(members: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    members.get(key).and_then(Value::as_str)
+}
+
+/// All errors as one.
+pub fn together(mut errors: Vec<Error>) -> Error {
+    let mut first = errors.remove(0);
+    first.others.append(&mut errors);
+    first
+}
+
+/// A definition as it is shown, with the names of the components that were looked up.
+pub fn as_shown(step: &Map<String, Value>) -> Map<String, Value> {
+    let show = |(key, value): (&String, &Value)| {
+        let value = match value {
+            Value::Object(component) if key == "component" => shown(component),
+            other => other.clone(),
+        };
+        (key.clone(), value)
+    };
+    step.iter().map(show).collect()
+}

@@ -1,0 +1,107 @@
+//! A pipeline as it is compiled: its steps, what they wait for and what they get. It never changes.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use api::{
+    jobs::{InputMode, JobInput, JobOutput},
+    runs::Job,
+};
+
+/// The steps of a pipeline. They are known by their position.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Graph {
+    /// What the steps get as `${{parent.inputs.NAME}}`.
+    pub inputs: BTreeMap<String, JobInput>,
+    pub steps: Vec<Step>,
+    /// The name of the datastore of outputs that do not say another place.
+    pub datastore: String,
+    /// Steps go on that do not depend on one that failed.
+    pub go_on: bool,
+    /// Steps run although nothing has changed.
+    pub force_rerun: bool,
+}
+
+/// One step.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Step {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// The steps whose outputs it needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<usize>,
+    /// Inputs that are known when it begins.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bindings: BTreeMap<String, Binding>,
+    pub work: Work,
+}
+
+/// Where an input of a step comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Binding {
+    pub from: Source,
+    /// The type the step takes it as; what the source says when absent.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<InputMode>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// An input of the pipeline.
+    Parent(String),
+    Output {
+        step: usize,
+        output: String,
+    },
+}
+
+/// What a step does.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// Runs a command. Its outputs have no path where they are kept in a place of their own.
+    Command(Box<Job>),
+    /// Is a pipeline itself.
+    Pipeline(Box<Nested>),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Nested {
+    pub graph: Graph,
+    /// As it is shown.
+    pub definition: Map<String, Value>,
+    /// What it makes: see [`output_of_step`].
+    pub outputs: BTreeMap<String, JobOutput>,
+}
+
+/// How the path of an output begins that another step of the pipeline makes.
+const STEP: &str = "step:";
+
+/// The path of an output that a step makes, until that step has a name.
+pub fn output_of_step(step: usize, output: &str) -> String {
+    format!("{STEP}{step}:{output}")
+}
+
+/// The step and its output that such a path names.
+pub fn step_of_output(path: &str) -> Option<(usize, &str)> {
+    let (step, output) = path.strip_prefix(STEP)?.split_once(':')?;
+    Some((step.parse().ok()?, output))
+}
+
+impl Step {
+    /// What is executed, with its ports; of a pipeline nothing.
+    pub fn outputs(&self) -> Option<&BTreeMap<String, JobOutput>> {
+        match &self.work {
+            Work::Command(job) => Some(&job.described.as_ref()?.outputs),
+            Work::Pipeline(nested) => Some(&nested.outputs),
+        }
+    }
+}

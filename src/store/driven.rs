@@ -1,0 +1,315 @@
+//! Driven runs as stored: runs that no worker executes, whose course is decided step by step.
+//!
+//! What happens to them is noted as *wakes* in the transaction in which it happens. A step is decided
+//! elsewhere from what is read here and written in one transaction, if nothing was decided meanwhile.
+
+use super::{
+    Store,
+    db::{Tx, params},
+    run_create::{Created, NewRun, create},
+    runs::{self, RunRow},
+    work::{end, request_cancel},
+};
+use api::{Error, Result, Time, runs::RunStatus};
+
+/// What makes a new run a driven one.
+#[derive(Debug, Clone)]
+pub struct NewDriven {
+    /// Who decides its course.
+    pub kind: String,
+    /// What never changes of it.
+    pub plan: String,
+    pub state: String,
+}
+
+/// Where a driven run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Grows with each step.
+    pub revision: i64,
+    pub status: RunStatus,
+    /// Wakes up to this one are in [`Driven::woken`] or [`News::woken`].
+    pub last_wake: i64,
+}
+
+/// A run that a driven run made.
+#[derive(Debug, Clone)]
+pub struct Child {
+    pub id: i64,
+    pub place: i64,
+    pub name: String,
+    pub status: RunStatus,
+}
+
+/// A driven run with all that is kept of its course.
+#[derive(Debug, Clone)]
+pub struct Driven {
+    pub head: Head,
+    pub kind: String,
+    pub plan: String,
+    pub state: String,
+    pub row: RunRow,
+    pub children: Vec<Child>,
+}
+
+/// What has happened to a driven run since its last step.
+#[derive(Debug, Clone)]
+pub struct News {
+    pub head: Head,
+    /// Children of which something has happened, as they are now.
+    pub children: Vec<Child>,
+}
+
+/// The next step of a driven run.
+#[derive(Debug, Clone, Default)]
+pub struct Advance {
+    /// The revision it was decided from.
+    pub revision: i64,
+    /// The wakes it has taken into account.
+    pub last_wake: i64,
+    pub create: Vec<NewRun>,
+    /// Children to stop.
+    pub cancel: Vec<i64>,
+    pub cancel_reason: String,
+    pub state: Option<String>,
+    /// How it goes on, or ends.
+    pub status: Option<(RunStatus, Option<String>)>,
+    /// When to look again although nothing happens; replaces what was said before.
+    pub wake_at: Option<Time>,
+    /// Tags to set on it.
+    pub tags: Vec<(String, String)>,
+}
+
+/// How a step came out.
+#[derive(Debug)]
+pub enum Advanced {
+    /// The runs that were made, in order.
+    Done(Vec<Child>),
+    /// Another step came first: decide again.
+    Stale,
+}
+
+impl Store {
+    /// Driven runs to which something has happened, or whose time has come. Cheap.
+    pub async fn due_drivers(&self, now: Time) -> Result<Vec<i64>> {
+        self.db
+            .look(|tx| {
+                tx.all(
+                    "SELECT driver FROM wakes UNION SELECT run_id FROM driven WHERE wake_at <= ?1",
+                    params![now],
+                    |row| row.get(0),
+                )
+            })
+            .await
+    }
+
+    /// When the next driven run wants to be looked at.
+    pub async fn next_wake(&self) -> Result<Option<Time>> {
+        let found: Option<Option<Time>> = self
+            .db
+            .look(|tx| {
+                tx.one(
+                    "SELECT MIN(wake_at) FROM driven WHERE wake_at IS NOT NULL",
+                    &[],
+                    |row| row.get(0),
+                )
+            })
+            .await?;
+        Ok(found.flatten())
+    }
+
+    /// Everything of a driven run; none when it is gone or no driven one.
+    pub async fn driven(&self, run: i64) -> Result<Option<Driven>> {
+        self.db
+            .read(move |tx| {
+                let found = tx.one(
+                    "SELECT kind, plan, state FROM driven WHERE run_id = ?1",
+                    params![run],
+                    |row| {
+                        Ok((
+                            row.get::<String>(0)?,
+                            row.get::<String>(1)?,
+                            row.get::<String>(2)?,
+                        ))
+                    },
+                )?;
+                let (Some((kind, plan, state)), Some(head), Some(row)) =
+                    (found, head(tx, run)?, runs::by_id(tx, run)?)
+                else {
+                    return Ok(None);
+                };
+                Ok(Some(Driven {
+                    head,
+                    kind,
+                    plan,
+                    state,
+                    row,
+                    children: children(tx, "r.driver = ?1", run)?,
+                }))
+            })
+            .await
+    }
+
+    /// What has happened since the last step of a driven run; none when it is gone.
+    pub async fn driven_news(&self, run: i64) -> Result<Option<News>> {
+        self.db
+            .look(|tx| {
+                let Some(head) = head(tx, run)? else {
+                    return Ok(None);
+                };
+                let woken = "r.driver = ?1 AND r.id IN (SELECT run FROM wakes WHERE driver = ?1)";
+                Ok(Some(News {
+                    head,
+                    children: children(tx, woken, run)?,
+                }))
+            })
+            .await
+    }
+
+    /// Takes the next step of a driven run, all of it or nothing: an error is a child that cannot be
+    /// made, because its name is taken or what it needs is gone.
+    pub async fn advance_driven(&self, run: i64, step: Advance, now: Time) -> Result<Advanced> {
+        self.db.write(move |tx| advance(tx, run, &step, now)).await
+    }
+
+    /// Lets a driven run be looked at because of one of its children, or of itself.
+    pub async fn wake(&self, driver: i64, run: i64) -> Result<()> {
+        self.db.write(move |tx| wake(tx, driver, run)).await
+    }
+
+    /// Forgets that something happened to a run that is not driven, or not any more.
+    pub async fn forget_wakes(&self, driver: i64) -> Result<()> {
+        self.db
+            .write(move |tx| {
+                tx.execute("DELETE FROM wakes WHERE driver = ?1", params![driver])?;
+                tx.execute(
+                    "UPDATE driven SET wake_at = NULL WHERE run_id = ?1",
+                    params![driver],
+                )?;
+                Ok(())
+            })
+            .await
+    }
+}
+
+pub(super) fn insert(tx: &Tx<'_>, run: i64, new: &NewDriven) -> Result<()> {
+    tx.execute(
+        "INSERT INTO driven(run_id, kind, plan, state) VALUES (?1, ?2, ?3, ?4)",
+        params![run, new.kind, new.plan, new.state],
+    )?;
+    wake(tx, run, run)
+}
+
+pub(super) fn wake(tx: &Tx<'_>, driver: i64, run: i64) -> Result<()> {
+    tx.execute(
+        "INSERT INTO wakes(driver, run) VALUES (?1, ?2)",
+        params![driver, run],
+    )?;
+    Ok(())
+}
+
+/// Tells the driver of a run, if it has one, that it has ended.
+pub(super) fn wake_driver_of(tx: &Tx<'_>, run: i64) -> Result<()> {
+    tx.execute(
+        "INSERT INTO wakes(driver, run) SELECT driver, id FROM runs \
+         WHERE id = ?1 AND driver IS NOT NULL",
+        params![run],
+    )?;
+    Ok(())
+}
+
+fn head(tx: &Tx<'_>, run: i64) -> Result<Option<Head>> {
+    let found = tx.one(
+        "SELECT d.revision, (SELECT MAX(id) FROM wakes WHERE driver = ?1) FROM driven d \
+         WHERE d.run_id = ?1",
+        params![run],
+        |row| Ok((row.get(0)?, row.get::<Option<i64>>(1)?)),
+    )?;
+    let (Some((revision, last)), Some(status)) = (found, runs::status_of(tx, run)?) else {
+        return Ok(None);
+    };
+    Ok(Some(Head {
+        revision,
+        status,
+        last_wake: last.unwrap_or_default(),
+    }))
+}
+
+fn children(tx: &Tx<'_>, condition: &str, run: i64) -> Result<Vec<Child>> {
+    tx.all(
+        &format!(
+            "SELECT r.id, r.place, r.name, r.status FROM runs r WHERE {condition} ORDER BY r.id"
+        ),
+        params![run],
+        |row| {
+            Ok(Child {
+                id: row.get(0)?,
+                place: row.get::<Option<i64>>(1)?.unwrap_or_default(),
+                name: row.get(2)?,
+                status: runs::status(row.get_ref(3)?.as_str()?),
+            })
+        },
+    )
+}
+
+fn advance(tx: &Tx<'_>, run: i64, step: &Advance, now: Time) -> Result<Advanced> {
+    let moved = tx.execute(
+        "UPDATE driven SET revision = revision + 1, state = COALESCE(?3, state), wake_at = ?4 \
+         WHERE run_id = ?1 AND revision = ?2",
+        params![run, step.revision, step.state, step.wake_at],
+    )?;
+    if moved == 0 {
+        return Ok(Advanced::Stale);
+    }
+    let mut made = Vec::with_capacity(step.create.len());
+    for new in &step.create {
+        made.push(make(tx, new)?);
+    }
+    tx.execute(
+        "DELETE FROM wakes WHERE driver = ?1 AND id <= ?2",
+        params![run, step.last_wake],
+    )?;
+    for child in &step.cancel {
+        request_cancel(tx, *child, &step.cancel_reason, now)?;
+    }
+    for (key, value) in &step.tags {
+        super::metrics::set_tag(tx, run, key, value)?;
+    }
+    match &step.status {
+        Some((status, reason)) if status.ended() => {
+            tx.execute(
+                "UPDATE driven SET wake_at = NULL WHERE run_id = ?1",
+                params![run],
+            )?;
+            end(tx, run, *status, reason.as_deref(), now)?;
+        }
+        Some((status, reason)) => {
+            tx.execute(
+                "UPDATE runs SET status = ?2, started_at = COALESCE(started_at, ?3) WHERE id = ?1",
+                params![run, status.name(), now],
+            )?;
+            runs::record(tx, run, *status, now, reason.as_deref())?;
+        }
+        None => {}
+    }
+    Ok(Advanced::Done(made))
+}
+
+fn make(tx: &Tx<'_>, new: &NewRun) -> Result<Child> {
+    match create(tx, new)? {
+        Created::New(row) => Ok(Child {
+            id: row.id,
+            place: new.driver.map_or(0, |(_, place)| place),
+            name: row.run.name,
+            status: row.run.status,
+        }),
+        Created::Taken(row) => Err(Error::conflict(format!(
+            "There is a run `{}` already",
+            row.run.name
+        ))),
+        Created::NoExperiment | Created::ExperimentDeleted => {
+            Err(Error::conflict("Its experiment was deleted"))
+        }
+        Created::NoSnapshot => Err(Error::conflict("Its code was deleted")),
+    }
+}
