@@ -112,7 +112,8 @@ impl Service {
         let Some(files) = found.files else {
             return Err(Error::invalid(format!("The code `{text}` has no files")).at("code"));
         };
-        self.have_tree(caller, workspace, &place, files.hash).await?;
+        self.have_tree(caller, workspace, &place, files.hash)
+            .await?;
         let here = asset.holder == api::assets::Holder::Here;
         let reference = format!("azureml:{}:{}", found.name, found.version);
         Ok((files.hash, here.then_some(reference)))

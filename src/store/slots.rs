@@ -4,7 +4,8 @@ use super::db::{Tx, params};
 use api::Result;
 
 /// Queued runs that wait for a worker.
-const QUEUED: &str = "r.job IS NOT NULL AND r.ended_at IS NULL AND r.worker IS NULL AND r.driven = 0";
+const QUEUED: &str =
+    "r.job IS NOT NULL AND r.ended_at IS NULL AND r.worker IS NULL AND r.driven = 0";
 /// How many runs a compute executes at once: a cluster its instances, a compute instance that runs
 /// one; there is no limit for others.
 const LIMITED: &str = "SELECT c.workspace_id, c.name, \

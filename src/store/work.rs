@@ -210,7 +210,11 @@ impl Store {
                     return Ok(Cancel::TooLate(row));
                 }
                 let ended = request_cancel(tx, run, &reason, now)?;
-                let kind = if ended { Cancel::Ended } else { Cancel::Requested };
+                let kind = if ended {
+                    Cancel::Ended
+                } else {
+                    Cancel::Requested
+                };
                 Ok(runs::by_id(tx, run)?.map_or(Cancel::Missing, kind))
             })
             .await

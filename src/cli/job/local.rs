@@ -136,7 +136,8 @@ impl Brought<'_> {
         }
         data(self.ctx, self.workspace, input).await?;
         let address = input.get("path").and_then(Value::as_str);
-        self.known.insert(key, address.unwrap_or_default().to_owned());
+        self.known
+            .insert(key, address.unwrap_or_default().to_owned());
         Ok(())
     }
 }

@@ -184,7 +184,12 @@ fn nested_run(
 ) -> Result<(Job, NewDriven)> {
     let mut graph = nested.graph.clone();
     graph.inputs.extend(inputs);
-    pipeline_run(graph, nested.definition.clone(), nested.outputs.clone(), name)
+    pipeline_run(
+        graph,
+        nested.definition.clone(),
+        nested.outputs.clone(),
+        name,
+    )
 }
 
 /// A pipeline as a run.

@@ -43,11 +43,7 @@ pub struct Scope {
 }
 
 /// Compiles the description of a pipeline job.
-pub async fn compile(
-    service: &Service,
-    caller: &Caller,
-    request: &CreateJob,
-) -> Result<Compiled> {
+pub async fn compile(service: &Service, caller: &Caller, request: &CreateJob) -> Result<Compiled> {
     let mut definition = request.definition.clone();
     let mut lookup = Lookup::new(service, caller);
     lookup
@@ -111,7 +107,11 @@ fn wiring(pipeline: &Map<String, Value>, at: &str, errors: &mut Vec<Error>) {
     for (name, step) in steps.into_iter().flatten() {
         let component = step.get("component").and_then(Value::as_object);
         if let Some(component) = component.filter(|component| component.contains_key("jobs")) {
-            wiring(component, &join(at, &format!("jobs.{name}.component")), errors);
+            wiring(
+                component,
+                &join(at, &format!("jobs.{name}.component")),
+                errors,
+            );
         }
     }
 }

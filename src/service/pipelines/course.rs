@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{
-    child,
-    graph::Graph,
-};
+use super::{child, graph::Graph};
 use crate::Service;
 use api::{Error, Result, runs::RunStatus};
 use store::{Advance, Child, RunRow};
@@ -196,4 +193,5 @@ impl Pipeline {
             1 => format!("{reason}, and another one"),
             more => format!("{reason}, and {more} others"),
         })
-    }}
+    }
+}

@@ -107,10 +107,11 @@ impl Inputs {
                 None => return Err(Error::invalid(format!("There is no step `{step}`"))),
             },
             Some(other) => {
-                return Err(Error::invalid(format!(
-                    "`{other}` cannot be the input of a step"
-                ))
-                .hint("Write ${{parent.inputs.NAME}} or ${{parent.jobs.STEP.outputs.NAME}}"));
+                return Err(
+                    Error::invalid(format!("`{other}` cannot be the input of a step")).hint(
+                        "Write ${{parent.inputs.NAME}} or ${{parent.jobs.STEP.outputs.NAME}}",
+                    ),
+                );
             }
             None => {
                 return Err(Error::invalid(format!(
@@ -162,7 +163,9 @@ fn taken_as(known: &Value, around: Option<&Map<String, Value>>) -> Value {
 
 /// A known input in the words of jobs; `port` says what the component takes.
 pub fn known(value: &Value, port: Option<&Value>) -> Result<JobInput> {
-    let kind = port.and_then(|port| port.get("type")).and_then(Value::as_str);
+    let kind = port
+        .and_then(|port| port.get("type"))
+        .and_then(Value::as_str);
     let mut value = value.clone();
     if let (Value::String(path), Some(kind)) = (&value, kind.filter(|kind| is_data(kind))) {
         value = json!({"type": kind, "path": path});
@@ -177,7 +180,10 @@ pub fn known(value: &Value, port: Option<&Value>) -> Result<JobInput> {
             }
         }
     }
-    if let Some(members) = value.as_object().filter(|members| members.contains_key("path")) {
+    if let Some(members) = value
+        .as_object()
+        .filter(|members| members.contains_key("path"))
+    {
         return data(members);
     }
     let written = Written::read(Some(&value)).map_err(|m| Error::invalid(m.to_string()))?;
@@ -223,7 +229,9 @@ pub fn misfit(name: &str, input: &JobInput, port: &Value) -> Option<Error> {
     }
     let limit = |key: &str| {
         let limit = port.get(key)?;
-        limit.as_f64().or_else(|| limit.as_str()?.trim().parse().ok())
+        limit
+            .as_f64()
+            .or_else(|| limit.as_str()?.trim().parse().ok())
     };
     if let Some(number) = number
         && (limit("min").is_some_and(|min| number < min)

@@ -72,7 +72,11 @@ impl Asked {
         let is_value = matches!(kind.as_str(), "string" | "number" | "integer" | "boolean");
         JobOutput {
             // A value is written to a file.
-            kind: if is_value { "uri_file".to_owned() } else { kind },
+            kind: if is_value {
+                "uri_file".to_owned()
+            } else {
+                kind
+            },
             path: self.path.unwrap_or_default(),
             mode: self.mode.unwrap_or_default(),
             name: self.name,

@@ -31,7 +31,13 @@ type Parents = Vec<(String, String)>;
 
 /// Keys of a step that are not the pipeline's to fill.
 const OWN: [&str; 7] = [
-    "component", "trial", "command", "task", "outputs", "inputs", "jobs",
+    "component",
+    "trial",
+    "command",
+    "task",
+    "outputs",
+    "inputs",
+    "jobs",
 ];
 /// Keys below which texts that are numbers become numbers.
 const NUMBERS: [&str; 3] = ["resources", "distribution", "limits"];

@@ -48,7 +48,8 @@ impl Bench {
     }
 
     async fn diamond(&self, settings: Value) {
-        let jobs = json!({"a": step(&[]), "b": step(&["a"]), "c": step(&["a"]), "d": step(&["b", "c"])});
+        let jobs =
+            json!({"a": step(&[]), "b": step(&["a"]), "c": step(&["a"]), "d": step(&["b", "c"])});
         let mut all = json!({"jobs": jobs});
         if !settings.is_null() {
             all["settings"] = settings;
@@ -86,7 +87,10 @@ async fn steps_begin_when_what_they_need_is_there() {
     };
     assert_eq!(path, "azureml://jobs/p-a/outputs/o");
     bench.end("p-c", Outcome::Completed).await;
-    assert!(bench.taken().await.contains(&"p-b".to_owned()), "it goes on");
+    assert!(
+        bench.taken().await.contains(&"p-b".to_owned()),
+        "it goes on"
+    );
     bench.end("p-b", Outcome::Completed).await;
     assert_eq!(bench.taken().await, ["p-d"]);
     assert_eq!(bench.run("p-d").await.parent.as_deref(), Some("p"));
@@ -144,7 +148,11 @@ async fn cancelling_stops_what_runs_and_begins_nothing() {
         run: "p".to_owned(),
     };
     bench.ask(cancel).await.unwrap();
-    assert_eq!(bench.status("p-c").await, RunStatus::Canceled, "nobody had it");
+    assert_eq!(
+        bench.status("p-c").await,
+        RunStatus::Canceled,
+        "nobody had it"
+    );
     assert_eq!(bench.status("p").await, RunStatus::CancelRequested);
     bench.end("p-b", Outcome::Canceled).await;
     let run = bench.run("p").await;
@@ -159,12 +167,20 @@ async fn another_process_goes_on_where_one_was_killed() {
     bench.diamond(Value::Null).await;
     bench.taken().await;
     let row = bench.service.store.workspace("ws").await.unwrap().unwrap();
-    let a = bench.service.store.run_id(row.id, "p-a").await.unwrap().unwrap();
-    // As a process does that is killed before it takes the next step.
-    let report = bench
+    let a = bench
         .service
         .store
-        .report_run(a, "w".to_owned(), ended(Outcome::Completed), bench.service.now());
+        .run_id(row.id, "p-a")
+        .await
+        .unwrap()
+        .unwrap();
+    // As a process does that is killed before it takes the next step.
+    let report = bench.service.store.report_run(
+        a,
+        "w".to_owned(),
+        ended(Outcome::Completed),
+        bench.service.now(),
+    );
     report.await.unwrap();
     let again = bench.reopened();
     assert!(again.service.has_open_work().await.unwrap());
@@ -215,7 +231,14 @@ async fn a_pipeline_in_a_pipeline_is_driven_too() {
     assert_eq!(path, "azureml://jobs/p-a/outputs/o");
     bench.end("p-in-x", Outcome::Completed).await;
     assert_eq!(bench.status("p-in").await, RunStatus::Completed);
-    let outputs = bench.run("p-in").await.job.unwrap().described.unwrap().outputs;
+    let outputs = bench
+        .run("p-in")
+        .await
+        .job
+        .unwrap()
+        .described
+        .unwrap()
+        .outputs;
     assert_eq!(outputs["out"].path, "azureml://jobs/p-in-x/outputs/o");
     assert_eq!(bench.taken().await, ["p-last"]);
     bench.end("p-last", Outcome::Completed).await;
@@ -246,22 +269,43 @@ async fn all_that_is_wrong_is_said_at_once() {
     let error = bench.pipeline("p", definition).await.unwrap_err();
     let all_of = all(&error);
     assert_eq!(all_of.len(), 3, "{all_of:?}");
-    assert_eq!(all_of[0], "jobs.a.inputs.n: The input `n` is of type `integer`; `w` is not");
-    assert_eq!(all_of[1], "jobs.b.inputs.k: The input `k` is 7, which is not from … to 1");
-    assert!(all_of[2].starts_with("jobs.c.environment: No "), "{}", all_of[2]);
+    assert_eq!(
+        all_of[0],
+        "jobs.a.inputs.n: The input `n` is of type `integer`; `w` is not"
+    );
+    assert_eq!(
+        all_of[1],
+        "jobs.b.inputs.k: The input `k` is 7, which is not from … to 1"
+    );
+    assert!(
+        all_of[2].starts_with("jobs.c.environment: No "),
+        "{}",
+        all_of[2]
+    );
 
     let mut one = step(&["two"]);
     one["outputs"]["o"] = json!("${{parent.outputs.x}}");
     let mut two = step(&["one"]);
     two["outputs"]["o"] = json!("${{parent.outputs.x}}");
     let jobs = json!({"one": one, "two": two, "three": {"component": "azureml:gone:1"}});
-    let error = bench.pipeline("p", json!({"outputs": {"x": null}, "jobs": jobs})).await;
+    let error = bench
+        .pipeline("p", json!({"outputs": {"x": null}, "jobs": jobs}))
+        .await;
     let all_of = all(&error.unwrap_err());
     assert_eq!(all_of.len(), 3, "{all_of:?}");
-    assert!(all_of[0].starts_with("jobs.three.component: No component `gone`"), "{all_of:?}");
+    assert!(
+        all_of[0].starts_with("jobs.three.component: No component `gone`"),
+        "{all_of:?}"
+    );
     let text = all_of.join("\n");
-    assert!(text.contains("wait for each other: one → two → one"), "{text}");
-    assert!(text.contains("output `x` is written by `one` as well"), "{text}");
+    assert!(
+        text.contains("wait for each other: one → two → one"),
+        "{text}"
+    );
+    assert!(
+        text.contains("output `x` is written by `one` as well"),
+        "{text}"
+    );
 
     let no_compute = json!({"settings": {}, "jobs": {"a": step(&[])}});
     let error = bench.pipeline("p", no_compute).await.unwrap_err();

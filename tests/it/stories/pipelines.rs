@@ -76,6 +76,9 @@ fn a_pipeline_runs_its_steps_in_order_and_its_outputs_are_those_of_its_steps() {
         aml.write("again.yml", &again);
         aml.ok("job create -f again.yml -n p2 --stream -o none");
         aml.ok("job download -n p2 --output-name final -p again");
-        assert_eq!(aml.read("again/named-outputs/final/m.txt"), "A\nhello\n3 !\n");
+        assert_eq!(
+            aml.read("again/named-outputs/final/m.txt"),
+            "A\nhello\n3 !\n"
+        );
     });
 }
