@@ -49,7 +49,7 @@ fn with_files(aml: &Aml) {
 
 fn statuses(aml: &Aml, pipeline: &str) -> Vec<(String, String)> {
     let query = "sort_by([].{name: name, status: status}, &name)";
-    let found = aml.json(&format!("job list -p {pipeline} --query '{query}'"));
+    let found = aml.json(format!("job list -p {pipeline} --query '{query}'"));
     let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
     let found = found.as_array().expect("a list").iter();
     found
