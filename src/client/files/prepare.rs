@@ -65,14 +65,15 @@ pub fn folder(root: &Path, options: &UploadOptions) -> Attempt<Prepared> {
         .and_then(|caches| StatCache::open(caches, &root));
     let walked = walk(&root, options.take)?;
     options.limit.check(given, &walked.files)?;
-    let known: Vec<Option<Hash>> = walked
-        .files
-        .iter()
-        .map(|found| match &found.link {
-            Some(target) => Some(Hash::of(target.as_bytes())),
-            None => cache.as_ref().and_then(|cache| cache.get(found)),
-        })
-        .collect();
+    let mut known = match &cache {
+        Some(cache) => cache.known(&walked.files),
+        None => vec![None; walked.files.len()],
+    };
+    for (found, known) in walked.files.iter().zip(&mut known) {
+        if let Some(target) = &found.link {
+            *known = Some(Hash::of(target.as_bytes()));
+        }
+    }
     let files: Vec<(PathBuf, &Found)> = walked
         .files
         .iter()

@@ -4,7 +4,6 @@
 //! a change in the same tick of the file system's clock would not be seen.
 
 use std::{
-    collections::HashMap,
     fs::{self, File},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
@@ -23,7 +22,7 @@ pub struct StatCache {
     file: PathBuf,
     /// When this look at the folder began, by the file system's clock.
     started: i64,
-    known: HashMap<String, (Stat, Hash)>,
+    kept: Kept,
 }
 
 impl StatCache {
@@ -38,32 +37,40 @@ impl StatCache {
         let started = File::create(&probe).and_then(|file| file.metadata());
         let _ = fs::remove_file(&probe);
         let started = Stat::of(&started.ok()?).changed;
-        let known = fs::read(&file).ok().and_then(|bytes| decode(&bytes));
+        let kept = fs::read(&file).ok().and_then(Kept::decode);
         Some(Self {
             file,
             started,
-            known: known.unwrap_or_default(),
+            kept: kept.unwrap_or_default(),
         })
     }
 
-    /// The hash of a file that has not changed since it was taken.
-    pub fn get(&self, found: &Found) -> Option<Hash> {
-        let (stat, hash) = self.known.get(&found.path)?;
-        (*stat == found.stat).then_some(*hash)
+    /// The hashes of the files that have not changed since they were taken; `files` are sorted by path.
+    pub fn known(&self, files: &[Found]) -> Vec<Option<Hash>> {
+        let mut kept = self.kept.rows().peekable();
+        let known = files.iter().map(|found| {
+            let path = found.path.as_bytes();
+            while kept.next_if(|row| row.path < path).is_some() {}
+            let row = kept.next_if(|row| row.path == path)?;
+            (found.link.is_none() && row.stat == found.stat).then_some(row.hash)
+        });
+        known.collect()
     }
 
-    /// Keeps the hashes of these files for the next time.
-    pub fn save<'a>(self, files: impl Iterator<Item = (&'a Found, Hash)>) {
-        let mut bytes = MAGIC.to_vec();
-        let mut same = true;
-        let mut kept = 0;
-        for (found, hash) in files.filter(|(found, _)| self.settled(&found.stat)) {
-            kept += 1;
-            same = same && self.known.get(&found.path) == Some(&(found.stat, hash));
-            encode(&mut bytes, &found.path, &found.stat, hash);
-        }
-        if same && kept == self.known.len() {
+    /// Keeps the hashes of these files for the next time; they are sorted by path.
+    pub fn save<'a>(self, files: impl Iterator<Item = (&'a Found, Hash)> + Clone) {
+        let settled = files.filter(|(found, _)| self.settled(&found.stat));
+        let now = settled.clone().map(|(found, hash)| Row {
+            path: found.path.as_bytes(),
+            stat: found.stat,
+            hash,
+        });
+        if self.kept.rows().eq(now) {
             return;
+        }
+        let mut bytes = MAGIC.to_vec();
+        for (found, hash) in settled {
+            encode(&mut bytes, &found.path, &found.stat, hash);
         }
         bytes.extend(Hash::of(&bytes).0);
         let temporary = self
@@ -89,6 +96,35 @@ impl StatCache {
     }
 }
 
+/// The rows of a cache's file as it was read, sorted by path.
+#[derive(Default)]
+struct Kept(Vec<u8>);
+
+#[derive(PartialEq)]
+struct Row<'a> {
+    path: &'a [u8],
+    stat: Stat,
+    hash: Hash,
+}
+
+impl Kept {
+    /// None when any of it is not as it was written.
+    fn decode(mut bytes: Vec<u8>) -> Option<Self> {
+        let end = bytes.len().checked_sub(32)?;
+        let (content, sum) = bytes.split_at(end);
+        if Hash::of(content).0 != sum || !content.starts_with(MAGIC) {
+            return None;
+        }
+        bytes.truncate(end);
+        Some(Self(bytes))
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        let mut rest = self.0.get(MAGIC.len()..).unwrap_or_default();
+        std::iter::from_fn(move || row(&mut rest))
+    }
+}
+
 fn encode(bytes: &mut Vec<u8>, path: &str, stat: &Stat, hash: Hash) {
     bytes.extend(u32::try_from(path.len()).unwrap_or(0).to_le_bytes());
     bytes.extend(path.as_bytes());
@@ -99,28 +135,18 @@ fn encode(bytes: &mut Vec<u8>, path: &str, stat: &Stat, hash: Hash) {
     bytes.extend(hash.0);
 }
 
-/// None when any of it is not as it was written.
-fn decode(bytes: &[u8]) -> Option<HashMap<String, (Stat, Hash)>> {
-    let (content, sum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
-    if Hash::of(content).0 != sum {
-        return None;
-    }
-    let mut rest = content.strip_prefix(MAGIC.as_slice())?;
-    let mut known = HashMap::with_capacity(rest.len() / 100);
-    while !rest.is_empty() {
-        let length = u32::from_le_bytes(*take(&mut rest)?);
-        let (path, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
-        rest = after;
-        let stat = Stat {
-            size: u64::from_le_bytes(*take(&mut rest)?),
-            modified: i64::from_le_bytes(*take(&mut rest)?),
-            changed: i64::from_le_bytes(*take(&mut rest)?),
-            inode: u64::from_le_bytes(*take(&mut rest)?),
-        };
-        let hash = Hash(*take(&mut rest)?);
-        known.insert(String::from_utf8(path.to_vec()).ok()?, (stat, hash));
-    }
-    Some(known)
+fn row<'a>(rest: &mut &'a [u8]) -> Option<Row<'a>> {
+    let length = u32::from_le_bytes(*take(rest)?);
+    let (path, after) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+    *rest = after;
+    let stat = Stat {
+        size: u64::from_le_bytes(*take(rest)?),
+        modified: i64::from_le_bytes(*take(rest)?),
+        changed: i64::from_le_bytes(*take(rest)?),
+        inode: u64::from_le_bytes(*take(rest)?),
+    };
+    let hash = Hash(*take(rest)?);
+    Some(Row { path, stat, hash })
 }
 
 fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {

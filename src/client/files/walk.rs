@@ -83,36 +83,62 @@ pub fn walk(root: &Path, take: Take) -> Result<Walked> {
         Take::Everything => everything(root),
     };
     builder.build_parallel().run(|| {
-        let sender = sender.clone();
+        let mut share = Share {
+            walked: Ok(Walked::default()),
+            sender: sender.clone(),
+        };
         Box::new(move |entry| {
-            let seen = match entry {
+            share.add(match entry {
                 Ok(entry) if entry.depth() == 0 => None,
                 Ok(entry) => look(root, &entry),
                 Err(e) if take == Take::Unignored && vanished(&e) => None,
                 Err(e) => Some(Seen::Error(unreadable(&e.to_string()))),
-            };
-            let state = match seen {
-                Some(Seen::Error(_)) => WalkState::Quit,
-                _ => WalkState::Continue,
-            };
-            if let Some(seen) = seen {
-                let _ = sender.send(seen);
-            }
-            state
+            })
         })
     });
     drop(sender);
     let mut walked = Walked::default();
-    for seen in receiver {
-        match seen {
-            Seen::File(found) => walked.files.push(found),
-            Seen::Warning(warning) => walked.warnings.push(warning),
-            Seen::Error(error) => return Err(error),
-        }
+    for share in receiver {
+        let share = share?;
+        walked.files.extend(share.files);
+        walked.warnings.extend(share.warnings);
     }
-    walked.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    // The stable sort takes shares that are sorted as they are.
+    walked.files.sort_by(|a, b| a.path.cmp(&b.path));
     walked.warnings.sort_unstable();
     Ok(walked)
+}
+
+/// What one thread of a walk has seen, sorted and sent when the thread is done.
+struct Share {
+    walked: Result<Walked>,
+    sender: mpsc::Sender<Result<Walked>>,
+}
+
+impl Share {
+    fn add(&mut self, seen: Option<Seen>) -> WalkState {
+        match (seen, &mut self.walked) {
+            (Some(Seen::File(found)), Ok(walked)) => walked.files.push(found),
+            (Some(Seen::Warning(warning)), Ok(walked)) => walked.warnings.push(warning),
+            (Some(Seen::Error(error)), walked) => {
+                *walked = Err(error);
+                return WalkState::Quit;
+            }
+            _ => {}
+        }
+        WalkState::Continue
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut walked = std::mem::replace(&mut self.walked, Ok(Walked::default()));
+        if let Ok(walked) = &mut walked {
+            walked.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        }
+        // Nobody listens when another thread met an error.
+        let _ = self.sender.send(walked);
+    }
 }
 
 /// The paths of all files of a folder, sorted.
