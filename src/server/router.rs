@@ -9,7 +9,6 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::{any, get, post, put},
 };
-use futures_util::future::BoxFuture;
 
 use super::{
     Failure,
@@ -18,31 +17,12 @@ use super::{
     log::{InWorkspace, Log},
     run_logs, score,
 };
-use api::{
-    Error, Operation, access::*, assets::*, computes::*, connections::*, datastores::*,
-    endpoints::*, experiments::*, files::*, identities::*, imports::*, jobs::*, lineage::*,
-    logged_models::*, metrics::*, models::*, paths::*, registered_models::*, registries::*,
-    resource_groups::*, runs::*, schedules::*, secrets::*, trace_measures::*, traces::*,
-    uploads::*, webhooks::*, work::*, workspaces::*,
-};
+use api::Error;
 use protocols::mlflow;
-use service::{Caller, Perform, Service};
+use service::{Caller, Service};
 
 /// The largest body of an operation; streams have no limit.
 const OPERATION_BODY: usize = 256 << 20;
-
-/// Performs one operation: what comes and goes is JSON.
-type Act = fn(Service, Caller, Bytes) -> BoxFuture<'static, Result<Vec<u8>, Error>>;
-
-/// Lists operations with their names. They share one route, whose code is compiled once, and a
-/// command that calls the router in process does not wait until a hundred routes are made.
-macro_rules! operations {
-    ($($operation:ty),* $(,)?) => {{
-        const ALL: &[(&str, Act)] =
-            &[$((<$operation as Operation>::NAME, perform::<$operation>)),*];
-        ALL
-    }};
-}
 
 /// The whole server as a value; in-process callers use it without a socket.
 pub fn router(service: Service, trust: Trust) -> Router {
@@ -139,196 +119,13 @@ fn file_streams() -> Router<Service> {
         .layer(DefaultBodyLimit::disable())
 }
 
-#[expect(clippy::too_many_lines, reason = "a line for each operation")]
-fn operations() -> &'static [(&'static str, Act)] {
-    operations![
-        // Workspaces
-        CreateWorkspace,
-        ListWorkspaces,
-        GetWorkspace,
-        UpdateWorkspace,
-        UpgradeWorkspace,
-        DeleteWorkspace,
-        ListWorkspaceKeys,
-        CreateResourceGroup,
-        ListResourceGroups,
-        GetResourceGroup,
-        DeleteResourceGroup,
-        // Access
-        CreateUser,
-        RotateToken,
-        ListUsers,
-        DeleteUser,
-        WhoAmI,
-        AssignRole,
-        ListRoles,
-        RemoveRole,
-        // Secrets
-        SetSecret,
-        GetSecret,
-        ListSecrets,
-        DeleteSecret,
-        // Identities
-        CreateIdentity,
-        ListIdentities,
-        DeleteIdentity,
-        // Computes
-        CreateCompute,
-        ListComputes,
-        GetCompute,
-        SwitchCompute,
-        DeleteCompute,
-        // Connections
-        CreateConnection,
-        ListConnections,
-        GetConnection,
-        DeleteConnection,
-        // Experiments
-        CreateExperiment,
-        ListExperiments,
-        SearchExperiments,
-        GetExperiment,
-        UpdateExperiment,
-        // Runs
-        CreateJob,
-        SubmitRun,
-        CreateRun,
-        UpdateRun,
-        ListRuns,
-        GetRun,
-        CancelRun,
-        DeleteRun,
-        BestRun,
-        LogBatch,
-        GetMetricHistory,
-        GetMetricHistories,
-        SampleMetricHistories,
-        // Files
-        MissingBlobs,
-        FindTree,
-        CreateTree,
-        GetTree,
-        ListArtifacts,
-        AddArtifacts,
-        RemoveArtifacts,
-        CollectGarbage,
-        CreateUpload,
-        CompleteUpload,
-        AbortUpload,
-        LinkRun,
-        GetRunLinks,
-        ListDatasets,
-        ResolvePath,
-        // Lineage
-        RecordLineage,
-        GetLineage,
-        // Logged models
-        CreateLoggedModel,
-        GetLoggedModel,
-        UpdateLoggedModel,
-        SearchLoggedModels,
-        // Imports
-        ImportExperiments,
-        FindImported,
-        ImportRuns,
-        ImportModels,
-        ImportRegisteredModel,
-        // Schedules
-        CreateSchedule,
-        ListSchedules,
-        GetSchedule,
-        UpdateSchedule,
-        DeleteSchedule,
-        TriggerSchedule,
-        RunDueSchedules,
-        // Traces
-        StartTrace,
-        UpdateTrace,
-        LogSpans,
-        GetTraces,
-        SearchTraces,
-        DeleteTraces,
-        LinkTraces,
-        LinkPrompts,
-        ListTraceFiles,
-        RemoveTraceFiles,
-        MeasureTraces,
-        CorrelateTraces,
-        CreateAssessment,
-        GetAssessment,
-        UpdateAssessment,
-        DeleteAssessment,
-        // Models
-        RegisterModel,
-        ListModels,
-        GetModel,
-        UpdateModel,
-        SearchModels,
-        DeleteModel,
-        CreateRegisteredModel,
-        GetRegisteredModel,
-        UpdateRegisteredModel,
-        SearchRegisteredModels,
-        SetModelAlias,
-        DeleteModelAlias,
-        // Assets
-        CreateAsset,
-        GetAsset,
-        ListAssets,
-        UpdateAsset,
-        ArchiveAsset,
-        RestoreAsset,
-        DeleteAsset,
-        ShareAsset,
-        // Datastores
-        CreateDatastore,
-        ListDatastores,
-        GetDatastore,
-        UpdateDatastore,
-        DeleteDatastore,
-        TestDatastore,
-        ListStoredFiles,
-        RemoveStoredFiles,
-        // Registries
-        CreateRegistry,
-        ListRegistries,
-        GetRegistry,
-        UpdateRegistry,
-        DeleteRegistry,
-        // Webhooks
-        CreateWebhook,
-        ListWebhooks,
-        GetWebhook,
-        UpdateWebhook,
-        DeleteWebhook,
-        TestWebhook,
-        ListDeliveries,
-        // Endpoints
-        Deploy,
-        ListEndpoints,
-        GetEndpoint,
-        StartEndpoint,
-        StopEndpoint,
-        DeleteEndpoint,
-        GetEndpointKeys,
-        RegenerateEndpointKey,
-        GetEndpointLog,
-        // Workers
-        SyncWorker,
-        ReportRun,
-        // Endpoint hosts
-        GetHostOrders,
-        ReportEndpoint,
-    ]
-}
-
 async fn operate(
     State(service): State<Service>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let Some((_, act)) = operations().iter().find(|(known, _)| *known == name) else {
+    let Some(act) = service::operation(&name) else {
         return nothing_for(&Method::POST);
     };
     let body = match body {
@@ -344,23 +141,6 @@ async fn operate(
         response.extensions_mut().insert(InWorkspace(workspace));
     }
     response
-}
-
-fn perform<O: Perform>(
-    service: Service,
-    caller: Caller,
-    body: Bytes,
-) -> BoxFuture<'static, Result<Vec<u8>, Error>> {
-    Box::pin(async move {
-        let operation: O = serde_json::from_slice(&body).map_err(|e| not_a(O::NAME, &e))?;
-        drop(body);
-        let output = operation.perform(&service, &caller).await?;
-        serde_json::to_vec(&output).map_err(|e| Error::internal(format!("Cannot answer: {e}")))
-    })
-}
-
-fn not_a(operation: &str, error: &serde_json::Error) -> Error {
-    Error::invalid(format!("The body is not a {operation} request: {error}"))
 }
 
 /// For the log; a large body is not read a second time for it.

@@ -9,6 +9,7 @@ use api::{
     },
     names, registries,
 };
+use async_trait::async_trait;
 use store::WorkspaceRow;
 
 /// Who makes a request.
@@ -257,6 +258,7 @@ impl Service {
     }
 }
 
+#[async_trait]
 impl Perform for CreateUser {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<CreatedToken> {
         service.allow_admin(caller)?;
@@ -285,6 +287,7 @@ impl Perform for CreateUser {
     }
 }
 
+#[async_trait]
 impl Perform for RotateToken {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<CreatedToken> {
         if !matches!(caller, Caller::User { name, .. } if name.eq_ignore_ascii_case(&self.user)) {
@@ -302,6 +305,7 @@ impl Perform for RotateToken {
     }
 }
 
+#[async_trait]
 impl Perform for ListUsers {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<User>> {
         service.allow_admin(caller)?;
@@ -310,6 +314,7 @@ impl Perform for ListUsers {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteUser {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         service.allow_admin(caller)?;
@@ -321,6 +326,7 @@ impl Perform for DeleteUser {
     }
 }
 
+#[async_trait]
 impl Perform for WhoAmI {
     async fn perform(self, _service: &Service, caller: &Caller) -> Result<Identity> {
         Ok(Identity {
@@ -331,6 +337,7 @@ impl Perform for WhoAmI {
     }
 }
 
+#[async_trait]
 impl Perform for AssignRole {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<RoleAssignment> {
         let row = service
@@ -348,6 +355,7 @@ impl Perform for AssignRole {
     }
 }
 
+#[async_trait]
 impl Perform for ListRoles {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<RoleAssignment>> {
         service.allow_person(caller)?;
@@ -356,6 +364,7 @@ impl Perform for ListRoles {
     }
 }
 
+#[async_trait]
 impl Perform for RemoveRole {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service

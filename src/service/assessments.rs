@@ -8,6 +8,7 @@ use api::{
     Done, Error, Result,
     traces::{Assessment, CreateAssessment, DeleteAssessment, GetAssessment, UpdateAssessment},
 };
+use async_trait::async_trait;
 use store::AssessmentChange;
 
 fn missing(trace: &str, id: &str) -> Error {
@@ -21,6 +22,7 @@ fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
+#[async_trait]
 impl Perform for CreateAssessment {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Assessment> {
         let (_, trace) = service
@@ -40,6 +42,7 @@ impl Perform for CreateAssessment {
     }
 }
 
+#[async_trait]
 impl Perform for GetAssessment {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Assessment> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -53,6 +56,7 @@ impl Perform for GetAssessment {
     }
 }
 
+#[async_trait]
 impl Perform for UpdateAssessment {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Assessment> {
         let (_, trace) = service
@@ -89,6 +93,7 @@ impl Perform for UpdateAssessment {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteAssessment {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let (_, trace) = service

@@ -1,5 +1,6 @@
 //! Assets: creating versions, what is the same version, labels, archiving, sharing.
 
+use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use super::{Action, Caller, Perform, Service};
@@ -97,6 +98,7 @@ fn pick(version: Option<String>, label: Option<String>) -> Result<Pick> {
     }
 }
 
+#[async_trait]
 impl Perform for CreateAsset {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Asset> {
         let row = service
@@ -312,6 +314,7 @@ fn write_sorted(value: &Value, text: &mut String) {
     }
 }
 
+#[async_trait]
 impl Perform for GetAsset {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Asset> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -321,6 +324,7 @@ impl Perform for GetAsset {
     }
 }
 
+#[async_trait]
 impl Perform for ListAssets {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Asset>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -352,6 +356,7 @@ impl Perform for ListAssets {
     }
 }
 
+#[async_trait]
 impl Perform for UpdateAsset {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Asset> {
         let row = service
@@ -407,12 +412,14 @@ impl Service {
     }
 }
 
+#[async_trait]
 impl Perform for ArchiveAsset {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         service.set_archived(caller, self, true).await
     }
 }
 
+#[async_trait]
 impl Perform for RestoreAsset {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let same = ArchiveAsset {
@@ -426,6 +433,7 @@ impl Perform for RestoreAsset {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteAsset {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service
@@ -445,6 +453,7 @@ impl Perform for DeleteAsset {
     }
 }
 
+#[async_trait]
 impl Perform for ShareAsset {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Asset> {
         let get = GetAsset {

@@ -8,6 +8,7 @@ use api::{
     environments::FreedEnvironments,
     files::{CollectGarbage, Collected},
 };
+use async_trait::async_trait;
 use store::EndpointRow;
 
 /// Environments that nothing has used for so long are freed: a month.
@@ -22,6 +23,7 @@ pub type FreeEnvironments = fn(
     dry_run: bool,
 ) -> Result<FreedEnvironments>;
 
+#[async_trait]
 impl Perform for CollectGarbage {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Collected> {
         service.allow_admin(caller)?;

@@ -1,5 +1,6 @@
 //! Computes: what they may say, their passwords, starting and stopping.
 
+use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
 use super::{Action, Caller, Perform, Service};
@@ -128,6 +129,7 @@ fn take_secrets(spec: &mut Map<String, Value>, path: &str, taken: &mut Map<Strin
     spec.retain(|key, _| !SECRETS.contains(&key.as_str()));
 }
 
+#[async_trait]
 impl Perform for CreateCompute {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Compute> {
         let row = service
@@ -191,6 +193,7 @@ impl Perform for CreateCompute {
     }
 }
 
+#[async_trait]
 impl Perform for ListComputes {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Compute>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -200,6 +203,7 @@ impl Perform for ListComputes {
     }
 }
 
+#[async_trait]
 impl Perform for GetCompute {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Compute> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -207,6 +211,7 @@ impl Perform for GetCompute {
     }
 }
 
+#[async_trait]
 impl Perform for SwitchCompute {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Compute> {
         let row = service
@@ -239,6 +244,7 @@ impl Perform for SwitchCompute {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteCompute {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service

@@ -1,5 +1,6 @@
 //! Connections: what is secret in them is sealed, and shown only to who may read secrets and asks.
 
+use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use super::{Action, Caller, Perform, Service};
@@ -82,6 +83,7 @@ impl Service {
     }
 }
 
+#[async_trait]
 impl Perform for CreateConnection {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Connection> {
         let row = service
@@ -134,6 +136,7 @@ impl Perform for CreateConnection {
     }
 }
 
+#[async_trait]
 impl Perform for ListConnections {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Connection>> {
         let row = service
@@ -146,6 +149,7 @@ impl Perform for ListConnections {
     }
 }
 
+#[async_trait]
 impl Perform for GetConnection {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Connection> {
         let row = service
@@ -158,6 +162,7 @@ impl Perform for GetConnection {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteConnection {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service

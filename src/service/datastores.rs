@@ -1,5 +1,6 @@
 //! Datastores: what they say, their sealed credentials, and the files in them.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
 use serde_json::{Map, Value};
@@ -220,6 +221,7 @@ impl Service {
     }
 }
 
+#[async_trait]
 impl Perform for CreateDatastore {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Datastore> {
         let row = service
@@ -277,6 +279,7 @@ fn check_folder(spec: &Map<String, Value>) -> Result<()> {
     .hint("Give the whole path of a folder that exists there"))
 }
 
+#[async_trait]
 impl Perform for ListDatastores {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Datastore>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -285,6 +288,7 @@ impl Perform for ListDatastores {
     }
 }
 
+#[async_trait]
 impl Perform for GetDatastore {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Datastore> {
         let action = if self.secrets {
@@ -302,6 +306,7 @@ impl Perform for GetDatastore {
     }
 }
 
+#[async_trait]
 impl Perform for UpdateDatastore {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Datastore> {
         let row = service
@@ -334,6 +339,7 @@ impl Perform for UpdateDatastore {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteDatastore {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service
@@ -354,6 +360,7 @@ impl Perform for DeleteDatastore {
     }
 }
 
+#[async_trait]
 impl Perform for TestDatastore {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let place = service
@@ -364,6 +371,7 @@ impl Perform for TestDatastore {
     }
 }
 
+#[async_trait]
 impl Perform for ListStoredFiles {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<StoredFile>> {
         let place = service
@@ -374,6 +382,7 @@ impl Perform for ListStoredFiles {
     }
 }
 
+#[async_trait]
 impl Perform for RemoveStoredFiles {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let place = service

@@ -10,8 +10,10 @@ use api::{
     names,
     runs::GetRun,
 };
+use async_trait::async_trait;
 use store::{NewDeployment, WorkspaceRow};
 
+#[async_trait]
 impl Perform for Deploy {
     async fn perform(mut self, service: &Service, caller: &Caller) -> Result<Endpoint> {
         let row = service

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, path::Path, time::Duration};
 
+use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
 use super::{Action, Caller, Perform, Service};
@@ -262,6 +263,7 @@ fn keys_context(workspace: i64, name: &str) -> String {
     format!("endpoints/{workspace}/{}", name.to_lowercase())
 }
 
+#[async_trait]
 impl Perform for ListEndpoints {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Endpoint>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -273,6 +275,7 @@ impl Perform for ListEndpoints {
     }
 }
 
+#[async_trait]
 impl Perform for GetEndpoint {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Endpoint> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -281,6 +284,7 @@ impl Perform for GetEndpoint {
     }
 }
 
+#[async_trait]
 impl Perform for StartEndpoint {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Endpoint> {
         let row = service
@@ -303,6 +307,7 @@ impl Perform for StartEndpoint {
     }
 }
 
+#[async_trait]
 impl Perform for StopEndpoint {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Endpoint> {
         let row = service
@@ -318,6 +323,7 @@ impl Perform for StopEndpoint {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteEndpoint {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service
@@ -330,6 +336,7 @@ impl Perform for DeleteEndpoint {
     }
 }
 
+#[async_trait]
 impl Perform for GetEndpointKeys {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<EndpointKeys> {
         let row = service
@@ -340,6 +347,7 @@ impl Perform for GetEndpointKeys {
     }
 }
 
+#[async_trait]
 impl Perform for RegenerateEndpointKey {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<EndpointKeys> {
         let row = service
@@ -366,6 +374,7 @@ impl Perform for RegenerateEndpointKey {
     }
 }
 
+#[async_trait]
 impl Perform for GetEndpointLog {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<EndpointLog> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;

@@ -13,6 +13,7 @@ use api::{
     names,
     runs::View,
 };
+use async_trait::async_trait;
 use store::{ExperimentChange, WorkspaceRow};
 
 impl Service {
@@ -56,6 +57,7 @@ fn no_such_id(row: &WorkspaceRow, id: &str) -> Error {
     .hint("See which there are: aml experiment list")
 }
 
+#[async_trait]
 impl Perform for CreateExperiment {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Experiment> {
         let row = service
@@ -81,6 +83,7 @@ impl Perform for CreateExperiment {
     }
 }
 
+#[async_trait]
 impl Perform for ListExperiments {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Experiment>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -91,6 +94,7 @@ impl Perform for ListExperiments {
     }
 }
 
+#[async_trait]
 impl Perform for SearchExperiments {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Page<Experiment>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -110,6 +114,7 @@ impl Perform for SearchExperiments {
     }
 }
 
+#[async_trait]
 impl Perform for GetExperiment {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Experiment> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -126,6 +131,7 @@ impl Perform for GetExperiment {
     }
 }
 
+#[async_trait]
 impl Perform for UpdateExperiment {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Experiment> {
         let row = service

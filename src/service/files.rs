@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
@@ -332,6 +333,7 @@ fn again(hash: Hash) -> Error {
         .hint("Upload it again")
 }
 
+#[async_trait]
 impl Perform for MissingBlobs {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Hash>> {
         service
@@ -342,6 +344,7 @@ impl Perform for MissingBlobs {
     }
 }
 
+#[async_trait]
 impl Perform for FindTree {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Option<TreeInfo>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -350,6 +353,7 @@ impl Perform for FindTree {
     }
 }
 
+#[async_trait]
 impl Perform for CreateTree {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<TreeInfo> {
         let row = service
@@ -365,12 +369,14 @@ impl Perform for CreateTree {
     }
 }
 
+#[async_trait]
 impl Perform for GetTree {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Tree> {
         service.tree(caller, &self.workspace, self.hash).await
     }
 }
 
+#[async_trait]
 impl Perform for ListArtifacts {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Artifact>> {
         check_folder(&self.path)?;
@@ -383,6 +389,7 @@ impl Perform for ListArtifacts {
     }
 }
 
+#[async_trait]
 impl Perform for AddArtifacts {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let (_, run) = service
@@ -403,6 +410,7 @@ impl Perform for AddArtifacts {
     }
 }
 
+#[async_trait]
 impl Perform for RemoveArtifacts {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         check_folder(&self.path)?;

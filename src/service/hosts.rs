@@ -5,8 +5,10 @@ use api::{
     Done, Error, Result,
     work::{GetHostOrders, HostOrders, ReportEndpoint},
 };
+use async_trait::async_trait;
 use store::EndpointReport;
 
+#[async_trait]
 impl Perform for GetHostOrders {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Option<HostOrders>> {
         service.allow_admin(caller)?;
@@ -29,6 +31,7 @@ impl Perform for GetHostOrders {
     }
 }
 
+#[async_trait]
 impl Perform for ReportEndpoint {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         service.allow_admin(caller)?;

@@ -6,7 +6,9 @@ use api::{
     identities::{CreateIdentity, DeleteIdentity, ListIdentities, ManagedIdentity},
     names,
 };
+use async_trait::async_trait;
 
+#[async_trait]
 impl Perform for CreateIdentity {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<ManagedIdentity> {
         service.allow_admin(caller)?;
@@ -27,6 +29,7 @@ impl Perform for CreateIdentity {
     }
 }
 
+#[async_trait]
 impl Perform for ListIdentities {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<ManagedIdentity>> {
         service.allow_person(caller)?;
@@ -34,6 +37,7 @@ impl Perform for ListIdentities {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteIdentity {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         service.allow_admin(caller)?;

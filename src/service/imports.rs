@@ -10,6 +10,7 @@ use api::{
     imports::{FindImported, ImportExperiments, ImportModels, ImportRuns, Imported, ImportedRun},
     names,
 };
+use async_trait::async_trait;
 use store::{NewImport, Point, Stored, WorkspaceRow};
 
 /// Longest name that leaves room for a number behind it.
@@ -32,6 +33,7 @@ impl Service {
     }
 }
 
+#[async_trait]
 impl Perform for ImportExperiments {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Experiment>> {
         let row = service.enter_import(caller, &self.workspace).await?;
@@ -46,6 +48,7 @@ impl Perform for ImportExperiments {
     }
 }
 
+#[async_trait]
 impl Perform for FindImported {
     async fn perform(
         self,
@@ -57,6 +60,7 @@ impl Perform for FindImported {
     }
 }
 
+#[async_trait]
 impl Perform for ImportRuns {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<String>> {
         let row = service.enter_import(caller, &self.workspace).await?;
@@ -120,6 +124,7 @@ fn name_for(origin: &str) -> String {
     format!("_{name}")
 }
 
+#[async_trait]
 impl Perform for ImportModels {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<String>> {
         let row = service.enter_import(caller, &self.workspace).await?;

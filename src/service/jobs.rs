@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use super::{Action, Caller, Perform, Service};
@@ -29,6 +30,7 @@ use store::PARENT_TAG;
 /// Processes of one job, at most; all of them run on one machine.
 pub(super) const MOST_PROCESSES: u32 = 256;
 
+#[async_trait]
 impl Perform for CreateJob {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Run> {
         service

@@ -14,11 +14,13 @@ use api::{
     names,
     runs::{GetRun, Run},
 };
+use async_trait::async_trait;
 use store::WorkspaceRow;
 
 /// Nodes in one answer, at most: beyond that nobody reads it.
 const MOST: usize = 2000;
 
+#[async_trait]
 impl Perform for RecordLineage {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let (row, run) = service
@@ -41,6 +43,7 @@ impl Perform for RecordLineage {
     }
 }
 
+#[async_trait]
 impl Perform for GetLineage {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Lineage> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;

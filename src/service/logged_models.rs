@@ -14,6 +14,7 @@ use api::{
         LoggedModel, MeasuredMetric, RunLinks, SearchLoggedModels, UpdateLoggedModel,
     },
 };
+use async_trait::async_trait;
 use store::{LoggedModelChange, NewLoggedModel, WorkspaceRow};
 
 impl Service {
@@ -63,6 +64,7 @@ fn no_such_model(row: &WorkspaceRow, id: &str) -> Error {
     ))
 }
 
+#[async_trait]
 impl Perform for CreateLoggedModel {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<LoggedModel> {
         let row = service
@@ -130,6 +132,7 @@ fn check_name(name: &str) -> Result<()> {
     }
 }
 
+#[async_trait]
 impl Perform for GetLoggedModel {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<LoggedModel> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -141,6 +144,7 @@ impl Perform for GetLoggedModel {
     }
 }
 
+#[async_trait]
 impl Perform for UpdateLoggedModel {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<LoggedModel> {
         let row = service
@@ -167,6 +171,7 @@ impl Perform for UpdateLoggedModel {
     }
 }
 
+#[async_trait]
 impl Perform for SearchLoggedModels {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Page<LoggedModel>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -196,6 +201,7 @@ impl Perform for SearchLoggedModels {
     }
 }
 
+#[async_trait]
 impl Perform for LinkRun {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let (_, run) = service
@@ -209,6 +215,7 @@ impl Perform for LinkRun {
     }
 }
 
+#[async_trait]
 impl Perform for GetRunLinks {
     async fn perform(
         self,
@@ -220,6 +227,7 @@ impl Perform for GetRunLinks {
     }
 }
 
+#[async_trait]
 impl Perform for ListDatasets {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<DatasetSummary>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;

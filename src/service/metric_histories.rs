@@ -5,7 +5,9 @@ use api::{
     Error, Result,
     metrics::{GetMetricHistories, RunPoint, SampleMetricHistories},
 };
+use async_trait::async_trait;
 
+#[async_trait]
 impl Perform for GetMetricHistories {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<RunPoint>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -16,6 +18,7 @@ impl Perform for GetMetricHistories {
     }
 }
 
+#[async_trait]
 impl Perform for SampleMetricHistories {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<RunPoint>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;

@@ -7,6 +7,7 @@ use api::{
     Done, Error, Page, Result,
     metrics::{GetMetricHistory, LogBatch, MetricPoint},
 };
+use async_trait::async_trait;
 use store::{Batch, NAME_TAG, Place, Point};
 
 const KEY_LENGTH: usize = 250;
@@ -64,6 +65,7 @@ pub(super) fn check_params(params: &BTreeMap<String, String>) -> Result<()> {
     check_pairs("param", params)
 }
 
+#[async_trait]
 impl Perform for LogBatch {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service
@@ -109,6 +111,7 @@ impl Perform for LogBatch {
     }
 }
 
+#[async_trait]
 impl Perform for GetMetricHistory {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Page<MetricPoint>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;

@@ -33,6 +33,7 @@ mod metrics;
 mod model_files;
 mod model_imports;
 mod models;
+mod operations;
 mod paths;
 mod pipelines;
 mod registered_models;
@@ -56,17 +57,18 @@ mod work;
 mod workspaces;
 
 use std::{
-    future::Future,
     path::PathBuf,
     sync::{Arc, OnceLock},
 };
 
+use async_trait::async_trait;
 use tokio::sync::Notify;
 
 pub use access::{Action, Caller};
 pub use collect::FreeEnvironments;
 pub use endpoints::{Revivals, StartHost};
 pub use files::{Content, Pieces};
+pub use operations::{Act, operation};
 pub use vault::Vault;
 pub use webhooks::{Courier, Parcel, Sent};
 
@@ -141,12 +143,9 @@ impl ArtifactPlaces {
 pub type Bell = Box<dyn Fn() + Send + Sync>;
 
 /// An operation with a meaning.
+#[async_trait]
 pub trait Perform: Operation {
-    fn perform(
-        self,
-        service: &Service,
-        caller: &Caller,
-    ) -> impl Future<Output = Result<Self::Output>> + Send;
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Self::Output>;
 }
 
 impl Service {

@@ -9,8 +9,10 @@ use api::{
     models::ModelType,
     names,
 };
+use async_trait::async_trait;
 use store::{ModelImport, NewModel, VersionImport, WorkspaceRow};
 
+#[async_trait]
 impl Perform for ImportRegisteredModel {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<ImportedRegistration> {
         service.allow_person(caller)?;

@@ -15,6 +15,7 @@ use api::{
     },
     names,
 };
+use async_trait::async_trait;
 use store::{ModelChange, ModelDeletion, ModelRow, NewModel, Registration, WorkspaceRow};
 
 impl Service {
@@ -80,6 +81,7 @@ impl Service {
     }
 }
 
+#[async_trait]
 impl Perform for RegisterModel {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Model> {
         let row = service
@@ -148,6 +150,7 @@ fn same_files(model: &Model, tree: Option<Hash>) -> bool {
     model.files.as_ref().map(|files| files.hash) == tree
 }
 
+#[async_trait]
 impl Perform for ListModels {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Model>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -174,6 +177,7 @@ impl Perform for ListModels {
     }
 }
 
+#[async_trait]
 impl Perform for GetModel {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Model> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -191,6 +195,7 @@ impl Perform for GetModel {
     }
 }
 
+#[async_trait]
 impl Perform for UpdateModel {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Model> {
         let row = service
@@ -225,6 +230,7 @@ impl Perform for UpdateModel {
     }
 }
 
+#[async_trait]
 impl Perform for SearchModels {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Page<Model>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -240,6 +246,7 @@ impl Perform for SearchModels {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteModel {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         service.allow_person(caller)?;

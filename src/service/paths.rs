@@ -11,6 +11,7 @@ use api::{
     names,
     paths::{Files, Location, ResolvePath, Resolved},
 };
+use async_trait::async_trait;
 use store::{FilePlace, WorkspaceRow};
 
 /// The folder of a datastore whose contents are trees.
@@ -18,6 +19,7 @@ const UPLOADS: &str = "LocalUpload";
 /// References that lead to references, at most.
 const STEPS: u32 = 8;
 
+#[async_trait]
 impl Perform for ResolvePath {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Resolved> {
         let mut asset = None;

@@ -14,6 +14,7 @@ use api::{
         SearchRegisteredModels, SetModelAlias, UpdateRegisteredModel,
     },
 };
+use async_trait::async_trait;
 use store::{
     NewAlias, NewRegisteredModel, RegisteredModelChange, RegisteredModelUpdate, WorkspaceRow,
 };
@@ -37,6 +38,7 @@ impl Service {
     }
 }
 
+#[async_trait]
 impl Perform for CreateRegisteredModel {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<RegisteredModel> {
         let row = service
@@ -58,6 +60,7 @@ impl Perform for CreateRegisteredModel {
     }
 }
 
+#[async_trait]
 impl Perform for GetRegisteredModel {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<RegisteredModel> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -65,6 +68,7 @@ impl Perform for GetRegisteredModel {
     }
 }
 
+#[async_trait]
 impl Perform for UpdateRegisteredModel {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<RegisteredModel> {
         let row = service
@@ -102,6 +106,7 @@ impl Perform for UpdateRegisteredModel {
     }
 }
 
+#[async_trait]
 impl Perform for SearchRegisteredModels {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Page<RegisteredModel>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -121,6 +126,7 @@ impl Perform for SearchRegisteredModels {
     }
 }
 
+#[async_trait]
 impl Perform for SetModelAlias {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service
@@ -144,6 +150,7 @@ impl Perform for SetModelAlias {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteModelAlias {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service

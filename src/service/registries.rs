@@ -1,5 +1,6 @@
 //! Registries: workspaces without runs, which every user may read.
 
+use async_trait::async_trait;
 use serde_json::{Map, Value};
 
 use super::{Action, Caller, Perform, Service};
@@ -34,6 +35,7 @@ impl Service {
     }
 }
 
+#[async_trait]
 impl Perform for CreateRegistry {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Registry> {
         service.allow_admin(caller)?;
@@ -62,6 +64,7 @@ impl Perform for CreateRegistry {
     }
 }
 
+#[async_trait]
 impl Perform for ListRegistries {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Registry>> {
         service.allow_person(caller)?;
@@ -70,12 +73,14 @@ impl Perform for ListRegistries {
     }
 }
 
+#[async_trait]
 impl Perform for GetRegistry {
     async fn perform(self, service: &Service, _caller: &Caller) -> Result<Registry> {
         service.find_registry(&self.registry).await
     }
 }
 
+#[async_trait]
 impl Perform for UpdateRegistry {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Registry> {
         let row = service
@@ -101,6 +106,7 @@ impl Perform for UpdateRegistry {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteRegistry {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service

@@ -9,6 +9,7 @@ use api::{
     },
     workspaces::{DeleteWorkspace, ListWorkspaces},
 };
+use async_trait::async_trait;
 
 impl Service {
     async fn groups(&self, caller: &Caller) -> Result<Vec<ResourceGroup>> {
@@ -42,6 +43,7 @@ impl Service {
     }
 }
 
+#[async_trait]
 impl Perform for CreateResourceGroup {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<ResourceGroup> {
         service.allow_admin(caller)?;
@@ -64,6 +66,7 @@ impl Perform for CreateResourceGroup {
     }
 }
 
+#[async_trait]
 impl Perform for ListResourceGroups {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<ResourceGroup>> {
         service.allow_person(caller)?;
@@ -71,6 +74,7 @@ impl Perform for ListResourceGroups {
     }
 }
 
+#[async_trait]
 impl Perform for GetResourceGroup {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<ResourceGroup> {
         service.allow_person(caller)?;
@@ -78,6 +82,7 @@ impl Perform for GetResourceGroup {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteResourceGroup {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         service.allow_admin(caller)?;

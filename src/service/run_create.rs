@@ -7,8 +7,10 @@ use api::{
     Error, Result, names,
     runs::{CreateRun, Job, Run, RunStatus, SubmitRun},
 };
+use async_trait::async_trait;
 use store::{Created, ExperimentRef, NewRun, PARENT_TAG};
 
+#[async_trait]
 impl Perform for SubmitRun {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Run> {
         let row = service
@@ -150,6 +152,7 @@ pub(super) fn source_tags(
     tags
 }
 
+#[async_trait]
 impl Perform for CreateRun {
     async fn perform(mut self, service: &Service, caller: &Caller) -> Result<Run> {
         let row = service

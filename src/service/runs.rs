@@ -7,6 +7,7 @@ use api::{
     Done, Error, Page, Result, names,
     runs::{BestRun, CancelRun, DeleteRun, GetRun, ListRuns, Run, UpdateRun},
 };
+use async_trait::async_trait;
 use store::{Cancel, Mark, RunChange, RunFilter, RunRow, WorkspaceRow};
 
 /// Runs in an answer when the request does not say, and at most.
@@ -69,6 +70,7 @@ impl Service {
     }
 }
 
+#[async_trait]
 impl Perform for UpdateRun {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Run> {
         let (row, found) = service
@@ -110,6 +112,7 @@ fn not_ended(run: &Run) -> Error {
     .hint(format!("Cancel it first: aml run cancel {}", run.name))
 }
 
+#[async_trait]
 impl Perform for ListRuns {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Page<Run>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -153,6 +156,7 @@ pub(super) fn bad_page(text: &str) -> Error {
     Error::invalid(format!("`{text}` is not the `next` of an earlier answer")).at("page")
 }
 
+#[async_trait]
 impl Perform for GetRun {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Run> {
         let (_, found) = service
@@ -162,6 +166,7 @@ impl Perform for GetRun {
     }
 }
 
+#[async_trait]
 impl Perform for CancelRun {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Run> {
         let (row, found) = service
@@ -188,6 +193,7 @@ impl Perform for CancelRun {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteRun {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let (row, found) = service
@@ -202,6 +208,7 @@ impl Perform for DeleteRun {
     }
 }
 
+#[async_trait]
 impl Perform for BestRun {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Run> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;

@@ -5,6 +5,7 @@ use api::{
     Done, Error, Result, names,
     secrets::{DeleteSecret, GetSecret, ListSecrets, Secret, SecretValue, SetSecret},
 };
+use async_trait::async_trait;
 use store::WorkspaceRow;
 
 /// Azure's own limit is 25 kB.
@@ -47,6 +48,7 @@ impl Service {
     }
 }
 
+#[async_trait]
 impl Perform for SetSecret {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Secret> {
         let row = service
@@ -76,6 +78,7 @@ impl Perform for SetSecret {
     }
 }
 
+#[async_trait]
 impl Perform for GetSecret {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<SecretValue> {
         let row = service
@@ -85,6 +88,7 @@ impl Perform for GetSecret {
     }
 }
 
+#[async_trait]
 impl Perform for ListSecrets {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Secret>> {
         service.allow_person(caller)?;
@@ -93,6 +97,7 @@ impl Perform for ListSecrets {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteSecret {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{
@@ -17,6 +18,7 @@ use store::TraceSpans;
 /// Characters of a preview.
 const PREVIEW: usize = 1000;
 
+#[async_trait]
 impl Perform for LogSpans {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service

@@ -1,5 +1,6 @@
 //! Files of traces: what clients keep beside the spans, or instead of them.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
 
@@ -57,6 +58,7 @@ impl Service {
     }
 }
 
+#[async_trait]
 impl Perform for ListTraceFiles {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Artifact>> {
         check_folder(&self.path)?;
@@ -68,6 +70,7 @@ impl Perform for ListTraceFiles {
     }
 }
 
+#[async_trait]
 impl Perform for RemoveTraceFiles {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<u64> {
         check_folder(&self.path)?;

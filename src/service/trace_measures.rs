@@ -7,6 +7,7 @@ use api::{
     Error, Page, Result, Time,
     trace_measures::{Aggregation, CorrelateTraces, Correlation, Figure, MeasureTraces, Measured},
 };
+use async_trait::async_trait;
 use store::{Measure, Measurement};
 
 const TRACE_VALUES: [&str; 6] = [
@@ -57,6 +58,7 @@ struct Group {
 
 type Groups = BTreeMap<(Option<i64>, Vec<String>), Group>;
 
+#[async_trait]
 impl Perform for MeasureTraces {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Page<Figure>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -188,6 +190,7 @@ fn percentile(sorted: &[f64], percent: f64) -> Option<f64> {
     Some(low + (high - low) * place.fract())
 }
 
+#[async_trait]
 impl Perform for CorrelateTraces {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Correlation> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;

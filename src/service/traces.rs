@@ -10,6 +10,7 @@ use api::{
         Trace, UpdateTrace, WholeTrace,
     },
 };
+use async_trait::async_trait;
 use store::{
     NewTrace, TraceChange, TraceCursor, TraceFilter, TraceRow, TraceSelection, WorkspaceRow,
 };
@@ -102,6 +103,7 @@ pub(super) fn with_id(mut assessment: Assessment) -> Result<Assessment> {
     Ok(assessment)
 }
 
+#[async_trait]
 impl Perform for StartTrace {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Trace> {
         let row = service
@@ -133,6 +135,7 @@ impl Perform for StartTrace {
     }
 }
 
+#[async_trait]
 impl Perform for UpdateTrace {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Trace> {
         let (row, found) = service
@@ -154,6 +157,7 @@ impl Perform for UpdateTrace {
     }
 }
 
+#[async_trait]
 impl Perform for GetTraces {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<WholeTrace>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -161,6 +165,7 @@ impl Perform for GetTraces {
     }
 }
 
+#[async_trait]
 impl Perform for SearchTraces {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Page<Trace>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -207,6 +212,7 @@ fn parse_cursor(text: &str, newest_first: bool) -> Result<TraceCursor> {
     cursor.ok_or_else(|| bad_page(text))
 }
 
+#[async_trait]
 impl Perform for DeleteTraces {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<u64> {
         let row = service
@@ -240,6 +246,7 @@ impl Perform for DeleteTraces {
     }
 }
 
+#[async_trait]
 impl Perform for LinkTraces {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let (_, run) = service
@@ -251,6 +258,7 @@ impl Perform for LinkTraces {
     }
 }
 
+#[async_trait]
 impl Perform for LinkPrompts {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let (_, trace) = service

@@ -1,5 +1,6 @@
 //! Files of runs that arrive in parts.
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::mpsc;
@@ -77,6 +78,7 @@ impl Service {
     }
 }
 
+#[async_trait]
 impl Perform for CreateUpload {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Upload> {
         check_path(&self.path)?;
@@ -102,6 +104,7 @@ impl Perform for CreateUpload {
     }
 }
 
+#[async_trait]
 impl Perform for CompleteUpload {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Artifact> {
         let found = service
@@ -144,6 +147,7 @@ impl Perform for CompleteUpload {
     }
 }
 
+#[async_trait]
 impl Perform for AbortUpload {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let found = service

@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -293,6 +294,7 @@ fn check_events(events: &[Event]) -> Result<()> {
     Ok(())
 }
 
+#[async_trait]
 impl Perform for CreateWebhook {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Webhook> {
         let row = service.enter_webhooks(caller, &self.workspace).await?;
@@ -325,6 +327,7 @@ impl Perform for CreateWebhook {
     }
 }
 
+#[async_trait]
 impl Perform for ListWebhooks {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Page<Webhook>> {
         let row = service.enter_webhooks(caller, &self.workspace).await?;
@@ -351,6 +354,7 @@ impl Perform for ListWebhooks {
     }
 }
 
+#[async_trait]
 impl Perform for GetWebhook {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Webhook> {
         let row = service.enter_webhooks(caller, &self.workspace).await?;
@@ -358,6 +362,7 @@ impl Perform for GetWebhook {
     }
 }
 
+#[async_trait]
 impl Perform for UpdateWebhook {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Webhook> {
         let row = service.enter_webhooks(caller, &self.workspace).await?;
@@ -393,6 +398,7 @@ impl Perform for UpdateWebhook {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteWebhook {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service.enter_webhooks(caller, &self.workspace).await?;
@@ -402,6 +408,7 @@ impl Perform for DeleteWebhook {
     }
 }
 
+#[async_trait]
 impl Perform for TestWebhook {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<WebhookTest> {
         let row = service.enter_webhooks(caller, &self.workspace).await?;
@@ -429,6 +436,7 @@ impl Perform for TestWebhook {
     }
 }
 
+#[async_trait]
 impl Perform for ListDeliveries {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Delivery>> {
         let row = service.enter_webhooks(caller, &self.workspace).await?;

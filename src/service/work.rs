@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::{Action, Caller, Perform, Service};
@@ -155,6 +156,7 @@ fn split(name: &str) -> Option<(String, String)> {
     Some((workspace.to_owned(), run.to_owned()))
 }
 
+#[async_trait]
 impl Perform for SyncWorker {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<WorkerOrders> {
         service.allow_admin(caller)?;
@@ -202,6 +204,7 @@ async fn answer(service: &Service, orders: Orders) -> Result<WorkerOrders> {
     })
 }
 
+#[async_trait]
 impl Perform for ReportRun {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         service.allow_admin(caller)?;

@@ -9,6 +9,7 @@ use api::{
         Workspace, WorkspaceKeys,
     },
 };
+use async_trait::async_trait;
 use store::{NewWorkspace, WorkspaceChange, WorkspaceRow};
 
 /// Recorded when a workspace is created without one.
@@ -38,6 +39,7 @@ impl Service {
     }
 }
 
+#[async_trait]
 impl Perform for CreateWorkspace {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Workspace> {
         service.allow_admin(caller)?;
@@ -158,6 +160,7 @@ fn check_storage_account(account: &str) -> Result<()> {
     }
 }
 
+#[async_trait]
 impl Perform for ListWorkspaces {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Workspace>> {
         let mut visible = Vec::new();
@@ -170,6 +173,7 @@ impl Perform for ListWorkspaces {
     }
 }
 
+#[async_trait]
 impl Perform for GetWorkspace {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Workspace> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -177,6 +181,7 @@ impl Perform for GetWorkspace {
     }
 }
 
+#[async_trait]
 impl Perform for UpdateWorkspace {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Workspace> {
         let row = service
@@ -226,6 +231,7 @@ impl Perform for UpdateWorkspace {
     }
 }
 
+#[async_trait]
 impl Perform for UpgradeWorkspace {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Workspace> {
         let row = service
@@ -250,6 +256,7 @@ impl Perform for UpgradeWorkspace {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteWorkspace {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service
@@ -270,6 +277,7 @@ impl Perform for DeleteWorkspace {
     }
 }
 
+#[async_trait]
 impl Perform for ListWorkspaceKeys {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<WorkspaceKeys> {
         let row = service

@@ -200,8 +200,9 @@ fn assert_absent(words: &[&str]) {
 
 #[test]
 fn every_operation_is_mounted() {
-    let router = fs::read_to_string(root().join("src/server/router.rs")).expect("reads the router");
-    let mounted = &router[router.find("operations![").expect("the list of operations")..];
+    let table =
+        fs::read_to_string(root().join("src/service/operations.rs")).expect("reads the table");
+    let mounted = &table[table.find("operations![").expect("the list of operations")..];
     let names: BTreeSet<&str> = mounted
         .split(|c: char| !c.is_ascii_alphanumeric())
         .collect();
@@ -210,5 +211,8 @@ fn every_operation_is_mounted() {
         .filter(|operation| !names.contains(operation.request.as_str()))
         .map(|operation| operation.request)
         .collect();
-    assert!(missing.is_empty(), "not in server/router.rs: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "not in service/operations.rs: {missing:?}"
+    );
 }

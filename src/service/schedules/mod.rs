@@ -18,6 +18,7 @@ use api::{
         RunDueSchedules, Schedule, TriggerSchedule, UpdateSchedule,
     },
 };
+use async_trait::async_trait;
 use store::{Claim, ScheduleRow, ScheduleSpec, WorkspaceRow};
 use trigger::Due;
 
@@ -97,6 +98,7 @@ fn shown(row: ScheduleRow) -> Schedule {
     }
 }
 
+#[async_trait]
 impl Perform for CreateSchedule {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Schedule> {
         let row = service
@@ -140,6 +142,7 @@ impl Perform for CreateSchedule {
     }
 }
 
+#[async_trait]
 impl Perform for ListSchedules {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Schedule>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -148,6 +151,7 @@ impl Perform for ListSchedules {
     }
 }
 
+#[async_trait]
 impl Perform for GetSchedule {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Schedule> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
@@ -206,6 +210,7 @@ async fn changed(
     Ok(row)
 }
 
+#[async_trait]
 impl Perform for UpdateSchedule {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Schedule> {
         let row = service
@@ -225,6 +230,7 @@ impl Perform for UpdateSchedule {
     }
 }
 
+#[async_trait]
 impl Perform for DeleteSchedule {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service
@@ -241,6 +247,7 @@ impl Perform for DeleteSchedule {
     }
 }
 
+#[async_trait]
 impl Perform for TriggerSchedule {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Firing> {
         let row = service
@@ -272,6 +279,7 @@ impl Perform for TriggerSchedule {
     }
 }
 
+#[async_trait]
 impl Perform for RunDueSchedules {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<DueSchedules> {
         service.allow_admin(caller)?;
