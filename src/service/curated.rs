@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Caller, Perform, Service, assets::prepare};
 use api::{
     Code, Result,
-    assets::{Archived, AssetKind, CreateAsset},
+    assets::{AssetKind, CreateAsset},
     registries::{CURATED, CreateRegistry, place},
 };
 use spec::environment;
@@ -33,24 +33,14 @@ impl Service {
             return Ok(());
         };
         let kind = AssetKind::Environment;
-        let there = self
-            .store
-            .list_assets(row.id, kind, None, Archived::Include, None)
-            .await?;
+        let there = self.store.asset_digests(row.id, kind).await?;
         for (name, requirements) in environment::curated_sets() {
-            let spec = spec_of(name, &requirements);
-            let same = there.iter().any(|row| {
-                row.asset.name == name && row.asset.spec.get("conda_file") == spec.get("conda_file")
-            });
-            if same {
-                continue;
-            }
             let create = CreateAsset {
                 workspace: place(CURATED),
                 kind,
                 name: Some(name.to_owned()),
                 version: None,
-                spec,
+                spec: spec_of(name, &requirements),
                 description: None,
                 tags: [].into(),
                 properties: [].into(),
@@ -59,7 +49,10 @@ impl Service {
             };
             // Entering the registry would come back here.
             let new = prepare(create, self, &Caller::Owner)?;
-            self.store.create_asset(row.id, new).await?;
+            if !there.contains(&new.digest) {
+                // Another process, older or newer than this one, may do the same now.
+                self.store.create_asset_once(row.id, new).await?;
+            }
         }
         Ok(())
     }
@@ -82,7 +75,7 @@ fn spec_of(name: &str, requirements: &[String]) -> Map<String, Value> {
 mod tests {
     use super::*;
     use crate::tests::support::Bench;
-    use api::assets::ListAssets;
+    use api::assets::{Archived, ListAssets};
 
     #[tokio::test]
     async fn the_registry_has_each_environment_once() {
@@ -98,5 +91,42 @@ mod tests {
         assert_eq!(first.len(), environment::curated_names().count());
         assert!(first.iter().all(|asset| asset.version == "1"));
         assert_eq!(bench.ask(list()).await.unwrap(), first);
+    }
+
+    #[tokio::test]
+    async fn programs_of_different_age_make_each_version_once() {
+        let bench = Bench::new().await;
+        let service = &bench.service;
+        service.ensure_curated().await.unwrap();
+        let row = service.store.workspace(&place(CURATED)).await.unwrap();
+        let row = row.unwrap().id;
+        let of = |version: &str| {
+            let create = CreateAsset {
+                workspace: place(CURATED),
+                kind: AssetKind::Environment,
+                name: Some("sklearn-1.5".to_owned()),
+                version: None,
+                spec: spec_of("sklearn-1.5", &[format!("scikit-learn=={version}")]),
+                description: None,
+                tags: [].into(),
+                properties: [].into(),
+                files: None,
+                labels: Vec::new(),
+            };
+            prepare(create, service, &Caller::Owner).unwrap()
+        };
+        let newer = || service.store.create_asset_once(row, of("9"));
+        let (one, two) = tokio::join!(newer(), newer());
+        (one.unwrap(), two.unwrap());
+        service.ensure_curated().await.unwrap();
+        newer().await.unwrap();
+        let list = ListAssets {
+            workspace: place(CURATED),
+            kind: AssetKind::Environment,
+            name: Some("sklearn-1.5".to_owned()),
+            archived: Archived::Include,
+            limit: None,
+        };
+        assert_eq!(bench.ask(list).await.unwrap().len(), 2);
     }
 }

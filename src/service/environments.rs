@@ -1,5 +1,7 @@
 //! What the environment of a job is: registered ones, curated ones, those written where they are used.
 
+use std::collections::{BTreeMap, HashMap};
+
 use serde_json::{Map, Value};
 
 use super::{Action, Caller, Perform, Service};
@@ -29,7 +31,14 @@ impl Service {
                 Some(Value::Object(spec)) => {
                     let name = spec.get("name").and_then(Value::as_str);
                     let name = name.unwrap_or("environment").to_owned();
-                    let made = self.made_of(caller, workspace, &name, &spec, None).await;
+                    let recipe = Recipe {
+                        workspace,
+                        name: &name,
+                        spec: &spec,
+                        files: None,
+                        arguments: BTreeMap::new(),
+                    };
+                    let made = self.made_of(caller, recipe).await;
                     made.map(|environment| (environment, None))
                 }
                 _ => Err(Error::invalid("The environment is not understood")),
@@ -76,50 +85,37 @@ impl Service {
                 found.name, found.version
             ),
         };
-        // What ships with the program needs no image to be spoken of.
-        let ours = registries::named_in(&place).is_some_and(|name| name == CURATED);
-        if let Some(environment) = curated::curated(text).filter(|_| ours) {
-            return Ok((environment, Some(reference)));
+        let mut found = found;
+        let mut title = format!("{}:{}", found.name, found.version);
+        if registries::named_in(&place).is_some_and(|name| name == CURATED) {
+            // What ships with the program needs no image to be spoken of.
+            found.spec.shift_remove("image");
+            title.clone_from(&found.name);
         }
-        let Asset {
-            name,
-            version,
-            spec,
-            files,
-            ..
-        } = found;
-        let title = format!("{name}:{version}");
-        let files = files.map(|files| files.hash);
-        let made = self.made_of(caller, &place, &title, &spec, files).await?;
-        Ok((made, Some(reference)))
+        let made = self.made_of(caller, Recipe::of(&place, &title, &found));
+        Ok((made.await?, Some(reference)))
     }
 
     /// What an environment of this spec is on a machine without its image.
-    async fn made_of(
-        &self,
-        caller: &Caller,
-        workspace: &str,
-        name: &str,
-        spec: &Map<String, Value>,
-        files: Option<Hash>,
-    ) -> Result<Environment> {
+    async fn made_of(&self, caller: &Caller, recipe: Recipe<'_>) -> Result<Environment> {
+        let Recipe {
+            workspace,
+            name,
+            spec,
+            ..
+        } = recipe;
         let image = spec.get("image").and_then(Value::as_str);
         let conda = spec.get("conda_file").filter(|value| !value.is_null());
         let mut environment = match (conda, image, spec.get("build")) {
             (Some(conda), ..) => conda_environment(conda, name)?,
             (None, _, Some(build)) => {
-                let Some(files) = files else {
-                    return Err(Error::invalid("The build context was not uploaded")
-                        .at("environment.build.path"));
-                };
-                let context = self.context(caller, workspace, files).await?;
                 let file = build.get("dockerfile_path").and_then(Value::as_str);
-                dockerfile::environment(&context, file.unwrap_or("Dockerfile"), name)?
+                self.built_by(caller, &recipe, file.unwrap_or("Dockerfile"))
+                    .await?
             }
             (None, Some(image), None) => {
                 if let Some(built) = self.built(caller, workspace, image).await? {
-                    let files = built.files.map(|files| files.hash);
-                    let made = self.made_of(caller, workspace, name, &built.spec, files);
+                    let made = self.made_of(caller, Recipe::of(workspace, name, &built));
                     return Box::pin(made).await;
                 }
                 curated::of_image(image, name)
@@ -180,33 +176,71 @@ impl Service {
         })
     }
 
-    /// The small files of a build context, by path.
-    async fn context(
+    /// What a Dockerfile makes. Of its folder only the files that it installs from are read.
+    async fn built_by(
         &self,
         caller: &Caller,
-        workspace: &str,
-        files: Hash,
-    ) -> Result<dockerfile::Context> {
+        recipe: &Recipe<'_>,
+        file: &str,
+    ) -> Result<Environment> {
+        let Some(hash) = recipe.files else {
+            return Err(
+                Error::invalid("The build context was not uploaded").at("environment.build.path")
+            );
+        };
         let get = api::files::GetTree {
-            workspace: workspace.to_owned(),
-            hash: files,
+            workspace: recipe.workspace.to_owned(),
+            hash,
         };
         let tree = get.perform(self, caller).await?;
+        let mut small = HashMap::new();
         let mut context = dockerfile::Context::default();
         for entry in tree.entries {
-            let text = if entry.size <= dockerfile::LARGEST && !entry.symlink {
-                self.store
-                    .open_blob(entry.hash)
-                    .await?
-                    .map(|blob| blob.read())
-                    .transpose()?
-                    .and_then(|bytes| String::from_utf8(bytes).ok())
-            } else {
-                None
-            };
-            context.add(entry.path, text);
+            context.add(entry.path.clone());
+            if entry.size <= dockerfile::LARGEST && !entry.symlink {
+                small.insert(entry.path, entry.hash);
+            }
         }
-        Ok(context)
+        loop {
+            let made = dockerfile::environment(&context, file, recipe.name, &recipe.arguments);
+            let Some(wanted) = context.wanted() else {
+                return made;
+            };
+            let blob = match small.get(&wanted) {
+                Some(hash) => self.store.open_blob(*hash).await?,
+                None => None,
+            };
+            let bytes = blob.map(|blob| blob.read()).transpose()?;
+            context.read(
+                wanted,
+                bytes.and_then(|bytes| String::from_utf8(bytes).ok()),
+            );
+        }
+    }
+}
+
+/// What an environment is made of.
+struct Recipe<'a> {
+    /// Where its files are.
+    workspace: &'a str,
+    name: &'a str,
+    spec: &'a Map<String, Value>,
+    files: Option<Hash>,
+    /// Values for the build.
+    arguments: BTreeMap<String, String>,
+}
+
+impl<'a> Recipe<'a> {
+    fn of(workspace: &'a str, name: &'a str, asset: &'a Asset) -> Self {
+        let arguments = asset.properties.get("build_args");
+        let arguments = arguments.and_then(|text| serde_json::from_str(text).ok());
+        Self {
+            workspace,
+            name,
+            spec: &asset.spec,
+            files: asset.files.as_ref().map(|files| files.hash),
+            arguments: arguments.unwrap_or_default(),
+        }
     }
 }
 

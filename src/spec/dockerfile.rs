@@ -1,7 +1,11 @@
 //! Dockerfiles, as far as a machine without their images can follow them: which Python packages they
 //! install. What else they do is left out and noted.
 
-use std::{collections::BTreeMap, io, path::Path};
+mod lines;
+
+use std::{cell::RefCell, collections::BTreeMap, io, path::Path};
+
+use lines::{Instruction, expand, instructions, words_of};
 
 use super::{conda, environment, requirements};
 use api::{Error, Result, environments::Environment};
@@ -11,37 +15,74 @@ pub const LARGEST: u64 = 1 << 20;
 /// Notes longer than this are cut.
 const LONGEST_NOTE: usize = 200;
 
-/// The files of a build context.
+/// The files of a build context, read when they are asked for.
 #[derive(Debug, Default)]
 pub struct Context {
-    /// Path → text; none for what is large or no text.
-    files: BTreeMap<String, Option<String>>,
+    files: BTreeMap<String, Content>,
+    /// The first that was asked for and is not read yet.
+    wanted: RefCell<Option<String>>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Unread,
+    /// None for what is large or no text.
+    Read(Option<String>),
 }
 
 impl Context {
-    pub fn add(&mut self, path: String, text: Option<String>) {
-        self.files.insert(path, text);
+    /// Knows that there is a file.
+    pub fn add(&mut self, path: String) {
+        self.files.insert(path, Content::Unread);
+    }
+
+    /// Gives the text of a file; none for what is large or no text.
+    pub fn read(&mut self, path: String, text: Option<String>) {
+        self.files.insert(path, Content::Read(text));
+    }
+
+    /// The file without whose text the last answer was not the true one.
+    pub fn wanted(&self) -> Option<String> {
+        self.wanted.take()
+    }
+
+    fn text(&self, path: &str) -> Option<String> {
+        match self.files.get(path)? {
+            Content::Read(text) => text.clone(),
+            Content::Unread => {
+                let mut wanted = self.wanted.borrow_mut();
+                wanted.get_or_insert_with(|| path.to_owned());
+                None
+            }
+        }
     }
 
     /// The file that a command of the Dockerfile means: at its path, else the one of its name.
-    fn find(&self, path: &str) -> Option<&str> {
+    fn find(&self, path: &str) -> Option<String> {
         let plain = path.trim_start_matches(['.', '/']);
-        let text = |path: &str| self.files.get(path).and_then(Option::as_deref);
-        text(plain).or_else(|| {
-            let name = plain.rsplit('/').next()?;
-            let mut found = self
-                .files
-                .keys()
-                .filter(|path| path.as_str() == name || path.ends_with(&format!("/{name}")));
-            text(found.next().filter(|_| found.next().is_none())?)
-        })
+        if self.files.contains_key(plain) {
+            return self.text(plain);
+        }
+        let name = plain.rsplit('/').next()?;
+        let ending = format!("/{name}");
+        let mut found = self
+            .files
+            .keys()
+            .filter(|path| path.as_str() == name || path.ends_with(&ending));
+        self.text(found.next().filter(|_| found.next().is_none())?)
     }
 }
 
-/// What a Dockerfile of the context makes; `name` is what the environment is called.
-pub fn environment(context: &Context, file: &str, name: &str) -> Result<Environment> {
+/// What a Dockerfile of the context makes; `name` is what the environment is called, `arguments` are
+/// the values of its build arguments.
+pub fn environment(
+    context: &Context,
+    file: &str,
+    name: &str,
+    arguments: &BTreeMap<String, String>,
+) -> Result<Environment> {
     let file = file.trim_start_matches(['.', '/']);
-    let Some(text) = context.files.get(file).and_then(Option::as_deref) else {
+    let Some(text) = context.text(file) else {
         return Err(
             Error::not_found(format!("The build context has no file `{file}`"))
                 .at("environment.build.dockerfile_path"),
@@ -50,15 +91,15 @@ pub fn environment(context: &Context, file: &str, name: &str) -> Result<Environm
     let mut build = Build {
         context,
         file,
-        version: None,
-        requirements: Vec::new(),
-        notes: Vec::new(),
-        left_out: Vec::new(),
-        arguments: BTreeMap::new(),
+        given: arguments,
+        global: BTreeMap::new(),
+        stages: Vec::new(),
+        stage: Stage::default(),
     };
-    for (number, line) in lines(text) {
+    for instruction in instructions(&text) {
+        let number = instruction.line;
         build
-            .instruction(&line)
+            .instruction(&instruction)
             .map_err(|error| match error.target {
                 Some(_) => error,
                 None => error.at(format!("{file}:{number}")),
@@ -70,181 +111,221 @@ pub fn environment(context: &Context, file: &str, name: &str) -> Result<Environm
 struct Build<'a> {
     context: &'a Context,
     file: &'a str,
+    given: &'a BTreeMap<String, String>,
+    /// Arguments that stand before the first stage.
+    global: BTreeMap<String, String>,
+    stages: Vec<Stage>,
+    /// The last one is the one that is kept.
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Stage {
+    name: Option<String>,
+    /// Arguments and variables; a stage that goes on from this one has them too.
+    variables: BTreeMap<String, String>,
     version: Option<String>,
     requirements: Vec<String>,
     notes: Vec<String>,
     left_out: Vec<String>,
-    arguments: BTreeMap<String, String>,
-}
-
-/// Instructions with their line numbers, continued lines joined.
-fn lines(text: &str) -> Vec<(usize, String)> {
-    let mut all = Vec::new();
-    let mut begun: Option<(usize, String)> = None;
-    for (number, line) in (1..).zip(text.lines()) {
-        if line.trim_start().starts_with('#') {
-            continue;
-        }
-        let (at, mut text) = begun.take().unwrap_or((number, String::new()));
-        match line.trim_end().strip_suffix('\\') {
-            Some(part) => {
-                text.push_str(part);
-                text.push(' ');
-                begun = Some((at, text));
-            }
-            None => {
-                text.push_str(line);
-                all.push((at, text));
-            }
-        }
-    }
-    all.extend(begun);
-    all.retain(|(_, text)| !text.trim().is_empty());
-    all
 }
 
 impl Build<'_> {
-    fn instruction(&mut self, line: &str) -> Result<()> {
-        let (word, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
-        let rest = self.expand(rest.trim());
+    fn instruction(&mut self, instruction: &Instruction) -> Result<()> {
+        let line = instruction.text.trim();
+        let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let rest = rest.trim();
         match word.to_ascii_uppercase().as_str() {
-            "FROM" => self.from(&rest),
-            "ARG" => {
-                if let Some((name, value)) = rest.split_once('=') {
-                    let value = value.trim_matches(['"', '\'']).to_owned();
-                    self.arguments.insert(name.to_owned(), value);
-                }
+            "FROM" => self.from(rest),
+            "ARG" => self.argument(rest),
+            "ENV" => {
+                self.variable(rest);
+                self.stage.left_out.push(line.to_owned());
             }
-            "RUN" => {
-                for command in rest.split("&&").flat_map(|part| part.split(';')) {
-                    self.command(command.trim())?;
-                }
-            }
+            "RUN" => self.run(rest, instruction.script.as_deref())?,
             // They change nothing that Python packages need.
             "COPY" | "ADD" | "WORKDIR" | "LABEL" | "EXPOSE" | "CMD" | "ENTRYPOINT" | "USER"
             | "SHELL" | "MAINTAINER" | "STOPSIGNAL" | "HEALTHCHECK" | "VOLUME" => {}
-            _ => self.left_out.push(line.trim().to_owned()),
+            _ => self.stage.left_out.push(line.to_owned()),
         }
         Ok(())
     }
 
-    /// A text with the values of arguments in it.
-    fn expand(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for (name, value) in &self.arguments {
-            text = text.replace(&format!("${{{name}}}"), value);
-            text = text.replace(&format!("${name}"), value);
-        }
-        text
-    }
-
+    /// A stage of an image, or one that goes on from another.
     fn from(&mut self, rest: &str) {
-        let image = rest
-            .split_whitespace()
-            .find(|word| !word.starts_with("--"))
-            .unwrap_or_default();
-        // The last stage is the one that is kept.
-        self.requirements.clear();
-        self.left_out.clear();
-        self.notes.clear();
-        self.notes.push(environment::image_note(image));
-        if let Environment::Python {
-            version,
-            requirements,
-            ..
-        } = environment::of_image(image, "")
-        {
-            self.version = version;
-            self.requirements = requirements;
+        let rest = expand(rest, &self.global, true);
+        let mut words = rest.split_whitespace().filter(|w| !w.starts_with("--"));
+        let image = words.next().unwrap_or_default();
+        let named = words
+            .next()
+            .is_some_and(|word| word.eq_ignore_ascii_case("as"));
+        let name = words.next().filter(|_| named).map(str::to_owned);
+        let before = std::mem::take(&mut self.stage);
+        self.stages.push(before);
+        let is_it = |stage: &&Stage| {
+            let own = stage.name.as_deref();
+            own.is_some_and(|own| own.eq_ignore_ascii_case(image))
+        };
+        self.stage = self.stages.iter().find(is_it).cloned().unwrap_or_else(|| {
+            let (version, requirements) = match environment::of_image(image, "") {
+                Environment::Python {
+                    version,
+                    requirements,
+                    ..
+                } => (version, requirements),
+                _ => (None, Vec::new()),
+            };
+            Stage {
+                version,
+                requirements,
+                notes: vec![environment::image_note(image)],
+                ..Stage::default()
+            }
+        });
+        self.stage.name = name;
+    }
+
+    fn argument(&mut self, rest: &str) {
+        for word in words_of(rest).into_iter().flatten() {
+            let (name, default) = match word.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (word.as_str(), None),
+            };
+            let default = default.map(|value| expand(value, &self.stage.variables, true));
+            let value = self.given.get(name).cloned().or(default);
+            let Some(value) = value.or_else(|| self.global.get(name).cloned()) else {
+                continue;
+            };
+            if self.stages.is_empty() {
+                self.global.insert(name.to_owned(), value);
+            } else {
+                self.stage.variables.insert(name.to_owned(), value);
+            }
         }
     }
 
-    fn command(&mut self, command: &str) -> Result<()> {
-        let words: Vec<&str> = command
-            .split_whitespace()
-            .map(|word| word.trim_matches(['"', '\'']))
-            .skip_while(|word| word.contains('=') && !word.starts_with('-'))
-            .collect();
-        let position = |wanted: &[&str]| {
-            let mut windows = words.windows(wanted.len());
-            windows
-                .position(|window| window == wanted)
-                .map(|at| at + wanted.len())
-        };
-        let is_conda = words
-            .iter()
-            .any(|word| matches!(*word, "conda" | "mamba" | "micromamba"));
-        let pip = position(&["pip", "install"]).or_else(|| position(&["pip3", "install"]));
-        if let Some(at) = pip {
+    fn variable(&mut self, rest: &str) {
+        let rest = expand(rest, &self.stage.variables, true);
+        let (first, value) = rest.split_once(char::is_whitespace).unwrap_or((&rest, ""));
+        if !first.contains('=') {
+            self.stage
+                .variables
+                .insert(first.to_owned(), value.trim().to_owned());
+            return;
+        }
+        for word in words_of(&rest).into_iter().flatten() {
+            if let Some((name, value)) = word.split_once('=') {
+                self.stage
+                    .variables
+                    .insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+
+    fn run(&mut self, rest: &str, script: Option<&str>) -> Result<()> {
+        let mut rest = rest;
+        // `--mount`, `--network` and `--security` are about the build.
+        while let Some(option) = rest.strip_prefix("--") {
+            rest = option
+                .split_once(char::is_whitespace)
+                .map_or("", |(_, rest)| rest.trim_start());
+        }
+        if let Ok(words) = serde_json::from_str::<Vec<String>>(rest) {
+            return self.command(&words);
+        }
+        let script = script.filter(|_| rest.starts_with("<<")).unwrap_or(rest);
+        for words in words_of(&expand(script, &self.stage.variables, false)) {
+            self.command(&words)?;
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, words: &[String]) -> Result<()> {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let is_set = |word: &&&str| word.contains('=') && !word.starts_with('-');
+        let words = &words[words.iter().take_while(is_set).count()..];
+        if let Some(at) = after(words, &["pip", "pip3"], "install") {
             return self.pip(&words[at..]);
         }
+        let conda = ["conda", "mamba", "micromamba"];
+        let is_conda = words.iter().any(|word| conda.contains(&program(word)));
         if is_conda && words.contains(&"env") {
-            return self.conda_file(&words, command);
+            return self.conda_file(words);
         }
-        if is_conda && let Some(at) = position(&["install"]) {
+        if let Some(at) = after(words, &conda, "install") {
             return self.conda(&words[at..]);
         }
         let harmless = [
-            "mkdir", "rm", "chmod", "chown", "echo", "ls", "cd", "conda", "true",
+            "mkdir", "rm", "chmod", "chown", "echo", "ls", "cd", "conda", "true", "set",
         ];
-        if !words.is_empty() && !harmless.contains(&words[0]) {
-            self.left_out.push(command.to_owned());
+        if words.first().is_some_and(|word| !harmless.contains(word)) {
+            self.leave_out(words);
         }
         Ok(())
     }
 
+    fn leave_out(&mut self, words: &[&str]) {
+        self.stage.left_out.push(words.join(" "));
+    }
+
     fn pip(&mut self, words: &[&str]) -> Result<()> {
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            match *word {
-                "-r" | "--requirement" => {
-                    let file = words.next().copied().unwrap_or_default();
-                    self.requirements_file(file)?;
+        let mut words = Words(words.iter());
+        while let Some((word, value)) = words.next(&WITH_VALUE) {
+            match (word, value) {
+                ("-r" | "--requirement", Some(file)) => self.requirements_file("-r", file)?,
+                ("-c" | "--constraint", Some(file)) => self.requirements_file("-c", file)?,
+                ("-e" | "--editable", Some(what)) => {
+                    self.leave_out(&["pip install -e", what]);
                 }
-                "-i" | "--index-url" | "--extra-index-url" | "-f" | "--find-links" => {
-                    let value = words.next().copied().unwrap_or_default();
-                    self.requirements.push(format!("{word} {value}"));
+                (option, Some(value)) if LINES.contains(&option) => {
+                    self.stage.requirements.push(format!("{option} {value}"));
                 }
-                "-c" | "--constraint" | "-t" | "--target" | "--timeout" | "--default-timeout"
-                | "--retries" | "--root-user-action" => {
-                    words.next();
+                ("--pre" | "--no-index" | "--prefer-binary", None) => {
+                    self.stage.requirements.push(word.to_owned());
                 }
-                option if option.starts_with('-') => {}
-                file if file.starts_with(['.', '/']) => {
-                    self.left_out.push(format!("pip install {file}"));
+                (option, _) if option.starts_with('-') => {}
+                (file, _) if file.starts_with(['.', '/', '$']) || file.contains('$') => {
+                    self.leave_out(&["pip install", file]);
                 }
-                package => {
+                (package, _) => {
                     requirements::check(package)?;
-                    self.requirements.push(package.to_owned());
+                    self.stage.requirements.push(package.to_owned());
                 }
             }
         }
         Ok(())
     }
 
-    fn requirements_file(&mut self, file: &str) -> Result<()> {
-        let text = self.file(file)?;
+    fn requirements_file(&mut self, option: &str, file: &str) -> Result<()> {
+        if file.contains("://") || file.contains('$') {
+            self.leave_out(&["pip install", option, file]);
+            return Ok(());
+        }
+        self.file(file)?;
         let context = self.context;
         let read = |path: &Path| {
-            let path = path.to_string_lossy();
-            let found = context.find(&path).map(str::to_owned);
+            let found = context.find(&path.to_string_lossy());
             found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
         };
-        let lines = requirements::parse_with(&text, file, Path::new(file), &read)?;
-        self.requirements.extend(lines);
+        let line = format!("{option} {file}");
+        let lines = requirements::parse_with(&line, self.file, Path::new(self.file), &read)?;
+        self.stage.requirements.extend(lines);
         Ok(())
     }
 
     fn conda(&mut self, words: &[&str]) -> Result<()> {
-        let mut words = words.iter();
+        let mut words = Words(words.iter());
         let mut packages = Vec::new();
-        while let Some(word) = words.next() {
-            match *word {
-                "-c" | "--channel" | "-n" | "--name" | "-p" | "--prefix" => {
-                    words.next();
+        while let Some((word, value)) = words.next(&CONDA_WITH_VALUE) {
+            match (word, value) {
+                ("-f" | "--file", Some(file)) => {
+                    let text = self.file(file)?;
+                    let lines = text.lines().map(str::trim);
+                    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+                    packages.extend(lines.map(|line| format!("  - {line:?}")));
                 }
-                option if option.starts_with('-') => {}
-                package => packages.push(format!("  - {package:?}")),
+                (option, _) if option.starts_with('-') => {}
+                (package, _) => packages.push(format!("  - {package:?}")),
             }
         }
         let text = format!("dependencies:\n{}\n", packages.join("\n"));
@@ -252,22 +333,21 @@ impl Build<'_> {
         Ok(())
     }
 
-    fn conda_file(&mut self, words: &[&str], command: &str) -> Result<()> {
-        let mut words = words.iter();
-        let file = words
-            .find(|word| matches!(**word, "-f" | "--file"))
-            .and_then(|_| words.next());
-        let Some(file) = file else {
-            self.left_out.push(command.to_owned());
-            return Ok(());
-        };
-        let text = self.file(file)?;
-        self.take(conda::parse_stored(&text, file)?);
+    fn conda_file(&mut self, words: &[&str]) -> Result<()> {
+        let mut rest = Words(words.iter());
+        while let Some((word, value)) = rest.next(&CONDA_WITH_VALUE) {
+            if let ("-f" | "--file", Some(file)) = (word, value) {
+                let text = self.file(file)?;
+                self.take(conda::parse_stored(&text, file)?);
+                return Ok(());
+            }
+        }
+        self.leave_out(words);
         Ok(())
     }
 
     fn file(&self, file: &str) -> Result<String> {
-        let found = self.context.find(file).map(str::to_owned);
+        let found = self.context.find(file);
         found.ok_or_else(|| Error::not_found(format!("The build context has no file `{file}`")))
     }
 
@@ -279,29 +359,134 @@ impl Build<'_> {
             ..
         } = found
         {
-            self.version = version.or(self.version.take());
-            self.requirements.extend(requirements);
-            self.notes.extend(notes);
+            let stage = &mut self.stage;
+            stage.version = version.or(stage.version.take());
+            stage.requirements.extend(requirements);
+            stage.notes.extend(notes);
         }
     }
 
-    fn finish(mut self, name: &str) -> Environment {
-        if !self.left_out.is_empty() {
-            let mut note = format!("Not done of {}: {}", self.file, self.left_out.join("; "));
+    fn finish(self, name: &str) -> Environment {
+        let mut stage = self.stage;
+        if !stage.left_out.is_empty() {
+            let mut note = format!("Not done of {}: {}", self.file, stage.left_out.join("; "));
             if note.chars().count() > LONGEST_NOTE {
                 note = note.chars().take(LONGEST_NOTE).collect();
                 note.push('…');
             }
-            self.notes.push(note);
+            stage.notes.push(note);
         }
         Environment::Python {
-            version: self.version,
-            requirements: self.requirements,
-            notes: self.notes,
+            version: stage.version,
+            requirements: stage.requirements,
+            notes: stage.notes,
             name: name.to_owned(),
             path: None,
         }
     }
+}
+
+/// Options of `pip install` that are lines of a requirements file.
+const LINES: [&str; 8] = [
+    "-i",
+    "--index-url",
+    "--extra-index-url",
+    "-f",
+    "--find-links",
+    "--no-binary",
+    "--only-binary",
+    "--trusted-host",
+];
+/// Options of `pip install` with a value.
+const WITH_VALUE: [&str; 38] = [
+    "-r",
+    "--requirement",
+    "-c",
+    "--constraint",
+    "-e",
+    "--editable",
+    "-i",
+    "--index-url",
+    "--extra-index-url",
+    "-f",
+    "--find-links",
+    "--no-binary",
+    "--only-binary",
+    "--trusted-host",
+    "-t",
+    "--target",
+    "--timeout",
+    "--default-timeout",
+    "--retries",
+    "--root-user-action",
+    "--cache-dir",
+    "--prefix",
+    "--root",
+    "--src",
+    "--platform",
+    "--python-version",
+    "--implementation",
+    "--abi",
+    "--upgrade-strategy",
+    "--progress-bar",
+    "-C",
+    "--config-settings",
+    "--cert",
+    "--client-cert",
+    "--proxy",
+    "--log",
+    "--use-feature",
+    "--python",
+];
+const CONDA_WITH_VALUE: [&str; 8] = [
+    "-c",
+    "--channel",
+    "-n",
+    "--name",
+    "-p",
+    "--prefix",
+    "-f",
+    "--file",
+];
+
+/// The words after a command, options with their values.
+struct Words<'a>(std::slice::Iter<'a, &'a str>);
+
+impl<'a> Words<'a> {
+    fn next(&mut self, with_value: &[&str]) -> Option<(&'a str, Option<&'a str>)> {
+        let word = *self.0.next()?;
+        if with_value.contains(&word) {
+            return Some((word, self.0.next().copied()));
+        }
+        if word.starts_with("--") {
+            return Some(match word.split_once('=') {
+                Some((option, value)) => (option, Some(value)),
+                None => (word, None),
+            });
+        }
+        // `-rfile`
+        let attached = word.get(..2).filter(|short| with_value.contains(short));
+        Some(match attached {
+            Some(short) => (short, Some(word[2..].trim_start_matches('='))),
+            None => (word, None),
+        })
+    }
+}
+
+/// The name of a program without its folder.
+fn program(word: &str) -> &str {
+    word.rsplit('/').next().unwrap_or(word)
+}
+
+/// Where the words after `PROGRAM [OPTION…] VERB` begin.
+fn after(words: &[&str], programs: &[&str], verb: &str) -> Option<usize> {
+    let at = words.iter().position(|word| {
+        let name = program(word);
+        programs.contains(&name) || (programs.contains(&"pip3") && name.starts_with("pip3."))
+    })?;
+    let options = words[at + 1..].iter();
+    let verb_at = at + 1 + options.take_while(|word| word.starts_with('-')).count();
+    (words.get(verb_at) == Some(&verb)).then_some(verb_at + 1)
 }
 
 #[cfg(test)]
@@ -311,10 +496,10 @@ mod tests {
     #[test]
     fn packages_of_a_dockerfile_are_installed_and_the_rest_is_noted() {
         let mut context = Context::default();
-        let mut add = |path: &str, text: &str| context.add(path.to_owned(), Some(text.to_owned()));
+        let mut add = |path: &str, text: &str| context.read(path.to_owned(), Some(text.to_owned()));
         add(
             "Dockerfile",
-            "# a comment\nARG V=1.2\nFROM python:3.10\nCOPY . /build\nRUN apt-get update && \\\n  \
+            "# a comment\nFROM python:3.10\nARG V=1.2\nCOPY . /build\nRUN apt-get update && \\\n  \
              apt-get install -y gcc\nRUN pip install --no-cache-dir numpy==${V} 'pandas<2' && \
              pip install -r /build/more.txt\nRUN conda env update -f conda.yml\n",
         );
@@ -329,7 +514,7 @@ mod tests {
             requirements,
             notes,
             ..
-        } = environment(&context, "./Dockerfile", "e:1").unwrap()
+        } = environment(&context, "./Dockerfile", "e:1", &BTreeMap::new()).unwrap()
         else {
             panic!("a Python environment");
         };
@@ -343,7 +528,78 @@ mod tests {
             notes[1],
             "Not done of Dockerfile: apt-get update; apt-get install -y gcc"
         );
-        let error = environment(&context, "Other", "e").unwrap_err();
+        let error = environment(&context, "Other", "e", &BTreeMap::new()).unwrap_err();
         assert_eq!(error.message, "The build context has no file `Other`");
+    }
+
+    fn packages(files: &[(&str, &str)], arguments: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
+        let mut context = Context::default();
+        for (path, _) in files {
+            context.add((*path).to_owned());
+        }
+        let arguments = arguments.iter();
+        let arguments = arguments.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let arguments = arguments.collect();
+        loop {
+            let made = environment(&context, "Dockerfile", "e", &arguments);
+            if let Some(path) = context.wanted() {
+                let text = files.iter().find(|(known, _)| *known == path).unwrap().1;
+                context.read(path, Some(text.to_owned()));
+                continue;
+            }
+            let Environment::Python {
+                requirements,
+                notes,
+                ..
+            } = made.unwrap()
+            else {
+                panic!("a Python environment");
+            };
+            return (requirements, notes);
+        }
+    }
+
+    #[test]
+    fn options_are_understood_in_every_form() {
+        let (lines, notes) = packages(
+            &[
+                (
+                    "Dockerfile",
+                    "FROM python:3.11\nRUN --mount=type=cache,target=/x python3 -m pip --quiet install \\\n\
+                     --index-url=https://h/s --requirement=a.txt -rb.txt -c limits.txt \\\n\
+                     --trusted-host=h --no-cache-dir \"torch ; python_version > '3'\" && apt-get update\n\
+                     RUN [\"pip3\", \"install\", \"x>1\"]\nRUN <<EOF\npip install y\npip install z\nEOF\n\
+                     RUN conda install --channel=conda-forge --name=base -y scipy\n",
+                ),
+                ("a.txt", "a\n"),
+                ("sub/b.txt", "b\n"),
+                ("limits.txt", "numpy<2\n"),
+            ],
+            &[],
+        );
+        let expected = [
+            "--index-url https://h/s",
+            "a",
+            "b",
+            "-c numpy<2",
+            "--trusted-host h",
+            "torch ; python_version > '3'",
+            "x>1",
+            "y",
+            "z",
+            "scipy",
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(notes[1], "Not done of Dockerfile: apt-get update");
+    }
+
+    #[test]
+    fn stages_go_on_from_each_other_and_arguments_are_given() {
+        let text = "ARG BASE=python:3.10\nARG V=1\nFROM $BASE AS base\nARG V\nARG VERSION=7\n\
+            RUN pip install \"a==$V\" b==${VERSION} 'c==${W:-3}'\nFROM base AS other\nRUN pip install d\n\
+            FROM scratch AS none\nRUN pip install lost\nFROM base\nENV X=2 Y=3\nRUN pip install e==$X.$V\n";
+        let given = |arguments: &[(&str, &str)]| packages(&[("Dockerfile", text)], arguments).0;
+        assert_eq!(given(&[]), ["a==1", "b==7", "c==3", "e==2.1"]);
+        assert_eq!(given(&[("V", "5"), ("W", "9")])[..2], ["a==5", "b==7"]);
     }
 }

@@ -1,6 +1,6 @@
 //! Assets and their versions as stored.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -167,6 +167,39 @@ impl Store {
     /// Adds a version, and the asset when it is new.
     pub async fn create_asset(&self, workspace: i64, new: NewAsset) -> Result<AssetCreated> {
         self.db.write(move |tx| create(tx, workspace, &new)).await
+    }
+
+    /// The same, unless a version of the asset has this content already.
+    pub async fn create_asset_once(&self, workspace: i64, new: NewAsset) -> Result<AssetCreated> {
+        self.db
+            .write(move |tx| {
+                let known = tx.one(
+                    "SELECT v.id FROM assets a JOIN asset_versions v ON v.asset_id = a.id \
+                     WHERE a.workspace_id = ?1 AND a.kind = ?2 AND a.name = ?3 AND v.digest = ?4",
+                    params![workspace, new.kind.name(), new.name, new.digest],
+                    |row| row.get(0),
+                )?;
+                match known {
+                    Some(id) => by_id(tx, id).map(AssetCreated::Same),
+                    None => create(tx, workspace, &new),
+                }
+            })
+            .await
+    }
+
+    /// The digests of all versions of a kind.
+    pub async fn asset_digests(&self, workspace: i64, kind: AssetKind) -> Result<HashSet<Hash>> {
+        self.db
+            .read(move |tx| {
+                let all = tx.all(
+                    "SELECT v.digest FROM assets a JOIN asset_versions v ON v.asset_id = a.id \
+                     WHERE a.workspace_id = ?1 AND a.kind = ?2",
+                    params![workspace, kind.name()],
+                    |row| row.get(0),
+                )?;
+                Ok(all.into_iter().collect())
+            })
+            .await
     }
 
     pub async fn asset(
