@@ -1,6 +1,9 @@
 //! `aml data`
 
 mod create;
+mod preview;
+mod profile;
+mod table;
 
 use clap::Subcommand;
 
@@ -14,6 +17,8 @@ use api::assets::AssetKind;
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
     Create(create::CreateArgs),
+    Preview(preview::PreviewArgs),
+    Profile(profile::ProfileArgs),
     #[command(flatten)]
     Common(AssetCommand),
 }
@@ -21,6 +26,8 @@ pub enum DataCommand {
 pub async fn run(ctx: &Context, command: DataCommand) -> anyhow::Result<()> {
     match command {
         DataCommand::Create(args) => create::create(ctx, args).await,
+        DataCommand::Preview(args) => preview::preview(ctx, args).await,
+        DataCommand::Profile(args) => profile::profile(ctx, args).await,
         DataCommand::Common(command) => asset::run(ctx, AssetKind::Data, command).await,
     }
 }
