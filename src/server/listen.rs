@@ -22,7 +22,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::tls;
+use super::{
+    peer::{account_of, own_account},
+    tls,
+};
 use api::{Error, Result};
 
 /// How long requests may go on after the server was asked to stop.
@@ -42,6 +45,8 @@ const NEIGHBOURS: u16 = 50;
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
+    /// Answers only connections that processes of this account make, and root's.
+    guarded: bool,
 }
 
 /// Plain or within TLS: one type, so that the code that answers is compiled once.
@@ -61,7 +66,18 @@ impl Listener {
         let address = socket
             .local_addr()
             .map_err(|e| Error::unavailable(format!("The socket has no address: {e}")))?;
-        Ok(Self { socket, address })
+        Ok(Self {
+            socket,
+            address,
+            guarded: false,
+        })
+    }
+
+    /// On a socket of loopback: answers only processes of the account of this one, and root's.
+    #[must_use]
+    pub fn for_own_account(mut self) -> Self {
+        self.guarded = true;
+        self
     }
 
     /// The address that is really bound.
@@ -86,7 +102,10 @@ impl Listener {
         loop {
             tokio::select! {
                 taken = socket.accept() => match taken {
-                    Ok((stream, _)) => {
+                    Ok((stream, peer)) => {
+                        if self.guarded && !may_ask(&stream, peer) {
+                            continue;
+                        }
                         let answer = answer(stream, tls.clone(), router.clone(), graceful.watcher());
                         connections.spawn(answer);
                     }
@@ -101,6 +120,13 @@ impl Listener {
         let _ = timeout(GRACE, graceful.shutdown()).await;
         Ok(())
     }
+}
+
+/// Whether the process at the other end is of this one's account, or root's.
+fn may_ask(stream: &TcpStream, peer: SocketAddr) -> bool {
+    let here = stream.local_addr().ok();
+    let theirs = here.and_then(|here| account_of(peer, here));
+    theirs.is_some_and(|theirs| theirs == 0 || own_account() == Some(theirs))
 }
 
 /// Answers the requests of one connection. A client that goes away is no news.

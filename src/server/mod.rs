@@ -3,16 +3,19 @@
 //! Local mode calls [`router`] in process; `aml serve` puts it on a socket. Nothing works in one
 //! and not in the other.
 
+mod activity;
 mod authenticate;
 mod error;
 mod files;
 mod listen;
 mod log;
+mod peer;
 mod router;
 mod run_logs;
 mod score;
 pub mod tls;
 
+pub use activity::Activity;
 pub use authenticate::Trust;
 pub use error::Failure;
 pub use listen::Listener;

@@ -3,13 +3,11 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
-use axum::{extract::Request, middleware::map_request};
 use tokio::{
-    sync::{Notify, watch},
+    sync::watch,
     time::{sleep, timeout},
 };
 
@@ -18,7 +16,7 @@ use super::{
     serve::deliver,
     worker::{loopback, start_detached, wake_or_start},
 };
-use crate::server::{self, Trust};
+use crate::server::{self, Activity, Trust};
 use api::{Error, Result};
 use service::Bell;
 use store::{Home, Lock};
@@ -55,7 +53,7 @@ fn log(home: &Home) -> PathBuf {
     home.workers().join("server.log")
 }
 
-/// Serves on loopback until nobody has asked for long; at once no more when another server has the
+/// Serves this account's processes on loopback until nobody has asked for long; at once no more when another server has the
 /// state directory.
 pub async fn serve_in_background(home: PathBuf) -> Result<()> {
     // No terminal reaches it any more.
@@ -64,7 +62,7 @@ pub async fn serve_in_background(home: PathBuf) -> Result<()> {
     let Some(lock) = Lock::try_take(&home.server_lock())? else {
         return Ok(());
     };
-    let listener = loopback(&home, "server-port")?;
+    let listener = loopback(&home, "server-port")?.for_own_account();
     let url = format!("http://{}", listener.address());
     let bell = home.clone();
     let bell: Bell = Box::new(move || wake_or_start(&bell));
@@ -72,18 +70,12 @@ pub async fn serve_in_background(home: PathBuf) -> Result<()> {
     lock.note(&Home::server_note(&url));
     let (leave, left) = watch::channel(false);
     let courier = tokio::spawn(deliver(service.clone(), left));
-    let asked = Arc::new(Notify::new());
-    let heard = asked.clone();
-    let router = server::router(service, Trust::OwnerUntilUsers);
-    let router = router.layer(map_request(move |request: Request| {
-        heard.notify_one();
-        async { request }
-    }));
+    let activity = Activity::new();
+    let router = activity.counted(server::router(service, Trust::OwnerUntilUsers));
     let told = asked_to_stop()?;
     let stop = async move {
-        let quiet = async { while timeout(IDLE, asked.notified()).await.is_ok() {} };
         tokio::select! {
-            () = quiet => (),
+            () = activity.quiet(IDLE) => (),
             () = told => (),
         }
     };

@@ -103,14 +103,17 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     if let Some(lock) = &lock {
         lock.note(&Home::server_note(&url));
     }
+    let taken = lock.is_none();
+    let _lock = lock;
+    if taken {
+        tokio::spawn(take_lock_later(home.clone(), url.clone()));
+    }
     tokio::spawn(watch_over_endpoints(service.clone()));
     tokio::spawn(watch_over_leases(service.clone()));
     let stop = asked_to_stop()?;
     listening(&Served {
         exposed: tls.is_none() && !address.ip().is_loopback(),
-        other: lock
-            .is_none()
-            .then(|| Lock::holder(&home.server_lock()).unwrap_or_default()),
+        other: taken.then(|| Lock::holder(&home.server_lock()).unwrap_or_default()),
         authority,
         url,
     });
@@ -134,6 +137,19 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     let _ = courier.await;
     let _ = schedules.await;
     served
+}
+
+/// Becomes the server of the state directory when the one that is it now, such as one in the background,
+/// has left.
+async fn take_lock_later(home: Home, url: String) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if let Ok(Some(lock)) = Lock::try_take(&home.server_lock()) {
+            lock.note(&Home::server_note(&url));
+            // Held until the server ends.
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// Endpoints come back with the server, and when their hosts were killed: as many as can, each after
