@@ -125,7 +125,7 @@ pub struct RecordLineage {
 operation!(RecordLineage => Done, "lineage.record");
 
 /// `from` was used to make `to`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Edge {
     pub from: Node,
     pub to: Node,

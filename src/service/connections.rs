@@ -13,6 +13,10 @@ use store::{ConnectionRow, WorkspaceRow};
 
 /// Ways to be let in that have no secret.
 const OPEN: [&str; 4] = ["none", "aad", "managed_identity", "identity"];
+/// What names the identity that is let in.
+const IDENTITY: [&str; 3] = ["client_id", "resource_id", "object_id"];
+/// Where that is kept, in the spec.
+const KEPT: &str = "identity";
 
 /// Binds sealed credentials to their place. Names do not differ by case.
 fn context(row: &WorkspaceRow, name: &str) -> String {
@@ -52,6 +56,12 @@ impl Service {
             let plain = self.vault.open(&context(row, &connection.name), &sealed)?;
             connection.credentials =
                 serde_json::from_slice(&plain).map_err(|e| Error::internal(e.to_string()))?;
+        }
+        if OPEN.contains(&connection.credential_type.as_str()) {
+            let kept = connection.spec.shift_remove(KEPT);
+            if let Some(Value::Object(identity)) = kept {
+                connection.credentials.extend(identity);
+            }
         }
         Ok(connection)
     }
@@ -98,13 +108,14 @@ impl Perform for CreateConnection {
         let mut secret = self.credentials;
         let mut spec = self.spec;
         if OPEN.contains(&credential_type.as_str()) {
-            // Nothing of it opens anything.
             secret.shift_remove("type");
-            if !secret.is_empty() {
-                spec.insert(
-                    "identity".to_owned(),
-                    Value::Object(std::mem::take(&mut secret)),
-                );
+            let identity = IDENTITY.iter().filter_map(|key| {
+                let value = secret.shift_remove(*key)?;
+                Some(((*key).to_owned(), value))
+            });
+            let identity: Map<String, Value> = identity.collect();
+            if !identity.is_empty() {
+                spec.insert(KEPT.to_owned(), Value::Object(identity));
             }
         }
         let sealed = if secret.is_empty() {
@@ -131,8 +142,8 @@ impl Perform for CreateConnection {
             sealed_credentials: sealed,
         };
         let put = service.store.put_connection(row.id, new).await?;
-        put.map(|put| put.connection)
-            .ok_or_else(|| Error::internal("A connection was not written"))
+        let put = put.ok_or_else(|| Error::internal("A connection was not written"))?;
+        service.open_connection(&row, put, false)
     }
 }
 

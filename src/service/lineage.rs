@@ -55,7 +55,9 @@ impl Perform for GetLineage {
             caller,
             row: &row,
             runs: HashMap::new(),
+            endpoints: service.store.list_endpoints(Some(row.id)).await?,
             edges: Vec::new(),
+            known: HashSet::new(),
             nodes: vec![of.clone()],
         };
         let depth = self.depth.unwrap_or(u32::MAX);
@@ -138,8 +140,11 @@ struct Search<'a> {
     caller: &'a Caller,
     row: &'a WorkspaceRow,
     runs: HashMap<String, Option<Run>>,
+    endpoints: Vec<store::EndpointRow>,
     nodes: Vec<Node>,
     edges: Vec<Edge>,
+    /// Those edges, to find out about one fast.
+    known: HashSet<Edge>,
 }
 
 impl Search<'_> {
@@ -156,12 +161,17 @@ impl Search<'_> {
                     Way::Forth if edge.from == node => edge.to.clone(),
                     Way::Back | Way::Forth => continue,
                 };
-                if !self.edges.contains(&edge) {
-                    self.edges.push(edge);
-                }
-                if seen.insert(next.clone()) && self.nodes.len() < MOST {
+                if !seen.contains(&next) {
+                    if self.nodes.len() >= MOST {
+                        // An edge to what is not in the answer says nothing.
+                        continue;
+                    }
+                    seen.insert(next.clone());
                     self.nodes.push(next.clone());
                     queue.push_back((next, distance + 1));
+                }
+                if self.known.insert(edge.clone()) {
+                    self.edges.push(edge);
                 }
             }
         }
@@ -172,7 +182,7 @@ impl Search<'_> {
     async fn around(&mut self, node: &Node) -> Result<Vec<Edge>> {
         match node.kind {
             NodeKind::Run => self.around_run(node).await,
-            NodeKind::Endpoint => self.around_endpoint(node).await,
+            NodeKind::Endpoint => Ok(self.around_endpoint(node)),
             NodeKind::Model => {
                 let mut edges = self.linked(node).await?;
                 edges.extend(self.around_model(node).await?);
@@ -284,7 +294,7 @@ impl Search<'_> {
                 (None, None) => {}
             }
         }
-        for row in store.list_endpoints(Some(self.row.id)).await? {
+        for row in &self.endpoints {
             let deployed = &row.deployment;
             if deployed.model.eq_ignore_ascii_case(&node.name) && Some(deployed.version) == version
             {
@@ -295,19 +305,15 @@ impl Search<'_> {
         Ok(edges)
     }
 
-    async fn around_endpoint(&self, node: &Node) -> Result<Vec<Edge>> {
-        let rows = self.service.store.list_endpoints(Some(self.row.id)).await?;
-        let own = rows.into_iter().filter(|row| row.name == node.name);
-        let model = |row: store::EndpointRow| {
-            let model = row.deployment;
+    fn around_endpoint(&self, node: &Node) -> Vec<Edge> {
+        let own = self.endpoints.iter().filter(|row| row.name == node.name);
+        let model = |row: &store::EndpointRow| {
+            let model = &row.deployment;
             let version = Some(model.version.to_string());
-            edge(
-                &Node::new(NodeKind::Model, model.model, version),
-                node,
-                "deployed",
-            )
+            let from = Node::new(NodeKind::Model, model.model.clone(), version);
+            edge(&from, node, "deployed")
         };
-        Ok(own.map(model).collect())
+        own.map(model).collect()
     }
 
     async fn describe(&mut self, node: Node) -> Result<NodeInfo> {

@@ -7,7 +7,7 @@ use api::{
         CreateResourceGroup, DeleteResourceGroup, GetResourceGroup, ListResourceGroups,
         ResourceGroup,
     },
-    workspaces::{DeleteWorkspace, ListWorkspaces},
+    workspaces::ListWorkspaces,
 };
 use async_trait::async_trait;
 
@@ -87,16 +87,8 @@ impl Perform for DeleteResourceGroup {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         service.allow_admin(caller)?;
         let group = service.find_group(caller, &self.name).await?;
-        for workspace in (ListWorkspaces {}).perform(service, caller).await? {
-            if workspace.resource_group.eq_ignore_ascii_case(&group.name) {
-                let delete = DeleteWorkspace {
-                    workspace: workspace.name,
-                    if_empty: false,
-                };
-                delete.perform(service, caller).await?;
-            }
-        }
-        service.store.delete_resource_group(&group.name).await?;
+        let (workspaces, endpoints) = service.store.delete_resource_group(&group.name).await?;
+        service.forget_workspaces(&workspaces, &endpoints).await?;
         Ok(Done {})
     }
 }

@@ -267,13 +267,30 @@ impl Perform for DeleteWorkspace {
             .store
             .delete_workspace(row.id, self.if_empty)
             .await?;
-        service.store.remove_logs(row.id)?;
-        service.store.remove_storage(&row.workspace.id)?;
-        // Workers learn that what they held of it is lost.
-        service.ring();
         let endpoints: Vec<i64> = endpoints.iter().map(|row| row.id).collect();
-        service.leave_endpoints(&endpoints).await?;
+        service.forget_workspaces(&[row], &endpoints).await?;
         Ok(Done {})
+    }
+}
+
+impl Service {
+    /// Ends what goes on for workspaces that were deleted, and removes what was kept beside the
+    /// database.
+    pub(super) async fn forget_workspaces(
+        &self,
+        rows: &[WorkspaceRow],
+        endpoints: &[i64],
+    ) -> Result<()> {
+        let mut removed = Ok(());
+        for row in rows {
+            removed = removed
+                .and(self.store.remove_logs(row.id))
+                .and(self.store.remove_storage(&row.workspace.id));
+        }
+        // Workers learn that what they held of it is lost.
+        self.ring();
+        self.leave_endpoints(endpoints).await?;
+        removed
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Store,
+    Store, WorkspaceRow,
     db::{Row, RowResult, json, params, to_json},
+    workspaces,
 };
 use api::{Result, resource_groups::ResourceGroup};
 
@@ -54,12 +55,23 @@ impl Store {
             .await
     }
 
-    pub async fn delete_resource_group(&self, name: &str) -> Result<()> {
+    /// Deletes a group with the workspaces in it; answers those, and the endpoints that they had.
+    pub async fn delete_resource_group(&self, name: &str) -> Result<(Vec<WorkspaceRow>, Vec<i64>)> {
         let name = name.to_owned();
         self.db
             .write(move |tx| {
+                let workspaces = workspaces::in_group(tx, &name)?;
+                let mut endpoints: Vec<i64> = Vec::new();
+                for row in &workspaces {
+                    endpoints.extend(tx.all(
+                        "SELECT id FROM endpoints WHERE workspace_id = ?1",
+                        params![row.id],
+                        |row| row.get::<i64>(0),
+                    )?);
+                    workspaces::delete(tx, row.id)?;
+                }
                 tx.execute("DELETE FROM resource_groups WHERE name = ?1", params![name])?;
-                Ok(())
+                Ok((workspaces, endpoints))
             })
             .await
     }

@@ -174,8 +174,7 @@ impl Store {
                 if if_empty {
                     check_empty(tx, id)?;
                 }
-                tx.execute("DELETE FROM endpoints WHERE workspace_id = ?1", params![id])?;
-                Ok(tx.execute("DELETE FROM workspaces WHERE id = ?1", params![id])? > 0)
+                delete(tx, id)
             })
             .await
     }
@@ -191,6 +190,26 @@ impl Store {
             })
             .await
     }
+}
+
+/// The workspaces of a resource group.
+pub(super) fn in_group(tx: &Tx<'_>, group: &str) -> Result<Vec<WorkspaceRow>> {
+    let rows = tx.all(
+        &format!(
+            "SELECT {COLUMNS} FROM workspaces w WHERE NOT EXISTS \
+             (SELECT 1 FROM registries r WHERE r.workspace_id = w.id)"
+        ),
+        &[],
+        workspace,
+    )?;
+    let inside = |row: &WorkspaceRow| row.workspace.resource_group.eq_ignore_ascii_case(group);
+    Ok(rows.into_iter().filter(inside).collect())
+}
+
+/// Deletes a workspace with all that it holds.
+pub(super) fn delete(tx: &Tx<'_>, id: i64) -> Result<bool> {
+    tx.execute("DELETE FROM endpoints WHERE workspace_id = ?1", params![id])?;
+    Ok(tx.execute("DELETE FROM workspaces WHERE id = ?1", params![id])? > 0)
 }
 
 /// The experiment that clients of MLflow meet in every workspace is there once somebody looked.

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -229,6 +230,10 @@ impl Context {
         let copy =
             std::env::temp_dir().join(format!("aml-build-{}", uuid::Uuid::new_v4().simple()));
         let base = folder.file_name().unwrap_or_default();
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&copy)
+            .map_err(|e| unreadable(&copy, &e))?;
         let context = Self {
             folder: copy.join(base),
             dockerfile: "azure.Dockerfile".to_owned(),
@@ -241,14 +246,19 @@ impl Context {
     }
 }
 
+/// Copies a folder. Links stay links within it; what a link elsewhere names, also its own folder, is
+/// left out, as it is when the folder is uploaded from its place.
 fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
+        let kind = entry.file_type()?;
+        if kind.is_symlink() {
+            std::os::unix::fs::symlink(fs::read_link(entry.path())?, target)?;
+        } else if kind.is_dir() {
             copy_folder(&entry.path(), &target)?;
-        } else {
+        } else if kind.is_file() {
             fs::copy(entry.path(), target)?;
         }
     }

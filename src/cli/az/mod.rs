@@ -24,6 +24,7 @@ mod ids;
 mod keyvault;
 mod ml;
 mod output;
+mod pattern;
 mod place;
 mod role;
 mod storage;

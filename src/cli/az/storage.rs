@@ -8,6 +8,7 @@ use super::{
     grammar::{Flag, GROUP as IN_GROUP, Group, flag, switch, verb},
     ids,
     keyvault::short,
+    pattern::fits,
 };
 use crate::cli::transfer::until_ctrl_c;
 use api::{
@@ -119,7 +120,7 @@ pub const BLOBS: Group = Group {
                     flag("destination", "Folder to write to")
                         .short('d')
                         .required(),
-                    flag("pattern", "Path below which files are downloaded"),
+                    flag("pattern", "Files to download, such as *.csv"),
                     switch("no-progress", "Show no bar"),
                 ]
             ],
@@ -335,26 +336,6 @@ async fn upload_batch(az: &Az, given: &Given) -> anyhow::Result<Value> {
     Ok(Value::Array(done))
 }
 
-/// Whether a path is what a pattern with `*` and `?` means.
-fn fits(pattern: &str, path: &str) -> bool {
-    let (pattern, path): (Vec<char>, Vec<char>) =
-        (pattern.chars().collect(), path.chars().collect());
-    // The columns of the last row: which beginnings of the path fit as much of the pattern.
-    let mut fit = vec![false; path.len() + 1];
-    fit[0] = true;
-    for c in pattern {
-        let before = fit.clone();
-        for at in 0..=path.len() {
-            fit[at] = match c {
-                '*' => before[..=at].iter().any(|fits| *fits),
-                '?' => at > 0 && before[at - 1],
-                c => at > 0 && before[at - 1] && path[at - 1] == c,
-            };
-        }
-    }
-    fit[path.len()]
-}
-
 async fn files(
     az: &Az,
     workspace: &Workspace,
@@ -441,20 +422,23 @@ async fn download_batch(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let workspace = opened(az, given).await?;
     let store = container(az, &workspace, given.required("source")?).await?;
     let to = az.ctx.folder.join(given.required("destination")?);
-    let pattern = given
-        .text("pattern")
-        .unwrap_or_default()
-        .trim_end_matches(['*', '/']);
+    let pattern = given.text("pattern");
     let client = az.ctx.client().await?;
-    let target = if pattern.is_empty() {
-        to
-    } else {
-        to.join(pattern)
+    let mut all = files(az, &workspace, &store, "").await?;
+    all.retain(|file| pattern.is_none_or(|pattern| fits(pattern, &file.path)));
+    let fetch_all = async {
+        for file in &all {
+            // A single file keeps its name.
+            let above = file.path.rsplit_once('/').map_or("", |(above, _)| above);
+            let folder = to.join(above);
+            client
+                .download_from_datastore(&workspace.name, &store.name, &file.path, &folder, None)
+                .await?;
+        }
+        Ok(())
     };
-    let fetched =
-        client.download_from_datastore(&workspace.name, &store.name, pattern, &target, None);
-    let files = until_ctrl_c(fetched).await?;
-    Ok(files.iter().map(|file| json!(file.path)).collect())
+    until_ctrl_c(fetch_all).await?;
+    Ok(all.iter().map(|file| json!(file.path)).collect())
 }
 
 async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
@@ -552,15 +536,4 @@ async fn create_account(_az: &Az, _given: &Given) -> anyhow::Result<Value> {
             .hint("Use the workspace's own: az ml workspace show --query storage_account")
             .into(),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::fits;
-
-    #[test]
-    fn patterns_are_those_of_shells() {
-        assert!(fits("*.csv", "a.csv") && fits("*.csv", "deep/a.csv") && fits("a?c*", "abcd"));
-        assert!(!fits("*.csv", "a.txt") && !fits("a?c", "ac") && fits("", ""));
-    }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::JobArg;
-use crate::cli::{context::Context, transfer::until_ctrl_c};
+use crate::cli::{context::Context, error::Exit, transfer::until_ctrl_c};
 use api::{Code, Error, Result, files::ListArtifacts, names, paths::ResolvePath, runs::Run};
 use client::inputs::Wanted;
 
@@ -53,16 +53,21 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
             output(ctx, &run, name, &folder).await
         }
         None => {
-            artifacts(ctx, &run, &folder).await?;
+            let mut failed = artifacts(ctx, &run, &folder).await.err();
             for name in outputs.iter().filter(|_| args.all) {
                 match output(ctx, &run, name, &folder).await {
                     Err(error) if is_not_there(&error) => ctx
                         .ui
                         .status(&format!("Nothing was kept of the output {name}.")),
-                    downloaded => downloaded?,
+                    Err(error) if error.is::<Exit>() => return Err(error),
+                    // The others are downloaded all the same; the first trouble is the answer.
+                    Err(error) if failed.is_some() => {
+                        ctx.ui.warn(&format!("The output {name}: {error}"));
+                    }
+                    downloaded => failed = failed.or(downloaded.err()),
                 }
             }
-            Ok(())
+            failed.map_or(Ok(()), Err)
         }
     }
 }

@@ -11,7 +11,8 @@ use api::runs::{ListRuns, View};
 
 /// Jobs shown when no number is named.
 const DEFAULT_LIMIT: u32 = 50;
-const MOST: u32 = 50_000;
+/// Jobs that are asked for at once.
+const PAGE: u32 = 1000;
 
 /// List jobs, newest first
 #[derive(Debug, Args)]
@@ -41,7 +42,7 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
         }
         None => "tags.`mlflow.parentRunId` IS NULL".to_owned(),
     };
-    let request = ListRuns {
+    let mut request = ListRuns {
         workspace: ctx.workspace().await?,
         filter: Some(filter),
         view: match (args.include_archived, args.archived_only) {
@@ -49,22 +50,33 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
             (true, _) => View::All,
             _ => View::Active,
         },
-        limit: Some(if args.all_results {
-            MOST
-        } else {
-            args.max_results
-        }),
         ..ListRuns::default()
     };
-    let page = ctx.client().await?.call(&request).await?;
-    if page.next.is_some() && !args.all_results {
-        let shown = page.items.len();
+    let client = ctx.client().await?;
+    let wanted = if args.all_results {
+        usize::MAX
+    } else {
+        args.max_results as usize
+    };
+    let mut runs = Vec::new();
+    loop {
+        let left = u32::try_from(wanted - runs.len()).unwrap_or(u32::MAX);
+        request.limit = Some(left.min(PAGE));
+        let page = client.call(&request).await?;
+        runs.extend(page.items);
+        request.page = page.next;
+        if request.page.is_none() || runs.len() >= wanted {
+            break;
+        }
+    }
+    if request.page.is_some() {
+        let shown = runs.len();
         ctx.ui.status(&format!(
             "Displaying top {shown} results from the list command."
         ));
     }
     let workspace = workspace(ctx).await?;
-    let shown = page.items.iter().map(|run| Entity::new(run, &workspace));
+    let shown = runs.iter().map(|run| Entity::new(run, &workspace));
     ctx.ui.show(&shown.collect::<Vec<_>>())
 }
 

@@ -206,7 +206,7 @@ pub fn refuse_others(
 pub async fn share(az: &Az, given: &Given, kind: AssetKind) -> anyhow::Result<Value> {
     let registry = given.required("registry-name")?.to_owned();
     let request = ShareAsset {
-        workspace: az.workspace()?,
+        workspace: az.here().await?,
         kind,
         name: given.required("name")?.to_owned(),
         version: given.required("version")?.to_owned(),

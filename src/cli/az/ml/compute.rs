@@ -334,7 +334,7 @@ async fn put(az: &Az, fields: Map<String, Value>) -> anyhow::Result<Value> {
 
 async fn get(az: &Az, given: &Given) -> Result<Compute> {
     let request = GetCompute {
-        workspace: az.workspace()?,
+        workspace: az.here().await?,
         name: given.required("name")?.to_owned(),
     };
     az.call(&request).await
@@ -384,14 +384,14 @@ async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let name = get(az, given).await?.name;
     let question = format!("Delete the compute {name}?");
     az.ctx.ui.confirm(given.switch("yes"), &question)?;
-    let workspace = az.workspace()?;
+    let workspace = az.here().await?;
     az.call(&DeleteCompute { workspace, name }).await?;
     Ok(Value::Null)
 }
 
 async fn turn(az: &Az, given: &Given, to: Switch) -> anyhow::Result<Value> {
     let request = SwitchCompute {
-        workspace: az.workspace()?,
+        workspace: az.here().await?,
         name: given.required("name")?.to_owned(),
         to,
     };

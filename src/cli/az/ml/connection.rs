@@ -129,7 +129,7 @@ fn secrets(given: &Given) -> Result<bool> {
 
 async fn get(az: &Az, name: &str, secrets: bool) -> Result<Connection> {
     let request = GetConnection {
-        workspace: az.workspace()?,
+        workspace: az.here().await?,
         name: name.to_owned(),
         secrets,
     };
@@ -174,9 +174,10 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
             before.insert(key.to_owned(), secret);
         }
     }
-    if !credentials.is_empty() {
-        before.insert("credentials".to_owned(), Value::Object(credentials));
-    }
+    credentials
+        .entry("type")
+        .or_insert_with(|| json!(found.credential_type));
+    before.insert("credentials".to_owned(), Value::Object(credentials));
     let mut draft = Draft::of(&before, &az.ctx.folder);
     draft.edit(&given.edits()?, given.values())?;
     save(az, given, draft).await
@@ -186,7 +187,7 @@ async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let name = given.required("name")?.to_owned();
     let question = format!("Delete the connection {name}?");
     az.ctx.ui.confirm(given.switch("yes"), &question)?;
-    let workspace = az.workspace()?;
+    let workspace = az.here().await?;
     az.call(&DeleteConnection { workspace, name }).await?;
     Ok(Value::Null)
 }

@@ -193,7 +193,7 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
 
 async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let request = DeleteDatastore {
-        workspace: az.workspace()?,
+        workspace: az.here().await?,
         name: given.required("name")?.to_owned(),
     };
     az.call(&request).await?;

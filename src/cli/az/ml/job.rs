@@ -132,7 +132,7 @@ fn the_job(given: &Given) -> anyhow::Result<JobArg> {
 }
 
 async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    az.workspace()?;
+    az.here().await?;
     let args = job::create::CreateArgs {
         file: given.required("file")?.into(),
         name: given.owned("name"),
@@ -147,7 +147,7 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
 }
 
 async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    az.workspace()?;
+    az.here().await?;
     let args = job::show::ShowArgs {
         job: the_job(given)?,
         web: given.switch("web"),
@@ -157,7 +157,7 @@ async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {
 }
 
 async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    az.workspace()?;
+    az.here().await?;
     let args = job::list::ListArgs {
         parent_job_name: given.owned("parent-job-name"),
         max_results: given.number("max-results")?.unwrap_or(50),
@@ -170,14 +170,14 @@ async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
 }
 
 async fn stream(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    az.workspace()?;
+    az.here().await?;
     let job = the_job(given)?;
     job::stream::stream(&az.ctx, job::stream::StreamArgs { job }).await?;
     Ok(Value::Null)
 }
 
 async fn download(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    az.workspace()?;
+    az.here().await?;
     let args = job::download::DownloadArgs {
         job: the_job(given)?,
         download_path: given.text("download-path").unwrap_or(".").into(),
@@ -190,7 +190,7 @@ async fn download(az: &Az, given: &Given) -> anyhow::Result<Value> {
 
 /// One that has ended already is no error.
 async fn cancel(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    az.workspace()?;
+    az.here().await?;
     let job = the_job(given)?;
     let status: RunStatus = job.get(&az.ctx).await?.status;
     if status.ended() {
@@ -205,13 +205,13 @@ async fn cancel(az: &Az, given: &Given) -> anyhow::Result<Value> {
 }
 
 async fn archive(az: &Az, given: &Given, archived: bool) -> anyhow::Result<Value> {
-    az.workspace()?;
+    az.here().await?;
     job::archive::set(&az.ctx, &the_job(given)?, archived).await?;
     Ok(Value::Null)
 }
 
 async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    az.workspace()?;
+    az.here().await?;
     let job = the_job(given)?;
     let updated = job::update::change(&az.ctx, &job, &given.edits()?, given.values()).await?;
     if given.switch("web") {

@@ -184,9 +184,7 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
 async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let registry = given.required("name")?.to_owned();
     let question = format!("Delete the registry {registry} with all assets in it?");
-    az.ctx
-        .ui
-        .confirm(given.switch("yes") || given.switch("no-wait"), &question)?;
+    az.ctx.ui.confirm(given.switch("yes"), &question)?;
     az.call(&DeleteRegistry { registry }).await?;
     Ok(Value::Null)
 }

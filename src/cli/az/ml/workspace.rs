@@ -176,6 +176,15 @@ impl Az {
         self.in_asked_group(workspace).await
     }
 
+    /// The name of the workspace to work in, which must be in the resource group of the command line, if
+    /// it says one.
+    pub async fn here(&self) -> Result<String> {
+        match self.asked_group {
+            Some(_) => Ok(self.this_workspace().await?.name),
+            None => self.workspace(),
+        }
+    }
+
     /// The workspace of a name, which must be in the resource group of the command line, if it says one.
     async fn in_asked_group(&self, workspace: String) -> Result<Workspace> {
         let found = self.call(&GetWorkspace { workspace }).await?;
