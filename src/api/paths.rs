@@ -53,6 +53,34 @@ pub fn percent_decode(text: &str) -> String {
         .into_owned()
 }
 
+/// An address of the web without its credentials, and those.
+pub fn apart(url: &str) -> (String, Option<String>) {
+    let found = url.split_once("://").and_then(|(scheme, rest)| {
+        let host_end = rest.find('/').unwrap_or(rest.len());
+        let at = rest[..host_end].rfind('@')?;
+        let over = scheme.strip_prefix("git+").unwrap_or(scheme);
+        let web = over.eq_ignore_ascii_case("https") || over.eq_ignore_ascii_case("http");
+        web.then(|| (format!("{scheme}://{}", &rest[at + 1..]), &rest[..at]))
+    });
+    match found {
+        Some((plain, credentials)) => (plain, Some(credentials.to_owned())),
+        None => (url.to_owned(), None),
+    }
+}
+
+/// Refuses an address of the web with a name and password in it, which all would see who see what it
+/// is kept with.
+pub fn check_open(address: &str) -> Result<()> {
+    match apart(address) {
+        (_, None) => Ok(()),
+        (plain, Some(_)) => Err(Error::invalid(format!(
+            "The address of `{plain}` has credentials in it, and all would see them"
+        ))
+        .at("path")
+        .hint("Leave them out; git uses its credential helper, data a datastore with credentials")),
+    }
+}
+
 /// The part of an address before `://`.
 fn scheme(text: &str) -> Option<&str> {
     let (scheme, _) = text.split_once("://")?;

@@ -64,6 +64,9 @@ pub struct Task {
     /// The same for processes that are ended when all others have.
     #[serde(default)]
     pub helpers: Vec<Variables>,
+    /// Files on which a shared lock is held while it runs: what it reads stays as long.
+    #[serde(default)]
+    pub holds: Vec<PathBuf>,
 }
 
 /// Names a supervisor so that it can be found again and never be taken for another process.
@@ -111,6 +114,12 @@ pub async fn supervise(folder: &Path) -> Result<()> {
     })?;
     let environment = task.variables.get("VIRTUAL_ENV");
     let _held = environment.and_then(|folder| use_of::hold(Path::new(folder)));
+    let hold = |path: &PathBuf| {
+        File::open(path)
+            .ok()
+            .filter(|f| f.try_lock_shared().is_ok())
+    };
+    let _reads: Vec<File> = task.holds.iter().filter_map(hold).collect();
     // Without it the end can be written down all the same, unless the disk is full then.
     let _ = reserve(folder);
     let mut exit = match start(folder, &task) {

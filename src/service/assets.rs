@@ -11,7 +11,7 @@ use api::{
         ListAssets, Pick, RestoreAsset, ShareAsset, UpdateAsset,
     },
     files::{CreateTree, GetTree, Hash},
-    names, registries,
+    names, paths, registries,
 };
 use store::{AssetChange, AssetCreated, AssetRow, NewAsset, WorkspaceRow};
 
@@ -226,9 +226,13 @@ fn check_spec(kind: AssetKind, spec: &Map<String, Value>) -> Result<()> {
                         .hint(format!("Types of data are {}", types.join(", "))),
                 );
             }
+            paths::check_open(text("path"))?;
             require(spec, kind, &["path"])
         }
-        AssetKind::Code => require(spec, kind, &["path"]),
+        AssetKind::Code => {
+            paths::check_open(text("path"))?;
+            require(spec, kind, &["path"])
+        }
         AssetKind::Environment => require(spec, kind, &["image", "build", "conda_file"]),
         AssetKind::Component => require(spec, kind, &["type"]),
     }

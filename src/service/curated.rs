@@ -117,7 +117,8 @@ mod tests {
         };
         let newer = || service.store.create_asset_once(row, of("9"));
         let (one, two) = tokio::join!(newer(), newer());
-        (one.unwrap(), two.unwrap());
+        one.unwrap();
+        two.unwrap();
         service.ensure_curated().await.unwrap();
         newer().await.unwrap();
         let list = ListAssets {

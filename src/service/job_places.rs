@@ -5,7 +5,7 @@ use api::{
     Error, Result,
     jobs::{Described, Distribution, Framework, JobInput, JobOutput},
     names,
-    paths::{Location, ResolvePath},
+    paths::{Location, ResolvePath, check_open},
 };
 
 impl Service {
@@ -51,7 +51,10 @@ impl Service {
                 ))
                 .hint("Upload it first: aml data create --path"));
             }
-            Location::Url(_) | Location::Git { .. } => false,
+            Location::Url(_) | Location::Git { .. } => {
+                check_open(path)?;
+                false
+            }
             // One of its own workspace need not be there: a mirror may stand for it.
             Location::Datastore {
                 workspace: other, ..
@@ -77,6 +80,7 @@ impl Service {
         output: &JobOutput,
     ) -> Result<()> {
         let path = &output.path;
+        check_open(path)?;
         if path.split('/').any(|part| part == "..") {
             return Err(Error::invalid(format!(
                 "`{path}` leads up with `..`: an output cannot be kept there"

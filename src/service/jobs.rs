@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 
 use super::{Action, Caller, Perform, Service};
 use api::{
-    Error, Result,
+    Code, Error, Result,
     assets::{AssetKind, AssetRef, GetAsset},
+    computes::{CLUSTER, GetCompute, INSTANCE},
     datastores::GetDatastore,
     files::{CreateTree, GetTree, Hash},
     jobs::{
@@ -152,6 +153,7 @@ struct Draft<'a> {
 
 impl Draft<'_> {
     async fn submission(mut self, written: CommandJob) -> Result<SubmitRun> {
+        self.check_compute(&written).await?;
         let snapshot = self.code(&written).await?;
         let environment = self.environment(&written).await?;
         let mut job = job_of(&written, snapshot, environment)?;
@@ -174,6 +176,43 @@ impl Draft<'_> {
             tags: tags(&written),
             job,
         })
+    }
+
+    /// Refuses what the compute never has room for. One that was not created is the worker's machine.
+    async fn check_compute(&self, written: &CommandJob) -> Result<()> {
+        let resources = written.run.resources.as_ref();
+        let nodes = resources.and_then(|resources| resources.instance_count);
+        let definition = &self.request.definition;
+        let named = definition.get("compute").and_then(Value::as_str);
+        let (Some(nodes), Some(named)) = (nodes, named) else {
+            return Ok(());
+        };
+        let name = named.strip_prefix("azureml:").unwrap_or(named);
+        let get = GetCompute {
+            workspace: self.request.workspace.clone(),
+            name: name.rsplit('/').next().unwrap_or(name).to_owned(),
+        };
+        let compute = match get.perform(self.service, self.caller).await {
+            Err(error) if error.code == Code::NotFound => return Ok(()),
+            found => found?,
+        };
+        let most = match compute.kind.as_str() {
+            CLUSTER => compute.slots().and_then(|slots| i64::try_from(slots).ok()),
+            INSTANCE => Some(1),
+            _ => None,
+        };
+        match most.filter(|most| nodes > *most) {
+            None => Ok(()),
+            Some(most) => Err(Error::invalid(format!(
+                "The job wants {nodes} instances; `{}` has at most {most}",
+                compute.name
+            ))
+            .at("resources.instance_count")
+            .hint(format!(
+                "Lower it, or let the compute have more: az ml compute update -n {} --max-instances {nodes}",
+                compute.name
+            ))),
+        }
     }
 
     /// The files of the code, which the workspace has.

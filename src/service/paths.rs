@@ -10,6 +10,7 @@ use api::{
     models::GetModel,
     names,
     paths::{Files, Location, ResolvePath, Resolved},
+    registries,
 };
 use async_trait::async_trait;
 use store::{FilePlace, WorkspaceRow};
@@ -24,6 +25,7 @@ impl Perform for ResolvePath {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Resolved> {
         let mut asset = None;
         let mut output_kind = None;
+        let asked = self.workspace.clone();
         let (mut workspace, mut path) = (self.workspace, self.path);
         for _ in 0..STEPS {
             let location = Location::parse(&path)?;
@@ -37,7 +39,7 @@ impl Perform for ResolvePath {
                         found.kind = kind;
                     }
                     found.kind = found.kind.or(output_kind);
-                    return Ok(found);
+                    return service.in_words_of(caller, &asked, found).await;
                 }
                 Step::See {
                     place,
@@ -86,6 +88,32 @@ fn files(uri: String, files: Files) -> Step {
 }
 
 impl Service {
+    /// Files whose address goes on meaning them in the workspace that asked: with the name of their own
+    /// when that is another.
+    async fn in_words_of(
+        &self,
+        caller: &Caller,
+        asked: &str,
+        mut found: Resolved,
+    ) -> Result<Resolved> {
+        let (Files::Datastore { workspace, .. } | Files::Tree { workspace, .. }) = &found.files
+        else {
+            return Ok(found);
+        };
+        if let Some(rest) = found.uri.strip_prefix("azureml://datastores/")
+            && !workspace.eq_ignore_ascii_case(asked)
+            && registries::named_in(workspace).is_none()
+        {
+            let row = self.enter(caller, workspace, Action::Read).await?;
+            let own = row.workspace;
+            found.uri = format!(
+                "azureml://subscriptions/{}/resourcegroups/{}/workspaces/{}/datastores/{rest}",
+                own.subscription, own.resource_group, own.name
+            );
+        }
+        Ok(found)
+    }
+
     async fn resolve(
         &self,
         caller: &Caller,

@@ -72,6 +72,9 @@ impl std::fmt::Display for Expression {
     }
 }
 
+/// What tells the value of an expression after a text.
+pub type Values<'a, E> = &'a mut dyn FnMut(&Expression, &str) -> Result<Option<String>, E>;
+
 /// A string with expressions in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template(Vec<Piece>);
@@ -141,25 +144,36 @@ impl Template {
         &self,
         value: &mut dyn FnMut(&Expression) -> Result<Option<String>, E>,
     ) -> Result<String, E> {
+        self.fill_after(&mut |expression, _| value(expression))
+    }
+
+    /// The same; `value` gets what the string has before the expression, too.
+    pub fn fill_after<E>(&self, value: Values<'_, E>) -> Result<String, E> {
         let mut filled = String::new();
+        self.fill_into(&mut filled, value)?;
+        Ok(filled)
+    }
+
+    fn fill_into<E>(&self, filled: &mut String, value: Values<'_, E>) -> Result<(), E> {
         for piece in &self.0 {
             match piece {
-                Piece::Text(text) => filled += text,
+                Piece::Text(text) => filled.push_str(text),
                 Piece::Expression(expression) => {
-                    filled += value(expression)?.as_deref().unwrap_or_default();
+                    let value = value(expression, filled)?;
+                    filled.push_str(value.as_deref().unwrap_or_default());
                 }
                 Piece::Optional(block) => {
                     let mut complete = true;
                     for expression in block.expressions() {
-                        complete &= value(expression)?.is_some();
+                        complete &= value(expression, filled)?.is_some();
                     }
                     if complete {
-                        filled += &block.fill(value)?;
+                        block.fill_into(filled, value)?;
                     }
                 }
             }
         }
-        Ok(filled)
+        Ok(())
     }
 }
 

@@ -56,10 +56,13 @@ impl Partition {
             if name.is_empty() || columns.iter().any(|column| column.name == name) {
                 return Err(wrong("each column has a name of its own"));
             }
-            pattern += &match format {
-                None => "([^/]+?)".to_owned(),
-                Some(format) => format!("({})", of_time(format, |part| part.1)),
+            let looks = match format {
+                None => "[^/]+?".to_owned(),
+                Some(format) => of_time(format, |part| part.1),
             };
+            pattern.push('(');
+            pattern += &looks;
+            pattern.push(')');
             columns.push(Column {
                 name: name.to_owned(),
                 format: format.map(|format| of_time(format, |part| part.2)),

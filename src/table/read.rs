@@ -112,8 +112,9 @@ impl Reader {
     pub fn with_path(&self) -> bool {
         match self {
             Reader::Delimited(delimited) => delimited.path,
-            Reader::JsonLines { path, .. } | Reader::Parquet { path } => *path,
-            Reader::Lines { path, .. } => *path,
+            Reader::JsonLines { path, .. }
+            | Reader::Parquet { path }
+            | Reader::Lines { path, .. } => *path,
             Reader::Paths => true,
         }
     }

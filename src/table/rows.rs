@@ -247,9 +247,8 @@ impl Running {
         self.seen += 1;
         match &self.step {
             Step::Take(most) if self.seen > *most => return Ok(Flow::End),
-            Step::Take(_) => return Ok(Flow::Row(row)),
             Step::Skip(first) if self.seen <= *first => return Ok(Flow::LeftOut),
-            Step::Skip(_) => return Ok(Flow::Row(row)),
+            Step::Take(_) | Step::Skip(_) => return Ok(Flow::Row(row)),
             Step::Sample { probability, .. } => {
                 let taken = fraction(&mut self.random) < *probability;
                 return Ok(if taken { Flow::Row(row) } else { Flow::LeftOut });

@@ -3,12 +3,14 @@
 //! Holds no truth: what it knows is in the workspace or in a file beside the process, so another
 //! worker can take over at any moment. It speaks to the workspace through the client only.
 
+mod keep;
 mod log;
 mod metrics;
 mod outputs;
 mod ports;
 mod redact;
 mod run;
+mod shell;
 mod task;
 mod variables;
 

@@ -1,28 +1,24 @@
-//! Inputs and outputs of a job by name: brought before its command starts, kept when it has ended.
+//! Inputs and outputs of a job by name: brought, and given a place, before its command starts.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
-use serde_json::{Map, Value};
-
-use super::{Settings, io_error, persist, private_dir};
+use super::{Settings, io_error, keep::Target, persist, private_dir, shell};
 use api::{
     Error, Result,
-    assets::{AssetKind, AssetRef, CreateAsset, Holder},
-    files::Hash,
+    assets::{AssetRef, Holder},
     jobs::{Described, InputMode, JobInput, JobOutput, OutputMode},
     lineage::{Node, NodeKind, RecordLineage, RunLink},
     mirrors::Mirrors,
-    models::{ModelSource, ModelType, RegisterModel},
-    paths::Location,
+    paths::{Location, apart},
     work::Assignment,
 };
 use client::{
-    Client, Limit, Take, UploadOptions,
-    inputs::{At, Bring, Located, Wanted, apart},
+    Client,
+    inputs::{At, Bring, Fetched, Hold, Located, Wanted},
 };
 use spec::expression::{Expression, Template};
 
@@ -43,15 +39,11 @@ pub struct Ports<'a> {
 pub struct Bound {
     pub inputs: BTreeMap<String, String>,
     pub outputs: BTreeMap<String, String>,
+    /// Those whose value is text, as it was written; all others are paths or addresses.
+    literals: BTreeSet<String>,
+    /// Keep shared files while the command reads them.
+    pub holds: Vec<Hold>,
     /// What could not be done as it was asked for.
-    pub notes: Vec<String>,
-}
-
-/// What came of storing the outputs.
-#[derive(Debug, Default)]
-pub struct Stored {
-    /// Why outputs are not stored, or not registered.
-    pub errors: Vec<Error>,
     pub notes: Vec<String>,
 }
 
@@ -59,7 +51,30 @@ impl Bound {
     /// A text with what its expressions stand for. An input that is not given is nothing, and with it
     /// the optional block around it.
     pub fn fill(&self, text: &str, name: &str) -> Result<String> {
-        Template::parse(text).fill(&mut |expression| match expression {
+        Template::parse(text).fill(&mut |expression| self.value(expression, name))
+    }
+
+    /// A line for a shell, in which paths and addresses stay one word each, whatever is in them. A
+    /// literal is the text that was written.
+    pub fn fill_line(&self, line: &str, name: &str) -> Result<String> {
+        let line = Template::parse(line).fill_after(&mut |expression, before| {
+            let value = self.value(expression, name)?;
+            let literal = match expression {
+                Expression::Input(input) => self.literals.contains(input),
+                Expression::Output(_) => false,
+                _ => true,
+            };
+            Ok(match value {
+                Some(value) if !literal => Some(shell::word(before, &value)),
+                value => value,
+            })
+        })?;
+        // What is left of these is text; bash would take it for arithmetic.
+        Ok(shell::keep_text(&line, "$[["))
+    }
+
+    fn value(&self, expression: &Expression, name: &str) -> Result<Option<String>> {
+        match expression {
             Expression::Input(input) | Expression::SearchSpace(input) => {
                 Ok(self.inputs.get(input).cloned())
             }
@@ -71,7 +86,7 @@ impl Bound {
             },
             Expression::Name => Ok(Some(name.to_owned())),
             other => Err(Error::invalid(format!("`{other}` means nothing here")).at("command")),
-        })
+        }
     }
 
     /// Variables by which Azure ML's libraries find inputs and outputs.
@@ -93,6 +108,7 @@ impl Ports<'_> {
             let (kind, path, mode) = match input {
                 JobInput::Value { value } => {
                     bound.inputs.insert(name.clone(), value.clone());
+                    bound.literals.insert(name.clone());
                     continue;
                 }
                 JobInput::Files {
@@ -110,20 +126,19 @@ impl Ports<'_> {
                 }
             };
             let brought = self.bring(name, kind, path, mode).await;
-            let (value, link) = brought.map_err(|error| Error {
+            let (value, hold, link) = brought.map_err(|error| Error {
                 message: format!("The input `{name}`: {}", error.message),
                 ..error
             })?;
             bound.inputs.insert(name.clone(), value);
+            bound.holds.extend(hold);
             links.push(link);
         }
         for placed in self.placed() {
-            let value = if placed.output.mode == OutputMode::Direct {
-                self.direct(placed.output).await?
-            } else {
-                private_dir(&placed.folder)?;
-                placed.path().to_string_lossy().into_owned()
-            };
+            let value = self.place(&placed).await.map_err(|error| Error {
+                message: format!("The output `{}`: {}", placed.name, error.message),
+                ..error
+            })?;
             bound.outputs.insert(placed.name.to_owned(), value);
         }
         self.record(links, Vec::new()).await?;
@@ -137,7 +152,7 @@ impl Ports<'_> {
         kind: &str,
         path: &str,
         mode: InputMode,
-    ) -> Result<(String, RunLink)> {
+    ) -> Result<(String, Option<Hold>, RunLink)> {
         let located = self.locate(path, kind.ends_with("_model")).await?;
         let own = self.folder.join("inputs").join(name);
         let cache = self.settings.home.join("cache/inputs");
@@ -145,14 +160,17 @@ impl Ports<'_> {
             cache: &cache,
             report: None,
         };
+        let mut held = None;
         let value = match mode {
             InputMode::Direct => located.direct(),
             InputMode::RoMount | InputMode::EvalMount => {
-                let fetched = self.client.mount(&located, &own, bring).await?;
+                let mount = || self.client.mount(&located, &own, bring);
+                let (fetched, hold) = self.patiently(&located, mount).await?;
+                held = hold;
                 fetched.path.to_string_lossy().into_owned()
             }
             InputMode::Download | InputMode::EvalDownload => {
-                let fetched = self.client.fetch(&located, &own, None).await?;
+                let fetched = self.fetch(&located, &own).await?;
                 fetched.path.to_string_lossy().into_owned()
             }
         };
@@ -169,10 +187,10 @@ impl Ports<'_> {
             uri: Some(uri),
             kind: Some(kind.to_owned()),
         };
-        Ok((value, link))
+        Ok((value, held, link))
     }
 
-    async fn locate(&self, path: &str, model: bool) -> Result<Located> {
+    pub(super) async fn locate(&self, path: &str, model: bool) -> Result<Located> {
         let wanted = Wanted {
             workspace: &self.assignment.workspace,
             path,
@@ -182,17 +200,51 @@ impl Ports<'_> {
         persist(|| self.client.locate(wanted)).await
     }
 
-    /// Where the command writes an output by itself.
-    async fn direct(&self, output: &JobOutput) -> Result<String> {
-        let located = self.locate(&output.path, false).await?;
-        if let At::Here(path) = &located.at {
-            let folder = match output.kind.as_str() {
-                "uri_file" => path.parent().unwrap_or(path),
-                _ => path,
-            };
-            fs::create_dir_all(folder).map_err(|e| io_error("make", folder, &e))?;
+    pub(super) async fn fetch(&self, located: &Located, to: &Path) -> Result<Fetched> {
+        self.patiently(located, || self.client.fetch(located, to, None))
+            .await
+    }
+
+    /// Does what asks the workspace's server again when that comes back; other servers may be gone for
+    /// good.
+    async fn patiently<T, F: Future<Output = Result<T>>>(
+        &self,
+        located: &Located,
+        call: impl Fn() -> F,
+    ) -> Result<T> {
+        match located.at {
+            At::Tree { .. } | At::Artifacts { .. } | At::Datastore { .. } => persist(call).await,
+            At::Here(_) | At::Url(_) | At::Git { .. } => call().await,
         }
-        Ok(located.direct())
+    }
+
+    /// Where the command finds an output. What cannot be kept there is an error before it runs.
+    async fn place(&self, placed: &Placed<'_>) -> Result<String> {
+        let path = &placed.output.path;
+        if placed.output.mode == OutputMode::Direct {
+            let located = self.locate(path, false).await?;
+            if let At::Here(path) = &located.at {
+                let folder = match placed.output.kind.as_str() {
+                    "uri_file" => path.parent().unwrap_or(path),
+                    _ => path,
+                };
+                check_writable(folder)?;
+            }
+            return Ok(located.direct());
+        }
+        match self.target(path)? {
+            Target::Folder(folder) => check_writable(&folder)?,
+            Target::Datastore { .. } => {
+                let located = self.locate(path, false).await?;
+                if let At::Here(path) = &located.at
+                    && let Some(folder) = path.ancestors().find(|above| above.is_dir())
+                {
+                    check_writable(folder)?;
+                }
+            }
+        }
+        private_dir(&placed.folder)?;
+        Ok(placed.path().to_string_lossy().into_owned())
     }
 
     /// The code and the environment of the job.
@@ -219,179 +271,7 @@ impl Ports<'_> {
         keys.into_iter().filter_map(link).collect()
     }
 
-    /// Stores the outputs, and registers those that have a name. `completed` says how the command
-    /// ended. One that cannot be stored keeps none of the others from it.
-    pub async fn store(&self, completed: bool) -> Stored {
-        let mut stored = Stored::default();
-        let mut links = Vec::new();
-        for placed in self.placed() {
-            match self.store_one(&placed, completed, &mut stored.notes).await {
-                Ok(node) => links.push(RunLink {
-                    name: placed.name.to_owned(),
-                    node,
-                    uri: Some(placed.output.path.clone()),
-                    kind: Some(placed.output.kind.clone()),
-                }),
-                Err(error) => stored.errors.push(Error {
-                    message: format!("The output `{}`: {}", placed.name, error.message),
-                    ..error
-                }),
-            }
-        }
-        stored
-            .errors
-            .extend(self.record(Vec::new(), links).await.err());
-        stored
-    }
-
-    async fn store_one(
-        &self,
-        placed: &Placed<'_>,
-        completed: bool,
-        notes: &mut Vec<String>,
-    ) -> Result<Node> {
-        let mode = placed.output.mode;
-        let kept = match mode {
-            OutputMode::RwMount => true,
-            OutputMode::Upload => completed,
-            OutputMode::Direct => false,
-        };
-        let there = placed.path().exists();
-        if kept && there {
-            self.upload(placed).await?;
-        }
-        let nothing = mode != OutputMode::Direct && !there;
-        if let Some(asset) = placed.output.name.as_ref().filter(|_| completed && nothing) {
-            let name = placed.name;
-            notes.push(format!(
-                "the output {name} was not registered as {asset}: the command wrote nothing to \
-                 {{outputs.{name}}}"
-            ));
-        }
-        self.registered(placed, completed && !nothing).await
-    }
-
-    async fn upload(&self, placed: &Placed<'_>) -> Result<()> {
-        let from = placed.path();
-        let located = Location::parse(&placed.output.path)?;
-        if let Location::Datastore {
-            workspace,
-            datastore,
-            path,
-        } = located
-            && self.mirrors.find(&placed.output.path).is_none()
-        {
-            let workspace = workspace.as_deref().unwrap_or(&self.assignment.workspace);
-            let upload = || {
-                self.client
-                    .upload_to_datastore(workspace, &datastore, &from, &path, None)
-            };
-            return persist(upload).await.map(drop);
-        }
-        match self.mirror(&placed.output.path) {
-            Some(to) => {
-                let folder = if from.is_file() {
-                    to.parent().unwrap_or(&to).to_owned()
-                } else {
-                    to
-                };
-                let here = Located {
-                    uri: placed.output.path.clone(),
-                    kind: None,
-                    asset: None,
-                    at: At::Here(from),
-                };
-                self.client.fetch(&here, &folder, None).await.map(drop)
-            }
-            None => Err(Error::unsupported(format!(
-                "nothing can be written to `{}` from here",
-                placed.output.path
-            ))
-            .hint("Create a datastore for it and name azureml://datastores/NAME/paths/PATH")
-            .hint("Or put a folder in its place: [mirrors] in config.toml")),
-        }
-    }
-
-    /// The folder or file of this machine that stands for an address.
-    fn mirror(&self, address: &str) -> Option<PathBuf> {
-        let target = self.mirrors.find(address)?;
-        match Location::parse(&target).ok()? {
-            Location::Local(path) => Some(path.into()),
-            _ => None,
-        }
-    }
-
-    /// What an output is from now on: an asset when it has a name and is to be one.
-    async fn registered(&self, placed: &Placed<'_>, wanted: bool) -> Result<Node> {
-        let output = placed.output;
-        let Some(name) = output.name.as_ref().filter(|_| wanted) else {
-            return Ok(Node::new(NodeKind::Path, output.path.clone(), None));
-        };
-        let workspace = self.assignment.workspace.clone();
-        let kind = match output.kind.as_str() {
-            "mlflow_model" => Some(ModelType::Mlflow),
-            "custom_model" => Some(ModelType::Custom),
-            "triton_model" => Some(ModelType::Triton),
-            _ => None,
-        };
-        if let Some(kind) = kind {
-            let register = RegisterModel {
-                workspace,
-                name: name.clone(),
-                kind: Some(kind),
-                source: ModelSource::Tree {
-                    hash: self.tree(&placed.path()).await?,
-                    path: output.path.clone(),
-                },
-                run: Some(self.assignment.run.clone()),
-                description: String::new(),
-                tags: BTreeMap::new(),
-                uri: Some(output.path.clone()),
-                logged_model: None,
-                run_link: None,
-                existing: false,
-                files_later: false,
-                version: output.version.as_deref().and_then(|v| v.parse().ok()),
-            };
-            let model = self.client.call(&register).await?;
-            let version = Some(model.version.to_string());
-            return Ok(Node::new(NodeKind::Model, model.name, version));
-        }
-        let spec = [("type", &output.kind), ("path", &output.path)];
-        let spec = spec.map(|(key, value)| (key.to_owned(), Value::from(value.clone())));
-        let create = CreateAsset {
-            workspace,
-            kind: AssetKind::Data,
-            name: Some(name.clone()),
-            version: output.version.clone(),
-            spec: spec.into_iter().collect::<Map<_, _>>(),
-            description: None,
-            tags: BTreeMap::new(),
-            properties: [("aml.run".to_owned(), self.assignment.run.clone())].into(),
-            files: None,
-            labels: Vec::new(),
-        };
-        let asset = persist(|| self.client.call(&create)).await?;
-        Ok(Node::new(NodeKind::Data, asset.name, Some(asset.version)))
-    }
-
-    async fn tree(&self, path: &Path) -> Result<Hash> {
-        let workspace = &self.assignment.workspace;
-        let uploaded = if path.is_file() {
-            self.client.upload_file(workspace, path, None).await?
-        } else {
-            let options = UploadOptions {
-                cache: None,
-                limit: Limit::NONE,
-                take: Take::Everything,
-                report: None,
-            };
-            self.client.upload_folder(workspace, path, &options).await?
-        };
-        Ok(uploaded.tree.hash)
-    }
-
-    async fn record(&self, inputs: Vec<RunLink>, outputs: Vec<RunLink>) -> Result<()> {
+    pub(super) async fn record(&self, inputs: Vec<RunLink>, outputs: Vec<RunLink>) -> Result<()> {
         if inputs.is_empty() && outputs.is_empty() {
             return Ok(());
         }
@@ -405,7 +285,7 @@ impl Ports<'_> {
     }
 
     /// The outputs with their places in the run's folder.
-    fn placed(&self) -> impl Iterator<Item = Placed<'_>> {
+    pub(super) fn placed(&self) -> impl Iterator<Item = Placed<'_>> {
         self.described.outputs.iter().map(|(name, output)| Placed {
             name,
             output,
@@ -414,16 +294,25 @@ impl Ports<'_> {
     }
 }
 
+/// Makes a folder, and sees that files can be made in it.
+fn check_writable(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(|e| io_error("make", folder, &e))?;
+    let probe = folder.join(format!(".aml-{}", std::process::id()));
+    fs::File::create(&probe)
+        .and_then(|_| fs::remove_file(&probe))
+        .map_err(|e| io_error("write to", folder, &e))
+}
+
 /// An output and where the command writes it.
-struct Placed<'a> {
-    name: &'a str,
-    output: &'a JobOutput,
-    folder: PathBuf,
+pub(super) struct Placed<'a> {
+    pub name: &'a str,
+    pub output: &'a JobOutput,
+    pub folder: PathBuf,
 }
 
 impl Placed<'_> {
     /// The folder, or the file in it.
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         if self.output.kind != "uri_file" {
             return self.folder.clone();
         }

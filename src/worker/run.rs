@@ -14,11 +14,12 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     FULL_TRIES, Fate, Settings, io_error,
+    keep::Stored,
     log::{Log, write_redacted},
     means_lost, metrics,
     outputs::Outputs,
     persist, persist_until,
-    ports::{Bound, Ports, Stored},
+    ports::{Bound, Ports},
     private_dir,
     redact::Redactor,
     task,

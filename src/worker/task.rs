@@ -42,8 +42,7 @@ pub fn of_run(
             *value = bound.fill(value, run)?;
         }
         variables.extend(bound.variables());
-        // What is left of these is text; bash would take it for arithmetic.
-        let line = bound.fill(&command.concat(), run)?.replace("$[[", "\\$[[");
+        let line = bound.fill_line(&command.concat(), run)?;
         let path = variables.get("PATH").map(String::as_str);
         launch = match &described.distribution {
             Some(distribution) => Launch::of(distribution, path.unwrap_or_default())?,
@@ -67,6 +66,7 @@ pub fn of_run(
         timeout_seconds: job.timeout_seconds,
         processes: launch.processes,
         helpers: launch.helpers,
+        holds: bound.holds.iter().map(|hold| hold.file.clone()).collect(),
     };
     Ok((task, notes))
 }

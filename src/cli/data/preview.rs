@@ -12,8 +12,8 @@ use table::Row;
 
 /// Show the first rows of a table
 ///
-/// Tables are folders with an MLTable file, CSV, TSV, JSON lines and Parquet. The transformations of an
-/// MLTable file are done.
+/// Tables are folders with an `MLTable` file, CSV, TSV, JSON lines and Parquet. The transformations of
+/// an `MLTable` file are done.
 #[derive(Debug, Args)]
 pub struct PreviewArgs {
     #[command(flatten)]

@@ -14,7 +14,13 @@ use crate::cli::{
     run::{git, naming},
     validate::kind_named,
 };
-use api::{Error, Result, jobs::CreateJob, names};
+use api::{
+    Error, Result,
+    computes::{ComputeState, GetCompute},
+    jobs::CreateJob,
+    names,
+    runs::{Run, RunStatus},
+};
 use spec::{
     issue::Report,
     load,
@@ -69,6 +75,9 @@ pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
     if args.web {
         ctx.ui.status(&format!("Web View: {}", entity.page()));
     }
+    if !args.stream {
+        say_what_is_stopped(ctx, &workspace.name, &run).await;
+    }
     if args.stream {
         stream::to_the_end(ctx, &run.name).await?;
         let run = super::workspace_run(ctx, &run.name).await?;
@@ -118,6 +127,32 @@ async fn request(
         git,
         search_path: ctx.profile().is_none().then(|| ctx.config.path.clone()),
     })
+}
+
+/// Says that a queued job waits for a compute that somebody has to start.
+pub async fn say_what_is_stopped(ctx: &Context, workspace: &str, run: &Run) {
+    let described = run.job.as_ref().and_then(|job| job.described.as_ref());
+    let compute = described.and_then(|job| job.definition.get("compute")?.as_str());
+    let Some(compute) = compute.filter(|_| run.status == RunStatus::Queued) else {
+        return;
+    };
+    let name = compute.strip_prefix("azureml:").unwrap_or(compute);
+    let get = GetCompute {
+        workspace: workspace.to_owned(),
+        name: name.rsplit('/').next().unwrap_or(name).to_owned(),
+    };
+    let Ok(client) = ctx.client().await else {
+        return;
+    };
+    if let Ok(found) = client.call(&get).await
+        && found.state == Some(ComputeState::Stopped)
+    {
+        let name = found.name;
+        ctx.ui.warn(&format!(
+            "The compute {name} is stopped: the job waits until it is started"
+        ));
+        ctx.ui.hint(&format!("Start it: aml compute start {name}"));
+    }
 }
 
 fn save(file: &Path, entity: &Entity) -> Result<()> {

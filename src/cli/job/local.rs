@@ -14,7 +14,7 @@ use crate::cli::context::Context;
 use api::{
     Error, Result,
     assets::{AssetKind, CreateAsset},
-    paths::is_local,
+    paths::{apart, is_local},
 };
 use client::{Limit, inputs::Wanted};
 
@@ -152,27 +152,47 @@ fn under(error: Error, at: &str, key: &str) -> Error {
 
 /// Stores what a git repository has now.
 async fn repository(ctx: &Context, workspace: &str, address: &str) -> Result<String> {
-    let client = ctx.client().await?;
-    let located = client
-        .locate(Wanted {
-            workspace,
-            path: address,
-            model: false,
-            mirrors: &ctx.config.settings.mirrors,
-        })
-        .await?;
-    let id = uuid::Uuid::new_v4().simple();
-    let folder = ctx.config.home.join(format!("cache/code-{id}"));
     let stored = async {
-        let fetched = client.fetch(&located, &folder, None).await?;
-        code_asset(ctx, workspace, &fetched.path).await
+        let cloned = Cloned::of(ctx, workspace, address).await?;
+        code_asset(ctx, workspace, &cloned.path).await
     };
-    let stored = stored.await;
-    let _ = std::fs::remove_dir_all(&folder);
-    stored.map_err(|error| match error.target {
+    stored.await.map_err(|error| match error.target {
         Some(_) => error,
         None => error.at("code"),
     })
+}
+
+/// The files of a git repository, here for a while.
+struct Cloned {
+    path: PathBuf,
+    folder: PathBuf,
+}
+
+impl Cloned {
+    async fn of(ctx: &Context, workspace: &str, address: &str) -> Result<Self> {
+        let client = ctx.client().await?;
+        let located = client
+            .locate(Wanted {
+                workspace,
+                path: address,
+                model: false,
+                mirrors: &ctx.config.settings.mirrors,
+            })
+            .await?;
+        let id = uuid::Uuid::new_v4().simple();
+        let mut cloned = Self {
+            path: PathBuf::new(),
+            folder: ctx.config.home.join(format!("cache/code-{id}")),
+        };
+        cloned.path = client.fetch(&located, &cloned.folder, None).await?.path;
+        Ok(cloned)
+    }
+}
+
+impl Drop for Cloned {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
 }
 
 /// Stores code and answers its reference.
@@ -235,6 +255,14 @@ async fn environment_asset(
 
 /// Uploads the files of an input, and makes its path their address.
 async fn data(ctx: &Context, workspace: &str, input: &mut Map<String, Value>) -> Result<()> {
+    if let Some(address) = input.get("path").and_then(Value::as_str)
+        && address.starts_with("git+")
+        && apart(address).1.is_some()
+    {
+        // What lets one in stays here.
+        let cloned = Cloned::of(ctx, workspace, address).await?;
+        return upload(ctx, workspace, input, &cloned.path).await;
+    }
     let Some(path) = input.get("path").and_then(local_text) else {
         return Ok(());
     };
@@ -259,14 +287,25 @@ async fn data(ctx: &Context, workspace: &str, input: &mut Map<String, Value>) ->
                 .hint("For a file say type: uri_file"),
         );
     }
-    let uploaded = ctx.upload_model(workspace, &path).await?;
+    upload(ctx, workspace, input, &path).await
+}
+
+/// Stores files, and makes their address the path of an input.
+async fn upload(
+    ctx: &Context,
+    workspace: &str,
+    input: &mut Map<String, Value>,
+    path: &Path,
+) -> Result<()> {
+    let is_file = path.is_file();
+    let uploaded = ctx.upload_model(workspace, path).await?;
     let slash = if is_file { "" } else { "/" };
     let mut spec = Map::new();
     let own = if is_file { "uri_file" } else { "uri_folder" };
     spec.insert("type".to_owned(), Value::from(own));
     spec.insert(
         "path".to_owned(),
-        Value::from(format!("{}{slash}", name_of(&path))),
+        Value::from(format!("{}{slash}", name_of(path))),
     );
     let asset = CreateAsset {
         files: Some(uploaded.tree.hash),

@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use super::{JobArg, entity::page, workspace};
+use super::{JobArg, create::say_what_is_stopped, entity::page, workspace};
 use crate::cli::{
     context::Context,
     error::{Exit, RUN_CANCELED, RUN_FAILED},
     run::follow,
 };
-use api::runs::RunStatus;
+use api::runs::{GetRun, RunStatus};
 
 /// Print a job's log until the job has ended
 ///
@@ -32,6 +32,12 @@ pub async fn to_the_end(ctx: &Context, name: &str) -> anyhow::Result<()> {
     let file = "Streaming user_logs/std_log.txt";
     let line = "=".repeat(file.len());
     ctx.ui.print(&format!("{head}\n{file}\n{line}\n\n"))?;
+    let get = GetRun {
+        workspace: workspace.name.clone(),
+        run: name.to_owned(),
+    };
+    let run = ctx.client().await?.call(&get).await?;
+    say_what_is_stopped(ctx, &workspace.name, &run).await;
     let ended = follow::to_the_end(ctx, &workspace.name, name).await?;
     ctx.ui
         .print(&format!("\nExecution Summary\n=================\n{head}\n"))?;

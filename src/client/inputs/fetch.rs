@@ -14,6 +14,7 @@ use api::{
     Error, Result,
     files::{check_path, parents},
     mirrors::to_https,
+    paths::apart,
 };
 
 const CONNECT: Duration = Duration::from_secs(20);
@@ -199,21 +200,6 @@ fn shown(url: &str) -> String {
     apart(plain).0
 }
 
-/// An address of the web without its credentials, and those.
-pub fn apart(url: &str) -> (String, Option<String>) {
-    let found = url.split_once("://").and_then(|(scheme, rest)| {
-        let host_end = rest.find('/').unwrap_or(rest.len());
-        let at = rest[..host_end].rfind('@')?;
-        let over = scheme.strip_prefix("git+").unwrap_or(scheme);
-        let web = over.eq_ignore_ascii_case("https") || over.eq_ignore_ascii_case("http");
-        web.then(|| (format!("{scheme}://{}", &rest[at + 1..]), &rest[..at]))
-    });
-    match found {
-        Some((plain, credentials)) => (plain, Some(credentials.to_owned())),
-        None => (url.to_owned(), None),
-    }
-}
-
 /// Settings by which git sends credentials to a server. As variables nobody else on the machine sees
 /// them, as words of its command line everybody would.
 fn git_settings(plain: &str, credentials: Option<&str>) -> Vec<(&'static str, String)> {
@@ -321,7 +307,8 @@ pub(super) fn key(parts: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{apart, git_settings, shown};
+    use super::{git_settings, shown};
+    use api::paths::apart;
 
     #[test]
     fn credentials_of_an_address_are_shown_to_nobody() {

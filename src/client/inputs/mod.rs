@@ -6,11 +6,11 @@
 mod fetch;
 mod mount;
 
-pub use fetch::apart;
+pub use super::files::Fetched;
 
 use std::path::{Path, PathBuf};
 
-pub use mount::forget_unused;
+pub use mount::{Hold, forget_unused};
 
 use super::{Client, Report};
 use api::{

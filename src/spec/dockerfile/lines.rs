@@ -30,7 +30,7 @@ pub fn instructions(text: &str) -> Vec<Instruction> {
         let script = ends_with(&text).map(|end| {
             let inside = lines.by_ref().map(|(_, line)| line);
             let inside = inside.take_while(|line| line.trim() != end);
-            inside.map(|line| format!("{line}\n")).collect()
+            inside.collect::<Vec<_>>().join("\n")
         });
         all.push(Instruction {
             line: at,
@@ -49,7 +49,7 @@ pub fn instructions(text: &str) -> Vec<Instruction> {
 
 /// The word that ends the here-document of an instruction, if it has one.
 fn ends_with(text: &str) -> Option<String> {
-    let word = text.trim_start().split_whitespace().next()?;
+    let word = text.split_whitespace().next()?;
     let takes = ["RUN", "COPY", "ADD"];
     let rest = text.split_once("<<").map(|(_, rest)| rest)?;
     let rest = rest.trim_start_matches('-').trim_start_matches(['"', '\'']);

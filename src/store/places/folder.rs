@@ -3,13 +3,12 @@
 use std::{
     fs::{self, File, Metadata},
     io::{ErrorKind, Write},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{Chunks, PlacedContent, PlacedFile, io_error};
-use crate::home::private_dir;
 use api::{Error, Result, Time, datastores::StoredFile};
 
 /// The ending of a file that is being written.
@@ -96,14 +95,18 @@ pub fn open(root: &Path, path: &str) -> Result<Option<PlacedFile>> {
 pub fn write(root: &Path, path: &str, mut chunks: Chunks) -> Result<u64> {
     let full = root.join(path);
     let folder = full.parent().unwrap_or(root);
-    private_dir(folder)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|e| not_written("make", folder, &e))?;
     inside(root, path.rsplit_once('/').map_or("", |(folder, _)| folder))?;
     if full.is_dir() {
         return Err(Error::conflict(format!("`{path}` is a folder")).at("path"));
     }
     let name = uuid::Uuid::new_v4().simple();
     let temporary = folder.join(format!(".{name}{UNFINISHED}"));
-    let failed = |e: std::io::Error| io_error("write", &full, &e);
+    let failed = |e: std::io::Error| not_written("write", &full, &e);
     let mut size = 0;
     let written = (|| {
         let mut file = File::create_new(&temporary).map_err(failed)?;
@@ -119,6 +122,21 @@ pub fn write(root: &Path, path: &str, mut chunks: Chunks) -> Result<u64> {
         let _ = fs::remove_file(&temporary);
     }
     written.map(|()| size)
+}
+
+/// Why a file cannot be written. What stays so, however often it is tried, is no passing trouble.
+fn not_written(verb: &str, path: &Path, error: &std::io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::NotADirectory
+        | ErrorKind::IsADirectory
+        | ErrorKind::AlreadyExists
+        | ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnlyFilesystem => {
+            Error::invalid(format!("Cannot {verb} `{}`: {error}", path.display()))
+                .hint("The datastore must be a folder that the server may write to")
+        }
+        _ => io_error(verb, path, error),
+    }
 }
 
 pub fn remove(root: &Path, path: &str) -> Result<u64> {

@@ -58,3 +58,41 @@ fn cell(field: Field) -> Cell {
         other => of_json(other.to_json_value()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use parquet::{
+        data_type::{ByteArray, ByteArrayType, Int64Type},
+        file::writer::SerializedFileWriter,
+        schema::parser::parse_message_type,
+    };
+
+    use super::*;
+
+    #[test]
+    fn rows_of_parquet_have_their_columns() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        let message = "message m { required int64 a; optional binary b (UTF8); }";
+        let schema = Arc::new(parse_message_type(message).unwrap());
+        let file = File::create(&path).unwrap();
+        let mut writer = SerializedFileWriter::new(file, schema, Arc::default()).unwrap();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let numbers = column.typed::<Int64Type>();
+        numbers.write_batch(&[7, 8], None, None).unwrap();
+        column.close().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let texts = column.typed::<ByteArrayType>();
+        let text = [ByteArray::from("é")];
+        texts.write_batch(&text, Some(&[0, 1]), None).unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.close().unwrap();
+        let found: Vec<Row> = rows(&path).unwrap().collect::<Result<_>>().unwrap();
+        assert_eq!(*found[0].columns, ["a", "b"]);
+        let cells: Vec<_> = found.into_iter().map(|row| row.cells).collect();
+        let text = Cell::Text("é".to_owned());
+        assert_eq!(cells, [[Cell::Int(7), Cell::Missing], [Cell::Int(8), text]]);
+    }
+}

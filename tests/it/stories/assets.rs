@@ -197,3 +197,57 @@ fn what_is_wrong_with_an_asset_is_said() {
         );
     });
 }
+
+#[test]
+fn tables_are_previewed_and_profiled() {
+    each_mode(|aml| {
+        with_data(aml);
+        aml.write("sales/10/a.csv", "id;price\n1;1.5\n2;2.5\n");
+        aml.write("sales/20/b.csv", "id;price\n3;\n");
+        aml.write(
+            "sales/MLTable",
+            "paths:\n  - pattern: ./**/*.csv\ntransformations:\n  - read_delimited: {delimiter: ';'}\n  \
+             - extract_columns_from_partition_format: {partition_format: '/{Store}/{Name}.csv'}\n  \
+             - drop_columns: [Name]\n",
+        );
+        aml.ok("data create -n sales --path sales");
+        let rows = aml.json("data preview sales:1 --rows 2");
+        assert_eq!(
+            rows,
+            json!([{"Store": "10", "id": 1, "price": 1.5}, {"Store": "10", "id": 2, "price": 2.5}])
+        );
+        let shown = aml.ok("data preview sales -o table");
+        assert_eq!(
+            shown,
+            "STORE  ID  PRICE\n10     1   1.5\n10     2   2.5\n20     3\n"
+        );
+        let profile = aml.json("data profile azureml:sales:1");
+        assert_eq!(profile["rows"], 3);
+        let price = &profile["columns"][2];
+        assert_eq!(
+            (&price["type"], &price["missing"], &price["mean"]),
+            (&json!("float"), &json!(1), &json!(2.0))
+        );
+        assert_eq!(
+            aml.json("data preview data/iris.csv"),
+            json!([{"a": 1, "b": 2}])
+        );
+        aml.ok("data create -n iris --path data/iris.csv");
+        aml.write(
+            "far/MLTable",
+            "paths:\n  - file: azureml:iris:1\ntransformations:\n  - read_delimited\n",
+        );
+        assert_eq!(aml.json("data preview far"), json!([{"a": 1, "b": 2}]));
+        let error = aml.fails(3, "data preview nothing");
+        assert!(error.starts_with("Error: No data `nothing`"), "{error}");
+        aml.write(
+            "bad/MLTable",
+            "paths: [{file: ../data/iris.csv}]\ntransformations: [read_delimted]\n",
+        );
+        expect![[r#"
+            Error: MLTable: transformations[0]: No transformation `read_delimted`
+            Hint: Did you mean `read_delimited`?
+        "#]]
+        .assert_eq(&aml.fails(3, "data preview bad"));
+    });
+}

@@ -313,28 +313,113 @@ fn mirrors_stand_for_addresses_that_cannot_be_reached() {
 fn one_output_that_cannot_be_stored_keeps_no_other_from_it() {
     each_mode(|aml| {
         aml.ok("workspace create -n ws");
-        let job = "command: echo kept > ${{outputs.b}}/x && echo lost > ${{outputs.a}}/x; exit ${{inputs.code}}\n\
-            environment: {image: python}\ninputs: {code: 0}\noutputs:\n  \
-            a: {path: 'https://host/folder', mode: rw_mount}\n  b: {mode: rw_mount}\n  \
-            c: {path: 'https://host/other', mode: rw_mount}\n  d: {type: uri_file, name: nothing}\n";
-        aml.write("job.yml", job);
+        aml.write("place/x", "");
+        aml.ok("datastore create -n gone --type local --path place");
+        let job = "command: echo kept > ${{outputs.b}}/x && echo lost > ${{outputs.a}}/x; rm -r ${{inputs.place}}; \
+            touch ${{inputs.place}}; exit ${{inputs.code}}\n\
+            environment: {image: python}\ninputs: {code: 0, place: PLACE}\noutputs:\n  \
+            a: {path: 'azureml://datastores/gone/paths/a', mode: rw_mount}\n  b: {mode: rw_mount}\n  \
+            c: {path: 'azureml://datastores/gone/paths/c', mode: rw_mount}\n  d: {type: uri_file, name: nothing}\n";
+        let place = aml.path("place").display().to_string();
+        aml.write("job.yml", job.replace("PLACE", &place));
         aml.run("job create -f job.yml -n good --stream -o none")
             .failed(10);
         let shown = aml.ok("job show -n good");
-        assert!(shown.contains("The output `a`: nothing can be"), "{shown}");
+        assert!(shown.contains("The output `a`: "), "{shown}");
         aml.ok("job download -n good --output-name b -p good");
         aml.ok("job download -n good -p good");
         assert_eq!(aml.read("good/named-outputs/b/x"), "kept\n");
         let log = aml.read("good/artifacts/user_logs/std_log.txt");
-        assert!(log.contains("The output `c`: nothing can be"), "{log}");
+        assert!(log.contains("The output `c`: "), "{log}");
         assert!(log.contains("d was not registered as nothing"), "{log}");
         aml.fails(3, "data show nothing");
+        std::fs::remove_file(aml.path("place")).expect("the job made it");
+        aml.write("place/x", "");
         aml.run("job create -f job.yml -n bad --set inputs.code=1 --stream -o none")
             .failed(10);
         aml.ok("job download -n bad --output-name b -p bad");
         aml.ok("job download -n bad -p bad");
         assert_eq!(aml.read("bad/named-outputs/b/x"), "kept\n");
         let log = aml.read("bad/artifacts/user_logs/std_log.txt");
-        assert!(log.contains("The output `a`: nothing can be"), "{log}");
+        assert!(log.contains("The output `a`: "), "{log}");
     });
+}
+
+#[test]
+fn a_place_that_cannot_be_written_to_is_found_before_the_command_runs() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        aml.write(
+            "job.yml",
+            "command: touch RAN\nenvironment: {image: python}\noutputs:\n  a: {path: 'https://host/folder'}\n"
+                .replace("RAN", &aml.path("ran").display().to_string()),
+        );
+        let said = aml.run("job create -f job.yml --stream -o none").failed(10);
+        assert!(
+            said.contains("The output `a`: nothing can be written to `https://host/folder`"),
+            "{said}"
+        );
+        let none = "azureml://datastores/none/paths/x";
+        let set = format!("job create -f job.yml --set outputs.a.path={none} --stream -o none");
+        let said = aml.run(set.as_str()).failed(10);
+        assert!(said.contains("No datastore `none`"), "{said}");
+        assert!(!aml.path("ran").exists(), "it did not run");
+    });
+}
+
+#[test]
+fn names_of_files_are_words_to_the_shell_whatever_is_in_them() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        aml.write("data/a $(touch bad) 'b'.txt", "odd\n");
+        aml.write(
+            "job.yml",
+            "command: cat ${{inputs.a}} \"${{inputs.a}}\" '${{inputs.a}}' && ls && echo '$[[inputs.x]]' ${{inputs.args}}\n\
+             environment: {image: python}\ninputs:\n  args: -n $((1+1))\n  \
+             a: {type: uri_file, path: \"data/a $(touch bad) 'b'.txt\"}\n",
+        );
+        let said = aml.ok("job create -f job.yml --stream -o none");
+        assert!(
+            said.contains("odd\nodd\nodd\nlogs\noutputs\n$[[inputs.x]] -n 2\n"),
+            "{said}"
+        );
+    });
+}
+
+#[test]
+fn an_output_is_registered_once_however_often_its_end_is_begun() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        // What a worker leaves that is killed before it has reported the end.
+        aml.write(
+            "made.yml",
+            "type: uri_folder\nname: made\npath: azureml://datastores/workspaceblobstore/paths/azureml/j1/o/\n",
+        );
+        aml.ok("data create -f made.yml");
+        aml.ok("data update made:1 --property aml.run=j1");
+        aml.write(
+            "job.yml",
+            "command: echo m > ${{outputs.o}}/m && echo m > ${{outputs.m}}/m\nenvironment: {image: python}\n\
+             outputs:\n  o: {name: made}\n  m: {type: custom_model, name: model}\n",
+        );
+        aml.ok("job create -f job.yml -n j1 --stream -o none");
+        aml.ok("job create -f job.yml -n j2 --stream -o none");
+        let versions = aml.json("data list --name made --query [].version");
+        assert_eq!(versions, json!(["2", "1"]));
+        assert_eq!(aml.json("model show model:2 --query lineage.run"), "j2");
+        aml.ok("model download model:2 --path got");
+    });
+}
+
+#[test]
+fn a_model_can_be_written_to_its_place_by_the_command() {
+    let aml = Aml::local();
+    aml.ok("workspace create -n ws");
+    aml.write(
+        "job.yml",
+        "command: echo m > ${{outputs.m}}/weights\nenvironment: {image: python}\n\
+         outputs:\n  m: {type: custom_model, name: direct, mode: direct}\n",
+    );
+    aml.ok("job create -f job.yml --stream -o none");
+    assert_eq!(aml.json("model show direct:1 --query files.files"), 1);
 }

@@ -69,6 +69,10 @@ fn a_group_goes_with_its_workspaces() {
             "eastus\n"
         );
         aml.az("group create -n empty --tags a=b").ok();
+        aml.az("ml workspace create -n second -g g").ok();
+        aml.az("ml registry create -n shared -g g").ok();
+        let said = error(aml, 1, "ml registry delete -n shared --no-wait");
+        assert!(said.contains("no terminal"), "{said}");
         let tags = "group list --tag a=b --query [].name -o tsv";
         assert_eq!(aml.az(tags).ok(), "empty\n");
         aml.az("group delete -n g --yes").ok();
@@ -77,6 +81,8 @@ fn a_group_goes_with_its_workspaces() {
             "ERROR: No workspace `w`\nCreate it: aml workspace create -n w\n"
         );
         assert_eq!(aml.az("group exists -n g").ok(), "false\n");
+        assert_eq!(aml.az("ml workspace list --query [].name -o tsv").ok(), "");
+        aml.az("ml registry show -n shared").ok();
     });
 }
 

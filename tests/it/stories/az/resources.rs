@@ -345,3 +345,115 @@ fn roles_and_identities() {
         error(aml, 3, "identity show -n mine");
     });
 }
+
+#[test]
+fn a_workspace_must_be_in_the_group_that_is_named() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.az("group create -n other").ok();
+        for line in [
+            "ml job list",
+            "ml job show -n x",
+            "ml compute list",
+            "ml compute show -n x",
+            "ml connection list",
+            "ml connection show -n x",
+            "ml datastore list",
+            "ml datastore show -n workspaceblobstore",
+            "ml data list",
+            "ml model list",
+        ] {
+            let said = error(aml, 3, &format!("{line} -g other"));
+            assert!(said.contains("workspace `w`"), "{line}: {said}");
+        }
+        assert_eq!(aml.az("ml job list -g G -o tsv").ok(), "");
+    });
+}
+
+#[test]
+fn a_job_is_told_what_its_compute_has() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.az("ml compute create -n two --type amlcompute --max-instances 2")
+            .ok();
+        aml.az("ml compute create -n mine --type computeinstance")
+            .ok();
+        aml.write(
+            "job.yml",
+            "command: echo hi\nenvironment: {image: python}\ncompute: azureml:two\n",
+        );
+        let many = "ml job create -f job.yml --set resources.instance_count=3";
+        let said = error(aml, 1, many);
+        assert!(
+            said.contains("The job wants 3 instances; `two` has at most 2"),
+            "{said}"
+        );
+        error(aml, 1, &format!("{many} compute=azureml:mine"));
+        aml.az("ml compute stop -n mine").ok();
+        let made = aml.az("ml job create -f job.yml -n waits --set compute=mine");
+        assert!(
+            made.stderr.contains("The compute mine is stopped"),
+            "{}",
+            made.stderr
+        );
+        made.ok();
+        aml.az("ml compute start -n mine").ok();
+        aml.az("ml job stream -n waits").ok();
+    });
+}
+
+#[test]
+fn a_connection_keeps_its_identity_and_seals_the_rest() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.write(
+            "id.yml",
+            "name: lake\ntype: azure_blob\nurl: https://a.blob.core.windows.net/c\ncontainer_name: c\naccount_name: a\n\
+             credentials: {type: managed_identity, client_id: c1, resource_id: r1}\n",
+        );
+        let made = aml
+            .az("ml connection create -f id.yml --query credentials")
+            .json();
+        let identity = json!({"client_id": "c1", "resource_id": "r1", "type": "managed_identity"});
+        assert_eq!(made, identity);
+        let changed = aml.az("ml connection update -n lake --set tags.a=b --query credentials");
+        assert_eq!(changed.json(), identity);
+        aml.write(
+            "aad.yml",
+            "name: ai\ntype: azure_open_ai\nazure_endpoint: https://host\napi_key: hunter2\ncredentials: {type: aad}\n",
+        );
+        let made = aml.az("ml connection create -f aad.yml").ok();
+        assert!(!made.contains("hunter2"), "{made}");
+        let kind = "ml connection update -n ai --set tags.a=b --query credentials.type -o tsv";
+        assert_eq!(aml.az(kind).ok(), "aad\n");
+        assert!(!aml.ok("connection show -n ai").contains("hunter2"));
+    });
+}
+
+#[test]
+fn files_of_a_container_are_chosen_by_a_pattern() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        for file in ["a.csv", "b.txt", "deep/c.csv", "deep/c1.csv"] {
+            aml.write(&format!("up/{file}"), file);
+        }
+        let account = aml.az("storage account list --query [0].name -o tsv").ok();
+        let account = account.trim();
+        let container = "ml datastore show -n workspaceblobstore --query container_name -o tsv";
+        let container = aml.az(container).ok();
+        let container = container.trim();
+        let at = format!("--account-name {account}");
+        aml.az(format!("storage blob upload-batch {at} -d {container} -s up").as_str())
+            .ok();
+        let down = format!("storage blob download-batch {at} -s {container} -d down --pattern");
+        let got = aml.az(format!("{down} deep/c[0-9].csv").as_str()).json();
+        assert_eq!(got, json!(["deep/c1.csv"]));
+        assert_eq!(aml.read("down/deep/c1.csv"), "deep/c1.csv");
+        let mut got = aml.az(format!("{down} *.csv").as_str()).json();
+        got.as_array_mut()
+            .expect("a list")
+            .sort_by_key(ToString::to_string);
+        assert_eq!(got, json!(["a.csv", "deep/c.csv", "deep/c1.csv"]));
+        assert!(!aml.path("down/b.txt").exists());
+    });
+}
