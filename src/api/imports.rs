@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Time,
+    Done, Time,
     experiments::Experiment,
     files::TreeEntry,
     logged_models::{LoggedModelStatus, ModelMetric, RunLinks},
@@ -16,6 +16,7 @@ use super::{
     models::{ModelSource, Stage},
     operation,
     runs::RunStatus,
+    traces::{Assessment, Span, TraceState},
 };
 
 /// An experiment as it was recorded elsewhere.
@@ -42,7 +43,8 @@ operation!(ImportExperiments => Vec<Experiment>, "imports.experiments");
 /// What became of something that was imported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imported {
-    /// The run it is here, or whose artifacts its files are; none when that was deleted for good.
+    /// The run it is here, or whose artifacts its files are, or the trace it is; none when that was
+    /// deleted for good.
     #[serde(default)]
     pub run: Option<String>,
     /// What the importer noted when all of it was here.
@@ -50,7 +52,7 @@ pub struct Imported {
     pub stamp: Option<String>,
 }
 
-/// What became of the runs and logged models of these origins; those that were never imported are left out.
+/// What became of the runs, logged models and traces of these origins; those that were never imported are left out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FindImported {
     pub workspace: String,
@@ -137,6 +139,51 @@ pub struct ImportModels {
     pub models: Vec<ImportedModel>,
 }
 operation!(ImportModels => Vec<String>, "imports.models");
+
+/// A trace as it was recorded elsewhere, or a part of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImportedTrace {
+    /// Its id there and here.
+    pub origin: String,
+    #[serde(default)]
+    pub client_request_id: Option<String>,
+    #[serde(default)]
+    pub request_preview: Option<String>,
+    #[serde(default)]
+    pub response_preview: Option<String>,
+    pub started_at: Time,
+    #[serde(default)]
+    pub duration_ms: Option<i64>,
+    pub state: TraceState,
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    #[serde(default)]
+    pub assessments: Vec<Assessment>,
+    /// Spans to add to what is there, or to put in the place of those of their ids.
+    #[serde(default)]
+    pub spans: Vec<Span>,
+    /// Origins of the runs that it was said to belong to.
+    #[serde(default)]
+    pub runs: Vec<String>,
+    /// Files to add, whose blobs are stored.
+    #[serde(default)]
+    pub artifacts: Vec<TreeEntry>,
+    /// As for runs.
+    #[serde(default)]
+    pub stamp: Option<String>,
+}
+
+/// Makes traces as they were recorded elsewhere, or completes those that are here already, all of them
+/// or none. A missing blob is a conflict.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ImportTraces {
+    pub workspace: String,
+    pub experiment_id: String,
+    pub traces: Vec<ImportedTrace>,
+}
+operation!(ImportTraces => Done, "imports.traces");
 
 /// A version of a registered model as it was recorded elsewhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -30,6 +30,7 @@ pub mod resource_groups;
 pub mod runs;
 pub mod schedules;
 pub mod secrets;
+pub mod span_files;
 pub mod time;
 pub mod trace_measures;
 pub mod traces;

@@ -13,7 +13,7 @@ mod source;
 mod tally;
 mod target;
 
-pub use export::Export;
+pub use export::{Chosen, Export};
 pub use import::Import;
 pub use source::{Credentials, Options, Source};
 pub use tally::{Count, Tally};

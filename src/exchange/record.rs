@@ -6,10 +6,13 @@ use serde::Serialize;
 
 use api::{
     Time,
+    files::Hash,
+    imports::ImportedTrace,
     logged_models::{LoggedModelStatus, ModelMetric, RunLinks},
     metrics::{MetricPoint, Value},
     models::Stage,
     runs::RunStatus,
+    traces::TraceState,
 };
 
 pub type Pairs = BTreeMap<String, String>;
@@ -66,6 +69,33 @@ pub struct Model {
     pub artifact_uri: String,
 }
 
+/// A trace without its spans.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    /// What is imported of it, as far as it is known without reading its spans and files.
+    pub record: ImportedTrace,
+    pub artifact_uri: String,
+    /// Its spans were moved to an archive.
+    pub archived: bool,
+    /// Its own folder, in a store that has such.
+    pub folder: PathBuf,
+}
+
+impl Trace {
+    /// Where MLflow says in which folder a trace's files are, and where its spans.
+    pub const PLACE_TAG: &str = "mlflow.artifactLocation";
+    pub const SPANS_TAG: &str = "mlflow.trace.spansLocation";
+    /// With this begins what spans say of files that are kept beside them.
+    pub const ATTACHMENT: &str = "mlflow-attachment:";
+
+    /// Tells whether a trace has changed since all of it was seen; none while it goes on.
+    pub fn stamp(&self) -> Option<String> {
+        let ended = self.record.state != TraceState::InProgress;
+        let state = serde_json::to_vec(&self.record).unwrap_or_default();
+        ended.then(|| Hash::of(&state).hex()[..32].to_owned())
+    }
+}
+
 /// A registered model or a prompt, with its versions in order.
 #[derive(Debug, Clone)]
 pub struct Registered {
@@ -102,6 +132,7 @@ pub enum Owner<'a> {
     Run(&'a Run),
     Model(&'a Model),
     Version(&'a Version),
+    Trace(&'a Trace),
 }
 
 impl<'a> Owner<'a> {
@@ -110,6 +141,7 @@ impl<'a> Owner<'a> {
             Owner::Run(run) => &run.id,
             Owner::Model(model) => &model.id,
             Owner::Version(version) => &version.id,
+            Owner::Trace(trace) => &trace.record.origin,
         }
     }
 
@@ -118,6 +150,7 @@ impl<'a> Owner<'a> {
             Owner::Run(run) => &run.artifact_uri,
             Owner::Model(model) => &model.artifact_uri,
             Owner::Version(version) => &version.location,
+            Owner::Trace(trace) => &trace.artifact_uri,
         }
     }
 }

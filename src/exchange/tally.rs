@@ -20,6 +20,7 @@ pub struct Tally {
     pub experiments: Count,
     pub runs: Count,
     pub logged_models: Count,
+    pub traces: Count,
     /// With prompts.
     pub registered_models: Count,
     pub model_versions: Count,
@@ -39,6 +40,7 @@ impl Tally {
             &self.experiments,
             &self.runs,
             &self.logged_models,
+            &self.traces,
             &self.registered_models,
             &self.model_versions,
         ];

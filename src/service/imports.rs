@@ -2,12 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Caller, Perform, Service, experiments, metrics};
+use super::{
+    Action, Caller, Perform, Service, experiments, metrics,
+    traces::{check_id, check_keys, with_id},
+};
 use api::{
-    Error, Result,
+    Done, Error, Result,
     experiments::Experiment,
-    files::check_path,
-    imports::{FindImported, ImportExperiments, ImportModels, ImportRuns, Imported, ImportedRun},
+    files::{Hash, check_path},
+    imports::{
+        FindImported, ImportExperiments, ImportModels, ImportRuns, ImportTraces, Imported,
+        ImportedRun, ImportedTrace,
+    },
     names,
 };
 use async_trait::async_trait;
@@ -73,11 +79,13 @@ impl Perform for ImportRuns {
             .await?;
         match stored {
             Stored::Done(names) => Ok(names),
-            Stored::Missing(hash) => Err(Error::conflict(format!(
-                "The blob {hash} is not stored; send it again"
-            ))),
+            Stored::Missing(hash) => Err(not_stored(hash)),
         }
     }
+}
+
+fn not_stored(hash: Hash) -> Error {
+    Error::conflict(format!("The blob {hash} is not stored; send it again"))
 }
 
 fn check_run(mut run: ImportedRun) -> Result<NewImport> {
@@ -138,4 +146,39 @@ impl Perform for ImportModels {
             .import_models(row.id, experiment, self.models)
             .await
     }
+}
+
+impl Perform for ImportTraces {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
+        let row = service.enter_import(caller, &self.workspace).await?;
+        let experiment = service.check_experiment(&row, &self.experiment_id).await?;
+        let traces = self.traces.into_iter().map(check_trace);
+        let traces = traces.collect::<Result<Vec<_>>>()?;
+        let stored = service
+            .store
+            .import_traces(row.id, experiment, traces, service.now())
+            .await?;
+        match stored {
+            Stored::Done(()) => Ok(Done {}),
+            Stored::Missing(hash) => Err(not_stored(hash)),
+        }
+    }
+}
+
+fn check_trace(mut trace: ImportedTrace) -> Result<ImportedTrace> {
+    check_id("trace", &trace.origin)?;
+    let origin = trace.origin.clone();
+    let of_trace = |error: Error| Error::invalid(format!("{} (trace `{origin}`)", error.message));
+    check_keys("metadata", &trace.metadata).map_err(of_trace)?;
+    check_keys("tags", &trace.tags).map_err(of_trace)?;
+    for span in &mut trace.spans {
+        check_id("span", &span.id).map_err(of_trace)?;
+        span.trace.clone_from(&origin);
+    }
+    for file in &trace.artifacts {
+        check_path(&file.path).map_err(of_trace)?;
+    }
+    let assessments = std::mem::take(&mut trace.assessments).into_iter();
+    trace.assessments = assessments.map(with_id).collect::<Result<_>>()?;
+    Ok(trace)
 }

@@ -139,6 +139,7 @@ fn operations() -> &'static [(&'static str, Act)] {
         FindImported,
         ImportRuns,
         ImportModels,
+        ImportTraces,
         ImportRegisteredModel,
         // Schedules
         CreateSchedule,

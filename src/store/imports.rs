@@ -54,8 +54,9 @@ impl Store {
         self.db
             .read(move |tx| {
                 let rows = tx.all(
-                    "SELECT i.origin, r.name, i.stamp FROM imports i \
-                     LEFT JOIN runs r ON r.id = i.run_id WHERE i.workspace_id = ?1 \
+                    "SELECT i.origin, COALESCE(r.name, t.name), i.stamp FROM imports i \
+                     LEFT JOIN runs r ON r.id = i.run_id LEFT JOIN traces t ON t.id = i.trace_id \
+                     WHERE i.workspace_id = ?1 \
                      AND i.origin IN (SELECT value FROM json_each(?2))",
                     params![workspace, to_json(&origins)?],
                     |row| {
@@ -242,7 +243,7 @@ fn update(tx: &Tx<'_>, found: &RunRow, run: &ImportedRun) -> Result<()> {
 }
 
 /// What the run of an origin is called here.
-fn name_of(tx: &Tx<'_>, workspace: i64, origin: &str) -> Result<String> {
+pub(super) fn name_of(tx: &Tx<'_>, workspace: i64, origin: &str) -> Result<String> {
     let name = tx.one(
         "SELECT r.name FROM imports i JOIN runs r ON r.id = i.run_id \
          WHERE i.workspace_id = ?1 AND i.origin = ?2",

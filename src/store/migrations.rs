@@ -33,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0016_computes_of_runs.sql"),
     include_str!("migrations/0017_schedules.sql"),
     include_str!("migrations/0018_driven.sql"),
+    include_str!("migrations/0019_imported_traces.sql"),
 ];
 
 /// Brings the database to the newest format, after taking a copy of an older one. A newer format

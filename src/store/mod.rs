@@ -49,6 +49,7 @@ mod secrets;
 mod senders;
 mod slots;
 mod spans;
+mod trace_imports;
 mod trace_measures;
 mod trace_search;
 mod traces;

@@ -111,7 +111,8 @@ fn create(
     id.ok_or_else(|| Error::internal("A trace was not stored"))
 }
 
-fn put(tx: &Tx<'_>, trace: i64, span: &Span) -> Result<()> {
+/// Adds a span or replaces the one of its id.
+pub(super) fn put(tx: &Tx<'_>, trace: i64, span: &Span) -> Result<()> {
     tx.execute(
         "INSERT INTO spans(trace_id, span_id, parent, name, kind, status, started_at, ended_at, content) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT(trace_id, span_id) DO UPDATE SET \

@@ -164,6 +164,54 @@ fn set_pair(tx: &Tx<'_>, table: &str, trace: i64, key: &str, value: &str) -> Res
     Ok(())
 }
 
+/// Keeps what is known of a trace over what its spans said; answers its number.
+pub(super) fn start(tx: &Tx<'_>, new: &NewTrace) -> Result<i64> {
+    let id = tx.one(
+        "INSERT INTO traces(workspace_id, experiment_id, run_id, name, client_request_id, \
+         request_preview, response_preview, started_at, duration, state, complete) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1) \
+         ON CONFLICT(workspace_id, name) DO UPDATE SET experiment_id = ?2, \
+         client_request_id = COALESCE(?5, client_request_id), \
+         request_preview = COALESCE(?6, request_preview), \
+         response_preview = COALESCE(?7, response_preview), \
+         started_at = ?8, duration = ?9, state = ?10, complete = 1 RETURNING id",
+        params![
+            new.workspace,
+            new.experiment,
+            new.run,
+            new.name,
+            new.client_request_id,
+            new.request_preview,
+            new.response_preview,
+            new.started_at,
+            new.duration_ms,
+            new.state.name()
+        ],
+        |row| row.get::<i64>(0),
+    )?;
+    let id = id.ok_or_else(|| Error::internal("A trace was not stored"))?;
+    for (key, value) in &new.metadata {
+        set_metadata(tx, id, key, value)?;
+    }
+    for (key, value) in &new.tags {
+        set_tag(tx, id, key, value)?;
+    }
+    for assessment in &new.assessments {
+        assessments::put(tx, id, assessment)?;
+    }
+    Ok(id)
+}
+
+/// Says that traces of these names belong to a run.
+pub(super) fn link(tx: &Tx<'_>, run: i64, names: &[impl serde::Serialize]) -> Result<()> {
+    tx.execute(
+        "INSERT INTO trace_runs(run_id, trace) SELECT ?1, value FROM json_each(?2) WHERE 1 \
+         ON CONFLICT DO NOTHING",
+        params![run, to_json(&names)?],
+    )?;
+    Ok(())
+}
+
 /// Refuses an experiment that is not there or is deleted.
 pub(super) fn check_experiment(tx: &Tx<'_>, workspace: i64, experiment: i64) -> Result<()> {
     match experiments::is_deleted(tx, workspace, experiment)? {
@@ -195,39 +243,7 @@ impl Store {
         self.db
             .write(move |tx| {
                 check_experiment(tx, new.workspace, new.experiment)?;
-                let id = tx.one(
-                    "INSERT INTO traces(workspace_id, experiment_id, run_id, name, client_request_id, \
-                     request_preview, response_preview, started_at, duration, state, complete) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 1) \
-                     ON CONFLICT(workspace_id, name) DO UPDATE SET experiment_id = ?2, \
-                     client_request_id = COALESCE(?5, client_request_id), \
-                     request_preview = COALESCE(?6, request_preview), \
-                     response_preview = COALESCE(?7, response_preview), \
-                     started_at = ?8, duration = ?9, state = ?10, complete = 1 RETURNING id",
-                    params![
-                        new.workspace,
-                        new.experiment,
-                        new.run,
-                        new.name,
-                        new.client_request_id,
-                        new.request_preview,
-                        new.response_preview,
-                        new.started_at,
-                        new.duration_ms,
-                        new.state.name()
-                    ],
-                    |row| row.get::<i64>(0),
-                )?;
-                let id = id.ok_or_else(|| Error::internal("A trace was not stored"))?;
-                for (key, value) in &new.metadata {
-                    set_metadata(tx, id, key, value)?;
-                }
-                for (key, value) in &new.tags {
-                    set_tag(tx, id, key, value)?;
-                }
-                for assessment in &new.assessments {
-                    assessments::put(tx, id, assessment)?;
-                }
+                let id = start(tx, &new)?;
                 stored(by_id(tx, id)?)
             })
             .await
@@ -325,16 +341,7 @@ impl Store {
 
     /// Says that the traces of these names belong to a run; they may not be there yet.
     pub async fn link_traces(&self, run: i64, names: Vec<String>) -> Result<()> {
-        self.db
-            .write(move |tx| {
-                tx.execute(
-                    "INSERT INTO trace_runs(run_id, trace) SELECT ?1, value FROM json_each(?2) WHERE 1 \
-                     ON CONFLICT DO NOTHING",
-                    params![run, to_json(&names)?],
-                )?;
-                Ok(())
-            })
-            .await
+        self.db.write(move |tx| link(tx, run, &names)).await
     }
 
     pub async fn link_prompts(&self, trace: i64, prompts: Vec<PromptVersion>) -> Result<()> {

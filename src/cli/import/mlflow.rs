@@ -16,8 +16,8 @@ use crate::{
 
 /// Bring a server, database or folder of MLflow into the workspace
 ///
-/// Experiments, runs with the whole history of their metrics, params, tags, datasets, files and logged
-/// models. Runs keep their ids as names. Importing again brings only what is new; an import that was
+/// Experiments, runs with the whole history of their metrics, params, tags, datasets and files, logged
+/// models, traces, registered models and prompts. Runs keep their ids as names. Importing again brings only what is new; an import that was
 /// broken off is gone on with. A server is asked with the token, or name and password, that MLflow's
 /// own variables hold.
 #[derive(Debug, Args)]
@@ -52,7 +52,7 @@ pub async fn mlflow(ctx: &Context, args: MlflowArgs) -> anyhow::Result<()> {
     };
     wiring::install_tls();
     let source = Source::open(&args.from, &ctx.folder, options)?;
-    let bar = ctx.ui.counter("Importing runs", source.count_runs()?);
+    let bar = ctx.ui.counter("Importing runs and traces", source.count()?);
     let import = Import {
         source: &source,
         client,
@@ -60,7 +60,7 @@ pub async fn mlflow(ctx: &Context, args: MlflowArgs) -> anyhow::Result<()> {
         experiments: &args.experiments,
         include_deleted: args.include_deleted,
         again: args.again,
-        progress: &|runs| bar.inc(runs),
+        progress: &|some| bar.inc(some),
     };
     let tally = import.run().await;
     bar.finish_and_clear();
@@ -92,7 +92,7 @@ fn conclude(ctx: &Context, tally: &Tally) -> anyhow::Result<()> {
     }
     if tally.without_files > 0 {
         ctx.ui.warn(&format!(
-            "The files of {} runs and models are out of reach from here; the next import tries again.",
+            "The files of {} runs, models and traces are out of reach from here; the next import tries again.",
             tally.without_files
         ));
         ctx.ui.hint(

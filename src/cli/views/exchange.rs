@@ -33,6 +33,7 @@ impl Show for Tally {
                 row("experiments", &self.experiments),
                 row("runs", &self.runs),
                 row("logged models", &self.logged_models),
+                row("traces", &self.traces),
                 row("registered models", &self.registered_models),
                 row("model versions", &self.model_versions),
             ],

@@ -2,6 +2,7 @@
 //! end the registry. The workspace is read as any tracking store is, by its address.
 
 mod registry;
+mod traces;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,17 +19,31 @@ use crate::exchange::{
 use api::{Error, Result, files::Hash, imports::Outcome};
 use client::save;
 
+/// The experiments that an export is about.
+pub struct Chosen(Vec<Experiment>);
+
+impl Chosen {
+    /// Finds those of these names, or all; a name that is not there is an error, before anything is
+    /// written.
+    pub async fn find(source: &Source, names: &[String]) -> Result<Self> {
+        let mut found = source.experiments().await?;
+        select(&mut found, names, "")?;
+        Ok(Self(found))
+    }
+}
+
 /// An export of a workspace.
 pub struct Export<'a> {
     pub source: &'a Source,
     pub target: &'a mut Database,
     /// Only these experiments; all when empty.
     pub experiments: &'a [String],
+    pub chosen: Chosen,
     /// Write what is deleted too, as deleted.
     pub include_deleted: bool,
     /// Write all of every run again.
     pub again: bool,
-    /// Told of runs that were dealt with.
+    /// Told of runs and traces that were dealt with.
     pub progress: &'a dyn Fn(u64),
     /// Where the files of runs and models lie, by their ids, as far as they were dealt with.
     pub folders: HashMap<String, String>,
@@ -38,8 +53,7 @@ impl Export<'_> {
     /// Writes everything that is not there yet. What was written by then stays when an error ends it.
     pub async fn run(mut self) -> Result<Tally> {
         let mut tally = Tally::default();
-        let mut found = self.source.experiments().await?;
-        select(&mut found, self.experiments, "")?;
+        let found = std::mem::take(&mut self.chosen.0);
         tally.experiments.found = found.len() as u64;
         for experiment in &found {
             if experiment.deleted && !self.include_deleted {
@@ -50,6 +64,7 @@ impl Export<'_> {
             add(&mut tally.experiments, self.target.experiment(experiment)?);
             self.write_runs(experiment, &mut tally).await?;
             self.write_models(experiment, &mut tally).await?;
+            self.write_traces(experiment, &mut tally).await?;
         }
         self.write_registry(&found, &mut tally).await?;
         Ok(tally)
@@ -64,6 +79,17 @@ impl Export<'_> {
             tally.runs.left_out += count;
             (self.progress)(count);
             page = runs.next;
+            if page.is_none() {
+                break;
+            }
+        }
+        let mut page = None;
+        loop {
+            let traces = self.source.traces(experiment, page).await?;
+            let count = traces.items.len() as u64;
+            tally.traces.found += count;
+            tally.traces.left_out += count;
+            page = traces.next;
             if page.is_none() {
                 return Ok(());
             }

@@ -5,6 +5,7 @@ mod files;
 mod models;
 mod registry;
 mod runs;
+mod traces;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use crate::exchange::{
     tally::Tally,
 };
 use api::{
-    Code, Result,
+    Code, Error, Result,
     experiments::{Experiment as Ours, ListExperiments},
     imports::{ImportExperiments, ImportRuns, ImportedExperiment, ImportedRun},
     runs::RunStatus,
@@ -38,7 +39,7 @@ pub struct Import<'a> {
     pub include_deleted: bool,
     /// Look at all of every run again, and bring back what was deleted here for good.
     pub again: bool,
-    /// Told of runs that were dealt with.
+    /// Told of runs and traces that were dealt with.
     pub progress: &'a dyn Fn(u64),
 }
 
@@ -146,9 +147,10 @@ impl Import<'_> {
             (self.progress)(count);
             page = runs.next;
             if page.is_none() {
-                return Ok(());
+                break;
             }
         }
+        self.leave_out_traces(experiment, state).await
     }
 
     async fn fill(&self, experiment: &Experiment, ours: &Ours, state: &mut State) -> Result<()> {
@@ -166,7 +168,8 @@ impl Import<'_> {
                 break;
             }
         }
-        self.bring_models(ours, &models, state).await
+        self.bring_models(ours, &models, state).await?;
+        self.bring_traces(experiment, ours, state).await
     }
 
     /// Links runs to models, now that all there will be are here.
@@ -199,6 +202,11 @@ impl State {
             self.tally.remarks.push(remark);
         }
     }
+}
+
+/// Whether an operation on many failed because of what one of them says.
+fn is_trouble_of_one(error: &Error) -> bool {
+    matches!(error.code, Code::Invalid | Code::Conflict)
 }
 
 /// A run without what is added to it piece by piece.

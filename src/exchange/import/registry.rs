@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Import, State};
+use super::{Import, State, is_trouble_of_one};
 use crate::exchange::{
     origin::{Place, place},
     record::{Owner, Registered, Version},
     tally::Count,
 };
 use api::{
-    Code, Result,
+    Result,
     files::CreateTree,
     files::Tree,
     imports::{
@@ -38,7 +38,7 @@ impl Import<'_> {
             state.tally.model_versions.found += model.versions.len() as u64;
             match self.bring_registered(&model, &known, state).await {
                 Ok(outcome) => count(&model, &outcome, state),
-                Err(error) if matches!(error.code, Code::Invalid | Code::Conflict) => {
+                Err(error) if is_trouble_of_one(&error) => {
                     state.tally.registered_models.failed += 1;
                     state.tally.model_versions.failed += model.versions.len() as u64;
                     state.remark(format!("The model `{}`: {error}", model.name));

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{Import, State, bare, files::Gathered};
+use super::{Import, State, bare, files::Gathered, is_trouble_of_one};
 use crate::exchange::{
     record::{Model, Owner, Run},
     source::{Cursor, POINTS},
 };
 use api::{
-    Code, Result,
+    Result,
     experiments::Experiment as Ours,
     files::Hash,
     imports::{FindImported, Imported, ImportedRun},
@@ -36,14 +36,14 @@ impl Import<'_> {
         let known = self.client.call(&find).await?;
         let runs = self.wanted(runs, &known, state);
         if let Err(error) = self.bring_batch(ours, models, &runs, state).await {
-            if !matches!(error.code, Code::Invalid | Code::Conflict) {
+            if !is_trouble_of_one(&error) {
                 return Err(error);
             }
             // One of them is the trouble; the others shall not suffer from it.
             for run in &runs {
                 let one = std::slice::from_ref(run);
                 if let Err(error) = self.bring_batch(ours, models, one, state).await {
-                    if !matches!(error.code, Code::Invalid | Code::Conflict) {
+                    if !is_trouble_of_one(&error) {
                         return Err(error);
                     }
                     state.tally.runs.failed += 1;

@@ -14,11 +14,11 @@ pub fn text(json: &Json) -> String {
 }
 
 /// Numbers may come as texts.
-fn integer(json: &Json) -> Option<i64> {
+pub fn integer(json: &Json) -> Option<i64> {
     json.as_i64().or_else(|| json.as_str()?.parse().ok())
 }
 
-fn time(json: &Json) -> Option<Time> {
+pub fn time(json: &Json) -> Option<Time> {
     integer(json).map(Time)
 }
 
@@ -30,7 +30,7 @@ pub fn next(page: &Json) -> Option<String> {
     Some(text(&page["next_page_token"])).filter(|token| !token.is_empty())
 }
 
-fn pairs(json: &Json, name: &str) -> Pairs {
+pub fn pairs(json: &Json, name: &str) -> Pairs {
     let pair = |json: &Json| (text(&json["key"]), text(&json["value"]));
     list(json, name).iter().map(pair).collect()
 }

@@ -8,16 +8,17 @@ use std::{
 use rusqlite::{Connection, OpenFlags, Row, params, types::Value as Sql};
 
 use super::{
-    Cursor, Options, POINTS, Points, RUNS, database_models, database_registry,
+    Cursor, Options, POINTS, Points, RUNS, database_models, database_registry, database_traces,
     place::{Places, cannot_read, files_in},
 };
 use crate::exchange::record::{
-    Experiment, File, Model, Owner, Pairs, Registered, Run, status, value,
+    Experiment, File, Model, Owner, Pairs, Registered, Run, Trace, status, value,
 };
 use api::{
     Error, Page, Result, Time,
     logged_models::{DatasetUse, ModelOutput, RunLinks},
     metrics::MetricPoint,
+    traces::Span,
 };
 
 /// Newer servers keep several workspaces in one database; this one is there always.
@@ -26,7 +27,7 @@ const DEFAULT_WORKSPACE: &str = "default";
 /// A database that is open for reading.
 pub struct Database {
     pub(super) connection: Connection,
-    places: Places,
+    pub(super) places: Places,
     /// `table.column` of all there are.
     columns: HashSet<String>,
     pub(super) workspace: String,
@@ -91,13 +92,22 @@ impl Database {
         }
     }
 
-    pub fn count_runs(&self) -> Result<u64> {
-        let sql = format!(
-            "SELECT COUNT(*) FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id WHERE {}",
-            self.of_workspace()
-        );
-        let counts = self.all(&sql, params![self.workspace], |row| row.get(0))?;
-        Ok(counts.first().copied().unwrap_or(0))
+    /// How many runs and traces there are.
+    pub fn count(&self) -> Result<u64> {
+        let mut count = 0;
+        for table in ["runs", "trace_info"] {
+            if !self.has(&format!("{table}.experiment_id")) {
+                continue;
+            }
+            let sql = format!(
+                "SELECT COUNT(*) FROM {table} r JOIN experiments e ON e.experiment_id = r.experiment_id \
+                 WHERE {}",
+                self.of_workspace()
+            );
+            let counts: Vec<u64> = self.all(&sql, params![self.workspace], |row| row.get(0))?;
+            count += counts.iter().sum::<u64>();
+        }
+        Ok(count)
     }
 
     pub fn experiments(&self) -> Result<Vec<Experiment>> {
@@ -260,6 +270,14 @@ impl Database {
 
     pub fn models(&self, experiment: &Experiment) -> Result<Vec<Model>> {
         database_models::models(self, experiment)
+    }
+
+    pub fn traces(&self, experiment: &Experiment, page: Option<&str>) -> Result<Page<Trace>> {
+        database_traces::traces(self, experiment, page)
+    }
+
+    pub fn spans(&self, trace: &Trace) -> Result<Option<Vec<Span>>> {
+        database_traces::spans(self, trace)
     }
 
     pub fn registered(&self) -> Result<Vec<Registered>> {

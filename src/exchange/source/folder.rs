@@ -9,14 +9,17 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
-    Cursor, Options, POINTS, Points, RUNS, folder_models, folder_registry,
+    Cursor, Options, POINTS, Points, RUNS,
+    database_traces::in_file,
+    folder_models, folder_registry, folder_traces,
     place::{Places, cannot_read, files_in},
 };
-use crate::exchange::record::{Experiment, File, Model, Owner, Pairs, Registered, Run};
+use crate::exchange::record::{Experiment, File, Model, Owner, Pairs, Registered, Run, Trace};
 use api::{
     Error, Page, Result, Time,
     metrics::{MetricPoint, Value},
     runs::RunStatus,
+    traces::Span,
 };
 
 pub(super) const META: &str = "meta.yaml";
@@ -123,11 +126,12 @@ impl Folder {
         Ok(folders)
     }
 
-    pub fn count_runs(&self) -> Result<u64> {
+    /// How many runs and traces there are.
+    pub fn count(&self) -> Result<u64> {
         let folders = self.experiment_folders()?;
-        let counts = folders
-            .iter()
-            .map(|folder| Ok(Self::run_folders(folder)?.len() as u64));
+        let counts = folders.iter().map(|folder| {
+            Ok(Self::run_folders(folder)?.len() as u64 + folder_traces::count(folder)?)
+        });
         counts.sum()
     }
 
@@ -166,6 +170,18 @@ impl Folder {
 
     pub fn models(&self, experiment: &Experiment) -> Result<Vec<Model>> {
         folder_models::models(&self.experiment_folder(experiment))
+    }
+
+    pub fn traces(&self, experiment: &Experiment, page: Option<&str>) -> Result<Page<Trace>> {
+        folder_traces::traces(&self.experiment_folder(experiment), page)
+    }
+
+    /// None when they were kept elsewhere from the beginning.
+    pub fn spans(&self, trace: &Trace) -> Result<Option<Vec<Span>>> {
+        match self.places.find(Owner::Trace(trace)) {
+            Some(folder) => in_file(&folder, &trace.record.origin).map(Some),
+            None => Ok(None),
+        }
     }
 
     pub fn registered(&self) -> Result<Vec<Registered>> {

@@ -1,5 +1,7 @@
 //! A running server, of MLflow or of anything else that speaks its protocol.
 
+use std::{collections::HashMap, sync::Mutex};
+
 use axum::{
     body::Body,
     http::{HeaderValue, Method, Request, header},
@@ -13,16 +15,16 @@ use crate::exchange::record::{Experiment, File, Model, Owner, Registered, Run, V
 use api::{Error, Page, Result, metrics::MetricPoint, paths::percent_decode};
 use client::{Client, Remote, below, collect};
 
-const API: &str = "/api/2.0/mlflow";
+pub(super) const API: &str = "/api/2.0/mlflow";
 /// Several calls exist only where MLflow's pages look for them.
-const PAGES: &str = "/ajax-api/2.0/mlflow";
+pub(super) const PAGES: &str = "/ajax-api/2.0/mlflow";
 /// Files that the server passes on.
 const PROXY: &str = "/api/2.0/mlflow-artifacts";
 /// Runs that one call for the points of a metric may name, and points that it answers at most.
 const BULK_RUNS: usize = 100;
 const BULK_POINTS: usize = 25_000;
 /// Calls at once.
-const CALLS: usize = 8;
+pub(super) const CALLS: usize = 8;
 const TRIES: u32 = 4;
 
 /// How to be let in, as MLflow's clients know it.
@@ -45,6 +47,8 @@ pub struct Http {
     client: Client,
     authorization: Option<HeaderValue>,
     workspace: Option<HeaderValue>,
+    /// The runs that traces were said to belong to, by the ids of the traces, as far as it was asked.
+    pub(super) links: Mutex<HashMap<String, Vec<String>>>,
 }
 
 impl Http {
@@ -78,10 +82,16 @@ impl Http {
             })?,
             authorization: authorization.transpose()?,
             workspace: workspace.transpose()?,
+            links: Mutex::default(),
         })
     }
 
-    async fn send(&self, method: &Method, address: &str, body: Option<&Json>) -> Result<Body> {
+    pub(super) async fn send(
+        &self,
+        method: &Method,
+        address: &str,
+        body: Option<&Json>,
+    ) -> Result<Body> {
         let text = body.map(ToString::to_string).unwrap_or_default();
         let mut tried = 1;
         loop {
@@ -111,7 +121,12 @@ impl Http {
         }
     }
 
-    async fn ask(&self, method: &Method, address: &str, body: Option<&Json>) -> Result<Json> {
+    pub(super) async fn ask(
+        &self,
+        method: &Method,
+        address: &str,
+        body: Option<&Json>,
+    ) -> Result<Json> {
         let bytes = collect(self.send(method, address, body).await?).await?;
         serde_json::from_slice(&bytes).map_err(|e| {
             Error::unavailable(format!("The server's answer is not JSON: {e}"))
@@ -119,12 +134,17 @@ impl Http {
         })
     }
 
-    async fn get(&self, root: &str, call: &[&str], query: &[(&str, &str)]) -> Result<Json> {
+    pub(super) async fn get(
+        &self,
+        root: &str,
+        call: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Json> {
         self.ask(&Method::GET, &below(root, call, query), None)
             .await
     }
 
-    async fn post(&self, call: &[&str], body: &Json) -> Result<Json> {
+    pub(super) async fn post(&self, call: &[&str], body: &Json) -> Result<Json> {
         self.ask(&Method::POST, &below(API, call, &[]), Some(body))
             .await
     }
@@ -349,8 +369,13 @@ impl Http {
     }
 
     pub async fn files(&self, owner: Owner<'_>) -> Result<Option<Vec<File>>> {
-        if let Owner::Version(version) = owner
-            && served(version).is_err()
+        let location = match owner {
+            Owner::Version(version) => Some(&version.location),
+            Owner::Trace(trace) => Some(&trace.artifact_uri),
+            Owner::Run(_) | Owner::Model(_) => None,
+        };
+        if let Some(location) = location
+            && served(location).is_err()
         {
             return Ok(None);
         }
@@ -393,10 +418,11 @@ impl Http {
                 let query = if folder.is_empty() { &[] } else { &query[..] };
                 self.get(API, &call, query).await
             }
-            Owner::Version(version) => {
+            Owner::Version(_) | Owner::Trace(_) => {
+                let above = served(owner.artifact_uri())?;
                 let path = match folder {
-                    "" => served(version)?.to_owned(),
-                    folder => format!("{}/{folder}", served(version)?),
+                    "" => above.to_owned(),
+                    folder => format!("{above}/{folder}"),
                 };
                 let listed = self.get(PROXY, &["artifacts"], &[("path", &path)]).await?;
                 Ok(answers::below_folder(listed, folder))
@@ -411,8 +437,8 @@ impl Http {
                 &["get-artifact"],
                 &[("run_id", &run.id), ("path", &file.path)],
             ),
-            Owner::Version(version) => {
-                let path = format!("{}/{}", served(version)?, file.path);
+            Owner::Version(_) | Owner::Trace(_) => {
+                let path = format!("{}/{}", served(owner.artifact_uri())?, file.path);
                 let parts: Vec<&str> = ["artifacts"].into_iter().chain(path.split('/')).collect();
                 below(PROXY, &parts, &[])
             }
@@ -426,15 +452,11 @@ impl Http {
     }
 }
 
-/// The path of a version's files among those that the server passes on.
-fn served(version: &Version) -> Result<&str> {
-    let path = version.location.strip_prefix("mlflow-artifacts:");
-    path.map(|path| path.trim_matches('/')).ok_or_else(|| {
-        Error::not_found(format!(
-            "The server does not pass on `{}`",
-            version.location
-        ))
-    })
+/// The path of a place among the files that the server passes on.
+fn served(location: &str) -> Result<&str> {
+    let path = location.strip_prefix("mlflow-artifacts:");
+    path.map(|path| path.trim_matches('/'))
+        .ok_or_else(|| Error::not_found(format!("The server does not pass on `{location}`")))
 }
 
 /// Takes `user:password@` out of an address.

@@ -4,21 +4,25 @@ mod answers;
 mod database;
 mod database_models;
 mod database_registry;
+mod database_traces;
 mod folder;
 mod folder_models;
 mod folder_registry;
+mod folder_traces;
 mod http;
+mod http_traces;
 mod place;
+mod trace_answers;
 
 use std::path::Path;
 
 use axum::body::Body;
 
 use super::{
-    record::{Experiment, File, Model, Owner, Registered, Run},
+    record::{Experiment, File, Model, Owner, Registered, Run, Trace},
     target::STAMP,
 };
-use api::{Error, Page, Result, metrics::MetricPoint, paths::percent_decode};
+use api::{Error, Page, Result, metrics::MetricPoint, paths::percent_decode, traces::Span};
 
 pub use database::Database;
 pub use folder::Folder;
@@ -77,11 +81,11 @@ impl Source {
         Database::open(&path, options).map(Source::Database)
     }
 
-    /// How many runs there are, when that is known.
-    pub fn count_runs(&self) -> Result<Option<u64>> {
+    /// How many runs and traces there are, when that is known.
+    pub fn count(&self) -> Result<Option<u64>> {
         match self {
-            Source::Database(database) => database.count_runs().map(Some),
-            Source::Folder(folder) => folder.count_runs().map(Some),
+            Source::Database(database) => database.count().map(Some),
+            Source::Folder(folder) => folder.count().map(Some),
             Source::Http(_) => Ok(None),
         }
     }
@@ -128,6 +132,41 @@ impl Source {
             model.tags.remove(STAMP);
         }
         Ok(models)
+    }
+
+    /// The traces of an experiment, without their spans.
+    pub async fn traces(
+        &self,
+        experiment: &Experiment,
+        page: Option<String>,
+    ) -> Result<Page<Trace>> {
+        let mut traces = match self {
+            Source::Database(database) => database.traces(experiment, page.as_deref()),
+            Source::Folder(folder) => folder.traces(experiment, page.as_deref()),
+            Source::Http(http) => http.traces(experiment, page).await,
+        }?;
+        for trace in &mut traces.items {
+            let tags = &mut trace.record.tags;
+            tags.remove(STAMP);
+            trace.archived = tags
+                .remove(Trace::SPANS_TAG)
+                .is_some_and(|place| place == "ARCHIVE_REPO");
+            trace.artifact_uri = tags.remove(Trace::PLACE_TAG).unwrap_or_default();
+            let own = trace.folder.join("artifacts");
+            if trace.folder.is_absolute() && own.is_dir() {
+                trace.artifact_uri = own.display().to_string();
+            }
+        }
+        Ok(traces)
+    }
+
+    /// The spans of a trace; none when they are out of reach.
+    pub async fn spans(&self, trace: &Trace) -> Result<Option<Vec<Span>>> {
+        match self {
+            Source::Database(database) => database.spans(trace),
+            Source::Folder(folder) => folder.spans(trace),
+            Source::Http(http) => http.spans(trace).await,
+        }
     }
 
     /// The registered models and prompts.

@@ -1,6 +1,6 @@
-//! A SQLite database for MLflow's server of 3.0 or newer, and the folder of its artifacts.
+//! A SQLite database for MLflow's server of 3.3 or newer, and the folder of its artifacts.
 //!
-//! A new one has the format of 3.0, which newer servers turn into their own; one that is there is
+//! A new one has the format of 3.3, which newer servers turn into their own; one that is there is
 //! written in the format it has.
 
 use std::{
@@ -460,6 +460,6 @@ fn number(point: &MetricPoint) -> (f64, bool) {
 }
 
 /// An id that is the same each time.
-fn name_for(parts: &[&str]) -> String {
+pub(super) fn name_for(parts: &[&str]) -> String {
     Hash::of(parts.join("\0").as_bytes()).hex()[..32].to_owned()
 }

@@ -1,5 +1,5 @@
--- The tables of MLflow's tracking server as 3.0 has them. Servers since then bring them to their own
--- format when they start.
+-- The tables of MLflow's tracking server as 3.3 has them, but for those that it makes by itself. Servers
+-- since then bring them to their own format when they start.
 
 CREATE TABLE experiments(
   experiment_id INTEGER NOT NULL,
@@ -61,7 +61,7 @@ CREATE TABLE registered_model_tags(
 );
 CREATE TABLE model_version_tags(
   key VARCHAR(250) NOT NULL,
-  value VARCHAR(5000),
+  value TEXT,
   name VARCHAR(256) NOT NULL,
   version INTEGER NOT NULL,
   CONSTRAINT model_version_tag_pk PRIMARY KEY (key, name, version),
@@ -141,6 +141,9 @@ CREATE TABLE trace_info(
   timestamp_ms BIGINT NOT NULL,
   execution_time_ms BIGINT,
   status VARCHAR(50) NOT NULL,
+  client_request_id VARCHAR(50),
+  request_preview VARCHAR(1000),
+  response_preview VARCHAR(1000),
   CONSTRAINT trace_info_pk PRIMARY KEY (request_id),
   CONSTRAINT fk_trace_info_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id)
 );
@@ -227,6 +230,61 @@ CREATE TABLE logged_model_tags(
   CONSTRAINT fk_logged_model_tags_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id),
   CONSTRAINT fk_logged_model_tags_model_id FOREIGN KEY(model_id) REFERENCES logged_models (model_id) ON DELETE CASCADE
 );
+CREATE TABLE assessments(
+  assessment_id VARCHAR(50) NOT NULL,
+  trace_id VARCHAR(50) NOT NULL,
+  name VARCHAR(250) NOT NULL,
+  assessment_type VARCHAR(20) NOT NULL,
+  value TEXT NOT NULL,
+  error TEXT,
+  created_timestamp BIGINT NOT NULL,
+  last_updated_timestamp BIGINT NOT NULL,
+  source_type VARCHAR(50) NOT NULL,
+  source_id VARCHAR(250),
+  run_id VARCHAR(32),
+  span_id VARCHAR(50),
+  rationale TEXT,
+  overrides VARCHAR(50),
+  valid BOOLEAN NOT NULL,
+  assessment_metadata TEXT,
+  CONSTRAINT assessments_pk PRIMARY KEY (assessment_id),
+  CONSTRAINT fk_assessments_trace_id FOREIGN KEY(trace_id) REFERENCES trace_info (request_id) ON DELETE CASCADE
+);
+CREATE TABLE spans(
+  trace_id VARCHAR(50) NOT NULL,
+  experiment_id INTEGER NOT NULL,
+  span_id VARCHAR(50) NOT NULL,
+  parent_span_id VARCHAR(50),
+  name TEXT,
+  type VARCHAR(500),
+  status VARCHAR(50) NOT NULL,
+  start_time_unix_nano BIGINT NOT NULL,
+  end_time_unix_nano BIGINT,
+  duration_ns BIGINT GENERATED ALWAYS AS (end_time_unix_nano - start_time_unix_nano) STORED,
+  content TEXT NOT NULL,
+  CONSTRAINT spans_pk PRIMARY KEY (trace_id, span_id),
+  CONSTRAINT fk_spans_trace_id FOREIGN KEY(trace_id) REFERENCES trace_info (request_id) ON DELETE CASCADE,
+  CONSTRAINT fk_spans_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id)
+);
+CREATE TABLE entity_associations(
+  association_id VARCHAR(36) NOT NULL,
+  source_type VARCHAR(36) NOT NULL,
+  source_id VARCHAR(36) NOT NULL,
+  destination_type VARCHAR(36) NOT NULL,
+  destination_id VARCHAR(36) NOT NULL,
+  created_time BIGINT,
+  CONSTRAINT entity_associations_pk PRIMARY KEY (source_type, source_id, destination_type, destination_id)
+);
+CREATE INDEX index_assessments_trace_id_created_timestamp ON assessments (trace_id, created_timestamp);
+CREATE INDEX index_assessments_run_id_created_timestamp ON assessments (run_id, created_timestamp);
+CREATE INDEX index_assessments_last_updated_timestamp ON assessments (last_updated_timestamp);
+CREATE INDEX index_assessments_assessment_type ON assessments (assessment_type);
+CREATE INDEX index_spans_experiment_id ON spans (experiment_id);
+CREATE INDEX index_spans_experiment_id_status_type ON spans (experiment_id, status, type);
+CREATE INDEX index_spans_experiment_id_type_status ON spans (experiment_id, type, status);
+CREATE INDEX index_spans_experiment_id_duration ON spans (experiment_id, duration_ns);
+CREATE INDEX index_entity_associations_association_id ON entity_associations (association_id);
+CREATE INDEX index_entity_associations_reverse_lookup ON entity_associations (destination_type, destination_id, source_type, source_id);
 CREATE INDEX index_metrics_run_uuid ON metrics (run_uuid);
 CREATE INDEX index_latest_metrics_run_uuid ON latest_metrics (run_uuid);
 CREATE INDEX index_inputs_destination_type_destination_id_source_type ON inputs (destination_type, destination_id, source_type);
@@ -239,4 +297,4 @@ CREATE INDEX index_tags_run_uuid ON tags (run_uuid);
 CREATE INDEX index_datasets_dataset_uuid ON datasets (dataset_uuid);
 CREATE INDEX index_datasets_experiment_id_dataset_source_type ON datasets (experiment_id, dataset_source_type);
 CREATE INDEX index_logged_model_metrics_model_id ON logged_model_metrics (model_id);
-INSERT INTO alembic_version VALUES ('6953534de441');
+INSERT INTO alembic_version VALUES ('de4033877273');

@@ -7,12 +7,13 @@ use api::{
     experiments::Experiment,
     files::{Hash, TreeEntry},
     imports::{
-        FindImported, ImportExperiments, ImportModels, ImportRuns, ImportedExperiment,
-        ImportedModel, ImportedRun,
+        FindImported, ImportExperiments, ImportModels, ImportRuns, ImportTraces,
+        ImportedExperiment, ImportedModel, ImportedRun, ImportedTrace,
     },
     logged_models::{GetRunLinks, LoggedModelStatus, ModelOutput},
     metrics::GetMetricHistory,
     runs::{DeleteRun, RunStatus, UpdateRun},
+    traces::{DeleteTraces, GetTraces, Span, TraceState, keys},
 };
 
 async fn experiment(bench: &Bench, name: &str) -> Experiment {
@@ -257,4 +258,72 @@ async fn nothing_half_comes_over() {
         .perform(&bench.service, &token)
         .await;
     assert_eq!(error.unwrap_err().code, Code::Denied);
+}
+
+#[tokio::test]
+async fn a_trace_comes_over_whole_and_once() {
+    let bench = Bench::new().await;
+    let exp = experiment(&bench, "exp").await;
+    bench.submit("r1").await;
+    bench.ask(runs(&exp, vec![run("r1")])).await.unwrap();
+    let span = Span {
+        id: "0000000000000001".to_owned(),
+        name: "ask".to_owned(),
+        ..Span::default()
+    };
+    let trace = ImportedTrace {
+        origin: "tr-1".to_owned(),
+        client_request_id: None,
+        request_preview: None,
+        response_preview: Some("2".to_owned()),
+        started_at: Time(5),
+        duration_ms: Some(7),
+        state: TraceState::Ok,
+        metadata: [(keys::RUN.to_owned(), "r1".to_owned())].into(),
+        tags: [("team".to_owned(), "blue".to_owned())].into(),
+        assessments: Vec::new(),
+        spans: vec![span],
+        runs: vec!["r1".to_owned()],
+        artifacts: Vec::new(),
+        stamp: Some("s1".to_owned()),
+    };
+    let import = |trace: &ImportedTrace| ImportTraces {
+        workspace: "ws".to_owned(),
+        experiment_id: exp.id.clone(),
+        traces: vec![trace.clone()],
+    };
+    for _ in 0..2 {
+        bench.ask(import(&trace)).await.unwrap();
+    }
+    let get = GetTraces {
+        workspace: "ws".to_owned(),
+        ids: vec!["tr-1".to_owned()],
+        spans: true,
+    };
+    let found = bench.ask(get).await.unwrap().remove(0);
+    assert_eq!(found.spans.len(), 1);
+    assert_eq!(found.spans[0].trace, "tr-1");
+    // The run of that name was here already, so the one that came over has another.
+    assert_eq!(found.trace.metadata[keys::RUN], "r1-2");
+    assert_eq!(
+        (found.trace.duration_ms, found.trace.state),
+        (Some(7), TraceState::Ok)
+    );
+    let known = bench.ask(find("tr-1")).await.unwrap();
+    assert_eq!(known["tr-1"].run.as_deref(), Some("tr-1"));
+    assert_eq!(known["tr-1"].stamp.as_deref(), Some("s1"));
+    let delete = DeleteTraces {
+        workspace: "ws".to_owned(),
+        experiment_id: exp.id.clone(),
+        ids: Some(vec!["tr-1".to_owned()]),
+        ..DeleteTraces::default()
+    };
+    bench.ask(delete).await.unwrap();
+    assert_eq!(bench.ask(find("tr-1")).await.unwrap()["tr-1"].run, None);
+    let wrong = ImportedTrace {
+        origin: "../x".to_owned(),
+        ..trace
+    };
+    let error = bench.ask(import(&wrong)).await.unwrap_err();
+    assert_eq!(error.code, Code::Invalid);
 }

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::stores::{database, mlruns};
+use super::{
+    import::traces,
+    stores::{database, mlruns},
+};
 use crate::support::{Aml, each_mode};
 
 /// Everything about runs and models that does not tell when it came here.
@@ -23,6 +26,7 @@ fn all(aml: &Aml) -> Value {
         all.push(aml.json(format!("run outputs {run} --query [].[path,hash]")));
         all.push(aml.json(format!("run metrics {run}")));
     }
+    all.push(traces(aml, "First ü"));
     all.into()
 }
 
@@ -41,6 +45,7 @@ fn what_was_exported_comes_back_as_it_was() {
         let tally = aml.json("export mlflow --to out/mlflow.db");
         assert_eq!(tally["runs"]["new"], tally["runs"]["found"], "{tally}");
         assert_eq!(tally["model_versions"]["new"], 2, "{tally}");
+        assert_eq!(tally["traces"]["new"], 1, "{tally}");
         // Again, only what is new.
         aml.ok("run log r1 --metric loss=0.125 --step 9");
         let tally = aml.json("export mlflow --to sqlite:///out/mlflow.db");
@@ -50,6 +55,7 @@ fn what_was_exported_comes_back_as_it_was() {
             (&json!(0), &json!(1)),
             "{tally}"
         );
+        assert_eq!(tally["traces"]["unchanged"], 1, "{tally}");
         // What does not show in the record of a run: a file, and a point before the latest.
         let mut folders = std::fs::read_dir(aml.path("out/mlartifacts")).unwrap();
         let of_run = folders.find_map(|entry| {
@@ -106,4 +112,5 @@ fn what_cannot_be_written_is_said() {
     assert!(!error.contains("secret"), "{error}");
     let error = aml.fails(3, "export mlflow --to new.db -e nothing");
     assert!(error.contains("No experiment `nothing`"), "{error}");
+    assert!(!aml.path("new.db").exists(), "nothing is left half written");
 }

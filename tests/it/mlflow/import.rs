@@ -17,7 +17,7 @@ fn counts(tally: &Value, kind: &str) -> Value {
 #[track_caller]
 fn import(aml: &Aml, from: &str, options: &str) -> Value {
     let tally = aml.json(format!("import mlflow --from {from} {options}"));
-    for kind in ["experiments", "runs", "logged_models"] {
+    for kind in ["experiments", "runs", "logged_models", "traces"] {
         let numbers = counts(&tally, kind);
         let numbers: Vec<u64> = numbers
             .as_array()
@@ -42,7 +42,13 @@ fn a_folder_comes_over_and_later_only_what_is_new() {
             "{tally}"
         );
         assert_eq!(counts(&tally, "runs"), json!([4, 2, 0, 0, 2, 0]), "{tally}");
+        assert_eq!(
+            counts(&tally, "traces"),
+            json!([1, 1, 0, 0, 0, 0]),
+            "{tally}"
+        );
         looks_as_it_did(aml);
+        a_trace_comes_over_once(aml);
         let tally = import(aml, "file:mlruns", "");
         assert_eq!(counts(&tally, "runs"), json!([4, 0, 0, 2, 2, 0]), "{tally}");
         assert_eq!(tally["metric_points"], 0);
@@ -62,6 +68,76 @@ fn a_folder_comes_over_and_later_only_what_is_new() {
         assert_eq!(counts(&tally, "runs"), json!([4, 2, 0, 2, 0, 0]), "{tally}");
         assert_eq!(aml.json("run show gone1 --query deleted"), true);
     });
+}
+
+/// All of the traces of an experiment as MLflow's clients get them, or what else the call answers.
+pub(super) fn traces(aml: &Aml, experiment: &str) -> Value {
+    let ids = aml.json([
+        "experiment",
+        "list",
+        "--query",
+        &format!("[?name == '{experiment}'].id | [0]"),
+    ]);
+    let body = json!({"locations": [{"mlflow_experiment": {"experiment_id": ids}}]});
+    let mut found =
+        call(aml, "-d @body.json", "api/3.0/mlflow/traces/search", &body)["traces"].take();
+    for trace in found.as_array_mut().into_iter().flatten() {
+        let id = trace["trace_id"].as_str().expect("an id").to_owned();
+        let path = format!("ajax-api/2.0/mlflow/get-trace-artifact?request_id={id}");
+        trace["spans"] = call(aml, "", &path, &json!({}))["spans"].take();
+        // Experiments have other numbers each time.
+        trace["trace_location"].take();
+        trace["tags"]["mlflow.artifactLocation"].take();
+    }
+    found
+}
+
+fn call(aml: &Aml, options: &str, path: &str, body: &Value) -> Value {
+    aml.write("body.json", body.to_string());
+    let script = format!(
+        "curl -sS {options} -H 'Content-Type: application/json' \
+         ${{MLFLOW_TRACKING_TOKEN:+-H \"Authorization: Bearer $MLFLOW_TRACKING_TOKEN\"}} \
+         \"$MLFLOW_TRACKING_URI/{path}\""
+    );
+    let answer = aml.run(["mlflow", "--", "sh", "-c", &script]);
+    serde_json::from_str(&answer.stdout).unwrap_or_else(|e| panic!("{path}: {e}: {answer}"))
+}
+
+fn a_trace_comes_over_once(aml: &Aml) {
+    let found = traces(aml, "First ü");
+    let trace = &found[0];
+    assert_eq!(trace["request_time"], "2023-11-14T22:13:20.500Z", "{found}");
+    assert_eq!(trace["execution_duration"], "0.052s", "{found}");
+    assert_eq!(trace["trace_metadata"]["mlflow.sourceRun"], "r1", "{found}");
+    assert_eq!(trace["tags"]["team"], "blue", "{found}");
+    assert_eq!(trace["assessments"][0]["feedback"]["value"], true);
+    assert_eq!(trace["spans"][1]["name"], "double", "{found}");
+    assert_eq!(
+        trace["spans"][1]["parent_span_id"],
+        trace["spans"][0]["span_id"]
+    );
+    let tag = aml.path("mlruns/7/traces/tr-01/tags/team");
+    for (team, counted) in [("blue", [0, 1]), ("red", [1, 0])] {
+        fs::write(&tag, team).unwrap();
+        let tally = import(aml, "mlruns", "");
+        let traces = &tally["traces"];
+        assert_eq!(
+            json!([traces["updated"], traces["unchanged"]]),
+            json!(counted)
+        );
+    }
+    // What was deleted here stays so until somebody wants it back.
+    let experiment = aml.json("experiment list --query \"[?contains(name, 'First')].id | [0]\"");
+    let delete = json!({"experiment_id": experiment, "request_ids": ["tr-01"]});
+    let path = "api/2.0/mlflow/traces/delete-traces";
+    assert_eq!(
+        call(aml, "-d @body.json", path, &delete)["traces_deleted"],
+        1
+    );
+    let tally = import(aml, "mlruns", "");
+    assert_eq!(counts(&tally, "traces"), json!([1, 0, 0, 0, 1, 0]));
+    let tally = import(aml, "mlruns", "--again");
+    assert_eq!(counts(&tally, "traces"), json!([1, 0, 1, 0, 0, 0]));
 }
 
 fn looks_as_it_did(aml: &Aml) {

@@ -17,9 +17,8 @@ use crate::support::{Aml, components, each_mode_with};
 /// Beside the client: what the script trains, draws and loads with.
 const LIBRARIES: [&str; 3] = ["scikit-learn==1.6.1", "pandas==2.2.3", "matplotlib==3.9.4"];
 
-fn a_script_uses(client: &[&str]) {
-    let packages = [client, &LIBRARIES].concat();
-    let python = match components::python_with(&packages) {
+fn a_script_uses(packages: &[&str]) {
+    let python = match components::python_with(packages) {
         Ok(python) => python,
         Err(why) => return components::skipped(&why),
     };
@@ -57,11 +56,30 @@ fn what_aml_sees(aml: &Aml) {
 }
 
 #[test]
+fn a_script_uses_the_oldest_client_of_version_2() {
+    a_script_uses(&[
+        "mlflow==2.0.1",
+        "setuptools<70",
+        "scikit-learn==1.2.2",
+        "pandas==1.5.3",
+        "numpy==1.23.5",
+        "matplotlib==3.7.5",
+    ]);
+}
+
+#[test]
 fn a_script_uses_a_client_of_version_2() {
-    a_script_uses(&["mlflow-skinny==2.22.0", "setuptools<80"]);
+    let client = [
+        "mlflow-skinny==2.22.0",
+        "setuptools<80",
+        "opentelemetry-sdk<1.33",
+        "flask<4",
+        "gunicorn",
+    ];
+    a_script_uses(&[&client[..], &LIBRARIES].concat());
 }
 
 #[test]
 fn a_script_uses_a_client_of_version_3() {
-    a_script_uses(&["mlflow-skinny==3.17.2", "skops"]);
+    a_script_uses(&[&["mlflow-skinny==3.17.2", "skops"][..], &LIBRARIES].concat());
 }

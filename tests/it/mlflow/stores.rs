@@ -56,6 +56,7 @@ pub fn mlruns(root: &Path) {
     );
     run(root, "7", "child", "second", 3, 1_700_000_001_000);
     write(root, "7/child/tags/mlflow.parentRunId", "r1");
+    trace(root);
     run(root, "7", "gone1", "gone", 3, 1_700_000_002_000);
     let meta = root.join("7/gone1/meta.yaml");
     let text = fs::read_to_string(&meta).expect("reads");
@@ -65,6 +66,43 @@ pub fn mlruns(root: &Path) {
     )
     .expect("writes");
     run(root, ".trash/9", "gone2", "gone too", 3, 1_700_000_003_000);
+}
+
+/// A trace that r1 has made: two spans, a tag, what people think of it.
+fn trace(root: &Path) {
+    let trace = |path: &str, text: &str| write(root, &format!("7/traces/tr-01/{path}"), text);
+    trace(
+        "trace_info.yaml",
+        "trace_id: tr-01\nstate: OK\nrequest_time: '2023-11-14T22:13:20.500Z'\nexecution_duration_ms: 52\n\
+         request_preview: '{\"x\": 1}'\nresponse_preview: '2'\n\
+         trace_location:\n  type: MLFLOW_EXPERIMENT\n  mlflow_experiment:\n    experiment_id: '7'\n",
+    );
+    trace("request_metadata/mlflow.sourceRun", "r1");
+    trace("tags/mlflow.traceName", "ask");
+    trace("tags/team", "blue");
+    trace(
+        "assessments/a-1.yaml",
+        "assessment_id: a-1\nassessment_name: right\ntrace_id: tr-01\nvalid: true\n\
+         source:\n  source_type: HUMAN\n  source_id: ann\nfeedback:\n  value: true\nrationale: It is\n\
+         create_time: '2023-11-14T22:14:00Z'\nlast_update_time: '2023-11-14T22:14:00Z'\n",
+    );
+    let span = |id: &str, parent: &str, name: &str| {
+        format!(
+            r#"{{"trace_id": "AAAAAAAAAAAAAAAAAAAAAQ==", "span_id": "{id}", "parent_span_id": {parent},
+            "name": "{name}", "start_time_unix_nano": 1700000000500000000,
+            "end_time_unix_nano": 1700000000552000000, "events": [], "links": [],
+            "status": {{"code": "STATUS_CODE_OK", "message": ""}},
+            "attributes": {{"mlflow.traceRequestId": "\"tr-01\"", "mlflow.spanInputs": "{{\"x\": 1}}"}}}}"#
+        )
+    };
+    let spans = [
+        span("AAAAAAAAAAE=", "null", "ask"),
+        span("AAAAAAAAAAI=", r#""AAAAAAAAAAE=""#, "double"),
+    ];
+    trace(
+        "artifacts/traces.json",
+        &format!(r#"{{"spans": [{}]}}"#, spans.join(",")),
+    );
 }
 
 /// The tables that hold runs, as a server of 3.x makes them.

@@ -7,11 +7,9 @@ use serde_json::{Map, Value, json};
 
 use api::{
     Error, Result,
+    span_files::TRACE_ATTRIBUTE,
     traces::{Span, SpanEvent, SpanLink, SpanStatus},
 };
-
-/// The attribute by which spans know their trace.
-pub const TRACE_ATTRIBUTE: &str = "mlflow.traceRequestId";
 
 #[derive(Clone, PartialEq, prost::Message, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -31,7 +31,7 @@ use super::{
     wire::{Answer, answer, done, page},
 };
 use api::{
-    Error,
+    Error, span_files,
     traces::{
         DeleteTraces, GetTraces, LinkPrompts, LinkTraces, PromptVersion, SearchTraces, StartTrace,
         Trace, TraceState, UpdateTrace, WholeTrace,
@@ -387,5 +387,5 @@ async fn get_file(Extension(send): Extension<SendFile>, headers: HeaderMap, call
         (CONTENT_TYPE, "text/plain".to_owned()),
         (CONTENT_DISPOSITION, format!("attachment; filename={FILE}")),
     ];
-    Ok((headers, wire::file(&found.spans)).into_response())
+    Ok((headers, span_files::file(&found.spans)).into_response())
 }

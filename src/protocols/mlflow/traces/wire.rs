@@ -1,17 +1,16 @@
 //! What traces, spans and assessments look like to clients.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::messages::TRACE_ATTRIBUTE;
 use crate::mlflow::{
     error::Failure,
     wire::{Pair, experiment_id, pairs},
 };
 use api::{
     Time,
+    span_files::{bytes, dumped},
     traces::{Assessment, AssessmentKind, Span, SpanStatus, Trace, WholeTrace},
 };
 
@@ -168,15 +167,6 @@ pub fn whole(WholeTrace { trace, spans }: WholeTrace) -> Value {
     whole.into()
 }
 
-/// The bytes of an id in hexadecimal digits, as JSON has bytes.
-fn bytes(id: &str) -> Value {
-    let id = id.strip_prefix("tr-").unwrap_or(id);
-    let pairs = id.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let bytes: Vec<u8> = pairs.filter_map(byte).collect();
-    BASE64_STANDARD.encode(bytes).into()
-}
-
 fn status(status: SpanStatus) -> &'static str {
     match status {
         SpanStatus::Unset => "STATUS_CODE_UNSET",
@@ -256,72 +246,6 @@ fn any_value(value: &Value) -> Value {
     }
 }
 
-/// The file that clients call `traces.json`.
-pub fn file(spans: &[Span]) -> String {
-    let spans: Vec<Value> = spans.iter().map(span_in_file).collect();
-    dumped(&json!({"spans": spans}))
-}
-
-fn span_in_file(span: &Span) -> Value {
-    let mut attributes: Map<String, Value> = Map::new();
-    if !span.attributes.contains_key(TRACE_ATTRIBUTE) {
-        let trace = dumped(&span.trace.clone().into());
-        attributes.insert(TRACE_ATTRIBUTE.to_owned(), trace.into());
-    }
-    let text = |(key, value): (&String, &Value)| (key.clone(), Value::String(dumped(value)));
-    attributes.extend(span.attributes.iter().map(text));
-    let events = span.events.iter().map(|event| {
-        json!({"name": event.name, "time_unix_nano": event.at_ns, "attributes": event.attributes})
-    });
-    let links = span.links.iter().map(|link| {
-        let attributes = Some(&link.attributes).filter(|attributes| !attributes.is_empty());
-        json!({"trace_id": link.trace, "span_id": link.span, "attributes": attributes})
-    });
-    json!({
-        "trace_id": bytes(&span.trace),
-        "span_id": bytes(&span.id),
-        "parent_span_id": span.parent.as_deref().map(bytes),
-        "name": span.name,
-        "start_time_unix_nano": span.started_ns,
-        "end_time_unix_nano": span.ended_ns,
-        "events": events.collect::<Vec<_>>(),
-        "status": {"code": status(span.status), "message": span.message},
-        "attributes": attributes,
-        "links": links.collect::<Vec<_>>(),
-    })
-}
-
-/// JSON with blanks where Python puts them: clients compare such texts.
-fn dumped(value: &Value) -> String {
-    struct Python;
-    impl serde_json::ser::Formatter for Python {
-        fn begin_array_value<W>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()>
-        where
-            W: ?Sized + std::io::Write,
-        {
-            writer.write_all(if first { b"" } else { b", " })
-        }
-        fn begin_object_key<W>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()>
-        where
-            W: ?Sized + std::io::Write,
-        {
-            writer.write_all(if first { b"" } else { b", " })
-        }
-        fn begin_object_value<W>(&mut self, writer: &mut W) -> std::io::Result<()>
-        where
-            W: ?Sized + std::io::Write,
-        {
-            writer.write_all(b": ")
-        }
-    }
-    let mut text = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut text, Python);
-    match value.serialize(&mut serializer) {
-        Ok(()) => String::from_utf8_lossy(&text).into_owned(),
-        Err(_) => value.to_string(),
-    }
-}
-
 /// An assessment of a trace.
 pub fn assessment(trace: &str, of: &Assessment) -> Value {
     let mut message = json!({
@@ -374,9 +298,7 @@ pub fn assessment(trace: &str, of: &Assessment) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
-    use super::{Time, dumped, duration, read_duration, read_time, time};
+    use super::{Time, duration, read_duration, read_time, time};
 
     #[test]
     fn times_and_durations_come_back() {
@@ -393,14 +315,5 @@ mod tests {
         }
         assert_eq!(read_time("1970-01-01T01:00:00.5+01:00").unwrap(), Time(500));
         assert!(read_time("yesterday").is_err());
-    }
-
-    #[test]
-    fn json_is_written_as_python_writes_it() {
-        let value = json!({"a": [1, 2.5, "ü"], "b": {}, "c": null});
-        assert_eq!(
-            dumped(&value),
-            r#"{"a": [1, 2.5, "ü"], "b": {}, "c": null}"#
-        );
     }
 }
