@@ -7,6 +7,7 @@ mod graphql;
 mod import;
 mod odd;
 mod parts;
+mod roles;
 mod same_record;
 mod stores;
 mod suite;
@@ -16,6 +17,16 @@ use crate::support::{Aml, components, each_mode_with};
 
 /// Beside the client: what the script trains, draws and loads with.
 const LIBRARIES: [&str; 3] = ["scikit-learn==1.6.1", "pandas==2.2.3", "matplotlib==3.9.4"];
+
+/// A late client of 2.x, with what it serves models and keeps spans with.
+const CLIENT_2: [&str; 5] = [
+    "mlflow-skinny==2.22.0",
+    "setuptools<80",
+    "opentelemetry-sdk<1.33",
+    "flask<4",
+    "gunicorn",
+];
+const CLIENT_3: [&str; 2] = ["mlflow-skinny==3.17.2", "skops"];
 
 fn a_script_uses(packages: &[&str]) {
     let python = match components::python_with(packages) {
@@ -69,17 +80,10 @@ fn a_script_uses_the_oldest_client_of_version_2() {
 
 #[test]
 fn a_script_uses_a_client_of_version_2() {
-    let client = [
-        "mlflow-skinny==2.22.0",
-        "setuptools<80",
-        "opentelemetry-sdk<1.33",
-        "flask<4",
-        "gunicorn",
-    ];
-    a_script_uses(&[&client[..], &LIBRARIES].concat());
+    a_script_uses(&[&CLIENT_2[..], &LIBRARIES].concat());
 }
 
 #[test]
 fn a_script_uses_a_client_of_version_3() {
-    a_script_uses(&[&["mlflow-skinny==3.17.2", "skops"][..], &LIBRARIES].concat());
+    a_script_uses(&[&CLIENT_3[..], &LIBRARIES].concat());
 }
