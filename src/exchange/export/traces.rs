@@ -21,9 +21,10 @@ impl Export<'_> {
             let count = found.items.len() as u64;
             tally.traces.found += count;
             for trace in &found.items {
-                let outcome = match takes {
-                    true => self.write_trace(experiment, trace, tally).await?,
-                    false => Outcome::LeftOut,
+                let outcome = if takes {
+                    self.write_trace(experiment, trace, tally).await?
+                } else {
+                    Outcome::LeftOut
                 };
                 add(&mut tally.traces, outcome);
             }

@@ -11,7 +11,7 @@ use super::{
     folder::read,
     trace_answers,
 };
-use crate::exchange::record::{Experiment, Owner, Trace};
+use crate::exchange::record::{Experiment, Owner, Pairs, Trace};
 use api::{
     Page, Result, Time,
     imports::ImportedTrace,
@@ -65,8 +65,8 @@ fn trace(row: &Row<'_>) -> rusqlite::Result<Trace> {
             client_request_id: row.get(4)?,
             request_preview: row.get(5)?,
             response_preview: row.get(6)?,
-            metadata: Default::default(),
-            tags: Default::default(),
+            metadata: Pairs::new(),
+            tags: Pairs::new(),
             assessments: Vec::new(),
             spans: Vec::new(),
             runs: Vec::new(),

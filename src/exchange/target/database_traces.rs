@@ -73,9 +73,10 @@ impl Database {
                 params![name_for(&["trace", id, "run", run]), id, run, record.started_at.0],
             )?;
         }
-        Ok(match known {
-            true => Outcome::Updated,
-            false => Outcome::New,
+        Ok(if known {
+            Outcome::Updated
+        } else {
+            Outcome::New
         })
     }
 
