@@ -148,6 +148,7 @@ impl Perform for ImportModels {
     }
 }
 
+#[async_trait]
 impl Perform for ImportTraces {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         let row = service.enter_import(caller, &self.workspace).await?;
