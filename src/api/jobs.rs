@@ -13,6 +13,9 @@ use super::{
 /// The tag by which MLflow's clients know a run's description.
 pub const DESCRIPTION_TAG: &str = "mlflow.note.content";
 
+/// How tags begin that say where a service of a job answers; the service's name follows.
+pub const SERVICE_TAG: &str = "aml.service.";
+
 /// Creates a job and queues it as a run.
 ///
 /// What it names is looked up now: labels become versions, outputs get the address they will have.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Done,
+    computes::Size,
     endpoints::{Deployment, EndpointKeys, EndpointState},
     files::Hash,
     models::ModelType,
@@ -33,6 +34,9 @@ pub struct Assignment {
     pub log_length: u64,
     /// Someone asked to cancel it.
     pub cancel: bool,
+    /// What its compute has for each node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
 }
 
 /// A worker's one regular call: keeps its leases, takes new work, learns of cancellations.

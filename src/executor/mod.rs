@@ -3,6 +3,7 @@
 //! Knows neither workspace nor client: a job comes in as plain data, files and exit codes go out.
 
 pub mod environment;
+pub mod limits;
 pub mod local;
 mod own;
 mod pins;

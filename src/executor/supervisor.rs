@@ -29,7 +29,11 @@ use nix::{
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{self, SignalKind};
 
-use super::{Variables, io_error, process_table, use_of, write_whole};
+use super::{
+    Variables, io_error,
+    limits::{Group, Limits},
+    process_table, use_of, write_whole,
+};
 use api::{Error, Result, runs::Usage};
 
 pub const LOCK: &str = "supervisor.lock";
@@ -67,6 +71,9 @@ pub struct Task {
     /// Files on which a shared lock is held while it runs: what it reads stays as long.
     #[serde(default)]
     pub holds: Vec<PathBuf>,
+    /// How much of the machine it gets.
+    #[serde(default)]
+    pub limits: Option<Limits>,
 }
 
 /// Names a supervisor so that it can be found again and never be taken for another process.
@@ -90,6 +97,9 @@ pub struct Exit {
     /// The disk was full when it ended.
     #[serde(default)]
     pub disk_full: bool,
+    /// Something of it was killed because it needed more memory than it may have.
+    #[serde(default)]
+    pub out_of_memory: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,10 +132,13 @@ pub async fn supervise(folder: &Path) -> Result<()> {
     let _reads: Vec<File> = task.holds.iter().filter_map(hold).collect();
     // Without it the end can be written down all the same, unless the disk is full then.
     let _ = reserve(folder);
+    let group = task.limits.and_then(Limits::apply);
     let mut exit = match start(folder, &task) {
         Ok(children) => Watch::new(children, &task).until_ended(&mut signals).await,
         Err(exit) => exit,
     };
+    exit.out_of_memory = group.as_ref().is_some_and(Group::ran_out);
+    drop(group);
     exit.disk_full = nix::sys::statvfs::statvfs(folder)
         .is_ok_and(|disk| disk.blocks_available() * disk.fragment_size() < FULL);
     write_exit(folder, &exit, &mut signals).await
@@ -223,6 +236,7 @@ fn not_started(code: i32, reason: String) -> Exit {
         stopped: None,
         not_started: Some(reason),
         disk_full: false,
+        out_of_memory: false,
     }
 }
 
@@ -437,6 +451,7 @@ impl Watch {
             stopped: self.stopped,
             not_started: None,
             disk_full: false,
+            out_of_memory: false,
         }
     }
 }

@@ -8,6 +8,8 @@ use tokio::time::Instant;
 use super::{Action, Caller, Perform, Service};
 use api::{
     Done, Error, Result, Time,
+    computes::Size,
+    runs::Job,
     work::{Assignment, LEASE_SECONDS, ReportRun, SyncWorker, WorkerOrders},
 };
 use store::{Lock, Orders, Sync, Taken};
@@ -134,6 +136,7 @@ impl Service {
                 };
             }
         }
+        let size = self.size_for(row.workspace_id, &job).await?;
         Ok(Some(Assignment {
             token: self.vault.run_token(row.workspace_id, row.id),
             log_length: self.store.log_length(row.workspace_id, row.id)?,
@@ -146,7 +149,36 @@ impl Service {
             handle,
             secrets,
             cancel,
+            size,
         }))
+    }
+}
+
+impl Service {
+    /// What each node of a job's compute has: the size that the job asks for, else the compute's.
+    async fn size_for(&self, workspace: i64, job: &Job) -> Result<Option<Size>> {
+        let Some(described) = &job.described else {
+            return Ok(None);
+        };
+        let definition = &described.definition;
+        let asked = definition.get("resources");
+        let asked = asked.and_then(|resources| resources.get("instance_type")?.as_str());
+        if let Some(size) = asked.and_then(Size::named) {
+            return Ok(Some(size));
+        }
+        let Some(named) = definition
+            .get("compute")
+            .and_then(serde_json::Value::as_str)
+        else {
+            return Ok(None);
+        };
+        let name = named.strip_prefix("azureml:").unwrap_or(named);
+        let name = name.rsplit('/').next().unwrap_or(name);
+        let Some(found) = self.store.compute(workspace, name).await? else {
+            return Ok(None);
+        };
+        let size = found.compute.spec.get("size");
+        Ok(size.and_then(|size| Size::named(size.as_str()?)))
     }
 }
 

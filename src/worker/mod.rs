@@ -10,6 +10,7 @@ mod outputs;
 mod ports;
 mod redact;
 mod run;
+mod services;
 mod shell;
 mod task;
 mod variables;

@@ -32,6 +32,7 @@ use crate::executor::{
 };
 use api::{
     Code, Error, Result,
+    jobs::SERVICE_TAG,
     metrics::LogBatch,
     runs::Usage,
     work::{Assignment, Outcome, Progress, ReportRun},
@@ -43,6 +44,9 @@ const MESSAGE_EVERY: Duration = Duration::from_secs(2);
 
 /// How long a run that has completed waits for room on a full disk before its outputs are given up.
 const FULL_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Ends the reason of a run that had too little memory.
+const OUT_OF_MEMORY: &str = "; it needed more memory than its compute has";
 
 /// Ends the reason of a run that had no room.
 const DISK_FULL: &str = "; the disk was full";
@@ -227,11 +231,28 @@ impl Execution {
         };
         let (outputs, ready, bound) = tokio::try_join!(layout, self.environment(), self.bind())?;
         let machine = ready.variables;
-        let (task, notes) = task::of_run(&self.settings, &self.assignment, &bound, machine, code)?;
-        for message in ready.notes.into_iter().chain(notes) {
+        let made = task::of_run(&self.settings, &self.assignment, &bound, machine, code)?;
+        for message in ready.notes.into_iter().chain(made.notes) {
             self.report(Progress::Preparing { message }).await?;
         }
-        Ok((outputs, task, ready.held))
+        self.record_services(made.services).await?;
+        Ok((outputs, made.task, ready.held))
+    }
+
+    /// Notes on the run where its services answer.
+    async fn record_services(&self, services: Vec<(String, String)>) -> Result<()> {
+        if services.is_empty() {
+            return Ok(());
+        }
+        let tag = |(name, endpoint)| (format!("{SERVICE_TAG}{name}"), endpoint);
+        let (workspace, run) = self.names();
+        let log = LogBatch {
+            workspace: workspace.to_owned(),
+            run: run.to_owned(),
+            tags: services.into_iter().map(tag).collect(),
+            ..LogBatch::default()
+        };
+        persist(|| self.client.call(&log)).await.map(drop)
     }
 
     /// The inputs and outputs of a job that was described with some.
@@ -523,12 +544,22 @@ fn why_failed(exit: &Exit) -> Option<String> {
     }
     if let Some(signal) = exit.signal {
         let name = nix::sys::signal::Signal::try_from(signal).map_or("unknown", |s| s.as_str());
+        let why = if exit.out_of_memory {
+            OUT_OF_MEMORY
+        } else {
+            ""
+        };
         return Some(format!(
-            "The command was killed by signal {signal} ({name})"
+            "The command was killed by signal {signal} ({name}){why}"
         ));
     }
     let code = exit.code.filter(|code| *code != 0)?;
     let full = if exit.disk_full { DISK_FULL } else { "" };
+    let full = if exit.out_of_memory {
+        OUT_OF_MEMORY
+    } else {
+        full
+    };
     Some(format!("The command ended with exit code {code}{full}"))
 }
 

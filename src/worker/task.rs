@@ -9,8 +9,13 @@ use std::{
 
 use serde_json::json;
 
-use super::{Settings, ports::Bound, variables};
-use crate::executor::supervisor::Task;
+use super::{
+    Settings,
+    ports::Bound,
+    services::{self, Beside},
+    variables,
+};
+use crate::executor::{limits::Limits, supervisor::Task};
 use api::{
     Error, Result,
     jobs::{Distribution, Framework},
@@ -20,22 +25,31 @@ use api::{
 type Variables = BTreeMap<String, String>;
 
 /// All processes of a job are here.
-const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+pub(super) const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-/// What to start in `directory`, and what could not be done as it was asked for. `machine` has what
-/// the machine and the environment give.
+/// What is started for a run.
+pub struct Prepared {
+    pub task: Task,
+    /// What could not be done as it was asked for.
+    pub notes: Vec<String>,
+    /// Programs beside the command, and where they answer.
+    pub services: Vec<(String, String)>,
+}
+
+/// What to start in `directory`. `machine` has what the machine and the environment give.
 pub fn of_run(
     settings: &Settings,
     assignment: &Assignment,
     bound: &Bound,
     machine: Variables,
     directory: PathBuf,
-) -> Result<(Task, Vec<String>)> {
+) -> Result<Prepared> {
     let job = &assignment.job;
     let mut notes = bound.notes.clone();
     let mut variables = variables::of_run(settings, assignment, machine);
     let mut command = job.command.clone();
     let mut launch = Launch::default();
+    let mut beside = Beside::default();
     if let Some(described) = &job.described {
         let run = &assignment.run;
         for value in variables.values_mut().filter(|value| value.contains("${{")) {
@@ -48,17 +62,20 @@ pub fn of_run(
             Some(distribution) => Launch::of(distribution, path.unwrap_or_default())?,
             None => Launch::default(),
         };
-        let line = format!("{}{line}", launch.before);
+        beside = services::beside(described, path.unwrap_or_default())?;
+        notes.append(&mut beside.notes);
+        let line = format!("{}{}{line}", beside.line, launch.before);
         command = launch.runner.drain(..).collect();
         command.extend(["bash", "-c", &line].map(str::to_owned));
-        for (name, service) in &described.services {
-            notes.push(format!(
-                "The service {name} ({}) is not started here: open the run's folder or log instead",
-                service.kind
-            ));
-        }
     }
     notes.append(&mut launch.notes);
+    let limits = limits(assignment);
+    if limits.is_some_and(|limits| !limits.holds_memory()) {
+        notes.push(
+            "The memory of its compute is not enforced: this machine lets nobody limit it"
+                .to_owned(),
+        );
+    }
     let task = Task {
         command,
         directory,
@@ -67,8 +84,31 @@ pub fn of_run(
         processes: launch.processes,
         helpers: launch.helpers,
         holds: bound.holds.iter().map(|hold| hold.file.clone()).collect(),
+        limits,
     };
-    Ok((task, notes))
+    Ok(Prepared {
+        task,
+        notes,
+        services: beside.endpoints,
+    })
+}
+
+/// What the nodes of its compute have together; all are on this machine.
+fn limits(assignment: &Assignment) -> Option<Limits> {
+    let size = assignment.size.as_ref()?;
+    let described = assignment.job.described.as_ref();
+    let nodes = described.and_then(|described| described.distribution.as_ref());
+    let nodes = nodes.map_or(1, |distribution| distribution.nodes);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "sizes have some gigabytes"
+    )]
+    let memory = (size.memory_gb * f64::from(1u32 << 30)) as u64;
+    Some(Limits {
+        cores: size.cores.saturating_mul(nodes),
+        memory: memory.saturating_mul(nodes.into()),
+    })
 }
 
 /// How a command is started.
@@ -195,7 +235,7 @@ fn tensorflow(workers: u32, servers: u32) -> Result<Launch> {
 }
 
 /// A port that nobody listens on now.
-fn free_port() -> Result<u16> {
+pub(super) fn free_port() -> Result<u16> {
     TcpListener::bind((HERE, 0))
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())

@@ -6,7 +6,11 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use crate::cli::views::{self, Show, View};
-use api::{jobs::DESCRIPTION_TAG, runs::Run, workspaces::Workspace};
+use api::{
+    jobs::{DESCRIPTION_TAG, SERVICE_TAG},
+    runs::Run,
+    workspaces::Workspace,
+};
 
 /// The address that `aml serve` has when it is given none.
 const SERVER: &str = "http://127.0.0.1:5000";
@@ -14,8 +18,6 @@ const SERVER: &str = "http://127.0.0.1:5000";
 const SYSTEM_TAGS: &str = "mlflow.";
 /// How tags begin that the worker and pipelines set.
 const OWN_TAGS: &str = "aml.";
-/// How tags begin that hold where a service of the job answers.
-pub const SERVICE_TAG: &str = "aml.service.";
 
 /// Keys in the order of their names, as scripts that print them as columns expect.
 #[derive(Debug, Clone)]

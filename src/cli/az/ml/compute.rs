@@ -21,6 +21,7 @@ use api::{
         CLUSTER, Compute, CreateCompute, DeleteCompute, GetCompute, INSTANCE, ListComputes, Size,
         Switch, SwitchCompute, sizes,
     },
+    runs::{ListRuns, Run, RunStatus},
     workspaces::Workspace,
 };
 use spec::overrides::Values;
@@ -467,7 +468,8 @@ async fn list_usage(az: &Az, _given: &Given) -> anyhow::Result<Value> {
     Ok(families.iter().map(one).collect())
 }
 
-/// The instances that a cluster has now: the machine stands in for each.
+/// The instances that a cluster has now: one for each job that runs there, and as many idle ones as it
+/// keeps. The machine stands in for each.
 async fn list_nodes(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let found = get(az, given).await?;
     if found.kind != CLUSTER {
@@ -476,20 +478,41 @@ async fn list_nodes(az: &Az, given: &Given) -> anyhow::Result<Value> {
             .hint("Only computes of type amlcompute have nodes")
             .into());
     }
-    let least = found
-        .spec
-        .get("min_instances")
-        .and_then(Value::as_u64)
-        .unwrap_or(0);
-    let one = |number: u64| {
+    let list = ListRuns {
+        workspace: az.here().await?,
+        status: Some(RunStatus::Running),
+        limit: Some(1000),
+        ..ListRuns::default()
+    };
+    let running = az.call(&list).await?.items;
+    let jobs: Vec<&str> = running
+        .iter()
+        .filter(|run| on(run, &found.name))
+        .map(|run| run.name.as_str())
+        .collect();
+    let least = found.spec.get("min_instances").and_then(Value::as_u64);
+    let least = usize::try_from(least.unwrap_or(0)).unwrap_or(0);
+    let one = |number: usize| {
+        let job = jobs.get(number);
         json!({
-            "current_job_name": null,
+            "current_job_name": job,
             "node_id": format!("{}-{number}", found.name),
-            "node_state": "idle",
+            "node_state": if job.is_some() { "running" } else { "idle" },
             "port": null,
             "private_ip_address": "127.0.0.1",
             "public_ip_address": null,
         })
     };
-    Ok((0..least).map(one).collect())
+    Ok((0..jobs.len().max(least)).map(one).collect())
+}
+
+/// Whether a run's job names a compute.
+fn on(run: &Run, compute: &str) -> bool {
+    let described = run.job.as_ref().and_then(|job| job.described.as_ref());
+    let named = described.and_then(|job| job.definition.get("compute")?.as_str());
+    named.is_some_and(|named| {
+        let name = named.strip_prefix("azureml:").unwrap_or(named);
+        let name = name.rsplit('/').next().unwrap_or(name);
+        name.eq_ignore_ascii_case(compute)
+    })
 }

@@ -28,7 +28,9 @@ use api::{
     models::{
         GetModel, ListModels, Model, ModelSource, ModelType, RegisterModel, Stage, UpdateModel,
     },
+    paths::Location,
 };
+use client::inputs::Wanted;
 use spec::{
     overrides::Values,
     reference::{self, Reference},
@@ -175,6 +177,9 @@ fn type_of(name: &str) -> Option<ModelType> {
     kinds.into_iter().find(|kind| type_name(*kind) == name)
 }
 
+/// Names of the output that is all of a job's artifacts.
+const WHOLE: [&str; 2] = ["artifacts", "default"];
+
 /// A version is a number here.
 fn number(version: &str) -> Result<u64> {
     version
@@ -233,7 +238,7 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
         description: text("description").unwrap_or_default().to_owned(),
         tags: tags(&fields),
         uri: None,
-        run: None,
+        run: job_of(path),
         logged_model: None,
         run_link: None,
         existing: false,
@@ -251,16 +256,12 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
 async fn source(az: &Az, place: &Place, path: &str) -> Result<ModelSource> {
     let parsed =
         reference::parse(path, &az.ctx.folder).map_err(|e| Error::invalid(e).at("path"))?;
-    let inside = |output: &str, path: String| match output {
-        "artifacts" | "default" => path,
-        output => format!("{output}/{path}"),
-    };
     Ok(match parsed {
         Reference::Run { run, path } => ModelSource::Run { run, path },
-        Reference::Job { name, output, path } => ModelSource::Run {
-            run: name,
-            path: inside(&output, path).trim_end_matches('/').to_owned(),
-        },
+        Reference::Job { name, output, path } if WHOLE.contains(&output.as_str()) => {
+            ModelSource::Run { run: name, path }
+        }
+        Reference::Job { .. } => output_of_job(az, place, path).await?,
         Reference::Local(path) => {
             let shown = path.display();
             let real = path.canonicalize().map_err(|_| {
@@ -281,6 +282,40 @@ async fn source(az: &Az, place: &Place, path: &str) -> Result<ModelSource> {
             uri: path.to_owned(),
         },
     })
+}
+
+/// The files of a job's named output, kept with the model: a version never changes.
+async fn output_of_job(az: &Az, place: &Place, path: &str) -> Result<ModelSource> {
+    let client = az.ctx.client().await?;
+    let located = client
+        .locate(Wanted {
+            workspace: &az.workspace()?,
+            path,
+            model: false,
+            mirrors: &az.ctx.config.settings.mirrors,
+        })
+        .await?;
+    let id = uuid::Uuid::new_v4().simple();
+    let folder = az.ctx.config.home.join(format!("cache/model-{id}"));
+    let report = az.ctx.ui.report();
+    let kept = async {
+        let fetched = client.fetch(&located, &folder, Some(&report)).await?;
+        az.ctx.upload_model(&place.name(), &fetched.path).await
+    };
+    let kept = kept.await;
+    let _ = std::fs::remove_dir_all(&folder);
+    Ok(ModelSource::Tree {
+        hash: kept?.tree.hash,
+        path: path.to_owned(),
+    })
+}
+
+/// The job whose output a path names.
+fn job_of(path: &str) -> Option<String> {
+    match Location::parse(path).ok()? {
+        Location::Run { run, .. } => Some(run),
+        _ => None,
+    }
 }
 
 async fn get(az: &Az, given: &Given, place: &Place) -> Result<Model> {

@@ -98,3 +98,86 @@ fn a_job_runs_in_an_image_that_was_built_here() {
         assert!(error(aml, 3, &other).contains("No image `other:1`"));
     });
 }
+
+#[test]
+fn services_run_beside_a_job_and_end_with_it() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        let fake = "#!/bin/sh\necho \"$*\" > \"$PWD/outputs/told\"\nexec sleep 600\n";
+        aml.write("bin/tensorboard", fake);
+        aml.sh("chmod +x bin/tensorboard").ok();
+        aml.write(
+            "job.yml",
+            "command: >-\n  until test -s outputs/told; do sleep 0.1; done; cat outputs/told\n\
+             environment: {image: python}\nservices:\n  board: {type: tensor_board, log_dir: outputs/tb, port: 6123}\n  \
+             edit: {type: ssh}\n",
+        );
+        let path = format!("{}:{}", aml.path("bin").display(), aml.path_with_aml());
+        aml.write(
+            "env.yml",
+            format!("environment_variables: {{PATH: '{path}'}}\n"),
+        );
+        let job = aml.read("job.yml") + &aml.read("env.yml");
+        aml.write("job.yml", job);
+        aml.az("ml job create -f job.yml -n j").ok();
+        let said = aml.az("ml job stream -n j").ok();
+        assert!(
+            said.contains("--logdir outputs/tb --host 127.0.0.1 --port 6123"),
+            "{said}"
+        );
+        let endpoint = "ml job show-services -n j --query board.endpoint -o tsv";
+        assert_eq!(aml.az(endpoint).ok(), "http://127.0.0.1:6123\n");
+        let shown = aml.ok("run show j");
+        assert!(
+            shown.contains("The service edit (ssh) is not started"),
+            "{shown}"
+        );
+    });
+}
+
+#[test]
+fn a_job_has_the_cores_of_its_compute() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.az("ml compute create -n small --type amlcompute --size Standard_DS1_v2 --max-instances 1 --min-instances 1")
+            .ok();
+        aml.write(
+            "job.yml",
+            "command: nproc && sleep ${{inputs.wait}}\nenvironment: {image: python}\ncompute: azureml:small\ninputs: {wait: 0}\n",
+        );
+        aml.az("ml job create -f job.yml -n j").ok();
+        let said = aml.az("ml job stream -n j").ok();
+        assert!(said.contains("\n1\n"), "{said}");
+        let nodes = aml.az("ml compute list-nodes -n small").json();
+        assert_eq!(nodes[0]["node_state"], "idle");
+        aml.az("ml job create -f job.yml -n long --set inputs.wait=600")
+            .ok();
+        let runs = "until [ \"$(aml run show long --query status -o tsv)\" = Running ]; do sleep 0.1; done";
+        aml.sh(runs).ok();
+        let nodes = aml.az("ml compute list-nodes -n small").json();
+        assert_eq!(nodes[0]["current_job_name"], "long");
+        aml.az("ml job cancel -n long").ok();
+    });
+}
+
+#[test]
+fn a_model_is_made_of_a_job_s_output() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.write(
+            "job.yml",
+            "command: echo w > ${{outputs.m}}/weights && echo a > outputs/a\nenvironment: {image: python}\n\
+             outputs: {m: {type: custom_model}}\n",
+        );
+        aml.az("ml job create -f job.yml -n j").ok();
+        aml.az("ml job stream -n j").ok();
+        let create = "ml model create --type custom_model --path azureml://jobs/j/outputs";
+        aml.az(format!("{create}/m -n kept").as_str()).ok();
+        aml.az(format!("{create}/artifacts/paths/outputs/ -n whole").as_str())
+            .ok();
+        aml.az("ml model download -n kept -v 1 -p got").ok();
+        aml.sh("test -f \"$(find got -name weights)\"").ok();
+        assert_eq!(aml.json("model show kept:1 --query lineage.run"), "j");
+        assert_eq!(aml.json("model show whole:1 --query files.files"), 1);
+    });
+}
