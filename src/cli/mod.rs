@@ -26,6 +26,7 @@ mod environment;
 mod error;
 mod experiment;
 mod export;
+mod gathered;
 mod gc;
 mod import;
 mod job;

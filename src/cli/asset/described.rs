@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use super::Local;
-use crate::cli::context::Context;
+use crate::cli::{context::Context, gathered::Gathered};
 use api::{
     Error, Result,
     assets::{Asset, AssetKind, CreateAsset},
@@ -43,12 +43,24 @@ pub async fn create_described(
     }
     // Where a local path is uploaded to is the workspace's own choice.
     fields.shift_remove("datastore");
+    let gathered;
     let local = match kind {
         AssetKind::Data => data(&mut fields)?,
         AssetKind::Environment => environment(&mut fields)?,
         AssetKind::Component => {
             brought_along(ctx, workspace, &mut fields).await?;
-            code(&mut fields)
+            let code = code(&mut fields);
+            let own = code.as_ref().map(|code| code.path.as_path());
+            gathered = Gathered::of(ctx, own, &mut fields)?;
+            match &gathered {
+                None => code,
+                Some(gathered) => {
+                    let name = base_name(&gathered.path, true);
+                    fields.insert("code".to_owned(), Value::from(name));
+                    let path = gathered.path.clone();
+                    Some(Local { path, code: true })
+                }
+            }
         }
         AssetKind::Code => code_path(&mut fields, "path"),
     };

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use crate::cli::context::Context;
+use crate::cli::{context::Context, gathered::Gathered};
 use api::{
     Error, Result,
     assets::{AssetKind, CreateAsset},
@@ -62,6 +62,12 @@ const PARTS: [&str; 3] = ["component", "trial", "task"];
 impl Brought<'_> {
     /// A job, a step, a component.
     async fn part(&mut self, part: &mut Map<String, Value>, at: &str) -> Result<()> {
+        let own = part.get("code").and_then(local_text).map(PathBuf::from);
+        if let Some(gathered) = Gathered::of(self.ctx, own.as_deref(), part)? {
+            let reference = code_asset(self.ctx, self.workspace, &gathered.path).await;
+            let reference = reference.map_err(|e| under(e, at, "code"))?;
+            part.insert("code".to_owned(), Value::from(reference));
+        }
         if let Some(code) = part.get("code").and_then(Value::as_str)
             && (code.starts_with("git+") || local_text(&part["code"]).is_some())
         {
@@ -125,6 +131,10 @@ impl Brought<'_> {
     }
 
     async fn data(&mut self, input: &mut Map<String, Value>) -> Result<()> {
+        let text = input.get("path").and_then(Value::as_str);
+        if text.is_some_and(|text| text.starts_with("git+") && apart(text).1.is_some()) {
+            return data(self.ctx, self.workspace, input).await;
+        }
         let Some(path) = input.get("path").and_then(local_text) else {
             return Ok(());
         };

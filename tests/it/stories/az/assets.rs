@@ -252,3 +252,27 @@ fn curated_environments_are_in_a_registry_of_their_own() {
         assert!(error(aml, 1, "ml registry delete -n azureml --yes").contains("stays"));
     });
 }
+
+#[test]
+fn what_a_component_includes_is_put_beside_its_code() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.write("c/src/main.py", "import shared\n");
+        aml.write("common/shared.py", "print('shared')\n");
+        aml.write("common/lib/x.py", "");
+        aml.write(
+            "c/c.yml",
+            "name: c\ntype: command\ncommand: python main.py\ncode: ./src\n\
+             additional_includes: [../common/shared.py, ../common/lib]\nenvironment: {image: python}\n",
+        );
+        aml.az("ml component create -f c/c.yml").ok();
+        assert_eq!(aml.json("component show c:1 --query files.files"), 3);
+        aml.write("common/main.py", "");
+        let set = "ml component create -f c/c.yml --set additional_includes=[../common/main.py]";
+        let said = error(aml, 1, set);
+        assert!(
+            said.contains("is there already") || said.contains("additional_includes"),
+            "{said}"
+        );
+    });
+}
