@@ -102,18 +102,21 @@ fn kind(path: &[String], arg: &Arg) -> Option<Kind> {
         return None;
     }
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    match (path.as_slice(), arg.get_id().as_str()) {
-        (_, "workspace") | (["workspace", ..], "name") => Some(Kind::Workspace),
+    // The commands of `az ml` are about the same things.
+    let path = path.strip_prefix(&["ml"]).unwrap_or(&path);
+    match (path, arg.get_id().as_str()) {
+        (_, "workspace" | "workspace-name") | (["workspace", ..], "name") => Some(Kind::Workspace),
         (_, "experiment") | (["experiment", ..], "name") => Some(Kind::Experiment),
-        (["run", ..], "name" | "from" | "a" | "b") | (_, "run" | "runs" | "from_run") => {
-            Some(Kind::Run)
-        }
+        (["run" | "job", ..], "name" | "from" | "a" | "b" | "job_name" | "name_option")
+        | (_, "run" | "runs" | "from_run") => Some(Kind::Run),
         (["deploy"], "model") | (_, "model_version") => Some(Kind::ModelVersion),
         (["model", ..], "name") | (_, "model") => Some(Kind::Model),
         (["datastore", ..], "name") | (_, "datastore") => Some(Kind::Datastore),
         (["compute", ..], "name") => Some(Kind::Compute),
         (["connection", ..], "name") => Some(Kind::Connection),
-        (["registry", ..], "name") | (_, "registry_name" | "to") => Some(Kind::Registry),
+        (["registry", ..], "name") | (_, "registry_name" | "registry-name" | "to") => {
+            Some(Kind::Registry)
+        }
         ([noun, ..], "name" | "asset") if AssetKind::parse(noun).is_some() => {
             AssetKind::parse(noun).map(Kind::Asset)
         }
@@ -171,7 +174,7 @@ fn typed(line: impl Iterator<Item = OsString>) -> Globals {
             None => (word.as_str(), words.peek().cloned()),
         };
         match option {
-            "-w" | "--workspace" => globals.workspace = value,
+            "-w" | "--workspace" | "--workspace-name" => globals.workspace = value,
             "--profile" => globals.profile = value,
             _ => (),
         }

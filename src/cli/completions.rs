@@ -19,6 +19,15 @@ use super::context::Context;
 pub struct CompletionsArgs {
     /// Shell to print it for
     shell: Shell,
+    /// What it completes: `aml`, or the link that `aml az-link` makes
+    #[arg(long, value_enum, default_value = "aml")]
+    program: Program,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Program {
+    Aml,
+    Az,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -69,15 +78,21 @@ pub fn completions(ctx: &Context, args: &CompletionsArgs) -> anyhow::Result<()> 
         Shell::Powershell => &Powershell,
     };
     let mut script = Vec::new();
-    shell.write_registration("COMPLETE", "aml", "aml", "aml", &mut script)?;
+    let name = match args.program {
+        Program::Aml => "aml",
+        Program::Az => "az",
+    };
+    shell.write_registration("COMPLETE", name, name, name, &mut script)?;
     let script = String::from_utf8_lossy(&script);
     let script = script.trim();
     ctx.ui.print(&match args.shell {
         Shell::Bash => {
-            let registered = script.replace("-F _clap_complete_aml", "-F _aml");
-            format!("{BASH_WORDS}{registered}\n")
+            let function = format!("-F _clap_complete_{name}");
+            let registered = script.replace(&function, &format!("-F _{name}"));
+            let words = BASH_WORDS.replace("aml", name);
+            format!("{words}{registered}\n")
         }
-        Shell::Zsh => format!("{script}\n{ZSH_FIRST}"),
+        Shell::Zsh => format!("{script}\n{}", ZSH_FIRST.replace("aml", name)),
         Shell::Fish | Shell::Powershell => format!("{script}\n"),
     })
 }

@@ -72,6 +72,35 @@ fn names_of_all_kinds_are_offered() {
     });
 }
 
+#[test]
+fn az_is_completed_too() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn");
+        let offered = |line: &str| {
+            let mut command = aml.program(env!("CARGO_BIN_EXE_aml"));
+            std::os::unix::process::CommandExt::arg0(&mut command, "az");
+            command
+                .arg("--")
+                .args(line.split(' '))
+                .env("COMPLETE", "fish");
+            aml.finish(command).ok()
+        };
+        assert!(
+            offered("az ml jo").starts_with("job\t"),
+            "{}",
+            offered("az ml jo")
+        );
+        assert!(offered("az ml job cr").contains("create"));
+        assert!(offered("az ml compute create --max").contains("--max-instances"));
+        assert_eq!(offered("az ml job list -w c"), "churn\n");
+        let script = aml.ok("completions bash --program az");
+        assert!(
+            script.contains("-F _az az") && !script.contains("aml"),
+            "{script}"
+        );
+    });
+}
+
 /// Completes `aml workspace show -n ch` with one workspace that fits in another case, in a shell
 /// that prints its candidates.
 fn completes(shell: &str, script: impl Fn(&Path) -> String) {

@@ -246,6 +246,13 @@ impl Verb {
             .args(self.all_flags().map(Flag::arg))
     }
 
+    /// The verb as a command below its group.
+    pub fn in_tree(&self) -> Command {
+        Command::new(self.name)
+            .about(self.about)
+            .args(self.all_flags().map(Flag::arg))
+    }
+
     /// Writes out long flags of which only the beginning was given. Two that begin so are an error,
     /// whose sentence is answered.
     pub fn expand(&self, words: &[String]) -> Result<Vec<String>, String> {

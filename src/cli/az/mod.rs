@@ -35,7 +35,9 @@ use given::Given;
 use grammar::{Group, Verb};
 pub use output::print;
 
-use super::{Globals, context::Context};
+use clap::Command;
+
+use super::{Globals, complete::with_candidates, context::Context};
 use crate::config::AzConfig;
 use api::{Operation, Result, names};
 
@@ -146,8 +148,36 @@ pub fn is_called(program: Option<&str>) -> bool {
     name.is_some_and(|name| name == "az")
 }
 
+/// All commands as one tree, for completion.
+fn tree() -> Command {
+    let group = |tree: Command, group: &&Group| {
+        let path: Vec<&'static str> = group.path.split_whitespace().collect();
+        with_group(tree, &path, group)
+    };
+    GROUPS.iter().fold(Command::new("az"), group)
+}
+
+/// A command with a group below it, and the groups on the way there.
+fn with_group(command: Command, path: &[&'static str], group: &Group) -> Command {
+    match path {
+        [] => command
+            .about(group.about)
+            .subcommands(group.verbs.iter().map(Verb::in_tree)),
+        [next, rest @ ..] => {
+            if command
+                .get_subcommands()
+                .any(|known| known.get_name() == *next)
+            {
+                return command.mut_subcommand(next, |below| with_group(below, rest, group));
+            }
+            command.subcommand(with_group(Command::new(*next), rest, group))
+        }
+    }
+}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    clap_complete::CompleteEnv::with_factory(|| with_candidates(tree())).complete();
     let words: Vec<String> = std::env::args_os()
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned())

@@ -198,12 +198,9 @@ fn what_is_wrong_with_a_job_is_said_before_it_runs() {
                 Hint: Did you mean the curated `sklearn-1.5`?
             "#]],
         );
-        aml.write("sweep.yml", "type: pipeline\njobs: {}\n");
-        let error = aml.fails(7, "job create -f sweep.yml");
-        assert!(
-            error.contains("type: Jobs of type `pipeline` are not run here"),
-            "{error}"
-        );
+        aml.write("empty.yml", "type: pipeline\njobs: {}\n");
+        let error = aml.fails(2, "job create -f empty.yml");
+        assert!(error.contains("jobs: The pipeline has no steps"), "{error}");
         aml.write(
             "fails.yml",
             "command: echo oh no; exit 3\nenvironment: {image: python}\n",
