@@ -52,7 +52,15 @@ pub fn beside(described: &Described, path: &str) -> Result<Beside> {
         let (arguments, endpoint) = started(service, port);
         let program = word("", &format!("{folder}/{program}"));
         let log = word("", &format!("logs/service-{name}.log"));
-        beside.line += &format!("{program} {arguments} >{log} 2>&1 </dev/null & ");
+        let start = [
+            program.as_str(),
+            " ",
+            &arguments,
+            " >",
+            &log,
+            " 2>&1 </dev/null & ",
+        ];
+        beside.line.push_str(&start.concat());
         beside.endpoints.push((name.clone(), endpoint));
     }
     Ok(beside)
