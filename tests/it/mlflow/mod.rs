@@ -19,12 +19,11 @@ use crate::support::{Aml, components, each_mode_with};
 const LIBRARIES: [&str; 3] = ["scikit-learn==1.6.1", "pandas==2.2.3", "matplotlib==3.9.4"];
 
 /// A late client of 2.x, with what it serves models and keeps spans with.
-const CLIENT_2: [&str; 5] = [
+const CLIENT_2: [&str; 4] = [
     "mlflow-skinny==2.22.0",
     "setuptools<80",
     "opentelemetry-sdk<1.33",
-    "flask<4",
-    "gunicorn",
+    "starlette<0.47",
 ];
 const CLIENT_3: [&str; 2] = ["mlflow-skinny==3.17.2", "skops"];
 
