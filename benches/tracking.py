@@ -2,6 +2,7 @@
 """Compares tracking servers that speak MLflow's REST protocol, in one run, beside the machine's floor.
 
 Usage: benches/tracking.py [--binary target/release/aml] [--peers DIR] [--quick] [--scale] [--json FILE]
+                           [--docs docs/performance.md] [--from FILE]
 
 Starts one server after the other on loopback with an empty folder, asks it over plain HTTP/1.1 on
 kept connections with prepared bodies, and prints a table with a column for each. DIR has two Python
@@ -11,6 +12,9 @@ history of 1,000,000 points, runs with 1,000 metrics, a file of 5 GB.
 
 The floor is what the same client gets without a server behind it: a socket that answers a fixed text
 (HTTP), the time of a synced write (disk), SQLite inserting rows in transactions of 1,000.
+
+--docs puts the tables in the place of those in a document, between the comments that name them: those of
+this run, or with --from those of an earlier one that was kept by --json.
 """
 
 import argparse
@@ -637,6 +641,67 @@ def table(results):
     return "\n".join([text[0], rule, *text[1:]])
 
 
+TITLES = {"aml": "AMLite", "fasttrackml": "FastTrackML", "mlflow": "MLflow"}
+HTTP, OVER, APPENDED = "HTTP over loopback, 1 client (/s)", "16 KB synced, written over, p50 (ms)", "16 KB synced, appended, p50 (ms)"
+ROWS = "SQLite alone, 1,000 rows a commit (rows/s)"
+
+
+def limits(rows, floors):
+    """(row, measured, floor, what it is made of, how many times the floor) of all rows that have one."""
+    call, over, appended = 1e3 / floors[HTTP], floors[OVER], floors[APPENDED]
+    for name, floor, made in [
+        ("runs/create, 1 client (/s)", call + over, "HTTP + sync"),
+        ("log-metric, 1 client (/s)", call + over, "HTTP + sync"),
+        (f"log-metric, {CLIENTS} clients (/s)", call, "HTTP"),
+        ("training, 1 client (calls/s)", call + over, "HTTP + sync"),
+        (f"training, {CLIENTS} clients (calls/s)", call, "HTTP"),
+        ("2 calls a run, 4 clients (runs/s)", 2 * call, "2 HTTP"),
+        (f"the same, {CLIENTS} clients (/s)", call, "HTTP"),
+        ("artifact of 10 KB, put (/s)", call + appended + over, "HTTP + 2 syncs"),
+        ("artifact of 10 KB, get (/s)", call, "HTTP"),
+        ("log-batch of 1,000 (points/s)", 1e3 / floors[ROWS], "SQLite's inserts"),
+        ("history of 1 metric, written (points/s)", 1e3 / floors[ROWS], "SQLite's inserts"),
+    ]:
+        if name in rows:
+            yield name, rows[name], 1e3 / floor, made, 1e3 / floor / rows[name]
+    for name in ("search by metric and param, ordered, p50 (ms)", "newest 100 runs, p50 (ms)",
+                 "history, a page of 25,000, p50 (ms)", "history, 320 points for a chart, p50 (ms)"):
+        if name in rows:
+            yield name, rows[name], call, "HTTP", rows[name] / call
+
+
+def machine():
+    lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+    total = next(int(line.split()[1]) for line in lines if line.startswith("MemTotal:"))
+    kind = subprocess.run(["stat", "-f", "-c", "%T", "."], capture_output=True, text=True).stdout.strip()
+    return f"{os.cpu_count()} cores, {total / (1 << 20):.0f} GiB of memory, {kind} on disk"
+
+
+def documents(found, scale):
+    """The parts of a document, by the names of their comments."""
+    floors = found["floor"]
+    results = {TITLES.get(name, name): rows for name, rows in found["servers"].items()}
+    if scale:
+        return {"scale": table(results)}
+    floor = table({"": floors})
+    distance = [["", "AMLite", "floor", "made of", "times"]] + [
+        [name, show(value), show(least), made, f"{times:.1f}"]
+        for name, value, least, made, times in limits(found["servers"]["aml"], floors)]
+    distance = "\n".join("| " + " | ".join(line) + " |" for line in [distance[0], ["---", "---:", "---:", "---", "---:"], *distance[1:]])
+    return {"machine": found["machine"] + ".", "tracking": table(results), "floor": floor, "distance": distance}
+
+
+def write_documents(path, parts):
+    text = path.read_text()
+    for name, part in parts.items():
+        begin, end = f"<!-- {name} -->\n", f"\n<!-- /{name} -->"
+        before, found, rest = text.partition(begin)
+        if not found or end not in rest:
+            raise SystemExit(f"{path} has no place for `{name}`")
+        text = before + begin + part + end + rest.partition(end)[2]
+    path.write_text(text)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary", default="target/release/aml")
@@ -647,14 +712,25 @@ def main():
     parser.add_argument("--patience", type=float, default=60, help="seconds to wait in all for an idle machine")
     parser.add_argument("--scale", action="store_true", help="aml with 100,000 runs and the like, instead of the table")
     parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--docs", type=pathlib.Path, help="put the tables into this document")
+    parser.add_argument("--from", type=pathlib.Path, dest="earlier", help="what an earlier run kept by --json")
     args = parser.parse_args()
+    if args.earlier:
+        found = json.loads(args.earlier.read_text())
+        if args.docs:
+            write_documents(args.docs, documents(found, found["scale"]))
+        print(table(found["servers"]))
+        return
     wait_for_calm(None, args.patience)
     floors = dict(floor())
     for name, value in floors.items():
         print(f"  {name:44}{value:12.2f}", file=sys.stderr)
     results = {name: measure(name, command, args) for name, command in servers(args).items()}
+    found = {"machine": machine(), "scale": args.scale, "floor": floors, "servers": results}
     if args.json:
-        args.json.write_text(json.dumps({"floor": floors, "servers": results}, indent=1) + "\n")
+        args.json.write_text(json.dumps(found, indent=1) + "\n")
+    if args.docs:
+        write_documents(args.docs, documents(found, args.scale))
     print("\n".join(f"{name}: {show(value)}" for name, value in floors.items()) + "\n")
     print(table(results))
 

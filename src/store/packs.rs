@@ -112,11 +112,17 @@ impl PackWriter {
         let file = buffer
             .into_inner()
             .map_err(|e| failed(&self.path, e.error()))?;
-        file.sync_data().map_err(|e| failed(&self.path, &e))?;
         let path = self.path.with_extension("");
         fs::rename(&self.path, &path).map_err(|e| failed(&path, &e))?;
         remove.0 = Some(path.clone());
-        sync_folder(&path)?;
+        // No row names it before both are on disk, so they may be waited for at the same time.
+        std::thread::scope(|scope| {
+            let named = scope.spawn(|| sync_folder(&path));
+            file.sync_data().map_err(|e| failed(&path, &e))?;
+            named
+                .join()
+                .unwrap_or_else(|_| Err(Error::internal("Syncing a folder came down")))
+        })?;
         remove.0 = None;
         let name = path.file_name().unwrap_or_default();
         Ok(Pack {

@@ -1,6 +1,6 @@
 //! What runs read and made besides their files: datasets and logged models.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{
     Store,
@@ -30,28 +30,37 @@ impl Store {
         self.db
             .read(move |tx| {
                 let mut links: BTreeMap<String, RunLinks> = BTreeMap::new();
-                let names = to_json(&runs)?;
-                let of_runs = "JOIN runs r ON r.id = x.run_id WHERE r.workspace_id = ?1 \
-                               AND r.name IN (SELECT value FROM json_each(?2))";
+                let named: HashMap<i64, String> = tx
+                    .all(
+                        "SELECT id, name FROM runs WHERE workspace_id = ?1 \
+                         AND name IN (SELECT value FROM json_each(?2))",
+                        params![workspace, to_json(&runs)?],
+                        |row| Ok((row.get(0)?, row.get(1)?)),
+                    )?
+                    .into_iter()
+                    .collect();
+                let ids = to_json(&named.keys().collect::<Vec<_>>())?;
+                let name = |id: i64| named.get(&id).cloned().unwrap_or_default();
+                let of_runs = "WHERE x.run_id IN (SELECT value FROM json_each(?1))";
                 tx.all(
                     &format!(
-                        "SELECT r.name, x.dataset FROM run_datasets x {of_runs} ORDER BY x.rowid"
+                        "SELECT x.run_id, x.dataset FROM run_datasets x {of_runs} ORDER BY x.rowid"
                     ),
-                    params![workspace, names],
+                    params![ids],
                     |row| {
-                        let run = links.entry(row.get(0)?).or_default();
+                        let run = links.entry(name(row.get(0)?)).or_default();
                         run.datasets.push(json(row, 1)?);
                         Ok(())
                     },
                 )?;
                 tx.all(
                     &format!(
-                        "SELECT r.name, m.name, x.direction, x.step FROM run_models x \
+                        "SELECT x.run_id, m.name, x.direction, x.step FROM run_models x \
                          JOIN logged_models m ON m.id = x.model_id {of_runs} ORDER BY x.model_id"
                     ),
-                    params![workspace, names],
+                    params![ids],
                     |row| {
-                        let run = links.entry(row.get(0)?).or_default();
+                        let run = links.entry(name(row.get(0)?)).or_default();
                         let model = row.get(1)?;
                         match row.get_ref(2)?.as_str()? {
                             "input" => run.model_inputs.push(model),

@@ -1,11 +1,20 @@
-//! MLflow's own REST tests against `aml serve`, for who has them: `docs/mlflow.md` says how.
+//! MLflow's own REST tests against `aml serve`, for who has them or can fetch them: `docs/mlflow.md`
+//! says how.
 
-use std::{collections::BTreeMap, path::PathBuf, process::Command};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::support::{components, root};
 
-/// Names the folder with MLflow's `tests`, which are no part of this repository.
+/// Names the folder with MLflow's `tests`, which are no part of this repository, or says `fetch`.
 const FOLDER: &str = "AML_MLFLOW_SUITE";
+const FETCH: &str = "fetch";
+const REPOSITORY: &str = "https://github.com/mlflow/mlflow";
+/// Of the version that is installed for them.
+const TAG: &str = "v3.12.0";
 
 /// The version that the tests of 29 April 2026 fit, and what they need besides.
 const PACKAGES: [&str; 8] = [
@@ -44,7 +53,42 @@ fn exceptions() -> BTreeMap<String, String> {
         .collect()
 }
 
-fn outcomes(tests: &PathBuf) -> BTreeMap<String, Outcome> {
+/// The folder with MLflow's tests, fetched once.
+fn fetched() -> Result<PathBuf, String> {
+    let folder = components::folder().join(format!("mlflow-suite-{TAG}"));
+    if folder.join(FILES[0]).is_file() {
+        return Ok(folder);
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+    let place = folder.display().to_string();
+    let clone = [
+        "clone",
+        "--quiet",
+        "--depth",
+        "1",
+        "--filter=blob:none",
+        "--sparse",
+        "--branch",
+        TAG,
+        REPOSITORY,
+        &place,
+    ];
+    git(&clone)?;
+    git(&["-C", &place, "sparse-checkout", "set", "tests"])?;
+    Ok(folder)
+}
+
+fn git(words: &[&str]) -> Result<(), String> {
+    let output = Command::new("git").args(words).output();
+    let output = output.map_err(|e| format!("git: {e}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(format!("MLflow's tests cannot be fetched: {}", text.trim()))
+}
+
+fn outcomes(tests: &Path) -> BTreeMap<String, Outcome> {
     let python = components::python_with(&PACKAGES).expect("the packages can be had");
     let folder = tempfile::tempdir().expect("a folder");
     let json = folder.path().join("outcomes.json");
@@ -81,14 +125,21 @@ fn outcomes(tests: &PathBuf) -> BTreeMap<String, Outcome> {
 
 #[test]
 fn mlflows_own_tests_pass() {
-    let Some(tests) = std::env::var_os(FOLDER) else {
-        return components::skipped(&format!(
-            "{FOLDER} does not name a folder with MLflow's tests"
-        ));
+    let tests = match std::env::var_os(FOLDER) {
+        None => {
+            return components::skipped(&format!(
+                "{FOLDER} neither names a folder with MLflow's tests nor is `{FETCH}`"
+            ));
+        }
+        Some(word) if word == FETCH => match fetched() {
+            Ok(folder) => folder,
+            Err(why) => return components::skipped(&why),
+        },
+        Some(folder) => PathBuf::from(folder),
     };
     let excepted = exceptions();
     let except = |name: &str| excepted.keys().any(|test| name.starts_with(test.as_str()));
-    let outcomes = outcomes(&PathBuf::from(tests));
+    let outcomes = outcomes(&tests);
     let (passed, other): (Vec<_>, Vec<_>) = outcomes
         .iter()
         .partition(|(_, found)| found.outcome == "passed");
