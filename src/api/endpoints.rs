@@ -1,10 +1,10 @@
-//! Online endpoints and what is deployed behind them.
+//! Online endpoints: addresses behind which models are deployed.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Done, Time, environments::Environment, files::Hash, operation};
+use super::{Done, Time, deployments::Deployed, operation};
 
 /// Where an endpoint stands. Always what is true now: a host that died shows as stopped or failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,78 +43,101 @@ impl std::fmt::Display for EndpointState {
     }
 }
 
-/// What an endpoint serves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deployment {
-    pub model: String,
-    pub version: u64,
-    /// Tree with the entry script; absent for a model in MLflow format that needs none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<Hash>,
-    /// The entry script's path in `code`, with `init()` and `run()`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub script: Option<String>,
-    /// When none is named: for a script that of the run which made the model, else one of its own
-    /// with what scoring needs; for a model in MLflow format the one that it describes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub environment: Option<Environment>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub environment_variables: BTreeMap<String, String>,
-    /// The endpoint's own port; one is chosen when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<u16>,
+/// How callers of an endpoint show that they may.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMode {
+    /// With one of its two keys.
+    #[default]
+    Key,
+    /// With a token that expires.
+    AmlToken,
+    /// As [`AuthMode::AmlToken`]: there is no other directory of users.
+    AadToken,
 }
 
-/// What the front has counted since the host started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Traffic {
-    pub requests: u64,
-    /// Answers with a status of 400 or more.
-    pub errors: u64,
-    /// Median and 99th percentile of the last thousand answers, milliseconds.
-    pub p50_ms: f64,
-    pub p99_ms: f64,
+impl AuthMode {
+    pub const ALL: [AuthMode; 3] = [AuthMode::Key, AuthMode::AmlToken, AuthMode::AadToken];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            AuthMode::Key => "key",
+            AuthMode::AmlToken => "aml_token",
+            AuthMode::AadToken => "aad_token",
+        }
+    }
+
+    pub fn called(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
 }
 
-/// A deployment that could not be served, so that the one before it was kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FailedUpdate {
-    pub generation: u64,
-    /// Why, with the tail of the log.
-    pub message: String,
-}
+/// Deployment → percent of the requests. All of them together get 100, or nothing.
+pub type Traffic = BTreeMap<String, u8>;
+
+/// The most of the requests that are copied to a deployment, in percent.
+pub const MOST_MIRRORED: u8 = 50;
+
+/// Begins the names of endpoints that `az` made with `--local`, which are apart from the others.
+pub const LOCAL: &str = "local/";
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Endpoint {
     pub name: String,
+    /// That of the deployments that get requests; the least well counts.
     pub state: EndpointState,
-    /// Why it is not healthy, with the tail of its log when it failed; or that a newer deployment
-    /// failed and this one still answers.
+    /// Why it is not healthy, with the tail of a log when it failed; or that a newer deployment
+    /// failed and the one before it still answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     pub scoring_uri: String,
-    pub deployment: Deployment,
-    /// The number of the deployment; each `deploy` of the same name takes the next.
-    pub generation: u64,
-    /// The newest deployment, when it failed and this one, which answered before, is kept.
+    pub auth_mode: AuthMode,
+    pub traffic: Traffic,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub mirror_traffic: Traffic,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub properties: BTreeMap<String, String>,
+    /// The port of this machine that was asked for; one is chosen when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failed_update: Option<FailedUpdate>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub traffic: Option<Traffic>,
+    pub port: Option<u16>,
+    /// What it serves, by name.
+    pub deployments: Vec<Deployed>,
     pub created_at: Time,
     pub updated_at: Time,
 }
 
-/// Deploys a model version behind an endpoint, made if new. Answers at once; the endpoint is then
-/// starting. Deploying again replaces what is served and keeps keys and address; a deployment that
-/// does not come to answer is given up for the last one that did.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Deploy {
+/// Makes an endpoint, to which deployments are added, or changes one that is there: what is absent
+/// stays as it is. It has an address at once.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PutEndpoint {
     pub workspace: String,
     pub name: String,
-    pub deployment: Deployment,
+    /// Only change one that is there.
+    #[serde(default)]
+    pub existing: bool,
+    #[serde(default)]
+    pub auth_mode: Option<AuthMode>,
+    /// Share of the requests of each deployment; those that are not named get none.
+    #[serde(default)]
+    pub traffic: Option<Traffic>,
+    /// Share of the requests that are copied to a deployment, whose answers nobody gets.
+    #[serde(default)]
+    pub mirror_traffic: Option<Traffic>,
+    #[serde(default)]
+    pub description: Option<String>,
+    #[serde(default)]
+    pub tags: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    pub properties: Option<BTreeMap<String, String>>,
+    /// Answer on this port of the machine.
+    #[serde(default)]
+    pub port: Option<u16>,
 }
-operation!(Deploy => Endpoint, "endpoints.deploy");
+operation!(PutEndpoint => Endpoint, "endpoints.put");
 
 /// The endpoints of a workspace, by name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -131,7 +154,7 @@ pub struct GetEndpoint {
 }
 operation!(GetEndpoint => Endpoint, "endpoints.get");
 
-/// Starts a stopped or failed endpoint again, with the last deployment that answered if one did.
+/// Starts a stopped or failed endpoint again; each deployment with what answered last, if it ever did.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StartEndpoint {
     pub workspace: String,
@@ -139,7 +162,7 @@ pub struct StartEndpoint {
 }
 operation!(StartEndpoint => Endpoint, "endpoints.start");
 
-/// Stops an endpoint; it keeps its name, keys and deployment.
+/// Stops an endpoint; it keeps its name, keys and deployments.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StopEndpoint {
     pub workspace: String,
@@ -186,11 +209,35 @@ pub struct RegenerateEndpointKey {
 }
 operation!(RegenerateEndpointKey => EndpointKeys, "endpoints.regenerate_key");
 
-/// What the endpoint's process and front have written.
+/// A token that opens an endpoint until it expires, or one of the endpoint's keys is made new.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct EndpointToken {
+    pub token: String,
+    pub expires_at: Time,
+    /// When to ask for the next one.
+    pub refresh_after: Time,
+}
+
+/// Issues a token for an endpoint that takes tokens.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GetEndpointToken {
+    pub workspace: String,
+    pub name: String,
+    /// How long it is good for; an hour when absent.
+    #[serde(default)]
+    pub seconds: Option<u32>,
+}
+operation!(GetEndpointToken => EndpointToken, "endpoints.token");
+
+/// What a deployment's processes have written, with a line for each request it got.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct GetEndpointLog {
     pub workspace: String,
     pub name: String,
+    /// The deployment; absent for the endpoint's only one, and with several for what its host and
+    /// front wrote of none.
+    #[serde(default)]
+    pub deployment: Option<String>,
     /// The last so many lines; from `offset` when absent.
     #[serde(default)]
     pub lines: Option<u32>,

@@ -5,9 +5,12 @@
 
 pub mod access;
 pub mod assets;
+pub mod batch;
 pub mod computes;
 pub mod connections;
 pub mod datastores;
+pub mod deployments;
+pub mod endpoint_tokens;
 pub mod endpoints;
 pub mod environments;
 pub mod error;

@@ -44,6 +44,7 @@ pub const REGISTRY: Rule = rule("registry", 33, "-_");
 pub const DATASTORE: Rule = rule("datastore", 255, "-_");
 pub const ENDPOINT: Rule = rule("endpoint", 32, "-");
 pub const SCHEDULE: Rule = rule("schedule", 200, "-_");
+pub const DEPLOYMENT: Rule = rule("deployment", 32, "-");
 pub const SECRET: Rule = rule("secret", 127, "-_");
 pub const USER: Rule = rule("user", 64, "-_.@");
 pub const WEBHOOK: Rule = rule("webhook", 63, "-_.");

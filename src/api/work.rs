@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     Done,
     computes::Size,
-    endpoints::{Deployment, EndpointKeys, EndpointState},
+    deployments::Deployment,
+    endpoints::{AuthMode, EndpointKeys, EndpointState, Traffic},
     files::Hash,
-    models::ModelType,
     operation,
     runs::{Job, Usage},
 };
@@ -127,31 +127,62 @@ pub struct HostOrders {
     pub name: String,
     /// Serve, or leave.
     pub running: bool,
-    pub generation: u64,
-    pub deployment: Deployment,
-    /// Files of the deployed model.
-    pub model: Hash,
-    pub model_kind: ModelType,
-    /// What the model was registered from; its last part names the folder it is laid out in.
-    #[serde(default)]
-    pub model_path: Option<String>,
+    /// Counts the changes of what is to be served.
+    pub number: u64,
+    pub deployments: Vec<DeploymentOrders>,
+    pub traffic: Traffic,
+    pub mirror_traffic: Traffic,
+    pub auth_mode: AuthMode,
     pub keys: EndpointKeys,
     /// The port it had before.
     #[serde(default)]
     pub port: Option<u16>,
+    /// The port that was asked for.
+    #[serde(default)]
+    pub pinned_port: Option<u16>,
 }
 
-/// What a host says of a generation it serves or tries to. Of an older generation than the
-/// endpoint's, only the port counts.
+/// A deployment that a host shall serve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeploymentOrders {
+    /// Its number in the store, which names its files.
+    pub id: i64,
+    pub name: String,
+    pub generation: u64,
+    pub deployment: Deployment,
+    /// Files of the model.
+    #[serde(default)]
+    pub model: Option<Hash>,
+    /// Where they are: the workspace, or a registry.
+    #[serde(default)]
+    pub model_workspace: Option<String>,
+    /// What the model was registered from; its last part names the folder it is laid out in.
+    #[serde(default)]
+    pub model_path: Option<String>,
+}
+
+/// A host says which orders it has read, where it listens, and why not if it does not.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ReportEndpoint {
+pub struct ReportHost {
     pub endpoint: i64,
+    pub seen: u64,
+    #[serde(default)]
+    pub port: Option<u16>,
+    #[serde(default)]
+    pub message: Option<String>,
+}
+operation!(ReportHost => Done, "hosts.seen");
+
+/// What a host says of a generation of a deployment that it serves or tries to. Of an older one than
+/// the deployment's nothing is recorded.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReportDeployment {
+    pub endpoint: i64,
+    pub deployment: i64,
     pub generation: u64,
     pub state: EndpointState,
     #[serde(default)]
     pub message: Option<String>,
-    #[serde(default)]
-    pub port: Option<u16>,
     /// The generation cannot be served: the last one that answered is to be served again.
     #[serde(default)]
     pub unfit: bool,
@@ -159,4 +190,4 @@ pub struct ReportEndpoint {
     #[serde(default)]
     pub answering: Option<u64>,
 }
-operation!(ReportEndpoint => Done, "hosts.report");
+operation!(ReportDeployment => Done, "hosts.report");

@@ -12,7 +12,7 @@ use super::{
     endpoint, model, software,
 };
 use api::{
-    endpoints::{Deploy, Deployment},
+    deployments::{Deploy, Deployment, ModelVersion},
     models::ModelRef,
     names,
 };
@@ -46,6 +46,15 @@ pub struct DeployArgs {
     /// Environment variable to set; may be repeated
     #[arg(long = "env-var", value_name = "NAME=VALUE")]
     env_vars: Vec<String>,
+    /// Name of the deployment behind the endpoint [default: its only one, or `default`]
+    #[arg(long, value_name = "NAME")]
+    deployment: Option<String>,
+    /// Give it all requests of the endpoint once it answers
+    #[arg(long)]
+    all_traffic: bool,
+    /// Number of processes that answer
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    instances: u32,
     /// Port of this machine to answer on [default: one is chosen and kept]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
@@ -78,19 +87,26 @@ pub async fn deploy(ctx: &Context, args: DeployArgs) -> anyhow::Result<()> {
     let request = Deploy {
         workspace: workspace.clone(),
         name: args.name,
+        deployment_name: args.deployment.clone(),
+        all_traffic: args.all_traffic,
+        port: args.port,
         deployment: Deployment {
-            model: found.name,
-            version: found.version,
+            model: Some(ModelVersion {
+                model: found.name,
+                version: found.version,
+            }),
             code,
             script,
             environment,
             environment_variables,
-            port: args.port,
+            instances: args.instances,
+            ..Deployment::default()
         },
     };
     let mut endpoint = client.call(&request).await?;
     if !args.no_wait {
-        endpoint = endpoint::wait(ctx, &workspace, endpoint).await?;
+        let one = args.deployment.as_deref();
+        endpoint = endpoint::wait(ctx, &workspace, endpoint, one).await?;
         ctx.ui
             .status(&format!("Answering at {}", endpoint.scoring_uri));
     }

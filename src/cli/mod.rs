@@ -17,6 +17,7 @@ mod context;
 mod data;
 mod datastore;
 mod deploy;
+mod deployment;
 mod docs;
 mod doctor;
 mod document;
@@ -147,6 +148,8 @@ enum Command {
     Deploy(deploy::DeployArgs),
     #[command(subcommand)]
     Endpoint(endpoint::EndpointCommand),
+    #[command(subcommand)]
+    Deployment(deployment::DeploymentCommand),
     Doctor(doctor::DoctorArgs),
     Serve(serve::ServeArgs),
     Mlflow(mlflow::MlflowArgs),
@@ -277,6 +280,7 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Connection(command) => connection::run(ctx, command).await,
         Command::Registry(command) => registry::run(ctx, command).await,
         Command::Deploy(args) => deploy::deploy(ctx, args).await,
+        Command::Deployment(command) => deployment::run(ctx, command).await,
         Command::Endpoint(command) => endpoint::run(ctx, command).await,
         Command::Serve(args) => serve::serve(ctx, args).await,
         Command::Import(command) => Box::pin(import::run(ctx, command)).await,

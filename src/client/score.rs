@@ -10,18 +10,22 @@ use api::{Code, Error, Result, error::Envelope};
 
 impl Client {
     /// Sends a document to an endpoint and answers what the scoring script does. An answer of 400 or
-    /// more is an error with the message that came with it.
+    /// more is an error with the message that came with it. The one that is named answers, else the
+    /// deployment whose turn it is.
     pub async fn score(
         &self,
         workspace: &str,
         endpoint: &str,
+        deployment: Option<&str>,
         key: &str,
         document: Vec<u8>,
     ) -> Result<Vec<u8>> {
         let uri = below("/ws", &[workspace, "endpoints", endpoint, "score"], &[]);
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(uri)
+        let mut request = Request::builder().method(Method::POST).uri(uri);
+        if let Some(deployment) = deployment {
+            request = request.header("azureml-model-deployment", deployment);
+        }
+        let request = request
             .header(header::AUTHORIZATION, format!("Bearer {key}"))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(document))

@@ -1,6 +1,7 @@
 //! What the front counts.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
@@ -9,7 +10,8 @@ use std::{
     time::Duration,
 };
 
-use api::endpoints::Traffic;
+use super::front::Front;
+use api::deployments::Load;
 
 /// Answers whose times are kept.
 const KEPT: usize = 1000;
@@ -38,7 +40,7 @@ impl Counters {
         }
     }
 
-    pub fn traffic(&self) -> Traffic {
+    pub fn load(&self) -> Load {
         let mut times = match self.times.lock() {
             Ok(times) => times.clone(),
             Err(_) => Vec::new(),
@@ -48,7 +50,8 @@ impl Counters {
             let at = (times.len() * percent / 100).min(times.len().saturating_sub(1));
             times.get(at).map_or(0.0, |micros| f64::from(*micros) / 1e3)
         };
-        Traffic {
+        Load {
+            instances: 0,
             requests: self.requests.load(Ordering::Relaxed),
             errors: self.errors.load(Ordering::Relaxed),
             p50_ms: quantile(50),
@@ -57,26 +60,34 @@ impl Counters {
     }
 }
 
-/// Writes the counts each second in which something was asked.
-pub async fn keep(counters: Arc<Counters>, path: PathBuf) {
-    let mut written = Traffic::default();
+/// Writes the counts each second in which they have changed.
+pub async fn keep(front: Arc<Front>, path: PathBuf) {
+    let mut written = BTreeMap::new();
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let now = counters.traffic();
+        let now = loads(&front);
         if now != written {
-            write(&path, now);
+            write(&path, &now);
             written = now;
         }
     }
 }
 
+/// What was counted of each deployment.
+pub fn loads(front: &Front) -> BTreeMap<String, Load> {
+    let one = |target: &Arc<super::target::Target>| {
+        let mut load = target.counters.load();
+        let pool = target.current();
+        load.instances = pool.map_or(0, |pool| u32::try_from(pool.len()).unwrap_or(u32::MAX));
+        (target.name.clone(), load)
+    };
+    front.targets().iter().map(one).collect()
+}
+
 /// Whole or not at all: it may be read at any time. Counts are not worth failing for.
-pub fn write(path: &Path, traffic: Traffic) {
-    if traffic.requests == 0 {
-        return;
-    }
+pub fn write(path: &Path, loads: &BTreeMap<String, Load>) {
     let new = path.with_extension("new");
-    if let Ok(bytes) = serde_json::to_vec(&traffic)
+    if let Ok(bytes) = serde_json::to_vec(loads)
         && std::fs::write(&new, bytes).is_ok()
     {
         let _ = std::fs::rename(&new, path);
@@ -87,7 +98,7 @@ pub fn write(path: &Path, traffic: Traffic) {
 mod tests {
     use std::time::Duration;
 
-    use super::{Counters, KEPT, Traffic};
+    use super::{Counters, KEPT, Load};
 
     #[test]
     fn errors_and_the_times_of_the_last_answers_are_known() {
@@ -98,13 +109,13 @@ mod tests {
         for ms in 1..=KEPT as u64 {
             counters.count(200, Duration::from_millis(ms));
         }
-        let traffic = counters.traffic();
-        assert_eq!((traffic.requests, traffic.errors), (2000, 1000));
-        assert_eq!((traffic.p50_ms, traffic.p99_ms), (501.0, 991.0));
+        let load = counters.load();
+        assert_eq!((load.requests, load.errors), (2000, 1000));
+        assert_eq!((load.p50_ms, load.p99_ms), (501.0, 991.0));
     }
 
     #[test]
     fn nothing_asked_is_nothing_counted() {
-        assert_eq!(Counters::default().traffic(), Traffic::default());
+        assert_eq!(Counters::default().load(), Load::default());
     }
 }

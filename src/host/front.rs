@@ -1,67 +1,71 @@
-//! The HTTP front of an endpoint: checks the key, counts, times and logs each request, and hands it
-//! on to the scoring process.
+//! The HTTP front of an endpoint: checks what opens it, chooses a deployment, counts, times and logs
+//! each request, and hands it on to a scoring process.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::Write,
-    sync::{Arc, RwLock},
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Either, Full};
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
+    Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{self, HeaderName, HeaderValue},
+    header::{HeaderName, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use subtle::ConstantTimeEq;
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::timeout,
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{
+    answers::{failure, read_off, request_id, unavailable},
+    backend::Answer,
+    forward, guard,
+    orders::Orders,
+    target::Target,
 };
-
-use super::{backend::Backend, counters::Counters, orders::Orders};
-use api::{Code, Error, endpoints::EndpointKeys, error::Envelope};
-
-type Body = Either<Incoming, Full<Bytes>>;
+use api::{
+    Error,
+    endpoints::{LOCAL, Traffic},
+    work::HostOrders,
+};
 
 /// How long a caller may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
-/// How much of a request that is not handed on is read, and for how long.
-const READ_OFF: usize = 1 << 20;
-const READ_OFF_TIME: Duration = Duration::from_secs(1);
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Headers that are about one connection and must not be handed on.
-const HOP_BY_HOP: [HeaderName; 7] = [
-    header::CONNECTION,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Names the deployment that shall answer; in answers the one that has.
+pub const DEPLOYMENT: HeaderName = HeaderName::from_static("azureml-model-deployment");
+/// Of a hundred requests in a row each gets another number: the step has no divisor with 100.
+const STEP: usize = 61;
 
 pub struct Front {
     orders: Orders,
-    /// What answers now; a reason when nothing does.
-    backend: RwLock<Result<Arc<Backend>, String>>,
-    pub counters: Arc<Counters>,
-    access_log: File,
+    targets: RwLock<BTreeMap<String, Arc<Target>>>,
+    turn: AtomicUsize,
+    mirror_turn: AtomicUsize,
+    log: File,
+}
+
+/// Who answers a request, and who gets a copy of it.
+pub struct Chosen {
+    pub target: Arc<Target>,
+    pub mirror: Option<Arc<Target>>,
 }
 
 impl Front {
-    pub fn new(orders: Orders, access_log: File) -> Self {
+    pub fn new(orders: Orders, log: File) -> Self {
         Self {
             orders,
-            backend: RwLock::new(Err("The endpoint is starting".to_owned())),
-            counters: Arc::default(),
-            access_log,
+            targets: RwLock::default(),
+            turn: AtomicUsize::new(0),
+            mirror_turn: AtomicUsize::new(0),
+            log,
         }
     }
 
@@ -69,12 +73,24 @@ impl Front {
         &self.orders
     }
 
-    /// Sends requests to `backend` from now on; answers what they went to before.
-    pub fn switch(&self, backend: Result<Arc<Backend>, String>) -> Option<Arc<Backend>> {
-        match self.backend.write() {
-            Ok(mut current) => std::mem::replace(&mut *current, backend).ok(),
-            Err(_) => None,
+    pub fn add(&self, target: Arc<Target>) {
+        if let Ok(mut targets) = self.targets.write() {
+            targets.insert(target.name.to_lowercase(), target);
         }
+    }
+
+    pub fn remove(&self, name: &str) {
+        if let Ok(mut targets) = self.targets.write() {
+            targets.remove(&name.to_lowercase());
+        }
+    }
+
+    pub fn targets(&self) -> Vec<Arc<Target>> {
+        let targets = self.targets.read();
+        targets.map_or_else(
+            |_| Vec::new(),
+            |targets| targets.values().cloned().collect(),
+        )
     }
 
     /// Writes a line of the host's own into the endpoint's log.
@@ -84,14 +100,7 @@ impl Front {
 
     fn write(&self, line: &str) {
         // A full disk must not stop the scoring.
-        let _ = (&self.access_log).write_all(line.as_bytes());
-    }
-
-    fn current(&self) -> Result<Arc<Backend>, String> {
-        match self.backend.read() {
-            Ok(current) => current.clone(),
-            Err(_) => Err("The endpoint's front has failed".to_owned()),
-        }
+        let _ = (&self.log).write_all(line.as_bytes());
     }
 
     /// Answers requests on `listener` until dropped.
@@ -121,12 +130,12 @@ impl Front {
             .await;
     }
 
-    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Answer> {
         let begun = Instant::now();
         let id = request_id(request.headers_mut());
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
-        let mut response = self.route(request).await;
+        let (target, mut response) = self.route(request).await;
         if let Some(id) = &id {
             response
                 .headers_mut()
@@ -134,198 +143,208 @@ impl Front {
                 .or_insert_with(|| id.clone());
         }
         let took = begun.elapsed();
-        if method == Method::POST {
-            self.counters.count(response.status().as_u16(), took);
+        let status = response.status().as_u16();
+        let line = format!(
+            "{} I front - {method} {} {status} {:.3}ms {}\n",
+            now(),
+            path.escape_debug(),
+            took.as_secs_f64() * 1e3,
+            id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-"),
+        );
+        match target {
+            Some(target) => {
+                if method == Method::POST {
+                    target.counters.count(status, took);
+                }
+                target.write(&line);
+            }
+            None => self.write(&line),
         }
-        self.log(&method, &path, response.status(), took, id.as_ref());
         response
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
-        let mut answer = match self.admit(&request).await {
-            Ok(backend) => return forward(&backend, request).await,
-            Err(answer) => *answer,
+    /// Answers a request; with the deployment that it was meant for.
+    async fn route(&self, request: Request<Incoming>) -> (Option<Arc<Target>>, Response<Answer>) {
+        let (target, mut answer) = match self.admit(&request).await {
+            Ok(chosen) => {
+                let mut answer = forward::forward(&chosen, request).await;
+                if let Ok(name) = HeaderValue::from_str(&chosen.target.name) {
+                    answer.headers_mut().insert(DEPLOYMENT, name);
+                }
+                return (Some(chosen.target), answer);
+            }
+            Err((target, answer)) => (target, *answer),
         };
-        // The connection goes on only after all of the request was read. A caller that is not told
-        // would send its next one into a connection that is being closed.
-        if !read_off(request.into_body()).await {
-            let close = HeaderValue::from_static("close");
-            answer.headers_mut().insert(header::CONNECTION, close);
-        }
-        answer
+        read_off(request.into_body(), &mut answer).await;
+        (target, answer)
     }
 
     /// Where to hand a request on to, or the answer to it from here.
     async fn admit(
         &self,
         request: &Request<Incoming>,
-    ) -> Result<Arc<Backend>, Box<Response<Body>>> {
-        let scoring = || {
-            let current = self.current();
-            current.map_err(|reason| Box::new(unavailable(&reason)))
-        };
-        let answer = match (request.method(), request.uri().path()) {
-            (&Method::GET | &Method::HEAD, "/") => self.liveness(),
-            (&Method::POST, "/score") | (&Method::GET, "/score" | "/swagger.json") => {
-                match self.refuse(request.headers()).await {
-                    Some(refusal) => refusal,
-                    None => return scoring(),
-                }
+    ) -> Result<Chosen, (Option<Arc<Target>>, Box<Response<Answer>>)> {
+        let refused = |answer| Err((None, Box::new(answer)));
+        match (request.method(), request.uri().path()) {
+            (&Method::GET | &Method::HEAD, "/") => return refused(self.liveness()),
+            // A browser asks with OPTIONS before it sends a key.
+            (&Method::POST | &Method::OPTIONS, "/score")
+            | (&Method::GET, "/score" | "/swagger.json") => {}
+            (_, "/" | "/score" | "/swagger.json") => {
+                return refused(failure(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    &Error::invalid("The address does not take this method")
+                        .hint("Score with POST /score"),
+                ));
             }
-            // A browser asks so before it sends a key.
-            (&Method::OPTIONS, "/score") => return scoring(),
-            (_, "/" | "/score" | "/swagger.json") => failure(
-                StatusCode::METHOD_NOT_ALLOWED,
-                &Error::invalid("The address does not take this method")
-                    .hint("Score with POST /score"),
-            ),
-            _ => failure(
-                StatusCode::NOT_FOUND,
-                &Error::not_found("There is nothing at this address")
-                    .hint("Score with POST /score"),
-            ),
-        };
-        Err(Box::new(answer))
-    }
-
-    fn liveness(&self) -> Response<Body> {
-        match self.current() {
-            Ok(_) => Response::new(Either::Right(Full::from("Healthy"))),
-            Err(reason) => unavailable(&reason),
+            _ => {
+                return refused(failure(
+                    StatusCode::NOT_FOUND,
+                    &Error::not_found("There is nothing at this address")
+                        .hint("Score with POST /score"),
+                ));
+            }
         }
-    }
-
-    /// The answer to a request without a right key.
-    async fn refuse(&self, headers: &HeaderMap) -> Option<Response<Body>> {
         let orders = match self.orders.current().await {
             Ok(Some(orders)) => orders,
-            Ok(None) => return Some(unavailable("The endpoint was deleted")),
-            Err(error) => return Some(failure(StatusCode::SERVICE_UNAVAILABLE, &error)),
+            Ok(None) => return refused(unavailable("The endpoint was deleted")),
+            Err(error) => return refused(failure(StatusCode::SERVICE_UNAVAILABLE, &error)),
         };
-        if bearer(headers).is_some_and(|key| opens(&orders.keys, key)) {
-            return None;
+        let chosen = self.choose(&orders, request);
+        let open = request.method() == Method::OPTIONS;
+        if !open && let Some(refusal) = guard::refuse(&orders, request.headers()) {
+            let target = chosen.ok().map(|chosen| chosen.target);
+            return Err((target, Box::new(refusal)));
         }
-        let error = Error::new(Code::Unauthenticated, "The endpoint needs one of its keys")
-            .hint("Send the header `Authorization: Bearer KEY`; see aml endpoint keys");
-        let mut response = failure(StatusCode::UNAUTHORIZED, &error);
-        response
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        Some(response)
+        chosen.map_err(|answer| (None, answer))
     }
 
-    fn log(
+    /// Chooses by the header, else by the shares of the requests.
+    fn choose(
         &self,
-        method: &Method,
-        path: &str,
-        status: StatusCode,
-        took: Duration,
-        id: Option<&HeaderValue>,
-    ) {
-        let id = id.and_then(|id| id.to_str().ok()).unwrap_or("-");
-        let line = format!(
-            "{} I front - {method} {} {} {:.3}ms {id}\n",
-            now(),
-            path.escape_debug(),
-            status.as_u16(),
-            took.as_secs_f64() * 1e3
-        );
-        self.write(&line);
+        orders: &HostOrders,
+        request: &Request<Incoming>,
+    ) -> Result<Chosen, Box<Response<Answer>>> {
+        let asked = request.headers().get(DEPLOYMENT);
+        let name = match asked.map(|name| name.to_str().unwrap_or_default()) {
+            Some(asked) => {
+                let mut all = orders.deployments.iter();
+                let known = all.find(|one| one.name.eq_ignore_ascii_case(asked));
+                let Some(known) = known else {
+                    let error = Error::not_found(format!(
+                        "The endpoint has no deployment `{}`",
+                        asked.escape_debug()
+                    ));
+                    return Err(Box::new(failure(StatusCode::NOT_FOUND, &error)));
+                };
+                known.name.as_str()
+            }
+            None => self
+                .by_share(orders)
+                .ok_or_else(|| Box::new(nobody(orders)))?,
+        };
+        let targets = self.targets.read();
+        let target = |name: &str| {
+            let targets = targets.as_ref().ok()?;
+            targets.get(&name.to_lowercase()).cloned()
+        };
+        let Some(found) = target(name) else {
+            return Err(Box::new(unavailable("The deployment is starting")));
+        };
+        let copied = shared(&orders.mirror_traffic, &self.mirror_turn);
+        let copied = copied.filter(|_| asked.is_none() && request.method() == Method::POST);
+        Ok(Chosen {
+            target: found,
+            mirror: copied.and_then(target),
+        })
     }
-}
 
-/// Hands a request on and its answer back.
-async fn forward(backend: &Backend, mut request: Request<Incoming>) -> Response<Body> {
-    strip(request.headers_mut());
-    request.headers_mut().remove(header::AUTHORIZATION);
-    match backend.send(request).await {
-        Ok(mut response) => {
-            strip(response.headers_mut());
-            response.map(Either::Left)
+    fn by_share<'a>(&self, orders: &'a HostOrders) -> Option<&'a str> {
+        match orders.deployments.as_slice() {
+            // Azure's local endpoints know no shares.
+            [only] if orders.name.starts_with(LOCAL) => Some(&only.name),
+            _ => shared(&orders.traffic, &self.turn),
         }
-        Err(reason) => failure(
-            StatusCode::BAD_GATEWAY,
-            &Error::unavailable(format!("The scoring process did not answer: {reason}"))
-                .hint("Look at the endpoint's log: aml endpoint logs NAME"),
-        ),
     }
-}
 
-/// Reads the rest of a request that is not handed on; false when it is too long or does not come.
-async fn read_off(mut body: Incoming) -> bool {
-    let mut left = READ_OFF;
-    let read = async {
-        while let Some(frame) = body.frame().await {
-            let length = match &frame {
-                Ok(frame) => frame.data_ref().map_or(0, Bytes::len),
-                Err(_) => return false,
-            };
-            match left.checked_sub(length) {
-                Some(rest) => left = rest,
-                None => return false,
+    fn liveness(&self) -> Response<Answer> {
+        let targets = self.targets();
+        let mut reason = "Nothing is deployed behind the endpoint".to_owned();
+        for target in targets {
+            match target.current() {
+                Ok(_) => return Response::new(Bytes::from_static(b"Healthy").into()),
+                Err(why) => reason = why,
             }
         }
-        true
+        unavailable(&reason)
+    }
+}
+
+/// Whose turn it is by shares in percent: of a hundred in a row each gets exactly its share.
+fn shared<'a>(shares: &'a Traffic, turn: &AtomicUsize) -> Option<&'a str> {
+    if shares.is_empty() {
+        return None;
+    }
+    let number = turn.fetch_add(1, Ordering::Relaxed).wrapping_mul(STEP) % 100;
+    let mut upper = 0;
+    shares
+        .iter()
+        .find(|(_, share)| {
+            upper += usize::from(**share);
+            number < upper
+        })
+        .map(|(name, _)| name.as_str())
+}
+
+/// The answer when no deployment gets requests.
+fn nobody(orders: &HostOrders) -> Response<Answer> {
+    let Some(first) = orders.deployments.first() else {
+        return unavailable("Nothing is deployed behind the endpoint");
     };
-    timeout(READ_OFF_TIME, read).await.unwrap_or(false)
+    let error = Error::not_found("No deployment of the endpoint gets requests")
+        .hint(format!(
+            "Share them: aml endpoint traffic {} {}=100",
+            orders.name, first.name
+        ))
+        .hint(format!(
+            "Or ask one: the header `azureml-model-deployment: {}`",
+            first.name
+        ));
+    failure(StatusCode::NOT_FOUND, &error)
 }
 
 /// The time as the scoring server writes it.
-fn now() -> impl std::fmt::Display {
+pub fn now() -> impl std::fmt::Display {
     chrono::Local::now().format("%Y-%m-%d %H:%M:%S,%3f")
 }
 
-/// The request's id, given by the caller or made here; the scoring process gets it too.
-fn request_id(headers: &mut HeaderMap) -> Option<HeaderValue> {
-    if let Some(id) = headers.get(&REQUEST_ID) {
-        return Some(id.clone());
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::atomic::AtomicUsize};
+
+    use super::shared;
+
+    #[test]
+    fn of_a_hundred_requests_each_gets_its_share() {
+        let shares = [("blue".to_owned(), 90), ("green".to_owned(), 10)].into();
+        let turn = AtomicUsize::new(7);
+        for _ in 0..3 {
+            let mut got = BTreeMap::new();
+            for _ in 0..100 {
+                *got.entry(shared(&shares, &turn).unwrap()).or_insert(0) += 1;
+            }
+            assert_eq!(got, [("blue", 90), ("green", 10)].into());
+        }
     }
-    let id = HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).ok()?;
-    headers.insert(REQUEST_ID, id.clone());
-    Some(id)
-}
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, key) = headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
-}
-
-/// Both keys are compared whole, so that the time taken says nothing.
-fn opens(keys: &EndpointKeys, key: &str) -> bool {
-    let primary = keys.primary.as_bytes().ct_eq(key.as_bytes());
-    let secondary = keys.secondary.as_bytes().ct_eq(key.as_bytes());
-    bool::from(primary | secondary)
-}
-
-fn strip(headers: &mut HeaderMap) {
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
+    #[test]
+    fn what_is_shared_with_nobody_goes_nowhere() {
+        let turn = AtomicUsize::new(0);
+        assert_eq!(shared(&BTreeMap::new(), &turn), None);
+        let none = [("blue".to_owned(), 0)].into();
+        assert_eq!(shared(&none, &turn), None);
+        let some = [("blue".to_owned(), 10)].into();
+        let got = (0..100).filter(|_| shared(&some, &turn).is_some());
+        assert_eq!(got.count(), 10);
     }
-    headers.remove("keep-alive");
-}
-
-fn unavailable(reason: &str) -> Response<Body> {
-    let mut response = failure(StatusCode::SERVICE_UNAVAILABLE, &Error::unavailable(reason));
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    response
-}
-
-fn failure(status: StatusCode, error: &Error) -> Response<Body> {
-    let envelope = Envelope {
-        error: error.clone(),
-    };
-    let body = serde_json::to_vec(&envelope).unwrap_or_default();
-    let mut response = Response::new(Either::Right(Full::from(body)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    response
 }

@@ -4,7 +4,7 @@
 //! g3-1f0c9a2e/serve.py                       starts the server
 //!             code/score.py                  the working directory
 //!             azureml-models/iris/1/model/…  what AZUREML_MODEL_DIR holds, as in Azure
-//!             s:5001                         where the process listens
+//!             s0:5001                        where its first process listens
 //! ```
 
 use std::{
@@ -18,7 +18,7 @@ use crate::executor::environment::{self, Place};
 use api::{
     Error, Result,
     files::{GetTree, check_path},
-    work::HostOrders,
+    work::DeploymentOrders,
 };
 use client::Client;
 
@@ -27,7 +27,14 @@ const MLFLOW_SCORE: &str = include_str!("mlflow_score.py");
 /// The server puts the port behind the socket's name.
 const PORT: u16 = 5001;
 /// The longest path a socket may have.
-const SOCKET_PATH: usize = 100;
+const SOCKET_PATH: usize = 96;
+
+/// A deployment with the names around it.
+pub struct Named<'a> {
+    pub workspace: &'a str,
+    pub endpoint: &'a str,
+    pub orders: &'a DeploymentOrders,
+}
 
 /// A generation's files.
 pub struct Laid {
@@ -41,22 +48,25 @@ pub struct Laid {
 }
 
 /// Lays out what the orders name, in a new folder.
-pub async fn lay_out(client: &Client, orders: &HostOrders, folder: &Path) -> Result<Laid> {
+pub async fn lay_out(client: &Client, served: &Named<'_>, folder: &Path) -> Result<Laid> {
     let random = uuid::Uuid::new_v4().simple().to_string();
-    let root = folder.join(format!("{LAID_OUT}{}-{}", orders.generation, &random[..8]));
+    let generation = served.orders.generation;
+    let root = folder.join(format!("{LAID_OUT}{generation}-{}", &random[..8]));
     let code = root.join("code");
-    let deployment = &orders.deployment;
-    let models = root
-        .join("azureml-models")
-        .join(&deployment.model)
-        .join(deployment.version.to_string());
+    let deployment = &served.orders.deployment;
+    let mut models = root.join("azureml-models");
+    if let Some(version) = &deployment.model {
+        models = models
+            .join(&version.model)
+            .join(version.version.to_string());
+    }
     for folder in [&code, &models] {
         fs::create_dir_all(folder).map_err(|e| failed(folder, &e))?;
     }
-    let model = lay_out_model(client, orders, &models).await?;
+    let model = lay_out_model(client, served, &models).await?;
     if let Some(hash) = deployment.code {
         client
-            .download_tree(&orders.workspace, hash, &code, None)
+            .download_tree(served.workspace, hash, &code, None)
             .await?;
     }
     let script = match &deployment.script {
@@ -78,15 +88,21 @@ pub async fn lay_out(client: &Client, orders: &HostOrders, folder: &Path) -> Res
 }
 
 /// A folder keeps its own name below `AZUREML_MODEL_DIR`, a single file too, as in Azure.
-async fn lay_out_model(client: &Client, orders: &HostOrders, models: &Path) -> Result<PathBuf> {
+async fn lay_out_model(client: &Client, served: &Named<'_>, models: &Path) -> Result<PathBuf> {
+    let orders = served.orders;
+    let Some(files) = orders.model else {
+        return Ok(models.to_owned());
+    };
+    let workspace = orders.model_workspace.as_deref();
+    let workspace = workspace.unwrap_or(served.workspace);
     let name = orders
         .model_path
         .as_deref()
         .and_then(|path| path.trim_end_matches('/').rsplit('/').next())
         .filter(|name| check_path(name).is_ok());
     let tree = GetTree {
-        workspace: orders.workspace.clone(),
-        hash: orders.model,
+        workspace: workspace.to_owned(),
+        hash: files,
     };
     let tree = client.call(&tree).await?;
     let single = tree.entries.len() == 1 && name == Some(tree.entries[0].path.as_str());
@@ -95,7 +111,7 @@ async fn lay_out_model(client: &Client, orders: &HostOrders, models: &Path) -> R
         _ => models.to_owned(),
     };
     client
-        .download_tree(&orders.workspace, orders.model, &target, None)
+        .download_tree(workspace, files, &target, None)
         .await?;
     Ok(target)
 }
@@ -104,20 +120,21 @@ impl Laid {
     /// Makes the environment ready and plans the process. `say` gets lines for people.
     pub async fn plan(
         self,
-        orders: &HostOrders,
+        served: &Named<'_>,
         settings: &Settings,
         say: &(dyn Fn(&str) + Send + Sync),
     ) -> Result<Plan> {
+        let orders = served.orders;
         let deployment = &orders.deployment;
         let asked = deployment.environment.as_ref();
         let wanted = match deployment.script {
             Some(_) => requirements::for_script(asked),
-            None => requirements::for_mlflow(asked, &self.model, &deployment.model),
+            None => requirements::for_mlflow(asked, &self.model, &orders.name),
         };
         let place = Place {
             home: &settings.home,
             variables: &settings.variables,
-            log: &settings.log,
+            log: &settings.log_of(orders.id),
             progress: say,
             own: None,
         };
@@ -130,16 +147,17 @@ impl Laid {
             .and_then(|path| path.rsplit('/').next())
         {
             // Is kept while the endpoint is stopped, too.
-            write(&settings.environment, environment)?;
+            write(&settings.environment_of(orders.id), environment)?;
         }
         variables.extend(deployment.environment_variables.clone());
         let own = [
             ("AZUREML_MODEL_DIR", text(&self.models)),
             ("AZUREML_ENTRY_SCRIPT", text(&self.script)),
             ("AML_APP_ROOT", text(&self.code)),
-            ("SERVICE_NAME", orders.name.clone()),
-            ("WORKSPACE_NAME", orders.workspace.clone()),
+            ("SERVICE_NAME", served.endpoint.to_owned()),
+            ("WORKSPACE_NAME", served.workspace.to_owned()),
             ("SERVICE_VERSION", orders.generation.to_string()),
+            ("AZUREML_DEPLOYMENT_NAME", orders.name.clone()),
             ("PYTHONUNBUFFERED", "1".to_owned()),
             ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
         ];
@@ -147,7 +165,8 @@ impl Laid {
         let command = [
             "python".to_owned(),
             text(&self.root.join("serve.py")),
-            text(&socket),
+            // Where each process listens comes in its place.
+            String::new(),
             "--entry_script".to_owned(),
             text(&self.script),
             "--model_dir".to_owned(),
@@ -156,17 +175,18 @@ impl Laid {
             PORT.to_string(),
         ];
         Ok(Plan {
-            generation: orders.generation,
             command: command.to_vec(),
             folder: self.code,
             variables,
-            socket: PathBuf::from(format!("{}:{PORT}", socket.display())),
+            sockets: socket,
+            port: PORT,
             root: self.root,
             held: ready.held,
         })
     }
 
-    /// Below the generation's folder, or in a private one where that is too deep for a socket.
+    /// What the paths of the sockets begin with: below the generation's folder, or in a private one
+    /// where that is too deep for a socket.
     fn socket(&self) -> Result<PathBuf> {
         let near = self.root.join("s");
         if near.as_os_str().len() <= SOCKET_PATH {
@@ -186,7 +206,7 @@ impl Laid {
 pub fn remove(plan: &Plan) {
     let _ = fs::remove_dir_all(&plan.root);
     if let Some(folder) = plan
-        .socket
+        .sockets
         .parent()
         .filter(|folder| !folder.starts_with(&plan.root))
     {

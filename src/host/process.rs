@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{backend::Backend, explain};
 use crate::executor::use_of::Held;
-use api::{Error, Result};
+use api::{Error, Result, deployments::Probe};
 
 /// How often a process that is coming up is asked whether it answers.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
@@ -29,18 +29,36 @@ const FORCE: Duration = Duration::from_secs(15);
 /// All that is needed to start a generation's scoring process, again and again.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    pub generation: u64,
-    /// The Python of the environment, and its arguments.
+    /// The Python of the environment, and its arguments; an empty one stands for the socket.
     pub command: Vec<String>,
     /// Working directory.
     pub folder: PathBuf,
     pub variables: BTreeMap<String, String>,
-    /// Where it will listen.
-    pub socket: PathBuf,
+    /// What the paths of the sockets begin with; the number of the process follows.
+    pub sockets: PathBuf,
+    /// What the server puts behind the socket's name.
+    pub port: u16,
     /// What it was laid out in.
     pub root: PathBuf,
     /// Keeps its environment.
     pub held: Option<Held>,
+}
+
+impl Plan {
+    fn command_of(&self, instance: u32) -> Vec<String> {
+        let socket = format!("{}{instance}", self.sockets.display());
+        let one = |word: &String| match word.as_str() {
+            "" => socket.clone(),
+            word => word.to_owned(),
+        };
+        self.command.iter().map(one).collect()
+    }
+
+    /// Where a process will listen.
+    fn socket_of(&self, instance: u32) -> PathBuf {
+        let (begin, port) = (self.sockets.display(), self.port);
+        PathBuf::from(format!("{begin}{instance}:{port}"))
+    }
 }
 
 pub struct Scoring {
@@ -58,16 +76,17 @@ pub struct Scoring {
 
 impl Scoring {
     /// Starts a process as planned; what it writes is appended to `log`.
-    pub fn start(plan: &Plan, log: &Path) -> Result<Self> {
+    pub fn start(plan: &Plan, instance: u32, log: &Path) -> Result<Self> {
         let failed =
             |e: io::Error| Error::unavailable(format!("Cannot start the scoring process: {e}"));
         let output = append(log).map_err(failed)?;
         let log_start = output.metadata().map_err(failed)?.len();
+        let socket = plan.socket_of(instance);
         let mut child = Command::new("/proc/self/exe")
             .arg0("aml")
             .arg("endpoint-watch")
             .arg("--")
-            .args(&plan.command)
+            .args(plan.command_of(instance))
             .current_dir(&plan.folder)
             .env_clear()
             .envs(&plan.variables)
@@ -79,9 +98,9 @@ impl Scoring {
         Ok(Self {
             pipe: child.stdin.take(),
             child,
-            backend: Arc::new(Backend::new(plan.socket.clone())),
+            backend: Arc::new(Backend::new(socket.clone())),
             _held: plan.held.clone(),
-            socket: plan.socket.clone(),
+            socket,
             log: log.to_owned(),
             log_start,
         })
@@ -99,6 +118,15 @@ impl Scoring {
             _ = self.child.wait() => {}
         }
         Err(self.last_words().await)
+    }
+
+    /// Returns when it has ended or does not answer as often as the probe allows, with how.
+    pub async fn well(&mut self, probe: Probe) -> String {
+        let socket = self.socket.clone();
+        tokio::select! {
+            how = self.ended() => how,
+            how = sick(&socket, probe) => how,
+        }
     }
 
     /// Returns when it has ended, with how.
@@ -131,6 +159,22 @@ impl Scoring {
 /// Opens a log to append to.
 pub fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// Returns when what listens on a socket does not answer as often as the probe allows.
+async fn sick(socket: &Path, probe: Probe) -> String {
+    let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds));
+    sleep(seconds(probe.initial_delay)).await;
+    let mut failures = 0;
+    while failures < probe.failure_threshold {
+        sleep(seconds(probe.period)).await;
+        let asked = timeout(seconds(probe.timeout), answers(socket)).await;
+        failures = match asked {
+            Ok(Ok(true)) => 0,
+            _ => failures + 1,
+        };
+    }
+    format!("did not answer {failures} times when it was asked whether it lives")
 }
 
 /// Whether something answers `GET /` with 200 on a socket. The scoring server accepts connections

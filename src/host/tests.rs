@@ -3,7 +3,10 @@
 use std::{
     fs::{self, File, FileTimes},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -19,23 +22,26 @@ use tokio::{
     net::{TcpListener, TcpStream, UnixListener},
 };
 
-use super::{backend::Backend, front::Front, orders::Orders, process::append};
+use super::{
+    backend::Backend, front::Front, orders::Orders, pool::Pool, process::append, target::Target,
+};
 use api::{
-    endpoints::{Deployment, EndpointKeys},
-    files::Hash,
-    models::ModelType,
-    work::HostOrders,
+    deployments::Deployment,
+    endpoints::{AuthMode, EndpointKeys, Traffic},
+    work::{DeploymentOrders, HostOrders},
 };
 use client::Client;
 
 /// What the store would say.
 type Known = Arc<Mutex<Option<HostOrders>>>;
 
-struct Scene {
-    folder: PathBuf,
+pub struct Scene {
+    pub folder: PathBuf,
     known: Known,
-    front: Arc<Front>,
-    url: String,
+    pub front: Arc<Front>,
+    pub blue: Arc<Target>,
+    pub url: String,
+    number: AtomicU64,
 }
 
 impl Drop for Scene {
@@ -44,35 +50,40 @@ impl Drop for Scene {
     }
 }
 
-fn orders(primary: &str) -> HostOrders {
+pub fn orders(primary: &str) -> HostOrders {
     HostOrders {
         workspace: "churn".to_owned(),
         name: "iris-ep".to_owned(),
         running: true,
-        generation: 1,
-        deployment: Deployment {
-            model: "iris".to_owned(),
-            version: 1,
-            code: None,
-            script: None,
-            environment: None,
-            environment_variables: std::collections::BTreeMap::new(),
-            port: None,
-        },
-        model: Hash([0; 32]),
-        model_kind: ModelType::Mlflow,
-        model_path: None,
+        number: 1,
+        deployments: vec![deployment(1, "blue"), deployment(2, "green")],
+        traffic: [("blue".to_owned(), 100)].into(),
+        mirror_traffic: Traffic::new(),
+        auth_mode: AuthMode::Key,
         keys: EndpointKeys {
             primary: primary.to_owned(),
             secondary: "second".to_owned(),
         },
         port: None,
+        pinned_port: None,
+    }
+}
+
+fn deployment(id: i64, name: &str) -> DeploymentOrders {
+    DeploymentOrders {
+        id,
+        name: name.to_owned(),
+        generation: 1,
+        deployment: Deployment::default(),
+        model: None,
+        model_workspace: None,
+        model_path: None,
     }
 }
 
 impl Scene {
     /// A front that answers on a port of its own, with nothing behind it.
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = std::env::temp_dir().join(format!("aml-front-{}", uuid::Uuid::new_v4()));
         fs::create_dir(&folder).unwrap();
@@ -86,6 +97,9 @@ impl Scene {
         let orders = Orders::read(Client::in_process(store), 1, folder.join("stamp"));
         let log = append(&folder.join("log")).unwrap();
         let front = Arc::new(Front::new(orders.await.unwrap(), log));
+        let log = append(&folder.join("blue.log")).unwrap();
+        let blue = Arc::new(Target::new("blue".to_owned(), log));
+        front.add(Arc::clone(&blue));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(Arc::clone(&front).serve(listener));
@@ -93,12 +107,14 @@ impl Scene {
             folder,
             known,
             front,
+            blue,
             url,
+            number: AtomicU64::new(100),
         }
     }
 
     /// Puts a scoring process behind it: echoes, fails on demand, shows what it was sent.
-    fn healthy(&self) {
+    pub fn healthy(&self) {
         let app = Router::new()
             .route(
                 "/score",
@@ -119,8 +135,16 @@ impl Scene {
     }
 
     fn behind(&self, socket: &Path) {
-        self.front
-            .switch(Ok(Arc::new(Backend::new(socket.to_owned()))));
+        let pool = Arc::new(Pool::default());
+        pool.add(Arc::new(Backend::new(socket.to_owned())));
+        self.blue.switch(Ok(pool));
+    }
+
+    /// Changes what the store would say, as an operation does.
+    pub fn say(&self, orders: HostOrders) {
+        let number = self.number.fetch_add(1, Ordering::SeqCst);
+        *self.known.lock().unwrap() = Some(orders);
+        self.touch(number);
     }
 
     /// What an operation does after it has changed the store.
@@ -132,7 +156,7 @@ impl Scene {
             .unwrap();
     }
 
-    async fn score(&self, key: &str, body: &'static str) -> (u16, String) {
+    pub async fn score(&self, key: &str, body: &'static str) -> (u16, String) {
         let request = reqwest::Client::new()
             .post(format!("{}/score", self.url))
             .header("Authorization", format!("Bearer {key}"))
@@ -179,7 +203,7 @@ async fn without_a_scoring_process_it_says_why() {
     let scene = Scene::new().await;
     let (status, text) = scene.score("first", "").await;
     assert_eq!(status, 503);
-    assert!(text.contains("The endpoint is starting"), "{text}");
+    assert!(text.contains("The deployment is starting"), "{text}");
     let live = reqwest::get(&scene.url).await.unwrap();
     assert_eq!(live.status(), 503);
     assert_eq!(live.headers()["retry-after"], "1");
@@ -200,10 +224,10 @@ async fn requests_are_counted_and_logged_without_what_is_secret() {
         (500, "script failed".to_owned())
     );
     scene.score("wrong", "").await;
-    let traffic = scene.front.counters.traffic();
+    let traffic = scene.blue.counters.load();
     assert_eq!((traffic.requests, traffic.errors), (3, 2));
     assert!(traffic.p99_ms >= traffic.p50_ms && traffic.p50_ms > 0.0);
-    let log = fs::read_to_string(scene.folder.join("log")).unwrap();
+    let log = fs::read_to_string(scene.folder.join("blue.log")).unwrap();
     let lines: Vec<_> = log.lines().collect();
     assert!(lines[0].contains("I front - POST /score 200 "), "{log}");
     assert!(lines[0].ends_with("ms r-1"), "{log}");

@@ -14,7 +14,7 @@ use hyper_util::{
 };
 
 use super::Failure;
-use api::{Error, Result};
+use api::{Code, Error, Result, endpoints::LOCAL};
 use service::Service;
 
 /// Shorter than a front keeps a connection: one that it is about to close must not be sent a request.
@@ -47,6 +47,13 @@ async fn forward(
     what: &str,
     mut request: Request,
 ) -> Result<Response> {
+    // The front asks who comes to a local endpoint for nothing; here others may come than on loopback.
+    if name.starts_with(LOCAL) && !request.headers().contains_key(header::AUTHORIZATION) {
+        return Err(Error::new(
+            Code::Unauthenticated,
+            "The endpoint needs one of its keys",
+        ));
+    }
     if !matches!(what, "score" | "swagger.json") {
         return Err(Error::not_found("There is nothing at this address"));
     }

@@ -36,8 +36,8 @@ impl Perform for CollectGarbage {
         if let Some(free) = service.free_environments.get().copied() {
             let cutoff = ago(self.environments_unused_seconds.unwrap_or(UNUSED_SECONDS));
             let endpoints = service.store.list_endpoints(None).await?;
-            let environment = |row: &EndpointRow| service.store.endpoint_environment(row.id);
-            let kept: HashSet<String> = endpoints.iter().filter_map(environment).collect();
+            let environments = |row: &EndpointRow| service.store.endpoint_environments(row.id);
+            let kept: HashSet<String> = endpoints.iter().flat_map(environments).collect();
             let home = service.store.home.root().to_owned();
             let freed =
                 tokio::task::spawn_blocking(move || free(&home, &kept, cutoff, self.dry_run));

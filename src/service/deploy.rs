@@ -3,7 +3,8 @@
 use super::{Action, Caller, Perform, Service};
 use api::{
     Error, Result,
-    endpoints::{Deploy, Deployment, Endpoint, EndpointKeys},
+    deployments::{DEFAULT, Deploy, Deployment, MOST_INSTANCES, ModelVersion},
+    endpoints::{Endpoint, LOCAL},
     environments::Environment,
     files::GetTree,
     models::{Model, ModelType, Which},
@@ -11,46 +12,161 @@ use api::{
     runs::GetRun,
 };
 use async_trait::async_trait;
-use store::{NewDeployment, WorkspaceRow};
+use store::{EndpointRow, ModelRow, NewDeployment, WorkspaceRow};
 
 #[async_trait]
 impl Perform for Deploy {
-    async fn perform(mut self, service: &Service, caller: &Caller) -> Result<Endpoint> {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Endpoint> {
         let row = service
             .enter(caller, &self.workspace, Action::Deploy)
             .await?;
-        names::ENDPOINT.check(&self.name)?;
-        let deployment = &mut self.deployment;
-        let found = service
-            .find_model(&row, &deployment.model, Which::Version(deployment.version))
-            .await?;
-        service
-            .check_deployment(caller, &row, &found.model, deployment)
-            .await?;
-        if let Some(port) = deployment.port {
+        check_endpoint_name(&self.name)?;
+        if let Some(port) = self.port {
             service.check_port(&row, &self.name, port).await?;
         }
-        service
-            .inherit_environment(caller, &row, &found.model, deployment)
-            .await;
-        deployment.model.clone_from(&found.model.name);
-        let keys = EndpointKeys {
-            primary: service.vault.new_token("amlkey")?,
-            secondary: service.vault.new_token("amlkey")?,
+        let there = service.store.endpoint(row.id, &self.name).await?;
+        let others = there
+            .as_ref()
+            .map_or(&[] as &[_], |there| there.deployments.as_slice());
+        let name = match (self.deployment_name, others) {
+            (Some(name), _) => name,
+            (None, []) => DEFAULT.to_owned(),
+            (None, [only]) => only.name.clone(),
+            (None, several) => {
+                let names: Vec<&str> = several.iter().map(|one| one.name.as_str()).collect();
+                return Err(Error::invalid(format!(
+                    "The endpoint `{}` has several deployments: {}",
+                    self.name,
+                    names.join(", ")
+                ))
+                .at("deployment")
+                .hint("Say which: --deployment NAME"));
+            }
         };
-        let new = NewDeployment {
-            sealed_keys: service.seal_keys(row.id, &self.name, &keys)?,
-            name: self.name,
-            deployment: self.deployment,
-            model_version: found.id,
-            now: service.now(),
+        let asked = Asked {
+            endpoint: self.name,
+            name,
+            all_traffic: self.all_traffic,
+            first_traffic: true,
+            port: self.port,
         };
-        let Some(deployed) = service.store.deploy(row.id, new).await? else {
-            return Err(Error::conflict("The model was deleted meanwhile"));
+        let model = match &self.deployment.model {
+            Some(named) => {
+                let which = Which::Version(named.version);
+                Some(service.find_model(&row, &named.model, which).await?)
+            }
+            None => None,
         };
-        service.wake_host(deployed.id).await?;
+        let deployed = service.deploy(caller, &row, asked, model, self.deployment);
+        let deployed = deployed.await?;
         Ok(service.show_endpoint(deployed))
     }
+}
+
+/// Where something is to be deployed.
+pub(super) struct Asked {
+    pub endpoint: String,
+    pub name: String,
+    pub all_traffic: bool,
+    pub first_traffic: bool,
+    pub port: Option<u16>,
+}
+
+/// Accepts the name of an endpoint, also of one that was made apart.
+pub(super) fn check_endpoint_name(name: &str) -> Result<()> {
+    names::ENDPOINT.check(name.strip_prefix(LOCAL).unwrap_or(name))
+}
+
+impl Service {
+    /// Checks and records what is to be served, and lets the host know.
+    pub(super) async fn deploy(
+        &self,
+        caller: &Caller,
+        row: &WorkspaceRow,
+        asked: Asked,
+        model: Option<ModelRow>,
+        mut deployment: Deployment,
+    ) -> Result<EndpointRow> {
+        names::DEPLOYMENT.check(&asked.name)?;
+        check_numbers(&deployment)?;
+        let known = model.as_ref().map(|found| &found.model);
+        self.check_deployment(caller, row, known, &deployment)
+            .await?;
+        if let Some(model) = known {
+            self.inherit_environment(caller, row, model, &mut deployment)
+                .await;
+            deployment.model = Some(ModelVersion {
+                model: model.name.clone(),
+                version: model.version,
+            });
+        }
+        let new = NewDeployment {
+            sealed_keys: self.seal_keys(row.id, &asked.endpoint, &self.new_keys()?)?,
+            endpoint: asked.endpoint,
+            name: asked.name,
+            deployment,
+            model_version: model.map(|found| found.id),
+            all_traffic: asked.all_traffic,
+            first_traffic: asked.first_traffic,
+            port: asked.port,
+            now: self.now(),
+        };
+        let Some(deployed) = self.store.deploy(row.id, new).await? else {
+            return Err(Error::conflict("The model was deleted meanwhile"));
+        };
+        self.wake_host(deployed.id).await?;
+        Ok(deployed)
+    }
+}
+
+/// Refuses a model whose files cannot be had.
+fn check_files(model: &Model) -> Result<()> {
+    let name = format!("{}:{}", model.name, model.version);
+    if model.archived() {
+        return Err(Error::conflict(format!("`{name}` is archived"))
+            .hint(format!("aml model restore {name}")));
+    }
+    if model.files.is_some() {
+        return Ok(());
+    }
+    let error = Error::conflict(format!("The files of `{name}` are not kept here"));
+    Err(match &model.location {
+        Some(location) => error.hint(format!(
+            "Download them from {location} and register them: aml model register -n {} --path FOLDER",
+            model.name
+        )),
+        None => error.hint(format!("See what is known of it: aml model show {name}")),
+    })
+}
+
+/// Refuses numbers of processes that make no sense.
+fn check_numbers(deployment: &Deployment) -> Result<()> {
+    let most = deployment
+        .scale
+        .map_or(deployment.instances, |scale| scale.max);
+    if most == 0 || most > MOST_INSTANCES {
+        return Err(Error::invalid(format!(
+            "A deployment has 1 to {MOST_INSTANCES} instances, not {most}"
+        ))
+        .at("instance_count"));
+    }
+    if let Some(scale) = deployment.scale {
+        if scale.min > scale.max {
+            return Err(Error::invalid(format!(
+                "At least {} instances are more than at most {}",
+                scale.min, scale.max
+            ))
+            .at("scale_settings"));
+        }
+        if scale.target_percent == 0 || scale.target_percent > 100 {
+            return Err(Error::invalid(format!(
+                "A target of {} percent is not between 1 and 100",
+                scale.target_percent
+            ))
+            .at("scale_settings.target_utilization_percentage"));
+        }
+    }
+    Ok(())
 }
 
 impl Service {
@@ -59,32 +175,26 @@ impl Service {
         &self,
         caller: &Caller,
         row: &WorkspaceRow,
-        model: &Model,
+        model: Option<&Model>,
         deployment: &Deployment,
     ) -> Result<()> {
-        let name = format!("{}:{}", model.name, model.version);
-        if model.archived() {
-            return Err(Error::conflict(format!("`{name}` is archived"))
-                .hint(format!("aml model restore {name}")));
-        }
-        if model.files.is_none() {
-            let error = Error::conflict(format!("The files of `{name}` are not kept here"));
-            return Err(match &model.location {
-                Some(location) => error.hint(format!(
-                    "Download them from {location} and register them: aml model register -n {} --path FOLDER",
-                    model.name
-                )),
-                None => error.hint(format!("See what is known of it: aml model show {name}")),
-            });
+        if let Some(model) = model {
+            check_files(model)?;
         }
         let Some(script) = &deployment.script else {
-            return match model.kind {
-                ModelType::Mlflow => Ok(()),
-                kind => Err(Error::invalid(format!(
-                    "`{name}` is of type {kind}, which needs a scoring script"
+            return match model {
+                Some(model) if model.kind == ModelType::Mlflow => Ok(()),
+                Some(model) => Err(Error::invalid(format!(
+                    "`{}:{}` is of type {}, which needs a scoring script",
+                    model.name, model.version, model.kind
                 ))
                 .at("script")
                 .hint("Write one with init() and run(data), and add --script score.py")),
+                None => Err(
+                    Error::invalid("Without a model there must be a scoring script")
+                        .at("model")
+                        .hint("Name a model, or a scoring script that brings its own"),
+                ),
             };
         };
         let Some(hash) = deployment.code else {
@@ -105,7 +215,7 @@ impl Service {
     }
 
     /// Refuses a port that another endpoint has.
-    async fn check_port(&self, row: &WorkspaceRow, name: &str, port: u16) -> Result<()> {
+    pub(super) async fn check_port(&self, row: &WorkspaceRow, name: &str, port: u16) -> Result<()> {
         let all = self.store.list_endpoints(None).await?;
         let other = all.iter().find(|other| {
             other.port == Some(port)

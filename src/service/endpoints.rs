@@ -1,21 +1,25 @@
 //! Endpoints: keys, starting and stopping, and what state is true.
 
-use std::{collections::HashMap, path::Path, time::Duration};
-
 use async_trait::async_trait;
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+    time::Duration,
+};
+
 use tokio::time::{Instant, sleep};
 
 use super::{Action, Caller, Perform, Service};
 use api::{
     Done, Error, Result,
+    deployments::{Deployed, FailedUpdate, Load},
     endpoints::{
-        DeleteEndpoint, Endpoint, EndpointKeys, EndpointLog, EndpointState, FailedUpdate,
-        GetEndpoint, GetEndpointKeys, GetEndpointLog, KeyKind, ListEndpoints,
-        RegenerateEndpointKey, StartEndpoint, StopEndpoint,
+        DeleteEndpoint, Endpoint, EndpointLog, EndpointState, GetEndpoint, GetEndpointLog,
+        ListEndpoints, StartEndpoint, StopEndpoint,
     },
     names,
 };
-use store::{EndpointRow, WorkspaceRow};
+use store::{DeploymentRow, EndpointRow, WorkspaceRow};
 
 /// Starts the host process of an endpoint, detached; it need not be up when this returns.
 pub type StartHost = fn(home: &Path, endpoint: i64) -> Result<()>;
@@ -58,8 +62,32 @@ impl Revivals {
     }
 }
 
+/// The deployment of an endpoint by its name.
+pub(super) fn find_deployment<'a>(
+    endpoint: &'a EndpointRow,
+    name: &str,
+) -> Result<&'a DeploymentRow> {
+    if let Some(found) = endpoint.deployment(name) {
+        return Ok(found);
+    }
+    let known = endpoint.deployments.iter().map(|row| row.name.as_str());
+    let nearest = names::nearest(name, known.clone());
+    let place = format!(" of endpoint `{}`", endpoint.name);
+    let error = Error::unknown("deployment", name, &place, nearest);
+    let all: Vec<&str> = known.collect();
+    Err(match (nearest, all.as_slice()) {
+        (Some(_), _) => error,
+        (None, []) => error.hint("Nothing is deployed behind it yet"),
+        (None, all) => error.hint(format!("Its deployments are {}", all.join(", "))),
+    })
+}
+
 impl Service {
-    async fn find_endpoint(&self, row: &WorkspaceRow, name: &str) -> Result<EndpointRow> {
+    pub(super) async fn find_endpoint(
+        &self,
+        row: &WorkspaceRow,
+        name: &str,
+    ) -> Result<EndpointRow> {
         if let Some(found) = self.store.endpoint(row.id, name).await? {
             return Ok(found);
         }
@@ -75,7 +103,52 @@ impl Service {
     }
 
     pub(super) fn show_endpoint(&self, row: EndpointRow) -> Endpoint {
-        let (state, message) = self.true_state(&row);
+        let loads = self.store.endpoint_loads(row.id);
+        let hosted = self.store.endpoint_hosted(row.id);
+        let shown = row.deployments.iter();
+        let deployments: Vec<Deployed> = shown
+            .map(|deployment| self.show_deployment(&row, deployment, hosted, &loads))
+            .collect();
+        let (state, message) = self.endpoint_state(&row, hosted, &deployments);
+        Endpoint {
+            scoring_uri: self.scoring_uri(&row),
+            name: row.name,
+            state,
+            message,
+            auth_mode: row.auth_mode,
+            traffic: row.traffic,
+            mirror_traffic: row.mirror_traffic,
+            description: row.description,
+            tags: row.tags,
+            properties: row.properties,
+            port: row.pinned_port,
+            deployments,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+
+    fn scoring_uri(&self, row: &EndpointRow) -> String {
+        match row.port {
+            _ if !self.base_url().is_empty() => format!(
+                "{}/ws/{}/endpoints/{}/score",
+                self.base_url(),
+                row.workspace_name.to_lowercase(),
+                row.name.replace('/', "%2F")
+            ),
+            Some(port) => format!("http://127.0.0.1:{port}/score"),
+            None => String::new(),
+        }
+    }
+
+    pub(super) fn show_deployment(
+        &self,
+        endpoint: &EndpointRow,
+        row: &DeploymentRow,
+        hosted: bool,
+        loads: &BTreeMap<String, Load>,
+    ) -> Deployed {
+        let (state, message) = self.true_state(endpoint, row, hosted);
         let kept = |failed: &FailedUpdate| {
             let (new, message) = (failed.generation, &failed.message);
             format!(
@@ -87,40 +160,73 @@ impl Service {
             EndpointState::Healthy => row.failed_update.as_ref().map(kept),
             _ => None,
         });
-        let scoring_uri = match row.port {
-            _ if !self.base_url().is_empty() => format!(
-                "{}/ws/{}/endpoints/{}/score",
-                self.base_url(),
-                row.workspace_name.to_lowercase(),
-                row.name
-            ),
-            Some(port) => format!("http://127.0.0.1:{port}/score"),
-            None => String::new(),
-        };
-        Endpoint {
-            traffic: self.store.endpoint_traffic(row.id),
-            name: row.name,
+        Deployed {
+            name: row.name.clone(),
             state,
             message,
-            scoring_uri,
-            deployment: row.deployment,
+            traffic: endpoint.traffic.get(&row.name).copied().unwrap_or(0),
+            deployment: row.deployment.clone(),
             generation: row.generation,
-            failed_update: row.failed_update,
+            failed_update: row.failed_update.clone(),
+            load: loads.get(&row.name).copied(),
             created_at: row.created_at,
             updated_at: row.updated_at,
         }
     }
 
-    /// What the host said last counts only while it lives.
-    fn true_state(&self, row: &EndpointRow) -> (EndpointState, Option<String>) {
+    /// That of the deployments that get requests, or of all when none does.
+    fn endpoint_state(
+        &self,
+        row: &EndpointRow,
+        hosted: bool,
+        deployments: &[Deployed],
+    ) -> (EndpointState, Option<String>) {
         if !row.desired {
+            return (EndpointState::Stopped, None);
+        }
+        let gets = |one: &&Deployed| one.traffic > 0;
+        let mut counted: Vec<&Deployed> = deployments.iter().filter(gets).collect();
+        if counted.is_empty() {
+            counted = deployments.iter().collect();
+        }
+        let worst = [EndpointState::Failed, EndpointState::Starting];
+        let worst = worst.into_iter().find_map(|state| {
+            let mut those = counted.iter().filter(|one| one.state == state);
+            those.next().map(|one| (state, one.message.clone()))
+        });
+        if let Some(worst) = worst {
+            return worst;
+        }
+        if let Some(message) = &row.message {
+            return (EndpointState::Failed, Some(message.clone()));
+        }
+        let waited = self.now().since(row.updated_at);
+        match counted.first() {
+            Some(one) => (EndpointState::Healthy, one.message.clone()),
+            None if hosted && row.seen > 0 => (EndpointState::Healthy, None),
+            None if hosted || waited < HOST_START_MS => (EndpointState::Starting, None),
+            None => (
+                EndpointState::Failed,
+                Some("Its process ended without a word".to_owned()),
+            ),
+        }
+    }
+
+    /// What the host said last counts only while it lives.
+    fn true_state(
+        &self,
+        endpoint: &EndpointRow,
+        row: &DeploymentRow,
+        hosted: bool,
+    ) -> (EndpointState, Option<String>) {
+        if !endpoint.desired {
             return (EndpointState::Stopped, None);
         }
         let said = row.state_generation == row.generation;
         if said && row.state == EndpointState::Failed {
             return (EndpointState::Failed, row.message.clone());
         }
-        if self.store.endpoint_hosted(row.id) {
+        if hosted {
             return if said {
                 (row.state, row.message.clone())
             } else {
@@ -131,7 +237,11 @@ impl Service {
         if row.state == EndpointState::Starting && waited < HOST_START_MS {
             return (EndpointState::Starting, row.message.clone());
         }
-        let tail = match self.store.endpoint_log(row.id, Some(TAIL), 0) {
+        if let Some(message) = &endpoint.message {
+            return (EndpointState::Failed, Some(message.clone()));
+        }
+        let log = |of| self.store.endpoint_log(endpoint.id, of, Some(TAIL), 0);
+        let tail = match log(Some(row.id)) {
             Ok((tail, _)) if !tail.is_empty() => {
                 format!("\nThe end of its log:\n{}", tail.trim_end())
             }
@@ -150,7 +260,10 @@ impl Service {
         while asked.elapsed() < HOST_START {
             // A living host may be about to leave, so that only its word counts.
             let row = self.store.endpoint_by_id(id).await?;
-            if row.is_none_or(|row| !row.desired || row.state_generation == row.generation) {
+            let heeded = |row: EndpointRow| {
+                !row.desired || (row.seen >= row.orders && self.store.endpoint_hosted(id))
+            };
+            if row.is_none_or(heeded) {
                 return Ok(());
             }
             if !started && !self.store.endpoint_hosted(id) {
@@ -222,12 +335,19 @@ impl Service {
     /// Whether a host that is not there has left without a word. One that gave up, or was told to
     /// end by a signal, has said so.
     fn was_killed(&self, row: &EndpointRow) -> bool {
-        match row.state {
+        let long_ago = |time| self.now().since(time) >= HOST_START_MS;
+        if row.message.is_some() {
+            return false;
+        }
+        if row.deployments.is_empty() {
+            return row.seen > 0 || long_ago(row.updated_at);
+        }
+        row.deployments.iter().any(|one| match one.state {
             EndpointState::Healthy => true,
             // It may be on its way.
-            EndpointState::Starting => self.now().since(row.updated_at) >= HOST_START_MS,
+            EndpointState::Starting => long_ago(one.updated_at),
             EndpointState::Failed | EndpointState::Stopped => false,
-        }
+        })
     }
 
     /// The port on this machine that answers for an endpoint; none when nothing does. Says nothing
@@ -241,26 +361,6 @@ impl Service {
             .filter(|row| self.store.endpoint_hosted(row.id))
             .and_then(|row| row.port))
     }
-
-    pub(super) fn seal_keys(
-        &self,
-        workspace: i64,
-        name: &str,
-        keys: &EndpointKeys,
-    ) -> Result<Vec<u8>> {
-        let plain = serde_json::to_vec(keys).map_err(|e| Error::internal(e.to_string()))?;
-        self.vault.seal(&keys_context(workspace, name), &plain)
-    }
-
-    pub(super) fn open_keys(&self, row: &EndpointRow) -> Result<EndpointKeys> {
-        let context = keys_context(row.workspace, &row.name);
-        let plain = self.vault.open(&context, &row.sealed_keys)?;
-        serde_json::from_slice(&plain).map_err(|e| Error::internal(e.to_string()))
-    }
-}
-
-fn keys_context(workspace: i64, name: &str) -> String {
-    format!("endpoints/{workspace}/{}", name.to_lowercase())
 }
 
 #[async_trait]
@@ -337,51 +437,19 @@ impl Perform for DeleteEndpoint {
 }
 
 #[async_trait]
-impl Perform for GetEndpointKeys {
-    async fn perform(self, service: &Service, caller: &Caller) -> Result<EndpointKeys> {
-        let row = service
-            .enter(caller, &self.workspace, Action::Deploy)
-            .await?;
-        let found = service.find_endpoint(&row, &self.name).await?;
-        service.open_keys(&found)
-    }
-}
-
-#[async_trait]
-impl Perform for RegenerateEndpointKey {
-    async fn perform(self, service: &Service, caller: &Caller) -> Result<EndpointKeys> {
-        let row = service
-            .enter(caller, &self.workspace, Action::Deploy)
-            .await?;
-        let new = service.vault.new_token("amlkey")?;
-        // Again when somebody made the other key new meanwhile.
-        loop {
-            let found = service.find_endpoint(&row, &self.name).await?;
-            let mut keys = service.open_keys(&found)?;
-            match self.key {
-                KeyKind::Primary => keys.primary.clone_from(&new),
-                KeyKind::Secondary => keys.secondary.clone_from(&new),
-            }
-            let sealed = service.seal_keys(row.id, &found.name, &keys)?;
-            let replaced = service
-                .store
-                .replace_endpoint_keys(found.id, found.sealed_keys, sealed);
-            if replaced.await? {
-                service.store.touch_endpoint(found.id)?;
-                return Ok(keys);
-            }
-        }
-    }
-}
-
-#[async_trait]
 impl Perform for GetEndpointLog {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<EndpointLog> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
         let found = service.find_endpoint(&row, &self.name).await?;
-        let (text, offset) = service
-            .store
-            .endpoint_log(found.id, self.lines, self.offset)?;
+        let deployment = match (&self.deployment, found.deployments.as_slice()) {
+            (Some(name), _) => Some(find_deployment(&found, name)?.id),
+            (None, [only]) => Some(only.id),
+            (None, _) => None,
+        };
+        let (text, offset) =
+            service
+                .store
+                .endpoint_log(found.id, deployment, self.lines, self.offset)?;
         Ok(EndpointLog { text, offset })
     }
 }

@@ -3,10 +3,10 @@
 use super::{Caller, Perform, Service};
 use api::{
     Done, Error, Result,
-    work::{GetHostOrders, HostOrders, ReportEndpoint},
+    work::{DeploymentOrders, GetHostOrders, HostOrders, ReportDeployment, ReportHost},
 };
 use async_trait::async_trait;
-use store::EndpointReport;
+use store::{DeploymentReport, DeploymentRow};
 
 #[async_trait]
 impl Perform for GetHostOrders {
@@ -20,34 +20,62 @@ impl Perform for GetHostOrders {
             workspace: row.workspace_name,
             name: row.name,
             running: row.desired,
-            generation: row.generation,
-            deployment: row.deployment,
-            model: row.model_tree,
-            model_kind: row.model_kind,
-            model_path: row.model_lineage.path,
+            number: row.orders,
+            deployments: row.deployments.into_iter().map(orders).collect(),
+            traffic: row.traffic,
+            mirror_traffic: row.mirror_traffic,
+            auth_mode: row.auth_mode,
             keys,
             port: row.port,
+            pinned_port: row.pinned_port,
         }))
     }
 }
 
+fn orders(row: DeploymentRow) -> DeploymentOrders {
+    DeploymentOrders {
+        id: row.id,
+        name: row.name,
+        generation: row.generation,
+        deployment: row.deployment,
+        model: row.model_tree,
+        model_workspace: row.model_workspace,
+        model_path: row.model_lineage.and_then(|lineage| lineage.path),
+    }
+}
+
 #[async_trait]
-impl Perform for ReportEndpoint {
+impl Perform for ReportHost {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
         service.allow_admin(caller)?;
-        let report = EndpointReport {
+        let seen = service
+            .store
+            .host_seen(self.endpoint, self.seen, self.port, self.message);
+        known(seen.await?)
+    }
+}
+
+#[async_trait]
+impl Perform for ReportDeployment {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
+        service.allow_admin(caller)?;
+        let report = DeploymentReport {
+            deployment: self.deployment,
             generation: self.generation,
             state: self.state,
             message: self.message,
-            port: self.port,
             unfit: self.unfit,
             answering: self.answering,
             now: service.now(),
         };
-        if service.store.report_endpoint(self.endpoint, report).await? {
-            Ok(Done {})
-        } else {
-            Err(Error::not_found("The endpoint was deleted"))
-        }
+        known(service.store.report_deployment(report).await?)
+    }
+}
+
+fn known(known: bool) -> Result<Done> {
+    if known {
+        Ok(Done {})
+    } else {
+        Err(Error::not_found("The endpoint or deployment was deleted"))
     }
 }

@@ -9,6 +9,7 @@ use super::{Action, Caller, Perform, Service};
 use api::{
     Done, Error, Result,
     assets::{AssetKind, Pick},
+    deployments::ModelVersion,
     lineage::{Edge, GetLineage, Lineage, Node, NodeInfo, NodeKind, RecordLineage},
     models::Which,
     names,
@@ -295,9 +296,13 @@ impl Search<'_> {
             }
         }
         for row in &self.endpoints {
-            let deployed = &row.deployment;
-            if deployed.model.eq_ignore_ascii_case(&node.name) && Some(deployed.version) == version
-            {
+            let mut models = row
+                .deployments
+                .iter()
+                .filter_map(|one| one.deployment.model.as_ref());
+            if models.any(|served| {
+                served.model.eq_ignore_ascii_case(&node.name) && Some(served.version) == version
+            }) {
                 let endpoint = Node::new(NodeKind::Endpoint, row.name.clone(), None);
                 edges.push(edge(node, &endpoint, "deployed"));
             }
@@ -307,13 +312,15 @@ impl Search<'_> {
 
     fn around_endpoint(&self, node: &Node) -> Vec<Edge> {
         let own = self.endpoints.iter().filter(|row| row.name == node.name);
-        let model = |row: &store::EndpointRow| {
-            let model = &row.deployment;
+        let served = own
+            .flat_map(|row| &row.deployments)
+            .filter_map(|one| one.deployment.model.as_ref());
+        let model = |model: &ModelVersion| {
             let version = Some(model.version.to_string());
             let from = Node::new(NodeKind::Model, model.model.clone(), version);
             edge(&from, node, "deployed")
         };
-        own.map(model).collect()
+        served.map(model).collect()
     }
 
     async fn describe(&mut self, node: Node) -> Result<NodeInfo> {

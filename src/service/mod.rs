@@ -7,13 +7,16 @@
 mod access;
 mod assessments;
 mod assets;
+mod batch;
 mod collect;
 mod computes;
 mod connections;
 mod curated;
 mod datastores;
 mod deploy;
+mod deployments;
 mod driven;
+mod endpoint_keys;
 mod endpoints;
 mod environments;
 mod events;

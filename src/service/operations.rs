@@ -5,11 +5,11 @@ use futures_util::future::BoxFuture;
 
 use super::{Caller, Perform, Service};
 use api::{
-    Error, Operation, access::*, assets::*, computes::*, connections::*, datastores::*,
-    endpoints::*, experiments::*, files::*, identities::*, imports::*, jobs::*, lineage::*,
-    logged_models::*, metrics::*, models::*, paths::*, registered_models::*, registries::*,
-    resource_groups::*, runs::*, schedules::*, secrets::*, trace_measures::*, traces::*,
-    uploads::*, webhooks::*, work::*, workspaces::*,
+    Error, Operation, access::*, assets::*, batch::*, computes::*, connections::*, datastores::*,
+    deployments::*, endpoints::*, experiments::*, files::*, identities::*, imports::*, jobs::*,
+    lineage::*, logged_models::*, metrics::*, models::*, paths::*, registered_models::*,
+    registries::*, resource_groups::*, runs::*, schedules::*, secrets::*, trace_measures::*,
+    traces::*, uploads::*, webhooks::*, work::*, workspaces::*,
 };
 
 /// Performs one operation: what comes and goes is JSON.
@@ -220,12 +220,28 @@ fn operations() -> &'static [(&'static str, Act)] {
         DeleteEndpoint,
         GetEndpointKeys,
         RegenerateEndpointKey,
+        GetEndpointToken,
+        PutEndpoint,
+        PutDeployment,
+        GetDeployment,
+        DeleteDeployment,
         GetEndpointLog,
         // Workers
         SyncWorker,
         ReportRun,
+        // Batch endpoints
+        PutBatchEndpoint,
+        ListBatchEndpoints,
+        GetBatchEndpoint,
+        DeleteBatchEndpoint,
+        PutBatchDeployment,
+        GetBatchDeployment,
+        ListBatchDeployments,
+        DeleteBatchDeployment,
+        InvokeBatch,
         // Endpoint hosts
         GetHostOrders,
-        ReportEndpoint,
+        ReportHost,
+        ReportDeployment,
     ]
 }

@@ -22,7 +22,7 @@ use super::{
 };
 use api::{
     Error, Result, Time,
-    endpoints::Deployment,
+    deployments::Deployment,
     environments::FreedEnvironments,
     files::{Collected, Hash},
 };
@@ -328,8 +328,9 @@ fn used_trees(tx: &Tx<'_>) -> Result<HashSet<(i64, Hash)>> {
                   JOIN assets a ON a.id = v.asset_id WHERE v.tree IS NOT NULL";
     used.extend(tx.all(assets, &[], pair)?);
     let endpoints = tx.all(
-        "SELECT workspace_id, deployment FROM endpoints UNION ALL \
-         SELECT workspace_id, good_deployment FROM endpoints WHERE good_deployment IS NOT NULL",
+        "SELECT e.workspace_id, d.spec FROM deployments d JOIN endpoints e ON e.id = d.endpoint_id UNION ALL \
+         SELECT e.workspace_id, d.good_spec FROM deployments d JOIN endpoints e ON e.id = d.endpoint_id \
+         WHERE d.good_spec IS NOT NULL",
         &[],
         |row| Ok((row.get(0)?, json::<Deployment>(row, 1)?)),
     )?;

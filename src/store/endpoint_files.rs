@@ -1,7 +1,8 @@
-//! The folder that an endpoint's host and the service share: lock, log, traffic, and a stamp that
+//! The folder that an endpoint's host and the service share: lock, logs, counts, and a stamp that
 //! tells the host to look again.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
     path::Path,
@@ -12,7 +13,7 @@ use super::{
     Store,
     home::{Lock, io_error, private_dir},
 };
-use api::{Result, endpoints::Traffic};
+use api::{Result, deployments::Load};
 
 /// The most of a log that is read at once.
 const LOG_CHUNK: u64 = 1 << 20;
@@ -46,20 +47,43 @@ impl Store {
             .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(laid_out)))
     }
 
-    /// What the front has counted; none when nothing was asked of it yet.
-    pub fn endpoint_traffic(&self, id: i64) -> Option<Traffic> {
-        serde_json::from_slice(&fs::read(self.home.endpoint_traffic(id)).ok()?).ok()
+    /// What the front has counted of each deployment since its host started.
+    pub fn endpoint_loads(&self, id: i64) -> BTreeMap<String, Load> {
+        let read = fs::read(self.home.endpoint_loads(id)).ok();
+        read.and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
     }
 
-    /// The environment that an endpoint is served in, or was before it was stopped.
-    pub fn endpoint_environment(&self, id: i64) -> Option<String> {
-        fs::read_to_string(self.home.endpoint_environment(id)).ok()
+    /// The environments that an endpoint is served in, or was before it was stopped.
+    pub fn endpoint_environments(&self, id: i64) -> Vec<String> {
+        let entries = fs::read_dir(self.home.endpoint(id)).into_iter().flatten();
+        let paths = entries.flatten().map(|entry| entry.path());
+        let named = paths.filter(|path| path.extension().is_some_and(|end| end == "environment"));
+        named
+            .filter_map(|path| fs::read_to_string(path).ok())
+            .collect()
     }
 
-    /// A part of the log, and where it ends: the last `lines`, else from `offset`.
-    pub fn endpoint_log(&self, id: i64, lines: Option<u32>, offset: u64) -> Result<(String, u64)> {
-        let path = self.home.endpoint_log(id);
+    /// A part of the log of the endpoint or of one of its deployments, and where it ends: the last
+    /// `lines`, else from `offset`.
+    pub fn endpoint_log(
+        &self,
+        id: i64,
+        deployment: Option<i64>,
+        lines: Option<u32>,
+        offset: u64,
+    ) -> Result<(String, u64)> {
+        let path = match deployment {
+            Some(deployment) => self.home.deployment_log(id, deployment),
+            None => self.home.endpoint_log(id),
+        };
         read_log(&path, lines, offset).map_err(|e| io_error("read", &path, &e))
+    }
+
+    /// Removes what is left of a deployment that was deleted.
+    pub fn remove_deployment_files(&self, id: i64, deployment: i64) {
+        let _ = fs::remove_file(self.home.deployment_log(id, deployment));
+        let _ = fs::remove_file(self.home.deployment_environment(id, deployment));
     }
 
     /// Removes what the hosts of a deleted endpoint have left.

@@ -1,14 +1,15 @@
-//! Endpoints as stored, and the files their hosts write.
+//! Endpoints as stored.
+
+use std::collections::BTreeMap;
 
 use super::{
     Store,
-    db::{Row, RowResult, Tx, json, optional_json, params, to_json},
+    db::{Row, RowResult, Tx, json, params, to_json},
+    deployments::{self, DeploymentRow},
 };
 use api::{
     Result, Time,
-    endpoints::{Deployment, EndpointState, FailedUpdate},
-    files::Hash,
-    models::{Lineage, ModelType},
+    endpoints::{AuthMode, Traffic},
 };
 
 /// An endpoint, what is deployed behind it and what its host said last.
@@ -18,146 +19,148 @@ pub struct EndpointRow {
     pub workspace: i64,
     pub workspace_name: String,
     pub name: String,
-    pub deployment: Deployment,
-    pub generation: u64,
+    pub auth_mode: AuthMode,
+    pub traffic: Traffic,
+    pub mirror_traffic: Traffic,
+    pub description: String,
+    pub tags: BTreeMap<String, String>,
+    pub properties: BTreeMap<String, String>,
     /// Someone wants it to run.
     pub desired: bool,
-    pub state: EndpointState,
-    /// The generation that the state is of.
-    pub state_generation: u64,
+    /// Counts the changes that its host shall heed.
+    pub orders: u64,
+    /// The last of them that a host has read.
+    pub seen: u64,
+    /// Why its host does not listen.
     pub message: Option<String>,
-    /// The newest deployment, when it could not be served and the one before it was taken up again.
-    pub failed_update: Option<FailedUpdate>,
     pub port: Option<u16>,
+    pub pinned_port: Option<u16>,
     pub sealed_keys: Vec<u8>,
     pub created_at: Time,
     pub updated_at: Time,
-    pub model_tree: Hash,
-    pub model_kind: ModelType,
-    pub model_lineage: Lineage,
+    /// By name.
+    pub deployments: Vec<DeploymentRow>,
 }
 
-/// What is to be served.
+impl EndpointRow {
+    pub fn deployment(&self, name: &str) -> Option<&DeploymentRow> {
+        let mut all = self.deployments.iter();
+        all.find(|row| row.name.eq_ignore_ascii_case(name))
+    }
+}
+
+/// What an endpoint shall be; what is absent stays as it is, or is nothing.
 #[derive(Debug, Clone)]
-pub struct NewDeployment {
+pub struct EndpointChange {
     pub name: String,
-    pub deployment: Deployment,
-    pub model_version: i64,
+    pub auth_mode: Option<AuthMode>,
+    pub traffic: Option<Traffic>,
+    pub mirror_traffic: Option<Traffic>,
+    pub description: Option<String>,
+    pub tags: Option<BTreeMap<String, String>>,
+    pub properties: Option<BTreeMap<String, String>>,
+    pub port: Option<u16>,
     /// For an endpoint that is new.
     pub sealed_keys: Vec<u8>,
     pub now: Time,
 }
 
-/// What a host says.
-#[derive(Debug, Clone)]
-pub struct EndpointReport {
-    pub generation: u64,
-    pub state: EndpointState,
-    pub message: Option<String>,
-    pub port: Option<u16>,
-    /// The generation cannot be served: the last one that answered is to be served again.
-    pub unfit: bool,
-    /// The generation that answers all the same.
-    pub answering: Option<u64>,
-    pub now: Time,
-}
-
-const SELECT: &str = "SELECT e.id, e.workspace_id, w.name, e.name, e.deployment, e.generation, e.desired, e.state, \
-                      e.state_generation, e.message, e.port, e.sealed_keys, e.created_at, e.updated_at, \
-                      v.tree, v.kind, v.lineage, e.failed_update \
-                      FROM endpoints e JOIN workspaces w ON w.id = e.workspace_id \
-                      JOIN model_versions v ON v.id = e.model_version_id";
+const SELECT: &str = "SELECT e.id, e.workspace_id, w.name, e.name, e.auth_mode, e.traffic, e.mirror_traffic, \
+                      e.description, e.tags, e.properties, e.desired, e.orders, e.seen, e.message, e.port, \
+                      e.pinned_port, e.sealed_keys, e.created_at, e.updated_at \
+                      FROM endpoints e JOIN workspaces w ON w.id = e.workspace_id";
 
 fn endpoint(row: &Row<'_>) -> RowResult<EndpointRow> {
-    let state: String = row.get(7)?;
     Ok(EndpointRow {
         id: row.get(0)?,
         workspace: row.get(1)?,
         workspace_name: row.get(2)?,
         name: row.get(3)?,
-        deployment: json(row, 4)?,
-        generation: row.get(5)?,
-        desired: row.get::<String>(6)? == RUNNING,
-        state: EndpointState::ALL
-            .into_iter()
-            .find(|known| known.name() == state)
-            .unwrap_or(EndpointState::Failed),
-        state_generation: row.get(8)?,
-        message: row.get(9)?,
-        port: row.get(10)?,
-        sealed_keys: row.get(11)?,
-        created_at: row.get(12)?,
-        updated_at: row.get(13)?,
-        model_tree: row.get(14)?,
-        model_kind: super::models::kind(&row.get::<String>(15)?),
-        model_lineage: json(row, 16)?,
-        failed_update: optional_json(row, 17)?,
+        auth_mode: AuthMode::called(&row.get::<String>(4)?).unwrap_or_default(),
+        traffic: json(row, 5)?,
+        mirror_traffic: json(row, 6)?,
+        description: row.get(7)?,
+        tags: json(row, 8)?,
+        properties: json(row, 9)?,
+        desired: row.get::<String>(10)? == RUNNING,
+        orders: row.get(11)?,
+        seen: row.get(12)?,
+        message: row.get(13)?,
+        port: row.get(14)?,
+        pinned_port: row.get(15)?,
+        sealed_keys: row.get(16)?,
+        created_at: row.get(17)?,
+        updated_at: row.get(18)?,
+        deployments: Vec::new(),
     })
 }
 
-const RUNNING: &str = "running";
+pub(super) const RUNNING: &str = "running";
 const STOPPED: &str = "stopped";
 
-fn find(tx: &Tx<'_>, id: i64) -> Result<Option<EndpointRow>> {
-    tx.one(&format!("{SELECT} WHERE e.id = ?1"), params![id], endpoint)
+pub(super) fn find(tx: &Tx<'_>, id: i64) -> Result<Option<EndpointRow>> {
+    let found = tx.one(&format!("{SELECT} WHERE e.id = ?1"), params![id], endpoint)?;
+    found.map(|row| with_deployments(tx, row)).transpose()
 }
 
-/// Takes up the last deployment that answered in the place of one that cannot be served; false when
-/// there is none.
-fn fall_back(tx: &Tx<'_>, id: i64, report: &EndpointReport) -> Result<bool> {
-    let failed = FailedUpdate {
-        generation: report.generation,
-        message: report.message.clone().unwrap_or_default(),
-    };
-    let changed = tx.execute(
-        "UPDATE endpoints SET deployment = good_deployment, model_version_id = good_model_version_id, \
-         generation = good_generation, state_generation = good_generation, message = NULL, \
-         state = CASE good_generation WHEN ?3 THEN 'healthy' ELSE 'starting' END, \
-         failed_update = ?4, updated_at = ?5 \
-         WHERE id = ?1 AND generation = ?2 AND desired = 'running' AND good_generation <> ?2",
-        params![
-            id,
-            report.generation,
-            report.answering,
-            to_json(&failed)?,
-            report.now
-        ],
+fn with_deployments(tx: &Tx<'_>, mut row: EndpointRow) -> Result<EndpointRow> {
+    row.deployments = deployments::of(tx, row.id)?;
+    Ok(row)
+}
+
+/// Makes an endpoint with the given keys unless it is there; answers its id.
+pub(super) fn ensure(
+    tx: &Tx<'_>,
+    workspace: i64,
+    name: &str,
+    sealed_keys: &[u8],
+    now: Time,
+) -> Result<i64> {
+    tx.execute(
+        "INSERT INTO endpoints(workspace_id, name, desired, sealed_keys, created_at, updated_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT(workspace_id, name) DO NOTHING",
+        params![workspace, name, RUNNING, sealed_keys, now],
     )?;
-    Ok(changed > 0)
+    let id = tx.one(
+        "SELECT id FROM endpoints WHERE workspace_id = ?1 AND name = ?2",
+        params![workspace, name],
+        |row| row.get(0),
+    )?;
+    Ok(id.unwrap_or_default())
 }
 
 impl Store {
-    /// Puts a deployment behind an endpoint, made if new; it is then wanted and starting. None when
-    /// the model version was deleted meanwhile.
-    pub async fn deploy(&self, workspace: i64, new: NewDeployment) -> Result<Option<EndpointRow>> {
+    /// Makes an endpoint or changes it. One that is made shall run.
+    pub async fn put_endpoint(
+        &self,
+        workspace: i64,
+        change: EndpointChange,
+    ) -> Result<Option<EndpointRow>> {
         self.db
             .write(move |tx| {
-                let id = tx.one(
-                    "INSERT INTO endpoints(workspace_id, name, deployment, model_version_id, generation, desired, \
-                     state, port, sealed_keys, created_at, updated_at) \
-                     SELECT ?1, ?2, ?3, id, 1, 'running', 'starting', ?5, ?6, ?7, ?7 \
-                     FROM model_versions WHERE id = ?4 AND tree IS NOT NULL \
-                     ON CONFLICT(workspace_id, name) DO UPDATE SET deployment = excluded.deployment, \
-                     model_version_id = excluded.model_version_id, generation = deployments + 1, \
-                     deployments = deployments + 1, failed_update = NULL, \
-                     desired = 'running', state = 'starting', message = NULL, \
-                     port = coalesce(excluded.port, port), updated_at = excluded.updated_at \
-                     RETURNING id",
+                let id = ensure(tx, workspace, &change.name, &change.sealed_keys, change.now)?;
+                let map = |map: &Option<BTreeMap<String, String>>| {
+                    map.as_ref().map(to_json).transpose()
+                };
+                let shares = |shares: &Option<Traffic>| shares.as_ref().map(to_json).transpose();
+                tx.execute(
+                    "UPDATE endpoints SET auth_mode = coalesce(?2, auth_mode), traffic = coalesce(?3, traffic), \
+                     mirror_traffic = coalesce(?4, mirror_traffic), description = coalesce(?5, description), \
+                     tags = coalesce(?6, tags), properties = coalesce(?7, properties), \
+                     pinned_port = coalesce(?8, pinned_port), orders = orders + 1, updated_at = ?9 WHERE id = ?1",
                     params![
-                        workspace,
-                        new.name,
-                        to_json(&new.deployment)?,
-                        new.model_version,
-                        new.deployment.port,
-                        new.sealed_keys,
-                        new.now
+                        id,
+                        change.auth_mode.map(AuthMode::name),
+                        shares(&change.traffic)?,
+                        shares(&change.mirror_traffic)?,
+                        change.description,
+                        map(&change.tags)?,
+                        map(&change.properties)?,
+                        change.port,
+                        change.now
                     ],
-                    |row| row.get(0),
                 )?;
-                match id {
-                    Some(id) => find(tx, id),
-                    None => Ok(None),
-                }
+                find(tx, id)
             })
             .await
     }
@@ -166,11 +169,12 @@ impl Store {
         let name = name.to_owned();
         self.db
             .read(move |tx| {
-                tx.one(
+                let found = tx.one(
                     &format!("{SELECT} WHERE e.workspace_id = ?1 AND e.name = ?2"),
                     params![workspace, name],
                     endpoint,
-                )
+                )?;
+                found.map(|row| with_deployments(tx, row)).transpose()
             })
             .await
     }
@@ -183,16 +187,19 @@ impl Store {
     pub async fn list_endpoints(&self, workspace: Option<i64>) -> Result<Vec<EndpointRow>> {
         self.db
             .read(move |tx| {
-                tx.all(
+                let rows = tx.all(
                     &format!("{SELECT} WHERE ?1 IS NULL OR e.workspace_id = ?1 ORDER BY e.name"),
                     params![workspace],
                     endpoint,
-                )
+                )?;
+                rows.into_iter()
+                    .map(|row| with_deployments(tx, row))
+                    .collect()
             })
             .await
     }
 
-    /// Records whether an endpoint is wanted to run. One that shall run is starting.
+    /// Records whether an endpoint is wanted to run. Deployments of one that shall run are starting.
     pub async fn want_endpoint(
         &self,
         id: i64,
@@ -202,53 +209,41 @@ impl Store {
         self.db
             .write(move |tx| {
                 let (desired, state) = if running {
-                    (RUNNING, EndpointState::Starting)
+                    (RUNNING, "starting")
                 } else {
-                    (STOPPED, EndpointState::Stopped)
+                    (STOPPED, "stopped")
                 };
                 tx.execute(
-                    "UPDATE endpoints SET desired = ?2, state = ?3, state_generation = 0, message = NULL, \
-                     failed_update = CASE WHEN ?2 = ?5 THEN failed_update END, \
-                     updated_at = ?4 WHERE id = ?1",
-                    params![id, desired, state.name(), now, RUNNING],
+                    "UPDATE endpoints SET desired = ?2, orders = orders + 1, message = NULL, updated_at = ?3 \
+                     WHERE id = ?1",
+                    params![id, desired, now],
+                )?;
+                tx.execute(
+                    "UPDATE deployments SET state = ?2, state_generation = 0, message = NULL, \
+                     failed_update = CASE WHEN ?4 = ?5 THEN failed_update END, updated_at = ?3 \
+                     WHERE endpoint_id = ?1",
+                    params![id, state, now, desired, RUNNING],
                 )?;
                 find(tx, id)
             })
             .await
     }
 
-    /// Records what a host says; false when the endpoint was deleted.
-    pub async fn report_endpoint(&self, id: i64, report: EndpointReport) -> Result<bool> {
+    /// Records which orders a host has read and where it listens; false when the endpoint was deleted.
+    pub async fn host_seen(
+        &self,
+        id: i64,
+        seen: u64,
+        port: Option<u16>,
+        message: Option<String>,
+    ) -> Result<bool> {
         self.db
             .write(move |tx| {
-                let known = tx.execute(
-                    "UPDATE endpoints SET port = coalesce(?2, port) WHERE id = ?1",
-                    params![id, report.port],
+                let changed = tx.execute(
+                    "UPDATE endpoints SET seen = ?2, port = coalesce(?3, port), message = ?4 WHERE id = ?1",
+                    params![id, seen, port, message],
                 )?;
-                if report.unfit && fall_back(tx, id, &report)? {
-                    return Ok(true);
-                }
-                let current = "WHERE id = ?1 AND generation = ?2 AND desired = 'running'";
-                tx.execute(
-                    &format!("UPDATE endpoints SET state = ?3, message = ?4, state_generation = ?2, updated_at = ?5 {current}"),
-                    params![
-                        id,
-                        report.generation,
-                        report.state.name(),
-                        report.message,
-                        report.now
-                    ],
-                )?;
-                if report.state == EndpointState::Healthy {
-                    tx.execute(
-                        &format!(
-                            "UPDATE endpoints SET good_generation = generation, good_deployment = deployment, \
-                             good_model_version_id = model_version_id {current}"
-                        ),
-                        params![id, report.generation],
-                    )?;
-                }
-                Ok(known > 0)
+                Ok(changed > 0)
             })
             .await
     }

@@ -87,7 +87,7 @@ impl Home {
         self.endpoint(endpoint).join("lock")
     }
 
-    /// What the scoring process and the front write.
+    /// What the host and the front write of no deployment.
     pub fn endpoint_log(&self, endpoint: i64) -> PathBuf {
         self.endpoint(endpoint).join("log")
     }
@@ -97,14 +97,20 @@ impl Home {
         self.endpoint(endpoint).join("stamp")
     }
 
-    /// What the front has counted.
-    pub fn endpoint_traffic(&self, endpoint: i64) -> PathBuf {
-        self.endpoint(endpoint).join("traffic.json")
+    /// What the front has counted of each deployment.
+    pub fn endpoint_loads(&self, endpoint: i64) -> PathBuf {
+        self.endpoint(endpoint).join("loads.json")
     }
 
-    /// Names the environment that it is served in.
-    pub fn endpoint_environment(&self, endpoint: i64) -> PathBuf {
-        self.endpoint(endpoint).join("environment")
+    /// What a deployment's processes write, and what its requests came to.
+    pub fn deployment_log(&self, endpoint: i64, deployment: i64) -> PathBuf {
+        self.endpoint(endpoint).join(format!("d{deployment}.log"))
+    }
+
+    /// Names the environment that a deployment is served in.
+    pub fn deployment_environment(&self, endpoint: i64, deployment: i64) -> PathBuf {
+        self.endpoint(endpoint)
+            .join(format!("d{deployment}.environment"))
     }
 
     pub fn worker_lock(&self, worker: &str) -> PathBuf {

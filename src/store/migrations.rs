@@ -34,6 +34,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0017_schedules.sql"),
     include_str!("migrations/0018_driven.sql"),
     include_str!("migrations/0019_imported_traces.sql"),
+    include_str!("migrations/0020_deployments.sql"),
+    include_str!("migrations/0021_batch.sql"),
 ];
 
 /// Brings the database to the newest format, after taking a copy of an older one. A newer format

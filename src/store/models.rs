@@ -367,7 +367,8 @@ impl Store {
                 let deployed = tx.one(
                     &format!(
                         "SELECT e.name, v.version FROM model_versions v \
-                         JOIN endpoints e ON v.id IN (e.model_version_id, e.good_model_version_id) WHERE {chosen} ORDER BY e.name"
+                         JOIN deployments d ON v.id IN (d.model_version_id, d.good_model_version_id) \
+                         JOIN endpoints e ON e.id = d.endpoint_id WHERE {chosen} ORDER BY e.name"
                     ),
                     params![id, version],
                     |row| {

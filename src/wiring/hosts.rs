@@ -68,8 +68,7 @@ pub async fn host_endpoint(
         folder: home.endpoint(endpoint),
         log: home.endpoint_log(endpoint),
         stamp: home.endpoint_stamp(endpoint),
-        traffic: home.endpoint_traffic(endpoint),
-        environment: home.endpoint_environment(endpoint),
+        loads: home.endpoint_loads(endpoint),
         variables,
     };
     host::run(client, settings).await

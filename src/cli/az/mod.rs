@@ -70,6 +70,10 @@ const GROUPS: &[&Group] = &[
     &ml::compute::GROUP,
     &ml::connection::GROUP,
     &ml::schedule::GROUP,
+    &ml::online_endpoint::GROUP,
+    &ml::online_deployment::GROUP,
+    &ml::batch_endpoint::GROUP,
+    &ml::batch_deployment::GROUP,
 ];
 
 /// What every command of `az` needs.

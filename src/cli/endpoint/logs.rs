@@ -15,6 +15,9 @@ const LOOK: Duration = Duration::from_millis(300);
 pub struct LogsArgs {
     /// Endpoint whose log to print
     name: String,
+    /// Deployment whose log to print [default: the only one; with several the front's own log]
+    #[arg(short, long, value_name = "NAME")]
+    deployment: Option<String>,
     /// Print what is added, until ctrl-C
     #[arg(short, long)]
     follow: bool,
@@ -28,6 +31,7 @@ pub async fn logs(ctx: &Context, args: LogsArgs) -> anyhow::Result<()> {
     let mut request = GetEndpointLog {
         workspace: ctx.workspace().await?,
         name: args.name,
+        deployment: args.deployment,
         lines: args.lines.or(args.follow.then_some(20)),
         offset: 0,
     };

@@ -4,12 +4,14 @@ mod delete;
 mod keys;
 mod list;
 mod logs;
-mod score;
+pub mod score;
 mod show;
 mod start;
 mod stop;
+mod token;
+pub mod traffic;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use clap::Subcommand;
 
@@ -19,6 +21,7 @@ use super::{
 };
 use api::{
     Error,
+    deployments::Deployed,
     endpoints::{Endpoint, EndpointState, GetEndpoint},
 };
 use client::Client;
@@ -31,6 +34,8 @@ pub enum EndpointCommand {
     Score(score::ScoreArgs),
     Logs(logs::LogsArgs),
     Keys(keys::KeysArgs),
+    Token(token::TokenArgs),
+    Traffic(traffic::TrafficArgs),
     Stop(stop::StopArgs),
     Start(start::StartArgs),
     Delete(delete::DeleteArgs),
@@ -43,6 +48,8 @@ pub async fn run(ctx: &Context, command: EndpointCommand) -> anyhow::Result<()> 
         EndpointCommand::Score(args) => score::score(ctx, args).await,
         EndpointCommand::Logs(args) => logs::logs(ctx, args).await,
         EndpointCommand::Keys(args) => keys::keys(ctx, args).await,
+        EndpointCommand::Token(args) => token::token(ctx, args).await,
+        EndpointCommand::Traffic(args) => traffic::traffic(ctx, args).await,
         EndpointCommand::Stop(args) => stop::stop(ctx, args).await,
         EndpointCommand::Start(args) => start::start(ctx, args).await,
         EndpointCommand::Delete(args) => delete::delete(ctx, args).await,
@@ -52,9 +59,14 @@ pub async fn run(ctx: &Context, command: EndpointCommand) -> anyhow::Result<()> 
 /// How often an endpoint that is starting is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Waits until a starting endpoint answers; fails with the reason when it does not come to that. On
-/// ctrl-C it goes on starting, and that is said.
-pub async fn wait(ctx: &Context, workspace: &str, endpoint: Endpoint) -> anyhow::Result<Endpoint> {
+/// Waits until the deployments of a starting endpoint answer, or one of them; fails with the reason
+/// when it does not come to that. On ctrl-C it goes on starting, and that is said.
+pub async fn wait(
+    ctx: &Context,
+    workspace: &str,
+    endpoint: Endpoint,
+    deployment: Option<&str>,
+) -> anyhow::Result<Endpoint> {
     let name = endpoint.name.clone();
     tokio::select! {
         biased;
@@ -64,57 +76,93 @@ pub async fn wait(ctx: &Context, workspace: &str, endpoint: Endpoint) -> anyhow:
             ctx.ui.hint(&format!("Stop it: aml endpoint stop {name}"));
             Err(Exit(INTERRUPTED).into())
         }
-        waited = until_it_answers(ctx, workspace, endpoint) => waited,
+        waited = until_it_answers(ctx, workspace, endpoint, deployment) => waited,
     }
+}
+
+/// The deployments that are waited for.
+fn waited_for<'a>(
+    endpoint: &'a Endpoint,
+    deployment: Option<&'a str>,
+) -> impl Iterator<Item = &'a Deployed> {
+    let one =
+        move |one: &&Deployed| deployment.is_none_or(|name| one.name.eq_ignore_ascii_case(name));
+    endpoint.deployments.iter().filter(one)
 }
 
 async fn until_it_answers(
     ctx: &Context,
     workspace: &str,
     endpoint: Endpoint,
+    deployment: Option<&str>,
 ) -> anyhow::Result<Endpoint> {
     let client: &Client = ctx.client().await?;
     let spinner = ctx.ui.spinner("Starting");
-    let generation = endpoint.generation;
+    let generations: BTreeMap<String, u64> = waited_for(&endpoint, deployment)
+        .map(|one| (one.name.clone(), one.generation))
+        .collect();
     let mut endpoint = endpoint;
-    while endpoint.state == EndpointState::Starting && endpoint.generation == generation {
-        if let Some(message) = &endpoint.message {
+    loop {
+        let starting = waited_for(&endpoint, deployment).find(|one| {
+            one.state == EndpointState::Starting
+                && generations.get(&one.name) == Some(&one.generation)
+        });
+        let Some(starting) = starting else {
+            break;
+        };
+        if let Some(message) = &starting.message {
             spinner.set_message(message.clone());
         }
         tokio::time::sleep(LOOK).await;
         let request = GetEndpoint {
             workspace: workspace.to_owned(),
-            name: endpoint.name,
+            name: endpoint.name.clone(),
         };
         endpoint = client.call(&request).await?;
     }
     spinner.finish_and_clear();
+    for (one, generation) in &generations {
+        let found = endpoint.deployments.iter().find(|d| d.name == *one);
+        let Some(found) = found else {
+            return Err(Error::conflict(format!("`{one}` was deleted meanwhile")).into());
+        };
+        outcome(&endpoint, found, *generation)?;
+    }
+    match endpoint.state {
+        // The address itself may be what fails.
+        EndpointState::Failed if generations.len() == endpoint.deployments.len() => Err(failure(
+            &endpoint.name,
+            endpoint.message.as_deref().unwrap_or_default(),
+        )),
+        _ => Ok(endpoint),
+    }
+}
+
+/// What became of a deployment that was waited for.
+fn outcome(endpoint: &Endpoint, found: &Deployed, generation: u64) -> anyhow::Result<()> {
     let name = &endpoint.name;
-    if let Some(failed) = &endpoint.failed_update
+    if let Some(failed) = &found.failed_update
         && failed.generation == generation
     {
-        let (before, reason) = (endpoint.generation, &failed.message);
-        let verb = match endpoint.state {
+        let (before, reason) = (found.generation, &failed.message);
+        let verb = match found.state {
             EndpointState::Healthy => "still answers",
             _ => "is started again",
         };
-        return Err(failure(
-            name,
-            &format!("{reason}\nDeployment {before} {verb}"),
-        ));
+        let text = format!("{reason}\nDeployment {before} {verb}");
+        return Err(failure(name, &text));
     }
-    if endpoint.generation != generation {
+    if found.generation != generation {
         return Err(Error::conflict(format!("`{name}` was deployed again meanwhile")).into());
     }
-    match endpoint.state {
-        EndpointState::Healthy => Ok(endpoint),
+    match found.state {
+        EndpointState::Healthy => Ok(()),
         EndpointState::Stopped => {
             Err(Error::conflict(format!("`{name}` was stopped meanwhile")).into())
         }
-        EndpointState::Failed | EndpointState::Starting => Err(failure(
-            name,
-            endpoint.message.as_deref().unwrap_or_default(),
-        )),
+        EndpointState::Failed | EndpointState::Starting => {
+            Err(failure(name, found.message.as_deref().unwrap_or_default()))
+        }
     }
 }
 

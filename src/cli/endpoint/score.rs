@@ -7,7 +7,9 @@ use clap::Args;
 use crate::cli::context::Context;
 use api::{
     Code, Error,
-    endpoints::{Endpoint, EndpointState, GetEndpoint, GetEndpointKeys},
+    endpoints::{
+        AuthMode, Endpoint, EndpointState, GetEndpoint, GetEndpointKeys, GetEndpointToken,
+    },
 };
 use client::Client;
 
@@ -22,6 +24,9 @@ pub struct ScoreArgs {
     /// File to send; - is standard input
     #[arg(short, long, alias = "request-file", conflicts_with = "data")]
     file: Option<PathBuf>,
+    /// Deployment that shall answer [default: whose turn it is]
+    #[arg(long, value_name = "NAME")]
+    deployment: Option<String>,
 }
 
 pub async fn score(ctx: &Context, args: ScoreArgs) -> anyhow::Result<()> {
@@ -36,18 +41,8 @@ pub async fn score(ctx: &Context, args: ScoreArgs) -> anyhow::Result<()> {
         }
     };
     let workspace = ctx.workspace().await?;
-    let client = ctx.client().await?;
-    let request = GetEndpointKeys {
-        workspace: workspace.clone(),
-        name: args.name.clone(),
-    };
-    let key = client.call(&request).await?.primary;
-    let mut answer = match client.score(&workspace, &args.name, &key, document).await {
-        Err(error) if error.code == Code::Unavailable => {
-            return Err(explained(client, workspace, args.name, error).await.into());
-        }
-        answer => answer?,
-    };
+    let deployment = args.deployment.as_deref();
+    let mut answer = ask(ctx, &workspace, &args.name, deployment, document).await?;
     if ctx.ui.shapes_answers()
         && let Ok(document) = serde_json::from_slice::<serde_json::Value>(&answer)
     {
@@ -57,6 +52,45 @@ pub async fn score(ctx: &Context, args: ScoreArgs) -> anyhow::Result<()> {
         answer.push(b'\n');
     }
     ctx.ui.print_bytes(&answer)
+}
+
+/// Sends a document to an endpoint with what opens it.
+pub async fn ask(
+    ctx: &Context,
+    workspace: &str,
+    name: &str,
+    deployment: Option<&str>,
+    document: Vec<u8>,
+) -> Result<Vec<u8>, Error> {
+    let client = ctx.client().await?;
+    let get = GetEndpoint {
+        workspace: workspace.to_owned(),
+        name: name.to_owned(),
+    };
+    let key = match client.call(&get).await?.auth_mode {
+        AuthMode::Key => {
+            let request = GetEndpointKeys {
+                workspace: workspace.to_owned(),
+                name: name.to_owned(),
+            };
+            client.call(&request).await?.primary
+        }
+        AuthMode::AmlToken | AuthMode::AadToken => {
+            let request = GetEndpointToken {
+                workspace: workspace.to_owned(),
+                name: name.to_owned(),
+                seconds: Some(60),
+            };
+            client.call(&request).await?.token
+        }
+    };
+    let answer = client.score(workspace, name, deployment, &key, document);
+    match answer.await {
+        Err(error) if error.code == Code::Unavailable => {
+            Err(explained(client, workspace.to_owned(), name.to_owned(), error).await)
+        }
+        answer => answer,
+    }
 }
 
 /// Adds why the endpoint does not answer, when it has failed.
@@ -74,7 +108,7 @@ async fn explained(client: &Client, workspace: String, name: String, error: Erro
     }
 }
 
-fn read(ctx: &Context, file: &std::path::Path) -> Result<Vec<u8>, Error> {
+pub fn read(ctx: &Context, file: &std::path::Path) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     let read = if file.as_os_str() == "-" {
         std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)

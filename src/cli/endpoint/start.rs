@@ -24,7 +24,7 @@ pub async fn start(ctx: &Context, args: StartArgs) -> anyhow::Result<()> {
     };
     let mut endpoint = ctx.client().await?.call(&request).await?;
     if !args.no_wait {
-        endpoint = wait(ctx, &workspace, endpoint).await?;
+        endpoint = wait(ctx, &workspace, endpoint, None).await?;
     }
     ctx.ui.show(&endpoint)
 }

@@ -27,7 +27,7 @@ pub fn code_folder(definition: &Map<String, Value>) -> Option<PathBuf> {
     Some(code)
 }
 
-fn local_text(value: &Value) -> Option<&str> {
+pub fn local_text(value: &Value) -> Option<&str> {
     let text = value.as_str()?;
     let expression = text.contains("${{");
     (is_local(text) && !expression).then(|| text.strip_prefix("file://").unwrap_or(text))
@@ -206,7 +206,7 @@ impl Drop for Cloned {
 }
 
 /// Stores code and answers its reference.
-async fn code_asset(ctx: &Context, workspace: &str, code: &Path) -> Result<String> {
+pub async fn code_asset(ctx: &Context, workspace: &str, code: &Path) -> Result<String> {
     let uploaded = if code.is_file() {
         ctx.upload_model(workspace, code).await?
     } else {
@@ -224,7 +224,7 @@ async fn code_asset(ctx: &Context, workspace: &str, code: &Path) -> Result<Strin
 
 /// Stores an environment that is written in the job, under its name if it has one, and answers its
 /// reference.
-async fn environment_asset(
+pub async fn environment_asset(
     ctx: &Context,
     workspace: &str,
     mut spec: Map<String, Value>,

@@ -8,9 +8,12 @@ mod list;
 mod register;
 mod restore;
 mod show;
+mod source;
 mod update;
 
 use clap::Subcommand;
+
+pub use source::source;
 
 use super::context::Context;
 use api::{

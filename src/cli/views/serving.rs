@@ -2,7 +2,8 @@
 
 use super::{Show, View, list, pairs, record, runs::size, time};
 use api::{
-    endpoints::{Deployment, Endpoint, EndpointKeys},
+    deployments::{Deployed, Deployment},
+    endpoints::{AuthMode, Endpoint, EndpointKeys, EndpointToken, Traffic},
     models::{Model, Stage},
 };
 
@@ -86,31 +87,123 @@ fn stage(stage: Stage) -> &'static str {
 
 impl Show for Endpoint {
     fn view(&self) -> View {
-        let deployment = &self.deployment;
-        let traffic = self.traffic.map(|traffic| {
-            format!(
-                "{} requests, {} errors, median {:.1} ms, 99 % within {:.1} ms",
-                traffic.requests, traffic.errors, traffic.p50_ms, traffic.p99_ms
-            )
-        });
-        record([
+        let mut fields = vec![
             ("Name", self.name.clone()),
             ("State", self.state.to_string()),
             ("Message", self.message.clone().unwrap_or_default()),
             ("Scoring URI", self.scoring_uri.clone()),
-            (
-                "Model",
-                format!("{}:{}", deployment.model, deployment.version),
-            ),
-            ("Script", deployment.script.clone().unwrap_or_default()),
-            ("Environment", environment(deployment)),
-            ("Variables", pairs(&deployment.environment_variables)),
-            ("Deployment", self.generation.to_string()),
-            ("Traffic", traffic.unwrap_or_default()),
+        ];
+        if self.auth_mode != AuthMode::Key {
+            fields.push(("Opened by", self.auth_mode.name().to_owned()));
+        }
+        fields.extend([
+            ("Description", self.description.clone()),
+            ("Tags", pairs(&self.tags)),
+        ]);
+        match self.deployments.as_slice() {
+            [only] => fields.extend(served(only)),
+            several => {
+                for one in several {
+                    fields.push(("Deployment", summary(one)));
+                }
+                fields.push(("Requests", shares(&self.traffic)));
+            }
+        }
+        fields.extend([
+            ("Copied", shares(&self.mirror_traffic)),
             ("Created", time(self.created_at)),
             ("Updated", time(self.updated_at)),
-        ])
+        ]);
+        record(fields)
     }
+}
+
+/// A deployment in one line.
+fn summary(one: &Deployed) -> String {
+    format!(
+        "{} ({}), {}, {} %",
+        one.name,
+        one.state,
+        model(one),
+        one.traffic
+    )
+}
+
+fn model(one: &Deployed) -> String {
+    let model = one.deployment.model.as_ref();
+    model.map_or_else(|| "no model".to_owned(), ToString::to_string)
+}
+
+fn shares(traffic: &Traffic) -> String {
+    let share = |(name, share): (&String, &u8)| format!("{name} {share} %");
+    traffic.iter().map(share).collect::<Vec<_>>().join(", ")
+}
+
+fn served(one: &Deployed) -> [(&'static str, String); 7] {
+    let deployment = &one.deployment;
+    let load = one.load.map(|load| {
+        format!(
+            "{} requests, {} errors, median {:.1} ms, 99 % within {:.1} ms",
+            load.requests, load.errors, load.p50_ms, load.p99_ms
+        )
+    });
+    let update = match one.generation {
+        1 => one.name.clone(),
+        number => format!("{}, update {number}", one.name),
+    };
+    let instances = match (deployment.scale, deployment.instances) {
+        (Some(scale), _) => format!("{} to {}", scale.min, scale.max),
+        (None, 1) => String::new(),
+        (None, number) => number.to_string(),
+    };
+    [
+        ("Model", model(one)),
+        ("Script", deployment.script.clone().unwrap_or_default()),
+        ("Environment", environment(deployment)),
+        ("Variables", pairs(&deployment.environment_variables)),
+        ("Deployment", update),
+        ("Instances", instances),
+        ("Load", load.unwrap_or_default()),
+    ]
+}
+
+impl Show for Deployed {
+    fn view(&self) -> View {
+        let mut fields = vec![
+            ("Name", self.name.clone()),
+            ("State", self.state.to_string()),
+            ("Message", self.message.clone().unwrap_or_default()),
+            ("Requests", format!("{} %", self.traffic)),
+        ];
+        fields.extend(served(self));
+        fields.extend([
+            ("Created", time(self.created_at)),
+            ("Updated", time(self.updated_at)),
+        ]);
+        record(fields)
+    }
+}
+
+impl Show for Vec<Deployed> {
+    fn view(&self) -> View {
+        list(
+            ["name", "state", "model", "requests", "message"],
+            self.iter().map(|one| {
+                [
+                    one.name.clone(),
+                    one.state.to_string(),
+                    model(one),
+                    format!("{} %", one.traffic),
+                    first_line(one.message.as_deref()),
+                ]
+            }),
+        )
+    }
+}
+
+fn first_line(text: Option<&str>) -> String {
+    let line = text.and_then(|text| text.lines().next());
+    line.unwrap_or_default().to_owned()
 }
 
 /// Without one that was asked for, a deployment gets one of its own.
@@ -127,16 +220,26 @@ impl Show for Vec<Endpoint> {
         list(
             ["name", "state", "model", "scoring uri", "message"],
             self.iter().map(|e| {
-                let message = e.message.as_deref().unwrap_or_default();
+                let models: Vec<String> = e.deployments.iter().map(model).collect();
                 [
                     e.name.clone(),
                     e.state.to_string(),
-                    format!("{}:{}", e.deployment.model, e.deployment.version),
+                    models.join(", "),
                     e.scoring_uri.clone(),
-                    message.lines().next().unwrap_or_default().to_owned(),
+                    first_line(e.message.as_deref()),
                 ]
             }),
         )
+    }
+}
+
+impl Show for EndpointToken {
+    fn view(&self) -> View {
+        record([
+            ("Token", self.token.clone()),
+            ("Expires", time(self.expires_at)),
+            ("Refresh after", time(self.refresh_after)),
+        ])
     }
 }
 

@@ -100,7 +100,7 @@ fn an_endpoint_answers_until_it_is_deleted() {
         assert!(log.contains("ValueError: no such row"), "{log}");
         assert!(log.contains("I front - POST /score 401"), "{log}");
         eventually("the front's counts are written", 10, || {
-            let requests = aml.json("endpoint show echo-ep --query traffic.requests");
+            let requests = aml.json("endpoint show echo-ep --query deployments[0].load.requests");
             (requests == 8).then_some(())
         });
 
@@ -146,7 +146,7 @@ fn a_new_deployment_takes_over_and_a_broken_one_does_not() {
         aml.ok("model register -n echo --path model");
         let second = aml.json("deploy echo --name echo-ep --script score.py");
         assert_eq!(second["scoring_uri"], first["scoring_uri"]);
-        assert_eq!(second["generation"], 2);
+        assert_eq!(second["deployments"][0]["generation"], 2);
         assert_eq!(score(aml)["weight"], 43);
         aml.write(
             "bad.py",
@@ -157,8 +157,11 @@ fn a_new_deployment_takes_over_and_a_broken_one_does_not() {
         assert!(error.contains("Deployment 2 still answers"), "{error}");
         let kept = aml.json("endpoint show echo-ep");
         assert_eq!(kept["state"], "healthy");
-        assert_eq!(kept["generation"], 2);
-        assert_eq!(kept["deployment"], second["deployment"]);
+        let (kept_one, second_one) = (&kept["deployments"][0], &second["deployments"][0]);
+        assert_eq!(kept_one["generation"], 2);
+        for key in ["model", "version", "code", "script"] {
+            assert_eq!(kept_one[key], second_one[key]);
+        }
         let message = kept["message"].as_str().expect("a message");
         let expected =
             "Deployment 3 failed and deployment 2 still answers; The scoring script failed";
@@ -171,7 +174,7 @@ fn a_new_deployment_takes_over_and_a_broken_one_does_not() {
         assert_eq!(score(aml)["weight"], 43);
         let third = aml.json("deploy echo:1 --name echo-ep --script score.py");
         assert_eq!(
-            (&third["generation"], &third["message"]),
+            (&third["deployments"][0]["generation"], &third["message"]),
             (&4.into(), &Value::Null)
         );
         aml.ok("model delete echo:2 --yes");
@@ -427,4 +430,79 @@ fn endpoints_come_back_with_the_server() {
     });
     assert_eq!(score(aml)["weight"], 42);
     aml.ok("endpoint delete echo-ep --yes");
+}
+
+#[test]
+fn a_deployment_is_described_by_a_file_and_changed() {
+    each_mode(|aml| {
+        with_model(aml);
+        aml.write("code/score.py", ECHO);
+        let text = "name: green\nendpoint_name: echo-ep\nmodel: azureml:echo:1\n\
+                    code_configuration: {code: code, scoring_script: score.py}\n\
+                    instance_type: Standard_DS3_v2\nenvironment_variables: {TEAM: green}\n";
+        aml.write("green.yml", text);
+        let error = aml.fails(3, "deployment create -f green.yml");
+        assert!(error.contains("No endpoint `echo-ep`"), "{error}");
+        deploy(aml);
+        let green = aml.json("deployment create -f green.yml");
+        assert_eq!(
+            (&green["state"], &green["traffic"]),
+            (&"healthy".into(), &0.into())
+        );
+        assert_eq!(score(aml)["team"], "blue");
+        let asked = |name: &str| {
+            aml.json([
+                "endpoint",
+                "score",
+                "echo-ep",
+                "-d",
+                r#"{"data": 1}"#,
+                "--deployment",
+                name,
+            ])
+        };
+        assert_eq!(asked("green")["team"], "green");
+        aml.ok("endpoint traffic echo-ep green=100");
+        assert_eq!(score(aml)["team"], "green");
+        aml.ok(
+            "deployment update echo-ep green --set environment_variables.TEAM=red instance_count=2",
+        );
+        assert_eq!(score(aml)["team"], "red");
+        assert_eq!(aml.json("deployment show echo-ep green")["instances"], 2);
+        let names = aml.json("deployment list echo-ep --query [].name");
+        assert_eq!(names, serde_json::json!(["default", "green"]));
+        let log = aml.ok("endpoint logs echo-ep --deployment green");
+        assert!(log.contains("I front - POST /score 200"), "{log}");
+        let error = aml.fails(2, "deploy echo:1 --name echo-ep --script score.py");
+        assert!(error.contains("--deployment NAME"), "{error}");
+        aml.fails(5, "deployment delete echo-ep green --yes");
+        aml.ok("deployment delete echo-ep default --yes");
+        aml.ok("endpoint delete echo-ep --yes");
+        assert_eq!(hosts(aml), []);
+    });
+}
+
+#[test]
+fn a_killed_instance_loses_no_request() {
+    let aml = &Aml::local();
+    with_model(aml);
+    let endpoint = aml.json("deploy echo:1 --name echo-ep --script score.py --instances 2");
+    let url = endpoint["scoring_uri"].as_str().expect("an address");
+    let keys = aml.json("endpoint keys echo-ep");
+    let key = keys["primary"].as_str().expect("a key");
+    let mut killed = 0;
+    for round in 0..60 {
+        if round % 20 == 10 {
+            let serving = hosts(aml).into_iter();
+            let mut scoring = serving
+                .filter(|(_, line)| line.contains("serve.py") && !line.contains("endpoint-watch"));
+            if let Some((pid, _)) = scoring.next() {
+                let _ = kill(pid, Signal::SIGKILL);
+                killed += 1;
+            }
+        }
+        let (status, body) = post(url, key, r#"{"data": 1}"#);
+        assert_eq!(status, 200, "{body}");
+    }
+    assert_eq!(killed, 3);
 }

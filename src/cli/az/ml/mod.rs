@@ -1,6 +1,8 @@
 //! `az ml`: the commands of Azure Machine Learning.
 
 mod asset;
+pub mod batch_deployment;
+pub mod batch_endpoint;
 pub mod component;
 pub mod compute;
 pub mod connection;
@@ -9,6 +11,8 @@ pub mod datastore;
 pub mod environment;
 pub mod job;
 pub mod model;
+pub mod online_deployment;
+pub mod online_endpoint;
 pub mod outbound_rule;
 pub mod registry;
 pub mod schedule;

@@ -20,6 +20,7 @@ use crate::cli::{
         place::Place,
     },
     document::Draft,
+    model::source,
     transfer::until_ctrl_c,
 };
 use api::{
@@ -30,11 +31,7 @@ use api::{
     },
     paths::Location,
 };
-use client::inputs::Wanted;
-use spec::{
-    overrides::Values,
-    reference::{self, Reference},
-};
+use spec::overrides::Values;
 
 const STAGE: &[Flag] = &[flag("stage", "None, Staging, Production or Archived").short('s')];
 const NEW: &[Flag] = &[
@@ -177,9 +174,6 @@ fn type_of(name: &str) -> Option<ModelType> {
     kinds.into_iter().find(|kind| type_name(*kind) == name)
 }
 
-/// Names of the output that is all of a job's artifacts.
-const WHOLE: [&str; 2] = ["artifacts", "default"];
-
 /// A version is a number here.
 fn number(version: &str) -> Result<u64> {
     version
@@ -230,10 +224,11 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let place = az.place(given).await?;
     let text = |key: &str| fields.get(key).and_then(Value::as_str);
     let path = text("path").ok_or_else(|| Error::invalid("The model has no `path`").at("path"))?;
+    let jobs = az.workspace().unwrap_or_else(|_| place.name());
     let request = RegisterModel {
         workspace: place.name(),
         name: text("name").unwrap_or_default().to_owned(),
-        source: source(az, &place, path).await?,
+        source: source(&az.ctx, &place.name(), &jobs, path).await?,
         kind: type_of(text("type").unwrap_or_default()).filter(|_| says_type),
         description: text("description").unwrap_or_default().to_owned(),
         tags: tags(&fields),
@@ -250,64 +245,6 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
         made = change_stage(az, &place, &made, stage).await?;
     }
     Ok(shown(&place, &made))
-}
-
-/// Where the files of a model come from.
-async fn source(az: &Az, place: &Place, path: &str) -> Result<ModelSource> {
-    let parsed =
-        reference::parse(path, &az.ctx.folder).map_err(|e| Error::invalid(e).at("path"))?;
-    Ok(match parsed {
-        Reference::Run { run, path } => ModelSource::Run { run, path },
-        Reference::Job { name, output, path } if WHOLE.contains(&output.as_str()) => {
-            ModelSource::Run { run: name, path }
-        }
-        Reference::Job { .. } => output_of_job(az, place, path).await?,
-        Reference::Local(path) => {
-            let shown = path.display();
-            let real = path.canonicalize().map_err(|_| {
-                let error =
-                    Error::invalid(format!("No such file or directory: {shown}")).at("path");
-                match reference::nearest_sibling(&path) {
-                    Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
-                    None => error,
-                }
-            })?;
-            let uploaded = az.ctx.upload_model(&place.name(), &real).await?;
-            ModelSource::Tree {
-                hash: uploaded.tree.hash,
-                path: real.to_string_lossy().into_owned(),
-            }
-        }
-        _ => ModelSource::Elsewhere {
-            uri: path.to_owned(),
-        },
-    })
-}
-
-/// The files of a job's named output, kept with the model: a version never changes.
-async fn output_of_job(az: &Az, place: &Place, path: &str) -> Result<ModelSource> {
-    let client = az.ctx.client().await?;
-    let located = client
-        .locate(Wanted {
-            workspace: &az.workspace()?,
-            path,
-            model: false,
-            mirrors: &az.ctx.config.settings.mirrors,
-        })
-        .await?;
-    let id = uuid::Uuid::new_v4().simple();
-    let folder = az.ctx.config.home.join(format!("cache/model-{id}"));
-    let report = az.ctx.ui.report();
-    let kept = async {
-        let fetched = client.fetch(&located, &folder, Some(&report)).await?;
-        az.ctx.upload_model(&place.name(), &fetched.path).await
-    };
-    let kept = kept.await;
-    let _ = std::fs::remove_dir_all(&folder);
-    Ok(ModelSource::Tree {
-        hash: kept?.tree.hash,
-        path: path.to_owned(),
-    })
 }
 
 /// The job whose output a path names.

@@ -1,0 +1,270 @@
+//! `az ml batch-deployment`
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde_json::{Map, Value, json};
+
+use super::asset::put_flags;
+use crate::cli::{
+    asset::create_described,
+    az::{
+        Az,
+        given::Given,
+        grammar::{
+            FILE, Flag, GENERIC, Group, NAME, NO_WAIT, PLACE, SET, THE_FILE, THE_NAME, YES, flag,
+            switch, verb,
+        },
+        ids,
+    },
+    deployment::described::{model_version, over},
+    document::Draft,
+    job::{
+        entity::Entity,
+        local::{code_asset, environment_asset, local_text},
+    },
+};
+use api::{
+    Result,
+    assets::AssetKind,
+    batch::{
+        BatchDeployment, DEPLOYMENT_TAG, DeleteBatchDeployment, ENDPOINT_TAG, GetBatchDeployment,
+        ListBatchDeployments, PutBatchDeployment,
+    },
+    runs::{ListRuns, Run},
+    workspaces::Workspace,
+};
+use spec::overrides::Values;
+
+const KIND: &str = "batch-deployment";
+const ENDPOINT: &[Flag] = &[flag("endpoint-name", "Name of the endpoint").short('e')];
+const THE_ENDPOINT: &[Flag] = &[flag("endpoint-name", "Name of the endpoint")
+    .short('e')
+    .required()];
+
+pub const GROUP: Group = Group {
+    path: "ml batch-deployment",
+    about: "Deployments behind batch endpoints",
+    verbs: &[
+        verb!(
+            "create",
+            "Create a batch deployment",
+            [
+                PLACE,
+                NAME,
+                ENDPOINT,
+                THE_FILE,
+                SET,
+                NO_WAIT,
+                &[
+                    switch("set-default", "Let it run when none is named"),
+                    switch("skip-script-validation", "Accepted"),
+                ]
+            ],
+            create
+        ),
+        verb!(
+            "update",
+            "Change a batch deployment",
+            [PLACE, NAME, ENDPOINT, FILE, GENERIC, NO_WAIT],
+            update
+        ),
+        verb!(
+            "show",
+            "Show a batch deployment",
+            [PLACE, THE_NAME, THE_ENDPOINT],
+            show
+        ),
+        verb!(
+            "list",
+            "List the deployments of a batch endpoint",
+            [PLACE, THE_ENDPOINT],
+            list
+        ),
+        verb!(
+            "delete",
+            "Delete a batch deployment",
+            [PLACE, THE_NAME, THE_ENDPOINT, NO_WAIT, YES],
+            delete
+        ),
+        verb!(
+            "list-jobs",
+            "List the jobs of a batch deployment",
+            [PLACE, THE_NAME, THE_ENDPOINT],
+            list_jobs
+        ),
+    ],
+};
+
+/// A batch deployment as Azure's command line shows it.
+fn shown(workspace: &Workspace, deployment: &BatchDeployment) -> Value {
+    let path = format!(
+        "batchEndpoints/{}/deployments/{}",
+        deployment.endpoint, deployment.name
+    );
+    let mut all = ids::fields(json!({
+        "description": null,
+        "id": ids::within(workspace, &path),
+        "properties": {},
+        "provisioning_state": "Succeeded",
+        "resourceGroup": workspace.resource_group,
+        "tags": {},
+    }));
+    all.extend(deployment.definition.clone());
+    all.insert("name".to_owned(), json!(deployment.name));
+    all.insert("endpoint_name".to_owned(), json!(deployment.endpoint));
+    all.sort_keys();
+    Value::Object(all)
+}
+
+async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    put_flags(&mut draft, given, &["name", "endpoint-name"]);
+    draft.edit(&given.edits()?, Values::Strings)?;
+    let fields = draft.check(KIND)?;
+    save(az, given, fields, false).await
+}
+
+async fn save(
+    az: &Az,
+    given: &Given,
+    mut fields: Map<String, Value>,
+    existing: bool,
+) -> anyhow::Result<Value> {
+    let workspace = az.this_workspace().await?;
+    bring(az, &workspace.name, &mut fields).await?;
+    let request = PutBatchDeployment {
+        workspace: workspace.name.clone(),
+        endpoint: ids::text(&fields, "endpoint_name").unwrap_or_default(),
+        name: ids::text(&fields, "name").unwrap_or_default(),
+        definition: fields,
+        existing,
+        set_default: given.switch("set-default"),
+    };
+    Ok(shown(&workspace, &az.call(&request).await?))
+}
+
+/// Uploads what a deployment names on this machine, and puts in its place what names it there.
+async fn bring(az: &Az, workspace: &str, fields: &mut Map<String, Value>) -> Result<()> {
+    let ctx = &az.ctx;
+    if let Some(Value::Object(code)) = fields.get_mut("code_configuration")
+        && let Some(folder) = code.get("code").and_then(local_text)
+    {
+        let reference = code_asset(ctx, workspace, Path::new(folder)).await;
+        let reference = reference.map_err(|error| error.at("code_configuration.code"))?;
+        code.insert("code".to_owned(), Value::from(reference));
+    }
+    if let Some(Value::Object(inline)) = fields.get("model") {
+        let reference = model_version(ctx, workspace, inline).await;
+        let reference = reference.map_err(|error| error.at("model"))?;
+        fields.insert("model".to_owned(), Value::from(reference));
+    }
+    if let Some(Value::Object(inline)) = fields.get("environment") {
+        let reference = environment_asset(ctx, workspace, inline.clone()).await?;
+        fields.insert("environment".to_owned(), Value::from(reference));
+    }
+    // The file of a pipeline component was read where it is named.
+    if let Some(Value::Object(component)) = fields.get("component") {
+        let component = component.clone();
+        let kind = AssetKind::Component;
+        let made = create_described(ctx, workspace, kind, component, Vec::new()).await;
+        let made = made.map_err(|error| error.at("component"))?;
+        let reference = format!("azureml:{}:{}", made.name, made.version);
+        fields.insert("component".to_owned(), Value::from(reference));
+    }
+    Ok(())
+}
+
+async fn get(az: &Az, workspace: &str, endpoint: &str, name: &str) -> Result<BatchDeployment> {
+    let get = GetBatchDeployment {
+        workspace: workspace.to_owned(),
+        endpoint: endpoint.to_owned(),
+        name: name.to_owned(),
+    };
+    az.call(&get).await
+}
+
+async fn the_deployment(az: &Az, given: &Given, workspace: &str) -> Result<BatchDeployment> {
+    let endpoint = given.required("endpoint-name")?;
+    get(az, workspace, endpoint, given.required("name")?).await
+}
+
+async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    put_flags(&mut draft, given, &["name", "endpoint-name"]);
+    let text = |key: &str, flag: &str| {
+        let text = draft.text(key).map(str::to_owned);
+        text.ok_or_else(|| crate::cli::az::given::missing(&[flag]))
+    };
+    let name = text("name", "name/-n")?;
+    let endpoint = text("endpoint_name", "endpoint-name/-e")?;
+    let found = get(az, &az.workspace()?, &endpoint, &name).await?;
+    over(&mut draft, &found.definition);
+    draft.edit(&given.edits()?, given.values())?;
+    let fields = draft.check(KIND)?;
+    save(az, given, fields, true).await
+}
+
+async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let workspace = az.this_workspace().await?;
+    let found = the_deployment(az, given, &workspace.name).await?;
+    Ok(shown(&workspace, &found))
+}
+
+async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let workspace = az.this_workspace().await?;
+    let request = ListBatchDeployments {
+        workspace: workspace.name.clone(),
+        endpoint: given.required("endpoint-name")?.to_owned(),
+    };
+    let all = az.call(&request).await?;
+    Ok(all.iter().map(|one| shown(&workspace, one)).collect())
+}
+
+async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let workspace = az.workspace()?;
+    let found = the_deployment(az, given, &workspace).await?;
+    let question = format!("Delete the deployment {}?", found.name);
+    az.ctx.ui.confirm(given.switch("yes"), &question)?;
+    let request = DeleteBatchDeployment {
+        workspace,
+        endpoint: found.endpoint,
+        name: found.name,
+    };
+    az.call(&request).await?;
+    Ok(Value::Null)
+}
+
+/// The jobs that an endpoint, or one of its deployments, has started; newest first.
+pub async fn jobs_of(
+    az: &Az,
+    workspace: &Workspace,
+    endpoint: &str,
+    deployment: Option<&str>,
+) -> Result<Vec<Run>> {
+    let mut tags = BTreeMap::from([(ENDPOINT_TAG.to_owned(), endpoint.to_owned())]);
+    if let Some(deployment) = deployment {
+        tags.insert(DEPLOYMENT_TAG.to_owned(), deployment.to_owned());
+    }
+    let request = ListRuns {
+        workspace: workspace.name.clone(),
+        tags,
+        limit: Some(1000),
+        ..ListRuns::default()
+    };
+    Ok(az.call(&request).await?.items)
+}
+
+pub fn shown_jobs(workspace: &Workspace, jobs: &[Run]) -> Value {
+    let one = |run: &Run| {
+        let entity = Entity::new(run, workspace);
+        serde_json::to_value(&entity).unwrap_or_default()
+    };
+    jobs.iter().map(one).collect()
+}
+
+async fn list_jobs(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let workspace = az.this_workspace().await?;
+    let found = the_deployment(az, given, &workspace.name).await?;
+    let jobs = jobs_of(az, &workspace, &found.endpoint, Some(&found.name)).await?;
+    Ok(shown_jobs(&workspace, &jobs))
+}

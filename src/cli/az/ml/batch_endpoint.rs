@@ -1,0 +1,311 @@
+//! `az ml batch-endpoint`
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    asset::put_flags,
+    batch_deployment::{jobs_of, shown_jobs},
+    tags,
+};
+use crate::cli::{
+    asset::texts,
+    az::{
+        Az,
+        given::Given,
+        grammar::{
+            FILE, Flag, GENERIC, Group, NAME, NO_WAIT, PLACE, SET, THE_NAME, YES, flag, verb,
+        },
+        ids,
+    },
+    document::Draft,
+    job,
+    run::naming,
+};
+use api::{
+    Error, Result,
+    batch::{
+        BatchEndpoint, DeleteBatchEndpoint, GetBatchEndpoint, InvokeBatch, ListBatchEndpoints,
+        PutBatchEndpoint,
+    },
+    paths::is_local,
+    workspaces::Workspace,
+};
+use spec::overrides::Values;
+
+const KIND: &str = "batch-endpoint";
+/// The name of an input that was given without one.
+const INPUT: &str = "input";
+const INVOKE: &[Flag] = &[
+    flag("deployment-name", "Deployment that shall run").short('d'),
+    flag("experiment-name", "Experiment of the job"),
+    flag("file", "YAML file with inputs and outputs").short('f'),
+    flag("input", "Data to score: an asset, a path or an address"),
+    flag("input-type", "uri_folder or uri_file").choices(&["uri_folder", "uri_file"]),
+    flag(
+        "inputs",
+        "Values to change of the inputs, as name.path=value",
+    )
+    .many(),
+    flag("instance-count", "Number of instances").short('c'),
+    flag("job-name", "Name of the job"),
+    flag("mini-batch-size", "Files of a mini-batch").short('m'),
+    flag("output-path", "Address that the scores are written to"),
+    flag(
+        "outputs",
+        "Values to change of the outputs, as name.path=value",
+    )
+    .many(),
+];
+
+pub const GROUP: Group = Group {
+    path: "ml batch-endpoint",
+    about: "Batch endpoints: addresses that score folders of data",
+    verbs: &[
+        verb!(
+            "create",
+            "Create a batch endpoint",
+            [PLACE, NAME, FILE, SET, NO_WAIT],
+            create
+        ),
+        verb!("show", "Show a batch endpoint", [PLACE, THE_NAME], show),
+        verb!("list", "List the batch endpoints", [PLACE], list),
+        verb!(
+            "update",
+            "Change a batch endpoint, such as its default deployment",
+            [
+                PLACE,
+                NAME,
+                FILE,
+                GENERIC,
+                NO_WAIT,
+                &[flag("defaults", "What runs by itself, as deployment_name=NAME").many()]
+            ],
+            update
+        ),
+        verb!(
+            "delete",
+            "Delete a batch endpoint with its deployments",
+            [PLACE, THE_NAME, NO_WAIT, YES],
+            delete
+        ),
+        verb!(
+            "invoke",
+            "Start a job that scores data",
+            [PLACE, THE_NAME, SET, INVOKE],
+            invoke
+        ),
+        verb!(
+            "list-jobs",
+            "List the jobs of a batch endpoint",
+            [PLACE, THE_NAME],
+            list_jobs
+        ),
+    ],
+};
+
+/// A batch endpoint as Azure's command line shows it.
+fn shown(workspace: &Workspace, endpoint: &BatchEndpoint) -> Value {
+    let name = &endpoint.name;
+    json!({
+        "auth_mode": "aad_token",
+        "defaults": {"deployment_name": endpoint.default_deployment},
+        "description": endpoint.description,
+        "id": ids::within(workspace, &format!("batchEndpoints/{name}")),
+        "location": workspace.location,
+        "name": name,
+        "properties": endpoint.properties,
+        "provisioning_state": "Succeeded",
+        "resourceGroup": workspace.resource_group,
+        "scoring_uri": endpoint.scoring_uri,
+        "tags": endpoint.tags,
+    })
+}
+
+fn request(workspace: &str, fields: &Map<String, Value>, existing: bool) -> PutBatchEndpoint {
+    let default = fields
+        .get("defaults")
+        .and_then(|d| d.get("deployment_name"));
+    PutBatchEndpoint {
+        workspace: workspace.to_owned(),
+        name: ids::text(fields, "name").unwrap_or_default(),
+        existing,
+        description: ids::text(fields, "description"),
+        tags: fields.contains_key("tags").then(|| tags(fields)),
+        properties: fields
+            .contains_key("properties")
+            .then(|| texts(fields, "properties")),
+        default_deployment: default.and_then(Value::as_str).map(str::to_owned),
+    }
+}
+
+async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    put_flags(&mut draft, given, &["name"]);
+    draft.edit(&given.edits()?, Values::Strings)?;
+    let fields = draft.check(KIND)?;
+    let workspace = az.this_workspace().await?;
+    let request = request(&workspace.name, &fields, false);
+    Ok(shown(&workspace, &az.call(&request).await?))
+}
+
+async fn get(az: &Az, workspace: &str, name: &str) -> Result<BatchEndpoint> {
+    let get = GetBatchEndpoint {
+        workspace: workspace.to_owned(),
+        name: name.to_owned(),
+    };
+    az.call(&get).await
+}
+
+async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let workspace = az.this_workspace().await?;
+    let found = get(az, &workspace.name, given.required("name")?).await?;
+    Ok(shown(&workspace, &found))
+}
+
+async fn list(az: &Az, _given: &Given) -> anyhow::Result<Value> {
+    let workspace = az.this_workspace().await?;
+    let request = ListBatchEndpoints {
+        workspace: workspace.name.clone(),
+    };
+    let all = az.call(&request).await?;
+    Ok(all.iter().map(|one| shown(&workspace, one)).collect())
+}
+
+async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    put_flags(&mut draft, given, &["name"]);
+    let name = draft.text("name").map(str::to_owned);
+    let name = name.ok_or_else(|| crate::cli::az::given::missing(&["name/-n"]))?;
+    if given.has("defaults") {
+        draft.put("defaults", json!(given.pairs("defaults")), "--defaults");
+    }
+    let workspace = az.this_workspace().await?;
+    let found = get(az, &workspace.name, &name).await?;
+    let mut before = ids::fields(json!({
+        "description": found.description,
+        "tags": found.tags,
+        "properties": found.properties,
+    }));
+    if let Some(default) = &found.default_deployment {
+        before.insert("defaults".to_owned(), json!({"deployment_name": default}));
+    }
+    for (key, value) in before {
+        if !draft.has(&key) {
+            draft.put(&key, value, "what is there");
+        }
+    }
+    draft.edit(&given.edits()?, given.values())?;
+    let fields = draft.check(KIND)?;
+    let request = request(&workspace.name, &fields, true);
+    Ok(shown(&workspace, &az.call(&request).await?))
+}
+
+async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let workspace = az.workspace()?;
+    let found = get(az, &workspace, given.required("name")?).await?;
+    let question = format!("Delete the batch endpoint {}?", found.name);
+    az.ctx.ui.confirm(given.switch("yes"), &question)?;
+    let name = found.name;
+    az.call(&DeleteBatchEndpoint { workspace, name }).await?;
+    Ok(Value::Null)
+}
+
+/// What `--input` names, as a job's input is written.
+fn input(az: &Az, given: &Given, path: &str) -> Result<Value> {
+    let asked = given.text("input-type");
+    if !is_local(path) {
+        let mut input = json!({"path": path});
+        if let Some(kind) = asked {
+            input["type"] = json!(kind);
+        }
+        return Ok(input);
+    }
+    let found = az.ctx.folder.join(path);
+    let kind = match (asked, found.is_file()) {
+        (Some(kind), _) => kind.to_ascii_lowercase(),
+        (None, true) => "uri_file".to_owned(),
+        (None, false) => "uri_folder".to_owned(),
+    };
+    let real = found
+        .canonicalize()
+        .map_err(|_| Error::invalid(format!("No such file or directory: {path}")).at("--input"))?;
+    Ok(json!({"type": kind, "path": real.to_string_lossy()}))
+}
+
+/// Inputs and outputs of the file, with what the flags change of them.
+fn data(az: &Az, given: &Given) -> Result<(Map<String, Value>, Map<String, Value>)> {
+    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    let mut edits = given.edits()?;
+    for part in ["inputs", "outputs"] {
+        for word in given.words(part) {
+            edits.push(spec::overrides::Edit::set(&format!("{part}.{word}"))?);
+        }
+    }
+    draft.edit(&edits, Values::Strings)?;
+    let mut fields = draft.unchecked()?;
+    let mut part = |key: &str| match fields.shift_remove(key) {
+        Some(Value::Object(part)) => part,
+        _ => Map::new(),
+    };
+    let (mut inputs, mut outputs) = (part("inputs"), part("outputs"));
+    if let Some(path) = given.text("input") {
+        inputs.insert(INPUT.to_owned(), input(az, given, path)?);
+    }
+    if let Some(path) = given.text("output-path") {
+        let output = json!({"type": "uri_folder", "path": path});
+        outputs.insert("score".to_owned(), output);
+    }
+    // Relative to the file, as in a job.
+    let folder = given.text("file").map(|file| az.ctx.folder.join(file));
+    let folder = folder.as_deref().and_then(std::path::Path::parent);
+    for input in inputs.values_mut() {
+        let path = input.get("path").and_then(Value::as_str);
+        if let Some(path) = path.filter(|path| is_local(path)) {
+            let near = folder.unwrap_or(&az.ctx.folder).join(path);
+            let real = near.canonicalize().unwrap_or(near);
+            input["path"] = json!(real.to_string_lossy());
+        }
+    }
+    Ok((inputs, outputs))
+}
+
+async fn invoke(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let workspace = az.this_workspace().await?;
+    let (inputs, outputs) = data(az, given)?;
+    let mut brought = ids::fields(json!({"inputs": inputs}));
+    job::local::bring(&az.ctx, &workspace.name, &mut brought).await?;
+    let inputs = match brought.shift_remove("inputs") {
+        Some(Value::Object(inputs)) => inputs,
+        _ => Map::new(),
+    };
+    let request = InvokeBatch {
+        workspace: workspace.name.clone(),
+        endpoint: given.required("name")?.to_owned(),
+        deployment: given.owned("deployment-name"),
+        job: given.owned("job-name").unwrap_or_else(naming::new_name),
+        experiment: given.owned("experiment-name"),
+        inputs,
+        outputs,
+        mini_batch_size: given.number("mini-batch-size")?,
+        instance_count: given.number("instance-count")?,
+        search_path: az
+            .ctx
+            .profile()
+            .is_none()
+            .then(|| az.ctx.config.path.clone()),
+    };
+    let run = az.call(&request).await?;
+    az.ctx
+        .ui
+        .show(&job::entity::Entity::new(&run, &workspace))?;
+    Ok(Value::Null)
+}
+
+async fn list_jobs(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let workspace = az.this_workspace().await?;
+    let name = get(az, &workspace.name, given.required("name")?)
+        .await?
+        .name;
+    let jobs = jobs_of(az, &workspace, &name, None).await?;
+    Ok(shown_jobs(&workspace, &jobs))
+}

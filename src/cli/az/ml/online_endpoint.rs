@@ -1,0 +1,331 @@
+//! `az ml online-endpoint`
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    asset::put_flags,
+    online_deployment::{IS_LOCAL, address},
+    tags,
+};
+use crate::cli::{
+    asset::texts,
+    az::{
+        Az,
+        given::Given,
+        grammar::{
+            FILE, Flag, GENERIC, Group, NAME, NO_WAIT, PLACE, SET, THE_NAME, YES, flag, switch,
+            verb,
+        },
+        ids,
+    },
+    document::Draft,
+    endpoint,
+};
+use api::{
+    Error, Result,
+    endpoints::{
+        AuthMode, DeleteEndpoint, Endpoint, EndpointState, GetEndpoint, GetEndpointKeys,
+        GetEndpointToken, KeyKind, LOCAL, ListEndpoints, PutEndpoint, RegenerateEndpointKey,
+        Traffic,
+    },
+    workspaces::Workspace,
+};
+use spec::overrides::Values;
+
+const KIND: &str = "online-endpoint";
+const WEB: &[Flag] = &[switch("web", "Say where its page is").short('e')];
+const AUTH: &[Flag] = &[flag("auth-mode", "key, aml_token or aad_token")];
+const TRAFFIC: &[Flag] = &[
+    flag("traffic", "Shares of the requests, as \"blue=90 green=10\"")
+        .short('r')
+        .many(),
+    flag(
+        "mirror-traffic",
+        "Share of the requests that is copied, as green=10",
+    )
+    .many(),
+];
+
+pub const GROUP: Group = Group {
+    path: "ml online-endpoint",
+    about: "Online endpoints: addresses that answer requests",
+    verbs: &[
+        verb!(
+            "create",
+            "Create an endpoint",
+            [PLACE, NAME, FILE, SET, NO_WAIT, IS_LOCAL, WEB, AUTH],
+            create
+        ),
+        verb!(
+            "show",
+            "Show an endpoint",
+            [PLACE, THE_NAME, IS_LOCAL, WEB],
+            show
+        ),
+        verb!("list", "List the endpoints", [PLACE, IS_LOCAL], list),
+        verb!(
+            "update",
+            "Change an endpoint, such as who gets which share of its requests",
+            [PLACE, NAME, FILE, GENERIC, NO_WAIT, IS_LOCAL, WEB, TRAFFIC],
+            update
+        ),
+        verb!(
+            "delete",
+            "Delete an endpoint with its deployments",
+            [PLACE, THE_NAME, IS_LOCAL, NO_WAIT, YES],
+            delete
+        ),
+        verb!(
+            "invoke",
+            "Send a request to an endpoint",
+            [
+                PLACE,
+                THE_NAME,
+                IS_LOCAL,
+                &[
+                    flag("deployment-name", "Deployment that shall answer").short('d'),
+                    flag("request-file", "File to send").short('r').required(),
+                ]
+            ],
+            invoke
+        ),
+        verb!(
+            "get-credentials",
+            "Show what opens an endpoint",
+            [PLACE, THE_NAME],
+            get_credentials
+        ),
+        verb!(
+            "regenerate-keys",
+            "Make a key of an endpoint new",
+            [
+                PLACE,
+                THE_NAME,
+                NO_WAIT,
+                &[flag("key-type", "primary or secondary").choices(&["primary", "secondary"])]
+            ],
+            regenerate
+        ),
+    ],
+};
+
+fn the_address(given: &Given) -> Result<String> {
+    Ok(address(given, given.required("name")?))
+}
+
+/// The name without what sets local ones apart.
+fn own_name(endpoint: &Endpoint) -> &str {
+    let name = &endpoint.name;
+    name.strip_prefix(LOCAL).unwrap_or(name)
+}
+
+/// An address stands by itself, whatever is behind it.
+fn provisioning_state(endpoint: &Endpoint) -> &'static str {
+    match endpoint.state {
+        EndpointState::Failed if endpoint.deployments.is_empty() => "Failed",
+        _ if endpoint.scoring_uri.is_empty() => "Creating",
+        _ => "Succeeded",
+    }
+}
+
+/// An endpoint as Azure's command line shows it.
+fn shown(workspace: &Workspace, endpoint: &Endpoint) -> Value {
+    let name = own_name(endpoint);
+    let openapi = endpoint.scoring_uri.strip_suffix("/score");
+    json!({
+        "auth_mode": endpoint.auth_mode.name(),
+        "description": endpoint.description,
+        "id": ids::within(workspace, &format!("onlineEndpoints/{name}")),
+        "identity": {
+            "principal_id": workspace.id,
+            "tenant_id": ids::NO_ID,
+            "type": "system_assigned",
+        },
+        "kind": "Managed",
+        "location": workspace.location,
+        "mirror_traffic": endpoint.mirror_traffic,
+        "name": name,
+        "openapi_uri": openapi.map(|base| format!("{base}/swagger.json")),
+        "properties": endpoint.properties,
+        "provisioning_state": provisioning_state(endpoint),
+        "public_network_access": "enabled",
+        "resourceGroup": workspace.resource_group,
+        "scoring_uri": endpoint.scoring_uri,
+        "tags": endpoint.tags,
+        "traffic": endpoint.traffic,
+    })
+}
+
+/// What a file of the endpoint would say.
+fn written(endpoint: &Endpoint) -> Map<String, Value> {
+    ids::fields(json!({
+        "name": own_name(endpoint),
+        "auth_mode": endpoint.auth_mode.name(),
+        "description": endpoint.description,
+        "tags": endpoint.tags,
+        "properties": endpoint.properties,
+        "traffic": endpoint.traffic,
+        "mirror_traffic": endpoint.mirror_traffic,
+    }))
+}
+
+fn shares(fields: &Map<String, Value>, key: &str) -> Result<Option<Traffic>> {
+    let Some(Value::Object(shares)) = fields.get(key) else {
+        return Ok(None);
+    };
+    let share = |(name, share): (&String, &Value)| {
+        let share = share.as_u64().and_then(|share| u8::try_from(share).ok());
+        match share.filter(|share| *share <= 100) {
+            Some(share) => Ok((name.clone(), share)),
+            None => Err(
+                Error::invalid(format!("The share of `{name}` is not between 0 and 100")).at(key),
+            ),
+        }
+    };
+    shares.iter().map(share).collect::<Result<_>>().map(Some)
+}
+
+/// What is asked for by the checked fields.
+fn request(
+    workspace: &str,
+    given: &Given,
+    fields: &Map<String, Value>,
+    existing: bool,
+) -> Result<PutEndpoint> {
+    let name = ids::text(fields, "name").unwrap_or_default();
+    let auth = ids::text(fields, "auth_mode");
+    let auth = auth.as_deref().and_then(AuthMode::called);
+    Ok(PutEndpoint {
+        workspace: workspace.to_owned(),
+        name: address(given, &name),
+        existing,
+        auth_mode: auth,
+        traffic: shares(fields, "traffic")?.filter(|all| existing || !all.is_empty()),
+        mirror_traffic: shares(fields, "mirror_traffic")?.filter(|all| existing || !all.is_empty()),
+        description: ids::text(fields, "description"),
+        tags: fields.contains_key("tags").then(|| tags(fields)),
+        properties: fields
+            .contains_key("properties")
+            .then(|| texts(fields, "properties")),
+        port: None,
+    })
+}
+
+async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    put_flags(&mut draft, given, &["name", "auth-mode"]);
+    draft.edit(&given.edits()?, Values::Strings)?;
+    let fields = draft.check(KIND)?;
+    let workspace = az.this_workspace().await?;
+    let request = request(&workspace.name, given, &fields, false)?;
+    Ok(shown(&workspace, &az.call(&request).await?))
+}
+
+async fn get(az: &Az, workspace: &str, name: String) -> Result<Endpoint> {
+    let get = GetEndpoint {
+        workspace: workspace.to_owned(),
+        name,
+    };
+    az.call(&get).await
+}
+
+async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let workspace = az.this_workspace().await?;
+    let found = get(az, &workspace.name, the_address(given)?).await?;
+    Ok(shown(&workspace, &found))
+}
+
+async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let workspace = az.this_workspace().await?;
+    let request = ListEndpoints {
+        workspace: workspace.name.clone(),
+    };
+    let local = given.switch("local");
+    let all = az.call(&request).await?;
+    let meant = all
+        .iter()
+        .filter(|one| one.name.starts_with(LOCAL) == local);
+    Ok(meant.map(|one| shown(&workspace, one)).collect())
+}
+
+async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    put_flags(&mut draft, given, &["name"]);
+    for flag in ["traffic", "mirror-traffic"] {
+        if given.has(flag) {
+            let shares = endpoint::traffic::parse(&given.words(flag))?;
+            draft.put(&flag.replace('-', "_"), json!(shares), &format!("--{flag}"));
+        }
+    }
+    let name = draft.text("name").map(str::to_owned);
+    let name = name.ok_or_else(|| crate::cli::az::given::missing(&["name/-n"]))?;
+    let workspace = az.this_workspace().await?;
+    let found = get(az, &workspace.name, address(given, &name)).await?;
+    for (key, value) in written(&found) {
+        if !draft.has(&key) {
+            draft.put(&key, value, "what is there");
+        }
+    }
+    draft.edit(&given.edits()?, given.values())?;
+    let fields = draft.check(KIND)?;
+    let request = request(&workspace.name, given, &fields, true)?;
+    Ok(shown(&workspace, &az.call(&request).await?))
+}
+
+async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let workspace = az.this_workspace().await?;
+    let found = get(az, &workspace.name, the_address(given)?).await?;
+    let question = format!("Delete the endpoint {}?", own_name(&found));
+    az.ctx.ui.confirm(given.switch("yes"), &question)?;
+    let request = DeleteEndpoint {
+        workspace: workspace.name,
+        name: found.name,
+    };
+    az.call(&request).await?;
+    Ok(Value::Null)
+}
+
+async fn invoke(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let file = std::path::Path::new(given.required("request-file")?);
+    let document = endpoint::score::read(&az.ctx, file)?;
+    let (workspace, name) = (az.workspace()?, the_address(given)?);
+    let deployment = given.text("deployment-name");
+    let answer = endpoint::score::ask(&az.ctx, &workspace, &name, deployment, document);
+    Ok(String::from_utf8_lossy(&answer.await?).into_owned().into())
+}
+
+async fn get_credentials(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let workspace = az.workspace()?;
+    let name = given.required("name")?.to_owned();
+    let found = get(az, &workspace, name.clone()).await?;
+    if found.auth_mode == AuthMode::Key {
+        let keys = az.call(&GetEndpointKeys { workspace, name }).await?;
+        return Ok(json!({"primaryKey": keys.primary, "secondaryKey": keys.secondary}));
+    }
+    let request = GetEndpointToken {
+        workspace,
+        name,
+        seconds: None,
+    };
+    let token = az.call(&request).await?;
+    Ok(json!({
+        "accessToken": token.token,
+        "expiryTimeUtc": token.expires_at.0 / 1000,
+        "refreshAfterTimeUtc": token.refresh_after.0 / 1000,
+        "tokenType": "Bearer",
+    }))
+}
+
+async fn regenerate(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let key = match given.text("key-type") {
+        Some(word) if word.eq_ignore_ascii_case("secondary") => KeyKind::Secondary,
+        _ => KeyKind::Primary,
+    };
+    let request = RegenerateEndpointKey {
+        workspace: az.workspace()?,
+        name: given.required("name")?.to_owned(),
+        key,
+    };
+    az.call(&request).await?;
+    Ok(Value::Null)
+}

@@ -1,0 +1,258 @@
+//! The processes of one generation of a deployment: each is started, watched, started again with
+//! growing waits, and ended.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time::sleep,
+};
+
+use super::{
+    layout,
+    pool::Pool,
+    process::{Plan, Scoring},
+};
+use api::{Error, Result, deployments::Probe};
+
+/// How long requests in flight may take when their process is to end.
+const DRAIN: Duration = Duration::from_secs(30);
+/// Restarts after which a deployment without any process is given up, the waits between them doubling
+/// from the first to the longest.
+const RESTARTS: u32 = 5;
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A process that was well for so long has its restarts back.
+const STEADY: Duration = Duration::from_mins(1);
+
+/// What becomes of a process.
+pub enum Event {
+    Up,
+    /// It ended, with how, and is started again.
+    Down(String),
+    /// It does not come up any more and it was the last; with why.
+    GaveUp(String),
+}
+
+/// How a process is known to be well.
+#[derive(Clone, Copy)]
+pub struct Probes {
+    pub liveness: Probe,
+    /// Without one a process may take any time to come up.
+    pub readiness: Option<Probe>,
+}
+
+pub struct Fleet {
+    worker: Worker,
+    size: watch::Sender<u32>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// What a task needs to keep a process.
+#[derive(Clone)]
+struct Worker {
+    plan: Arc<Plan>,
+    log: PathBuf,
+    pool: Arc<Pool>,
+    size: watch::Receiver<u32>,
+    events: mpsc::UnboundedSender<Event>,
+    probes: Probes,
+    /// Numbers the starts: no two processes listen at the same place.
+    starts: Arc<AtomicU32>,
+}
+
+impl Fleet {
+    /// Starts processes and returns when all of them answer; else with why the first that failed did.
+    pub async fn start(
+        plan: Plan,
+        log: PathBuf,
+        count: u32,
+        probes: Probes,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Result<Self> {
+        let (size, watched) = watch::channel(count);
+        let mut fleet = Self {
+            worker: Worker {
+                plan: Arc::new(plan),
+                log,
+                pool: Arc::default(),
+                size: watched,
+                events,
+                probes,
+                starts: Arc::default(),
+            },
+            size,
+            tasks: Vec::new(),
+        };
+        // The first alone: what is wrong with one is wrong with all.
+        for part in [0..1, 1..count] {
+            let ready: Vec<_> = part.map(|instance| fleet.keep(instance)).collect();
+            for ready in ready {
+                let outcome = ready.await;
+                let outcome = outcome.unwrap_or_else(|_| Err("It was ended".to_owned()));
+                if let Err(reason) = outcome {
+                    fleet.end().await;
+                    return Err(Error::invalid(reason));
+                }
+            }
+        }
+        Ok(fleet)
+    }
+
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.worker.pool
+    }
+
+    pub fn size(&self) -> u32 {
+        *self.size.borrow()
+    }
+
+    /// Starts processes or ends some until there are so many.
+    pub fn resize(&mut self, count: u32) {
+        self.tasks.retain(|task| !task.is_finished());
+        let before = self.size.send_replace(count);
+        for instance in before..count {
+            drop(self.keep(instance));
+        }
+    }
+
+    /// Keeps a process; the answer tells how its first start went.
+    fn keep(&mut self, instance: u32) -> oneshot::Receiver<std::result::Result<(), String>> {
+        let (first, ready) = oneshot::channel();
+        let worker = self.worker.clone();
+        self.tasks.push(tokio::spawn(worker.run(instance, first)));
+        ready
+    }
+
+    /// Ends all processes, after what they have begun, and removes what they were laid out in.
+    pub async fn end(mut self) {
+        self.size.send_replace(0);
+        for task in std::mem::take(&mut self.tasks) {
+            let _ = task.await;
+        }
+        layout::remove(&self.worker.plan);
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        // A process ends with its task.
+        for task in &self.tasks {
+            task.abort();
+        }
+        if !self.tasks.is_empty() {
+            layout::remove(&self.worker.plan);
+        }
+    }
+}
+
+type First = oneshot::Sender<std::result::Result<(), String>>;
+
+impl Worker {
+    async fn run(mut self, instance: u32, first: First) {
+        let mut first = Some(first);
+        let mut restarts = 0;
+        loop {
+            match self.bring_up(instance).await {
+                None => return,
+                Some(Ok(scoring)) => {
+                    if let Some(first) = first.take() {
+                        let _ = first.send(Ok(()));
+                    }
+                    let since = Instant::now();
+                    let Some(how) = self.watch(instance, scoring).await else {
+                        return;
+                    };
+                    if since.elapsed() > STEADY {
+                        restarts = 0;
+                    }
+                    let _ = self.events.send(Event::Down(how));
+                }
+                Some(Err(reason)) => {
+                    if let Some(first) = first.take() {
+                        let _ = first.send(Err(reason));
+                        return;
+                    }
+                    if restarts >= RESTARTS && self.pool.len() == 0 {
+                        let _ = self.events.send(Event::GaveUp(reason));
+                        return;
+                    }
+                }
+            }
+            let wait = (FIRST_WAIT * 2_u32.pow(restarts.min(10))).min(LONGEST_WAIT);
+            restarts += 1;
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = superfluous(&mut self.size, instance) => return,
+            }
+        }
+    }
+
+    /// Starts a process and waits until it answers; none when it shall not be any more.
+    async fn bring_up(&mut self, instance: u32) -> Option<std::result::Result<Scoring, String>> {
+        let number = self.starts.fetch_add(1, Ordering::Relaxed);
+        let mut scoring = match Scoring::start(&self.plan, number, &self.log) {
+            Ok(scoring) => scoring,
+            Err(error) => return Some(Err(error.explained())),
+        };
+        let too_late = async {
+            match self.probes.readiness {
+                Some(probe) => {
+                    let most = probe.initial_delay + probe.period * probe.failure_threshold;
+                    sleep(Duration::from_secs(u64::from(most))).await;
+                    format!(
+                        "The scoring process has not answered within {most} s, as its readiness probe asks"
+                    )
+                }
+                None => std::future::pending().await,
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = scoring.ready() => outcome,
+            reason = too_late => Err(reason),
+            () = superfluous(&mut self.size, instance) => {
+                scoring.stop().await;
+                return None;
+            }
+        };
+        match outcome {
+            Ok(()) => Some(Ok(scoring)),
+            Err(reason) => {
+                scoring.stop().await;
+                Some(Err(reason))
+            }
+        }
+    }
+
+    /// Lets a process answer until it ends, with how; none when it shall not be any more.
+    async fn watch(&mut self, instance: u32, mut scoring: Scoring) -> Option<String> {
+        let backend = Arc::clone(&scoring.backend);
+        self.pool.add(Arc::clone(&backend));
+        let _ = self.events.send(Event::Up);
+        let well = scoring.well(self.probes.liveness);
+        let how = tokio::select! {
+            how = well => Some(how),
+            () = superfluous(&mut self.size, instance) => None,
+        };
+        self.pool.remove(&backend);
+        if how.is_none() {
+            backend.drained(DRAIN).await;
+        }
+        scoring.stop().await;
+        how
+    }
+}
+
+/// Returns when there shall be fewer processes than this one's number.
+async fn superfluous(size: &mut watch::Receiver<u32>, instance: u32) {
+    // Whoever could ask for it is gone: there shall be none.
+    let _ = size.wait_for(|size| *size <= instance).await;
+}

@@ -1,0 +1,195 @@
+//! Several deployments and processes behind one front.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use axum::{Router, body::Bytes, extract::State, routing::post};
+use tokio::net::UnixListener;
+
+use super::{
+    backend::Backend,
+    pool::Pool,
+    process::append,
+    target::Target,
+    tests::{Scene, orders},
+};
+use api::{
+    Time,
+    deployments::RequestSettings,
+    endpoint_tokens,
+    endpoints::{AuthMode, Traffic},
+};
+
+/// Listens on a socket of the scene; answers `name` and counts.
+fn process(scene: &Scene, name: &'static str) -> (Arc<Backend>, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let app = Router::new()
+        .route(
+            "/score",
+            post(
+                async move |State(count): State<Arc<AtomicUsize>>, body: Bytes| {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    if body == "hang" {
+                        std::future::pending::<()>().await;
+                    }
+                    name
+                },
+            ),
+        )
+        .with_state(Arc::clone(&count));
+    let socket = scene.folder.join(format!("s-{name}"));
+    let listener = UnixListener::bind(&socket).unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    (Arc::new(Backend::new(socket)), count)
+}
+
+fn pool(backends: &[&Arc<Backend>]) -> Arc<Pool> {
+    let pool = Arc::new(Pool::default());
+    for backend in backends {
+        pool.add(Arc::clone(backend));
+    }
+    pool
+}
+
+/// Adds the deployment `green` with one process.
+fn green(scene: &Scene) -> (Arc<Target>, Arc<AtomicUsize>) {
+    let (backend, count) = process(scene, "green");
+    let log = append(&scene.folder.join("green.log")).unwrap();
+    let target = Arc::new(Target::new("green".to_owned(), log));
+    target.switch(Ok(pool(&[&backend])));
+    scene.front.add(Arc::clone(&target));
+    (target, count)
+}
+
+fn share(scene: &Scene, blue: u8, green: u8, mirror: u8) {
+    let mut known = orders("first");
+    known.traffic = Traffic::from([("blue".to_owned(), blue), ("green".to_owned(), green)]);
+    known.mirror_traffic = Traffic::from([("green".to_owned(), mirror)]);
+    scene.say(known);
+}
+
+async fn ask(scene: &Scene, header: Option<&str>) -> (u16, String, String) {
+    let mut request = reqwest::Client::new()
+        .post(format!("{}/score", scene.url))
+        .header("Authorization", "Bearer first")
+        .body("x");
+    if let Some(name) = header {
+        request = request.header("azureml-model-deployment", name);
+    }
+    let response = request.send().await.unwrap();
+    let by = response.headers().get("azureml-model-deployment");
+    let by = by.map_or("", |by| by.to_str().unwrap()).to_owned();
+    let status = response.status().as_u16();
+    (status, by, response.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn requests_are_shared_and_a_header_chooses() {
+    let scene = Scene::new().await;
+    let (backend, blue) = process(&scene, "blue");
+    scene.blue.switch(Ok(pool(&[&backend])));
+    let (_, green) = green(&scene);
+    share(&scene, 90, 10, 0);
+    for _ in 0..100 {
+        assert_eq!(ask(&scene, None).await.0, 200);
+    }
+    let got = (blue.load(Ordering::SeqCst), green.load(Ordering::SeqCst));
+    assert_eq!(got, (90, 10));
+    let chosen = ask(&scene, Some("GREEN")).await;
+    assert_eq!(chosen, (200, "green".to_owned(), "green".to_owned()));
+    let (status, _, text) = ask(&scene, Some("red")).await;
+    assert_eq!(status, 404);
+    assert!(text.contains("no deployment `red`"), "{text}");
+    share(&scene, 0, 0, 0);
+    let (status, _, text) = ask(&scene, None).await;
+    assert_eq!(status, 404);
+    assert!(
+        text.contains("No deployment of the endpoint gets requests"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn copies_go_to_another_deployment_whose_answers_nobody_gets() {
+    let scene = Scene::new().await;
+    let (backend, blue) = process(&scene, "blue");
+    scene.blue.switch(Ok(pool(&[&backend])));
+    let (target, green) = green(&scene);
+    share(&scene, 100, 0, 50);
+    for _ in 0..100 {
+        assert_eq!(ask(&scene, None).await.1, "blue");
+    }
+    while target.counters.load().requests < 50 {
+        tokio::task::yield_now().await;
+    }
+    let got = (blue.load(Ordering::SeqCst), green.load(Ordering::SeqCst));
+    assert_eq!(got, (100, 50));
+}
+
+#[tokio::test]
+async fn a_process_that_does_not_answer_is_replaced_by_another() {
+    let scene = Scene::new().await;
+    let dead = Arc::new(Backend::new(scene.folder.join("nobody")));
+    let (alive, count) = process(&scene, "blue");
+    scene.blue.switch(Ok(pool(&[&dead, &alive])));
+    for _ in 0..10 {
+        assert_eq!(ask(&scene, None).await.0, 200);
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 10);
+}
+
+#[tokio::test]
+async fn a_request_waits_for_a_process_that_is_started_again() {
+    let scene = Scene::new().await;
+    let empty = pool(&[]);
+    scene.blue.switch(Ok(Arc::clone(&empty)));
+    let later = async {
+        empty.wanted.notified().await;
+        empty.add(process(&scene, "blue").0);
+    };
+    let (answer, ()) = tokio::join!(ask(&scene, None), later);
+    assert_eq!(answer.0, 200);
+}
+
+#[tokio::test]
+async fn who_finds_all_busy_is_told_to_come_again_and_a_slow_answer_ends() {
+    let scene = Scene::new().await;
+    let (backend, count) = process(&scene, "blue");
+    scene.blue.switch(Ok(pool(&[&backend])));
+    scene.blue.set(RequestSettings {
+        timeout_ms: Some(1500),
+        max_concurrent: Some(1),
+        max_queue_wait_ms: Some(10),
+    });
+    let slow = async {
+        let answer = scene.score("first", "hang").await;
+        assert_eq!(answer.0, 408, "{}", answer.1);
+    };
+    let second = async {
+        while count.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let (status, _, text) = ask(&scene, None).await;
+        assert_eq!(status, 429, "{text}");
+    };
+    tokio::join!(slow, second);
+    assert_eq!(ask(&scene, None).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_token_opens_until_it_expires_where_tokens_are_taken() {
+    let scene = Scene::new().await;
+    scene.healthy();
+    let mut known = orders("first");
+    known.auth_mode = AuthMode::AmlToken;
+    let keys = known.keys.clone();
+    scene.say(known);
+    let now = chrono::Local::now().timestamp_millis();
+    let good = endpoint_tokens::issue(&keys, Time(now + 3_600_000));
+    let old = endpoint_tokens::issue(&keys, Time(now - 1));
+    assert_eq!(scene.score(&good, "x").await.0, 200);
+    assert_eq!(scene.score(&old, "x").await.0, 401);
+    assert_eq!(scene.score("first", "x").await.0, 401);
+}

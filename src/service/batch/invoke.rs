@@ -1,0 +1,463 @@
+//! Invoking a batch endpoint: the job that scores the data.
+//!
+//! A job of a model deployment is a command like any other: its code is that of the deployment with
+//! our driver beside it, which cuts the files of the inputs into mini-batches and hands them to
+//! processes with the scoring script.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use super::{
+    super::{Action, Caller, Perform, Service},
+    base, environment, read,
+};
+use api::{
+    Error, Result,
+    assets::{AssetKind, AssetRef, CreateAsset, GetAsset},
+    batch::{BatchDeployment, DEPLOYMENT_TAG, ENDPOINT_TAG, InvokeBatch},
+    files::{CreateTree, GetTree, Hash, Tree, TreeEntry},
+    frames,
+    jobs::CreateJob,
+    models::{Model, ModelType},
+    runs::Run,
+};
+use spec::kinds::{
+    batch::{self, BatchSettings},
+    serving::{DeploymentBase, ModelSource},
+};
+use store::WorkspaceRow;
+
+const DRIVER: &str = include_str!("driver.py");
+/// Where the driver is in the code.
+const DRIVER_PATH: &str = ".aml_batch_driver.py";
+const OUTPUT: &str = "score";
+/// What Azure takes when a deployment says nothing.
+const OUTPUT_FILE: &str = "predictions.csv";
+const MINI_BATCH: i64 = 10;
+const MLFLOW_IMAGE: &str = "mcr.microsoft.com/azureml/mlflow-ubuntu20.04-py38-cpu-inference:latest";
+const RETRIES: i64 = 3;
+const TIMEOUT: i64 = 30;
+
+#[async_trait]
+impl Perform for InvokeBatch {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Run> {
+        let row = service
+            .enter(caller, &self.workspace, Action::WriteRuns)
+            .await?;
+        let endpoint = service.find_batch_endpoint(&row, &self.endpoint).await?;
+        let named = self.deployment.clone();
+        let name = named.or_else(|| endpoint.endpoint.default_deployment.clone());
+        let Some(name) = name else {
+            return Err(Error::invalid(format!(
+                "The batch endpoint `{}` has no default deployment",
+                endpoint.endpoint.name
+            ))
+            .at("deployment")
+            .hint("Name a deployment, or make one the default"));
+        };
+        let deployment = service.find_batch_deployment(&endpoint, &name).await?;
+        let written = read(&deployment.definition)?;
+        let invocation = Invocation {
+            service,
+            caller,
+            row: &row,
+            request: &self,
+            deployment: &deployment,
+        };
+        let mut definition = match &written {
+            batch::BatchDeployment::Pipeline(_) => invocation.pipeline(),
+            model => {
+                let base = base(model)
+                    .ok_or_else(|| Error::internal("A model deployment without its base"))?;
+                invocation.model(base, &settings(model)).await?
+            }
+        };
+        let experiment = self.experiment.clone();
+        let experiment = experiment.unwrap_or_else(|| endpoint.endpoint.name.clone());
+        let tags = json!({
+            ENDPOINT_TAG: endpoint.endpoint.name,
+            DEPLOYMENT_TAG: deployment.name,
+        });
+        definition.insert("name".to_owned(), json!(self.job));
+        definition.insert("experiment_name".to_owned(), json!(experiment));
+        definition.insert("tags".to_owned(), tags);
+        let create = CreateJob {
+            workspace: row.workspace.name.clone(),
+            name: self.job,
+            experiment,
+            definition,
+            git: None,
+            search_path: self.search_path,
+        };
+        create.perform(service, caller).await
+    }
+}
+
+/// The settings of both forms of a model deployment.
+struct Settings<'a> {
+    compute: Option<&'a str>,
+    mini_batch_size: i64,
+    concurrency: i64,
+    instances: i64,
+    append_row: bool,
+    output_file: &'a str,
+    retries: i64,
+    timeout: i64,
+    error_threshold: i64,
+    logging_level: &'a str,
+    variables: Vec<(&'a str, &'a str)>,
+}
+
+fn settings(written: &batch::BatchDeployment) -> Settings<'_> {
+    let usual = Settings {
+        compute: None,
+        mini_batch_size: MINI_BATCH,
+        concurrency: 1,
+        instances: 1,
+        append_row: true,
+        output_file: OUTPUT_FILE,
+        retries: RETRIES,
+        timeout: TIMEOUT,
+        error_threshold: -1,
+        logging_level: "info",
+        variables: Vec::new(),
+    };
+    match written {
+        batch::BatchDeployment::Model(model) => {
+            let resources = model.resources.as_ref().and_then(|r| r.instance_count);
+            let mut all = match &model.settings {
+                Some(settings) => of_settings(settings),
+                None => usual,
+            };
+            all.compute = Some(&model.compute);
+            all.instances = resources.unwrap_or(all.instances);
+            all.error_threshold = model.error_threshold.unwrap_or(all.error_threshold);
+            all
+        }
+        batch::BatchDeployment::Flat(flat) => {
+            let retries = flat.retry_settings.as_ref();
+            let resources = flat.resources.as_ref().and_then(|r| r.instance_count);
+            Settings {
+                compute: flat.compute.as_deref(),
+                mini_batch_size: flat.mini_batch_size.unwrap_or(MINI_BATCH),
+                concurrency: flat.max_concurrency_per_instance.unwrap_or(1),
+                instances: resources.unwrap_or(1),
+                append_row: matches!(flat.output_action, batch::OutputAction::AppendRow),
+                output_file: flat
+                    .output_file_name
+                    .as_deref()
+                    .unwrap_or(usual.output_file),
+                retries: retries.and_then(|r| r.max_retries).unwrap_or(RETRIES),
+                timeout: retries.and_then(|r| r.timeout).unwrap_or(TIMEOUT),
+                error_threshold: flat.error_threshold.unwrap_or(-1),
+                logging_level: flat.logging_level.as_deref().unwrap_or("info"),
+                variables: Vec::new(),
+            }
+        }
+        batch::BatchDeployment::Pipeline(_) => usual,
+    }
+}
+
+fn of_settings(written: &BatchSettings) -> Settings<'_> {
+    let retries = written.retry_settings.as_ref();
+    let variables = written.environment_variables.iter();
+    Settings {
+        mini_batch_size: written.mini_batch_size.unwrap_or(MINI_BATCH),
+        concurrency: written.max_concurrency_per_instance.unwrap_or(1),
+        instances: written.instance_count.unwrap_or(1),
+        append_row: matches!(written.output_action, batch::OutputAction::AppendRow),
+        output_file: written.output_file_name.as_deref().unwrap_or(OUTPUT_FILE),
+        retries: retries.and_then(|r| r.max_retries).unwrap_or(RETRIES),
+        timeout: retries.and_then(|r| r.timeout).unwrap_or(TIMEOUT),
+        error_threshold: written.error_threshold.unwrap_or(-1),
+        logging_level: written.logging_level.as_deref().unwrap_or("info"),
+        variables: variables
+            .map(|(name, value)| (name, value.0.as_str()))
+            .collect(),
+        compute: None,
+    }
+}
+
+struct Invocation<'a> {
+    service: &'a Service,
+    caller: &'a Caller,
+    row: &'a WorkspaceRow,
+    request: &'a InvokeBatch,
+    deployment: &'a BatchDeployment,
+}
+
+impl Invocation<'_> {
+    fn workspace(&self) -> &str {
+        &self.row.workspace.name
+    }
+
+    /// A pipeline job of the deployment's component or job.
+    fn pipeline(&self) -> Map<String, Value> {
+        let definition = &self.deployment.definition;
+        let mut job = Map::new();
+        job.insert("type".to_owned(), json!("pipeline"));
+        for key in ["component", "settings", "description"] {
+            if let Some(value) = definition.get(key) {
+                job.insert(key.to_owned(), value.clone());
+            }
+        }
+        if let Some(definition) = definition.get("job_definition") {
+            job.insert("component".to_owned(), definition.clone());
+        }
+        if !self.request.inputs.is_empty() {
+            job.insert("inputs".to_owned(), json!(self.request.inputs));
+        }
+        if !self.request.outputs.is_empty() {
+            job.insert("outputs".to_owned(), json!(self.request.outputs));
+        }
+        job
+    }
+
+    async fn model(
+        &self,
+        base: &DeploymentBase,
+        settings: &Settings<'_>,
+    ) -> Result<Map<String, Value>> {
+        let model = match &base.model {
+            Some(ModelSource::Name(name)) => {
+                let found = self.service.model_of(self.caller, self.row, name).await;
+                Some(found.map_err(|error| error.at("model"))?.model)
+            }
+            _ => None,
+        };
+        let script = base.code_configuration.as_ref();
+        let script = script.and_then(|code| code.scoring_script.as_deref());
+        let code = script.and(base.code_configuration.as_ref());
+        let code = code.and_then(|code| code.code.as_ref());
+        let code = match code {
+            Some(code) => {
+                let code = self.service.code_of(self.caller, self.workspace(), code);
+                Some(code.await?)
+            }
+            None => None,
+        };
+        if script.is_none() && model.as_ref().is_none_or(|m| m.kind != ModelType::Mlflow) {
+            return Err(Error::invalid(
+                "A model that is not in MLflow format needs a scoring script",
+            )
+            .at("code_configuration"));
+        }
+        let mut inputs = self.inputs().await?;
+        let mut command = format!("python {DRIVER_PATH}");
+        for name in inputs.keys() {
+            command.extend([" --input \"${{inputs.", name, "}}\""]);
+        }
+        if let Some(model) = &model {
+            let kind = match model.kind {
+                ModelType::Mlflow => "mlflow_model",
+                ModelType::Custom => "custom_model",
+                ModelType::Triton => "triton_model",
+            };
+            let path = format!("azureml:{}:{}", model.name, model.version);
+            inputs.insert("aml_model".to_owned(), json!({"type": kind, "path": path}));
+            command.push_str(" --model \"${{inputs.aml_model}}\"");
+        }
+        command.push_str(" --output \"${{outputs.score}}\"");
+        let environment = self.deployment.definition.get("environment").cloned();
+        let environment = match (environment, &model) {
+            (Some(environment), _) if !environment.is_null() => environment,
+            (_, Some(model)) if script.is_none() => self.of_mlflow(model).await?,
+            _ => json!({"image": "python"}),
+        };
+        let output = match self.request.outputs.get(OUTPUT) {
+            Some(Value::Object(asked)) => {
+                let mut asked = asked.clone();
+                asked.insert("type".to_owned(), json!("uri_folder"));
+                Value::Object(asked)
+            }
+            _ => json!({"type": "uri_folder"}),
+        };
+        let definition = json!({
+            "type": "command",
+            "code": self.code(code).await?,
+            "command": command,
+            "environment": environment,
+            "compute": settings.compute,
+            "environment_variables": self.variables(base, settings, script, model.as_ref())?,
+            "inputs": inputs,
+            "outputs": {OUTPUT: output},
+        });
+        match definition {
+            Value::Object(mut definition) => {
+                definition.retain(|_, value| !value.is_null());
+                Ok(definition)
+            }
+            _ => Err(Error::internal("A job is a mapping")),
+        }
+    }
+
+    /// The inputs with their types; that of a data asset is what it was registered as.
+    async fn inputs(&self) -> Result<Map<String, Value>> {
+        let mut inputs = Map::new();
+        for (name, input) in &self.request.inputs {
+            let target = format!("inputs.{name}");
+            let Value::Object(input) = input else {
+                return Err(
+                    Error::invalid("A model scores files and folders, no values").at(target),
+                );
+            };
+            let mut input = input.clone();
+            let path = input.get("path").and_then(Value::as_str);
+            let Some(path) = path else {
+                return Err(Error::invalid("The input has no `path`").at(target));
+            };
+            let asset = AssetRef::parse(path).ok();
+            if let Some(asset) = asset.filter(|_| path.starts_with("azureml:")) {
+                let get = GetAsset {
+                    workspace: asset.holder.workspace(self.workspace()),
+                    kind: AssetKind::Data,
+                    name: asset.name.clone(),
+                    version: asset.pick.version(),
+                    label: asset.pick.label(),
+                };
+                if !path.starts_with("azureml://datastores") {
+                    let found = get.perform(self.service, self.caller).await;
+                    let found = found.map_err(|error| error.at(&target))?;
+                    if let Some(kind) = found.text("type") {
+                        input.insert("type".to_owned(), json!(kind));
+                    }
+                }
+            }
+            input.entry("type").or_insert_with(|| json!("uri_folder"));
+            inputs.insert(name.clone(), Value::Object(input));
+        }
+        Ok(inputs)
+    }
+
+    fn variables(
+        &self,
+        base: &DeploymentBase,
+        settings: &Settings<'_>,
+        script: Option<&str>,
+        model: Option<&Model>,
+    ) -> Result<Map<String, Value>> {
+        let own = base.environment_variables.iter();
+        let mut variables: Map<String, Value> = own
+            .map(|(name, value)| (name.to_owned(), json!(value.0)))
+            .collect();
+        for (name, value) in &settings.variables {
+            variables.insert((*name).to_owned(), json!(value));
+        }
+        let instances = self
+            .request
+            .instance_count
+            .map_or(settings.instances, i64::from);
+        let size = self.request.mini_batch_size.map(i64::from);
+        let name = model
+            .and_then(|model| model.lineage.path.as_deref())
+            .and_then(|path| path.trim_end_matches('/').rsplit('/').next())
+            .filter(|name| api::files::check_path(name).is_ok());
+        let positive = |number: i64, target: &str| {
+            if number > 0 {
+                return Ok(number);
+            }
+            Err(Error::invalid(format!("{number} is not a number from 1 up")).at(target))
+        };
+        let driver = json!({
+            "script": script,
+            "model_name": name,
+            "mini_batch_size": positive(size.unwrap_or(settings.mini_batch_size), "mini_batch_size")?,
+            "concurrency": positive(instances, "instance_count")?
+                * positive(settings.concurrency, "max_concurrency_per_instance")?,
+            "output_action": if settings.append_row { "append_row" } else { "summary_only" },
+            "output_file_name": settings.output_file,
+            "max_retries": settings.retries.max(0),
+            "timeout": positive(settings.timeout, "retry_settings.timeout")?,
+            "error_threshold": settings.error_threshold,
+            "logging_level": settings.logging_level,
+        });
+        variables.insert("AML_BATCH".to_owned(), json!(driver.to_string()));
+        Ok(variables)
+    }
+
+    /// The reference of the deployment's code with the driver in it.
+    async fn code(&self, code: Option<Hash>) -> Result<String> {
+        let workspace = self.workspace().to_owned();
+        let mut entries = match code {
+            Some(hash) => {
+                let get = GetTree {
+                    workspace: workspace.clone(),
+                    hash,
+                };
+                get.perform(self.service, self.caller).await?.entries
+            }
+            None => Vec::new(),
+        };
+        let hash = Hash(*blake3::hash(DRIVER.as_bytes()).as_bytes());
+        let size = DRIVER.len() as u64;
+        let mut frame = frames::header(hash, size).to_vec();
+        frame.extend_from_slice(DRIVER.as_bytes());
+        let body = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from(frame))]);
+        self.service
+            .store_blobs(self.caller, &workspace, body)
+            .await?;
+        entries.retain(|entry| entry.path != DRIVER_PATH);
+        entries.push(TreeEntry {
+            path: DRIVER_PATH.to_owned(),
+            hash,
+            size,
+            executable: false,
+            symlink: false,
+        });
+        let create = CreateTree {
+            workspace: workspace.clone(),
+            tree: Tree::new(entries),
+        };
+        let tree = create.perform(self.service, self.caller).await?;
+        let mut spec = Map::new();
+        spec.insert("path".to_owned(), json!(self.deployment.name));
+        let asset = CreateAsset {
+            workspace,
+            kind: AssetKind::Code,
+            name: None,
+            version: None,
+            spec,
+            description: None,
+            tags: [].into(),
+            properties: [].into(),
+            files: Some(tree.hash),
+            labels: Vec::new(),
+        };
+        let asset = asset.perform(self.service, self.caller).await?;
+        Ok(format!("azureml:{}:{}", asset.name, asset.version))
+    }
+
+    /// The environment that a model in MLflow format describes, with what reads the data.
+    async fn of_mlflow(&self, model: &Model) -> Result<Value> {
+        let conda = self.file_of(model, "conda.yaml").await?;
+        let requirements = self.file_of(model, "requirements.txt").await?;
+        Ok(json!({
+            "image": MLFLOW_IMAGE,
+            "conda_file": environment::described(&conda, &requirements),
+        }))
+    }
+
+    /// The text of a file that lies beside the model's `MLmodel`; empty when there is none.
+    async fn file_of(&self, model: &Model, name: &str) -> Result<String> {
+        let Some(files) = &model.files else {
+            return Ok(String::new());
+        };
+        let get = GetTree {
+            workspace: self.workspace().to_owned(),
+            hash: files.hash,
+        };
+        let tree = get.perform(self.service, self.caller).await?;
+        let root = tree.entries.iter().find_map(|entry| {
+            let root = entry.path.strip_suffix("MLmodel")?;
+            (root.is_empty() || root.ends_with('/')).then_some(root)
+        });
+        let path = format!("{}{name}", root.unwrap_or_default());
+        let Some(entry) = tree.entries.iter().find(|entry| entry.path == path) else {
+            return Ok(String::new());
+        };
+        let blob = self.service.store.open_blob(entry.hash).await?;
+        let bytes = blob.map(|blob| blob.read()).transpose()?;
+        Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
+    }
+}
