@@ -96,6 +96,10 @@ impl Ui {
         if self.azure.is_none() && self.format == Format::Table && self.query.is_none() {
             return self.print(&super::views::render(answer.view(), terminal_width()));
         }
+        if self.azure.is_none() && self.format == Format::Json && self.query.is_none() {
+            // Nothing is to be shaped: a long list is written at once, not made a document first.
+            return self.print_bytes(&with_newline(serde_json::to_vec_pretty(answer)?));
+        }
         let value = serde_json::to_value(answer)?;
         self.show_value(value)
     }
@@ -136,8 +140,10 @@ impl Ui {
 
     /// Prints a document as JSON, whatever format was asked for.
     pub fn print_json(&self, value: &Value, colored: bool) -> anyhow::Result<()> {
-        let pretty = serde_json::to_string_pretty(value)?;
-        self.print(&(if colored { color_json(&pretty) } else { pretty } + "\n"))
+        if colored {
+            return self.print(&(color_json(&serde_json::to_string_pretty(value)?) + "\n"));
+        }
+        self.print_bytes(&with_newline(serde_json::to_vec_pretty(value)?))
     }
 
     /// Prints text that is the answer itself (a log, a file) on stdout, as it is.
@@ -252,6 +258,11 @@ impl Ui {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn with_newline(mut text: Vec<u8>) -> Vec<u8> {
+    text.push(b'\n');
+    text
 }
 
 /// `aml run list | head` is no error.
