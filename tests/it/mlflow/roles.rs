@@ -38,7 +38,7 @@ fn said(aml: &Aml, role: &str, run: &str, expected: &Expect) {
     // The client says by itself where runs can be viewed.
     let plain = |line: &&str| line.starts_with(|c: char| c.is_ascii_lowercase());
     let lines = output.stdout.lines().filter(plain);
-    expected.assert_eq(&lines.map(|line| format!("{line}\n")).collect::<String>());
+    expected.assert_eq(&(lines.collect::<Vec<_>>().join("\n") + "\n"));
 }
 
 fn a_client_obeys_roles(client: &[&str]) {
