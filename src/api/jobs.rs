@@ -162,4 +162,20 @@ pub struct Described {
     pub distribution: Option<Distribution>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub services: BTreeMap<String, JobService>,
+    /// What makes it a step of a pipeline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Box<StepFacts>>,
+}
+
+/// What decides, beside the job itself, whether a step of a pipeline has to run again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepFacts {
+    /// The same inputs give the same outputs.
+    pub deterministic: bool,
+    /// Input → what its files were when the step began, where its address does not tell.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stamps: BTreeMap<String, String>,
+    /// Output → the path that was asked for, as it was written.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: BTreeMap<String, String>,
 }

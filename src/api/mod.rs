@@ -27,6 +27,7 @@ pub mod mirrors;
 pub mod models;
 pub mod names;
 pub mod paths;
+pub mod pipelines;
 pub mod registered_models;
 pub mod registries;
 pub mod resource_groups;

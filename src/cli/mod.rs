@@ -37,6 +37,7 @@ mod logout;
 mod mlflow;
 mod model;
 mod paste;
+mod pipeline;
 mod profile;
 mod quickstart;
 mod registry;
@@ -170,6 +171,8 @@ enum Command {
     #[command(subcommand)]
     Job(job::JobCommand),
     #[command(subcommand)]
+    Pipeline(pipeline::PipelineCommand),
+    #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
     Lineage(lineage::LineageArgs),
     Snapshot(snapshot::SnapshotArgs),
@@ -294,6 +297,7 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Experiment(command) => experiment::run(ctx, command).await,
         Command::Run(command) => run::run(ctx, command).await,
         Command::Job(command) => Box::pin(job::run(ctx, command)).await,
+        Command::Pipeline(command) => Box::pin(pipeline::run(ctx, command)).await,
         Command::Schedule(command) => Box::pin(schedule::run(ctx, command)).await,
         Command::Lineage(args) => lineage::lineage(ctx, args).await,
         Command::Snapshot(args) => snapshot::snapshot(ctx, args).await,

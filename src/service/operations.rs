@@ -7,7 +7,7 @@ use super::{Caller, Perform, Service};
 use api::{
     Error, Operation, access::*, assets::*, batch::*, computes::*, connections::*, datastores::*,
     deployments::*, endpoints::*, experiments::*, files::*, identities::*, imports::*, jobs::*,
-    lineage::*, logged_models::*, metrics::*, models::*, paths::*, registered_models::*,
+    lineage::*, logged_models::*, metrics::*, models::*, paths::*, pipelines::*, registered_models::*,
     registries::*, resource_groups::*, runs::*, schedules::*, secrets::*, trace_measures::*,
     traces::*, uploads::*, webhooks::*, work::*, workspaces::*,
 };
@@ -98,6 +98,8 @@ fn operations() -> &'static [(&'static str, Act)] {
         UpdateExperiment,
         // Runs
         CreateJob,
+        ListSteps,
+        PlanPipeline,
         SubmitRun,
         CreateRun,
         UpdateRun,

@@ -45,6 +45,8 @@ impl Perform for SubmitRun {
             started_at: None,
             driver: None,
             driven: None,
+            reuse_key: None,
+            reuses: None,
         };
         match service.store.create_run(new).await? {
             Created::New(run) => {
@@ -191,6 +193,8 @@ impl Perform for CreateRun {
             started_at,
             driver: None,
             driven: None,
+            reuse_key: None,
+            reuses: None,
         };
         refuse(service.store.create_run(new).await?, &self.experiment_id)
     }

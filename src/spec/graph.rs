@@ -8,7 +8,7 @@ mod interface;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map as Object, Value};
 
@@ -106,6 +106,15 @@ impl<'a> Graph<'a> {
     fn step(&mut self, name: &'a str, step: &'a Value) {
         self.check_name(name);
         self.waits.insert(name, Vec::new());
+        let before = self.wrong.len();
+        self.inside(name, step);
+        for wrong in &mut self.wrong[before..] {
+            let message = &wrong.fault.message;
+            wrong.fault.message = format!("Step `{name}`: {message}");
+        }
+    }
+
+    fn inside(&mut self, name: &'a str, step: &'a Value) {
         let Some(members) = step.as_object() else {
             return;
         };
@@ -267,7 +276,7 @@ impl<'a> Graph<'a> {
 
     /// Steps that wait for themselves, each circle once.
     fn cycles(&mut self) {
-        let mut done: Vec<&str> = Vec::new();
+        let mut done: BTreeSet<&str> = BTreeSet::new();
         let names: Vec<&'a str> = self.waits.keys().copied().collect();
         for name in names {
             let mut way: Vec<&str> = Vec::new();
@@ -291,15 +300,15 @@ fn circle_from<'a>(
     step: &'a str,
     waits: &'a BTreeMap<&'a str, Vec<String>>,
     way: &mut Vec<&'a str>,
-    done: &mut Vec<&'a str>,
+    done: &mut BTreeSet<&'a str>,
 ) -> Option<Vec<&'a str>> {
     if let Some(at) = way.iter().position(|other| *other == step) {
         let mut circle = way[at..].to_vec();
         circle.push(step);
-        done.extend(way.iter());
+        done.extend(way.iter().copied());
         return Some(circle);
     }
-    if done.contains(&step) {
+    if done.contains(step) {
         return None;
     }
     way.push(step);
@@ -310,7 +319,7 @@ fn circle_from<'a>(
         }
     }
     way.pop();
-    done.push(step);
+    done.insert(step);
     None
 }
 

@@ -91,6 +91,25 @@ impl Document {
         }
     }
 
+    /// Where the keys lead that `path` joins by dots: `file:line:column` of the last of them that is
+    /// there. None when not even the first is.
+    pub fn place(&self, path: &str) -> Option<String> {
+        let mut node = &self.root;
+        let mut found = None;
+        for key in path.split('.') {
+            let entries = match &node.data {
+                yaml::Data::Map(entries) => entries,
+                _ => break,
+            };
+            let Some(entry) = entries.iter().find(|entry| entry.key == key) else {
+                break;
+            };
+            found = Some(entry.key_span);
+            node = &entry.value;
+        }
+        found.map(|span| self.sources.place(span))
+    }
+
     /// Checks the document as the kind it is: of the kinds it may be, the first that fits, else the
     /// one with the fewest problems.
     pub fn check_any(

@@ -10,7 +10,7 @@ use super::{
     runs::{self, RunRow},
     work::{end, request_cancel},
 };
-use api::{Error, Result, Time, runs::RunStatus};
+use api::{Error, Result, Time, files::Hash, runs::RunStatus};
 
 /// What makes a new run a driven one.
 #[derive(Debug, Clone)]
@@ -39,6 +39,10 @@ pub struct Child {
     pub place: i64,
     pub name: String,
     pub status: RunStatus,
+    /// The run whose outputs it has, because nothing had changed.
+    pub reuses: Option<String>,
+    pub started_at: Option<Time>,
+    pub ended_at: Option<Time>,
 }
 
 /// A driven run with all that is kept of its course.
@@ -172,6 +176,48 @@ impl Store {
         self.db.write(move |tx| advance(tx, run, &step, now)).await
     }
 
+    /// The newest completed run with a key that was made before another run and is not deleted.
+    pub async fn reusable(
+        &self,
+        workspace: i64,
+        key: Hash,
+        before: i64,
+    ) -> Result<Option<String>> {
+        self.db
+            .look(|tx| {
+                tx.one(
+                    "SELECT name FROM runs WHERE workspace_id = ?1 AND reuse_key = ?2 \
+                     AND status = 'Completed' AND deleted = 0 AND reuses IS NULL AND id < ?3 \
+                     ORDER BY id DESC LIMIT 1",
+                    params![workspace, key, before],
+                    |row| row.get(0),
+                )
+            })
+            .await
+    }
+
+    /// Names of the newest driven runs of a kind in an experiment that no other one made.
+    pub async fn newest_driven(
+        &self,
+        workspace: i64,
+        experiment: &str,
+        kind: &str,
+        limit: u32,
+    ) -> Result<Vec<String>> {
+        self.db
+            .look(|tx| {
+                tx.all(
+                    "SELECT r.name FROM runs r JOIN driven d ON d.run_id = r.id \
+                     JOIN experiments e ON e.id = r.experiment_id WHERE r.workspace_id = ?1 \
+                     AND e.name = ?2 AND d.kind = ?3 AND r.driver IS NULL AND r.deleted = 0 \
+                     ORDER BY r.id DESC LIMIT ?4",
+                    params![workspace, experiment, kind, limit],
+                    |row| row.get(0),
+                )
+            })
+            .await
+    }
+
     /// Lets a driven run be looked at because of one of its children, or of itself.
     pub async fn wake(&self, driver: i64, run: i64) -> Result<()> {
         self.db.write(move |tx| wake(tx, driver, run)).await
@@ -238,7 +284,8 @@ fn head(tx: &Tx<'_>, run: i64) -> Result<Option<Head>> {
 fn children(tx: &Tx<'_>, condition: &str, run: i64) -> Result<Vec<Child>> {
     tx.all(
         &format!(
-            "SELECT r.id, r.place, r.name, r.status FROM runs r WHERE {condition} ORDER BY r.id"
+            "SELECT r.id, r.place, r.name, r.status, r.reuses, r.started_at, r.ended_at FROM runs r \
+             WHERE {condition} ORDER BY r.id"
         ),
         params![run],
         |row| {
@@ -247,6 +294,9 @@ fn children(tx: &Tx<'_>, condition: &str, run: i64) -> Result<Vec<Child>> {
                 place: row.get::<Option<i64>>(1)?.unwrap_or_default(),
                 name: row.get(2)?,
                 status: runs::status(row.get_ref(3)?.as_str()?),
+                reuses: row.get(4)?,
+                started_at: row.get(5)?,
+                ended_at: row.get(6)?,
             })
         },
     )
@@ -302,6 +352,9 @@ fn make(tx: &Tx<'_>, new: &NewRun) -> Result<Child> {
             place: new.driver.map_or(0, |(_, place)| place),
             name: row.run.name,
             status: row.run.status,
+            reuses: new.reuses.clone(),
+            started_at: row.run.started_at,
+            ended_at: row.run.ended_at,
         }),
         Created::Taken(row) => Err(Error::conflict(format!(
             "There is a run `{}` already",

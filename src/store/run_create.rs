@@ -13,7 +13,7 @@ use super::{
 };
 use api::{
     Error, Result, Time,
-    files::TreeInfo,
+    files::{Hash, TreeInfo},
     runs::{Job, Run, RunStatus, StatusChange},
 };
 
@@ -34,6 +34,10 @@ pub struct NewRun {
     pub driver: Option<(i64, i64)>,
     /// It is a driven run itself.
     pub driven: Option<NewDriven>,
+    /// What another run must agree in to have made the same.
+    pub reuse_key: Option<Hash>,
+    /// The run whose outputs it has: it has ended before it began.
+    pub reuses: Option<String>,
 }
 
 /// The experiment a new run belongs to.
@@ -93,7 +97,9 @@ pub(super) fn create(tx: &Tx<'_>, new: &NewRun) -> Result<Created> {
     if let Some(driven) = &new.driven {
         driven::insert(tx, id, driven)?;
     }
-    record(tx, id, run.status, run.created_at, None)?;
+    let reused = new.reuses.as_ref();
+    let reused = reused.map(|name| format!("It has the outputs of {name}: nothing has changed"));
+    record(tx, id, run.status, run.created_at, reused.as_deref())?;
     for (key, value) in &run.tags {
         metrics::set_tag(tx, id, key, value)?;
     }
@@ -146,8 +152,8 @@ fn insert(tx: &Tx<'_>, new: &NewRun, experiment: i64, run: &Run) -> Result<i64> 
     let job = run.job.as_ref().map(to_json).transpose()?;
     let id = tx.one(
         "INSERT INTO runs(workspace_id, experiment_id, name, display_name, status, job, snapshot, user, \
-         created_at, started_at, ended_at, driver, place, driven) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14) RETURNING id",
+         created_at, started_at, ended_at, driver, place, driven, reuse_key, reuses) VALUES \
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) RETURNING id",
         params![
             new.workspace,
             experiment,
@@ -162,7 +168,9 @@ fn insert(tx: &Tx<'_>, new: &NewRun, experiment: i64, run: &Run) -> Result<i64> 
             run.ended_at,
             new.driver.map(|(driver, _)| driver),
             new.driver.map(|(_, place)| place),
-            new.driven.is_some()
+            new.driven.is_some(),
+            new.reuse_key,
+            new.reuses
         ],
         |row| row.get(0),
     )?;

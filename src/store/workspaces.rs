@@ -112,6 +112,19 @@ impl Store {
             .await
     }
 
+    /// A workspace's name; none when it is gone.
+    pub async fn workspace_name(&self, id: i64) -> Result<Option<String>> {
+        self.db
+            .look(|tx| {
+                tx.one(
+                    "SELECT name FROM workspaces WHERE id = ?1",
+                    params![id],
+                    |row| row.get(0),
+                )
+            })
+            .await
+    }
+
     pub async fn list_workspaces(&self) -> Result<Vec<WorkspaceRow>> {
         self.db
             .look(|tx| {

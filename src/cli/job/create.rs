@@ -60,14 +60,10 @@ pub struct CreateArgs {
 }
 
 pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
-    let (value, report) = check(ctx, &args.file, &args.set)?;
-    let Some(Value::Object(definition)) = value else {
-        return Err(report.into_error().into());
-    };
-    ctx.ui.excerpts(&report);
+    let (_, request) = request_of(ctx, &args.file, &args.set, args.name.clone()).await?;
+    let run = ctx.client().await?.call(&request).await;
+    let run = run.map_err(|error| located(ctx, &args.file, &args.set, error))?;
     let workspace = workspace(ctx).await?;
-    let request = request(ctx, &workspace.name, args.name, definition).await?;
-    let run = ctx.client().await?.call(&request).await?;
     let entity = Entity::new(&run, &workspace);
     if let Some(file) = &args.save_as {
         save(&ctx.folder.join(file), &entity)?;
@@ -79,15 +75,47 @@ pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
         say_what_is_stopped(ctx, &workspace.name, &run).await;
     }
     if args.stream {
-        stream::to_the_end(ctx, &run.name).await?;
+        stream::to_the_end(ctx, &run).await?;
         let run = super::workspace_run(ctx, &run.name).await?;
         return ctx.ui.show(&Entity::new(&run, &workspace));
     }
     ctx.ui.show(&entity)
 }
 
-/// The job that a file describes, if it is right; and what is wrong with it.
-pub fn check(ctx: &Context, file: &Path, set: &[String]) -> Result<(Option<Value>, Report)> {
+/// What a file asks for and the workspace's name, with everything uploaded that is on this machine.
+pub async fn request_of(
+    ctx: &Context,
+    file: &Path,
+    set: &[String],
+    name: Option<String>,
+) -> Result<(String, CreateJob)> {
+    let (value, report) = check(ctx, file, set)?;
+    let Some(Value::Object(definition)) = value else {
+        return Err(report.into_error());
+    };
+    ctx.ui.excerpts(&report);
+    let workspace = workspace(ctx).await?.name;
+    let request = request(ctx, &workspace, name, definition).await;
+    let request = request.map_err(|error| located(ctx, file, set, error))?;
+    Ok((workspace, request))
+}
+
+/// An error about the keys of a file with their lines.
+pub fn located(ctx: &Context, file: &Path, set: &[String], error: Error) -> Error {
+    let Ok(document) = opened(ctx, file, set) else {
+        return error;
+    };
+    let locate = |mut error: Error| {
+        let place = error.target.as_deref().and_then(|at| document.place(at));
+        error.target = place.or(error.target);
+        error
+    };
+    let mut error = locate(error);
+    error.others = error.others.into_iter().map(locate).collect();
+    error
+}
+
+fn opened(ctx: &Context, file: &Path, set: &[String]) -> Result<load::Document> {
     let name = file.display().to_string();
     let mut document = load::open(&ctx.folder.join(file), &name)?;
     let edits: Vec<Edit> = set
@@ -95,6 +123,12 @@ pub fn check(ctx: &Context, file: &Path, set: &[String]) -> Result<(Option<Value
         .map(|set| Edit::set(set))
         .collect::<Result<_>>()?;
     document.edit(&edits, Values::Strings)?;
+    Ok(document)
+}
+
+/// The job that a file describes, if it is right; and what is wrong with it.
+pub fn check(ctx: &Context, file: &Path, set: &[String]) -> Result<(Option<Value>, Report)> {
+    let document = opened(ctx, file, set)?;
     let (_, value, report) = document.check_any(&[kind_named("job")?]);
     Ok((value, report))
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::views::{self, Show, View};
 use api::{
     jobs::{DESCRIPTION_TAG, SERVICE_TAG},
+    pipelines::PipelineStep,
     runs::Run,
     workspaces::Workspace,
 };
@@ -21,7 +22,17 @@ const OWN_TAGS: &str = "aml.";
 
 /// Keys in the order of their names, as scripts that print them as columns expect.
 #[derive(Debug, Clone)]
-pub struct Entity(Map<String, Value>);
+pub struct Entity {
+    fields: Map<String, Value>,
+    /// The steps of a pipeline, drawn.
+    graph: String,
+}
+
+/// Whether a run consists of steps.
+pub fn is_pipeline(run: &Run) -> bool {
+    let described = run.job.as_ref().and_then(|job| job.described.as_ref());
+    described.is_some_and(|described| described.definition.get("type") == Some(&json!("pipeline")))
+}
 
 impl Entity {
     pub fn new(run: &Run, workspace: &Workspace) -> Self {
@@ -71,21 +82,29 @@ impl Entity {
             .or_insert_with(|| json!("azureml:serverless"));
         services(&mut fields, run, workspace);
         outputs(&mut fields, run);
-        Self(fields.into_iter().collect())
+        Self {
+            fields: fields.into_iter().collect(),
+            graph: String::new(),
+        }
+    }
+
+    /// Lets people see how the steps stand.
+    pub fn draw(&mut self, steps: &[PipelineStep]) {
+        self.graph = views::drawn(steps);
     }
 
     pub fn fields(&self) -> &Map<String, Value> {
-        &self.0
+        &self.fields
     }
 
     fn text(&self, key: &str) -> String {
-        let value = self.0.get(key).and_then(Value::as_str);
+        let value = self.fields.get(key).and_then(Value::as_str);
         value.unwrap_or_default().to_owned()
     }
 
     /// The address of its page.
     pub fn page(&self) -> String {
-        let endpoint = &self.0["services"]["Studio"]["endpoint"];
+        let endpoint = &self.fields["services"]["Studio"]["endpoint"];
         endpoint.as_str().unwrap_or_default().to_owned()
     }
 
@@ -96,7 +115,7 @@ impl Entity {
 
 impl Serialize for Entity {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        self.fields.serialize(serializer)
     }
 }
 
@@ -110,11 +129,13 @@ impl Show for Entity {
                 .map(|text| text.trim_end().to_owned())
                 .unwrap_or_default(),
         };
+        let drawn = !self.graph.is_empty();
         let lines = self
-            .0
+            .fields
             .iter()
+            .filter(|(key, _)| !drawn || *key != "jobs")
             .map(|(key, value)| (key.as_str(), text(value)));
-        views::record(lines)
+        views::record(lines.chain([("steps", self.graph.clone())]))
     }
 }
 

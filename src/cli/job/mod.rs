@@ -8,6 +8,7 @@ pub mod entity;
 pub mod list;
 pub mod local;
 pub mod show;
+mod steps;
 pub mod stream;
 pub mod update;
 pub mod validate;

@@ -2,17 +2,23 @@
 
 use clap::Args;
 
-use super::{JobArg, create::say_what_is_stopped, entity::page, workspace};
+use super::{
+    JobArg,
+    create::say_what_is_stopped,
+    entity::{is_pipeline, page},
+    steps, workspace,
+};
 use crate::cli::{
     context::Context,
     error::{Exit, RUN_CANCELED, RUN_FAILED},
     run::follow,
 };
-use api::runs::{GetRun, RunStatus};
+use api::runs::{Run, RunStatus};
 
 /// Print a job's log until the job has ended
 ///
-/// The exit code tells how it ended.
+/// Of a pipeline the logs of all steps are printed, each line with its step. The exit code tells how
+/// the job ended.
 #[derive(Debug, Args)]
 pub struct StreamArgs {
     #[command(flatten)]
@@ -21,24 +27,24 @@ pub struct StreamArgs {
 
 pub async fn stream(ctx: &Context, args: StreamArgs) -> anyhow::Result<()> {
     let run = args.job.get(ctx).await?;
-    to_the_end(ctx, &run.name).await
+    to_the_end(ctx, &run).await
 }
 
-/// Prints the log of a job, with what Azure ML prints around it.
-pub async fn to_the_end(ctx: &Context, name: &str) -> anyhow::Result<()> {
+/// Prints the log of a job, with what Azure ML prints around it; of a pipeline those of its steps.
+pub async fn to_the_end(ctx: &Context, run: &Run) -> anyhow::Result<()> {
+    let name = &run.name;
     let workspace = workspace(ctx).await?;
     let page = page(&workspace, name);
     let head = format!("RunId: {name}\nWeb View: {page}\n");
     let file = "Streaming user_logs/std_log.txt";
     let line = "=".repeat(file.len());
     ctx.ui.print(&format!("{head}\n{file}\n{line}\n\n"))?;
-    let get = GetRun {
-        workspace: workspace.name.clone(),
-        run: name.to_owned(),
+    say_what_is_stopped(ctx, &workspace.name, run).await;
+    let ended = if is_pipeline(run) {
+        steps::to_the_end(ctx, &workspace.name, name).await?
+    } else {
+        follow::to_the_end(ctx, &workspace.name, name).await?
     };
-    let run = ctx.client().await?.call(&get).await?;
-    say_what_is_stopped(ctx, &workspace.name, &run).await;
-    let ended = follow::to_the_end(ctx, &workspace.name, name).await?;
     ctx.ui
         .print(&format!("\nExecution Summary\n=================\n{head}\n"))?;
     let reason = ended.reason.unwrap_or_default();

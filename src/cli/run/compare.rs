@@ -146,12 +146,22 @@ impl CodeDiff {
 /// Compares the snapshots of two runs; only files that differ are fetched.
 pub async fn code(client: &Client, workspace: &str, a: &Run, b: &Run) -> Result<CodeDiff> {
     let snapshot = |run: &Run| run.job.as_ref().and_then(|job| job.snapshot);
+    trees(client, workspace, snapshot(a), snapshot(b)).await
+}
+
+/// Compares two trees of files.
+pub async fn trees(
+    client: &Client,
+    workspace: &str,
+    a: Option<Hash>,
+    b: Option<Hash>,
+) -> Result<CodeDiff> {
     let mut code = CodeDiff::default();
-    if snapshot(a) == snapshot(b) {
+    if a == b {
         return Ok(code);
     }
-    let a = Side::get(client, workspace, snapshot(a)).await?;
-    let b = Side::get(client, workspace, snapshot(b)).await?;
+    let a = Side::get(client, workspace, a).await?;
+    let b = Side::get(client, workspace, b).await?;
     let paths: BTreeSet<&String> = a.files.keys().chain(b.files.keys()).collect();
     for path in paths {
         match (a.files.get(path), b.files.get(path)) {

@@ -2,7 +2,7 @@
 
 mod best;
 mod cancel;
-mod compare;
+pub mod compare;
 mod delete;
 mod diff;
 mod download;

@@ -4,6 +4,7 @@ mod assets;
 mod datastores;
 mod exchange;
 mod files;
+mod graph;
 mod run_table;
 mod runs;
 mod serving;
@@ -11,6 +12,7 @@ mod serving;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
+pub use graph::drawn;
 pub use run_table::RunTable;
 pub use runs::{command, duration, git, number, size};
 

@@ -7,19 +7,47 @@ use serde_json::{Map, Value, json};
 use super::{
     course::Pipeline,
     graph::{Binding, Graph, Nested, Source, Step, Work, step_of_output},
+    reuse,
 };
-use crate::{driven::PIPELINE, run_create::source_tags};
+use crate::{Service, driven::PIPELINE, run_create::source_tags};
 use api::{
     Error, Result, Time,
-    jobs::{Described, JobInput, JobOutput},
+    jobs::{Described, InputMode, JobInput, JobOutput},
     names,
+    paths::Location,
     runs::{Job, RunStatus},
 };
 use spec::expression::{Expression, Template};
-use store::{ExperimentRef, NAME_TAG, NewDriven, NewRun, PARENT_TAG, RunRow};
+use store::{ExperimentRef, NAME_TAG, NewDriven, NewRun, PARENT_TAG};
 
 /// The tag that says which step of its pipeline a run is.
 pub const STEP_TAG: &str = "aml.step";
+/// The tag that names the run whose outputs a step has.
+pub const REUSES_TAG: &str = "aml.reuses";
+/// In the path of an output: the name of the whole pipeline.
+pub const PIPELINE_NAME: &str = "pipeline_name";
+
+/// Outputs that lead to outputs, at most.
+const LINKS: usize = 32;
+
+/// What a step's run takes from its pipeline's.
+#[derive(Debug, Clone, Copy)]
+pub struct Parent<'a> {
+    pub id: i64,
+    pub workspace_id: i64,
+    pub workspace: &'a str,
+    pub experiment: i64,
+    pub name: &'a str,
+    pub user: &'a str,
+    /// The run of the whole pipeline: what was made before it can be reused. What its own steps make
+    /// cannot, or it would depend on chance which of two that are the same runs.
+    pub root: i64,
+    pub now: Time,
+}
+
+/// What runs have made that are only thought of: run → its outputs.
+#[derive(Debug, Default)]
+pub struct Thought(pub BTreeMap<String, BTreeMap<String, JobOutput>>);
 
 /// The name of the run of a step. Steps have no `-` in their names.
 pub fn name_of(pipeline: &str, step: &str) -> String {
@@ -32,78 +60,181 @@ pub fn name_of(pipeline: &str, step: &str) -> String {
     format!("{kept}-{}", &hash[..16])
 }
 
-/// The run of a step that may begin.
-pub fn of(pipeline: &Pipeline, parent: &RunRow, at: usize, now: Time) -> Result<NewRun> {
+/// The run of a step that may begin: one that has the outputs of another when nothing has changed.
+pub async fn of(
+    service: &Service,
+    pipeline: &Pipeline,
+    parent: Parent<'_>,
+    at: usize,
+    thought: &Thought,
+) -> Result<NewRun> {
     let step = &pipeline.graph.steps[at];
-    let name = name_of(&parent.run.name, &step.name);
-    let inputs = bound(pipeline, step)?;
-    let place = i64::try_from(at).unwrap_or(i64::MAX);
-    let (job, driven) = match &step.work {
+    let name = name_of(parent.name, &step.name);
+    let bound = Bound {
+        service,
+        parent,
+        thought,
+    };
+    let inputs = bound.inputs(pipeline, step).await?;
+    let mut new = match &step.work {
         Work::Command(job) => {
             let mut job = (**job).clone();
-            if let Some(described) = &mut job.described {
-                fill(described, inputs, &name, &pipeline.graph.datastore)?;
+            fill(&mut job, inputs);
+            let (key, reuses) = bound.reused(&mut job, &pipeline.graph).await?;
+            settle(&mut job, &name, &pipeline.graph, reuses.as_deref())?;
+            let new = run_of(step, parent, at, name, job);
+            let status = if reuses.is_some() {
+                RunStatus::Completed
+            } else {
+                RunStatus::Queued
+            };
+            NewRun {
+                reuse_key: key,
+                status,
+                reuses,
+                ..new
             }
-            (job, None)
         }
         Work::Pipeline(nested) => {
             let (job, driven) = nested_run(nested, inputs, &name)?;
-            (job, Some(driven))
+            NewRun {
+                driven: Some(driven),
+                ..run_of(step, parent, at, name, job)
+            }
         }
     };
+    if let Some(reuses) = &new.reuses {
+        new.tags.insert(REUSES_TAG.to_owned(), reuses.clone());
+    }
+    Ok(new)
+}
+
+fn run_of(step: &Step, parent: Parent<'_>, at: usize, name: String, job: Job) -> NewRun {
     let mut tags = step.tags.clone();
-    tags.insert(PARENT_TAG.to_owned(), parent.run.name.clone());
+    tags.insert(PARENT_TAG.to_owned(), parent.name.to_owned());
     tags.insert(STEP_TAG.to_owned(), step.name.clone());
     let display_name = step.display_name.clone();
     let display_name = display_name.unwrap_or_else(|| step.name.clone());
     tags.insert(NAME_TAG.to_owned(), display_name.clone());
-    Ok(NewRun {
+    NewRun {
         workspace: parent.workspace_id,
-        experiment: ExperimentRef::Id(parent.run.experiment_id.parse().unwrap_or_default()),
+        experiment: ExperimentRef::Id(parent.experiment),
         display_name,
         status: RunStatus::Queued,
-        user: parent.run.user.clone(),
-        tags: source_tags(tags, &parent.run.user, &job),
+        user: parent.user.to_owned(),
+        tags: source_tags(tags, parent.user, &job),
         job: Some(job),
-        created_at: now,
+        created_at: parent.now,
         started_at: None,
-        driver: Some((parent.id, place)),
-        driven,
+        driver: Some((parent.id, i64::try_from(at).unwrap_or(i64::MAX))),
+        driven: None,
+        reuse_key: None,
+        reuses: None,
         name,
-    })
-}
-
-/// The inputs of a step that had to wait. One that is not given is left out.
-fn bound(pipeline: &Pipeline, step: &Step) -> Result<BTreeMap<String, JobInput>> {
-    let mut inputs = BTreeMap::new();
-    for (name, binding) in &step.bindings {
-        let found = match &binding.from {
-            Source::Parent(input) => pipeline.graph.inputs.get(input).cloned(),
-            Source::Output { step, output } => Some(made(pipeline, *step, output)?),
-        };
-        if let Some(found) = found {
-            inputs.insert(name.clone(), taken_as(found, binding));
-        }
     }
-    Ok(inputs)
 }
 
-/// What a step has made.
-fn made(pipeline: &Pipeline, step: usize, output: &str) -> Result<JobInput> {
-    let source = &pipeline.graph.steps[step];
-    let Some(run) = pipeline.run_of(step) else {
-        return Err(Error::internal(format!(
-            "The step `{}` has not run",
-            source.name
-        )));
-    };
-    let known = source.outputs().and_then(|outputs| outputs.get(output));
-    Ok(JobInput::Files {
-        kind: known.map_or_else(|| "uri_folder".to_owned(), |output| output.kind.clone()),
-        path: format!("azureml://jobs/{}/outputs/{output}", run.name),
-        mode: api::jobs::InputMode::default(),
-        path_on_compute: None,
-    })
+/// Finds what a step gets.
+struct Bound<'a> {
+    service: &'a Service,
+    parent: Parent<'a>,
+    thought: &'a Thought,
+}
+
+impl Bound<'_> {
+    /// The inputs of a step that had to wait. One that is not given is left out.
+    async fn inputs(
+        &self,
+        pipeline: &Pipeline,
+        step: &Step,
+    ) -> Result<BTreeMap<String, JobInput>> {
+        let mut inputs = BTreeMap::new();
+        for (name, binding) in &step.bindings {
+            let found = match &binding.from {
+                Source::Parent(input) => pipeline.graph.inputs.get(input).cloned(),
+                Source::Output { step, output } => Some(self.made(pipeline, *step, output).await?),
+            };
+            if let Some(found) = found {
+                inputs.insert(name.clone(), taken_as(found, binding));
+            }
+        }
+        Ok(inputs)
+    }
+
+    /// What a step has made.
+    async fn made(&self, pipeline: &Pipeline, step: usize, output: &str) -> Result<JobInput> {
+        let source = &pipeline.graph.steps[step];
+        let Some(run) = pipeline.run_of(step) else {
+            return Err(Error::internal(format!(
+                "The step `{}` has not run",
+                source.name
+            )));
+        };
+        let known = source.outputs().and_then(|outputs| outputs.get(output));
+        let maker = match &source.work {
+            Work::Command(_) => (run.reuses.as_ref().unwrap_or(&run.name).clone(), output.to_owned()),
+            Work::Pipeline(_) => self.maker(&run.name, output).await?,
+        };
+        Ok(JobInput::Files {
+            kind: known.map_or_else(|| "uri_folder".to_owned(), |output| output.kind.clone()),
+            path: address(&maker.0, &maker.1),
+            mode: InputMode::default(),
+            path_on_compute: None,
+        })
+    }
+
+    /// The run that has made an output of another one, and what the output is called there.
+    async fn maker(&self, run: &str, output: &str) -> Result<(String, String)> {
+        let (mut run, mut output) = (run.to_owned(), output.to_owned());
+        for _ in 0..LINKS {
+            let path = match self.thought.0.get(&run) {
+                Some(outputs) => outputs.get(&output).map(|output| output.path.clone()),
+                None => {
+                    let found = self.service.store.run(self.parent.workspace_id, &run).await?;
+                    let described = found.and_then(|row| row.run.job?.described);
+                    described.and_then(|described| Some(described.outputs.get(&output)?.path.clone()))
+                }
+            };
+            match path.as_deref().map(Location::parse) {
+                Some(Ok(Location::Run {
+                    run: next,
+                    output: Some(port),
+                    ..
+                })) => (run, output) = (next, port),
+                _ => break,
+            }
+        }
+        Ok((run, output))
+    }
+
+    /// What decides whether the step runs, and the run that did the same.
+    async fn reused(
+        &self,
+        job: &mut Job,
+        graph: &Graph,
+    ) -> Result<(Option<api::files::Hash>, Option<String>)> {
+        let Some(described) = &mut job.described else {
+            return Ok((None, None));
+        };
+        if let Some(step) = described.step.as_mut().filter(|step| step.deterministic) {
+            step.stamps = reuse::stamps(self.service, &self.parent, &described.inputs).await?;
+        }
+        let Some(key) = reuse::key(job) else {
+            return Ok((None, None));
+        };
+        if graph.force_rerun {
+            return Ok((Some(key), None));
+        }
+        let Parent {
+            workspace_id, root, ..
+        } = self.parent;
+        let found = self.service.store.reusable(workspace_id, key, root);
+        Ok((Some(key), found.await?))
+    }
+}
+
+fn address(run: &str, output: &str) -> String {
+    format!("azureml://jobs/{run}/outputs/{output}")
 }
 
 fn taken_as(input: JobInput, binding: &Binding) -> JobInput {
@@ -123,23 +254,40 @@ fn taken_as(input: JobInput, binding: &Binding) -> JobInput {
     }
 }
 
-/// Puts in what had to wait, and says where outputs are kept.
-fn fill(
-    described: &mut Described,
-    inputs: BTreeMap<String, JobInput>,
-    run: &str,
-    datastore: &str,
-) -> Result<()> {
+/// Puts in what had to wait, and keeps what was asked of the outputs.
+fn fill(job: &mut Job, inputs: BTreeMap<String, JobInput>) {
+    let Some(described) = &mut job.described else {
+        return;
+    };
     described.inputs.extend(inputs);
+    let step = described.step.get_or_insert_with(Box::default);
+    let placed = described
+        .outputs
+        .iter()
+        .filter(|(_, output)| !output.path.is_empty());
+    step.places = placed
+        .map(|(name, output)| (name.clone(), output.path.clone()))
+        .collect();
+}
+
+/// Says where outputs are kept: in places of their own, or where another run has put them.
+fn settle(job: &mut Job, run: &str, graph: &Graph, reuses: Option<&str>) -> Result<()> {
+    let Some(described) = &mut job.described else {
+        return Ok(());
+    };
     for (name, output) in &mut described.outputs {
-        output.path = place(output, name, run, datastore)?;
+        output.path = match reuses {
+            Some(maker) => address(maker, name),
+            None => place(output, name, run, graph)?,
+        };
     }
     show_ports(described);
     Ok(())
 }
 
 /// Where an output is kept.
-fn place(output: &JobOutput, name: &str, run: &str, datastore: &str) -> Result<String> {
+fn place(output: &JobOutput, name: &str, run: &str, graph: &Graph) -> Result<String> {
+    let datastore = &graph.datastore;
     if output.path.is_empty() {
         return Ok(format!(
             "azureml://datastores/{datastore}/paths/azureml/{run}/{name}/"
@@ -147,7 +295,8 @@ fn place(output: &JobOutput, name: &str, run: &str, datastore: &str) -> Result<S
     }
     Template::parse(&output.path).fill(&mut |expression| match expression {
         Expression::Name => Ok(Some(run.to_owned())),
-        Expression::Other(word) if word == "default_datastore" => Ok(Some(datastore.to_owned())),
+        Expression::Other(word) if word == "default_datastore" => Ok(Some(datastore.clone())),
+        Expression::Other(word) if word == PIPELINE_NAME => Ok(Some(graph.name.clone())),
         other => Err(Error::invalid(format!(
             "`{other}` means nothing in the path of an output"
         ))),
@@ -184,12 +333,8 @@ fn nested_run(
 ) -> Result<(Job, NewDriven)> {
     let mut graph = nested.graph.clone();
     graph.inputs.extend(inputs);
-    pipeline_run(
-        graph,
-        nested.definition.clone(),
-        nested.outputs.clone(),
-        name,
-    )
+    let outputs = nested.outputs.clone();
+    pipeline_run(graph, nested.definition.clone(), outputs, name)
 }
 
 /// A pipeline as a run.
@@ -201,8 +346,7 @@ pub fn pipeline_run(
 ) -> Result<(Job, NewDriven)> {
     for output in outputs.values_mut() {
         if let Some((step, port)) = step_of_output(&output.path) {
-            let step = name_of(name, &graph.steps[step].name);
-            output.path = format!("azureml://jobs/{step}/outputs/{port}");
+            output.path = address(&name_of(name, &graph.steps[step].name), port);
         }
     }
     let plan = serde_json::to_string(&graph).map_err(|e| Error::internal(e.to_string()))?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{
+    child::PIPELINE_NAME,
     components::{HOLDER, Lookup, join, shown},
     given::Inputs,
     graph::{Graph, Step, output_of_step},
@@ -30,6 +31,8 @@ pub struct Compiled {
 /// What holds for all steps of a pipeline.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
+    /// The name of the whole pipeline's run.
+    pub name: String,
     pub inputs: Inputs,
     pub outputs: BTreeMap<String, Asked>,
     pub compute: Option<Value>,
@@ -145,13 +148,14 @@ async fn scope_of(
         for (name, value) in written.into_iter().flatten() {
             let mut asked = Asked::read(Some(value))?;
             if let Some(path) = &asked.path {
-                asked.path = Some(filled(path, &request.name, &datastore)?);
+                asked.path = Some(of_pipeline(path));
             }
             let before = outputs.remove(name).unwrap_or_default();
             outputs.insert(name.clone(), asked.or(before));
         }
     }
     Ok(Scope {
+        name: request.name.clone(),
         inputs,
         outputs,
         compute: setting("default_compute")
@@ -179,14 +183,15 @@ pub fn defaults(inputs: &mut Inputs, component: &Map<String, Value>) {
     }
 }
 
-fn filled(path: &str, name: &str, datastore: &str) -> Result<String> {
-    Template::parse(path).fill(&mut |expression| match expression {
-        Expression::Name => Ok(Some(name.to_owned())),
-        Expression::Other(word) if word == "default_datastore" => Ok(Some(datastore.to_owned())),
-        other => Err(Error::invalid(format!(
-            "`{other}` means nothing in the path of an output"
-        ))),
-    })
+/// The path of an output of the pipeline, for the steps that make it.
+fn of_pipeline(path: &str) -> String {
+    let filled = Template::parse(path).fill(&mut |expression| -> Result<_> {
+        Ok(Some(match expression {
+            Expression::Name => Expression::Other(PIPELINE_NAME.to_owned()).to_string(),
+            other => other.to_string(),
+        }))
+    });
+    filled.unwrap_or_else(|_| path.to_owned())
 }
 
 /// Compiles the steps of a pipeline. What is wrong is kept by `steps`.
@@ -238,6 +243,7 @@ pub async fn pipeline_of(
     let inputs: BTreeMap<String, JobInput> = inputs.collect();
     Compiled {
         graph: Graph {
+            name: scope.name,
             inputs,
             steps: compiled,
             datastore: scope.datastore,

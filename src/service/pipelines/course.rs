@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{child, graph::Graph};
+use super::{
+    child::{self, Parent, Thought},
+    graph::Graph,
+};
 use crate::Service;
 use api::{Error, Result, runs::RunStatus};
-use store::{Advance, Child, RunRow};
+use store::{Advance, Child, NewRun, RunRow};
 
 /// Where a step stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,12 +121,16 @@ impl Pipeline {
         }
     }
 
+    /// Whether what a step needs does not come.
+    pub(super) fn is_skipped(&self, step: usize) -> bool {
+        self.standing[step] == Standing::Lost && !self.runs.contains_key(&step)
+    }
+
     /// The run of a step that has begun.
     pub(super) fn run_of(&self, step: usize) -> Option<&Child> {
         self.runs.get(&step)
     }
 
-    #[expect(clippy::unused_async, reason = "steps may have to be looked up")]
     pub async fn decide(&mut self, service: &Service, run: &RunRow) -> Result<Advance> {
         let status = run.run.status;
         if status == RunStatus::CancelRequested {
@@ -133,15 +140,27 @@ impl Pipeline {
             let reason = self.why_failed();
             return Ok(self.stop(RunStatus::Failed, reason, "Another step failed"));
         }
-        let mut step = Advance::default();
-        let mut ready = std::mem::take(&mut self.ready);
-        ready.retain(|at| self.standing[*at] == Standing::Waiting);
-        ready.sort_unstable();
-        let now = service.now();
-        for at in ready {
-            step.create.push(child::of(self, run, at, now)?);
-        }
-        if self.open == 0 && step.create.is_empty() {
+        let workspace = service.store.workspace_name(run.workspace_id).await?;
+        let workspace = workspace.unwrap_or_default();
+        let root = service.store.run_id(run.workspace_id, &self.graph.name);
+        let root = root.await?;
+        let parent = Parent {
+            id: run.id,
+            workspace_id: run.workspace_id,
+            workspace: &workspace,
+            experiment: run.run.experiment_id.parse().unwrap_or_default(),
+            name: &run.run.name,
+            user: &run.run.user,
+            root: root.unwrap_or(run.id),
+            now: service.now(),
+        };
+        let create = self.begin(service, parent, &Thought::default()).await?;
+        let begun = create.iter().any(|new| new.reuses.is_none());
+        let mut step = Advance {
+            create,
+            ..Advance::default()
+        };
+        if self.open == 0 && !begun {
             step.status = Some(match self.why_failed() {
                 None => (RunStatus::Completed, None),
                 reason => (RunStatus::Failed, reason),
@@ -150,6 +169,31 @@ impl Pipeline {
             step.status = Some((RunStatus::Running, None));
         }
         Ok(step)
+    }
+
+    /// The runs of the steps that may begin, in order. One that has the outputs of another run has
+    /// ended by that, and those that waited for it may begin.
+    pub async fn begin(
+        &mut self,
+        service: &Service,
+        parent: Parent<'_>,
+        thought: &Thought,
+    ) -> Result<Vec<NewRun>> {
+        let mut begun = Vec::new();
+        while !self.ready.is_empty() {
+            let mut ready = std::mem::take(&mut self.ready);
+            ready.retain(|at| self.standing[*at] == Standing::Waiting);
+            ready.sort_unstable();
+            ready.dedup();
+            for at in ready {
+                let new = child::of(service, self, parent, at, thought).await?;
+                if new.reuses.is_some() {
+                    self.note(&[as_child(&new)]);
+                }
+                begun.push(new);
+            }
+        }
+        Ok(begun)
     }
 
     /// Stops what runs; ends when nothing does.
@@ -193,5 +237,18 @@ impl Pipeline {
             1 => format!("{reason}, and another one"),
             more => format!("{reason}, and {more} others"),
         })
+    }
+}
+
+/// A run that is to be made, as it will stand.
+pub fn as_child(new: &NewRun) -> Child {
+    Child {
+        id: 0,
+        place: new.driver.map_or(0, |(_, place)| place),
+        name: new.name.clone(),
+        status: new.status,
+        reuses: new.reuses.clone(),
+        started_at: None,
+        ended_at: None,
     }
 }

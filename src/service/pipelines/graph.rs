@@ -13,6 +13,8 @@ use api::{
 /// The steps of a pipeline. They are known by their position.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Graph {
+    /// The name of the run of the whole pipeline.
+    pub name: String,
     /// What the steps get as `${{parent.inputs.NAME}}`.
     pub inputs: BTreeMap<String, JobInput>,
     pub steps: Vec<Step>,
@@ -102,6 +104,13 @@ impl Step {
         match &self.work {
             Work::Command(job) => Some(&job.described.as_ref()?.outputs),
             Work::Pipeline(nested) => Some(&nested.outputs),
+        }
+    }
+
+    pub fn kind(&self) -> &'static str {
+        match &self.work {
+            Work::Command(_) => "command",
+            Work::Pipeline(_) => "pipeline",
         }
     }
 }

@@ -10,8 +10,11 @@ mod components;
 mod course;
 mod given;
 mod graph;
+mod plan;
 mod ports;
+mod reuse;
 mod step;
+mod steps;
 
 pub use course::Pipeline;
 
@@ -70,6 +73,8 @@ impl Service {
             started_at: None,
             driver: None,
             driven: Some(driven),
+            reuse_key: None,
+            reuses: None,
         };
         match self.store.create_run(new).await? {
             Created::New(run) => {

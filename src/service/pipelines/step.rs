@@ -16,7 +16,7 @@ use api::{
     Error, Result,
     environments::Environment,
     files::Hash,
-    jobs::{CreateJob, Described, JobInput},
+    jobs::{CreateJob, Described, JobInput, StepFacts},
     runs::Job,
 };
 use spec::{
@@ -97,7 +97,8 @@ impl<'a> Steps<'a> {
                 Some(target) => join(&at, target),
                 None => at,
             };
-            self.errors.push(error.at(at));
+            let message = format!("Step `{name}`: {}", error.message);
+            self.errors.push(Error { message, ..error }.at(at));
         })
         .ok()
     }
@@ -209,6 +210,10 @@ impl<'a> Steps<'a> {
                 .map(|(name, asked)| (name, asked.into_output()))
                 .collect();
             described.definition = definition;
+            described.step = Some(Box::new(StepFacts {
+                deterministic: command.is_deterministic(),
+                ..StepFacts::default()
+            }));
             self.check(described).await?;
         }
         Ok(job)
@@ -385,6 +390,12 @@ impl Command<'_> {
             return &self.scope.holder;
         }
         self.holder()
+    }
+
+    /// The same inputs give the same outputs, unless the component says otherwise.
+    fn is_deterministic(&self) -> bool {
+        let said = self.component.and_then(|component| component.get("is_deterministic"));
+        said.and_then(Value::as_bool) != Some(false)
     }
 
     /// The files that came with the component.

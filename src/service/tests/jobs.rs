@@ -377,6 +377,8 @@ async fn references_that_go_round_in_circles_end() {
         started_at: None,
         driver: None,
         driven: None,
+        reuse_key: None,
+        reuses: None,
     };
     bench.service.store.create_run(old).await.unwrap();
     let error = bench.resolved("azureml://jobs/old/outputs/a").await;

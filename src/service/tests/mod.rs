@@ -12,6 +12,7 @@ mod logs;
 mod metric_histories;
 mod metrics;
 mod models;
+mod pipeline_plans;
 mod pipelines;
 mod random_search;
 mod runs;

@@ -11,7 +11,7 @@ use api::{
     work::Outcome,
 };
 
-fn members(value: Value) -> Map<String, Value> {
+pub fn members(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(members) => members,
         other => panic!("{other} is no object"),
@@ -19,7 +19,7 @@ fn members(value: Value) -> Map<String, Value> {
 }
 
 /// A step that needs the output `o` of others.
-fn step(needs: &[&str]) -> Value {
+pub fn step(needs: &[&str]) -> Value {
     let inputs = needs.iter().map(|need| {
         let from = format!("${{{{parent.jobs.{need}.outputs.o}}}}");
         ((*need).to_owned(), json!(from))
@@ -30,21 +30,24 @@ fn step(needs: &[&str]) -> Value {
     })
 }
 
+pub fn pipeline(name: &str, definition: Value) -> CreateJob {
+    let mut all = members(json!({
+        "type": "pipeline", "settings": {"default_compute": "azureml:serverless"},
+    }));
+    all.extend(members(definition));
+    CreateJob {
+        workspace: "ws".to_owned(),
+        name: name.to_owned(),
+        experiment: "exp".to_owned(),
+        definition: all,
+        git: None,
+        search_path: None,
+    }
+}
+
 impl Bench {
-    async fn pipeline(&self, name: &str, definition: Value) -> Result<Run> {
-        let mut all = members(json!({
-            "type": "pipeline", "settings": {"default_compute": "azureml:serverless"},
-        }));
-        all.extend(members(definition));
-        self.ask(CreateJob {
-            workspace: "ws".to_owned(),
-            name: name.to_owned(),
-            experiment: "exp".to_owned(),
-            definition: all,
-            git: None,
-            search_path: None,
-        })
-        .await
+    pub async fn pipeline(&self, name: &str, definition: Value) -> Result<Run> {
+        self.ask(pipeline(name, definition)).await
     }
 
     async fn diamond(&self, settings: Value) {
@@ -271,14 +274,14 @@ async fn all_that_is_wrong_is_said_at_once() {
     assert_eq!(all_of.len(), 3, "{all_of:?}");
     assert_eq!(
         all_of[0],
-        "jobs.a.inputs.n: The input `n` is of type `integer`; `w` is not"
+        "jobs.a.inputs.n: Step `a`: The input `n` is of type `integer`; `w` is not"
     );
     assert_eq!(
         all_of[1],
-        "jobs.b.inputs.k: The input `k` is 7, which is not from … to 1"
+        "jobs.b.inputs.k: Step `b`: The input `k` is 7, which is not from … to 1"
     );
     assert!(
-        all_of[2].starts_with("jobs.c.environment: No "),
+        all_of[2].starts_with("jobs.c.environment: Step `c`: No "),
         "{}",
         all_of[2]
     );
@@ -309,6 +312,6 @@ async fn all_that_is_wrong_is_said_at_once() {
 
     let no_compute = json!({"settings": {}, "jobs": {"a": step(&[])}});
     let error = bench.pipeline("p", no_compute).await.unwrap_err();
-    assert_eq!(error.to_string(), "jobs.a.compute: The step has no compute");
+    assert_eq!(error.to_string(), "jobs.a.compute: Step `a`: The step has no compute");
     assert!(bench.taken().await.is_empty(), "nothing runs");
 }

@@ -62,12 +62,12 @@ fn expressions_lead_somewhere() {
     assert_eq!(
         steps(text),
         [
-            "f:6:14: `${{inputs.y}}`: there is no input `y` | There are x, z, w",
-            "f:6:14: `${{outputs.o}}`: there is no output `o` | There are out",
-            "f:9:10: `${{parent.inputs.rat}}`: there is no input of the pipeline `rat` | Did you mean `rate`?",
-            "f:10:10: `${{parent.jobs.bb.outputs.o}}`: there is no step `bb` | Did you mean `b`?",
-            "f:11:10: `${{parent.jobs.b.outputs.modl}}`: there is no output of the step `b` `modl` | Did you mean `model`?",
-            "f:13:12: `${{parent.outputs.modell}}`: there is no output of the pipeline `modell` | Did you mean `model`?",
+            "f:6:14: Step `a`: `${{inputs.y}}`: there is no input `y` | There are x, z, w",
+            "f:6:14: Step `a`: `${{outputs.o}}`: there is no output `o` | There are out",
+            "f:9:10: Step `a`: `${{parent.inputs.rat}}`: there is no input of the pipeline `rat` | Did you mean `rate`?",
+            "f:10:10: Step `a`: `${{parent.jobs.bb.outputs.o}}`: there is no step `bb` | Did you mean `b`?",
+            "f:11:10: Step `a`: `${{parent.jobs.b.outputs.modl}}`: there is no output of the step `b` `modl` | Did you mean `model`?",
+            "f:13:12: Step `a`: `${{parent.outputs.modell}}`: there is no output of the pipeline `modell` | Did you mean `model`?",
         ]
     );
 }
@@ -99,7 +99,7 @@ fn an_output_of_the_pipeline_is_written_once() {
     };
     assert_eq!(
         steps(&(step("a") + &step("b"))),
-        ["f:12:18: The pipeline's output `model` is written by `a` as well"]
+        ["f:12:18: Step `b`: The pipeline's output `model` is written by `a` as well"]
     );
 }
 
@@ -136,14 +136,14 @@ fn a_component_gets_what_it_takes() {
     assert_eq!(
         check("{rate: fast, dta: {type: uri_folder, path: x}, note: 5}"),
         [
-            "f:7:5: The input `data` of the component is not given | Add it to the step's inputs, or give the component's input a `default` or `optional: true`; it is of type `uri_folder`",
-            "f:7:20: The input `rate` is of type `number`; `\"fast\"` is not",
-            "f:7:26: The component has no input `dta`; it is left out | Did you mean `data`?",
+            "f:7:5: Step `a`: The input `data` of the component is not given | Add it to the step's inputs, or give the component's input a `default` or `optional: true`; it is of type `uri_folder`",
+            "f:7:20: Step `a`: The input `rate` is of type `number`; `\"fast\"` is not",
+            "f:7:26: Step `a`: The component has no input `dta`; it is left out | Did you mean `data`?",
         ]
     );
     assert_eq!(
         check("{rate: 1, data: 5}"),
-        ["f:7:29: The input `data` is of type `uri_folder`; `5` is not"]
+        ["f:7:29: Step `a`: The input `data` is of type `uri_folder`; `5` is not"]
     );
 }
 

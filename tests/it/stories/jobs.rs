@@ -185,7 +185,7 @@ fn what_is_wrong_with_a_job_is_said_before_it_runs() {
             3,
             "job create -f job.yml --set inputs.data.path=azureml:nothing:1",
             expect![[r#"
-                Error: inputs.data.path: No data `nothing` in workspace `ws`
+                Error: job.yml:8:26: No data `nothing` in workspace `ws`
                 Hint: See which there are: aml data list
             "#]],
         );
@@ -193,7 +193,7 @@ fn what_is_wrong_with_a_job_is_said_before_it_runs() {
             3,
             "job create -f job.yml --set environment=azureml:sklearn-15@latest",
             expect![[r#"
-                Error: environment: No environment `sklearn-15` in workspace `ws`
+                Error: job.yml:5:1: No environment `sklearn-15` in workspace `ws`
                 Hint: See which there are: aml environment list
                 Hint: Did you mean the curated `sklearn-1.5`?
             "#]],

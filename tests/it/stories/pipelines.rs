@@ -82,3 +82,57 @@ fn a_pipeline_runs_its_steps_in_order_and_its_outputs_are_those_of_its_steps() {
         );
     });
 }
+
+#[test]
+fn what_has_not_changed_is_reused_and_a_plan_says_so_before() {
+    each_mode(|aml| {
+        with_files(aml);
+        aml.ok("job create -f pipeline.yml -n p1 --stream -o none");
+        let plan = "pipeline plan pipeline.yml -o table";
+        assert_eq!(
+            aml.ok(plan),
+            "= prep   reused from p1-prep\n= train  reused from p1-train\n= eval   reused from p1-eval\n\
+             0 to run, 3 reused\n"
+        );
+        aml.write("src/main.py", "print(1)\n");
+        let changed = aml.ok(format!("{plan} --set inputs.word=bye"));
+        for line in [
+            "+ prep   runs: it differs from p1-prep\n    input w: hello → bye\n",
+            "    code\n    changed main.py\n",
+            "    +print(1)\n",
+            "3 to run, 0 reused\n",
+        ] {
+            assert!(changed.contains(line), "{changed}");
+        }
+        // The component's code alone: what comes before it is not run again.
+        let said = aml.run("job create -f pipeline.yml -n p2 --stream -o none");
+        let said = said.ok();
+        assert!(said.contains("[train] main.py\n"), "{said}");
+        let shown = aml.ok("job show p2 -o table");
+        assert!(shown.contains("= prep   reused from p1-prep\n"), "{shown}");
+        assert!(shown.contains("✓ train  Completed"), "{shown}");
+        aml.ok("job create -f pipeline.yml -n p3 --stream -o none --set settings.force_rerun=True");
+        let reused = aml.json("job list -p p3 --query \"[?starts_with(name, 'p3-')] | length(@)\"");
+        assert_eq!(reused, 3);
+        let shown = aml.ok("job show p3 -o table");
+        assert!(!shown.contains("reused"), "{shown}");
+    });
+}
+
+#[test]
+fn what_does_not_fit_is_said_with_its_line_before_anything_runs() {
+    each_mode(|aml| {
+        with_files(aml);
+        let bad = PIPELINE.replace("default_compute: azureml:serverless", "");
+        aml.write("bad.yml", bad.replace("./train.yml", "azureml:train:7"));
+        let error = aml.run("job create -f bad.yml -n p1").failed(3);
+        assert!(error.contains("bad.yml:15:5: No component `train`"), "{error}");
+        aml.write("bad.yml", &bad);
+        let error = aml.run("job create -f bad.yml -n p1").failed(2);
+        for (line, step) in [(9, "prep"), (14, "train"), (18, "eval")] {
+            let said = format!("bad.yml:{line}:3: Step `{step}`: The step has no compute\n");
+            assert!(error.contains(&said), "{error}");
+        }
+        assert_eq!(aml.json("job list"), serde_json::json!([]));
+    });
+}

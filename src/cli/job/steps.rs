@@ -1,0 +1,180 @@
+//! Following a pipeline: the logs of all its steps as they come, and where the steps stand.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::Pin,
+    time::Duration,
+};
+
+use axum::body::Bytes;
+use futures_util::{
+    Stream, StreamExt,
+    stream::{self, SelectAll},
+};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::cli::{
+    context::Context,
+    error::{Exit, INTERRUPTED},
+    views::duration,
+};
+use api::{
+    Result,
+    pipelines::{ListSteps, PipelineStep},
+    runs::{GetRun, Run, RunStatus},
+};
+use client::Client;
+
+/// How often the pipeline is asked how its steps stand.
+const ASK: Duration = Duration::from_millis(400);
+
+/// Prints what the steps of a pipeline write until it has ended, and answers its run.
+pub async fn to_the_end(ctx: &Context, workspace: &str, run: &str) -> anyhow::Result<Run> {
+    let follower = Follower {
+        ctx,
+        client: ctx.client().await?,
+        workspace,
+        run,
+        said: BTreeMap::new(),
+        followed: BTreeSet::new(),
+        logs: SelectAll::new(),
+        begun: BTreeMap::new(),
+    };
+    tokio::select! {
+        ended = follower.to_the_end() => ended,
+        _ = tokio::signal::ctrl_c() => {
+            ctx.ui.status(&format!("\nThe pipeline {run} goes on."));
+            ctx.ui.hint(&format!("Follow it again: aml job stream {run}"));
+            ctx.ui.hint(&format!("Stop it: aml job cancel {run}"));
+            Err(Exit(INTERRUPTED).into())
+        }
+    }
+}
+
+/// A step's path, and what it has written; none at the end of its log.
+type Piece = (String, Option<Result<Bytes>>);
+
+struct Follower<'a> {
+    ctx: &'a Context,
+    client: &'a Client,
+    workspace: &'a str,
+    run: &'a str,
+    /// What was said of each step last.
+    said: BTreeMap<String, RunStatus>,
+    followed: BTreeSet<String>,
+    logs: SelectAll<Pin<Box<dyn Stream<Item = Piece> + Send>>>,
+    /// Lines that steps have begun to write.
+    begun: BTreeMap<String, Vec<u8>>,
+}
+
+impl Follower<'_> {
+    async fn to_the_end(mut self) -> anyhow::Result<Run> {
+        let mut tick = interval(ASK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                Some(piece) = self.logs.next() => self.write(piece)?,
+                _ = tick.tick() => {
+                    if let Some(run) = self.look().await? {
+                        while let Some(piece) = self.logs.next().await {
+                            self.write(piece)?;
+                        }
+                        return Ok(run);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says what is new of the steps; the run when it has ended.
+    async fn look(&mut self) -> Result<Option<Run>> {
+        let get = GetRun {
+            workspace: self.workspace.to_owned(),
+            run: self.run.to_owned(),
+        };
+        let list = ListSteps {
+            workspace: self.workspace.to_owned(),
+            run: self.run.to_owned(),
+        };
+        // First the run: what its steps do after that is seen.
+        let looked = async {
+            let run = self.client.call(&get).await?;
+            Ok((run, self.client.call(&list).await?))
+        };
+        let (run, steps) = match looked.await {
+            Ok(looked) => looked,
+            // A server that is restarted; the logs are followed through that as well.
+            Err(error) => {
+                let error: api::Error = error;
+                return if error.code.retryable() { Ok(None) } else { Err(error) };
+            }
+        };
+        self.steps(&steps, "");
+        Ok(Some(run).filter(|run| run.status.ended()))
+    }
+
+    fn steps(&mut self, steps: &[PipelineStep], at: &str) {
+        for step in steps {
+            let path = format!("{at}{}", step.name);
+            self.steps(&step.steps, &format!("{path}."));
+            let (Some(run), Some(status)) = (&step.run, step.status) else {
+                continue;
+            };
+            if self.said.insert(path.clone(), status) != Some(status) {
+                self.say(&path, step, status);
+            }
+            let runs = step.kind != "pipeline" && step.reuses.is_none();
+            if runs && status >= RunStatus::Running && self.followed.insert(run.clone()) {
+                self.follow(path, run);
+            }
+        }
+    }
+
+    fn say(&self, path: &str, step: &PipelineStep, status: RunStatus) {
+        if let Some(reuses) = &step.reuses {
+            let said = format!("{path}: nothing has changed; it has the outputs of {reuses}");
+            return self.ctx.ui.status(&said);
+        }
+        let took = match (step.started_at, step.ended_at) {
+            (Some(started), Some(ended)) => format!(" after {}", duration(ended.since(started))),
+            _ => String::new(),
+        };
+        self.ctx.ui.status(&format!("{path}: {status}{took}"));
+    }
+
+    fn follow(&mut self, path: String, run: &str) {
+        let log = self.client.follow_log(self.workspace, run, 0);
+        let end = path.clone();
+        let pieces = log.map(move |bytes| (path.clone(), Some(bytes)));
+        let whole = pieces.chain(stream::once(async move { (end, None) }));
+        self.logs.push(whole.boxed());
+    }
+
+    /// Prints the whole lines there are, each with its step.
+    fn write(&mut self, (path, bytes): Piece) -> anyhow::Result<()> {
+        let mut text = self.begun.remove(&path).unwrap_or_default();
+        let ended = bytes.is_none();
+        if let Some(bytes) = bytes {
+            text.extend_from_slice(&bytes?);
+        }
+        let whole = match text.iter().rposition(|byte| *byte == b'\n') {
+            _ if ended => text.len(),
+            Some(at) => at + 1,
+            None => 0,
+        };
+        let rest = text.split_off(whole);
+        let mut out = Vec::with_capacity(text.len() + 64);
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
+            out.extend_from_slice(format!("[{path}] ").as_bytes());
+            out.extend_from_slice(line);
+            if !line.ends_with(b"\n") {
+                out.push(b'\n');
+            }
+        }
+        if !rest.is_empty() {
+            self.begun.insert(path, rest);
+        }
+        self.ctx.ui.print_bytes(&out)
+    }
+}

@@ -1,0 +1,205 @@
+//! What a pipeline would do: its course, thought through with the very functions that take it, as if
+//! every step completed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    child::{Parent, Thought, name_of},
+    compile,
+    course::{Pipeline, as_child},
+    graph::{Source, Work},
+    reuse,
+};
+use crate::{Action, Caller, Perform, Service, driven::PIPELINE};
+use api::{
+    Error, Result, names,
+    pipelines::{PlanPipeline, PlannedStep, StepChange},
+    runs::{Job, RunStatus},
+};
+use spec::{kinds::pipeline::PipelineJob, shape::Described as _};
+use store::NewRun;
+
+/// Earlier pipelines in which a step is looked for.
+const EARLIER: u32 = 20;
+
+impl Perform for PlanPipeline {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<PlannedStep>> {
+        let request = self.job;
+        let row = service
+            .enter(caller, &request.workspace, Action::Read)
+            .await?;
+        names::RUN.check(&request.name)?;
+        let definition = serde_json::Value::Object(request.definition.clone());
+        let written = PipelineJob::read(Some(&definition)).map_err(|mismatch| {
+            Error::invalid(format!("This is no pipeline: {mismatch}"))
+                .hint("What is planned are jobs of type pipeline; others just run")
+        })?;
+        let experiment = written.base.experiment_name;
+        let experiment = experiment.unwrap_or_else(|| request.experiment.clone());
+        let compiled = compile::compile(service, caller, &request).await?;
+        let earlier = service
+            .store
+            .newest_driven(row.id, &experiment, PIPELINE, EARLIER)
+            .await?;
+        let mut planner = Planner {
+            service,
+            thought: Thought::default(),
+            planned: Vec::new(),
+            begun: BTreeSet::new(),
+        };
+        let parent = Parent {
+            id: 0,
+            workspace_id: row.id,
+            workspace: &row.workspace.name,
+            experiment: 0,
+            name: &request.name,
+            user: caller.name(),
+            root: i64::MAX,
+            now: service.now(),
+        };
+        let pipeline = Pipeline::new(compiled.graph);
+        planner.pipeline(pipeline, parent, "", &earlier).await?;
+        Ok(planner.planned)
+    }
+}
+
+struct Planner<'a> {
+    service: &'a Service,
+    thought: Thought,
+    planned: Vec<PlannedStep>,
+    /// Runs that would be made and run.
+    begun: BTreeSet<String>,
+}
+
+impl Planner<'_> {
+    /// Thinks a pipeline through. `earlier` are the runs that were the same part of earlier ones.
+    async fn pipeline(
+        &mut self,
+        mut pipeline: Pipeline,
+        parent: Parent<'_>,
+        path: &str,
+        earlier: &[String],
+    ) -> Result<()> {
+        loop {
+            let begun = pipeline.begin(self.service, parent, &self.thought).await?;
+            if begun.is_empty() {
+                return Ok(());
+            }
+            for new in begun {
+                let outputs = new.job.as_ref().and_then(|job| job.described.as_ref());
+                let outputs = outputs.map(|described| described.outputs.clone());
+                let outputs = outputs.unwrap_or_default();
+                self.thought.0.insert(new.name.clone(), outputs);
+                let mut child = as_child(&new);
+                self.step(&pipeline, &new, parent, (path, earlier)).await?;
+                child.status = RunStatus::Completed;
+                pipeline.note(&[child]);
+            }
+        }
+    }
+
+    async fn step(
+        &mut self,
+        pipeline: &Pipeline,
+        new: &NewRun,
+        parent: Parent<'_>,
+        (path, earlier): (&str, &[String]),
+    ) -> Result<()> {
+        let at = new.driver.map_or(0, |(_, place)| place);
+        let at = usize::try_from(at).unwrap_or_default();
+        let step = &pipeline.graph.steps[at];
+        let path = super::components::join(path, &step.name);
+        let before: Vec<String> = earlier
+            .iter()
+            .map(|earlier| name_of(earlier, &step.name))
+            .collect();
+        if let (Work::Pipeline(_), Some(driven)) = (&step.work, &new.driven) {
+            let inner = Pipeline::read(&driven.plan, &driven.state)?;
+            let parent = Parent {
+                name: &new.name,
+                ..parent
+            };
+            return Box::pin(self.pipeline(inner, parent, &path, &before)).await;
+        }
+        let mut planned = PlannedStep {
+            name: path,
+            reuses: new.reuses.clone(),
+            compared_with: None,
+            because: None,
+            changes: Vec::new(),
+        };
+        if let (None, Some(job)) = (&planned.reuses, &new.job) {
+            let sources = step.bindings.iter().filter_map(|(input, binding)| {
+                let Source::Output { step, output } = &binding.from else {
+                    return None;
+                };
+                let source = &pipeline.graph.steps[*step];
+                let run = pipeline.run_of(*step)?;
+                let runs = self.begun.contains(&run.name) || source.kind() == "pipeline";
+                let text = format!("the output `{output}` of the step `{}`, which runs", source.name);
+                runs.then(|| (format!("input {input}"), text))
+            });
+            let sources: BTreeMap<String, String> = sources.collect();
+            self.begun.insert(new.name.clone());
+            self.explain(&mut planned, job, (&before, &sources), pipeline.graph.force_rerun, parent)
+                .await?;
+        }
+        self.planned.push(planned);
+        Ok(())
+    }
+
+    /// Says why a step runs.
+    async fn explain(
+        &self,
+        planned: &mut PlannedStep,
+        job: &Job,
+        (before, sources): (&[String], &BTreeMap<String, String>),
+        force_rerun: bool,
+        parent: Parent<'_>,
+    ) -> Result<()> {
+        for name in before {
+            let Some(found) = self.service.store.run(parent.workspace_id, name).await? else {
+                continue;
+            };
+            let Some(old) = found.run.job.as_ref() else {
+                continue;
+            };
+            planned.compared_with = Some(found.run.name.clone());
+            planned.changes = changes(&reuse::facts(old), &reuse::facts(job), sources);
+            if planned.changes.is_empty() {
+                planned.because = Some(match found.run.status {
+                    RunStatus::Completed => String::new(),
+                    status => format!("its last run {} is {status}", found.run.name),
+                });
+            }
+            break;
+        }
+        let deterministic = reuse::key(job).is_some();
+        if !deterministic {
+            planned.because = Some("it is not deterministic".to_owned());
+        } else if force_rerun {
+            planned.because = Some("settings.force_rerun is true".to_owned());
+        } else if planned.compared_with.is_none() {
+            planned.because = Some("it has not run in this experiment".to_owned());
+        } else if planned.because.as_deref() == Some("") {
+            planned.because = Some("the run that did the same is deleted".to_owned());
+        }
+        Ok(())
+    }
+}
+
+fn changes(
+    old: &BTreeMap<String, String>,
+    new: &BTreeMap<String, String>,
+    sources: &BTreeMap<String, String>,
+) -> Vec<StepChange> {
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let differ = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
+    differ
+        .map(|key| StepChange {
+            what: key.clone(),
+            old: old.get(key).cloned(),
+            new: sources.get(key).or_else(|| new.get(key)).cloned(),
+        })
+        .collect()
+}

@@ -1,0 +1,186 @@
+//! Whether a step has to run: what decides it, and which run did the same before.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::child::Parent;
+use crate::{Caller, Perform, Service};
+use api::{
+    Result,
+    datastores::ListStoredFiles,
+    environments::Environment,
+    files::Hash,
+    jobs::{Described, JobInput},
+    paths::{Files, Location, ResolvePath},
+    runs::Job,
+};
+
+/// What everything depends on that steps have in common; a new number makes all steps run again.
+const FORMAT: &str = "1";
+/// Where uploads are, whose address is the hash of their content.
+const UPLOADS: &str = "LocalUpload/";
+
+/// What decides what a step makes, by what it is called. Two runs that agree in all of it have made
+/// the same.
+pub fn facts(job: &Job) -> BTreeMap<String, String> {
+    let mut facts = BTreeMap::new();
+    facts.insert("command".to_owned(), job.command.join(" "));
+    facts.insert("environment".to_owned(), environment(&job.environment));
+    if let Some(code) = job.snapshot {
+        facts.insert("code".to_owned(), code.hex());
+    }
+    for (name, value) in &job.environment_variables {
+        facts.insert(format!("variable {name}"), value.clone());
+    }
+    if let Some(described) = &job.described {
+        described_facts(described, &mut facts);
+    }
+    facts
+}
+
+fn described_facts(described: &Described, facts: &mut BTreeMap<String, String>) {
+    let none = api::jobs::StepFacts::default();
+    let step = described.step.as_deref().unwrap_or(&none);
+    for (name, input) in &described.inputs {
+        let text = match input {
+            JobInput::Value { value } => value.clone(),
+            JobInput::Files {
+                kind, path, mode, ..
+            } => {
+                let stamp = step.stamps.get(name);
+                let stamp = stamp.map_or(String::new(), |stamp| format!(" {stamp}"));
+                let mode = json!(mode);
+                format!("{path}{stamp} ({kind}, {})", mode.as_str().unwrap_or_default())
+            }
+        };
+        facts.insert(format!("input {name}"), text);
+    }
+    for (name, output) in &described.outputs {
+        let mode = json!(output.mode);
+        let mut text = format!("{}, {}", output.kind, mode.as_str().unwrap_or_default());
+        for more in [step.places.get(name), output.name.as_ref(), output.version.as_ref()] {
+            text += &more.map_or(String::new(), |more| format!(", {more}"));
+        }
+        facts.insert(format!("output {name}"), text);
+    }
+    if let Some(distribution) = &described.distribution {
+        facts.insert("distribution".to_owned(), json!(distribution).to_string());
+    }
+}
+
+/// What an environment holds, a fact a line; not what it is called.
+fn environment(environment: &Environment) -> String {
+    match environment {
+        Environment::Host | Environment::HostPath { .. } => "host".to_owned(),
+        Environment::Python {
+            version,
+            requirements,
+            notes,
+            ..
+        } => {
+            let python = version.as_ref().map(|version| format!("python {version}"));
+            let lines = python.into_iter().chain(requirements.iter().cloned());
+            let lines: Vec<String> = lines.chain(notes.iter().cloned()).collect();
+            lines.join("\n")
+        }
+    }
+}
+
+/// What two runs agree in that have made the same; none for a step that makes another thing each time.
+pub fn key(job: &Job) -> Option<Hash> {
+    let step = job.described.as_ref()?.step.as_ref()?;
+    if !step.deterministic {
+        return None;
+    }
+    let text = json!([FORMAT, facts(job)]).to_string();
+    Hash::parse(&blake3::hash(text.as_bytes()).to_hex()).ok()
+}
+
+/// What the files of inputs are now, where their addresses do not tell.
+pub async fn stamps(
+    service: &Service,
+    parent: &Parent<'_>,
+    inputs: &BTreeMap<String, JobInput>,
+) -> Result<BTreeMap<String, String>> {
+    let mut stamps = BTreeMap::new();
+    for (name, input) in inputs {
+        if let JobInput::Files { kind, path, .. } = input
+            && let Some(stamp) = stamp(service, parent.workspace, kind, path).await?
+        {
+            stamps.insert(name.clone(), stamp);
+        }
+    }
+    Ok(stamps)
+}
+
+/// Asked as the owner: who created the pipeline was let in before, and learns no more by it.
+async fn stamp(
+    service: &Service,
+    workspace: &str,
+    kind: &str,
+    path: &str,
+) -> Result<Option<String>> {
+    match Location::parse(path)? {
+        Location::Run { .. } | Location::Url(_) | Location::Git { .. } | Location::Local(_) => {
+            Ok(None)
+        }
+        Location::Datastore { path, .. } if path.starts_with(UPLOADS) => Ok(None),
+        Location::Datastore {
+            workspace: other,
+            datastore,
+            path,
+        } => {
+            let workspace = other.as_deref().unwrap_or(workspace);
+            listing(service, workspace, datastore, path).await.map(Some)
+        }
+        Location::Asset(_) => {
+            let resolve = ResolvePath {
+                workspace: workspace.to_owned(),
+                path: path.to_owned(),
+                model: kind.ends_with("_model"),
+            };
+            let found = resolve.perform(service, &Caller::Owner).await?;
+            let version = found.asset.and_then(|asset| asset.version);
+            let version = version.unwrap_or_default();
+            let files = match found.files {
+                Files::Tree { hash, .. } => hash.hex()[..16].to_owned(),
+                Files::Datastore {
+                    workspace,
+                    datastore,
+                    path,
+                    ..
+                } => listing(service, &workspace, datastore, path).await?,
+                _ => found.uri,
+            };
+            Ok(Some(format!("version {version}, {files}")))
+        }
+    }
+}
+
+/// What there is at a place of a datastore. One that cannot be looked at from here is its address.
+async fn listing(
+    service: &Service,
+    workspace: &str,
+    datastore: String,
+    path: String,
+) -> Result<String> {
+    let list = ListStoredFiles {
+        workspace: workspace.to_owned(),
+        datastore,
+        path,
+        limit: None,
+    };
+    let files = match list.perform(service, &Caller::Owner).await {
+        Ok(files) => files,
+        Err(error) if error.code.retryable() => return Err(error),
+        Err(_) => return Ok("not looked at".to_owned()),
+    };
+    let mut hash = blake3::Hasher::new();
+    for file in &files {
+        hash.update(format!("{}\0{}\0{}\0", file.path, file.size, file.modified_at.0).as_bytes());
+    }
+    let count = files.len();
+    let hash = &hash.finalize().to_hex()[..16];
+    Ok(format!("{count} files {hash}"))
+}

@@ -1,0 +1,261 @@
+//! What a plan says is what happens: by hand, and for pipelines and edits made by chance.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    pipelines::{pipeline, step},
+    support::{Bench, ended},
+};
+use api::{
+    files::{CreateTree, Tree},
+    pipelines::{ListSteps, PipelineStep, PlanPipeline, PlannedStep},
+    runs::{DeleteRun, RunStatus},
+    work::Outcome,
+};
+
+/// Step → the run whose outputs it has; none when it runs.
+type Course = BTreeMap<String, Option<String>>;
+
+impl Bench {
+    async fn plan(&self, definition: &Value) -> Vec<PlannedStep> {
+        let job = pipeline("thought", definition.clone());
+        self.ask(PlanPipeline { job }).await.unwrap()
+    }
+
+    async fn planned(&self, definition: &Value) -> Course {
+        let planned = self.plan(definition).await.into_iter();
+        planned.map(|step| (step.name, step.reuses)).collect()
+    }
+
+    /// Creates a pipeline and completes its steps, but for one that `fails`.
+    async fn executed(&self, name: &str, definition: &Value, fails: &str) -> Course {
+        self.pipeline(name, definition.clone()).await.unwrap();
+        loop {
+            let orders = self.sync("w", 99, &[]).await;
+            if orders.take.is_empty() {
+                break;
+            }
+            for taken in orders.take {
+                let failed = taken.run.ends_with(fails) && !fails.is_empty();
+                let outcome = if failed { Outcome::Failed } else { Outcome::Completed };
+                self.report("w", &taken.run, ended(outcome)).await.unwrap();
+            }
+        }
+        assert!(self.run(name).await.status.ended(), "{name}");
+        let list = ListSteps {
+            workspace: "ws".to_owned(),
+            run: name.to_owned(),
+        };
+        let mut course = Course::new();
+        flatten(&self.ask(list).await.unwrap(), "", &mut course);
+        course
+    }
+}
+
+/// The steps that have begun.
+fn flatten(steps: &[PipelineStep], at: &str, into: &mut Course) {
+    for step in steps {
+        let path = format!("{at}{}", step.name);
+        if step.kind == "pipeline" {
+            flatten(&step.steps, &format!("{path}."), into);
+        } else if step.run.is_some() {
+            into.insert(path, step.reuses.clone());
+        }
+    }
+}
+
+fn changes(step: &PlannedStep) -> Vec<String> {
+    let text = |side: &Option<String>| side.clone().unwrap_or_else(|| "-".to_owned());
+    let changes = step.changes.iter();
+    changes
+        .map(|change| format!("{}: {} → {}", change.what, text(&change.old), text(&change.new)))
+        .collect()
+}
+
+#[tokio::test]
+async fn a_plan_says_what_runs_and_what_has_changed() {
+    let bench = Bench::new().await;
+    let mut train = step(&["prep"]);
+    train["inputs"]["rate"] = json!("${{parent.inputs.rate}}");
+    let other = step(&[]);
+    let mut definition = json!({
+        "inputs": {"rate": 0.1},
+        "jobs": {"prep": step(&[]), "train": train, "eval": step(&["train"]), "other": other},
+    });
+    definition["jobs"]["other"]["command"] = json!("echo other");
+    let plan = bench.plan(&definition).await;
+    assert_eq!(plan.len(), 4);
+    assert_eq!(plan[0].because.as_deref(), Some("it has not run in this experiment"));
+
+    bench.executed("p1", &definition, "").await;
+    let plan = bench.plan(&definition).await;
+    let reused: Vec<_> = plan.iter().map(|step| step.reuses.as_deref().unwrap()).collect();
+    assert_eq!(reused, ["p1-prep", "p1-other", "p1-train", "p1-eval"]);
+
+    definition["inputs"]["rate"] = json!(0.5);
+    let plan = bench.plan(&definition).await;
+    assert_eq!(plan[0].reuses.as_deref(), Some("p1-prep"));
+    assert_eq!(plan[2].name, "train");
+    assert_eq!(plan[2].compared_with.as_deref(), Some("p1-train"));
+    assert_eq!(changes(&plan[2]), ["input rate: 0.1 → 0.5"]);
+    let from = "input train: azureml://jobs/p1-train/outputs/o (uri_folder, ro_mount) → \
+                the output `o` of the step `train`, which runs";
+    assert_eq!(changes(&plan[3]), [from]);
+
+    // What has run once is not run again, whichever pipeline it was in.
+    bench.executed("p2", &definition, "").await;
+    definition["inputs"]["rate"] = json!(0.1);
+    let course = bench.executed("p3", &definition, "").await;
+    assert_eq!(course["eval"].as_deref(), Some("p1-eval"));
+    let reused = bench.run("p3-eval").await;
+    assert_eq!(reused.status, RunStatus::Completed);
+    let described = reused.job.unwrap().described.unwrap();
+    assert_eq!(described.outputs["o"].path, "azureml://jobs/p1-eval/outputs/o");
+
+    let delete = DeleteRun {
+        workspace: "ws".to_owned(),
+        run: "p1-train".to_owned(),
+    };
+    bench.ask(delete).await.unwrap();
+    let course = bench.planned(&definition).await;
+    assert_eq!(course["train"], None);
+    assert_eq!(course["eval"], None);
+    definition["settings"] = json!({"default_compute": "x", "force_rerun": true});
+    let plan = bench.plan(&definition).await;
+    assert!(plan.iter().all(|step| step.reuses.is_none()));
+    assert_eq!(plan[0].because.as_deref(), Some("settings.force_rerun is true"));
+}
+
+#[tokio::test]
+async fn other_code_and_failed_runs_are_told() {
+    let bench = Bench::new().await;
+    let tree = CreateTree {
+        workspace: "ws".to_owned(),
+        tree: Tree::default(),
+    };
+    let tree = bench.ask(tree).await.unwrap();
+    let mut definition = json!({"jobs": {"a": step(&[])}});
+    bench.executed("p1", &definition, "-a").await;
+    let plan = bench.plan(&definition).await;
+    assert_eq!(plan[0].because.as_deref(), Some("its last run p1-a is Failed"));
+    bench.executed("p2", &definition, "").await;
+    assert_eq!(bench.planned(&definition).await["a"].as_deref(), Some("p2-a"));
+    let code = api::assets::CreateAsset {
+        workspace: "ws".to_owned(),
+        kind: api::assets::AssetKind::Code,
+        name: Some("code".to_owned()),
+        version: None,
+        spec: [("path".to_owned(), json!("src"))].into_iter().collect(),
+        description: None,
+        tags: [].into(),
+        properties: [].into(),
+        files: Some(tree.hash),
+        labels: Vec::new(),
+    };
+    bench.ask(code).await.unwrap();
+    definition["jobs"]["a"]["code"] = json!("azureml:code:1");
+    definition["jobs"]["a"]["environment_variables"] = json!({"V": 1});
+    let plan = bench.plan(&definition).await;
+    let expected = [format!("code: - → {}", tree.hash.hex()), "variable V: - → 1".to_owned()];
+    assert_eq!(changes(&plan[0]), expected);
+}
+
+/// Numbers that look like chance and are the same with every test.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % end as u64).unwrap_or_default()
+    }
+
+    /// Steps that need some of those before them.
+    fn steps(&mut self, names: &[&str]) -> Map<String, Value> {
+        let mut steps = Map::new();
+        for (at, name) in names.iter().enumerate() {
+            let needs = names[..at].iter().copied();
+            let needs: Vec<&str> = needs.filter(|_| self.below(3) == 0).collect();
+            let mut made = step(&needs);
+            made["command"] = json!(format!("echo {}", self.below(3)));
+            if self.below(3) == 0 {
+                made["inputs"]["rate"] = json!("${{parent.inputs.rate}}");
+            }
+            steps.insert((*name).to_owned(), made);
+        }
+        steps
+    }
+
+    fn pipeline(&mut self) -> Value {
+        let mut jobs = self.steps(&["a", "b", "c", "d", "e"]);
+        let inner = self.steps(&["x", "y"]);
+        let mut inner = json!({
+            "type": "pipeline", "name": "inner", "jobs": inner,
+            "inputs": {"rate": {"type": "number"}, "data": {"type": "uri_folder", "optional": true}},
+            "outputs": {"made": {"type": "uri_folder"}},
+        });
+        inner["jobs"]["y"]["outputs"]["o"] = json!("${{parent.outputs.made}}");
+        inner["jobs"]["x"]["inputs"]["data"] = json!("${{parent.inputs.data}}");
+        let mut given = json!({"rate": "${{parent.inputs.rate}}"});
+        if self.below(2) == 0 {
+            given["data"] = json!("${{parent.jobs.a.outputs.o}}");
+        }
+        jobs.insert(
+            "in".to_owned(),
+            json!({"type": "pipeline", "component": inner, "inputs": given}),
+        );
+        let mut last = step(&["e"]);
+        last["inputs"]["made"] = json!("${{parent.jobs.in.outputs.made}}");
+        jobs.insert("last".to_owned(), last);
+        json!({"inputs": {"rate": 0.1}, "jobs": jobs})
+    }
+
+    fn edit(&mut self, definition: &mut Value) {
+        let name = ["a", "b", "c", "d", "e", "last"][self.below(6)];
+        match self.below(6) {
+            0 => definition["inputs"]["rate"] = json!([0.1, 0.2, 0.3][self.below(3)]),
+            1 => definition["jobs"][name]["command"] = json!(format!("echo {}", self.below(3))),
+            2 => {
+                let inner = ["x", "y"][self.below(2)];
+                let command = json!(format!("echo {}", self.below(3)));
+                definition["jobs"]["in"]["component"]["jobs"][inner]["command"] = command;
+            }
+            3 => {
+                let value = json!({"V": self.below(2)});
+                definition["jobs"][name]["environment_variables"] = value;
+            }
+            4 => definition["jobs"][name]["inputs"]["k"] = json!(self.below(2)),
+            _ => {
+                let force = json!({"default_compute": "x", "force_rerun": self.below(4) == 0});
+                definition["settings"] = force;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_plan_says_is_what_happens() {
+    for seed in 1..=8 {
+        let bench = Bench::new().await;
+        let mut chance = Chance(seed * 7919);
+        let mut definition = chance.pipeline();
+        for round in 0..10 {
+            let planned = bench.planned(&definition).await;
+            let fails = ["", "", "", "-c", "-in-x"][chance.below(5)];
+            let name = format!("p{seed}r{round}");
+            let executed = bench.executed(&name, &definition, fails).await;
+            for (step, reuses) in &executed {
+                assert_eq!(planned[step], *reuses, "{name}, step {step}\n{definition:#}");
+            }
+            if fails.is_empty() {
+                assert_eq!(planned.len(), executed.len(), "{name}");
+            }
+            for _ in 0..chance.below(3) {
+                chance.edit(&mut definition);
+            }
+        }
+    }
+}
