@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
+
 use super::{
     child::{Parent, Thought, name_of},
     compile,
@@ -22,6 +24,7 @@ use store::NewRun;
 /// Earlier pipelines in which a step is looked for.
 const EARLIER: u32 = 20;
 
+#[async_trait]
 impl Perform for PlanPipeline {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<PlannedStep>> {
         let request = self.job;

@@ -1,5 +1,7 @@
 //! How the steps of a pipeline stand.
 
+use async_trait::async_trait;
+
 use super::course::Pipeline;
 use crate::{Action, Caller, Perform, Service, driven::PIPELINE};
 use api::{
@@ -7,6 +9,7 @@ use api::{
     pipelines::{ListSteps, PipelineStep},
 };
 
+#[async_trait]
 impl Perform for ListSteps {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<PipelineStep>> {
         let (_, found) = service
