@@ -7,9 +7,9 @@ use super::{Caller, Perform, Service};
 use api::{
     Error, Operation, access::*, assets::*, batch::*, computes::*, connections::*, datastores::*,
     deployments::*, endpoints::*, experiments::*, files::*, identities::*, imports::*, jobs::*,
-    lineage::*, logged_models::*, metrics::*, models::*, paths::*, pipelines::*, registered_models::*,
-    registries::*, resource_groups::*, runs::*, schedules::*, secrets::*, trace_measures::*,
-    traces::*, uploads::*, webhooks::*, work::*, workspaces::*,
+    lineage::*, logged_models::*, metrics::*, models::*, paths::*, pipelines::*,
+    registered_models::*, registries::*, resource_groups::*, runs::*, schedules::*, secrets::*,
+    trace_measures::*, traces::*, uploads::*, webhooks::*, work::*, workspaces::*,
 };
 
 /// Performs one operation: what comes and goes is JSON.

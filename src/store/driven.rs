@@ -177,12 +177,7 @@ impl Store {
     }
 
     /// The newest completed run with a key that was made before another run and is not deleted.
-    pub async fn reusable(
-        &self,
-        workspace: i64,
-        key: Hash,
-        before: i64,
-    ) -> Result<Option<String>> {
+    pub async fn reusable(&self, workspace: i64, key: Hash, before: i64) -> Result<Option<String>> {
         self.db
             .look(|tx| {
                 tx.one(

@@ -107,7 +107,11 @@ impl Follower<'_> {
             // A server that is restarted; the logs are followed through that as well.
             Err(error) => {
                 let error: api::Error = error;
-                return if error.code.retryable() { Ok(None) } else { Err(error) };
+                return if error.code.retryable() {
+                    Ok(None)
+                } else {
+                    Err(error)
+                };
             }
         };
         self.steps(&steps, "");

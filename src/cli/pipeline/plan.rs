@@ -72,7 +72,10 @@ pub async fn plan(ctx: &Context, args: PlanArgs) -> anyhow::Result<()> {
 
 impl Show for Plan {
     fn view(&self) -> View {
-        let width = self.0.iter().map(|planned| planned.step.name.chars().count());
+        let width = self
+            .0
+            .iter()
+            .map(|planned| planned.step.name.chars().count());
         let width = width.max().unwrap_or(0);
         let mut text = String::new();
         for planned in &self.0 {
@@ -97,7 +100,10 @@ impl Show for Plan {
                 text += &indented(&change_text(change, planned.code.as_ref()));
             }
         }
-        let run = self.0.iter().filter(|planned| planned.step.reuses.is_none());
+        let run = self
+            .0
+            .iter()
+            .filter(|planned| planned.step.reuses.is_none());
         let run = run.count();
         let reused = self.0.len() - run;
         let _ = writeln!(text, "{run} to run, {reused} reused");

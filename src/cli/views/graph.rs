@@ -22,7 +22,10 @@ fn lines(steps: &[PipelineStep]) -> Vec<String> {
     let width = steps.iter().map(|step| step.name.chars().count()).max();
     let width = width.unwrap_or(0);
     let Some(rows) = graph.rows(&order) else {
-        return order.iter().flat_map(|at| listed(&steps[*at], width)).collect();
+        return order
+            .iter()
+            .flat_map(|at| listed(&steps[*at], width))
+            .collect();
     };
     let lanes = rows.iter().map(|row| row.sign.chars().count()).max();
     let lanes = lanes.unwrap_or(0);
@@ -47,7 +50,11 @@ fn listed(step: &PipelineStep, width: usize) -> Vec<String> {
         after => format!("  after {}", after.join(", ")),
     };
     let mut lines = vec![format!("{} {}{after}", sign(step), label(step, width))];
-    lines.extend(self::lines(&step.steps).iter().map(|line| format!("    {line}")));
+    lines.extend(
+        self::lines(&step.steps)
+            .iter()
+            .map(|line| format!("    {line}")),
+    );
     lines
 }
 
@@ -102,12 +109,19 @@ const RIGHT: u8 = 8;
 
 impl Graph {
     fn of(steps: &[PipelineStep]) -> Self {
-        let names: BTreeMap<&str, usize> =
-            steps.iter().map(|step| step.name.as_str()).zip(0..).collect();
+        let names: BTreeMap<&str, usize> = steps
+            .iter()
+            .map(|step| step.name.as_str())
+            .zip(0..)
+            .collect();
         let mut next = vec![Vec::new(); steps.len()];
         let mut waits = vec![0; steps.len()];
         for (at, step) in steps.iter().enumerate() {
-            for before in step.after.iter().filter_map(|name| names.get(name.as_str())) {
+            for before in step
+                .after
+                .iter()
+                .filter_map(|name| names.get(name.as_str()))
+            {
                 next[*before].push(at);
                 waits[at] += 1;
             }

@@ -143,11 +143,7 @@ struct Bound<'a> {
 
 impl Bound<'_> {
     /// The inputs of a step that had to wait. One that is not given is left out.
-    async fn inputs(
-        &self,
-        pipeline: &Pipeline,
-        step: &Step,
-    ) -> Result<BTreeMap<String, JobInput>> {
+    async fn inputs(&self, pipeline: &Pipeline, step: &Step) -> Result<BTreeMap<String, JobInput>> {
         let mut inputs = BTreeMap::new();
         for (name, binding) in &step.bindings {
             let found = match &binding.from {
@@ -172,7 +168,10 @@ impl Bound<'_> {
         };
         let known = source.outputs().and_then(|outputs| outputs.get(output));
         let maker = match &source.work {
-            Work::Command(_) => (run.reuses.as_ref().unwrap_or(&run.name).clone(), output.to_owned()),
+            Work::Command(_) => (
+                run.reuses.as_ref().unwrap_or(&run.name).clone(),
+                output.to_owned(),
+            ),
             Work::Pipeline(_) => self.maker(&run.name, output).await?,
         };
         Ok(JobInput::Files {
@@ -190,9 +189,14 @@ impl Bound<'_> {
             let path = match self.thought.0.get(&run) {
                 Some(outputs) => outputs.get(&output).map(|output| output.path.clone()),
                 None => {
-                    let found = self.service.store.run(self.parent.workspace_id, &run).await?;
+                    let found = self
+                        .service
+                        .store
+                        .run(self.parent.workspace_id, &run)
+                        .await?;
                     let described = found.and_then(|row| row.run.job?.described);
-                    described.and_then(|described| Some(described.outputs.get(&output)?.path.clone()))
+                    described
+                        .and_then(|described| Some(described.outputs.get(&output)?.path.clone()))
                 }
             };
             match path.as_deref().map(Location::parse) {

@@ -139,13 +139,22 @@ impl Planner<'_> {
                 let source = &pipeline.graph.steps[*step];
                 let run = pipeline.run_of(*step)?;
                 let runs = self.begun.contains(&run.name) || source.kind() == "pipeline";
-                let text = format!("the output `{output}` of the step `{}`, which runs", source.name);
+                let text = format!(
+                    "the output `{output}` of the step `{}`, which runs",
+                    source.name
+                );
                 runs.then(|| (format!("input {input}"), text))
             });
             let sources: BTreeMap<String, String> = sources.collect();
             self.begun.insert(new.name.clone());
-            self.explain(&mut planned, job, (&before, &sources), pipeline.graph.force_rerun, parent)
-                .await?;
+            self.explain(
+                &mut planned,
+                job,
+                (&before, &sources),
+                pipeline.graph.force_rerun,
+                parent,
+            )
+            .await?;
         }
         self.planned.push(planned);
         Ok(())
@@ -197,7 +206,9 @@ fn changes(
     sources: &BTreeMap<String, String>,
 ) -> Vec<StepChange> {
     let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let differ = keys.into_iter().filter(|key| old.get(*key) != new.get(*key));
+    let differ = keys
+        .into_iter()
+        .filter(|key| old.get(*key) != new.get(*key));
     differ
         .map(|key| StepChange {
             what: key.clone(),

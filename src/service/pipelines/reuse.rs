@@ -51,7 +51,10 @@ fn described_facts(described: &Described, facts: &mut BTreeMap<String, String>) 
                 let stamp = step.stamps.get(name);
                 let stamp = stamp.map_or(String::new(), |stamp| format!(" {stamp}"));
                 let mode = json!(mode);
-                format!("{path}{stamp} ({kind}, {})", mode.as_str().unwrap_or_default())
+                format!(
+                    "{path}{stamp} ({kind}, {})",
+                    mode.as_str().unwrap_or_default()
+                )
             }
         };
         facts.insert(format!("input {name}"), text);
@@ -59,7 +62,11 @@ fn described_facts(described: &Described, facts: &mut BTreeMap<String, String>) 
     for (name, output) in &described.outputs {
         let mode = json!(output.mode);
         let mut text = format!("{}, {}", output.kind, mode.as_str().unwrap_or_default());
-        for more in [step.places.get(name), output.name.as_ref(), output.version.as_ref()] {
+        for more in [
+            step.places.get(name),
+            output.name.as_ref(),
+            output.version.as_ref(),
+        ] {
             text += &more.map_or(String::new(), |more| format!(", {more}"));
         }
         facts.insert(format!("output {name}"), text);

@@ -394,7 +394,9 @@ impl Command<'_> {
 
     /// The same inputs give the same outputs, unless the component says otherwise.
     fn is_deterministic(&self) -> bool {
-        let said = self.component.and_then(|component| component.get("is_deterministic"));
+        let said = self
+            .component
+            .and_then(|component| component.get("is_deterministic"));
         said.and_then(Value::as_bool) != Some(false)
     }
 

@@ -39,7 +39,11 @@ impl Bench {
             }
             for taken in orders.take {
                 let failed = taken.run.ends_with(fails) && !fails.is_empty();
-                let outcome = if failed { Outcome::Failed } else { Outcome::Completed };
+                let outcome = if failed {
+                    Outcome::Failed
+                } else {
+                    Outcome::Completed
+                };
                 self.report("w", &taken.run, ended(outcome)).await.unwrap();
             }
         }
@@ -70,7 +74,14 @@ fn changes(step: &PlannedStep) -> Vec<String> {
     let text = |side: &Option<String>| side.clone().unwrap_or_else(|| "-".to_owned());
     let changes = step.changes.iter();
     changes
-        .map(|change| format!("{}: {} → {}", change.what, text(&change.old), text(&change.new)))
+        .map(|change| {
+            format!(
+                "{}: {} → {}",
+                change.what,
+                text(&change.old),
+                text(&change.new)
+            )
+        })
         .collect()
 }
 
@@ -87,11 +98,17 @@ async fn a_plan_says_what_runs_and_what_has_changed() {
     definition["jobs"]["other"]["command"] = json!("echo other");
     let plan = bench.plan(&definition).await;
     assert_eq!(plan.len(), 4);
-    assert_eq!(plan[0].because.as_deref(), Some("it has not run in this experiment"));
+    assert_eq!(
+        plan[0].because.as_deref(),
+        Some("it has not run in this experiment")
+    );
 
     bench.executed("p1", &definition, "").await;
     let plan = bench.plan(&definition).await;
-    let reused: Vec<_> = plan.iter().map(|step| step.reuses.as_deref().unwrap()).collect();
+    let reused: Vec<_> = plan
+        .iter()
+        .map(|step| step.reuses.as_deref().unwrap())
+        .collect();
     assert_eq!(reused, ["p1-prep", "p1-other", "p1-train", "p1-eval"]);
 
     definition["inputs"]["rate"] = json!(0.5);
@@ -112,7 +129,10 @@ async fn a_plan_says_what_runs_and_what_has_changed() {
     let reused = bench.run("p3-eval").await;
     assert_eq!(reused.status, RunStatus::Completed);
     let described = reused.job.unwrap().described.unwrap();
-    assert_eq!(described.outputs["o"].path, "azureml://jobs/p1-eval/outputs/o");
+    assert_eq!(
+        described.outputs["o"].path,
+        "azureml://jobs/p1-eval/outputs/o"
+    );
 
     let delete = DeleteRun {
         workspace: "ws".to_owned(),
@@ -125,7 +145,10 @@ async fn a_plan_says_what_runs_and_what_has_changed() {
     definition["settings"] = json!({"default_compute": "x", "force_rerun": true});
     let plan = bench.plan(&definition).await;
     assert!(plan.iter().all(|step| step.reuses.is_none()));
-    assert_eq!(plan[0].because.as_deref(), Some("settings.force_rerun is true"));
+    assert_eq!(
+        plan[0].because.as_deref(),
+        Some("settings.force_rerun is true")
+    );
 }
 
 #[tokio::test]
@@ -139,9 +162,15 @@ async fn other_code_and_failed_runs_are_told() {
     let mut definition = json!({"jobs": {"a": step(&[])}});
     bench.executed("p1", &definition, "-a").await;
     let plan = bench.plan(&definition).await;
-    assert_eq!(plan[0].because.as_deref(), Some("its last run p1-a is Failed"));
+    assert_eq!(
+        plan[0].because.as_deref(),
+        Some("its last run p1-a is Failed")
+    );
     bench.executed("p2", &definition, "").await;
-    assert_eq!(bench.planned(&definition).await["a"].as_deref(), Some("p2-a"));
+    assert_eq!(
+        bench.planned(&definition).await["a"].as_deref(),
+        Some("p2-a")
+    );
     let code = api::assets::CreateAsset {
         workspace: "ws".to_owned(),
         kind: api::assets::AssetKind::Code,
@@ -158,7 +187,10 @@ async fn other_code_and_failed_runs_are_told() {
     definition["jobs"]["a"]["code"] = json!("azureml:code:1");
     definition["jobs"]["a"]["environment_variables"] = json!({"V": 1});
     let plan = bench.plan(&definition).await;
-    let expected = [format!("code: - → {}", tree.hash.hex()), "variable V: - → 1".to_owned()];
+    let expected = [
+        format!("code: - → {}", tree.hash.hex()),
+        "variable V: - → 1".to_owned(),
+    ];
     assert_eq!(changes(&plan[0]), expected);
 }
 
@@ -248,7 +280,10 @@ async fn what_a_plan_says_is_what_happens() {
             let name = format!("p{seed}r{round}");
             let executed = bench.executed(&name, &definition, fails).await;
             for (step, reuses) in &executed {
-                assert_eq!(planned[step], *reuses, "{name}, step {step}\n{definition:#}");
+                assert_eq!(
+                    planned[step], *reuses,
+                    "{name}, step {step}\n{definition:#}"
+                );
             }
             if fails.is_empty() {
                 assert_eq!(planned.len(), executed.len(), "{name}");

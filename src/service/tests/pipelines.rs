@@ -312,6 +312,9 @@ async fn all_that_is_wrong_is_said_at_once() {
 
     let no_compute = json!({"settings": {}, "jobs": {"a": step(&[])}});
     let error = bench.pipeline("p", no_compute).await.unwrap_err();
-    assert_eq!(error.to_string(), "jobs.a.compute: Step `a`: The step has no compute");
+    assert_eq!(
+        error.to_string(),
+        "jobs.a.compute: Step `a`: The step has no compute"
+    );
     assert!(bench.taken().await.is_empty(), "nothing runs");
 }

@@ -126,7 +126,10 @@ fn what_does_not_fit_is_said_with_its_line_before_anything_runs() {
         let bad = PIPELINE.replace("default_compute: azureml:serverless", "");
         aml.write("bad.yml", bad.replace("./train.yml", "azureml:train:7"));
         let error = aml.run("job create -f bad.yml -n p1").failed(3);
-        assert!(error.contains("bad.yml:15:5: No component `train`"), "{error}");
+        assert!(
+            error.contains("bad.yml:15:5: No component `train`"),
+            "{error}"
+        );
         aml.write("bad.yml", &bad);
         let error = aml.run("job create -f bad.yml -n p1").failed(2);
         for (line, step) in [(9, "prep"), (14, "train"), (18, "eval")] {
