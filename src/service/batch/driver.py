@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import queue
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -292,11 +293,26 @@ def files_of(paths):
     return found
 
 
+def link(source, target):
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def model_folder(model, name):
-    """A folder that holds the model under its own name, as AZUREML_MODEL_DIR does in Azure."""
-    root = tempfile.mkdtemp(prefix="model-")
+    """A folder that holds the model under its own name, as AZUREML_MODEL_DIR does in Azure.
+
+    Its files are links: MLflow refuses a folder that is one.
+    """
+    root = tempfile.mkdtemp(prefix="model-", dir=os.getcwd())
     if model:
-        os.symlink(os.path.abspath(model), os.path.join(root, name or os.path.basename(model) or "model"))
+        model = os.path.realpath(model)
+        target = os.path.join(root, name or os.path.basename(model) or "model")
+        if os.path.isdir(model):
+            shutil.copytree(model, target, copy_function=link)
+        else:
+            link(model, target)
     return root
 
 

@@ -20,7 +20,7 @@ use api::{
     frames,
     jobs::CreateJob,
     models::{Model, ModelType},
-    runs::Run,
+    runs::{GetRun, Run},
 };
 use spec::kinds::{
     batch::{self, BatchSettings},
@@ -66,7 +66,7 @@ impl Perform for InvokeBatch {
             deployment: &deployment,
         };
         let mut definition = match &written {
-            batch::BatchDeployment::Pipeline(_) => invocation.pipeline(),
+            batch::BatchDeployment::Pipeline(_) => invocation.pipeline().await?,
             model => {
                 let base = base(model)
                     .ok_or_else(|| Error::internal("A model deployment without its base"))?;
@@ -192,26 +192,51 @@ impl Invocation<'_> {
         &self.row.workspace.name
     }
 
-    /// A pipeline job of the deployment's component or job.
-    fn pipeline(&self) -> Map<String, Value> {
+    /// A pipeline job of the deployment's component, or what its finished job was.
+    async fn pipeline(&self) -> Result<Map<String, Value>> {
         let definition = &self.deployment.definition;
-        let mut job = Map::new();
+        let mut job = match definition.get("job_definition").and_then(Value::as_str) {
+            Some(name) => self.of_job(name).await?,
+            None => Map::new(),
+        };
         job.insert("type".to_owned(), json!("pipeline"));
         for key in ["component", "settings", "description"] {
-            if let Some(value) = definition.get(key) {
+            if let Some(value) = definition.get(key).filter(|value| !value.is_null()) {
                 job.insert(key.to_owned(), value.clone());
             }
         }
-        if let Some(definition) = definition.get("job_definition") {
-            job.insert("component".to_owned(), definition.clone());
+        for (key, given) in [
+            ("inputs", &self.request.inputs),
+            ("outputs", &self.request.outputs),
+        ] {
+            if given.is_empty() {
+                continue;
+            }
+            match job.get_mut(key) {
+                Some(Value::Object(before)) => before.extend(given.clone()),
+                _ => {
+                    job.insert(key.to_owned(), json!(given));
+                }
+            }
         }
-        if !self.request.inputs.is_empty() {
-            job.insert("inputs".to_owned(), json!(self.request.inputs));
-        }
-        if !self.request.outputs.is_empty() {
-            job.insert("outputs".to_owned(), json!(self.request.outputs));
-        }
-        job
+        Ok(job)
+    }
+
+    /// The definition of a job that was a pipeline.
+    async fn of_job(&self, name: &str) -> Result<Map<String, Value>> {
+        let name = name.strip_prefix("azureml:").unwrap_or(name);
+        let get = GetRun {
+            workspace: self.workspace().to_owned(),
+            run: name.to_owned(),
+        };
+        let run = get.perform(self.service, self.caller).await;
+        let run = run.map_err(|error| error.at("job_definition"))?;
+        let described = run.job.and_then(|job| job.described);
+        let definition = described.map(|described| described.definition);
+        let definition = definition.filter(|job| job.get("type") == Some(&json!("pipeline")));
+        definition.ok_or_else(|| {
+            Error::invalid(format!("The job `{name}` is no pipeline")).at("job_definition")
+        })
     }
 
     async fn model(
