@@ -72,9 +72,13 @@ async fn open_local(home: &Path, url: String) -> Result<Service> {
 /// Opens the state directory with everything that can be asked of it. The bell is rung when there
 /// is something to do for a worker in another process.
 fn open_service_for(home: &Home, base_url: String, bell: Option<Bell>) -> Result<Service> {
+    service_of(Store::open(home.root().to_owned())?, base_url, bell)
+}
+
+fn service_of(store: Store, base_url: String, bell: Option<Bell>) -> Result<Service> {
     // For datastores in clouds.
     install_tls();
-    let service = Service::new(Store::open(home.root().to_owned())?, now, base_url, bell)?;
+    let service = Service::new(store, now, base_url, bell)?;
     let post = Arc::new(Post::new(webhook_rules));
     Ok(service
         .with_hosts(hosts::start_endpoint_host)

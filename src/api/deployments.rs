@@ -144,7 +144,7 @@ impl Default for Probe {
     }
 }
 
-/// What the front has counted of a deployment since the host started.
+/// What the front has counted of a deployment since it was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Load {
     pub requests: u64,

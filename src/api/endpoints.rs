@@ -155,10 +155,15 @@ pub struct GetEndpoint {
 operation!(GetEndpoint => Endpoint, "endpoints.get");
 
 /// Starts a stopped or failed endpoint again; each deployment with what answered last, if it ever did.
+/// Its address stays, unless another program has taken it: then it gets another one, which the answer
+/// says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StartEndpoint {
     pub workspace: String,
     pub name: String,
+    /// The port to answer on from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
 }
 operation!(StartEndpoint => Endpoint, "endpoints.start");
 

@@ -111,7 +111,7 @@ impl Rule {
     pub fn check(&self, name: &str) -> Result<()> {
         let Rule { kind, max, .. } = self;
         let problem = if name.is_empty() {
-            Some(format!("The name of a {kind} cannot be empty"))
+            Some(format!("The {kind} name cannot be empty"))
         } else if name.chars().count() > *max {
             Some(format!("The {kind} name is longer than {max} characters"))
         } else if let Some(bad) = name.chars().find(|c| !self.has(*c)) {

@@ -140,6 +140,9 @@ pub struct HostOrders {
     /// The port that was asked for.
     #[serde(default)]
     pub pinned_port: Option<u16>,
+    /// Ports that are other endpoints', whether they answer just now or not.
+    #[serde(default)]
+    pub others: Vec<u16>,
 }
 
 /// A deployment that a host shall serve.

@@ -24,7 +24,7 @@ use api::{
     datastores::ListDatastores,
     endpoints::ListEndpoints,
     experiments::ListExperiments,
-    models::ListModels,
+    models::{ListModels, Model},
     registries::ListRegistries,
     runs::ListRuns,
     schedules::ListSchedules,
@@ -204,8 +204,8 @@ fn names(ctx: &Context, kind: Kind, text: &str) -> Result<Vec<String>> {
 
 async fn ask(ctx: &Context, kind: Kind, text: &str) -> Result<Vec<String>> {
     let client = ctx.client().await?;
-    // After a colon come the versions of a name.
-    let named = text.split_once(':').map(|(name, _)| name.to_owned());
+    // After a colon come the versions of a name, after an @ its aliases.
+    let named = text.split_once([':', '@']).map(|(name, _)| name.to_owned());
     Ok(match kind {
         Kind::Workspace => collect(client.call(&ListWorkspaces {}).await?, |item| item.name),
         Kind::User => collect(client.call(&ListUsers {}).await?, |item| item.name),
@@ -224,20 +224,7 @@ async fn ask(ctx: &Context, kind: Kind, text: &str) -> Result<Vec<String>> {
             };
             collect(client.call(&request).await?.items, |item| item.name)
         }
-        Kind::Model | Kind::ModelVersion => {
-            let request = ListModels {
-                workspace: ctx.workspace().await?,
-                name: named.clone(),
-                ..ListModels::default()
-            };
-            let models = client.call(&request).await?;
-            let mut names = match kind {
-                Kind::Model if named.is_none() => collect(models, |item| item.name),
-                _ => collect(models, |item| format!("{}:{}", item.name, item.version)),
-            };
-            names.dedup();
-            names
-        }
+        Kind::Model | Kind::ModelVersion => models(ctx, kind, named, text).await?,
         Kind::Asset(kind) => {
             let request = ListAssets {
                 workspace: ctx.workspace().await?,
@@ -310,6 +297,36 @@ async fn metrics(ctx: &Context) -> Result<Vec<String>> {
     let runs = ctx.client().await?.call(&request).await?.items.into_iter();
     let keys: BTreeSet<String> = runs.flat_map(|run| run.metrics.into_keys()).collect();
     Ok(keys.into_iter().collect())
+}
+
+/// Models, versions of one that is `named`, and aliases.
+async fn models(
+    ctx: &Context,
+    kind: Kind,
+    named: Option<String>,
+    text: &str,
+) -> Result<Vec<String>> {
+    let request = ListModels {
+        workspace: ctx.workspace().await?,
+        name: named.clone(),
+        ..ListModels::default()
+    };
+    let models = ctx.client().await?.call(&request).await?;
+    let aliases = |model: &Model| {
+        let whole = |alias: &String| format!("{}@{alias}", model.name);
+        model.aliases.iter().map(whole).collect::<Vec<_>>()
+    };
+    let aliased: Vec<String> = models.iter().flat_map(aliases).collect();
+    let mut names = match kind {
+        Kind::Model if named.is_none() => collect(models, |item| item.name),
+        _ => collect(models, |item| format!("{}:{}", item.name, item.version)),
+    };
+    names.dedup();
+    // Once the name is there, or where a version is wanted.
+    if text.contains('@') || matches!(kind, Kind::ModelVersion) {
+        names.extend(aliased);
+    }
+    Ok(names)
 }
 
 fn collect<T>(items: Vec<T>, name: impl Fn(T) -> String) -> Vec<String> {

@@ -41,7 +41,11 @@ enum Shell {
 /// Found on the `fpath`, the script is loaded by the first TAB, which must answer too.
 const ZSH_FIRST: &str = "if [[ $funcstack[1] = _aml ]]; then _clap_dynamic_completer_aml; fi\n";
 
-/// Bash takes `iris:1` and `--workspace=churn` for three words and replaces the last of them only; to
+/// Where the script hands candidates to zsh, and how it is told that their case does not count.
+const ZSH_OFFERS: &str = "_describe -V 'values' other";
+const ZSH_ANY_CASE: &str = "-M 'm:{[:lower:][:upper:]}={[:upper:][:lower:]}'";
+
+/// Bash takes `iris:1`, `iris@best` and `--workspace=churn` for three words and replaces the last of them only; to
 /// `aml` each is one.
 const BASH_WORDS: &str = r#"_aml() {
     local rest=${COMP_LINE:0:COMP_POINT} words=() last=-1 word glued i
@@ -51,7 +55,7 @@ const BASH_WORDS: &str = r#"_aml() {
         rest=${rest#"${rest%%[![:space:]]*}"}
         (( i == COMP_CWORD )) && word=$rest
         rest=${rest#"$word"}
-        if [[ $glued && $last -ge 0 && ( $word == [:=]* || ${words[last]} == *[:=] ) ]]; then
+        if [[ $glued && $last -ge 0 && ( $word == [:=@]* || ${words[last]} == *[:=@] ) ]]; then
             words[last]+=$word
         else
             words[++last]=$word
@@ -60,7 +64,7 @@ const BASH_WORDS: &str = r#"_aml() {
     local COMP_WORDS=("${words[@]}") COMP_CWORD=$last
     word=${words[last]}
     _clap_complete_aml "$1" "$word" "$3"
-    glued=${COMP_WORDBREAKS//[!:=]/}
+    glued=${COMP_WORDBREAKS//[!:=@]/}
     if [[ $glued && $word == *[$glued]* ]]; then
         word=${word%"${word##*[$glued]}"}
         for i in "${!COMPREPLY[@]}"; do
@@ -92,7 +96,10 @@ pub fn completions(ctx: &Context, args: &CompletionsArgs) -> anyhow::Result<()> 
             let words = BASH_WORDS.replace("aml", name);
             format!("{words}{registered}\n")
         }
-        Shell::Zsh => format!("{script}\n{}", ZSH_FIRST.replace("aml", name)),
+        Shell::Zsh => {
+            let script = script.replace(ZSH_OFFERS, &format!("{ZSH_OFFERS} {ZSH_ANY_CASE}"));
+            format!("{script}\n{}", ZSH_FIRST.replace("aml", name))
+        }
         Shell::Fish | Shell::Powershell => format!("{script}\n"),
     })
 }

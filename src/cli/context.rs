@@ -100,8 +100,12 @@ impl Context {
                 return Error::invalid("`local` is this machine, not a server")
                     .hint("See which there are: aml profile list");
             }
-            Error::unknown("profile", name, &place, nearest)
-                .hint(format!("Make it: aml login URL --profile {name}"))
+            let error = Error::unknown("profile", name, &place, nearest);
+            if nearest.is_none() {
+                error.hint("See which there are: aml profile list")
+            } else {
+                error
+            }
         })
     }
 
@@ -117,7 +121,10 @@ impl Context {
 
     /// The server of a profile and how to be let in.
     pub fn remote(&self, name: &str) -> Result<Remote> {
-        let profile = self.known_profile(name)?;
+        let profile = self.known_profile(name).map_err(|error| match name {
+            "local" => error,
+            name => error.hint(format!("Make it: aml login URL --profile {name}")),
+        })?;
         Ok(Remote {
             url: profile.url.clone(),
             token: match &self.config.token {
@@ -200,8 +207,18 @@ impl Context {
         })
     }
 
-    /// An error that a workspace is not there says which file chose it, if one did.
-    pub fn explain(&self, error: Error) -> Error {
+    /// Adds what only this side knows: the address to log in to, and which file chose a workspace
+    /// that is not there.
+    pub fn explain(&self, mut error: Error) -> Error {
+        if error.code == Code::Unauthenticated
+            && let Some(name) = &self.profile
+            && let Some(profile) = self.config.settings.profiles.get(name)
+        {
+            let whole = format!("aml login {} --profile {name}", profile.url);
+            for hint in &mut error.hints {
+                *hint = hint.replace("aml login URL", &whole);
+            }
+        }
         let named = self.workspace.is_some() || self.config.workspace.is_some();
         let by_file = if named {
             Ok(None)

@@ -1,8 +1,13 @@
 //! `aml docs`: the documents that are generated from the command tree.
 
-use std::{fmt::Write as _, fs, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args, Command};
+use clap_mangen::Man;
 
 use super::context::Context;
 use api::Error;
@@ -22,7 +27,7 @@ pub fn docs(ctx: &Context, args: &DocsArgs) -> anyhow::Result<()> {
     let man = args.folder.join("man");
     let written = fs::create_dir_all(&man)
         .and_then(|()| fs::write(args.folder.join("cli-reference.md"), reference(&tree)))
-        .and_then(|()| clap_mangen::generate_to(tree, &man));
+        .and_then(|()| manual(&tree, &man));
     written
         .map_err(|e| Error::invalid(format!("Cannot write `{}`: {e}", args.folder.display())))?;
     ctx.ui
@@ -45,6 +50,30 @@ fn documented(tree: Command) -> Command {
     // Hands the global options down.
     tree.build();
     tree.mut_subcommands(below)
+}
+
+/// A page for each command that is shown. Its synopsis is the one that `--help` gives.
+fn manual(tree: &Command, folder: &Path) -> io::Result<()> {
+    let mut page = Vec::new();
+    Man::new(tree.clone()).render(&mut page)?;
+    let page = String::from_utf8_lossy(&page);
+    let usage = tree.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").replace('-', "\\-");
+    let lines: Vec<&str> = usage
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let synopsis = format!(".SH SYNOPSIS\n{}", lines.join("\n.br\n"));
+    let (before, rest) = page.split_once(".SH SYNOPSIS\n").unwrap_or((&page, ""));
+    let (_, after) = rest.split_once('\n').unwrap_or_default();
+    let name = tree.get_display_name().unwrap_or_else(|| tree.get_name());
+    fs::write(
+        folder.join(format!("{name}.1")),
+        format!("{before}{synopsis}\n{after}"),
+    )?;
+    let mut shown = tree.get_subcommands().filter(|sub| !sub.is_hide_set());
+    shown.try_for_each(|sub| manual(sub, folder))
 }
 
 fn reference(tree: &Command) -> String {

@@ -37,6 +37,8 @@ pub const NOT_EXECUTABLE: u8 = 126;
 pub const INTERRUPTED: u8 = 130;
 /// An import or export left something out because of an error.
 pub const IMPORT_INCOMPLETE: u8 = 13;
+/// The scoring script of an endpoint raised, or refused the document.
+pub const SCRIPT_FAILED: u8 = 14;
 /// An endpoint that was deployed or started did not come to answer.
 pub const ENDPOINT_FAILED: u8 = 12;
 
@@ -72,7 +74,8 @@ pub fn report(error: &anyhow::Error, paste: &Paste, no_color: bool) -> ExitCode 
     let own = error.downcast_ref().map(|Exit(code)| *code);
     let shown = match (own, known) {
         (Some(code), None) => return ExitCode::from(code),
-        (Some(_), Some(known)) => known.to_string(),
+        (Some(_), Some(known)) => said(known),
+        (None, Some(known)) if error.chain().len() == 1 => said(known),
         (None, _) => format!("{error:#}"),
     };
     let red = AnsiColor::Red.on_default().bold();
@@ -98,6 +101,24 @@ pub fn report(error: &anyhow::Error, paste: &Paste, no_color: bool) -> ExitCode 
     let _ = anstream::AutoStream::new(std::io::stderr(), choice).write_all(text.as_bytes());
     let code = known.map_or(1, |error| exit_code(error.code));
     ExitCode::from(own.unwrap_or(code))
+}
+
+/// An error as people read it: a field that the sentence names is not said twice.
+fn said(error: &Error) -> String {
+    let is_field = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    match &error.target {
+        Some(field) if is_field(field) => {
+            let mut words = error
+                .message
+                .split(|c: char| !c.is_alphanumeric() && c != '_');
+            if words.any(|word| word == field) {
+                error.message.clone()
+            } else {
+                error.to_string()
+            }
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// Prints what clap says of a command line; help and version are no errors.

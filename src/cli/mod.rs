@@ -264,7 +264,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             _ => Context::new(cli.globals)?,
         };
         let performed = perform(&ctx, cli.command).await;
-        performed.map_err(|error| error::amend(error, |error| ctx.explain(error)))
+        performed
+            .map_err(|error| error::amend(error, |error| ctx.explain(error)))
+            .map_err(|error| ctx.ui.ended(error))
     })
 }
 

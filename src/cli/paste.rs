@@ -54,7 +54,12 @@ impl Paste {
     }
 
     /// A text with the commands in it completed: those at its start, after a colon or in backticks.
+    ///
+    /// A hint that says what somebody else can do is left as it is: their line begins as they like.
     pub fn text(&self, text: &str) -> String {
+        if is_for_others(text) {
+            return text.to_owned();
+        }
         let mut done = String::new();
         let mut rest = text;
         while let Some((start, end)) = next_command(rest, done.is_empty()) {
@@ -90,6 +95,13 @@ impl Paste {
         let options = options.concat();
         format!("{} {own}{options}{passed_on}", quoted(&self.program))
     }
+}
+
+/// Whether a hint is for an owner or an admin to follow, not for who reads it.
+fn is_for_others(text: &str) -> bool {
+    ["An admin", "An owner", "an owner can"]
+        .iter()
+        .any(|who| text.contains(who))
 }
 
 /// Where the next command in a text begins and ends.
@@ -160,6 +172,8 @@ mod tests {
             "Install the newer aml that wrote it",
             "Install the newer aml that wrote it",
         );
+        let theirs = "An owner can let you in: aml workspace share add -n churn --user ann";
+        check(theirs, theirs);
     }
 
     #[test]

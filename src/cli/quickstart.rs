@@ -20,7 +20,7 @@ use crate::wiring;
 use api::{
     Code, Error,
     endpoints::{GetEndpoint, GetEndpointKeys},
-    models::GetModel,
+    models::{GetModel, ListModels},
     runs::{BestRun, Goal},
     workspaces::GetWorkspace,
 };
@@ -99,12 +99,21 @@ async fn tour(ctx: &Context) -> anyhow::Result<()> {
     tour.run(&line, &["--output", "none"]).await?;
     let best = client.call(&best_run()).await?;
     ctx.ui.status(&format!("{} is the best.", best.name));
-    let line = format!(
-        "model register -n {NAME} --from-run {} --path outputs/model --type custom",
-        best.name
-    );
-    tour.run(&line, &["--output", "none"]).await?;
-    let version = client.call(&newest_model()).await?.version;
+    let version = match registered(client, &best.name).await? {
+        Some(version) => {
+            let known = format!("It is registered already, as {NAME}:{version}.");
+            ctx.ui.status(&known);
+            version
+        }
+        None => {
+            let line = format!(
+                "model register -n {NAME} --from-run {} --path outputs/model --type custom",
+                best.name
+            );
+            tour.run(&line, &["--output", "none"]).await?;
+            client.call(&newest_model()).await?.version
+        }
+    };
 
     tour.title("An HTTP endpoint");
     let line =
@@ -215,6 +224,18 @@ fn best_run() -> BestRun {
         metric: "accuracy".to_owned(),
         goal: Goal::Maximize,
     }
+}
+
+/// The version that is the model of a run: a start before this one has registered it.
+async fn registered(client: &Client, run: &str) -> Result<Option<u64>, Error> {
+    let list = ListModels {
+        workspace: WORKSPACE.to_owned(),
+        name: Some(NAME.to_owned()),
+        ..ListModels::default()
+    };
+    let versions = client.call(&list).await?.into_iter();
+    let of_run = versions.filter(|model| model.lineage.run.as_deref() == Some(run));
+    Ok(of_run.map(|model| model.version).max())
 }
 
 fn newest_model() -> GetModel {

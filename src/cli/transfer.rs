@@ -1,6 +1,9 @@
 //! Uploads and downloads as commands do them: with a bar on terminals and warnings told.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
 
 use clap::{Args, ValueHint};
 use indicatif::ProgressDrawTarget;
@@ -14,6 +17,9 @@ use super::{
 };
 use api::{Error, Result};
 use client::{Limit, Report, Step, Take, UploadOptions, Uploaded};
+
+/// What there is of an upload that was ended.
+const UPLOAD_REMAINS: &str = "nothing was made of the upload; the files that had gone whole are not sent again the next time";
 
 impl Context {
     /// Stores a folder in the workspace; says what was left out and why.
@@ -30,7 +36,8 @@ impl Context {
             report: Some(self.ui.report()),
         };
         let client = self.client().await?;
-        let uploaded = client.upload_folder(workspace, folder, &options).await?;
+        let upload = client.upload_folder(workspace, folder, &options);
+        let uploaded = self.ui.until_ctrl_c(UPLOAD_REMAINS, upload).await?;
         for warning in &uploaded.warnings {
             self.ui.warn(warning);
         }
@@ -48,7 +55,8 @@ impl Context {
         let report = self.ui.report();
         let client = self.client().await?;
         if path.is_file() {
-            return client.upload_file(workspace, path, Some(&report)).await;
+            let upload = client.upload_file(workspace, path, Some(&report));
+            return self.ui.until_ctrl_c(UPLOAD_REMAINS, upload).await;
         }
         let options = UploadOptions {
             cache: None,
@@ -56,7 +64,8 @@ impl Context {
             take: Take::Everything,
             report: Some(report),
         };
-        client.upload_folder(workspace, path, &options).await
+        let upload = client.upload_folder(workspace, path, &options);
+        self.ui.until_ctrl_c(UPLOAD_REMAINS, upload).await
     }
 }
 
@@ -129,16 +138,44 @@ impl Ui {
     }
 }
 
-/// Ends a download on ctrl-C; the file that it has begun to write is removed.
-pub async fn until_ctrl_c<T>(download: impl Future<Output = Result<T>>) -> anyhow::Result<T> {
-    tokio::select! {
-        biased;
-        done = download => Ok(done?),
-        _ = tokio::signal::ctrl_c() => Err(Exit(INTERRUPTED).into()),
-    }
-}
-
 impl Ui {
+    /// Ends a transfer on ctrl-C; `remains` says what there is of it then. The file that a download
+    /// has begun to write is removed.
+    pub async fn until_ctrl_c<T>(
+        &self,
+        remains: &str,
+        transfer: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        tokio::select! {
+            biased;
+            done = transfer => done,
+            _ = tokio::signal::ctrl_c() => {
+                self.interrupted.store(true, Ordering::Relaxed);
+                Err(Error::unavailable(format!("Interrupted: {remains}")))
+            }
+        }
+    }
+
+    /// The same for a download to `folder`.
+    pub async fn download_until_ctrl_c<T>(
+        &self,
+        folder: impl std::fmt::Display,
+        download: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let remains = format!(
+            "the files that had come whole are in `{folder}`; the same command fetches all of them again"
+        );
+        self.until_ctrl_c(&remains, download).await
+    }
+
+    /// An error of a command that was ended by ctrl-C gives that exit code.
+    pub fn ended(&self, error: anyhow::Error) -> anyhow::Error {
+        if self.interrupted.load(Ordering::Relaxed) {
+            return error.context(Exit(INTERRUPTED));
+        }
+        error
+    }
+
     /// Shows a transfer as a bar that goes when it is done.
     pub fn report(&self) -> Report {
         let bar = self.progress();

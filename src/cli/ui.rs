@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, BufRead, IsTerminal, Write},
-    sync::Mutex,
+    sync::{Mutex, atomic::AtomicBool},
 };
 
 use anstream::{AutoStream, ColorChoice};
@@ -44,6 +44,8 @@ pub struct Ui {
     pub paste: Paste,
     color: ColorChoice,
     stderr: Mutex<AutoStream<io::Stderr>>,
+    /// A transfer was ended by ctrl-C.
+    pub(super) interrupted: AtomicBool,
 }
 
 impl Ui {
@@ -82,6 +84,7 @@ impl Ui {
             paste,
             color,
             stderr: Mutex::new(AutoStream::new(io::stderr(), color)),
+            interrupted: AtomicBool::new(false),
         })
     }
 
@@ -94,7 +97,11 @@ impl Ui {
     /// Prints an answer on stdout.
     pub fn show<T: Show + Serialize>(&self, answer: &T) -> anyhow::Result<()> {
         if self.azure.is_none() && self.format == Format::Table && self.query.is_none() {
-            return self.print(&super::views::render(answer.view(), terminal_width()));
+            let view = answer.view();
+            if matches!(&view, super::views::View::List { rows, .. } if rows.is_empty()) {
+                self.status("There are none.");
+            }
+            return self.print(&super::views::render(view, terminal_width()));
         }
         if self.azure.is_none() && self.format == Format::Json && self.query.is_none() {
             // Nothing is to be shaped: a long list is written at once, not made a document first.

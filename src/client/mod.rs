@@ -7,7 +7,7 @@ mod address;
 mod files;
 pub mod inputs;
 mod logs;
-mod score;
+pub mod score;
 mod transport;
 
 use axum::{

@@ -6,12 +6,22 @@ use axum::{
 };
 
 use super::{Client, address::below, collect};
-use api::{Code, Error, Result, error::Envelope};
+use api::{Error, Result, error::Envelope};
+
+/// What a scoring script, or the server it runs in, answers.
+#[derive(Debug)]
+pub enum Scored {
+    Answered(Vec<u8>),
+    /// With a status of 400 or more: the script raised, or does not take the document.
+    Refused {
+        status: u16,
+        said: String,
+    },
+}
 
 impl Client {
-    /// Sends a document to an endpoint and answers what the scoring script does. An answer of 400 or
-    /// more is an error with the message that came with it. The one that is named answers, else the
-    /// deployment whose turn it is.
+    /// Sends a document to an endpoint and answers what the scoring script does. The one that is named
+    /// answers, else the deployment whose turn it is.
     pub async fn score(
         &self,
         workspace: &str,
@@ -19,7 +29,7 @@ impl Client {
         deployment: Option<&str>,
         key: &str,
         document: Vec<u8>,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Scored> {
         let uri = below("/ws", &[workspace, "endpoints", endpoint, "score"], &[]);
         let mut request = Request::builder().method(Method::POST).uri(uri);
         if let Some(deployment) = deployment {
@@ -34,25 +44,15 @@ impl Client {
         let status = response.status();
         let bytes = collect(response.into_body()).await?;
         if status.is_success() {
-            return Ok(bytes.into());
+            return Ok(Scored::Answered(bytes.into()));
         }
         if let Ok(envelope) = serde_json::from_slice::<Envelope>(&bytes) {
             return Err(envelope.error);
         }
-        let code = if status.is_server_error() {
-            Code::Unavailable
-        } else {
-            Code::Invalid
-        };
-        Err(Error::new(
-            code,
-            format!(
-                "The endpoint answered {}: {}",
-                status.as_u16(),
-                said(&bytes)
-            ),
-        )
-        .hint(format!("Look at its log: aml endpoint logs {endpoint}")))
+        Ok(Scored::Refused {
+            status: status.as_u16(),
+            said: said(&bytes),
+        })
     }
 }
 

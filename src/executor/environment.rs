@@ -106,6 +106,12 @@ pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Read
                 (folder, python) = wanted.folder(place).await?;
                 held = hold(&folder);
             }
+            if held.is_none() {
+                return Err(Error::unavailable(format!(
+                    "The environment {name} is freed again and again"
+                ))
+                .hint("Try again when `aml gc` has ended"));
+            }
             if let Some(own) = place.own {
                 own::make(&folder, own).await?;
                 own.clone_into(&mut folder);

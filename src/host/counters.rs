@@ -18,6 +18,8 @@ const KEPT: usize = 1000;
 
 #[derive(Debug, Default)]
 pub struct Counters {
+    /// What the hosts before this one have counted.
+    before: Load,
     requests: AtomicU64,
     errors: AtomicU64,
     /// The last answers' times in microseconds, in a ring.
@@ -25,6 +27,17 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Goes on from what the host before has written of a deployment.
+    pub fn resumed(path: &Path, deployment: &str) -> Self {
+        let written = std::fs::read(path).ok();
+        let loads = written.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let mut loads: BTreeMap<String, Load> = loads.unwrap_or_default();
+        Self {
+            before: loads.remove(deployment).unwrap_or_default(),
+            ..Self::default()
+        }
+    }
+
     pub fn count(&self, status: u16, took: Duration) {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         if status >= 400 {
@@ -46,16 +59,18 @@ impl Counters {
             Err(_) => Vec::new(),
         };
         times.sort_unstable();
-        let quantile = |percent: usize| {
+        let quantile = |percent: usize, before: f64| {
             let at = (times.len() * percent / 100).min(times.len().saturating_sub(1));
-            times.get(at).map_or(0.0, |micros| f64::from(*micros) / 1e3)
+            let found = times.get(at).map(|micros| f64::from(*micros) / 1e3);
+            found.unwrap_or(before)
         };
+        let before = &self.before;
         Load {
             instances: 0,
-            requests: self.requests.load(Ordering::Relaxed),
-            errors: self.errors.load(Ordering::Relaxed),
-            p50_ms: quantile(50),
-            p99_ms: quantile(99),
+            requests: before.requests + self.requests.load(Ordering::Relaxed),
+            errors: before.errors + self.errors.load(Ordering::Relaxed),
+            p50_ms: quantile(50, before.p50_ms),
+            p99_ms: quantile(99, before.p99_ms),
         }
     }
 }

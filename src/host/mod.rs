@@ -56,6 +56,7 @@ use api::{
     work::{DeploymentOrders, HostOrders, ReportDeployment, ReportHost},
 };
 use client::Client;
+use counters::Counters;
 use front::Front;
 use orders::Orders;
 use target::Target;
@@ -114,7 +115,6 @@ impl Shared {
 /// Serves an endpoint until it is stopped, deleted, or nothing of it can be served.
 pub async fn run(client: Client, settings: Settings) -> Result<()> {
     leftovers::clear(&settings.folder);
-    let _ = std::fs::remove_file(&settings.loads);
     let orders = Orders::read(client.clone(), settings.endpoint, settings.stamp.clone()).await?;
     let Some(known) = orders.known() else {
         return Ok(());
@@ -279,7 +279,9 @@ impl Host {
     fn begin(&self, one: &DeploymentOrders) -> Result<Tended> {
         let log = process::append(&self.shared.settings.log_of(one.id))
             .map_err(|e| Error::unavailable(format!("Cannot open the deployment's log: {e}")))?;
-        let target = Arc::new(Target::new(one.name.clone(), log));
+        let mut target = Target::new(one.name.clone(), log);
+        target.counters = Counters::resumed(&self.shared.settings.loads, &one.name);
+        let target = Arc::new(target);
         self.shared.front.add(Arc::clone(&target));
         let (wanted, received) = channel::channel(Some(one.clone()));
         let idle = Arc::new(AtomicBool::new(false));
@@ -305,9 +307,17 @@ impl Host {
             return Ok(());
         }
         let (port, listener) = match wanted {
-            Some(port) => (port, ports::take(port).await?),
-            None => ports::choose(orders.port, self.shared.settings.endpoint).await?,
+            Some(port) => (port, ports::take(port, &orders.name).await?),
+            None => {
+                let endpoint = self.shared.settings.endpoint;
+                ports::choose(orders.port, &orders.others, endpoint).await?
+            }
         };
+        if let Some(before) = orders.port.filter(|before| *before != port) {
+            self.shared.front.note(&format!(
+                "Port {before}, where it answered before, is in use by another program; it answers on {port} now"
+            ));
+        }
         self.answer_on(port, listener);
         Ok(())
     }

@@ -66,6 +66,7 @@ pub fn orders(primary: &str) -> HostOrders {
         },
         port: None,
         pinned_port: None,
+        others: Vec::new(),
     }
 }
 

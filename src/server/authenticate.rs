@@ -109,7 +109,11 @@ async fn caller(gate: &Gate, headers: &HeaderMap) -> Result<Caller> {
     }
     match gate.service.authenticate(&credentials.token).await? {
         Some(caller) if credentials.name_fits(&caller) => Ok(caller),
-        _ => Err(unauthenticated("The token is not valid here")),
+        _ => Err(
+            Error::new(Code::Unauthenticated, "The token is not valid here")
+                .hint("An admin makes a new one: aml user rotate-token NAME")
+                .hint(LOG_IN),
+        ),
     }
 }
 
@@ -189,9 +193,11 @@ fn is_loopback_name(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
+const LOG_IN: &str = "Log in: aml login URL";
+
 fn unauthenticated(message: impl Into<String>) -> Error {
     Error::new(Code::Unauthenticated, message)
-        .hint("Log in: aml login URL")
+        .hint(LOG_IN)
         .hint("An admin makes tokens: aml user create NAME")
 }
 

@@ -53,56 +53,54 @@ pub async fn log(State(log): State<Log>, request: Request, next: Next) -> Respon
     response
 }
 
+/// Names of operations that only read begin so.
+const READS: [&str; 3] = ["get", "list", "search"];
+
+/// Those of them that may answer secrets.
+const SECRETS: [&str; 4] = [
+    "connections.get",
+    "connections.list",
+    "secrets.get",
+    "workspaces.list_keys",
+];
+
 /// Last parts of addresses that read, or that a busy run calls many times.
 const QUIET: &[&str] = &[
     "artifacts.add",
-    "artifacts.list",
     "blobs",
     "blobs.missing",
     "batch.get_deployment",
     "batch.get_endpoint",
     "batch.list_deployments",
     "batch.list_endpoints",
-    "deployments.get",
-    "endpoints.get",
-    "endpoints.list",
     "endpoints.log",
-    "experiments.get",
-    "experiments.list",
     "log-batch",
     "log-inputs",
     "log-metric",
     "log-parameter",
-    "models.get",
-    "models.list",
-    "roles.list",
     "runs.best",
-    "runs.get",
-    "runs.list",
     "runs.log",
     "runs.metric_history",
     "score",
-    "search",
-    "secrets.list",
     "set-tag",
     "trees.create",
     "trees.find",
-    "trees.get",
-    "users.list",
     "users.whoami",
     "workers.report",
     "workers.sync",
-    "workspaces.get",
-    "workspaces.list",
 ];
 
 fn needed(method: &Method, path: &str, status: u16) -> Verbosity {
     let last = path.rsplit('/').next().unwrap_or_default();
+    let what = last.rsplit('.').next().unwrap_or_default();
     match status {
         500.. => Verbosity::Errors,
         401 | 403 => Verbosity::Changes,
         _ if method == Method::GET || method == Method::HEAD => Verbosity::Requests,
-        _ if QUIET.contains(&last) || last.starts_with("get") => Verbosity::Requests,
+        _ if SECRETS.contains(&last) => Verbosity::Changes,
+        _ if QUIET.contains(&last) || READS.iter().any(|verb| what.starts_with(verb)) => {
+            Verbosity::Requests
+        }
         _ if path.contains("/mlflow-artifacts/") => Verbosity::Requests,
         _ => Verbosity::Changes,
     }
@@ -162,6 +160,9 @@ mod tests {
         assert_eq!(post("/api/v1/secrets.get", 200), Verbosity::Changes);
         assert_eq!(post("/api/v1/runs.list", 200), Verbosity::Requests);
         assert_eq!(post("/api/v1/runs.list", 403), Verbosity::Changes);
+        let files = "/api/v1/datastores.list_files";
+        assert_eq!(post(files, 200), Verbosity::Requests);
+        assert_eq!(post("/api/v1/secrets.get", 200), Verbosity::Changes);
         assert_eq!(post("/api/v1/runs.list", 503), Verbosity::Errors);
         assert_eq!(
             post("/ws/a/api/2.0/mlflow-artifacts/artifacts/1/x.txt", 200),

@@ -61,7 +61,7 @@ async fn forward(
         return Err(Error::unavailable(format!(
             "No endpoint `{name}` is running in workspace `{workspace}`"
         ))
-        .hint(format!("Start it: aml endpoint start {name}")));
+        .hint(format!("See how it is: aml endpoint show {name}")));
     };
     let query = request
         .uri()

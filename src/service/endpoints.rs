@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use std::{
     collections::{BTreeMap, HashMap},
     path::Path,
+    sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -35,6 +36,8 @@ const FIRST_REVIVAL: Duration = Duration::from_secs(2);
 const LONGEST_REVIVAL: Duration = Duration::from_mins(5);
 /// A host that stays for so long after the wait is begun with anew.
 const REVIVAL_STEADY: Duration = Duration::from_mins(1);
+/// What is said while nobody need do anything.
+const STARTED_AGAIN: &str = "Its host was killed and is being started again";
 /// Lines of the log that come with a failure.
 const TAIL: u32 = 20;
 
@@ -205,6 +208,9 @@ impl Service {
             Some(one) => (EndpointState::Healthy, one.message.clone()),
             None if hosted && row.seen > 0 => (EndpointState::Healthy, None),
             None if hosted || waited < HOST_START_MS => (EndpointState::Starting, None),
+            None if self.endpoints_are_watched() => {
+                (EndpointState::Starting, Some(STARTED_AGAIN.to_owned()))
+            }
             None => (
                 EndpointState::Failed,
                 Some("Its process ended without a word".to_owned()),
@@ -239,6 +245,9 @@ impl Service {
         }
         if let Some(message) = &endpoint.message {
             return (EndpointState::Failed, Some(message.clone()));
+        }
+        if self.endpoints_are_watched() {
+            return (EndpointState::Starting, Some(STARTED_AGAIN.to_owned()));
         }
         let log = |of| self.store.endpoint_log(endpoint.id, of, Some(TAIL), 0);
         let tail = match log(Some(row.id)) {
@@ -315,6 +324,17 @@ impl Service {
         Ok(())
     }
 
+    /// Whether a server starts the hosts that are killed: this one, or one beside this process.
+    fn endpoints_are_watched(&self) -> bool {
+        self.revives.load(Ordering::Relaxed) || self.neighbour.get().is_some()
+    }
+
+    /// What [`Service::revive_endpoints`] goes on from; whoever asks for it will call that.
+    pub fn watch_endpoints(&self) -> Revivals {
+        self.revives.store(true, Ordering::Relaxed);
+        Revivals::default()
+    }
+
     /// Starts the hosts of endpoints that shall run and have none: of all the first time, then of
     /// those whose host was killed. A server does so again and again with the same `revivals`; one
     /// that cannot be started does not keep the others.
@@ -325,7 +345,8 @@ impl Service {
                 continue;
             }
             if first || (self.was_killed(&row) && revivals.is_due(row.id)) {
-                self.store.want_endpoint(row.id, true, self.now()).await?;
+                let now = self.now();
+                self.store.want_endpoint(row.id, true, None, now).await?;
                 let _ = self.wake_host(row.id).await;
             }
         }
@@ -392,18 +413,27 @@ impl Perform for StartEndpoint {
             .await?;
         let found = service.find_endpoint(&row, &self.name).await?;
         if found.desired && service.store.endpoint_hosted(found.id) {
+            if self.port.is_some_and(|port| Some(port) != found.port) {
+                let name = &found.name;
+                return Err(Error::conflict(format!("`{name}` is running"))
+                    .hint(format!("Stop it before it is moved: aml endpoint stop {name}")));
+            }
             return Ok(service.show_endpoint(found));
+        }
+        if let Some(port) = self.port {
+            service.check_port(&row, &found.name, port).await?;
         }
         if !found.desired {
             // A host that was told to stop must be gone before the next one can have its lock.
             service.host_left(found.id).await?;
         }
-        let wanted = service
-            .store
-            .want_endpoint(found.id, true, service.now())
+        let store = &service.store;
+        store
+            .want_endpoint(found.id, true, self.port, service.now())
             .await?;
         service.wake_host(found.id).await?;
-        Ok(service.show_endpoint(wanted.unwrap_or(found)))
+        let started = store.endpoint_by_id(found.id).await?;
+        Ok(service.show_endpoint(started.unwrap_or(found)))
     }
 }
 
@@ -416,7 +446,7 @@ impl Perform for StopEndpoint {
         let found = service.find_endpoint(&row, &self.name).await?;
         let stopped = service
             .store
-            .want_endpoint(found.id, false, service.now())
+            .want_endpoint(found.id, false, None, service.now())
             .await?;
         service.host_left(found.id).await?;
         Ok(service.show_endpoint(stopped.unwrap_or(found)))

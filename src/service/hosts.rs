@@ -16,6 +16,9 @@ impl Perform for GetHostOrders {
             return Ok(None);
         };
         let keys = service.open_keys(&row)?;
+        let all = service.store.list_endpoints(None).await?;
+        let others = all.iter().filter(|other| other.id != row.id);
+        let others = others.filter_map(|other| other.port).collect();
         Ok(Some(HostOrders {
             workspace: row.workspace_name,
             name: row.name,
@@ -28,6 +31,7 @@ impl Perform for GetHostOrders {
             keys,
             port: row.port,
             pinned_port: row.pinned_port,
+            others,
         }))
     }
 }

@@ -61,6 +61,7 @@ mod workspaces;
 
 use std::{
     path::PathBuf,
+    sync::atomic::AtomicBool,
     sync::{Arc, OnceLock},
 };
 
@@ -97,6 +98,8 @@ pub struct Inner {
     neighbour: OnceLock<String>,
     places: OnceLock<ArtifactPlaces>,
     start_host: OnceLock<StartHost>,
+    /// This process starts the hosts of endpoints that were killed.
+    revives: AtomicBool,
     free_environments: OnceLock<FreeEnvironments>,
     courier: OnceLock<Arc<dyn Courier>>,
     /// Woken when there are deliveries to make, by what happens in this process.
@@ -168,6 +171,7 @@ impl Service {
             neighbour: OnceLock::new(),
             places: OnceLock::new(),
             start_host: OnceLock::new(),
+            revives: AtomicBool::new(false),
             free_environments: OnceLock::new(),
             courier: OnceLock::new(),
             deliveries: Notify::new(),

@@ -8,24 +8,33 @@ const BY: &str = "aml-by=";
 const UNTIL: &str = "&aml-until=";
 const PROOF: &str = "&aml-signature=";
 
-/// Where the two have to agree: a request to read says the same whether it wants the body or not.
-fn text(method: &str, path: &str, by: &str, until: &str) -> String {
+/// Where the two have to agree: a request to read says the same whether it wants the body or not, and
+/// what a user has signed ends with the user's token.
+fn text(method: &str, path: &str, by: &str, until: &str, token: &[u8]) -> String {
     let method = if method == "HEAD" { "GET" } else { method };
-    format!("{method}\n{path}\n{by}\n{until}")
+    let token = blake3::hash(token).to_hex();
+    format!("{method}\n{path}\n{by}\n{until}\n{token}")
 }
 
 impl Service {
     /// The query that has to follow the path of an address for one request as `caller`. `path` is
     /// without escapes.
-    pub fn sign(&self, caller: &Caller, method: &str, path: &str, until: Time) -> String {
+    pub async fn sign(
+        &self,
+        caller: &Caller,
+        method: &str,
+        path: &str,
+        until: Time,
+    ) -> Result<String> {
         let by = match caller {
             Caller::Owner => "owner".to_owned(),
             Caller::User { id, .. } => format!("user-{id}"),
             Caller::Run { workspace, run } => format!("run-{workspace}-{run}"),
         };
         let until = until.0.to_string();
-        let proof = self.vault.sign(&text(method, path, &by, &until));
-        format!("{BY}{by}{UNTIL}{until}{PROOF}{proof}")
+        let token = self.signing_token(&by).await?;
+        let proof = self.vault.sign(&text(method, path, &by, &until, &token));
+        Ok(format!("{BY}{by}{UNTIL}{until}{PROOF}{proof}"))
     }
 
     /// Who signed a request; none when its address holds no signature. Who signed must still be
@@ -39,9 +48,11 @@ impl Service {
         let Some((by, until, proof)) = parts else {
             return Ok(None);
         };
-        if !self.vault.is_signed(&text(method, path, by, until), proof) {
+        let token = self.signing_token(by).await?;
+        let text = text(method, path, by, until, &token);
+        if !self.vault.is_signed(&text, proof) {
             return Err(Error::denied(format!(
-                "The signature of the address is not one for {method} there"
+                "The signature of the address is not one for {method} there, or who signed it has another token now"
             ))
             .hint("Use the address as it was given, or ask for another one"));
         }
@@ -59,6 +70,16 @@ impl Service {
                     .hint("Ask for another one"),
             ),
         }
+    }
+
+    /// What tells the present token of a user from those before; nothing of others.
+    async fn signing_token(&self, by: &str) -> Result<Vec<u8>> {
+        let id = by.strip_prefix("user-").and_then(|id| id.parse().ok());
+        let Some(id) = id else {
+            return Ok(Vec::new());
+        };
+        let row = self.store.user(id).await?;
+        Ok(row.map_or_else(Vec::new, |row| row.token_hash))
     }
 
     async fn signed_by(&self, by: &str) -> Result<Option<Caller>> {

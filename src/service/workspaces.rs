@@ -248,6 +248,9 @@ impl Perform for UpgradeWorkspace {
                 self.edition
             )));
         }
+        if self.edition == row.workspace.edition {
+            return Ok(service.show(row));
+        }
         let change = WorkspaceChange {
             edition: Some(self.edition),
             ..WorkspaceChange::default()

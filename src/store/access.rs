@@ -14,9 +14,11 @@ use api::{
 pub struct UserRow {
     pub id: i64,
     pub user: User,
+    /// Of the token that is good now.
+    pub token_hash: Vec<u8>,
 }
 
-const COLUMNS: &str = "id, name, admin, created_at";
+const COLUMNS: &str = "id, name, admin, created_at, token_hash";
 
 fn user(row: &Row<'_>) -> RowResult<UserRow> {
     Ok(UserRow {
@@ -26,6 +28,7 @@ fn user(row: &Row<'_>) -> RowResult<UserRow> {
             admin: row.get(2)?,
             created_at: row.get(3)?,
         },
+        token_hash: row.get(4)?,
     })
 }
 

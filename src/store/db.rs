@@ -41,6 +41,8 @@ pub struct Db {
     lookers: Pool,
     /// How many may read at once: each has open files.
     seats: Semaphore,
+    /// The one thread of this process has requests to answer.
+    answers: bool,
     on_the_spot: Semaphore,
 }
 
@@ -72,18 +74,24 @@ impl Db {
     /// Opens the database at `path`, made or migrated when needed.
     pub fn open(path: &Path) -> Result<Self> {
         private_file(path)?;
-        let connection = connect(path)?;
-        migrations::run(&connection, path)?;
+        let reader = Reader::connect(path)?;
+        migrations::run(&reader.connection, path)?;
         let db = Self {
             path: path.to_owned(),
             writer: OnceLock::new(),
             readers: Pool::new(path, ""),
             lookers: Pool::new(path, "PRAGMA mmap_size=0; PRAGMA cache_size=-2000"),
             seats: Semaphore::new(READERS),
+            answers: false,
             on_the_spot: Semaphore::new(1),
         };
-        db.readers.keep(connection);
+        db.readers.keep(reader);
         Ok(db)
+    }
+
+    /// From now on no thread waits for the disk or for another process to write.
+    pub fn answer_requests(&mut self) {
+        self.answers = true;
     }
 
     /// Runs `work` in a transaction and answers when it is on disk. On an error nothing of it is kept.
@@ -96,7 +104,9 @@ impl Db {
     }
 
     async fn write_erased(&self, work: Work) -> Result<Outcome> {
-        let patience = if may_wait() {
+        let patience = if self.answers {
+            Patience::LeaveAll
+        } else if may_wait() {
             Patience::Wait
         } else {
             Patience::Leave
@@ -120,12 +130,12 @@ impl Db {
             return self.readers.view(work);
         }
         let _seat = self.seats.acquire().await;
-        let connection = self.readers.take()?;
-        let run = move || (view(&connection, work), connection);
-        let (result, connection) = tokio::task::spawn_blocking(run)
+        let reader = self.readers.take()?;
+        let run = move || (view(&reader.connection, work), reader);
+        let (result, reader) = tokio::task::spawn_blocking(run)
             .await
             .map_err(|e| Error::internal(format!("A database read ended early: {e}")))?;
-        self.readers.keep(connection);
+        self.readers.keep(reader);
         result
     }
 
@@ -151,11 +161,36 @@ impl Db {
     }
 }
 
+/// A connection to read by.
+struct Reader {
+    connection: Connection,
+    /// Has the database for itself, until it is closed.
+    alone: bool,
+}
+
+impl Reader {
+    /// Readers share an index of the log of writes, which is a file. Where a full disk has no room
+    /// for it, a connection that has the database for itself keeps one in memory.
+    fn connect(path: &Path) -> Result<Self> {
+        let shared = connect(path).and_then(|connection| {
+            migrations::known(&connection)?;
+            Ok(connection)
+        });
+        let (connection, alone) = match shared {
+            Err(error) if error.code == Code::Full => {
+                (connect_as(path, "PRAGMA locking_mode=EXCLUSIVE")?, true)
+            }
+            shared => (shared?, false),
+        };
+        Ok(Self { connection, alone })
+    }
+}
+
 /// Connections that nobody is using.
 struct Pool {
     path: PathBuf,
     settings: &'static str,
-    free: Mutex<Vec<Connection>>,
+    free: Mutex<Vec<Reader>>,
 }
 
 impl Pool {
@@ -167,28 +202,32 @@ impl Pool {
         }
     }
 
-    fn take(&self) -> Result<Connection> {
+    fn take(&self) -> Result<Reader> {
         let pooled = self.free.lock().ok().and_then(|mut free| free.pop());
-        if let Some(connection) = pooled {
-            return Ok(connection);
+        if let Some(reader) = pooled {
+            return Ok(reader);
         }
-        let connection = connect(&self.path)?;
-        connection.execute_batch(self.settings).map_err(db_error)?;
-        Ok(connection)
+        let reader = Reader::connect(&self.path)?;
+        reader
+            .connection
+            .execute_batch(self.settings)
+            .map_err(db_error)?;
+        Ok(reader)
     }
 
-    fn keep(&self, connection: Connection) {
-        if connection.is_autocommit()
+    fn keep(&self, reader: Reader) {
+        if !reader.alone
+            && reader.connection.is_autocommit()
             && let Ok(mut free) = self.free.lock()
         {
-            free.push(connection);
+            free.push(reader);
         }
     }
 
     fn view<T>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T>) -> Result<T> {
-        let connection = self.take()?;
-        let result = view(&connection, work);
-        self.keep(connection);
+        let reader = self.take()?;
+        let result = view(&reader.connection, work);
+        self.keep(reader);
         result
     }
 }
@@ -216,6 +255,11 @@ fn view<T>(connection: &Connection, work: impl FnOnce(&Tx<'_>) -> Result<T>) -> 
 }
 
 pub(super) fn connect(path: &Path) -> Result<Connection> {
+    connect_as(path, "")
+}
+
+/// A connection for which `before` is said before anything is read.
+fn connect_as(path: &Path, before: &str) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -226,6 +270,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection> {
         .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
         .map_err(db_error)?;
     connection.set_prepared_statement_cache_capacity(256);
+    connection.execute_batch(before).map_err(db_error)?;
     connection
         .execute_batch(
             "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-16000; \
@@ -410,7 +455,14 @@ mod tests {
         let db = Db::open(&folder.path().join("aml.db")).unwrap();
         let sql = "INSERT INTO workers(name, seen_at) VALUES ('w', 0)";
         db.write(move |tx| tx.execute(sql, &[])).await.unwrap();
-        for name in ["aml.db", "aml.db-wal", "aml.db-shm"] {
+        // Also what was made before with other permissions.
+        let names = ["aml.db", "aml.db-wal", "aml.db-shm"];
+        for name in names {
+            let open = PermissionsExt::from_mode(0o644);
+            std::fs::set_permissions(folder.path().join(name), open).unwrap();
+        }
+        let _again = Db::open(&folder.path().join("aml.db")).unwrap();
+        for name in names {
             let metadata = std::fs::metadata(folder.path().join(name)).unwrap();
             assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{name}");
         }

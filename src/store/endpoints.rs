@@ -199,11 +199,12 @@ impl Store {
             .await
     }
 
-    /// Records whether an endpoint is wanted to run. Deployments of one that shall run are starting.
+    /// Records whether an endpoint is wanted to run, and on which port if that is asked for. Deployments of one that shall run are starting.
     pub async fn want_endpoint(
         &self,
         id: i64,
         running: bool,
+        port: Option<u16>,
         now: Time,
     ) -> Result<Option<EndpointRow>> {
         self.db
@@ -214,9 +215,9 @@ impl Store {
                     (STOPPED, "stopped")
                 };
                 tx.execute(
-                    "UPDATE endpoints SET desired = ?2, orders = orders + 1, message = NULL, updated_at = ?3 \
-                     WHERE id = ?1",
-                    params![id, desired, now],
+                    "UPDATE endpoints SET desired = ?2, orders = orders + 1, message = NULL, updated_at = ?3, \
+                     port = coalesce(?4, port), pinned_port = coalesce(?4, pinned_port) WHERE id = ?1",
+                    params![id, desired, now, port],
                 )?;
                 tx.execute(
                     "UPDATE deployments SET state = ?2, state_generation = 0, message = NULL, \

@@ -207,7 +207,8 @@ pub fn private_dir(path: &Path) -> Result<()> {
         .map_err(|e| io_error("make", path, &e))
 }
 
-/// Makes an empty file that only the owner can read, or closes the one that is there to others:
+/// Makes an empty file that only the owner can read, or closes the one that is there, and SQLite's
+/// beside it, to others:
 /// SQLite's own would be for everybody who can enter the folder, which may have been there before
 /// with other permissions. SQLite gives the files beside it the same mode.
 pub fn private_file(path: &Path) -> Result<()> {
@@ -219,14 +220,22 @@ pub fn private_file(path: &Path) -> Result<()> {
     match made {
         Ok(_) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-            let open = |meta: fs::Metadata| meta.permissions().mode() & 0o077 != 0;
-            if fs::metadata(path).is_ok_and(open) {
-                // Of another owner it cannot be, and then it is not ours to close.
-                let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o600));
+            for ending in ["", "-wal", "-shm"] {
+                let mut beside = path.as_os_str().to_owned();
+                beside.push(ending);
+                close_to_others(Path::new(&beside));
             }
             Ok(())
         }
         Err(e) => Err(io_error("make", path, &e)),
+    }
+}
+
+fn close_to_others(path: &Path) {
+    let open = |meta: fs::Metadata| meta.permissions().mode() & 0o077 != 0;
+    if fs::metadata(path).is_ok_and(open) {
+        // Of another owner it cannot be, and then it is not ours to close.
+        let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o600));
     }
 }
 
@@ -245,8 +254,8 @@ pub fn io_error(verb: &str, path: &Path, error: &io::Error) -> Error {
     }
 }
 
-/// Who only looks whether a lock is held holds it for an instant; it is free soon after.
-const LOOKS: u32 = 10;
+/// Who only looks whether a lock is held shares it for an instant, longer when the machine is busy.
+const LOOKS: u32 = 2000;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A lock file held by this process; free again when it is dropped or the process dies.
@@ -274,9 +283,15 @@ impl Lock {
                     file.set_len(0).map_err(|e| io_error("write", path, &e))?;
                     return Ok(Some(Self { file }));
                 }
-                Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
+                Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(e)) => return Err(io_error("lock", path, &e)),
             }
+            // A holder shares it with nobody.
+            if file.try_lock_shared().is_err() {
+                return Ok(None);
+            }
+            file.unlock().map_err(|e| io_error("unlock", path, &e))?;
+            std::thread::sleep(LOOK);
         }
         Ok(None)
     }

@@ -128,7 +128,7 @@ pub fn format_of(path: &Path) -> Result<Option<i64>> {
 }
 
 /// The database's format; a newer one than this binary knows is an error.
-fn known(connection: &Connection) -> Result<i64> {
+pub(super) fn known(connection: &Connection) -> Result<i64> {
     let found = connection
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(db_error)?;

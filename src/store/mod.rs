@@ -126,4 +126,11 @@ impl Store {
         let db = Db::open(&home.database())?;
         Ok(Self { home, db })
     }
+
+    /// The same for a process that answers requests on its one thread: writes are left to another.
+    #[must_use]
+    pub fn answering_requests(mut self) -> Self {
+        self.db.answer_requests();
+        self
+    }
 }

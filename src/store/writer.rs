@@ -51,6 +51,8 @@ pub enum Patience {
     Wait,
     /// Leaves it to the writer's own thread.
     Leave,
+    /// Leaves all writing to the writer's own thread.
+    LeaveAll,
 }
 
 impl Writer {
@@ -79,7 +81,10 @@ impl Writer {
     pub async fn write(&self, work: Work, patience: Patience) -> Result<Outcome> {
         let (answer, answered) = oneshot::channel();
         self.0.queue().jobs.push_back(Job { work, answer });
-        self.0.commit_if_free(patience);
+        match patience {
+            Patience::LeaveAll => self.0.bell.notify_one(),
+            patience => self.0.commit_if_free(patience),
+        }
         answered
             .await
             .map_err(|_| Error::internal("The database writer dropped a request"))?
@@ -151,7 +156,7 @@ impl Shared {
         let begun = begin(connection, patience);
         if let Err(error) = &begun
             && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
-            && patience == Patience::Leave
+            && patience != Patience::Wait
         {
             let mut queue = self.queue();
             group
@@ -188,7 +193,7 @@ impl Shared {
 fn begin(connection: &Connection, patience: Patience) -> rusqlite::Result<()> {
     connection.busy_timeout(match patience {
         Patience::Wait => BUSY_TIMEOUT,
-        Patience::Leave => Duration::ZERO,
+        Patience::Leave | Patience::LeaveAll => Duration::ZERO,
     })?;
     connection
         .prepare_cached("BEGIN IMMEDIATE")?
@@ -297,5 +302,24 @@ mod tests {
         assert!(polled.await);
         other.execute_batch("COMMIT").unwrap();
         write.await.unwrap();
+    }
+
+    /// Nor does the one thread of a process that answers requests.
+    #[tokio::test]
+    async fn where_requests_are_answered_one_thread_goes_on_while_another_process_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("aml.db");
+        let mut db = Db::open(&path).unwrap();
+        db.answer_requests();
+        let other = super::connect(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let write = db.write(|tx| {
+            let sql = "INSERT INTO workers(name, seen_at) VALUES ('w', 0)";
+            tx.execute(sql, &[])
+        });
+        // Joined on one thread: the second part runs only if the first one lets go of it.
+        let release = async { other.execute_batch("COMMIT").unwrap() };
+        let (written, ()) = tokio::join!(write, release);
+        assert_eq!(written.unwrap(), 1);
     }
 }

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, fs, io, path::Path, process::Stdio};
 
-use super::{open_service_for, worker::program};
+use super::{service_of, worker::program};
 use crate::{
     host::{self, Settings},
     server::{self, Trust},
 };
 use api::{Error, Result, work::GetHostOrders};
 use client::Client;
-use store::{Home, Lock};
+use store::{Home, Lock, Store};
 
 /// Starts the host process of an endpoint. It outlives this process; its own errors go to the
 /// endpoint's log.
@@ -47,7 +47,8 @@ pub async fn host_endpoint(
     // Away from the terminal and the signals of whoever started this; fails when that is so already.
     let _ = nix::unistd::setsid();
     let home = Home::open(home.to_owned())?;
-    let service = open_service_for(&home, String::new(), None)?;
+    let store = Store::open(home.root().to_owned())?.answering_requests();
+    let service = service_of(store, String::new(), None)?;
     let client = Client::in_process(server::router(service, Trust::Owner));
     let Some(lock) = Lock::try_take(&home.endpoint_lock(endpoint))? else {
         return Ok(());

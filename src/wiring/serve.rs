@@ -108,7 +108,10 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     if taken {
         tokio::spawn(take_lock_later(home.clone(), url.clone()));
     }
-    tokio::spawn(watch_over_endpoints(service.clone()));
+    tokio::spawn(watch_over_endpoints(
+        service.clone(),
+        service.watch_endpoints(),
+    ));
     tokio::spawn(watch_over_leases(service.clone()));
     let stop = asked_to_stop()?;
     listening(&Served {
@@ -154,8 +157,7 @@ async fn take_lock_later(home: Home, url: String) {
 
 /// Endpoints come back with the server, and when their hosts were killed: as many as can, each after
 /// waits that grow while it does not stay.
-async fn watch_over_endpoints(service: Service) {
-    let mut revivals = Revivals::default();
+async fn watch_over_endpoints(service: Service, mut revivals: Revivals) {
     loop {
         // What keeps one from coming up is said by its own state.
         let _ = service.revive_endpoints(&mut revivals).await;

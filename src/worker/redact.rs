@@ -1,5 +1,8 @@
 //! Taking secrets out of what a run writes, wherever a chunk ends.
 
+/// A line of a secret with fewer characters is not taken out by itself: it would be in many words.
+const SHORTEST_LINE: usize = 8;
+
 /// What stands where a secret was.
 const MASK: &[u8] = b"***";
 
@@ -16,8 +19,9 @@ impl Redactor {
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a String>) -> Self {
         let mut secrets: Vec<Vec<u8>> = secrets
             .into_iter()
-            .map(|secret| secret.trim_end_matches(['\r', '\n']).as_bytes().to_vec())
+            .flat_map(|secret| parts(secret.trim_end_matches(['\r', '\n'])))
             .filter(|secret| !secret.is_empty())
+            .map(|secret| secret.as_bytes().to_vec())
             .collect();
         secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         secrets.dedup();
@@ -69,6 +73,17 @@ impl Redactor {
     }
 }
 
+/// A secret and, when it has several lines, each that is long enough: programs print and indent them
+/// one by one. The first and last of a PEM file, which begin with dashes, are no secret.
+fn parts(secret: &str) -> impl Iterator<Item = &str> {
+    let several = secret.contains('\n');
+    let lines = secret.lines().map(str::trim);
+    let lines = lines.filter(move |line| {
+        several && line.chars().count() >= SHORTEST_LINE && !line.starts_with("-----")
+    });
+    std::iter::once(secret).chain(lines)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +117,18 @@ mod tests {
         let mut redactor = Redactor::new(&["token".to_owned()]);
         assert_eq!(redactor.push(b"loss 0.1 to"), b"loss 0.1 ");
         assert_eq!(redactor.push(b"day\n"), b"today\n");
+    }
+
+    #[test]
+    fn each_long_line_of_a_secret_is_one() {
+        let key =
+            "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\n  hkiG9w0BAQEF\nab==\n-----END KEY-----\n";
+        let told = whole(
+            &[key],
+            &[b"line 2: MIIEvQIBADANBgkq\r\n> hkiG9w0BAQEF ab== -----BEGIN KEY-----"],
+        );
+        assert_eq!(told, "line 2: ***\r\n> *** ab== -----BEGIN KEY-----");
+        assert_eq!(whole(&[key], &[key.trim_end().as_bytes()]), "***");
     }
 
     #[test]

@@ -168,6 +168,11 @@ fn bash_completes_what_it_takes_for_several_words() {
             offered("aml model show iris:1", "aml model show iris : 1", "1"),
             "1\n"
         );
+        aml.ok("model alias set iris:1 champion");
+        assert_eq!(
+            offered("aml deploy iris@ch", "aml deploy iris @ ch", "ch"),
+            "champion\n"
+        );
         let line = "aml run list --workspace=ch";
         assert_eq!(
             offered(line, "aml run list --workspace = ch", "ch"),
@@ -187,7 +192,7 @@ fn fish_completes() {
     });
 }
 
-/// In a terminal, as zsh completes nowhere else: TAB after `Ch` must leave `Churn` on the line.
+/// In a terminal, as zsh completes nowhere else: TAB after `ch` must leave `Churn` on the line.
 #[test]
 fn zsh_completes() {
     completes("zsh", |root| {
@@ -197,7 +202,7 @@ fn zsh_completes() {
               zpty shell zsh -f -i
               zpty -w shell 'fpath=({} $fpath); autoload -Uz compinit; compinit -u; print $((40+2))ready'
               zpty -r shell text '*42ready*'
-              zpty -w -n shell $'aml workspace show -n Ch\t'
+              zpty -w -n shell $'aml workspace show -n ch\t'
               zpty -r shell text '*Churn*'
               print -r -- $text
               zpty -d shell",

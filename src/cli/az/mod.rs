@@ -239,7 +239,8 @@ fn perform(verb: &Verb, given: &Given) -> anyhow::Result<()> {
         .build()?;
     runtime.block_on(async {
         let az = Az::new(given)?;
-        let answer = (verb.run)(&az, given).await?;
+        let answer = (verb.run)(&az, given).await;
+        let answer = answer.map_err(|error| az.ctx.ui.ended(error))?;
         az.ctx.ui.show_value(answer)
     })
 }

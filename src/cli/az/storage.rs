@@ -10,7 +10,6 @@ use super::{
     keyvault::short,
     pattern::fits,
 };
-use crate::cli::transfer::until_ctrl_c;
 use api::{
     Code, Error, Result,
     datastores::{
@@ -409,9 +408,9 @@ async fn download(az: &Az, given: &Given) -> anyhow::Result<Value> {
     // A single file keeps its name, so it is named when it is there.
     let folder = to.with_extension(format!("{}.part", uuid::Uuid::new_v4().simple()));
     let fetched = client.download_from_datastore(&workspace.name, &store.name, path, &folder, None);
-    let moved = match until_ctrl_c(fetched).await {
+    let moved = match az.ctx.ui.until_ctrl_c("nothing was written", fetched).await {
         Ok(_) => std::fs::rename(folder.join(base), &to).map_err(anyhow::Error::from),
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     };
     let _ = std::fs::remove_dir_all(&folder);
     moved?;
@@ -437,7 +436,10 @@ async fn download_batch(az: &Az, given: &Given) -> anyhow::Result<Value> {
         }
         Ok(())
     };
-    until_ctrl_c(fetch_all).await?;
+    az.ctx
+        .ui
+        .download_until_ctrl_c(to.display(), fetch_all)
+        .await?;
     Ok(all.iter().map(|file| json!(file.path)).collect())
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use clap::Args;
 
-use crate::cli::{context::Context, transfer::until_ctrl_c};
+use crate::cli::context::Context;
 use api::{Result, paths::is_local};
 use client::inputs::{Bring, Hold, Wanted};
 use table::{Definition, Table};
@@ -39,7 +39,11 @@ impl TableArgs {
             own: ctx.config.home.join(format!("cache/table-{id}")),
             holds: Vec::new(),
         };
-        let opened = until_ctrl_c(self.find(&mut files)).await;
+        let found = self.find(&mut files);
+        let opened = ctx
+            .ui
+            .until_ctrl_c("nothing is kept of what had come", found)
+            .await;
         if opened.is_err() {
             let _ = fs::remove_dir_all(&files.own);
         }

@@ -4,14 +4,17 @@ use std::{io::Read, path::PathBuf};
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::cli::{
+    context::Context,
+    error::{Exit, SCRIPT_FAILED},
+};
 use api::{
     Code, Error,
     endpoints::{
         AuthMode, Endpoint, EndpointState, GetEndpoint, GetEndpointKeys, GetEndpointToken,
     },
 };
-use client::Client;
+use client::{Client, score::Scored};
 
 /// Send a document to an endpoint and print the answer
 #[derive(Debug, Args)]
@@ -31,7 +34,10 @@ pub struct ScoreArgs {
 
 pub async fn score(ctx: &Context, args: ScoreArgs) -> anyhow::Result<()> {
     let document = match (args.data, args.file) {
-        (Some(data), _) => data.into_bytes(),
+        (Some(data), _) => {
+            check_json(&data)?;
+            data.into_bytes()
+        }
         (None, Some(file)) => read(ctx, &file)?,
         (None, None) => {
             return Err(Error::invalid("There is nothing to send")
@@ -61,7 +67,7 @@ pub async fn ask(
     name: &str,
     deployment: Option<&str>,
     document: Vec<u8>,
-) -> Result<Vec<u8>, Error> {
+) -> anyhow::Result<Vec<u8>> {
     let client = ctx.client().await?;
     let get = GetEndpoint {
         workspace: workspace.to_owned(),
@@ -86,11 +92,31 @@ pub async fn ask(
     };
     let answer = client.score(workspace, name, deployment, &key, document);
     match answer.await {
+        Ok(Scored::Answered(answer)) => Ok(answer),
+        Ok(Scored::Refused { status, said }) => Err(refused(name, status, &said)),
         Err(error) if error.code == Code::Unavailable => {
-            Err(explained(client, workspace.to_owned(), name.to_owned(), error).await)
+            Err(explained(client, workspace.to_owned(), name.to_owned(), error)
+                .await
+                .into())
         }
-        answer => answer,
+        Err(error) => Err(error.into()),
     }
+}
+
+/// Refuses a document with a slip in it, before the script stumbles over it.
+fn check_json(data: &str) -> Result<(), Error> {
+    match serde_json::from_str::<serde::de::IgnoredAny>(data) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(Error::invalid(format!("This is no JSON: {e}"))
+            .at("--data")
+            .hint("What is no JSON is sent from a file: --file FILE, or --file - for stdin")),
+    }
+}
+
+fn refused(name: &str, status: u16, said: &str) -> anyhow::Error {
+    let error = Error::invalid(format!("The scoring script answered {status}: {said}"))
+        .hint(format!("Look at its log: aml endpoint logs {name}"));
+    anyhow::Error::new(error).context(Exit(SCRIPT_FAILED))
 }
 
 /// Adds why the endpoint does not answer, when it has failed.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::JobArg;
-use crate::cli::{context::Context, error::Exit, transfer::until_ctrl_c};
+use crate::cli::{context::Context, error::Exit};
 use api::{Code, Error, Result, files::ListArtifacts, names, paths::ResolvePath, runs::Run};
 use client::inputs::Wanted;
 
@@ -116,14 +116,17 @@ async fn artifacts(ctx: &Context, run: &Run, folder: &Path) -> anyhow::Result<()
     let to = folder.join("artifacts");
     let report = ctx.ui.report();
     let download = client.download_artifacts(&workspace, &run.name, "", &to, Some(&report));
-    let files = until_ctrl_c(download).await?;
+    let files = ctx.ui.download_until_ctrl_c(to.display(), download).await?;
     said(ctx, files.len() as u64, &to);
     Ok(())
 }
 
 async fn output(ctx: &Context, run: &Run, name: &str, folder: &Path) -> anyhow::Result<()> {
     let to = folder.join("named-outputs").join(name);
-    let fetched = until_ctrl_c(fetch(ctx, run, name, &to)).await?;
+    let fetched = ctx
+        .ui
+        .download_until_ctrl_c(to.display(), fetch(ctx, run, name, &to))
+        .await?;
     said(ctx, fetched, &to);
     Ok(())
 }

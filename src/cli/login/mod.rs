@@ -101,6 +101,15 @@ pub async fn verify(remote: &Remote) -> Result<Identity, Error> {
             remote.url, e.message
         ))
         .hint("Check the address and the port; the server prints them when it starts"),
+        // It was tried just now.
+        Code::Unauthenticated if remote.token.is_some() => Error {
+            hints: e
+                .hints
+                .into_iter()
+                .filter(|hint| !hint.contains("aml login"))
+                .collect(),
+            ..e
+        },
         _ => e,
     })
 }

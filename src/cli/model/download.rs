@@ -5,7 +5,7 @@ use clap::Args;
 use super::resolve;
 use crate::cli::{
     context::Context,
-    transfer::{Destination, Downloaded, until_ctrl_c},
+    transfer::{Destination, Downloaded},
 };
 use api::{Error, models::ModelRef};
 
@@ -35,7 +35,7 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
     let into = ctx.folder.join(&folder);
     let report = ctx.ui.report();
     let download = client.download_tree(&workspace, files.hash, &into, Some(&report));
-    until_ctrl_c(download).await?;
+    ctx.ui.download_until_ctrl_c(&folder, download).await?;
     ctx.ui.downloaded(&Downloaded {
         folder,
         files: usize::try_from(files.files).unwrap_or(usize::MAX),

@@ -19,7 +19,8 @@ pub async fn cancel(ctx: &Context, args: CancelArgs) -> anyhow::Result<()> {
         run: args.run.name,
     };
     let run = ctx.client().await?.call(&request).await?;
-    ctx.ui.show(&run)?;
+    ctx.ui
+        .status(&format!("The run {} is {}.", run.name, run.status));
     if run.job.is_none() {
         ctx.ui.hint(
             "The run is marked only: the program that logs to it goes on where it was started.",

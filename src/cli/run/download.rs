@@ -7,13 +7,12 @@ use clap::Args;
 use super::RunArg;
 use crate::cli::{
     context::Context,
-    transfer::{Destination, Downloaded, until_ctrl_c},
+    transfer::{Destination, Downloaded},
 };
 use api::{
     Error,
     files::{Artifact, ListArtifacts},
     names,
-    runs::Run,
 };
 
 /// Download what a run has put out
@@ -47,12 +46,12 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
             path: String::new(),
         })
         .await?;
-    check(&run, &all, path)?;
+    check_path(&run.name, &all, path)?;
     let folder = args.destination.folder(&run.name)?;
     let into = ctx.folder.join(&folder);
     let report = ctx.ui.report();
     let download = client.download_artifacts(&workspace, &run.name, path, &into, Some(&report));
-    let files = until_ctrl_c(download).await?;
+    let files = ctx.ui.download_until_ctrl_c(&folder, download).await?;
     ctx.ui.downloaded(&Downloaded {
         folder,
         files: files.len(),
@@ -61,8 +60,7 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
 }
 
 /// Says what there is when there is nothing at `path`.
-fn check(run: &Run, all: &[Artifact], path: &str) -> Result<(), Error> {
-    let name = &run.name;
+pub fn check_path(name: &str, all: &[Artifact], path: &str) -> Result<(), Error> {
     if all.is_empty() {
         return Err(
             Error::not_found(format!("The run `{name}` has put out nothing"))

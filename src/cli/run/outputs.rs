@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::RunArg;
+use super::{RunArg, download::check_path};
 use crate::cli::context::Context;
 use api::files::ListArtifacts;
 
@@ -11,7 +11,7 @@ use api::files::ListArtifacts;
 pub struct OutputsArgs {
     #[command(flatten)]
     run: RunArg,
-    /// Only what is in this folder of the run
+    /// Only this file or folder of the run
     #[arg(
         long,
         value_name = "PATH",
@@ -22,10 +22,17 @@ pub struct OutputsArgs {
 }
 
 pub async fn outputs(ctx: &Context, args: OutputsArgs) -> anyhow::Result<()> {
+    let path = args.path.trim_matches('/');
     let request = ListArtifacts {
         workspace: ctx.workspace().await?,
         run: args.run.name,
-        path: args.path.trim_matches('/').to_owned(),
+        path: String::new(),
     };
-    ctx.ui.show(&ctx.client().await?.call(&request).await?)
+    let mut all = ctx.client().await?.call(&request).await?;
+    if !path.is_empty() {
+        check_path(&request.run, &all, path)?;
+        let below = format!("{path}/");
+        all.retain(|file| file.path == path || file.path.starts_with(&below));
+    }
+    ctx.ui.show(&all)
 }

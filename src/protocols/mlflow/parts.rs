@@ -54,21 +54,19 @@ pub async fn create(headers: HeaderMap, call: Call) -> Answer {
         parts: u32::try_from(parts).unwrap_or_default(),
     };
     let upload = call.perform(create).await?;
-    let credential = |part_number| Credential {
-        url: signed::address(
-            &call,
-            &headers,
-            "PUT",
-            &format!(
-                "/api/2.0/mlflow-artifacts/parts/{}/{part_number}",
-                upload.id
-            ),
-            upload.expires_at,
-        ),
-        part_number,
-        headers: BTreeMap::new(),
-    };
-    let credentials = (1..=upload.parts).map(credential).collect();
+    let mut credentials = Vec::new();
+    for part_number in 1..=upload.parts {
+        let path = format!(
+            "/api/2.0/mlflow-artifacts/parts/{}/{part_number}",
+            upload.id
+        );
+        let url = signed::address(&call, &headers, "PUT", &path, upload.expires_at);
+        credentials.push(Credential {
+            url: url.await?,
+            part_number,
+            headers: BTreeMap::new(),
+        });
+    }
     answer(&Begun {
         upload_id: upload.id,
         credentials,

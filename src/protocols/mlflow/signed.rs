@@ -30,23 +30,27 @@ const LONGEST_SECONDS: i64 = 7 * 24 * 60 * 60;
 
 /// An address for one request at a path below the workspace's, as the caller, until then. It begins
 /// as the caller's own request did.
-pub fn address(
+pub async fn address(
     place: &Place,
     headers: &HeaderMap,
     method: &str,
     path: &str,
     until: Time,
-) -> String {
+) -> Result<String, Failure> {
     let path = format!("/ws/{}{path}", place.workspace.to_lowercase());
-    let query = place.service.sign(&place.caller, method, &path, until);
+    let sign = place.service.sign(&place.caller, method, &path, until);
+    let query = sign.await?;
     let base = base(place.service.base_url(), headers);
-    format!("{base}{}?{query}", utf8_percent_encode(&path, ESCAPED))
+    let path = utf8_percent_encode(&path, ESCAPED);
+    Ok(format!("{base}{path}?{query}"))
 }
 
-/// Where the caller found us: what a proxy in between says, else what the request says.
+/// Where the caller found us: what a proxy in between says, else what the request says; below the path
+/// that `--url` names.
 fn base(own: &str, headers: &HeaderMap) -> String {
     let said = |name: &str| headers.get(name)?.to_str().ok()?.split(',').next();
-    let (scheme, host) = own.split_once("://").unwrap_or(("http", own));
+    let (scheme, own) = own.split_once("://").unwrap_or(("http", own));
+    let (host, below) = own.split_at(own.find('/').unwrap_or(own.len()));
     let scheme = match said("x-forwarded-proto").map(str::trim) {
         Some(known @ ("http" | "https")) => known,
         _ => scheme,
@@ -54,7 +58,7 @@ fn base(own: &str, headers: &HeaderMap) -> String {
     let host = said("x-forwarded-host")
         .or_else(|| said(HOST.as_str()))
         .unwrap_or(host);
-    format!("{scheme}://{}", host.trim())
+    format!("{scheme}://{}{below}", host.trim())
 }
 
 /// The path of a file of the proxy.
@@ -75,7 +79,7 @@ pub async fn download(headers: HeaderMap, place: Place) -> Answer {
     let (content, _) = artifacts::open(&place, path).await?;
     let until = place.service.now().plus_ms(READ_SECONDS * 1000);
     answer(&Download {
-        url: address(&place, &headers, "GET", &of_file(path), until),
+        url: address(&place, &headers, "GET", &of_file(path), until).await?,
         headers: BTreeMap::new(),
         file_size: content.size,
     })
@@ -95,7 +99,7 @@ pub async fn upload_url(headers: HeaderMap, call: Call) -> Answer {
     let path = file_of_call(&call).await?;
     let until = until(&call, WRITE_SECONDS)?;
     answer(&Presigned {
-        presigned_url: address(&call, &headers, "PUT", &of_file(&path), until),
+        presigned_url: address(&call, &headers, "PUT", &of_file(&path), until).await?,
         headers: BTreeMap::new(),
         file_size: None,
     })
@@ -107,7 +111,7 @@ pub async fn download_url(headers: HeaderMap, call: Call) -> Answer {
     let until = until(&call, READ_SECONDS)?;
     let (content, _) = artifacts::open(&call, &path).await?;
     answer(&Presigned {
-        presigned_url: address(&call, &headers, "GET", &of_file(&path), until),
+        presigned_url: address(&call, &headers, "GET", &of_file(&path), until).await?,
         headers: BTreeMap::new(),
         file_size: Some(content.size),
     })
@@ -188,6 +192,10 @@ mod tests {
         assert_eq!(
             found("http://127.0.0.1:5000", &proxied),
             "https://ml.example.com"
+        );
+        assert_eq!(
+            found("https://ml.example.com/aml", &proxied),
+            "https://ml.example.com/aml"
         );
         let odd = [("host", "h"), ("x-forwarded-proto", "file")];
         assert_eq!(found("http://127.0.0.1:5000", &odd), "http://h");

@@ -7,7 +7,7 @@ use super::support::{Bench, wait_seconds};
 use crate::Caller;
 use api::{
     Code, Error, Result, Time,
-    access::DeleteUser,
+    access::{DeleteUser, RotateToken},
     files::{Artifact, CollectGarbage, Hash},
     uploads::{AbortUpload, CompleteUpload, CreateUpload, Upload, UploadedPart},
 };
@@ -229,7 +229,11 @@ async fn a_signed_address_is_good_for_one_request_until_its_time() {
     let bench = bench().await;
     let ann = bench.user("ann", None).await;
     let until = bench.service.now().plus_ms(60_000);
-    let query = bench.service.sign(&ann, "GET", "/a b/c", until);
+    let query = bench
+        .service
+        .sign(&ann, "GET", "/a b/c", until)
+        .await
+        .unwrap();
     let signer = |method: &'static str, path: &'static str, query: String| {
         let service = bench.service.clone();
         async move { service.signer(method, path, &query).await }
@@ -273,8 +277,20 @@ async fn a_signed_address_ends_with_who_signed_it() {
     bench.user("root", None).await;
     let ann = bench.user("ann", None).await;
     let until = Time(i64::MAX);
-    let by_ann = bench.service.sign(&ann, "PUT", "/x", until);
-    let by_owner = bench.service.sign(&Caller::Owner, "PUT", "/x", until);
+    let by_ann = bench.service.sign(&ann, "PUT", "/x", until).await.unwrap();
+    let by_owner = bench
+        .service
+        .sign(&Caller::Owner, "PUT", "/x", until)
+        .await
+        .unwrap();
+    let rotate = RotateToken { user: "ann".into() };
+    bench.ask(rotate).await.unwrap();
+    let refused = bench.service.signer("PUT", "/x", &by_ann).await;
+    assert_eq!(code(refused).0, Code::Denied);
+    let sign = bench.service.sign(&ann, "PUT", "/x", until);
+    let by_ann = sign.await.unwrap();
+    let known = bench.service.signer("PUT", "/x", &by_ann).await;
+    assert_eq!(known, Ok(Some(ann)));
     let delete = DeleteUser { user: "ann".into() };
     bench.ask(delete).await.unwrap();
     let refused = bench.service.signer("PUT", "/x", &by_ann).await;

@@ -26,7 +26,7 @@ fn logging_in_and_out() {
     // Nobody is the owner by default any more.
     expect![[r#"
         Error: This server needs a token
-        Hint: Log in: aml login URL
+        Hint: Log in: aml login http://127.0.0.1:PORT --profile team
         Hint: An admin makes tokens: aml user create NAME
     "#]]
     .assert_eq(&aml.fails(4, "workspace list"));
@@ -34,8 +34,7 @@ fn logging_in_and_out() {
         |options: &str, stdin: &str| aml.run_with_stdin(format!("login {url} {options}"), stdin);
     expect![[r#"
         Error: The token is not valid here
-        Hint: Log in: aml login URL
-        Hint: An admin makes tokens: aml user create NAME
+        Hint: An admin makes a new one: aml user rotate-token NAME
     "#]]
     .assert_eq(&login("", "aml_wrong\n").failed(4));
     expect![[r#"
@@ -133,7 +132,6 @@ fn profiles_are_chosen_and_forgotten() {
     expect![[r#"
         Error: No profile `tea` in `$ROOT/config.toml`
         Hint: Did you mean `team`?
-        Hint: Make it: aml login URL --profile tea
     "#]]
     .assert_eq(&plain.fails(3, "profile use tea"));
 }

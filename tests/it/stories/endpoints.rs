@@ -92,10 +92,12 @@ fn an_endpoint_answers_until_it_is_deleted() {
         assert_eq!(status, 200, "{body}");
 
         let error = aml.fails(
-            6,
+            14,
             ["endpoint", "score", "echo-ep", "-d", r#"{"data": "raise"}"#],
         );
-        assert!(error.contains("The endpoint answered 500"), "{error}");
+        assert!(error.contains("The scoring script answered 500"), "{error}");
+        let error = aml.fails(2, ["endpoint", "score", "echo-ep", "-d", r#"{"data": "#]);
+        assert!(error.contains("--data: This is no JSON"), "{error}");
         let log = aml.ok("endpoint logs echo-ep");
         assert!(log.contains("ValueError: no such row"), "{log}");
         assert!(log.contains("I front - POST /score 401"), "{log}");
@@ -122,6 +124,7 @@ fn stopped_and_started_it_is_the_same_endpoint() {
         with_model(aml);
         let before = deploy(aml);
         let keys = aml.json("endpoint keys echo-ep");
+        assert_eq!(score(aml)["weight"], 42);
         aml.ok("endpoint stop echo-ep");
         assert_eq!(state(aml), "stopped");
         assert_eq!(hosts(aml), []);
@@ -131,10 +134,55 @@ fn stopped_and_started_it_is_the_same_endpoint() {
         assert_eq!(after["scoring_uri"], before["scoring_uri"]);
         assert_eq!(aml.json("endpoint keys echo-ep"), keys);
         assert_eq!(score(aml)["weight"], 42);
+        eventually("the new host counts on", 10, || {
+            let requests = aml.json("endpoint show echo-ep --query traffic.requests");
+            (requests == 2).then_some(())
+        });
         // The workspace takes its endpoints with it.
         aml.ok("workspace delete -n churn --yes");
         assert_eq!(hosts(aml), []);
     });
+}
+
+#[test]
+fn a_port_that_was_taken_meanwhile() {
+    let aml = &Aml::local();
+    with_model(aml);
+    let before = deploy(aml);
+    let url = before["scoring_uri"].as_str().expect("an address");
+    let port = url.trim_end_matches("/score").rsplit(':').next();
+    let port = port.expect("a port").to_owned();
+    let error = aml.fails(5, "endpoint start echo-ep --port 31998");
+    assert!(error.contains("aml endpoint stop echo-ep"), "{error}");
+    aml.ok("endpoint stop echo-ep");
+    let _taken = TcpListener::bind(format!("127.0.0.1:{port}")).expect("takes the port");
+    let moved = aml.run("endpoint start echo-ep -o json");
+    assert!(
+        moved.stderr.contains("Another program has taken the port"),
+        "{moved}"
+    );
+    assert!(!moved.stdout.contains(url), "{moved}");
+    assert_eq!(score(aml)["weight"], 42);
+    // One that is asked for is had, or it is an error.
+    aml.ok("endpoint stop echo-ep");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("takes a port");
+    let port = taken.local_addr().expect("has an address").port();
+    let start = format!("endpoint start echo-ep --port {port}");
+    let error = aml.fails(12, start.as_str());
+    let hint = "choose another: aml endpoint start echo-ep --port PORT";
+    assert!(error.contains(hint), "{error}");
+    drop(taken);
+    let moved = aml.json(start.as_str());
+    let url = format!("http://127.0.0.1:{port}/score");
+    assert_eq!(moved["scoring_uri"], url.as_str());
+    // Nobody else gets it while it is stopped.
+    aml.ok("endpoint stop echo-ep");
+    let other = format!("deploy echo:1 --name other --script score.py --port {port}");
+    let error = aml.fails(5, other.as_str());
+    assert!(
+        error.contains("belongs to the endpoint `echo-ep`"),
+        "{error}"
+    );
 }
 
 #[test]

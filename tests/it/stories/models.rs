@@ -83,7 +83,7 @@ fn an_alias_is_another_name_of_a_version() {
         "#]]
         .assert_eq(&aml.fails(2, "model alias delete iris:1"));
         expect![[r#"
-            Error: alias: The alias `latest` is always the newest version
+            Error: The alias `latest` is always the newest version
             Hint: An alias has letters, digits, `-` and `_`, such as `champion`
         "#]]
         .assert_eq(&aml.fails(2, "model alias set iris:1 latest"));
@@ -149,7 +149,7 @@ fn what_is_wrong_is_said() {
             2,
             "model register -n iris --path model --type mlflow",
             expect![[r#"
-                Error: type: A model of type mlflow has a file `MLmodel` at its top, and this one does not
+                Error: A model of type mlflow has a file `MLmodel` at its top, and this one does not
                 Hint: Name the folder that holds MLmodel, or register it with --type custom
             "#]],
         );
@@ -168,7 +168,7 @@ fn what_is_wrong_is_said() {
                 .join(" ")
                 .as_str(),
             expect![[r#"
-                Error: name: The model name `a/b` has the character `/`
+                Error: The model name `a/b` has the character `/`
                 Hint: A model name has 1 to 255 characters, no `/`, no `:`, no line breaks, and no blanks at its ends
             "#]],
         );

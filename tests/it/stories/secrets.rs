@@ -44,7 +44,7 @@ fn a_secret_needs_a_value() {
     each_mode(|aml| {
         aml.ok("workspace create -n churn");
         expect![[r#"
-            Error: value: The value of a secret cannot be empty
+            Error: The value of a secret cannot be empty
         "#]]
         .assert_eq(&aml.fails(2, "secret set db"));
         aml.fails(2, "secret set db --file nowhere");

@@ -285,10 +285,31 @@ fn what_was_acknowledged_outlives_a_killed_server() {
 #[test]
 fn a_second_server_of_a_state_directory_says_so() {
     let aml = Aml::local();
-    let (_first, url) = serve(&aml, "");
-    let (second, _) = serve(&aml, "");
+    let (first, url) = serve(&aml, "");
+    let (second, other) = serve(&aml, "");
     let warning = second.stderr_line("Warning: Another server has this state directory open", 5);
     assert!(warning.contains(&url), "{warning}");
+    // Either does all that the other does.
+    aml.run_with_stdin(format!("login {other} --profile team"), "")
+        .ok();
+    let team = aml.with("AML_PROFILE", "team");
+    team.ok("workspace create -n w");
+    team.ok("run submit -w w -n r -e x --stream -- echo done");
+    first.signal(Signal::SIGTERM);
+    assert_eq!(first.wait(10).status, 0);
+    team.ok("run submit -w w -n s -e x --stream -- echo done");
+}
+
+#[test]
+fn whoever_follows_a_run_does_not_keep_the_server() {
+    let aml = Aml::remote();
+    aml.ok("workspace create -n w");
+    aml.ok("run submit -w w -n r -e x -- 'echo begun; sleep 1000'");
+    let follower = aml.start("run logs r -w w --follow");
+    follower.stdout_line("begun", 30);
+    let server = aml.server().expect("a server");
+    server.signal(Signal::SIGTERM);
+    server.stderr_line("Stopped.", 20);
 }
 
 #[test]

@@ -222,6 +222,24 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
     .assert_eq(&stderr);
 }
 
+/// Readers share an index of what was written last; a full disk has no room for one when nobody has.
+#[test]
+fn a_full_disk_can_be_read_when_nobody_has_the_database_open() {
+    let aml = Aml::local();
+    let script = "aml workspace create -n w -o none
+        rm -f disk/state/aml.db-shm
+        head -c 9000000 /dev/zero > disk/filler 2>/dev/null
+        aml workspace list --query '[].name' -o tsv
+        aml run list -w w -o json
+        aml workspace create -n x 2>/dev/null || echo exit \\$?
+        rm disk/filler
+        aml workspace create -n x --query name -o tsv";
+    let Some(output) = on_a_small_disk(&aml, "2m", script) else {
+        return;
+    };
+    assert_eq!(output.ok(), "w\n[]\nexit 6\nx\n");
+}
+
 #[test]
 fn a_run_that_fills_the_disk_ends_and_says_so() {
     let aml = Aml::local();

@@ -155,32 +155,32 @@ fn names_are_checked_and_do_not_differ_by_case_alone() {
         "#]]
         .assert_eq(&aml.fails(5, "workspace create -n CHURN"));
         expect![[r#"
-            Error: name: The name of a workspace cannot be empty
+            Error: The workspace name cannot be empty
             Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter, digit or `_`
         "#]].assert_eq(&aml.fails(2, "workspace create -n ''"));
         expect![[r#"
-            Error: name: The workspace name `a b` has the character ` `
+            Error: The workspace name `a b` has the character ` `
             Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter, digit or `_`
         "#]].assert_eq(&aml.fails(2, "workspace create -n 'a b'"));
         expect![[r#"
-            Error: name: The workspace name `-a` begins with `-`
+            Error: The workspace name `-a` begins with `-`
             Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter, digit or `_`
         "#]].assert_eq(&aml.fails(2, "workspace create -n=-a"));
         let long = "a".repeat(34);
         expect![[r#"
-            Error: name: The workspace name is longer than 33 characters
+            Error: The workspace name is longer than 33 characters
             Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter, digit or `_`
         "#]].assert_eq(&aml.fails(2, ["workspace", "create", "-n", &long]));
         expect![[r#"
-            Error: name: The workspace name `größe` has the character `ö`
+            Error: The workspace name `größe` has the character `ö`
             Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter, digit or `_`
         "#]].assert_eq(&aml.fails(2, "workspace create -n größe"));
         expect![[r#"
-            Error: name: The workspace name `ünder` has the character `ü`
+            Error: The workspace name `ünder` has the character `ü`
             Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter, digit or `_`
         "#]].assert_eq(&aml.fails(2, "workspace create -n ünder"));
         expect![[r#"
-            Error: name: The workspace name `../../etc` has the character `.`
+            Error: The workspace name `../../etc` has the character `.`
             Hint: A workspace name has 1 to 33 letters, digits and `-` `_`, and begins with a letter, digit or `_`
         "#]].assert_eq(&aml.fails(2, "workspace create -n ../../etc"));
         expect![[r#"
@@ -207,7 +207,7 @@ fn what_is_given_is_updated_and_the_rest_stays() {
         assert_eq!(updated["tags"], json!({"team": "a", "cost": "7"}));
         let moved = aml.fails(2, "workspace update -n churn --subscription another");
         expect![[r#"
-            Error: subscription: A workspace cannot be moved to another subscription: `churn` belongs to `<uuid>`, and its associated resources, role assignments and endpoints are bound to that
+            Error: A workspace cannot be moved to another subscription: `churn` belongs to `<uuid>`, and its associated resources, role assignments and endpoints are bound to that
             Hint: Create a workspace in the other subscription and register the models there
         "#]].assert_eq(&moved);
         expect![[r#"
@@ -342,7 +342,7 @@ fn groups_and_subscriptions_are_recorded_and_narrow_lists() {
         assert!(error.contains("Nothing to change was given"), "{error}");
         assert_eq!(aml.json("workspace show -n a")["description"], "x");
         expect![[r#"
-            Error: subscription: A workspace cannot be moved to another subscription: `a` belongs to `s1`, and its associated resources, role assignments and endpoints are bound to that
+            Error: A workspace cannot be moved to another subscription: `a` belongs to `s1`, and its associated resources, role assignments and endpoints are bound to that
             Hint: Create a workspace in the other subscription and register the models there
         "#]]
         .assert_eq(&aml.fails(2, "workspace update -n a --subscription s2"));

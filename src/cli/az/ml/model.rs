@@ -21,7 +21,6 @@ use crate::cli::{
     },
     document::Draft,
     model::source,
-    transfer::until_ctrl_c,
 };
 use api::{
     Error, Result,
@@ -386,7 +385,10 @@ async fn download(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let client = az.ctx.client().await?;
     let name = place.name();
     let download = client.download_tree(&name, files.hash, &folder, Some(&report));
-    until_ctrl_c(download).await?;
+    az.ctx
+        .ui
+        .download_until_ctrl_c(folder.display(), download)
+        .await?;
     az.note(
         given,
         &format!("Downloaded the model to {}", folder.display()),
