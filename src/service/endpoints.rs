@@ -415,8 +415,11 @@ impl Perform for StartEndpoint {
         if found.desired && service.store.endpoint_hosted(found.id) {
             if self.port.is_some_and(|port| Some(port) != found.port) {
                 let name = &found.name;
-                return Err(Error::conflict(format!("`{name}` is running"))
-                    .hint(format!("Stop it before it is moved: aml endpoint stop {name}")));
+                return Err(
+                    Error::conflict(format!("`{name}` is running")).hint(format!(
+                        "Stop it before it is moved: aml endpoint stop {name}"
+                    )),
+                );
             }
             return Ok(service.show_endpoint(found));
         }

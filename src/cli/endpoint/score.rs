@@ -95,9 +95,11 @@ pub async fn ask(
         Ok(Scored::Answered(answer)) => Ok(answer),
         Ok(Scored::Refused { status, said }) => Err(refused(name, status, &said)),
         Err(error) if error.code == Code::Unavailable => {
-            Err(explained(client, workspace.to_owned(), name.to_owned(), error)
-                .await
-                .into())
+            Err(
+                explained(client, workspace.to_owned(), name.to_owned(), error)
+                    .await
+                    .into(),
+            )
         }
         Err(error) => Err(error.into()),
     }
