@@ -59,7 +59,7 @@ def timed(name, *command, cwd=ROOT):
 
 
 def doors():
-    timed("az ml job show", AZ, "ml", "job", "show", "-n", "first", "-o", "none")
+    timed("az ml job show", AZ, "ml", "job", "show", "-n", "first", "-w", "bench", "-o", "none")
     if args.azure_cli:
         timed("official az --version", args.azure_cli, "--version")
 
