@@ -97,9 +97,8 @@ impl Document {
         let mut node = &self.root;
         let mut found = None;
         for key in path.split('.') {
-            let entries = match &node.data {
-                yaml::Data::Map(entries) => entries,
-                _ => break,
+            let yaml::Data::Map(entries) = &node.data else {
+                break;
             };
             let Some(entry) = entries.iter().find(|entry| entry.key == key) else {
                 break;
