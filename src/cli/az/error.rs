@@ -6,7 +6,7 @@ use anstyle::AnsiColor;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::grammar::{Flag, Verb};
-use crate::cli::error::{Exit, RUN_CANCELED, RUN_FAILED};
+use crate::cli::error::{ENDPOINT_FAILED, Exit, RUN_CANCELED, RUN_FAILED};
 use api::{Code, Error, names};
 
 /// The command line is wrong.
@@ -35,10 +35,10 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(own.map_or(code, own_code))
 }
 
-/// How a followed job ended is no more than whether it worked.
+/// What became of what was waited for is no more than whether it worked.
 fn own_code(code: u8) -> u8 {
     match code {
-        RUN_FAILED | RUN_CANCELED => 1,
+        RUN_FAILED | RUN_CANCELED | ENDPOINT_FAILED => 1,
         code => code,
     }
 }

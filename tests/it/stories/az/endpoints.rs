@@ -80,7 +80,7 @@ fn two_deployments_share_the_requests_of_an_endpoint() {
         assert_eq!(invoke(aml, ""), "\"red\"");
         aml.write(
             "code/score.py",
-            "def init(): raise RuntimeError('no weights')\n",
+            "def init(): raise RuntimeError('no weights')\ndef run(data): pass\n",
         );
         let broken = "ml online-deployment update -e duo -f green.yml";
         let said = error(aml, 1, broken);
