@@ -44,6 +44,7 @@ mod registries;
 mod resource_groups;
 mod run_create;
 mod runs;
+pub mod sampling;
 mod schedules;
 mod secrets;
 mod signed;

@@ -1,0 +1,148 @@
+//! Which trials are given up before they end.
+//!
+//! A trial is looked at whenever it has logged the metric often enough: every `interval` values, from
+//! the `delay`-th on. Then it is compared with what the others had logged by as many values.
+
+use super::Goal;
+use api::{Error, Result};
+use spec::kinds::sweep::EarlyTermination;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    rule: Rule,
+    interval: usize,
+    delay: usize,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Rule {
+    /// Worse than the best by more than this part of it, or by more than this.
+    Bandit { factor: f64, amount: f64 },
+    /// Its best is worse than the median of the others' means.
+    Median,
+    /// Among the worst of every hundred.
+    Truncation { percent: f64 },
+}
+
+impl Policy {
+    pub fn read(written: &EarlyTermination) -> Result<Self> {
+        let wrong = |problem: &str, key: &str| {
+            Error::invalid(problem.to_owned()).at(format!("early_termination.{key}"))
+        };
+        let (rule, interval, delay) = match written {
+            EarlyTermination::Bandit(bandit) => {
+                let (factor, amount) = (bandit.slack_factor, bandit.slack_amount);
+                let slack = factor.or(amount);
+                if slack.is_none() || (factor.is_some() && amount.is_some()) {
+                    return Err(wrong(
+                        "A bandit policy has either a `slack_factor` or a `slack_amount`",
+                        "slack_factor",
+                    ));
+                }
+                if slack.is_some_and(|slack| !slack.is_finite() || slack < 0.0) {
+                    return Err(wrong("The slack is a number from 0", "slack_factor"));
+                }
+                let rule = Rule::Bandit {
+                    factor: factor.unwrap_or_default(),
+                    amount: amount.unwrap_or_default(),
+                };
+                (rule, bandit.evaluation_interval, bandit.delay_evaluation)
+            }
+            EarlyTermination::Median(median) => (
+                Rule::Median,
+                median.evaluation_interval,
+                median.delay_evaluation,
+            ),
+            EarlyTermination::Truncation(truncation) => {
+                let percent = truncation.truncation_percentage;
+                if !(1..=99).contains(&percent) {
+                    return Err(wrong(
+                        &format!("`{percent}` is not a number from 1 to 99"),
+                        "truncation_percentage",
+                    ));
+                }
+                let rule = Rule::Truncation {
+                    percent: percent as f64,
+                };
+                (
+                    rule,
+                    truncation.evaluation_interval,
+                    truncation.delay_evaluation,
+                )
+            }
+        };
+        let count = |value: Option<i64>, key: &str| {
+            let count = usize::try_from(value.unwrap_or_default());
+            count.map_err(|_| wrong("It is a number from 0", key))
+        };
+        Ok(Self {
+            rule,
+            interval: count(interval, "evaluation_interval")?.max(1),
+            delay: count(delay, "delay_evaluation")?,
+        })
+    }
+
+    /// Whether a trial is given up at one of the values it has logged after the first `looked_at`;
+    /// `others` are the values of all other trials, however they ended.
+    pub fn gives_up(&self, goal: Goal, trial: &[f64], looked_at: usize, others: &[&[f64]]) -> bool {
+        (looked_at + 1..=trial.len())
+            .filter(|count| count % self.interval == 0 && *count >= self.delay)
+            .any(|count| self.gives_up_at(goal, &trial[..count], others))
+    }
+
+    fn gives_up_at(&self, goal: Goal, trial: &[f64], others: &[&[f64]]) -> bool {
+        let best = |values: &[f64]| {
+            let losses = values.iter().map(|value| goal.loss(*value));
+            losses.fold(f64::INFINITY, f64::min)
+        };
+        let own = best(trial);
+        let so_far = |values: &&&[f64]| values.len() >= trial.len();
+        match self.rule {
+            Rule::Bandit { factor, amount } => {
+                let others = others.iter().map(|values| {
+                    // One that has logged less counts with what it has.
+                    best(&values[..values.len().min(trial.len())])
+                });
+                let best = others.fold(own, f64::min);
+                // Of a loss that is a gain turned round, a part is `gain - gain / (1 + factor)`.
+                let part = match goal {
+                    Goal::Minimize => best.abs() * factor,
+                    Goal::Maximize => best.abs() * (factor / (1.0 + factor)),
+                };
+                best.is_finite() && own > best + part + amount
+            }
+            Rule::Median => {
+                let mut means: Vec<f64> = others
+                    .iter()
+                    .filter(so_far)
+                    .map(|values| {
+                        let losses = values[..trial.len()].iter().map(|value| goal.loss(*value));
+                        losses.sum::<f64>() / trial.len() as f64
+                    })
+                    .collect();
+                means.sort_by(f64::total_cmp);
+                median(&means).is_some_and(|median| own > median)
+            }
+            Rule::Truncation { percent } => {
+                let others: Vec<f64> = others
+                    .iter()
+                    .filter(so_far)
+                    .map(|values| best(&values[..trial.len()]))
+                    .collect();
+                let all = others.len() + 1;
+                let dropped = (percent / 100.0 * all as f64).floor() as usize;
+                let better = others.iter().filter(|other| **other < own).count();
+                better >= all - dropped
+            }
+        }
+    }
+}
+
+fn median(sorted: &[f64]) -> Option<f64> {
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        count if count % 2 == 1 => Some(sorted[middle]),
+        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
+    }
+}

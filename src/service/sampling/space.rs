@@ -1,0 +1,326 @@
+//! What a sweep may try.
+//!
+//! Every dimension is stretched over the numbers from 0 to 1 (its *unit*), evenly where it is to be
+//! sampled evenly. So all samplers search the same cube.
+
+use serde_json::{Value, json};
+
+use super::normal;
+use api::{Error, Result};
+use spec::{
+    described::Map,
+    kinds::sweep::{NormalType, QNormalType, QUniformType, SearchSpace, UniformType},
+};
+
+/// Values of one dimension that a grid may have.
+const GRID: u64 = 1_000_000;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Space {
+    pub dimensions: Vec<Dimension>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dimension {
+    pub name: String,
+    values: Values,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Values {
+    Choice(Vec<Value>),
+    /// Integers from 0 to below.
+    Below(u64),
+    Number {
+        drawn: Drawn,
+        /// The number is this to the power of what is drawn.
+        base: Option<f64>,
+        /// Only multiples of it.
+        step: Option<f64>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Drawn {
+    Uniform { min: f64, max: f64 },
+    Normal { mean: f64, deviation: f64 },
+}
+
+impl Space {
+    /// Reads a search space; `base` is that of logarithmic distributions.
+    pub fn read(written: &Map<SearchSpace>, base: f64) -> Result<Self> {
+        if written.is_empty() {
+            return Err(Error::invalid("There is nothing to try")
+                .at("search_space")
+                .hint("Name what varies: search_space: {lr: {type: uniform, min_value: 0.01, max_value: 0.1}}"));
+        }
+        let read = |(name, space): (&str, &SearchSpace)| {
+            let values = values(space, base);
+            let values = values.map_err(|error| error.at(format!("search_space.{name}")))?;
+            Ok(Dimension {
+                name: name.to_owned(),
+                values,
+            })
+        };
+        let dimensions = written.iter().map(read).collect::<Result<_>>()?;
+        Ok(Self { dimensions })
+    }
+
+    /// How many points there are; none when there is no end of them.
+    pub fn size(&self) -> Option<u64> {
+        let sizes = self.dimensions.iter().map(Dimension::size);
+        sizes.reduce(|all, size| all?.checked_mul(size?)).flatten()
+    }
+
+    /// The point of a grid, the last dimension first; none when there are no more.
+    pub fn grid_point(&self, mut index: u64) -> Option<Vec<Value>> {
+        let mut point = Vec::with_capacity(self.dimensions.len());
+        for dimension in self.dimensions.iter().rev() {
+            let size = dimension.size()?;
+            point.push(dimension.nth(index % size));
+            index /= size;
+        }
+        point.reverse();
+        (index == 0).then_some(point)
+    }
+}
+
+impl Dimension {
+    /// The value at a unit.
+    pub fn at(&self, unit: f64) -> Value {
+        match &self.values {
+            Values::Choice(values) => values[nth_of(unit, values.len() as u64) as usize].clone(),
+            Values::Below(upper) => json!(nth_of(unit, *upper)),
+            Values::Number { drawn, base, step } => {
+                let number = drawn.at(unit);
+                let number = base.map_or(number, |base| base.powf(number));
+                match step {
+                    None => json!(number),
+                    Some(step) => self.stepped(number, *step),
+                }
+            }
+        }
+    }
+
+    /// The unit of a value: the middle of all that have it.
+    pub fn unit_of(&self, value: &Value) -> f64 {
+        match &self.values {
+            Values::Choice(values) => {
+                let nth = values.iter().position(|known| known == value);
+                middle(nth.unwrap_or_default() as u64, values.len() as u64)
+            }
+            Values::Below(upper) => middle(value.as_u64().unwrap_or_default(), *upper),
+            Values::Number { drawn, base, .. } => {
+                let number = value.as_f64().unwrap_or_default();
+                let number = base.map_or(number, |base| number.ln() / base.ln());
+                drawn.unit_of(number).clamp(0.0, 1.0)
+            }
+        }
+    }
+
+    /// How many values it has; none when there is no end of them.
+    pub fn size(&self) -> Option<u64> {
+        match &self.values {
+            Values::Choice(values) => Some(values.len() as u64),
+            Values::Below(upper) => Some(*upper),
+            Values::Number { step, .. } => {
+                let (first, last) = self.multiples((*step)?)?;
+                Some((last - first) as u64 + 1)
+            }
+        }
+    }
+
+    /// Whether its values are in no order.
+    pub fn is_choice(&self) -> bool {
+        matches!(self.values, Values::Choice(_))
+    }
+
+    fn nth(&self, nth: u64) -> Value {
+        match &self.values {
+            Values::Choice(values) => values[nth as usize].clone(),
+            Values::Below(_) => json!(nth),
+            Values::Number { step, .. } => {
+                let step = step.unwrap_or(1.0);
+                let first = self.multiples(step).map_or(0.0, |(first, _)| first);
+                multiple(first + nth as f64, step)
+            }
+        }
+    }
+
+    /// The first and the last multiple of `step` that it can have; none when it has no bounds.
+    fn multiples(&self, step: f64) -> Option<(f64, f64)> {
+        let Values::Number {
+            drawn: Drawn::Uniform { min, max },
+            base,
+            ..
+        } = &self.values
+        else {
+            return None;
+        };
+        let bound = |number: f64| base.map_or(number, |base| base.powf(number)) / step;
+        // 0.3 / 0.1 is a little less than 3.
+        let near = |number: f64| {
+            let whole = number.round();
+            if (number - whole).abs() < 1e-9 * whole.abs().max(1.0) {
+                whole
+            } else {
+                number
+            }
+        };
+        Some((near(bound(*min)).ceil(), near(bound(*max)).floor()))
+    }
+
+    /// The nearest multiple of `step`, within the bounds if there are any.
+    fn stepped(&self, number: f64, step: f64) -> Value {
+        let mut times = (number / step).round();
+        if let Some((first, last)) = self.multiples(step) {
+            times = times.clamp(first, last);
+        }
+        multiple(times, step)
+    }
+}
+
+/// A multiple without what the computer adds to it; a whole number where all of them are.
+fn multiple(times: f64, step: f64) -> Value {
+    let number = times * step;
+    if step.fract() == 0.0 && number.abs() < 1e15 {
+        return json!(number as i64);
+    }
+    let shown = format!("{number:.12e}");
+    json!(shown.parse().unwrap_or(number))
+}
+
+fn nth_of(unit: f64, count: u64) -> u64 {
+    ((unit * count as f64) as u64).min(count.saturating_sub(1))
+}
+
+fn middle(nth: u64, count: u64) -> f64 {
+    (nth as f64 + 0.5) / count as f64
+}
+
+impl Drawn {
+    fn at(self, unit: f64) -> f64 {
+        match self {
+            Drawn::Uniform { min, max } => (min + unit * (max - min)).clamp(min, max),
+            Drawn::Normal { mean, deviation } => mean + deviation * normal::quantile(unit),
+        }
+    }
+
+    fn unit_of(self, number: f64) -> f64 {
+        match self {
+            Drawn::Uniform { min, max } if max > min => (number - min) / (max - min),
+            Drawn::Uniform { .. } => 0.5,
+            Drawn::Normal { mean, deviation } => normal::cdf((number - mean) / deviation),
+        }
+    }
+}
+
+fn values(written: &SearchSpace, base: f64) -> Result<Values> {
+    let number = |drawn, log: bool, step: Option<f64>| Values::Number {
+        drawn,
+        base: log.then_some(base),
+        step,
+    };
+    let values = match written {
+        SearchSpace::Choice(choice) => {
+            if choice.values.is_empty() {
+                return Err(Error::invalid("There is nothing to choose from"));
+            }
+            Values::Choice(choice.values.clone())
+        }
+        SearchSpace::Randint(randint) => match u64::try_from(randint.upper) {
+            Ok(upper) if upper > 0 => Values::Below(upper),
+            _ => {
+                return Err(Error::invalid(
+                    "There is no integer from 0 to below `upper`",
+                ));
+            }
+        },
+        SearchSpace::Uniform(space) => number(
+            uniform(space.min_value, space.max_value)?,
+            space.r#type == UniformType::LogUniform,
+            None,
+        ),
+        SearchSpace::QUniform(space) => number(
+            uniform(space.min_value, space.max_value)?,
+            space.r#type == QUniformType::QLogUniform,
+            Some(step(space.q)?),
+        ),
+        SearchSpace::Normal(space) => number(
+            normal_of(space.mu, space.sigma)?,
+            space.r#type == NormalType::LogNormal,
+            None,
+        ),
+        SearchSpace::QNormal(space) => number(
+            normal_of(space.mu, space.sigma)?,
+            space.r#type == QNormalType::QLogNormal,
+            Some(step(space.q)?),
+        ),
+    };
+    let dimension = Dimension {
+        name: String::new(),
+        values,
+    };
+    if let Values::Number {
+        drawn: Drawn::Uniform { max, .. },
+        base: Some(base),
+        ..
+    } = dimension.values
+        && !base.powf(max).is_finite()
+    {
+        return Err(
+            Error::invalid(format!("{base} to the power of {max} is too large"))
+                .hint("The bounds of a logarithmic distribution are exponents"),
+        );
+    }
+    if let Values::Number {
+        step: Some(step), ..
+    } = dimension.values
+        && let Some((first, last)) = dimension.multiples(step)
+        && first > last
+    {
+        let problem = format!("There is no multiple of {step} between its bounds");
+        return Err(Error::invalid(problem));
+    }
+    Ok(dimension.values)
+}
+
+fn uniform(min: f64, max: f64) -> Result<Drawn> {
+    if !(min.is_finite() && max.is_finite()) || min > max {
+        return Err(Error::invalid(format!(
+            "There is no number from {min} to {max}"
+        )));
+    }
+    Ok(Drawn::Uniform { min, max })
+}
+
+fn normal_of(mean: f64, deviation: f64) -> Result<Drawn> {
+    if !(mean.is_finite() && deviation.is_finite() && deviation > 0.0) {
+        return Err(Error::invalid("`sigma` is a number above 0"));
+    }
+    Ok(Drawn::Normal { mean, deviation })
+}
+
+fn step(step: f64) -> Result<f64> {
+    if step.is_finite() && step > 0.0 {
+        return Ok(step);
+    }
+    Err(Error::invalid("`q` is a number above 0"))
+}
+
+impl Space {
+    /// Refuses a space that no grid can be laid over.
+    pub fn check_grid(&self) -> Result<()> {
+        for dimension in &self.dimensions {
+            if dimension.size().is_none_or(|size| size > GRID) {
+                return Err(Error::invalid(format!(
+                    "`{}` has no end of values, so no grid can be laid over it",
+                    dimension.name
+                ))
+                .at(format!("search_space.{}", dimension.name))
+                .hint("Use a choice, a randint or a quniform, or sampling_algorithm: random"));
+            }
+        }
+        Ok(())
+    }
+}
