@@ -49,6 +49,7 @@ mod serve;
 mod snapshot;
 mod software;
 mod supervise;
+mod sweep;
 mod transfer;
 mod ui;
 mod user;
@@ -174,6 +175,8 @@ enum Command {
     Pipeline(pipeline::PipelineCommand),
     #[command(subcommand)]
     Schedule(schedule::ScheduleCommand),
+    #[command(subcommand)]
+    Sweep(sweep::SweepCommand),
     Lineage(lineage::LineageArgs),
     Snapshot(snapshot::SnapshotArgs),
     Gc(gc::GcArgs),
@@ -301,6 +304,7 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Job(command) => Box::pin(job::run(ctx, command)).await,
         Command::Pipeline(command) => Box::pin(pipeline::run(ctx, command)).await,
         Command::Schedule(command) => Box::pin(schedule::run(ctx, command)).await,
+        Command::Sweep(command) => sweep::run(ctx, command).await,
         Command::Lineage(args) => lineage::lineage(ctx, args).await,
         Command::Snapshot(args) => snapshot::snapshot(ctx, args).await,
         Command::Gc(args) => gc::gc(ctx, args).await,

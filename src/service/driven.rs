@@ -9,12 +9,14 @@
 
 use std::collections::HashMap;
 
-use super::{Service, pipelines::Pipeline};
+use super::{Service, pipelines::Pipeline, sweeps::Sweep};
 use api::{Error, Result, runs::RunStatus};
 use store::{Advance, Advanced, Child, Driven, Head, RunRow};
 
 /// The kind of pipelines.
 pub(super) const PIPELINE: &str = "pipeline";
+/// The kind of sweeps.
+pub(super) const SWEEP: &str = "sweep";
 
 /// Courses that are kept in memory, at most; they are read again when they are needed.
 const KEPT: usize = 64;
@@ -29,6 +31,7 @@ pub(super) struct Known {
 /// The kinds of driven runs.
 enum Course {
     Pipeline(Box<Pipeline>),
+    Sweep(Box<Sweep>),
 }
 
 /// The courses of runs, by number.
@@ -41,6 +44,9 @@ impl Course {
             PIPELINE => Pipeline::read(&driven.plan, &driven.state)
                 .map(Box::new)
                 .map(Course::Pipeline),
+            SWEEP => Sweep::read(&driven.plan, &driven.state)
+                .map(Box::new)
+                .map(Course::Sweep),
             other => Err(Error::internal(format!(
                 "There is no kind `{other}` of driven runs"
             ))),
@@ -52,6 +58,7 @@ impl Course {
     fn note(&mut self, children: &[Child]) {
         match self {
             Course::Pipeline(pipeline) => pipeline.note(children),
+            Course::Sweep(sweep) => sweep.note(children),
         }
     }
 
@@ -59,6 +66,7 @@ impl Course {
     async fn decide(&mut self, service: &Service, run: &RunRow) -> Result<Advance> {
         match self {
             Course::Pipeline(pipeline) => pipeline.decide(service, run).await,
+            Course::Sweep(sweep) => sweep.decide(service, run).await,
         }
     }
 }

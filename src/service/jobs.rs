@@ -37,8 +37,10 @@ impl Perform for CreateJob {
         service
             .enter(caller, &self.workspace, Action::WriteRuns)
             .await?;
-        if self.definition.get("type").and_then(Value::as_str) == Some("pipeline") {
-            return service.create_pipeline(caller, self).await;
+        match self.definition.get("type").and_then(Value::as_str) {
+            Some("pipeline") => return service.create_pipeline(caller, self).await,
+            Some("sweep") => return service.create_sweep(caller, self).await,
+            _ => {}
         }
         let written = read(&self.definition)?;
         let submission = Draft {
@@ -323,7 +325,7 @@ impl Draft<'_> {
     }
 }
 
-fn inputs(written: &CommandJob) -> Result<BTreeMap<String, JobInput>> {
+pub(super) fn inputs(written: &CommandJob) -> Result<BTreeMap<String, JobInput>> {
     let mut inputs = BTreeMap::new();
     for (name, value) in written.inputs.iter() {
         let read = input(value).map_err(|error| error.at(format!("inputs.{name}")))?;

@@ -51,6 +51,7 @@ mod signed;
 mod spans;
 #[cfg(test)]
 mod tests;
+mod sweeps;
 mod trace_files;
 mod trace_measures;
 mod traces;

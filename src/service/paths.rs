@@ -1,6 +1,6 @@
 //! What a path means: which files an asset, a run's output or a place in a datastore has now.
 
-use super::{Action, Caller, Perform, Service};
+use super::{Action, Caller, Perform, Service, sweeps::BEST_TAG};
 use api::{
     Error, Result,
     assets::{Asset, AssetKind, AssetRef, GetAsset},
@@ -329,6 +329,7 @@ impl Service {
         run: String,
         path: String,
     ) -> Result<Step> {
+        let run = self.maker_of_outputs(row, &run).await?;
         let workspace = row.workspace.name.clone();
         let list = ListArtifacts {
             workspace: workspace.clone(),
@@ -357,6 +358,22 @@ impl Service {
         ))
     }
 
+    /// The run whose outputs a run's are: of a sweep its best trial's.
+    async fn maker_of_outputs(&self, row: &WorkspaceRow, run: &str) -> Result<String> {
+        let Some(found) = self.store.run(row.id, run).await? else {
+            return Err(self.unknown_run(row, run).await?);
+        };
+        let described = found.run.job.and_then(|job| job.described);
+        let kind = described.and_then(|described| described.definition.get("type").cloned());
+        if kind.is_none_or(|kind| kind != "sweep") {
+            return Ok(run.to_owned());
+        }
+        found.run.tags.get(BEST_TAG).cloned().ok_or_else(|| {
+            Error::not_found(format!("The sweep `{run}` has no best trial"))
+                .hint(format!("See its trials: aml sweep show {run}"))
+        })
+    }
+
     async fn resolve_output(
         &self,
         row: &WorkspaceRow,
@@ -364,6 +381,7 @@ impl Service {
         output: &str,
         path: &str,
     ) -> Result<Step> {
+        let run = &self.maker_of_outputs(row, run).await?;
         let Some(found) = self.store.run(row.id, run).await? else {
             return Err(self.unknown_run(row, run).await?);
         };

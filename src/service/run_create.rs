@@ -92,7 +92,7 @@ pub(super) fn refuse(created: Created, experiment: &str) -> Result<Run> {
     }
 }
 
-fn check_job(job: &Job) -> Result<()> {
+pub(super) fn check_job(job: &Job) -> Result<()> {
     if job
         .command
         .first()

@@ -20,6 +20,8 @@ pub struct NewDriven {
     /// What never changes of it.
     pub plan: String,
     pub state: String,
+    /// The metric of its runs whose values matter to its course.
+    pub watches: Option<String>,
 }
 
 /// Where a driven run stands.
@@ -235,8 +237,8 @@ impl Store {
 
 pub(super) fn insert(tx: &Tx<'_>, run: i64, new: &NewDriven) -> Result<()> {
     tx.execute(
-        "INSERT INTO driven(run_id, kind, plan, state) VALUES (?1, ?2, ?3, ?4)",
-        params![run, new.kind, new.plan, new.state],
+        "INSERT INTO driven(run_id, kind, plan, state, watches) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![run, new.kind, new.plan, new.state, new.watches],
     )?;
     wake(tx, run, run)
 }
@@ -257,6 +259,28 @@ pub(super) fn wake_driver_of(tx: &Tx<'_>, run: i64) -> Result<()> {
         params![run],
     )?;
     Ok(())
+}
+
+/// Tells the driver of a run, if it watches one of these metrics, that it has a new value; whether there
+/// is one.
+pub(super) fn wake_watcher<'a>(
+    tx: &Tx<'_>,
+    run: i64,
+    mut metrics: impl Iterator<Item = &'a str>,
+) -> Result<bool> {
+    let watched = tx.one(
+        "SELECT d.run_id, d.watches FROM runs r JOIN driven d ON d.run_id = r.driver \
+         WHERE r.id = ?1 AND d.watches IS NOT NULL",
+        params![run],
+        |row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?)),
+    )?;
+    match watched {
+        Some((driver, watched)) if metrics.any(|metric| metric == watched) => {
+            wake(tx, driver, run)?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
 }
 
 fn head(tx: &Tx<'_>, run: i64) -> Result<Option<Head>> {

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 use super::{
     Store,
-    db::{Row, RowResult, Tx, count, params},
-    history, logged_models,
+    db::{Row, RowResult, Tx, count, optional_json, params},
+    driven, history, logged_models,
     points::Place,
     runs::{NAME_TAG, set_display_name},
 };
@@ -111,21 +111,22 @@ impl Latest {
 }
 
 impl Store {
-    /// Logs a batch to a run, all or nothing; none when the run is gone.
-    pub async fn log_batch(&self, run: i64, batch: Batch) -> Result<Option<()>> {
+    /// Logs a batch to a run, all or nothing; none when the run is gone. Answers whether a driven run
+    /// waits for what was logged.
+    pub async fn log_batch(&self, run: i64, batch: Batch) -> Result<Option<bool>> {
         self.db
             .write(move |tx| {
                 let found = tx.one(
-                    "SELECT name, deleted, experiment_id FROM runs WHERE id = ?1",
+                    "SELECT name, deleted, experiment_id, driver IS NOT NULL FROM runs WHERE id = ?1",
                     params![run],
-                    |row| Ok((row.get::<String>(0)?, row.get(1)?, row.get(2)?)),
+                    |row| Ok((row.get::<String>(0)?, row.get(1)?, (row.get(2)?, row.get(3)?))),
                 )?;
-                let experiment: i64 = match found {
+                let (experiment, has_driver): (i64, bool) = match found {
                     None => return Ok(None),
                     Some((name, true, _)) => {
                         return Err(Error::conflict(format!("Run `{name}` is deleted")));
                     }
-                    Some((_, false, experiment)) => experiment,
+                    Some((_, false, found)) => found,
                 };
                 for (key, value) in &batch.params {
                     set_param(tx, run, key, value)?;
@@ -141,7 +142,8 @@ impl Store {
                 }
                 log_points(tx, (experiment, run), &batch.points)?;
                 logged_models::log_points(tx, run, &batch.model_points)?;
-                Ok(Some(()))
+                let keys = batch.points.iter().map(|point| point.key.as_str());
+                Ok(Some(has_driver && driven::wake_watcher(tx, run, keys)?))
             })
             .await
     }
@@ -293,12 +295,32 @@ pub(super) fn set_param(tx: &Tx<'_>, run: i64, key: &str, value: &str) -> Result
         |row| row.get(0),
     )?;
     match known {
+        // What the job said can be said once more by its script, in its own way.
+        Some(known) if known != value && job_says(tx, run, key, &known)? => {
+            tx.execute(
+                "UPDATE params SET value = ?3 WHERE run_id = ?1 AND key = ?2",
+                params![run, key, value],
+            )?;
+            Ok(())
+        }
         Some(known) if known != value => Err(Error::invalid(format!(
             "The param `{key}` is `{known}` already and cannot change to `{value}`"
         ))
         .at("params")),
         _ => Ok(()),
     }
+}
+
+/// Whether the value of a param is the one that the run's job came with.
+fn job_says(tx: &Tx<'_>, run: i64, key: &str, value: &str) -> Result<bool> {
+    let says: Option<BTreeMap<String, String>> = tx
+        .one(
+            "SELECT json_extract(job, '$.params') FROM runs WHERE id = ?1",
+            params![run],
+            |row| optional_json(row, 0),
+        )?
+        .flatten();
+    Ok(says.is_some_and(|says| says.get(key).is_some_and(|said| said == value)))
 }
 
 pub(super) fn set_tag(tx: &Tx<'_>, run: i64, key: &str, value: &str) -> Result<()> {

@@ -36,6 +36,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0019_imported_traces.sql"),
     include_str!("migrations/0020_deployments.sql"),
     include_str!("migrations/0021_batch.sql"),
+    include_str!("migrations/0022_watched_metrics.sql"),
 ];
 
 /// Brings the database to the newest format, after taking a copy of an older one. A newer format

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::JobArg;
+use super::{JobArg, entity::BEST_TAG};
 use crate::cli::{context::Context, error::Exit};
 use api::{Code, Error, Result, files::ListArtifacts, names, paths::ResolvePath, runs::Run};
 use client::inputs::Wanted;
@@ -42,6 +42,7 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
         .into());
     }
     let folder = ctx.folder.join(&args.download_path);
+    let run = best_of(ctx, run).await?;
     let outputs = outputs_of(&run);
     match &args.output_name {
         Some(name) if ARTIFACTS.contains(&name.as_str()) => artifacts(ctx, &run, &folder).await,
@@ -69,6 +70,19 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
             }
             failed.map_or(Ok(()), Err)
         }
+    }
+}
+
+/// What a sweep has made is what its best trial has.
+async fn best_of(ctx: &Context, run: Run) -> Result<Run> {
+    let described = run.job.as_ref().and_then(|job| job.described.as_ref());
+    let kind = described.and_then(|described| described.definition.get("type"));
+    match run.tags.get(BEST_TAG) {
+        Some(best) if kind.is_some_and(|kind| kind == "sweep") => {
+            ctx.ui.status(&format!("The best trial is {best}."));
+            JobArg::named(best).get(ctx).await
+        }
+        _ => Ok(run),
     }
 }
 

@@ -20,6 +20,10 @@ const SYSTEM_TAGS: &str = "mlflow.";
 /// How tags begin that the worker and pipelines set.
 const OWN_TAGS: &str = "aml.";
 
+/// The tag of a sweep that names its best trial, and that of its metric.
+pub const BEST_TAG: &str = "best_child_run_id";
+const SCORE_TAG: &str = "score";
+
 /// Keys in the order of their names, as scripts that print them as columns expect.
 #[derive(Debug, Clone)]
 pub struct Entity {
@@ -80,6 +84,9 @@ impl Entity {
         fields
             .entry("compute".to_owned())
             .or_insert_with(|| json!("azureml:serverless"));
+        if fields.get("type").is_some_and(|kind| kind == "sweep") {
+            of_sweep(&mut fields, run);
+        }
         services(&mut fields, run, workspace);
         outputs(&mut fields, run);
         Self {
@@ -136,6 +143,16 @@ impl Show for Entity {
             .filter(|(key, _)| !drawn || *key != "jobs")
             .map(|(key, value)| (key.as_str(), text(value)));
         views::record(lines.chain([("steps", self.graph.clone())]))
+    }
+}
+
+/// By these properties Azure's clients know the best trial.
+fn of_sweep(fields: &mut BTreeMap<String, Value>, run: &Run) {
+    if let Some(Value::Object(properties)) = fields.get_mut("properties") {
+        properties.insert("runTemplate".to_owned(), json!("HyperDrive"));
+        for key in [BEST_TAG, SCORE_TAG] {
+            properties.extend(run.tags.get(key).map(|tag| (key.to_owned(), json!(tag))));
+        }
     }
 }
 

@@ -369,6 +369,7 @@ pub fn pipeline_run(
         kind: PIPELINE.to_owned(),
         plan,
         state: "{}".to_owned(),
+        watches: None,
     };
     Ok((job, driven))
 }

@@ -16,7 +16,9 @@ mod reuse;
 mod step;
 mod steps;
 
+pub use child::name_of;
 pub use course::Pipeline;
+pub use ports::Asked;
 
 use serde_json::{Map, Value};
 

@@ -216,45 +216,38 @@ impl Drawn {
 }
 
 fn values(written: &SearchSpace, base: f64) -> Result<Values> {
+    if let Some((_, problem)) = written.problem() {
+        return Err(Error::invalid(problem));
+    }
     let number = |drawn, log: bool, step: Option<f64>| Values::Number {
         drawn,
         base: log.then_some(base),
         step,
     };
+    let uniform = |min, max| Drawn::Uniform { min, max };
+    let normal = |mean, deviation| Drawn::Normal { mean, deviation };
     let values = match written {
-        SearchSpace::Choice(choice) => {
-            if choice.values.is_empty() {
-                return Err(Error::invalid("There is nothing to choose from"));
-            }
-            Values::Choice(choice.values.clone())
-        }
-        SearchSpace::Randint(randint) => match u64::try_from(randint.upper) {
-            Ok(upper) if upper > 0 => Values::Below(upper),
-            _ => {
-                return Err(Error::invalid(
-                    "There is no integer from 0 to below `upper`",
-                ));
-            }
-        },
+        SearchSpace::Choice(choice) => Values::Choice(choice.values.clone()),
+        SearchSpace::Randint(randint) => Values::Below(randint.upper.unsigned_abs()),
         SearchSpace::Uniform(space) => number(
-            uniform(space.min_value, space.max_value)?,
+            uniform(space.min_value, space.max_value),
             space.r#type == UniformType::LogUniform,
             None,
         ),
         SearchSpace::QUniform(space) => number(
-            uniform(space.min_value, space.max_value)?,
+            uniform(space.min_value, space.max_value),
             space.r#type == QUniformType::QLogUniform,
-            Some(step(space.q)?),
+            Some(space.q),
         ),
         SearchSpace::Normal(space) => number(
-            normal_of(space.mu, space.sigma)?,
+            normal(space.mu, space.sigma),
             space.r#type == NormalType::LogNormal,
             None,
         ),
         SearchSpace::QNormal(space) => number(
-            normal_of(space.mu, space.sigma)?,
+            normal(space.mu, space.sigma),
             space.r#type == QNormalType::QLogNormal,
-            Some(step(space.q)?),
+            Some(space.q),
         ),
     };
     let dimension = Dimension {
@@ -283,29 +276,6 @@ fn values(written: &SearchSpace, base: f64) -> Result<Values> {
         return Err(Error::invalid(problem));
     }
     Ok(dimension.values)
-}
-
-fn uniform(min: f64, max: f64) -> Result<Drawn> {
-    if !(min.is_finite() && max.is_finite()) || min > max {
-        return Err(Error::invalid(format!(
-            "There is no number from {min} to {max}"
-        )));
-    }
-    Ok(Drawn::Uniform { min, max })
-}
-
-fn normal_of(mean: f64, deviation: f64) -> Result<Drawn> {
-    if !(mean.is_finite() && deviation.is_finite() && deviation > 0.0) {
-        return Err(Error::invalid("`sigma` is a number above 0"));
-    }
-    Ok(Drawn::Normal { mean, deviation })
-}
-
-fn step(step: f64) -> Result<f64> {
-    if step.is_finite() && step > 0.0 {
-        return Ok(step);
-    }
-    Err(Error::invalid("`q` is a number above 0"))
 }
 
 impl Space {

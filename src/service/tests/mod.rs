@@ -20,6 +20,7 @@ mod schedules;
 mod search;
 mod secrets;
 pub mod support;
+mod sweeps;
 mod trace_search;
 mod traces;
 mod uploads;

@@ -1,6 +1,6 @@
 //! Sweeps: one command tried with many values.
 
-use serde_json::Value;
+use serde_json::{Map as Object, Value};
 
 use crate::{
     declare::{choice, record, union, words},
@@ -10,6 +10,7 @@ use crate::{
         io::{JobInput, JobOutput},
         job::{Command, JobBase, QueueSettings, Resources},
     },
+    shape::{Described as _, Fault, Wrong},
 };
 
 record! {
@@ -25,7 +26,7 @@ record! {
     }
 
     /// What is tried and when it ends.
-    SweepSettings = "sweep" {
+    SweepSettings = "sweep" (rule: Some(check_sweep)) {
         /// The values that are tried, by name.
         search_space: Map<SearchSpace>,
         /// In which order they are tried.
@@ -208,4 +209,78 @@ words! {
     BanditType = "a type of early termination" ["bandit"]
     MedianType = "a type of early termination" ["median_stopping"]
     TruncationType = "a type of early termination" ["truncation_selection"]
+}
+
+/// Trials of one sweep, at most.
+pub const MOST_TRIALS: i64 = 10_000;
+
+impl SearchSpace {
+    /// Why there is nothing to try in it, and at which of its keys.
+    pub fn problem(&self) -> Option<(&'static str, String)> {
+        let bounds = |min: f64, max: f64| {
+            let good = min.is_finite() && max.is_finite() && min <= max;
+            (!good).then(|| ("max_value", format!("There is no number from {min} to {max}")))
+        };
+        let above_zero = |key: &'static str, value: f64| {
+            let good = value.is_finite() && value > 0.0;
+            (!good).then(|| (key, format!("`{key}` is a number above 0, not {value}")))
+        };
+        match self {
+            Self::Choice(choice) => choice
+                .values
+                .is_empty()
+                .then(|| ("values", "There is nothing to choose from".to_owned())),
+            Self::Randint(randint) => (randint.upper < 1).then(|| {
+                let upper = randint.upper;
+                ("upper", format!("There is no integer from 0 to below {upper}"))
+            }),
+            Self::Uniform(space) => bounds(space.min_value, space.max_value),
+            Self::QUniform(space) => {
+                bounds(space.min_value, space.max_value).or_else(|| above_zero("q", space.q))
+            }
+            Self::Normal(space) => above_zero("sigma", space.sigma),
+            Self::QNormal(space) => {
+                above_zero("sigma", space.sigma).or_else(|| above_zero("q", space.q))
+            }
+        }
+    }
+}
+
+/// A sweep has something to try, a metric that decides, and limits that let it begin. What is an
+/// expression is known later.
+fn check_sweep(members: &Object<String, Value>) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    let spaces = members.get("search_space").and_then(Value::as_object);
+    if spaces.is_none_or(Object::is_empty) {
+        let fault = Fault::new("The sweep has nothing to try: its search space is empty");
+        let example = "search_space: {lr: {type: uniform, min_value: 0.01, max_value: 0.1}}";
+        let fault = fault.hint(format!("Name what varies: {example}"));
+        wrong.push(Wrong::at(["search_space"], fault));
+    }
+    for (name, space) in spaces.into_iter().flatten() {
+        let read = SearchSpace::read(Some(space)).ok();
+        if let Some((key, problem)) = read.and_then(|space| space.problem()) {
+            let path = ["search_space", name, key];
+            wrong.push(Wrong::at(path, Fault::new(problem)));
+        }
+    }
+    let within = |key: &str, inner: &str| members.get(key).and_then(|value| value.get(inner));
+    let metric = within("objective", "primary_metric").and_then(Value::as_str);
+    if metric.is_some_and(|metric| metric.trim().is_empty()) {
+        let fault = Fault::new("The sweep has no primary metric")
+            .hint("Name one that the trials log: primary_metric: accuracy");
+        wrong.push(Wrong::at(["objective", "primary_metric"], fault));
+    }
+    for key in ["max_total_trials", "max_concurrent_trials", "timeout", "trial_timeout"] {
+        let most = if key.ends_with("trials") { MOST_TRIALS } else { i64::MAX };
+        let limit = within("limits", key).and_then(Value::as_i64);
+        if let Some(limit) = limit.filter(|limit| !(1..=most).contains(limit)) {
+            let fault = match most {
+                MOST_TRIALS => format!("`{limit}` is not a number from 1 to {most}"),
+                _ => format!("`{limit}` is not a number of seconds above 0"),
+            };
+            wrong.push(Wrong::at(["limits", key], Fault::new(fault)));
+        }
+    }
+    wrong
 }

@@ -22,6 +22,7 @@ mod secrets;
 mod serve;
 mod state;
 mod supervisor;
+mod sweeps;
 mod webhooks;
 mod worker;
 mod workspaces;

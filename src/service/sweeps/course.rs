@@ -1,0 +1,298 @@
+//! The course of a sweep: which trials there are, which begin now, which are given up, and the best.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{
+    plan::{Plan, Search},
+    trial,
+};
+use crate::{
+    Service,
+    sampling::{Goal, Trial},
+};
+use api::{Error, Result, Time, runs::RunStatus};
+use store::{Advance, Child, RunRow};
+
+/// By this tag Azure's clients find the best trial of a sweep.
+pub const BEST_TAG: &str = "best_child_run_id";
+/// Its metric.
+pub const SCORE_TAG: &str = "score";
+/// Values of a metric that are compared, at most.
+const POINTS: u32 = 10_000;
+
+/// A sweep that runs.
+pub struct Sweep {
+    plan: Plan,
+    search: Search,
+    /// What each trial tries, by number. This alone is its stored state.
+    values: Vec<Vec<Value>>,
+    trials: BTreeMap<u64, Known>,
+    /// The tags that say which is best, as they were set last.
+    best: Option<(String, String)>,
+    begun: Option<Time>,
+}
+
+/// What is known of a trial that has begun.
+struct Known {
+    child: Child,
+    /// The values of the metric in the order in which they were logged.
+    logged: Vec<f64>,
+    /// How many of them the policy has seen.
+    seen: usize,
+    /// Something has happened to it since it was read last.
+    is_news: bool,
+}
+
+impl Known {
+    fn is_open(&self) -> bool {
+        !self.child.status.ended()
+    }
+
+    /// Its best value.
+    fn metric(&self, goal: Goal) -> Option<f64> {
+        let numbers = self.logged.iter().copied().filter(|value| !value.is_nan());
+        numbers.reduce(|best, value| if goal.is_better(value, best) { value } else { best })
+    }
+}
+
+impl Sweep {
+    pub fn read(plan: &str, state: &str) -> Result<Self> {
+        let damaged = |e: serde_json::Error| Error::internal(format!("A sweep is damaged: {e}"));
+        let plan: Plan = serde_json::from_str(plan).map_err(damaged)?;
+        Ok(Self {
+            search: Search::read(&plan.settings, plan.seed)?,
+            values: serde_json::from_str(state).map_err(damaged)?,
+            plan,
+            trials: BTreeMap::new(),
+            best: None,
+            begun: None,
+        })
+    }
+
+    /// Takes note of trials.
+    pub fn note(&mut self, children: &[Child]) {
+        for child in children {
+            let Ok(number) = u64::try_from(child.place) else {
+                continue;
+            };
+            let known = self.trials.entry(number).or_insert_with(|| Known {
+                child: child.clone(),
+                logged: Vec::new(),
+                seen: 0,
+                is_news: true,
+            });
+            known.child = child.clone();
+            known.is_news = true;
+        }
+    }
+
+    pub async fn decide(&mut self, service: &Service, run: &RunRow) -> Result<Advance> {
+        self.read_metrics(service, run).await?;
+        let mut step = Advance {
+            tags: self.tags_of_best(),
+            ..Advance::default()
+        };
+        let now = service.now();
+        let until = self.until(run, now);
+        if run.run.status == RunStatus::CancelRequested {
+            self.stop(&mut step, None, "The sweep was cancelled");
+            return Ok(step);
+        }
+        if until.is_some_and(|until| until <= now) {
+            let seconds = self.search.timeout.unwrap_or_default();
+            let reason = format!("The sweep's timeout of {seconds} seconds has passed");
+            self.stop(&mut step, Some(reason.clone()), &reason);
+            return Ok(step);
+        }
+        step.wake_at = until;
+        self.give_up(&mut step);
+        self.begin(&mut step, run, now)?;
+        let open = self.trials.values().any(Known::is_open);
+        if !open && step.create.is_empty() {
+            step.wake_at = None;
+            step.status = Some(self.outcome(service, run).await?);
+        } else if run.run.status < RunStatus::Running {
+            step.status = Some((RunStatus::Running, None));
+        }
+        Ok(step)
+    }
+
+    /// When the time of the sweep is over.
+    fn until(&mut self, run: &RunRow, now: Time) -> Option<Time> {
+        let begun = run.run.started_at.or(self.begun).unwrap_or(now);
+        self.begun = Some(begun);
+        let ms = i64::try_from(self.search.timeout?.saturating_mul(1000)).unwrap_or(i64::MAX);
+        Some(begun.plus_ms(ms))
+    }
+
+    /// Reads what the trials have logged to which something has happened.
+    async fn read_metrics(&mut self, service: &Service, run: &RunRow) -> Result<()> {
+        for known in self.trials.values_mut().filter(|known| known.is_news) {
+            let names = vec![known.child.name.clone()];
+            let metric = self.search.metric.clone();
+            let read = service
+                .store
+                .metric_histories(run.workspace_id, names, metric, POINTS);
+            let logged = read.await?;
+            known.logged = logged.iter().map(|point| point.point.value.0).collect();
+            known.is_news = false;
+        }
+        Ok(())
+    }
+
+    /// The best trial so far.
+    fn best(&self) -> Option<(&Known, f64)> {
+        let goal = self.search.sampler.goal;
+        let ended = self.trials.values().filter(|known| {
+            // One that was given up has shown what it can; one that failed has made nothing.
+            known.child.status == RunStatus::Completed
+        });
+        ended
+            .filter_map(|known| Some((known, known.metric(goal)?)))
+            .reduce(|best, next| {
+                if goal.is_better(next.1, best.1) {
+                    next
+                } else {
+                    best
+                }
+            })
+    }
+
+    /// The tags that say which is best, when they are not set already.
+    fn tags_of_best(&mut self) -> Vec<(String, String)> {
+        let best = self.best().map(|(known, metric)| {
+            let score = crate::sampling::text(&Value::from(metric));
+            (known.child.name.clone(), score)
+        });
+        if best.is_none() || best == self.best {
+            return Vec::new();
+        }
+        self.best.clone_from(&best);
+        let tags = best.map(|(name, score)| {
+            [
+                (BEST_TAG.to_owned(), name),
+                (SCORE_TAG.to_owned(), score),
+            ]
+        });
+        tags.into_iter().flatten().collect()
+    }
+
+    /// Asks trials to stop that the policy gives up.
+    fn give_up(&mut self, step: &mut Advance) {
+        let Some(policy) = &self.search.policy else {
+            return;
+        };
+        let goal = self.search.sampler.goal;
+        let mut given_up = Vec::new();
+        for (number, known) in &self.trials {
+            let can_stop = known.is_open() && known.child.status != RunStatus::CancelRequested;
+            if !can_stop || known.seen == known.logged.len() {
+                continue;
+            }
+            let others = self.trials.iter().filter(|(other, _)| *other != number);
+            let others: Vec<&[f64]> = others.map(|(_, known)| known.logged.as_slice()).collect();
+            if policy.gives_up(goal, &known.logged, known.seen, &others) {
+                given_up.push(known.child.id);
+            }
+        }
+        for known in self.trials.values_mut() {
+            known.seen = known.logged.len();
+        }
+        if !given_up.is_empty() {
+            step.cancel = given_up;
+            let policy = &self.search.policy_name;
+            step.cancel_reason = format!("Given up by the {policy} policy of the sweep");
+        }
+    }
+
+    /// Begins as many trials as may run.
+    fn begin(&mut self, step: &mut Advance, run: &RunRow, now: Time) -> Result<()> {
+        let open = self.trials.values().filter(|known| known.is_open()).count() as u64;
+        let room = self.search.at_once.saturating_sub(open);
+        let begun = self.trials.len() as u64;
+        let left = self.search.most.saturating_sub(begun).min(room);
+        let mut known = self.known();
+        let before = self.values.len();
+        self.values.truncate(self.trials.len());
+        for number in begun..begun + left {
+            let Some(values) = self.search.sampler.trial(number, &known) else {
+                break;
+            };
+            let space = &self.search.sampler.space;
+            let new = trial::of(&self.plan, space, run, (number, &values), now)?;
+            step.create.push(new);
+            known.push(Trial {
+                values: values.clone(),
+                metric: None,
+            });
+            self.values.push(values);
+        }
+        if self.values.len() != before || !step.create.is_empty() {
+            let state = serde_json::to_string(&self.values);
+            step.state = Some(state.map_err(|e| Error::internal(e.to_string()))?);
+        }
+        Ok(())
+    }
+
+    /// What the sampler is told of the trials so far.
+    fn known(&self) -> Vec<Trial> {
+        let goal = self.search.sampler.goal;
+        let trials = self.trials.iter();
+        trials
+            .filter_map(|(number, known)| {
+                let values = self.values.get(usize::try_from(*number).ok()?)?;
+                let ended = known.child.status.ended();
+                Some(Trial {
+                    values: values.clone(),
+                    metric: ended.then(|| known.metric(goal).unwrap_or(f64::NAN)),
+                })
+            })
+            .collect()
+    }
+
+    /// Stops what runs; ends when nothing does.
+    fn stop(&self, step: &mut Advance, reason: Option<String>, why: &str) {
+        let open = self.trials.values().filter(|known| known.is_open());
+        step.cancel = open.map(|known| known.child.id).collect();
+        why.clone_into(&mut step.cancel_reason);
+        if step.cancel.is_empty() {
+            step.status = Some((RunStatus::Canceled, reason));
+        }
+    }
+
+    /// How it has ended: it needs one trial that has completed and logged the metric.
+    async fn outcome(&self, service: &Service, run: &RunRow) -> Result<(RunStatus, Option<String>)> {
+        if self.best().is_some() {
+            return Ok((RunStatus::Completed, None));
+        }
+        let metric = &self.search.metric;
+        let completed = self
+            .trials
+            .values()
+            .find(|known| known.child.status == RunStatus::Completed);
+        let Some(completed) = completed else {
+            let count = self.trials.len();
+            let first = self
+                .trials
+                .values()
+                .find(|known| known.child.status == RunStatus::Failed);
+            let first = first.map(|known| format!(", see {}", known.child.name));
+            let reason = format!(
+                "None of the {count} trials has completed{}",
+                first.unwrap_or_default()
+            );
+            return Ok((RunStatus::Failed, Some(reason)));
+        };
+        let row = service.store.run(run.workspace_id, &completed.child.name);
+        let logged = row.await?.map(|row| row.run.metrics);
+        let logged: Vec<String> = logged.into_iter().flatten().map(|(key, _)| key).collect();
+        let logged = match logged.as_slice() {
+            [] => "they have logged no metric".to_owned(),
+            keys => format!("what was logged is {}", keys.join(", ")),
+        };
+        let reason = format!("No trial has logged the primary metric `{metric}`: {logged}");
+        Ok((RunStatus::Failed, Some(reason)))
+    }
+}

@@ -1,0 +1,260 @@
+//! Sweeps: jobs that try one command with many values and find the best.
+//!
+//! A sweep is a driven run: its [`plan`] is what every trial executes and how the values are searched,
+//! its [`course`] says which trials begin and which are given up, and [`trial`] makes their runs.
+
+mod course;
+mod plan;
+mod trial;
+
+pub use course::{BEST_TAG, Sweep};
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Action, Caller, Perform, Service,
+    driven::SWEEP,
+    jobs::{inputs, job_of, tags_of},
+    pipelines::Asked,
+    run_create::{refuse, source_tags},
+};
+use api::{
+    Error, Result,
+    datastores::GetDatastore,
+    jobs::{CreateJob, Described, JobInput, JobOutput},
+    names,
+    runs::{Job, Run, RunStatus},
+};
+use plan::{Plan, SETTINGS, Search, seed_of};
+use spec::{
+    kinds::{job::CommandJob, sweep::SweepJob},
+    shape::Described as _,
+};
+use store::{Created, ExperimentRef, NewDriven, NewRun};
+
+type Members = Map<String, Value>;
+
+/// Keys of a sweep that its trials have, too.
+const SHARED: [&str; 6] = [
+    "inputs",
+    "outputs",
+    "compute",
+    "identity",
+    "resources",
+    "queue_settings",
+];
+
+impl Service {
+    /// Creates a sweep and begins with its first trials.
+    pub(super) async fn create_sweep(&self, caller: &Caller, request: CreateJob) -> Result<Run> {
+        let row = self
+            .enter(caller, &request.workspace, Action::WriteRuns)
+            .await?;
+        if matches!(caller, Caller::Run { .. }) {
+            return Err(Error::denied("A run's token may not submit other runs"));
+        }
+        let written = SweepJob::read(Some(&Value::Object(request.definition.clone())));
+        let written = written
+            .map_err(|mismatch| Error::invalid(format!("The sweep is not understood: {mismatch}")))?;
+        let experiment = written.base.experiment_name.clone();
+        let experiment = experiment.unwrap_or_else(|| request.experiment.clone());
+        names::RUN.check(&request.name)?;
+        names::EXPERIMENT.check(&experiment)?;
+        let tags = tags_of(&written.base);
+        super::metrics::check_tags(&tags)?;
+        let plan = self.plan_of_sweep(caller, &request).await?;
+        let (mut job, driven) = sweep_run(&plan, request.definition, &request.name)?;
+        job.git = request.git;
+        let display_name = written.base.display_name.clone();
+        let new = NewRun {
+            workspace: row.id,
+            display_name: display_name.unwrap_or_else(|| request.name.clone()),
+            tags: source_tags(tags, caller.name(), &job),
+            name: request.name,
+            experiment: ExperimentRef::Name(experiment.clone()),
+            status: RunStatus::Queued,
+            user: caller.name().to_owned(),
+            job: Some(job.clone()),
+            created_at: self.now(),
+            started_at: None,
+            driver: None,
+            driven: Some(driven),
+            reuse_key: None,
+            reuses: None,
+        };
+        match self.store.create_run(new).await? {
+            Created::New(run) => {
+                self.advance_due().await?;
+                let now = self.store.run(row.id, &run.run.name).await?;
+                Ok(now.map_or(run.run, |now| now.run))
+            }
+            // Asked twice, as when the first answer was lost.
+            Created::Taken(run)
+                if !run.run.status.ended() && run.run.job.as_ref() == Some(&job) =>
+            {
+                Ok(run.run)
+            }
+            other => refuse(other, &experiment),
+        }
+    }
+
+    /// What a sweep comes to, with everything looked up that it names.
+    async fn plan_of_sweep(&self, caller: &Caller, request: &CreateJob) -> Result<Plan> {
+        let settings = settings_of(&request.definition);
+        let search = Search::read(&settings, 0)?;
+        let mut definition = trial_of(&request.definition, &search)?;
+        let written = CommandJob::read(Some(&Value::Object(definition.clone())));
+        let written = written
+            .map_err(|mismatch| Error::invalid(format!("The trial is not understood: {mismatch}")))?;
+        let workspace = &request.workspace;
+        let in_trial = |error: Error| match error.target.clone() {
+            Some(target) => error.at(format!("trial.{target}")),
+            None => error.at("trial"),
+        };
+        let mut snapshot = None;
+        if let Some(code) = &written.run.code {
+            let found = self.resolve_code(caller, workspace, workspace, code).await;
+            let (files, reference) = found.map_err(in_trial)?;
+            snapshot = Some(files);
+            if let Some(reference) = reference {
+                definition.insert("code".to_owned(), Value::from(reference));
+            }
+        }
+        let source = &written.run.environment;
+        let found = self.resolve_environment(caller, workspace, source).await;
+        let (environment, reference) = found.map_err(in_trial)?;
+        if let Some(reference) = reference {
+            definition.insert("environment".to_owned(), Value::from(reference));
+        }
+        let environment = match &request.search_path {
+            Some(path) => environment.found_in(path),
+            None => environment,
+        };
+        let mut job = job_of(&written, snapshot, environment).map_err(in_trial)?;
+        job.git.clone_from(&request.git);
+        let get = GetDatastore {
+            workspace: workspace.clone(),
+            name: None,
+            secrets: false,
+        };
+        let datastore = get.perform(self, caller).await?.name;
+        let ports = Described {
+            inputs: inputs(&written)?,
+            outputs: outputs(&definition, search.most)?,
+            ..Described::default()
+        };
+        let mut placed = ports.clone();
+        for (name, output) in &mut placed.outputs {
+            output.path = trial::place(output, name, &request.name, &datastore)?;
+        }
+        self.check_described(caller, workspace, &placed).await?;
+        if let Some(described) = &mut job.described {
+            described.inputs = ports.inputs;
+            described.outputs = ports.outputs;
+            described.definition = definition;
+        }
+        super::run_create::check_job(&job).map_err(in_trial)?;
+        Ok(Plan {
+            job,
+            settings,
+            seed: seed_of(&request.name),
+            datastore,
+            tags: BTreeMap::new(),
+        })
+    }
+}
+
+/// How a sweep is searched.
+fn settings_of(definition: &Members) -> Members {
+    let own = definition.iter();
+    own.filter(|(key, value)| SETTINGS.contains(&key.as_str()) && !value.is_null())
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// The trials of a sweep as the description of a job.
+fn trial_of(definition: &Members, search: &Search) -> Result<Members> {
+    let Some(Value::Object(trial)) = definition.get("trial") else {
+        return Err(Error::invalid("The sweep has no trial").at("trial"));
+    };
+    let mut job = Members::new();
+    job.insert("type".to_owned(), Value::from("command"));
+    for key in SHARED {
+        let shared = definition.get(key).filter(|value| !value.is_null());
+        job.extend(shared.map(|value| (key.to_owned(), value.clone())));
+    }
+    let own = trial.iter().filter(|(_, value)| !value.is_null());
+    job.extend(own.map(|(key, value)| (key.clone(), value.clone())));
+    if let Some(seconds) = search.trial_timeout {
+        job.insert("limits".to_owned(), json!({"timeout": seconds}));
+    }
+    Ok(job)
+}
+
+/// The outputs of every trial, each in a place of its own.
+fn outputs(definition: &Members, trials: u64) -> Result<BTreeMap<String, JobOutput>> {
+    let mut outputs = BTreeMap::new();
+    let written = definition.get("outputs").and_then(Value::as_object);
+    for (name, output) in written.into_iter().flatten() {
+        let at = format!("outputs.{name}");
+        let asked = Asked::read(Some(output)).map_err(|error| error.at(at.clone()))?;
+        let asked = asked.into_output();
+        if asked.name.is_some() {
+            return Err(
+                Error::invalid("Every trial would register this output, not the best alone")
+                    .at(format!("{at}.name"))
+                    .hint(format!(
+                        "Leave the name out, and register azureml://jobs/SWEEP/outputs/{name} when the sweep has ended"
+                    )),
+            );
+        }
+        if trials > 1 && !asked.path.is_empty() && !asked.path.contains("${{") {
+            return Err(
+                Error::invalid("Every trial would write to the same place")
+                    .at(format!("{at}.path"))
+                    .hint("Put ${{name}} into the path: it is the name of the trial"),
+            );
+        }
+        outputs.insert(name.clone(), asked);
+    }
+    Ok(outputs)
+}
+
+/// A sweep as a run. Its outputs are those of its best trial.
+fn sweep_run(plan: &Plan, mut definition: Members, name: &str) -> Result<(Job, NewDriven)> {
+    let described = plan.job.described.as_deref().cloned().unwrap_or_default();
+    let mut outputs = described.outputs;
+    for (output, written) in &mut outputs {
+        written.path = format!("azureml://jobs/{name}/outputs/{output}");
+    }
+    if !outputs.is_empty() {
+        definition.insert("outputs".to_owned(), json!(outputs));
+    }
+    if let Some(Value::Object(trial)) = definition.get_mut("trial") {
+        for key in ["code", "environment"] {
+            let found = described.definition.get(key);
+            trial.extend(found.map(|found| (key.to_owned(), found.clone())));
+        }
+    }
+    let inputs: BTreeMap<String, JobInput> = described.inputs;
+    let job = Job {
+        described: Some(Box::new(Described {
+            definition,
+            inputs,
+            outputs,
+            ..Described::default()
+        })),
+        ..Job::default()
+    };
+    let search = Search::read(&plan.settings, plan.seed)?;
+    let watched = search.policy.is_some().then_some(search.metric);
+    let driven = NewDriven {
+        kind: SWEEP.to_owned(),
+        plan: serde_json::to_string(plan).map_err(|e| Error::internal(e.to_string()))?,
+        state: "[]".to_owned(),
+        watches: watched,
+    };
+    Ok((job, driven))
+}
