@@ -49,9 +49,9 @@ mod schedules;
 mod secrets;
 mod signed;
 mod spans;
+mod sweeps;
 #[cfg(test)]
 mod tests;
-mod sweeps;
 mod trace_files;
 mod trace_measures;
 mod traces;

@@ -14,14 +14,20 @@ pub fn plot(title: &str, points: &[(u64, f64)], is_maximized: bool, width: usize
     let high = values.fold(f64::NEG_INFINITY, f64::max);
     let last = points.iter().map(|(number, _)| *number).max().unwrap_or(0);
     let columns = width.saturating_sub(MARGIN).clamp(10, WIDTH);
-    let count = usize::try_from(last).unwrap_or(usize::MAX).saturating_add(1);
+    let count = usize::try_from(last)
+        .unwrap_or(usize::MAX)
+        .saturating_add(1);
     let columns = columns.min(count.saturating_mul(3));
     let column = |number: u64| {
         let number = usize::try_from(number).unwrap_or(usize::MAX);
         (number.saturating_mul(columns) / count).min(columns - 1)
     };
     let row = |value: f64| {
-        let part = if high > low { (value - low) / (high - low) } else { 0.5 };
+        let part = if high > low {
+            (value - low) / (high - low)
+        } else {
+            0.5
+        };
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,

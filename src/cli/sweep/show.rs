@@ -78,9 +78,14 @@ pub async fn show(ctx: &Context, args: ShowArgs) -> anyhow::Result<()> {
     });
     let mut trials: Vec<Trial> = trials.collect();
     trials.sort_by(|a, b| {
-        let loss = |trial: &Trial| trial.metric.map_or(f64::INFINITY, |value| {
-            if is_maximized { -value.0 } else { value.0 }
-        });
+        let loss = |trial: &Trial| {
+            trial.metric.map_or(
+                f64::INFINITY,
+                |value| {
+                    if is_maximized { -value.0 } else { value.0 }
+                },
+            )
+        };
         loss(a).total_cmp(&loss(b)).then(a.number.cmp(&b.number))
     });
     sweep.trials = trials;
@@ -121,7 +126,11 @@ impl Trial {
             name: run.name.clone(),
             status: run.status,
             metric: summary.and_then(|summary| {
-                if is_maximized { summary.max } else { summary.min }
+                if is_maximized {
+                    summary.max
+                } else {
+                    summary.min
+                }
             }),
             values: values.unwrap_or_default(),
             reason: run.reason.clone(),
@@ -162,7 +171,9 @@ impl Show for Sweep {
             own.into_iter().chain(values).collect()
         });
         let table = View::List {
-            columns: head.chain(names.iter().map(|name| (*name).clone())).collect(),
+            columns: head
+                .chain(names.iter().map(|name| (*name).clone()))
+                .collect(),
             rows: rows.collect(),
         };
         text += &render(table, None);

@@ -1,5 +1,10 @@
 //! The normal distribution.
 
+#![allow(
+    clippy::excessive_precision,
+    reason = "the coefficients are as they were published"
+)]
+
 use std::f64::consts::SQRT_2;
 
 /// The part of it that is below `x`.

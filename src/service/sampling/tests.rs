@@ -1,5 +1,10 @@
 //! Samplers and policies: bounds, evenness, reproducibility, and that Bayesian sampling learns.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "what is written in place is given away"
+)]
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};

@@ -53,7 +53,13 @@ impl Known {
     /// Its best value.
     fn metric(&self, goal: Goal) -> Option<f64> {
         let numbers = self.logged.iter().copied().filter(|value| !value.is_nan());
-        numbers.reduce(|best, value| if goal.is_better(value, best) { value } else { best })
+        numbers.reduce(|best, value| {
+            if goal.is_better(value, best) {
+                value
+            } else {
+                best
+            }
+        })
     }
 }
 
@@ -170,12 +176,8 @@ impl Sweep {
             return Vec::new();
         }
         self.best.clone_from(&best);
-        let tags = best.map(|(name, score)| {
-            [
-                (BEST_TAG.to_owned(), name),
-                (SCORE_TAG.to_owned(), score),
-            ]
-        });
+        let tags =
+            best.map(|(name, score)| [(BEST_TAG.to_owned(), name), (SCORE_TAG.to_owned(), score)]);
         tags.into_iter().flatten().collect()
     }
 
@@ -263,7 +265,11 @@ impl Sweep {
     }
 
     /// How it has ended: it needs one trial that has completed and logged the metric.
-    async fn outcome(&self, service: &Service, run: &RunRow) -> Result<(RunStatus, Option<String>)> {
+    async fn outcome(
+        &self,
+        service: &Service,
+        run: &RunRow,
+    ) -> Result<(RunStatus, Option<String>)> {
         if self.best().is_some() {
             return Ok((RunStatus::Completed, None));
         }

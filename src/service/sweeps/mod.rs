@@ -56,8 +56,9 @@ impl Service {
             return Err(Error::denied("A run's token may not submit other runs"));
         }
         let written = SweepJob::read(Some(&Value::Object(request.definition.clone())));
-        let written = written
-            .map_err(|mismatch| Error::invalid(format!("The sweep is not understood: {mismatch}")))?;
+        let written = written.map_err(|mismatch| {
+            Error::invalid(format!("The sweep is not understood: {mismatch}"))
+        })?;
         let experiment = written.base.experiment_name.clone();
         let experiment = experiment.unwrap_or_else(|| request.experiment.clone());
         names::RUN.check(&request.name)?;
@@ -106,8 +107,9 @@ impl Service {
         let search = Search::read(&settings, 0)?;
         let mut definition = trial_of(&request.definition, &search)?;
         let written = CommandJob::read(Some(&Value::Object(definition.clone())));
-        let written = written
-            .map_err(|mismatch| Error::invalid(format!("The trial is not understood: {mismatch}")))?;
+        let written = written.map_err(|mismatch| {
+            Error::invalid(format!("The trial is not understood: {mismatch}"))
+        })?;
         let workspace = &request.workspace;
         let in_trial = |error: Error| match error.target.clone() {
             Some(target) => error.at(format!("trial.{target}")),
@@ -211,11 +213,9 @@ fn outputs(definition: &Members, trials: u64) -> Result<BTreeMap<String, JobOutp
             );
         }
         if trials > 1 && !asked.path.is_empty() && !asked.path.contains("${{") {
-            return Err(
-                Error::invalid("Every trial would write to the same place")
-                    .at(format!("{at}.path"))
-                    .hint("Put ${{name}} into the path: it is the name of the trial"),
-            );
+            return Err(Error::invalid("Every trial would write to the same place")
+                .at(format!("{at}.path"))
+                .hint("Put ${{name}} into the path: it is the name of the trial"));
         }
         outputs.insert(name.clone(), asked);
     }

@@ -9,8 +9,8 @@ use crate::sampling::{Algorithm, Goal, Policy, Sampler, Space};
 use api::{Error, Result, runs::Job};
 use spec::{
     kinds::sweep::{
-        Goal as WrittenGoal, MOST_TRIALS, RandomRule, RandomSampling, SamplingAlgorithm, SamplingName,
-        SweepSettings,
+        Goal as WrittenGoal, MOST_TRIALS, RandomRule, RandomSampling, SamplingAlgorithm,
+        SamplingName, SweepSettings,
     },
     shape::Described as _,
 };
@@ -61,8 +61,9 @@ impl Search {
     /// Reads settings; `seed` counts when they do not say one.
     pub fn read(settings: &Map<String, Value>, seed: u64) -> Result<Self> {
         let written = SweepSettings::read(Some(&Value::Object(settings.clone())));
-        let written = written
-            .map_err(|mismatch| Error::invalid(format!("The sweep is not understood: {mismatch}")))?;
+        let written = written.map_err(|mismatch| {
+            Error::invalid(format!("The sweep is not understood: {mismatch}"))
+        })?;
         let random = match &written.sampling_algorithm {
             SamplingAlgorithm::Random(random) => Some(random),
             _ => None,

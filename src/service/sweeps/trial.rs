@@ -146,10 +146,7 @@ mod tests {
 
     #[test]
     fn only_what_is_tried_is_put_in() {
-        let values = Map::from_iter([
-            ("lr".to_owned(), json!(1e-5)),
-            ("n".to_owned(), json!(3)),
-        ]);
+        let values = Map::from_iter([("lr".to_owned(), json!(1e-5)), ("n".to_owned(), json!(3))]);
         let text = "x ${{search_space.lr}} ${{ search_space.n }} $[[--a ${{inputs.a}}]] ${{search_space.b}} ${{";
         let filled = "x 1e-05 3 $[[--a ${{inputs.a}}]] ${{search_space.b}} ${{";
         assert_eq!(put_in(text, &values), filled);

@@ -219,7 +219,12 @@ impl SearchSpace {
     pub fn problem(&self) -> Option<(&'static str, String)> {
         let bounds = |min: f64, max: f64| {
             let good = min.is_finite() && max.is_finite() && min <= max;
-            (!good).then(|| ("max_value", format!("There is no number from {min} to {max}")))
+            (!good).then(|| {
+                (
+                    "max_value",
+                    format!("There is no number from {min} to {max}"),
+                )
+            })
         };
         let above_zero = |key: &'static str, value: f64| {
             let good = value.is_finite() && value > 0.0;
@@ -232,7 +237,10 @@ impl SearchSpace {
                 .then(|| ("values", "There is nothing to choose from".to_owned())),
             Self::Randint(randint) => (randint.upper < 1).then(|| {
                 let upper = randint.upper;
-                ("upper", format!("There is no integer from 0 to below {upper}"))
+                (
+                    "upper",
+                    format!("There is no integer from 0 to below {upper}"),
+                )
             }),
             Self::Uniform(space) => bounds(space.min_value, space.max_value),
             Self::QUniform(space) => {
@@ -271,8 +279,17 @@ fn check_sweep(members: &Object<String, Value>) -> Vec<Wrong> {
             .hint("Name one that the trials log: primary_metric: accuracy");
         wrong.push(Wrong::at(["objective", "primary_metric"], fault));
     }
-    for key in ["max_total_trials", "max_concurrent_trials", "timeout", "trial_timeout"] {
-        let most = if key.ends_with("trials") { MOST_TRIALS } else { i64::MAX };
+    for key in [
+        "max_total_trials",
+        "max_concurrent_trials",
+        "timeout",
+        "trial_timeout",
+    ] {
+        let most = if key.ends_with("trials") {
+            MOST_TRIALS
+        } else {
+            i64::MAX
+        };
         let limit = within("limits", key).and_then(Value::as_i64);
         if let Some(limit) = limit.filter(|limit| !(1..=most).contains(limit)) {
             let fault = match most {

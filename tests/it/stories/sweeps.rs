@@ -65,17 +65,40 @@ fn what_cannot_be_swept_is_said_with_file_and_line() {
     each_mode(|aml| {
         with_files(aml);
         let mistakes = [
-            ("values: [3, 1, 2]", "values: []", "sweep.yml:12", "nothing to choose from"),
-            ("max_total_trials: 10", "max_total_trials: 0", "sweep.yml:15", "not a number from 1"),
-            ("primary_metric: loss", "primary_metric: ''", "sweep.yml:14", "no primary metric"),
-            ("search_space.word", "search_space.wort", "sweep.yml:", "no search space `wort`"),
+            (
+                "values: [3, 1, 2]",
+                "values: []",
+                "sweep.yml:12",
+                "nothing to choose from",
+            ),
+            (
+                "max_total_trials: 10",
+                "max_total_trials: 0",
+                "sweep.yml:15",
+                "not a number from 1",
+            ),
+            (
+                "primary_metric: loss",
+                "primary_metric: ''",
+                "sweep.yml:14",
+                "no primary metric",
+            ),
+            (
+                "search_space.word",
+                "search_space.wort",
+                "sweep.yml:",
+                "no search space `wort`",
+            ),
         ];
         for (right, wrong, place, message) in mistakes {
             aml.write("sweep.yml", SWEEP.replace(right, wrong));
             let error = aml.fails(2, "job create -f sweep.yml");
             assert!(error.contains(place) && error.contains(message), "{error}");
         }
-        let empty = SWEEP.replace("  loss: {type: choice, values: [3, 1, 2]}\n  word: {type: choice, values: [hello]}\n", "");
+        let empty = SWEEP.replace(
+            "  loss: {type: choice, values: [3, 1, 2]}\n  word: {type: choice, values: [hello]}\n",
+            "",
+        );
         aml.write("sweep.yml", empty);
         let error = aml.fails(2, "job create -f sweep.yml");
         assert!(error.contains("nothing to try"), "{error}");
