@@ -37,10 +37,11 @@ pub fn plot(title: &str, points: &[(u64, f64)], is_maximized: bool, width: usize
         let from_below = (part * (HEIGHT - 1) as f64).round() as usize;
         HEIGHT - 1 - from_below.min(HEIGHT - 1)
     };
-    let mut picture = vec![vec![' '; columns]; HEIGHT];
+    // Column by column.
+    let mut picture = vec![[' '; HEIGHT]; columns];
     let mut best: Option<f64> = None;
     let mut points = points.iter().peekable();
-    for at in 0..columns {
+    for (at, line) in picture.iter_mut().enumerate() {
         let mut here = Vec::new();
         while let Some((_, value)) = points.next_if(|(number, _)| column(*number) == at) {
             here.push(*value);
@@ -51,26 +52,26 @@ pub fn plot(title: &str, points: &[(u64, f64)], is_maximized: bool, width: usize
             });
         }
         if let Some(best) = best {
-            picture[row(best)][at] = '─';
+            line[row(best)] = '─';
         }
         for value in here {
-            picture[row(value)][at] = '•';
+            line[row(value)] = '•';
         }
     }
     let mut text = format!("{title} by trial (• a trial, ─ the best so far)\n");
-    for (nth, line) in picture.iter().enumerate() {
+    for nth in 0..HEIGHT {
         let label = match nth {
             0 => shown(high),
             _ if nth == HEIGHT - 1 => shown(low),
             _ => String::new(),
         };
-        let line: String = line.iter().collect();
+        let line: String = picture.iter().map(|column| column[nth]).collect();
         text += format!("{label:>10} │{line}").trim_end();
         text.push('\n');
     }
-    text += &format!("{:>10} └{}\n", "", "─".repeat(columns));
-    text += &format!("{:>10}  0{:>width$}\n", "", last, width = columns - 1);
-    text
+    let axis = "─".repeat(columns);
+    let width = columns - 1;
+    text + &format!("{:>10} └{axis}\n{:>10}  0{last:>width$}\n", "", "")
 }
 
 fn shown(value: f64) -> String {
