@@ -65,14 +65,14 @@ impl Bench {
         runs
     }
 
-    async fn finish(&self, run: &str, outcome: Outcome) {
+    async fn end_trial(&self, run: &str, outcome: Outcome) {
         self.report("w", run, ended(outcome)).await.unwrap();
     }
 
     /// Completes a trial with a value of the metric.
     async fn trial(&self, run: &str, loss: f64) {
         self.metric(run, "loss", loss).await;
-        self.finish(run, Outcome::Completed).await;
+        self.end_trial(run, Outcome::Completed).await;
     }
 
     async fn stop_run(&self, run: &str) -> Result<Run> {
@@ -107,7 +107,7 @@ async fn trials_run_some_at_once_and_the_best_is_marked() {
     bench.trial("s-1", 0.5).await;
     assert_eq!(bench.run("s").await.tags["best_child_run_id"], "s-1");
     assert_eq!(bench.trials("s").await.len(), 4);
-    bench.finish("s-0", Outcome::Failed).await;
+    bench.end_trial("s-0", Outcome::Failed).await;
     bench.trial("s-2", 0.2).await;
     let orders = bench.sync("w", 9, &[]).await;
     assert_eq!(names(&orders.take), ["s-3", "s-4", "s-5"]);
@@ -191,8 +191,8 @@ async fn a_policy_gives_up_what_is_far_behind() {
     assert_eq!(bench.run("s-2").await.status, RunStatus::Preparing);
     let orders = bench.sync("w", 9, &["ws/s-0", "ws/s-1", "ws/s-2"]).await;
     assert_eq!(orders.cancel, ["ws/s-1"]);
-    bench.finish("s-1", Outcome::Canceled).await;
-    bench.finish("s-0", Outcome::Completed).await;
+    bench.end_trial("s-1", Outcome::Canceled).await;
+    bench.end_trial("s-0", Outcome::Completed).await;
     assert_eq!(bench.run("s").await.tags["best_child_run_id"], "s-0");
 }
 
@@ -204,7 +204,7 @@ async fn a_sweep_ends_when_it_is_cancelled_or_its_time_is_over() {
     bench.stop_run("s").await.unwrap();
     assert_eq!(bench.run("s-1").await.status, RunStatus::Canceled);
     assert_eq!(bench.run("s-0").await.status, RunStatus::CancelRequested);
-    bench.finish("s-0", Outcome::Canceled).await;
+    bench.end_trial("s-0", Outcome::Canceled).await;
     assert_eq!(bench.run("s").await.status, RunStatus::Canceled);
     assert_eq!(bench.trials("s").await.len(), 3);
 
@@ -228,7 +228,7 @@ async fn without_the_metric_a_sweep_fails_and_says_what_there_is() {
     bench.ask(create("s", one.clone())).await.unwrap();
     bench.sync("w", 1, &[]).await;
     bench.metric("s-0", "lost", 1.0).await;
-    bench.finish("s-0", Outcome::Completed).await;
+    bench.end_trial("s-0", Outcome::Completed).await;
     let failed = bench.run("s").await;
     assert_eq!(failed.status, RunStatus::Failed);
     let reason = failed.reason.unwrap();
@@ -238,7 +238,7 @@ async fn without_the_metric_a_sweep_fails_and_says_what_there_is() {
     );
     bench.ask(create("t", one)).await.unwrap();
     bench.sync("w", 1, &[]).await;
-    bench.finish("t-0", Outcome::Failed).await;
+    bench.end_trial("t-0", Outcome::Failed).await;
     let reason = bench.run("t").await.reason.unwrap();
     assert_eq!(reason, "None of the 1 trials has completed, see t-0");
 }
