@@ -88,6 +88,8 @@ impl Space {
 impl Dimension {
     /// The value at a unit.
     pub fn at(&self, unit: f64) -> Value {
+        // A normal distribution has no ends.
+        let unit = unit.clamp(1e-16, 1.0 - 1e-16);
         match &self.values {
             Values::Choice(values) => values[nth_of(unit, values.len() as u64) as usize].clone(),
             Values::Below(upper) => json!(nth_of(unit, *upper)),

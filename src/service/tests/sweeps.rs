@@ -147,11 +147,15 @@ async fn a_sweep_goes_on_in_another_process_without_doubling_a_trial() {
     let bench = Bench::new().await;
     let bayesian = json!({"sampling_algorithm": "bayesian", "limits": {"max_total_trials": 30, "max_concurrent_trials": 2}});
     bench.ask(create("s", bayesian)).await.unwrap();
-    let mut current = bench.reopened();
+    // None is dropped before the end: the folder would go with it.
+    let mut processes = Vec::new();
     let mut done = 0;
     while bench.run("s").await.status == RunStatus::Running {
         // Each trial is reported to a process that knows nothing of the ones before.
-        current = current.reopened();
+        processes.push(bench.reopened());
+        let Some(current) = processes.last() else {
+            break;
+        };
         let take = current.sync("w", 1, &[]).await.take;
         for name in names(&take) {
             current.trial(name, 1.0 / f64::from(done + 1)).await;
