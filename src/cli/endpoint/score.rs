@@ -123,7 +123,19 @@ fn refused(name: &str, status: u16, said: &str) -> anyhow::Error {
 
 /// Adds why the endpoint does not answer, when it has failed.
 async fn explained(client: &Client, workspace: String, name: String, error: Error) -> Error {
-    match client.call(&GetEndpoint { workspace, name }).await {
+    let get = GetEndpoint {
+        workspace,
+        name: name.clone(),
+    };
+    match client.call(&get).await {
+        Ok(Endpoint {
+            state: EndpointState::Stopped,
+            ..
+        }) => Error {
+            message: format!("{}. It is stopped", error.message),
+            hints: vec![format!("Start it: aml endpoint start {name}")],
+            ..error
+        },
         Ok(Endpoint {
             state: EndpointState::Failed,
             message: Some(reason),
