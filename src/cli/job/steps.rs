@@ -41,7 +41,7 @@ pub async fn to_the_end(ctx: &Context, workspace: &str, run: &str) -> anyhow::Re
         begun: BTreeMap::new(),
     };
     tokio::select! {
-        ended = follower.to_the_end() => ended,
+        ended = follower.follow_all() => ended,
         _ = tokio::signal::ctrl_c() => {
             ctx.ui.status(&format!("\nThe pipeline {run} goes on."));
             ctx.ui.hint(&format!("Follow it again: aml job stream {run}"));
@@ -68,7 +68,7 @@ struct Follower<'a> {
 }
 
 impl Follower<'_> {
-    async fn to_the_end(mut self) -> anyhow::Result<Run> {
+    async fn follow_all(mut self) -> anyhow::Result<Run> {
         let mut tick = interval(ASK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -202,7 +202,7 @@ fn beside(lanes: &[Option<usize>], column: usize) -> String {
         _ => ' ',
     };
     let all = 0..lanes.len().max(column + 1);
-    all.map(|at| format!("{} ", sign(at))).collect()
+    all.flat_map(|at| [sign(at), ' ']).collect()
 }
 
 fn beside_all(lanes: &[Option<usize>]) -> String {
@@ -249,7 +249,7 @@ fn corner(ways: u8, joins: bool) -> char {
     const UP_DOWN: u8 = UP | DOWN;
     const ACROSS: u8 = LEFT | RIGHT;
     match (ways & UP_DOWN, ways & ACROSS) {
-        (UP_DOWN, 0) | (UP, 0) | (DOWN, 0) => '│',
+        (UP_DOWN | UP | DOWN, 0) => '│',
         (UP_DOWN, LEFT) => '┤',
         (UP_DOWN, RIGHT) => '├',
         (UP_DOWN, ACROSS) if joins => '┼',
@@ -300,7 +300,7 @@ mod tests {
             step("e", &["b", "in"], None),
             step("alone", &[], None),
         ];
-        expect![[r#"
+        expect![[r"
             ✓   a      Completed
             ├─╮
             ✓ │ b      Completed
@@ -311,7 +311,7 @@ mod tests {
             ├─╯
             ○   e      Waiting
             ○   alone  Waiting
-        "#]]
+        "]]
         .assert_eq(&(drawn(&steps) + "\n"));
     }
 
