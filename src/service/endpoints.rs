@@ -267,10 +267,13 @@ impl Service {
         let asked = Instant::now();
         let mut started = false;
         while asked.elapsed() < HOST_START {
-            // A living host may be about to leave, so that only its word counts.
+            // A living host may be about to leave, so that only its word counts. One that could not
+            // do as it was told has said why, and left.
             let row = self.store.endpoint_by_id(id).await?;
             let heeded = |row: EndpointRow| {
-                !row.desired || (row.seen >= row.orders && self.store.endpoint_hosted(id))
+                let there = || self.store.endpoint_hosted(id);
+                let refused = started && row.message.is_some();
+                !row.desired || (row.seen >= row.orders && (refused || there()))
             };
             if row.is_none_or(heeded) {
                 return Ok(());

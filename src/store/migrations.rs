@@ -187,9 +187,11 @@ mod tests {
         );
         assert_eq!(
             texts(
-                "SELECT v.version || '' FROM endpoints e JOIN model_versions v ON v.id = model_version_id"
+                "SELECT e.name || d.name || v.version FROM endpoints e
+                 JOIN deployments d ON d.endpoint_id = e.id
+                 JOIN model_versions v ON v.id = d.model_version_id"
             ),
-            ["2"]
+            ["epdefault2"]
         );
         // References are looked at again.
         let deletion = connection.execute("DELETE FROM model_versions", []);

@@ -149,7 +149,7 @@ fn what_is_wrong_with_an_asset_is_said() {
             5,
             "data create -n iris --path data",
             expect![[r#"
-                Error: type: The versions of `iris` are of type uri_file, and so must this one be
+                Error: The versions of `iris` are of type uri_file, and so must this one be
                 Hint: Say --type uri_file, or choose another name
             "#]],
         );
@@ -157,7 +157,7 @@ fn what_is_wrong_with_an_asset_is_said() {
             5,
             "data create -n iris -v 1 --path https://h/x --type uri_file",
             expect![[r#"
-                Error: version: The data `iris` version 1 exists with other content; versions do not change
+                Error: The data `iris` version 1 exists with other content; versions do not change
                 Hint: Leave the version out, and it becomes the next one
                 Hint: See it: aml data show iris:1
             "#]],

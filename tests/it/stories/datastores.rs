@@ -96,7 +96,7 @@ fn what_opens_a_datastore_is_not_shown() {
         "#]]
         .assert_eq(&aml.fails(3, "datastore show -n workspaceblobstor"));
         expect![[r#"
-            Error: container_name: A datastore of type azure_blob needs `container_name`
+            Error: A datastore of type azure_blob needs `container_name`
         "#]]
         .assert_eq(&aml.fails(2, "datastore create -n x -t azure_blob --account-name a"));
         aml.ok("datastore create -n old -t azure_data_lake_gen1 --store-name s");

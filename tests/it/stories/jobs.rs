@@ -200,7 +200,7 @@ fn what_is_wrong_with_a_job_is_said_before_it_runs() {
         );
         aml.write("empty.yml", "type: pipeline\njobs: {}\n");
         let error = aml.fails(2, "job create -f empty.yml");
-        assert!(error.contains("jobs: The pipeline has no steps"), "{error}");
+        assert!(error.contains("The pipeline has no steps"), "{error}");
         aml.write(
             "fails.yml",
             "command: echo oh no; exit 3\nenvironment: {image: python}\n",

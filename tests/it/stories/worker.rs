@@ -241,8 +241,8 @@ fn outputs_are_there_while_the_run_goes_on() {
     assert_eq!(early, "1\n");
     let outputs = aml.json(["run", "outputs", &run, "--query", "[].path"]);
     assert_eq!(outputs, serde_json::json!(["outputs/a/b"]));
-    let outputs = aml.json(["run", "outputs", &run, "--path", "outputs/b"]);
-    assert_eq!(outputs, serde_json::json!([]));
+    let error = aml.fails(3, ["run", "outputs", &run, "--path", "outputs/b"]);
+    assert!(error.contains("Did you mean `outputs/a/b`?"), "{error}");
     fs::write(&gate, "").unwrap();
     wait_for(&aml, &run, "Completed");
     assert_eq!(got("late").as_deref(), Some("2\n"));
