@@ -279,8 +279,7 @@ impl<'a> Graph<'a> {
         let mut done: BTreeSet<&str> = BTreeSet::new();
         let names: Vec<&'a str> = self.waits.keys().copied().collect();
         for name in names {
-            let mut way: Vec<&str> = Vec::new();
-            if let Some(circle) = circle_from(name, &self.waits, &mut way, &mut done) {
+            if let Some(circle) = circle_from(name, &self.waits, &mut done) {
                 let first = circle[0].to_owned();
                 let fault = Fault::new(format!(
                     "These steps wait for each other: {}",
@@ -299,28 +298,36 @@ impl<'a> Graph<'a> {
 fn circle_from<'a>(
     step: &'a str,
     waits: &'a BTreeMap<&'a str, Vec<String>>,
-    way: &mut Vec<&'a str>,
     done: &mut BTreeSet<&'a str>,
 ) -> Option<Vec<&'a str>> {
-    if let Some(at) = way.iter().position(|other| *other == step) {
-        let mut circle = way[at..].to_vec();
-        circle.push(step);
-        done.extend(way.iter().copied());
-        return Some(circle);
-    }
-    if done.contains(step) {
-        return None;
-    }
-    way.push(step);
-    let others = waits.get(step).map(Vec::as_slice).unwrap_or_default();
-    for other in others {
-        if let Some(circle) = circle_from(other, waits, way, done) {
-            return Some(circle);
+    // The steps on the way, each with how many of those it waits for were followed.
+    let mut way: Vec<(&str, usize)> = Vec::new();
+    let mut on_way: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut next = Some(step);
+    loop {
+        if let Some(step) = next {
+            if let Some(at) = on_way.get(step) {
+                let circle = way[*at..].iter().map(|(step, _)| *step);
+                done.extend(way.iter().map(|(step, _)| *step));
+                return Some(circle.chain([step]).collect());
+            }
+            if !done.contains(step) {
+                on_way.insert(step, way.len());
+                way.push((step, 0));
+            }
+        }
+        let (step, followed) = way.last_mut()?;
+        next = waits
+            .get(step)
+            .and_then(|others| others.get(*followed))
+            .map(String::as_str);
+        *followed += 1;
+        if next.is_none() {
+            done.insert(step);
+            on_way.remove(step);
+            way.pop();
         }
     }
-    way.pop();
-    done.insert(step);
-    None
 }
 
 fn keys<'a>(members: &'a Members, side: &str) -> Vec<&'a str> {
