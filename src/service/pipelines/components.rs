@@ -18,12 +18,17 @@ pub const REFERENCE: &str = "@reference";
 
 /// Pipelines in pipelines, at most.
 const DEPTH: usize = 16;
+/// Steps of a pipeline and of all the pipelines in it, at most.
+const STEPS: usize = 100_000;
 
 pub struct Lookup<'a> {
     pub service: &'a Service,
     pub caller: &'a Caller,
     pub errors: Vec<Error>,
     known: Vec<(String, Value)>,
+    /// The components that are being put in, each in the one before, with where they are kept.
+    way: Vec<(String, String)>,
+    steps: usize,
 }
 
 impl<'a> Lookup<'a> {
@@ -33,6 +38,8 @@ impl<'a> Lookup<'a> {
             caller,
             errors: Vec::new(),
             known: Vec::new(),
+            way: Vec::new(),
+            steps: 0,
         }
     }
 
@@ -57,6 +64,17 @@ impl<'a> Lookup<'a> {
         let Some(Value::Object(steps)) = pipeline.get_mut("jobs") else {
             return;
         };
+        let before = self.steps;
+        self.steps += steps.len();
+        if self.steps > STEPS {
+            // Once: nothing more is put in.
+            if before <= STEPS {
+                let error = format!("The pipeline has more than {STEPS} steps in all");
+                let error = Error::invalid(error).at(at);
+                self.errors.push(error.hint("Split it into several jobs"));
+            }
+            return;
+        }
         for (name, step) in steps {
             if let Value::Object(step) = step {
                 let at = join(at, &format!("jobs.{name}"));
@@ -74,6 +92,9 @@ impl<'a> Lookup<'a> {
     ) {
         for key in ["component", "trial"] {
             let at = join(at, key);
+            if self.steps > STEPS {
+                return;
+            }
             if let Some(Value::String(reference)) = step.get(key) {
                 match self.find(reference, holder).await {
                     Ok(found) => step.insert(key.to_owned(), found),
@@ -88,9 +109,27 @@ impl<'a> Lookup<'a> {
             {
                 let own = component.get(HOLDER).and_then(Value::as_str);
                 let holder = own.unwrap_or(holder).to_owned();
+                let reference = component.get(REFERENCE).and_then(Value::as_str);
+                let named = reference.map(|reference| (holder.clone(), reference.to_owned()));
+                if let Some(error) = self.within_itself(named.as_ref()) {
+                    self.errors.push(error.at(at));
+                    continue;
+                }
+                self.way.extend(named.clone());
                 Box::pin(self.put_in(component, &holder, &at, depth + 1)).await;
+                self.way
+                    .truncate(self.way.len() - usize::from(named.is_some()));
             }
         }
+    }
+
+    /// What is wrong with a component that is being put in already.
+    fn within_itself(&self, component: Option<&(String, String)>) -> Option<Error> {
+        let at = self.way.iter().position(|other| Some(other) == component)?;
+        let circle = self.way[at..].iter().chain(component);
+        let circle: Vec<&str> = circle.map(|(_, reference)| reference.as_str()).collect();
+        let error = format!("A component contains itself: {}", circle.join(" → "));
+        Some(Error::invalid(error).hint("Let one of them name another version"))
     }
 
     async fn find(&mut self, reference: &str, holder: &str) -> Result<Value> {
