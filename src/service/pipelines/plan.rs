@@ -186,9 +186,8 @@ impl Planner<'_> {
             }
             break;
         }
-        let deterministic = reuse::key(job).is_some();
-        if !deterministic {
-            planned.because = Some("it is not deterministic".to_owned());
+        if let Some(why) = reuse::why_not(job) {
+            planned.because = Some(why);
         } else if force_rerun {
             planned.because = Some("settings.force_rerun is true".to_owned());
         } else if planned.compared_with.is_none() {

@@ -15,11 +15,14 @@ use api::{
     paths::{Files, Location, ResolvePath},
     runs::Job,
 };
+use spec::expression::{Expression, Template};
 
 /// What everything depends on that steps have in common; a new number makes all steps run again.
 const FORMAT: &str = "1";
 /// Where uploads are, whose address is the hash of their content.
 const UPLOADS: &str = "LocalUpload/";
+/// What stands for files that could not be looked at.
+const NOT_LOOKED_AT: &str = "not looked at";
 
 /// What decides what a step makes, by what it is called. Two runs that agree in all of it have made
 /// the same.
@@ -94,14 +97,41 @@ fn environment(environment: &Environment) -> String {
     }
 }
 
-/// What two runs agree in that have made the same; none for a step that makes another thing each time.
+/// What two runs agree in that have made the same; none for a step that is not reused.
 pub fn key(job: &Job) -> Option<Hash> {
-    let step = job.described.as_ref()?.step.as_ref()?;
-    if !step.deterministic {
+    if why_not(job).is_some() {
         return None;
     }
     let text = json!([FORMAT, facts(job)]).to_string();
     Hash::parse(&blake3::hash(text.as_bytes()).to_hex()).ok()
+}
+
+/// Why a step runs each time.
+pub fn why_not(job: &Job) -> Option<String> {
+    let step = job
+        .described
+        .as_ref()
+        .and_then(|described| described.step.as_ref());
+    let Some(step) = step.filter(|step| step.deterministic) else {
+        return Some("it is not deterministic".to_owned());
+    };
+    let mut stamps = step.stamps.iter();
+    if let Some((input, _)) = stamps.find(|(_, stamp)| stamp.ends_with(NOT_LOOKED_AT)) {
+        let why = "could not be looked at, and may have changed";
+        return Some(format!("its input `{input}` {why}"));
+    }
+    let mut places = step.places.iter();
+    let (output, path) = places.find(|(_, path)| !is_of_one_run(path))?;
+    Some(format!(
+        "its output `{output}` goes to {path}, where a later run may have written;          a path with ${{{{name}}}} is of one run"
+    ))
+}
+
+/// Whether no other run writes to the place that was asked for.
+fn is_of_one_run(path: &str) -> bool {
+    let template = Template::parse(path);
+    let mut names = template.expressions();
+    names.any(|expression| matches!(expression, Expression::Name))
 }
 
 /// What the files of inputs are now, where their addresses do not tell.
@@ -165,7 +195,7 @@ async fn stamp(
     }
 }
 
-/// What there is at a place of a datastore. One that cannot be looked at from here is its address.
+/// What there is at a place of a datastore, when it can be looked at from here.
 async fn listing(
     service: &Service,
     workspace: &str,
@@ -181,7 +211,7 @@ async fn listing(
     let files = match list.perform(service, &Caller::Owner).await {
         Ok(files) => files,
         Err(error) if error.code.retryable() => return Err(error),
-        Err(_) => return Ok("not looked at".to_owned()),
+        Err(_) => return Ok(NOT_LOOKED_AT.to_owned()),
     };
     let mut hash = blake3::Hasher::new();
     for file in &files {

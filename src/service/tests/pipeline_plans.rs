@@ -194,6 +194,24 @@ async fn other_code_and_failed_runs_are_told() {
     assert_eq!(changes(&plan[0]), expected);
 }
 
+#[tokio::test]
+async fn what_a_later_run_may_have_overwritten_is_not_reused() {
+    let bench = Bench::new().await;
+    let store = "azureml://datastores/workspaceblobstore/paths";
+    let mut definition = json!({"jobs": {"a": step(&[])}});
+    definition["jobs"]["a"]["outputs"]["o"] = json!({"path": format!("{store}/${{{{name}}}}/")});
+    bench.executed("p1", &definition, "").await;
+    let course = bench.planned(&definition).await;
+    assert_eq!(course["a"].as_deref(), Some("p1-a"));
+    definition["jobs"]["a"]["outputs"]["o"] = json!({"path": format!("{store}/fixed/")});
+    bench.executed("p2", &definition, "").await;
+    let plan = bench.plan(&definition).await;
+    assert_eq!(plan[0].reuses, None);
+    let because = plan[0].because.as_deref().unwrap();
+    assert!(because.starts_with("its output `o` goes to "), "{because}");
+    assert_eq!(bench.executed("p3", &definition, "").await["a"], None);
+}
+
 /// Numbers that look like chance and are the same with every test.
 struct Chance(u64);
 
