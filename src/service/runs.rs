@@ -202,6 +202,15 @@ impl Perform for DeleteRun {
         if !found.run.status.ended() {
             return Err(not_ended(&found.run));
         }
+        if let Some((kind, driver)) = service.store.open_driver(found.id).await? {
+            return Err(Error::conflict(format!(
+                "Run `{}` is a part of the {kind} `{driver}`, which has not ended and may need it",
+                found.run.name
+            ))
+            .hint(format!(
+                "Wait until it has ended, or cancel it first: aml run cancel {driver}"
+            )));
+        }
         service.store.delete_run(found.id).await?;
         service.store.remove_log(row.id, found.id)?;
         Ok(Done {})

@@ -215,6 +215,32 @@ impl Store {
             .await
     }
 
+    /// Kind and name of the driven run nearest to a run that has not ended and that it is a part of.
+    pub async fn open_driver(&self, run: i64) -> Result<Option<(String, String)>> {
+        self.db
+            .look(move |tx| {
+                let mut run = run;
+                loop {
+                    let found = tx.one(
+                        "SELECT p.id, p.name, p.status, d.kind FROM runs r \
+                         JOIN runs p ON p.id = r.driver JOIN driven d ON d.run_id = p.id \
+                         WHERE r.id = ?1",
+                        params![run],
+                        |row| {
+                            let status = runs::status(row.get_ref(2)?.as_str()?);
+                            let named = (row.get::<String>(3)?, row.get::<String>(1)?);
+                            Ok((row.get::<i64>(0)?, status, named))
+                        },
+                    )?;
+                    match found {
+                        Some((driver, status, _)) if status.ended() => run = driver,
+                        found => return Ok(found.map(|(_, _, named)| named)),
+                    }
+                }
+            })
+            .await
+    }
+
     /// Lets a driven run be looked at because of one of its children, or of itself.
     pub async fn wake(&self, driver: i64, run: i64) -> Result<()> {
         self.db.write(move |tx| wake(tx, driver, run)).await
