@@ -7,10 +7,14 @@
 //!
 //! A kind of driven run is a [`Course`]: what its plan means, what is decided from what has happened.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use super::{Service, pipelines::Pipeline, sweeps::Sweep};
-use api::{Error, Result, runs::RunStatus};
+use api::{Error, Result, Time, runs::RunStatus};
 use store::{Advance, Advanced, Child, Driven, Head, RunRow};
 
 /// The kind of pipelines.
@@ -20,12 +24,32 @@ pub(super) const SWEEP: &str = "sweep";
 
 /// Courses that are kept in memory, at most; they are read again when they are needed.
 const KEPT: usize = 64;
+/// When a step is tried again that could not be decided; twice as long each time, but for so often.
+const BACK_OFF_SECONDS: i64 = 10;
+const DOUBLED: u32 = 5;
+/// How long whoever has caused steps waits for them.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is known of a driven run. Only a copy of what is stored: see [`Head::revision`].
 pub(super) struct Known {
     pub head: Head,
     pub row: RunRow,
-    course: Course,
+    /// Or why it cannot be read.
+    course: Result<Course>,
+}
+
+impl Known {
+    /// Why it is to end although what it has made is still open.
+    fn failing(&self) -> Option<String> {
+        let cancelled = self.head.status == RunStatus::CancelRequested;
+        self.row.run.reason.clone().filter(|_| !cancelled)
+    }
+
+    fn note(&mut self, children: &[Child]) {
+        if let Ok(course) = &mut self.course {
+            course.note(children);
+        }
+    }
 }
 
 /// The kinds of driven runs.
@@ -36,7 +60,27 @@ enum Course {
 
 /// The courses of runs, by number.
 #[derive(Default)]
-pub(super) struct Courses(HashMap<i64, Known>);
+pub(super) struct Courses {
+    kept: HashMap<i64, Known>,
+    /// Those whose next step is being decided: another one would decide the same and be too late.
+    busy: HashSet<i64>,
+    /// How often in turn no step could be decided.
+    failures: HashMap<i64, u32>,
+    /// Those for which not even a time to look again could be written, with that time.
+    aside: HashMap<i64, Time>,
+}
+
+/// The turn of one run, until it is dropped.
+struct Turn<'a> {
+    service: &'a Service,
+    run: i64,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.service.courses().busy.remove(&self.run);
+    }
+}
 
 impl Course {
     fn read(driven: &Driven) -> Result<Self> {
@@ -73,68 +117,137 @@ impl Course {
 
 impl Service {
     /// Takes the next step of every driven run to which something has happened, and of those to which
-    /// something happens by that.
-    pub(super) async fn advance_due(&self) -> Result<()> {
-        if self.store.due_drivers(self.now()).await?.is_empty() {
-            return Ok(());
+    /// something happens by that. Whoever asks has done what it was asked already: that one run cannot
+    /// go on is no error of it, and matters to that run alone.
+    pub(super) async fn advance_due(&self) {
+        if self.due_drivers().await.is_ok_and(|due| due.is_empty()) {
+            return;
         }
-        // One at a time: others would decide the same and be too late.
-        let mut courses = self.courses.lock().await;
-        let mut made = false;
-        loop {
-            let due = self.store.due_drivers(self.now()).await?;
-            if due.is_empty() {
-                break;
-            }
+        let service = self.clone();
+        let advance = tokio::spawn(async move { service.advance_all().await });
+        // What takes long goes on by itself: workers that wait must renew their leases.
+        let _ = tokio::time::timeout(PATIENCE, advance).await;
+    }
+
+    async fn advance_all(&self) {
+        let (mut any, mut made) = (false, false);
+        while let Ok(due) = self.due_drivers().await
+            && !due.is_empty()
+        {
+            any = true;
             for run in due {
-                made |= self.advance(&mut courses, run).await?;
+                if let Some(_turn) = self.turn(run) {
+                    made |= self.advance(run).await;
+                }
             }
         }
-        drop(courses);
         if made {
             self.ring();
         }
-        self.logs.notify_waiters();
-        Ok(())
+        if any {
+            self.logs.notify_waiters();
+        }
+    }
+
+    /// Driven runs that are to be looked at and that nobody looks at already. Cheap.
+    pub(super) async fn due_drivers(&self) -> Result<Vec<i64>> {
+        let now = self.now();
+        let mut due = self.store.due_drivers(now).await?;
+        let courses = self.courses();
+        due.retain(|run| {
+            let aside = courses.aside.get(run).is_some_and(|until| *until > now);
+            !aside && !courses.busy.contains(run)
+        });
+        Ok(due)
+    }
+
+    /// Whether a driven run is to be looked at later, whatever happens.
+    pub async fn has_later_steps(&self) -> Result<bool> {
+        Ok(self.store.next_wake().await?.is_some())
+    }
+
+    fn courses(&self) -> MutexGuard<'_, Courses> {
+        self.courses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self, run: i64) -> Option<Turn<'_>> {
+        let begins = self.courses().busy.insert(run);
+        begins.then_some(Turn { service: self, run })
     }
 
     /// Takes one step of a driven run; answers whether there may be something to do for workers.
-    async fn advance(&self, courses: &mut Courses, run: i64) -> Result<bool> {
-        let Some(mut known) = self.know(courses, run).await? else {
-            self.store.forget_wakes(run).await?;
-            return Ok(false);
+    async fn advance(&self, run: i64) -> bool {
+        let known = match self.know(run).await {
+            Ok(Some(known)) if !known.head.status.ended() => known,
+            Ok(_) => {
+                let forgotten = self.store.forget_wakes(run).await;
+                self.written(run, &forgotten);
+                return false;
+            }
+            Err(error) => {
+                self.written::<()>(run, &Err(error));
+                return false;
+            }
         };
-        if known.head.status.ended() {
-            self.store.forget_wakes(run).await?;
-            return Ok(false);
+        let head = known.head;
+        match self.step(run, known).await {
+            Ok(news) => {
+                self.courses().failures.remove(&run);
+                news
+            }
+            Err(error) => {
+                let postponed = self.postpone(run, head, &error).await;
+                self.written(run, &postponed);
+                false
+            }
         }
-        known.row.run.status = known.head.status;
-        let decided = known.course.decide(self, &known.row).await;
-        let decided = decided.or_else(|error| failed(&known, error))?;
-        let step = Advance {
-            revision: known.head.revision,
-            last_wake: known.head.last_wake,
-            ..decided
+    }
+
+    /// Keeps a run from being looked at all the time of which nothing can be written.
+    fn written<T>(&self, run: i64, result: &Result<T>) {
+        let until = self.now().plus_ms(BACK_OFF_SECONDS * 1000);
+        let mut courses = self.courses();
+        match result {
+            Ok(_) => courses.aside.remove(&run),
+            Err(_) => courses.aside.insert(run, until),
         };
-        let news = !step.create.is_empty() || !step.cancel.is_empty();
-        let ended = matches!(&step.status, Some((status, _)) if status.ended());
-        let advanced = self.store.advance_driven(run, step, self.now()).await;
-        let advanced = match advanced {
+    }
+
+    async fn step(&self, run: i64, mut known: Known) -> Result<bool> {
+        known.row.run.status = known.head.status;
+        let mut goes_on = true;
+        let decided = match (known.failing(), &mut known.course) {
+            (Some(reason), _) => {
+                goes_on = false;
+                self.give_up(run, &known.head, reason).await
+            }
+            (None, Ok(course)) => course.decide(self, &known.row).await,
+            (None, Err(error)) => Err(error.clone()),
+        };
+        let step = match decided {
             Err(error) if !error.code.retryable() => {
-                let step = Advance {
-                    revision: known.head.revision,
-                    last_wake: known.head.last_wake,
-                    ..failed(&known, error)?
-                };
-                self.store.advance_driven(run, step, self.now()).await?
+                goes_on = false;
+                self.give_up(run, &known.head, error.explained()).await?
+            }
+            decided => decided?,
+        };
+        let mut news = !step.create.is_empty() || !step.cancel.is_empty();
+        goes_on &= !matches!(&step.status, Some((status, _)) if status.ended());
+        let (head, now) = (known.head, self.now());
+        let advanced = match self.store.advance_driven(run, head, step, now).await {
+            Err(error) if !error.code.retryable() => {
+                goes_on = false;
+                let step = self.give_up(run, &head, error.explained()).await?;
+                news |= !step.cancel.is_empty();
+                self.store.advance_driven(run, head, step, now).await?
             }
             advanced => advanced?,
         };
         match advanced {
-            Advanced::Done(children) if !ended => {
-                known.course.note(&children);
+            Advanced::Done(children) if goes_on => {
+                known.note(&children);
                 known.head.revision += 1;
-                courses.keep(run, known);
+                self.courses().keep(run, known);
             }
             // Read again when it is needed again.
             Advanced::Done(_) | Advanced::Stale => {}
@@ -142,15 +255,56 @@ impl Service {
         Ok(news)
     }
 
+    /// Stops what a driven run has made that cannot go on, and ends it when nothing of that is open.
+    async fn give_up(&self, run: i64, head: &Head, reason: String) -> Result<Advance> {
+        let driven = self.store.driven(run).await?;
+        let children = driven.into_iter().flat_map(|driven| driven.children);
+        let open = children.filter(|child| !child.status.ended());
+        let cancel: Vec<i64> = open.map(|child| child.id).collect();
+        let mut step = Advance {
+            cancel,
+            cancel_reason: "The run that it is a part of cannot go on".to_owned(),
+            ..Advance::default()
+        };
+        let cancelled = head.status == RunStatus::CancelRequested;
+        match (step.cancel.is_empty(), cancelled) {
+            (true, true) => step.status = Some((RunStatus::Canceled, Some(reason))),
+            (true, false) => step.status = Some((RunStatus::Failed, Some(reason))),
+            (false, true) => {}
+            (false, false) => step.failing = Some(reason),
+        }
+        Ok(step)
+    }
+
+    /// Looks at a run again later for which no step could be decided, or at once when something
+    /// happens to it. Its history says why it waits.
+    pub(super) async fn postpone(&self, run: i64, head: Head, error: &Error) -> Result<Advanced> {
+        let before = {
+            let mut courses = self.courses();
+            let failures = courses.failures.entry(run).or_default();
+            *failures += 1;
+            *failures - 1
+        };
+        let seconds = BACK_OFF_SECONDS << before.min(DOUBLED);
+        let why = format!("Its next step waits and is tried again: {error}");
+        let step = Advance {
+            wake_at: Some(self.now().plus_ms(seconds * 1000)),
+            status: (before == 0).then_some((head.status, Some(why))),
+            ..Advance::default()
+        };
+        self.store.advance_driven(run, head, step, self.now()).await
+    }
+
     /// What is known of a driven run now: what was kept of it with what has happened since, or
     /// everything.
-    async fn know(&self, courses: &mut Courses, run: i64) -> Result<Option<Known>> {
-        if let Some(mut known) = courses.0.remove(&run) {
+    async fn know(&self, run: i64) -> Result<Option<Known>> {
+        let kept = self.courses().kept.remove(&run);
+        if let Some(mut known) = kept {
             let Some(news) = self.store.driven_news(run).await? else {
                 return Ok(None);
             };
             if news.head.revision == known.head.revision {
-                known.course.note(&news.children);
+                known.note(&news.children);
                 known.head = news.head;
                 return Ok(Some(known));
             }
@@ -158,38 +312,21 @@ impl Service {
         let Some(driven) = self.store.driven(run).await? else {
             return Ok(None);
         };
-        let mut course = Course::read(&driven)?;
-        course.note(&driven.children);
-        Ok(Some(Known {
+        let mut known = Known {
+            course: Course::read(&driven),
             head: driven.head,
             row: driven.row,
-            course,
-        }))
+        };
+        known.note(&driven.children);
+        Ok(Some(known))
     }
-}
-
-/// Ends a driven run that cannot go on. What may be better later is answered as an error.
-fn failed(known: &Known, error: Error) -> Result<Advance> {
-    if error.code.retryable() {
-        return Err(error);
-    }
-    let cancelled = known.head.status == RunStatus::CancelRequested;
-    let status = if cancelled {
-        RunStatus::Canceled
-    } else {
-        RunStatus::Failed
-    };
-    Ok(Advance {
-        status: Some((status, Some(error.explained()))),
-        ..Advance::default()
-    })
 }
 
 impl Courses {
     fn keep(&mut self, run: i64, known: Known) {
-        if self.0.len() >= KEPT {
-            self.0.clear();
+        if self.kept.len() >= KEPT {
+            self.kept.clear();
         }
-        self.0.insert(run, known);
+        self.kept.insert(run, known);
     }
 }

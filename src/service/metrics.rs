@@ -105,7 +105,10 @@ impl Perform for LogBatch {
             model_points: self.model_metrics,
         };
         match service.store.log_batch(run, batch).await? {
-            Some(true) => service.advance_due().await.map(|()| Done {}),
+            Some(true) => {
+                service.advance_due().await;
+                Ok(Done {})
+            }
             Some(false) => Ok(Done {}),
             None => Err(service.unknown_run(&row, &self.run).await?),
         }

@@ -114,7 +114,7 @@ pub struct Inner {
     /// Woken when a log grows or a run ends in this process.
     pub logs: Notify,
     /// Copies of what is stored of driven runs.
-    courses: tokio::sync::Mutex<driven::Courses>,
+    courses: std::sync::Mutex<driven::Courses>,
 }
 
 impl std::ops::Deref for Service {
@@ -181,7 +181,7 @@ impl Service {
             work: Notify::new(),
             bell,
             logs: Notify::new(),
-            courses: tokio::sync::Mutex::default(),
+            courses: std::sync::Mutex::default(),
         })))
     }
 

@@ -179,7 +179,7 @@ impl Perform for CancelRun {
             .await?
         {
             Cancel::Ended(run) | Cancel::Requested(run) => {
-                service.advance_due().await?;
+                service.advance_due().await;
                 service.ring();
                 service.logs.notify_waiters();
                 Ok(run.run)

@@ -24,7 +24,7 @@ const WORKER_GONE: &str = "Its worker is gone, and the run's process with it";
 impl Service {
     /// Whether some run waits for a worker: queued, or held by one that is dead. Cheap.
     pub async fn has_open_work(&self) -> Result<bool> {
-        if !self.store.due_drivers(self.now()).await?.is_empty() {
+        if !self.due_drivers().await?.is_empty() {
             return Ok(true);
         }
         for holder in self.store.lease_holders().await? {
@@ -51,7 +51,7 @@ impl Service {
             .release_lapsed(before, WORKER_GONE.to_owned(), now);
         let any = released.await? > 0;
         if any {
-            self.advance_due().await?;
+            self.advance_due().await;
             self.ring();
             self.logs.notify_waiters();
         }
@@ -77,7 +77,7 @@ impl Service {
     }
 
     async fn sync_once(&self, request: &SyncWorker) -> Result<Orders> {
-        self.advance_due().await?;
+        self.advance_due().await;
         let holders = self.store.lease_holders().await?;
         let dead = holders
             .into_iter()
@@ -107,7 +107,7 @@ impl Service {
         let held = self.store.held_by(request.worker.clone()).await?;
         Ok(held.cancels > 0
             || held.runs != request.holding.len() as u64
-            || !self.store.due_drivers(self.now()).await?.is_empty()
+            || !self.due_drivers().await?.is_empty()
             || (request.capacity > 0 && self.has_open_work().await?))
     }
 
@@ -130,7 +130,7 @@ impl Service {
                     Err(error) => {
                         let reason = error.message;
                         self.store.fail_run(row.id, reason, self.now()).await?;
-                        self.advance_due().await?;
+                        self.advance_due().await;
                         return Ok(None);
                     }
                 };
@@ -248,7 +248,7 @@ impl Perform for ReportRun {
             .store
             .report_run(run, self.worker, self.progress, service.now())
             .await?;
-        service.advance_due().await?;
+        service.advance_due().await;
         service.logs.notify_waiters();
         Ok(Done {})
     }

@@ -69,10 +69,6 @@ pub struct News {
 /// The next step of a driven run.
 #[derive(Debug, Clone, Default)]
 pub struct Advance {
-    /// The revision it was decided from.
-    pub revision: i64,
-    /// The wakes it has taken into account.
-    pub last_wake: i64,
     pub create: Vec<NewRun>,
     /// Children to stop.
     pub cancel: Vec<i64>,
@@ -80,6 +76,8 @@ pub struct Advance {
     pub state: Option<String>,
     /// How it goes on, or ends.
     pub status: Option<(RunStatus, Option<String>)>,
+    /// Why it ends as soon as nothing is open any more that it has made; kept as its reason.
+    pub failing: Option<String>,
     /// When to look again although nothing happens; replaces what was said before.
     pub wake_at: Option<Time>,
     /// Tags to set on it.
@@ -172,10 +170,19 @@ impl Store {
             .await
     }
 
-    /// Takes the next step of a driven run, all of it or nothing: an error is a child that cannot be
-    /// made, because its name is taken or what it needs is gone.
-    pub async fn advance_driven(&self, run: i64, step: Advance, now: Time) -> Result<Advanced> {
-        self.db.write(move |tx| advance(tx, run, &step, now)).await
+    /// Takes the next step of a driven run as it was decided from where the run stood, all of it or
+    /// nothing: an error is a child that cannot be made, because its name is taken or what it needs is
+    /// gone.
+    pub async fn advance_driven(
+        &self,
+        run: i64,
+        from: Head,
+        step: Advance,
+        now: Time,
+    ) -> Result<Advanced> {
+        self.db
+            .write(move |tx| advance(tx, run, from, &step, now))
+            .await
     }
 
     /// The newest completed run with a key that was made before another run and is not deleted.
@@ -215,7 +222,7 @@ impl Store {
             .await
     }
 
-    /// Kind and name of the driven run nearest to a run that has not ended and that it is a part of.
+    /// Kind and name of the nearest driven run that has not ended and that a run is a part of.
     pub async fn open_driver(&self, run: i64) -> Result<Option<(String, String)>> {
         self.db
             .look(move |tx| {
@@ -347,11 +354,15 @@ fn children(tx: &Tx<'_>, condition: &str, run: i64) -> Result<Vec<Child>> {
     )
 }
 
-fn advance(tx: &Tx<'_>, run: i64, step: &Advance, now: Time) -> Result<Advanced> {
+fn advance(tx: &Tx<'_>, run: i64, from: Head, step: &Advance, now: Time) -> Result<Advanced> {
+    // Somebody may have cancelled it meanwhile.
+    if runs::status_of(tx, run)? != Some(from.status) {
+        return Ok(Advanced::Stale);
+    }
     let moved = tx.execute(
         "UPDATE driven SET revision = revision + 1, state = COALESCE(?3, state), wake_at = ?4 \
          WHERE run_id = ?1 AND revision = ?2",
-        params![run, step.revision, step.state, step.wake_at],
+        params![run, from.revision, step.state, step.wake_at],
     )?;
     if moved == 0 {
         return Ok(Advanced::Stale);
@@ -362,7 +373,7 @@ fn advance(tx: &Tx<'_>, run: i64, step: &Advance, now: Time) -> Result<Advanced>
     }
     tx.execute(
         "DELETE FROM wakes WHERE driver = ?1 AND id <= ?2",
-        params![run, step.last_wake],
+        params![run, from.last_wake],
     )?;
     for child in &step.cancel {
         request_cancel(tx, *child, &step.cancel_reason, now)?;
@@ -370,24 +381,36 @@ fn advance(tx: &Tx<'_>, run: i64, step: &Advance, now: Time) -> Result<Advanced>
     for (key, value) in &step.tags {
         super::metrics::set_tag(tx, run, key, value)?;
     }
+    if step.failing.is_some() {
+        tx.execute(
+            "UPDATE runs SET reason = ?2 WHERE id = ?1",
+            params![run, step.failing],
+        )?;
+    }
+    go_on(tx, run, step, now)?;
+    Ok(Advanced::Done(made))
+}
+
+/// Says how a driven run stands after a step.
+fn go_on(tx: &Tx<'_>, run: i64, step: &Advance, now: Time) -> Result<()> {
     match &step.status {
         Some((status, reason)) if status.ended() => {
             tx.execute(
                 "UPDATE driven SET wake_at = NULL WHERE run_id = ?1",
                 params![run],
             )?;
-            end(tx, run, *status, reason.as_deref(), now)?;
+            end(tx, run, *status, reason.as_deref(), now)
         }
         Some((status, reason)) => {
             tx.execute(
-                "UPDATE runs SET status = ?2, started_at = COALESCE(started_at, ?3) WHERE id = ?1",
+                "UPDATE runs SET status = ?2, started_at = CASE WHEN ?2 = 'Running' \
+                 THEN COALESCE(started_at, ?3) ELSE started_at END WHERE id = ?1",
                 params![run, status.name(), now],
             )?;
-            runs::record(tx, run, *status, now, reason.as_deref())?;
+            runs::record(tx, run, *status, now, reason.as_deref())
         }
-        None => {}
+        None => Ok(()),
     }
-    Ok(Advanced::Done(made))
 }
 
 fn make(tx: &Tx<'_>, new: &NewRun) -> Result<Child> {

@@ -197,9 +197,11 @@ pub async fn ensure_worker(home: &Home, service: &Service) {
     }
 }
 
-/// Whether there are runs to execute or deliveries to make.
+/// Whether there are runs to execute, now or later, or deliveries to make.
 async fn has_work(service: &Service) -> Result<bool> {
-    Ok(service.has_open_work().await? || service.has_due_deliveries().await?)
+    Ok(service.has_open_work().await?
+        || service.has_later_steps().await?
+        || service.has_due_deliveries().await?)
 }
 
 /// Wakes the worker, or starts one when there is none.

@@ -80,7 +80,7 @@ impl Service {
         };
         match self.store.create_run(new).await? {
             Created::New(run) => {
-                self.advance_due().await?;
+                self.advance_due().await;
                 let now = self.store.run(row.id, &run.run.name).await?;
                 Ok(now.map_or(run.run, |now| now.run))
             }
