@@ -139,15 +139,17 @@ impl Store {
         self.db
             .write(move |tx| {
                 let done = tx.execute(
-                    "UPDATE schedules SET spec = ?3, enabled = ?4, next_at = ?5, updated_at = ?6 \
-                     WHERE id = ?1 AND updated_at = ?2",
+                    "UPDATE schedules SET spec = ?3, enabled = ?4, next_at = ?5, updated_at = ?6, \
+                     created_by = ?7, created_by_id = ?8 WHERE id = ?1 AND updated_at = ?2",
                     params![
                         changed.id,
                         known,
                         to_json(&changed.spec)?,
                         changed.enabled,
                         changed.next_at,
-                        changed.updated_at
+                        changed.updated_at,
+                        changed.created_by,
+                        changed.created_by_id
                     ],
                 )?;
                 if done == 0 {

@@ -183,9 +183,15 @@ async fn changed(
     replace(&mut row.spec.tags, &update.tags);
     replace(&mut row.spec.properties, &update.properties);
     if let Some(job) = &update.create_job {
-        row.spec.create_job = service
+        let job = service
             .job_of_schedule(caller, &update.workspace, job.clone())
             .await?;
+        if row.spec.create_job != job {
+            // It runs with the rights of whoever says what it is.
+            row.spec.create_job = job;
+            caller.name().clone_into(&mut row.created_by);
+            row.created_by_id = Service::caller_id(caller)?;
+        }
     }
     let was_enabled = row.enabled;
     row.enabled = update.enabled.unwrap_or(row.enabled);

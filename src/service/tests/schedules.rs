@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::support::{Bench, wait_seconds};
-use crate::Perform;
+use crate::{Caller, Perform};
 use api::{
     Code, Result, Time,
     access::{AssignRole, CreateUser, DeleteUser, Role},
@@ -39,6 +39,24 @@ fn create(name: &str, create_job: Value) -> CreateSchedule {
 }
 
 impl Bench {
+    /// A user who may create jobs and is no admin.
+    async fn scientist(&self, name: &str) -> Caller {
+        let user = |name: &str| CreateUser {
+            name: name.to_owned(),
+            admin: false,
+        };
+        // The first is an admin.
+        self.ask(user("boss")).await.unwrap();
+        let token = self.ask(user(name)).await.unwrap().token;
+        let assign = AssignRole {
+            workspace: "ws".to_owned(),
+            user: name.to_owned(),
+            role: Role::DataScientist,
+        };
+        self.ask(assign).await.unwrap();
+        self.service.authenticate(&token).await.unwrap().unwrap()
+    }
+
     async fn schedule(&self, name: &str) -> Schedule {
         let get = GetSchedule {
             workspace: "ws".to_owned(),
@@ -224,20 +242,7 @@ async fn a_job_is_copied_and_changed() {
 #[tokio::test]
 async fn jobs_are_created_with_the_rights_of_who_made_the_schedule() {
     let bench = Bench::new().await;
-    let user = |name: &str| CreateUser {
-        name: name.to_owned(),
-        admin: false,
-    };
-    // The first is an admin.
-    bench.ask(user("boss")).await.unwrap();
-    let token = bench.ask(user("ann")).await.unwrap().token;
-    let ann = bench.service.authenticate(&token).await.unwrap().unwrap();
-    let assign = AssignRole {
-        workspace: "ws".to_owned(),
-        user: "ann".to_owned(),
-        role: Role::DataScientist,
-    };
-    bench.ask(assign).await.unwrap();
+    let ann = bench.scientist("ann").await;
     let made = create("hers", job()).perform(&bench.service, &ann).await;
     assert_eq!(made.unwrap().created_by, "ann");
     wait_seconds(3600);
@@ -256,6 +261,28 @@ async fn jobs_are_created_with_the_rights_of_who_made_the_schedule() {
         error.contains("`ann`, who made the schedule, was deleted"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn whoever_changes_the_job_of_a_schedule_is_its_maker() {
+    let bench = Bench::new().await;
+    let ann = bench.scientist("ann").await;
+    let made = bench.ask(create("s", job())).await.unwrap();
+    let update = |create_job: Value| UpdateSchedule {
+        workspace: "ws".to_owned(),
+        name: "s".to_owned(),
+        create_job: Some(create_job),
+        ..UpdateSchedule::default()
+    };
+    let same = update(job()).perform(&bench.service, &ann).await;
+    assert_eq!(same.unwrap().created_by, made.created_by);
+    let mut other = job();
+    other["command"] = json!("echo other");
+    let changed = update(other).perform(&bench.service, &ann).await;
+    assert_eq!(changed.unwrap().created_by, "ann");
+    wait_seconds(3600);
+    let fired = bench.due().await;
+    assert_eq!(bench.run(&fired[0].job).await.user, "ann");
 }
 
 #[tokio::test]
