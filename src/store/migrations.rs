@@ -37,6 +37,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0020_deployments.sql"),
     include_str!("migrations/0021_batch.sql"),
     include_str!("migrations/0022_watched_metrics.sql"),
+    include_str!("migrations/0024_triggered_by_hand.sql"),
 ];
 
 /// Brings the database to the newest format, after taking a copy of an older one. A newer format

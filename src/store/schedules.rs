@@ -58,6 +58,8 @@ pub struct Claim {
     pub schedule: ScheduleRow,
     pub due_at: Time,
     pub job: String,
+    /// Somebody triggered it.
+    pub by_hand: bool,
 }
 
 const SELECT: &str = "SELECT s.id, w.name, s.name, s.spec, s.enabled, s.next_at, s.created_by, \
@@ -83,12 +85,25 @@ fn by_id(tx: &Tx<'_>, id: i64) -> Result<Option<ScheduleRow>> {
     tx.one(&format!("{SELECT} WHERE s.id = ?1"), params![id], schedule)
 }
 
-/// Writes down that a job is to be created, unless that was done before.
-fn claim(tx: &Tx<'_>, id: i64, due_at: Time, job: &str, until: Time) -> Result<bool> {
+fn firing(row: &Row<'_>) -> RowResult<Firing> {
+    Ok(Firing {
+        due_at: row.get(0)?,
+        job: row.get(1)?,
+        error: row.get(2)?,
+        done_at: row.get(3)?,
+    })
+}
+
+/// Writes down that a job is to be created, unless that was done before. What was triggered by hand and
+/// came to nothing may be triggered again.
+fn claim(tx: &Tx<'_>, claimed: &Claim, until: Time) -> Result<bool> {
+    let id = claimed.schedule.id;
     let new = tx.execute(
-        "INSERT INTO schedule_firings(schedule_id, job, due_at, leased_until) \
-         VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-        params![id, job, due_at, until],
+        "INSERT INTO schedule_firings(schedule_id, job, due_at, leased_until, by_hand) \
+         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE \
+         SET due_at = ?3, leased_until = ?4, done_at = NULL, error = NULL \
+         WHERE by_hand AND ?5 AND done_at IS NOT NULL AND error IS NOT NULL",
+        params![id, claimed.job, claimed.due_at, until, claimed.by_hand],
     )?;
     tx.execute(
         "DELETE FROM schedule_firings WHERE schedule_id = ?1 AND done_at IS NOT NULL AND due_at < \
@@ -204,14 +219,22 @@ impl Store {
                     "SELECT due_at, job, error, done_at FROM schedule_firings WHERE schedule_id = ?1 \
                      ORDER BY due_at DESC LIMIT ?2",
                     params![schedule, limit],
-                    |row| {
-                        Ok(Firing {
-                            due_at: row.get(0)?,
-                            job: row.get(1)?,
-                            error: row.get(2)?,
-                            done_at: row.get(3)?,
-                        })
-                    },
+                    firing,
+                )
+            })
+            .await
+    }
+
+    /// What came of the firing of a schedule that creates a job of this name.
+    pub async fn firing(&self, schedule: i64, job: &str) -> Result<Option<Firing>> {
+        let job = job.to_owned();
+        self.db
+            .read(move |tx| {
+                tx.one(
+                    "SELECT due_at, job, error, done_at FROM schedule_firings \
+                     WHERE schedule_id = ?1 AND job = ?2",
+                    params![schedule, job],
+                    firing,
                 )
             })
             .await
@@ -253,37 +276,38 @@ impl Store {
                 if moved == 0 {
                     return Ok(false);
                 }
-                claim(tx, claimed.schedule.id, claimed.due_at, &claimed.job, until)
+                claim(tx, &claimed, until)
             })
             .await
     }
 
     /// Writes down a time that nobody waited for. False when its job was written down before.
     pub async fn claim_triggered(&self, claimed: Claim, until: Time) -> Result<bool> {
-        self.db
-            .write(move |tx| claim(tx, claimed.schedule.id, claimed.due_at, &claimed.job, until))
-            .await
+        self.db.write(move |tx| claim(tx, &claimed, until)).await
     }
 
-    /// Claims what whoever claimed it has not brought to an end in time.
-    pub async fn claim_abandoned(&self, now: Time, until: Time) -> Result<Vec<Claim>> {
+    /// Claims one of those that whoever claimed them has not brought to an end in time, the one that
+    /// has waited longest.
+    pub async fn claim_abandoned(&self, now: Time, until: Time) -> Result<Option<Claim>> {
         self.db
             .write(move |tx| {
-                let open = tx.all(
-                    "UPDATE schedule_firings SET leased_until = ?2 \
-                     WHERE done_at IS NULL AND leased_until <= ?1 RETURNING schedule_id, due_at, job",
+                let open = tx.one(
+                    "UPDATE schedule_firings SET leased_until = ?2 WHERE (schedule_id, job) = \
+                     (SELECT schedule_id, job FROM schedule_firings WHERE done_at IS NULL \
+                     AND leased_until <= ?1 ORDER BY leased_until LIMIT 1) \
+                     RETURNING schedule_id, due_at, job, by_hand",
                     params![now, until],
-                    |row| Ok((row.get::<i64>(0)?, row.get(1)?, row.get(2)?)),
+                    |row| Ok((row.get::<i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
                 )?;
-                let mut claims = Vec::new();
-                for (id, due_at, job) in open {
-                    claims.extend(by_id(tx, id)?.map(|schedule| Claim {
-                        schedule,
-                        due_at,
-                        job,
-                    }));
-                }
-                Ok(claims)
+                let Some((id, due_at, job, by_hand)) = open else {
+                    return Ok(None);
+                };
+                Ok(by_id(tx, id)?.map(|schedule| Claim {
+                    schedule,
+                    due_at,
+                    job,
+                    by_hand,
+                }))
             })
             .await
     }
@@ -302,7 +326,7 @@ impl Store {
             .await
     }
 
-    /// Writes down what came of a claim.
+    /// Writes down what came of a claim, unless somebody else did.
     pub async fn end_firing(
         &self,
         schedule: i64,
@@ -314,7 +338,7 @@ impl Store {
             .write(move |tx| {
                 tx.execute(
                     "UPDATE schedule_firings SET done_at = ?3, error = ?4 \
-                     WHERE schedule_id = ?1 AND job = ?2",
+                     WHERE schedule_id = ?1 AND job = ?2 AND done_at IS NULL",
                     params![schedule, job, now, error],
                 )
             })

@@ -13,7 +13,11 @@ use api::{
     runs::GetRun,
     schedules::{DueSchedules, Fired, Firing},
 };
+use serde_json::{Map, Value};
 use store::{Claim, ScheduleRow};
+
+/// The tag of a job that says which schedule created it.
+const SCHEDULE_TAG: &str = "aml.schedule";
 
 /// Whoever claimed a time has this long to create its job.
 const LEASE_SECONDS: i64 = 60;
@@ -53,25 +57,31 @@ impl Service {
         let now = self.now();
         let (due, next_at) = self.store.due_schedules(now).await?;
         let mut next_at = next_at;
-        let mut claims = Vec::new();
+        let mut fired = Vec::new();
+        let mut refused = None;
+        // What cannot be created for now holds up nothing else.
+        let mut note = |outcome: Result<Fired>| match outcome {
+            Ok(done) => fired.push(done),
+            Err(error) => refused = refused.take().or(Some(error)),
+        };
         let open = self.store.open_firings_until().await?;
         if open.is_some_and(|until| until <= now) {
-            claims = self.store.claim_abandoned(now, self.lease()).await?;
+            while let Some(claim) = self.store.claim_abandoned(now, self.lease()).await? {
+                note(self.fire(claim).await);
+            }
         }
         for schedule in due {
             let (claim, next) = claim(schedule, now);
             next_at = [next_at, next].into_iter().flatten().min();
-            if self
-                .store
-                .claim_due(claim.clone(), next, self.lease())
-                .await?
-            {
-                claims.push(claim);
+            let until = self.lease();
+            match self.store.claim_due(claim.clone(), next, until).await {
+                Ok(true) => note(self.fire(claim).await),
+                Ok(false) => {}
+                Err(error) => note(Err(error)),
             }
         }
-        let mut fired = Vec::new();
-        for claim in claims {
-            fired.push(self.fire(claim).await?);
+        if let Some(error) = refused {
+            return Err(error);
         }
         if let Some(open) = self.store.open_firings_until().await? {
             next_at = Some(next_at.map_or(open, |next| next.min(open)));
@@ -80,9 +90,13 @@ impl Service {
     }
 
     async fn fire(&self, claim: Claim) -> Result<Fired> {
-        let created = match self.maker_of(&claim.schedule).await {
-            Ok(caller) => self.create_scheduled(&caller, &claim).await,
-            Err(error) => Err(error),
+        let created = if claim.by_hand {
+            self.left_by_hand(&claim).await
+        } else {
+            match self.maker_of(&claim.schedule).await {
+                Ok(caller) => self.create_scheduled(&caller, &claim).await,
+                Err(error) => Err(error),
+            }
         };
         let error = match created {
             // Whoever looks next after the lease tries again.
@@ -123,22 +137,52 @@ impl Service {
         })
     }
 
-    /// Creates the job of a claim, unless it is there: whoever claimed it before may have come so far.
-    pub(super) async fn create_scheduled(&self, caller: &Caller, claim: &Claim) -> Result<()> {
-        let spec = &claim.schedule.spec;
-        let workspace = claim.schedule.workspace.clone();
+    /// What came of a firing by hand whose process did not bring it to an end. Nobody goes on with it:
+    /// it was to be done with the rights of whoever asked for it, and as the schedule was then.
+    async fn left_by_hand(&self, claim: &Claim) -> Result<()> {
+        if self.is_created(&Caller::Owner, claim).await? {
+            return Ok(());
+        }
+        Err(
+            Error::conflict("The process that was to create it ended before that").hint(format!(
+                "Trigger it again: aml schedule trigger -n {}",
+                claim.schedule.name
+            )),
+        )
+    }
+
+    /// Whether the job of a claim is there; an error when another run has its name.
+    async fn is_created(&self, caller: &Caller, claim: &Claim) -> Result<bool> {
         let get = GetRun {
-            workspace: workspace.clone(),
+            workspace: claim.schedule.workspace.clone(),
             run: claim.job.clone(),
         };
         match get.perform(self, caller).await {
-            Ok(_) => return Ok(()),
-            Err(error) if error.code == Code::NotFound => {}
-            Err(error) => return Err(error),
+            Ok(run) if run.tags.get(SCHEDULE_TAG) == Some(&claim.schedule.name) => Ok(true),
+            Ok(run) => Err(Error::conflict(format!(
+                "There is a run `{}` already, which the schedule `{}` has not created",
+                run.name, claim.schedule.name
+            ))
+            .hint("Delete that run, or trigger the schedule under another name")),
+            Err(error) if error.code == Code::NotFound => Ok(false),
+            Err(error) => Err(error),
         }
-        let definition = super::job::filled(&spec.create_job, &claim.job, claim.due_at)?;
+    }
+
+    /// Creates the job of a claim, unless it is there: whoever claimed it before may have come so far.
+    pub(super) async fn create_scheduled(&self, caller: &Caller, claim: &Claim) -> Result<()> {
+        if self.is_created(caller, claim).await? {
+            return Ok(());
+        }
+        let spec = &claim.schedule.spec;
+        let mut definition = super::job::filled(&spec.create_job, &claim.job, claim.due_at)?;
+        let tags = definition.entry("tags");
+        if let Value::Object(tags) = tags.or_insert_with(|| Value::Object(Map::new())) {
+            let schedule = claim.schedule.name.clone();
+            tags.insert(SCHEDULE_TAG.to_owned(), Value::from(schedule));
+        }
         let create = CreateJob {
-            workspace,
+            workspace: claim.schedule.workspace.clone(),
             name: claim.job.clone(),
             experiment: spec.experiment.clone(),
             definition,
@@ -161,6 +205,7 @@ fn claim(schedule: ScheduleRow, now: Time) -> (Claim, Option<Time>) {
         job: format!("{}-{}", schedule.name, stamp(due_at)),
         schedule,
         due_at,
+        by_hand: false,
     };
     (claim, next)
 }

@@ -50,6 +50,27 @@ impl Service {
         })
     }
 
+    /// What came of a firing that was asked for once more, as when the first answer was lost.
+    async fn triggered_before(&self, claim: &Claim) -> Result<Firing> {
+        let job = &claim.job;
+        let known = self.store.firing(claim.schedule.id, job).await?;
+        match known {
+            Some(firing) if firing.done_at.is_some() && firing.error.is_none() => Ok(firing),
+            Some(Firing {
+                error: Some(error), ..
+            }) => Err(Error::conflict(format!(
+                "The schedule `{}` was to create the job `{job}` before: {error}",
+                claim.schedule.name
+            ))
+            .hint("Trigger it under another name")),
+            _ => Err(Error::unavailable(format!(
+                "The schedule `{}` is creating the job `{job}` already",
+                claim.schedule.name
+            ))
+            .hint("Ask again in a minute, or trigger it under another name")),
+        }
+    }
+
     /// Whoever waits for the next time looks at it again.
     fn ring_schedules(&self) {
         self.schedules.notify_one();
@@ -60,7 +81,9 @@ impl Service {
         match caller {
             Caller::Owner => Ok(None),
             Caller::User { id, .. } => Ok(Some(*id)),
-            Caller::Run { .. } => Err(Error::denied("A run may not make schedules")),
+            Caller::Run { .. } => Err(Error::denied(
+                "A run's token may neither make nor trigger schedules",
+            )),
         }
     }
 }
@@ -259,15 +282,19 @@ impl Perform for TriggerSchedule {
         let row = service
             .enter(caller, &self.workspace, Action::WriteRuns)
             .await?;
+        Service::caller_id(caller)?;
         names::RUN.check(&self.job)?;
         let schedule = service.find_schedule(&row, &self.name).await?;
         let claim = Claim {
             schedule,
             due_at: service.now(),
             job: self.job,
+            by_hand: true,
         };
         let until = service.lease();
-        service.store.claim_triggered(claim.clone(), until).await?;
+        if !service.store.claim_triggered(claim.clone(), until).await? {
+            return service.triggered_before(&claim).await;
+        }
         let job = service.create_scheduled(caller, &claim).await;
         let error = job.as_ref().err().map(|error| error.message.clone());
         let done_at = service.now();

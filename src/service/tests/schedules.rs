@@ -148,6 +148,7 @@ async fn what_a_process_left_undone_is_done_by_the_next() {
         due_at: made.next[0],
         job: "left".to_owned(),
         schedule,
+        by_hand: false,
     };
     let until = bench.service.now().plus_ms(60_000);
     let next = Some(made.next[1]);
@@ -283,6 +284,60 @@ async fn whoever_changes_the_job_of_a_schedule_is_its_maker() {
     wait_seconds(3600);
     let fired = bench.due().await;
     assert_eq!(bench.run(&fired[0].job).await.user, "ann");
+}
+
+#[tokio::test]
+async fn what_was_left_of_a_trigger_by_hand_is_not_done_with_other_rights() {
+    let bench = Bench::new().await;
+    bench.ask(create("s", job())).await.unwrap();
+    let row = bench.service.store.workspace("ws").await.unwrap().unwrap();
+    let schedule = bench.service.store.schedule(row.id, "s").await;
+    let claim = store::Claim {
+        due_at: bench.service.now(),
+        job: "left".to_owned(),
+        schedule: schedule.unwrap().unwrap(),
+        by_hand: true,
+    };
+    let until = bench.service.now().plus_ms(10_000);
+    let claimed = bench.service.store.claim_triggered(claim, until).await;
+    assert!(claimed.unwrap());
+    let trigger = |job: &str| TriggerSchedule {
+        workspace: "ws".to_owned(),
+        name: "s".to_owned(),
+        job: job.to_owned(),
+    };
+    let busy = bench.ask(trigger("left")).await.unwrap_err();
+    assert_eq!(busy.code, Code::Unavailable);
+    wait_seconds(11);
+    let fired = bench.due().await;
+    assert!(
+        fired[0]
+            .error
+            .as_deref()
+            .unwrap()
+            .contains("Trigger it again")
+    );
+    assert!(bench.due().await.is_empty());
+    let again = bench.ask(trigger("left")).await.unwrap();
+    assert_eq!(again.error, None);
+    assert_eq!(bench.run("left").await.tags["aml.schedule"], "s");
+    bench.submit("mine").await;
+    let taken = bench.ask(trigger("mine")).await.unwrap_err();
+    assert!(taken.message.contains("has not created"), "{taken}");
+    let run = Caller::Run {
+        workspace: row.id,
+        run: 1,
+    };
+    let denied = trigger("by-run").perform(&bench.service, &run).await;
+    assert_eq!(denied.unwrap_err().code, Code::Denied);
+    assert!(
+        bench
+            .schedule("s")
+            .await
+            .firings
+            .iter()
+            .all(|f| f.job != "by-run")
+    );
 }
 
 #[tokio::test]
