@@ -23,7 +23,33 @@ struct Series {
     points: i64,
 }
 
+/// What a run has logged of a metric.
+#[derive(Debug, Clone, Default)]
+pub struct Logged {
+    /// The extremes of all values that are numbers.
+    pub min: Option<f64>,
+    pub max: Option<f64>,
+    /// How many points there are in all.
+    pub count: i64,
+    /// Those that were asked for, in order.
+    pub points: Vec<Place>,
+}
+
 impl Store {
+    /// What a run has logged of a metric, with at most `limit` of the points behind a place.
+    pub async fn logged_behind(
+        &self,
+        run: i64,
+        key: &str,
+        behind: Option<Place>,
+        limit: usize,
+    ) -> Result<Logged> {
+        let key = key.to_owned();
+        self.db
+            .read(move |tx| logged_behind(tx, run, &key, behind, limit))
+            .await
+    }
+
     /// The points of a metric in runs of these names, in the order of the names, then by step,
     /// timestamp and value.
     pub async fn metric_histories(
@@ -78,6 +104,39 @@ impl Store {
             })
             .await
     }
+}
+
+fn logged_behind(
+    tx: &Tx<'_>,
+    run: i64,
+    key: &str,
+    behind: Option<Place>,
+    limit: usize,
+) -> Result<Logged> {
+    let found = tx.one(
+        "SELECT key_id, min, max, count FROM metric_latest WHERE run_id = ?1 \
+         AND key_id = (SELECT id FROM metric_keys WHERE key = ?2)",
+        params![run, key],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+    )?;
+    let Some((key, min, max, count)) = found else {
+        return Ok(Logged::default());
+    };
+    let mut points = Vec::new();
+    if limit > 0 {
+        history::walk(tx, run, key, behind.unwrap_or(Place::FIRST), |place| {
+            if Some(place) != behind {
+                points.push(place);
+            }
+            points.len() < limit
+        })?;
+    }
+    Ok(Logged {
+        min,
+        max,
+        count,
+        points,
+    })
 }
 
 /// The runs of these names that have the metric, in the order of the names.

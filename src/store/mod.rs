@@ -81,6 +81,7 @@ pub use home::{Home, Lock, io_error};
 pub use imports::NewImport;
 pub use lineage::LinkRow;
 pub use logged_models::{LoggedModelChange, NewLoggedModel};
+pub use metric_histories::Logged;
 pub use metrics::{Batch, Point};
 pub use metrics::{order_bits, value_of};
 pub use migrations::format_of as format;

@@ -20,7 +20,7 @@ mod tests;
 mod tpe;
 
 pub use number::text;
-pub use policy::Policy;
+pub use policy::{Logged, Policy};
 pub use sampler::{Algorithm, Sampler, Trial};
 pub use space::{Dimension, Space};
 

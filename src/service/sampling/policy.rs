@@ -84,25 +84,25 @@ impl Policy {
 
     /// Whether a trial is given up at one of the values it has logged after the first `looked_at`;
     /// `others` are the values of all other trials, however they ended.
-    pub fn gives_up(&self, goal: Goal, trial: &[f64], looked_at: usize, others: &[&[f64]]) -> bool {
+    pub fn gives_up(
+        &self,
+        trial: &Logged,
+        looked_at: usize,
+        others: &[&Logged],
+        goal: Goal,
+    ) -> bool {
         (looked_at + 1..=trial.len())
             .filter(|count| count % self.interval == 0 && *count >= self.delay)
-            .any(|count| self.gives_up_at(goal, &trial[..count], others))
+            .any(|count| self.gives_up_at(count, trial, others, goal))
     }
 
-    fn gives_up_at(&self, goal: Goal, trial: &[f64], others: &[&[f64]]) -> bool {
-        let best = |values: &[f64]| {
-            let losses = values.iter().map(|value| goal.loss(*value));
-            losses.fold(f64::INFINITY, f64::min)
-        };
-        let own = best(trial);
-        let so_far = |values: &&&[f64]| values.len() >= trial.len();
+    fn gives_up_at(&self, count: usize, trial: &Logged, others: &[&Logged], goal: Goal) -> bool {
+        let own = trial.best(count);
+        let so_far = others.iter().filter(|other| other.len() >= count);
         match self.rule {
             Rule::Bandit { factor, amount } => {
-                let others = others.iter().map(|values| {
-                    // One that has logged less counts with what it has.
-                    best(&values[..values.len().min(trial.len())])
-                });
+                // One that has logged less counts with what it has.
+                let others = others.iter().map(|other| other.best(count));
                 let best = others.fold(own, f64::min);
                 // Of a loss that is a gain turned round, a part is `gain - gain / (1 + factor)`.
                 let part = match goal {
@@ -112,29 +112,50 @@ impl Policy {
                 best.is_finite() && own > best + part + amount
             }
             Rule::Median => {
-                let mut means: Vec<f64> = others
-                    .iter()
-                    .filter(so_far)
-                    .map(|values| {
-                        let losses = values[..trial.len()].iter().map(|value| goal.loss(*value));
-                        losses.sum::<f64>() / trial.len() as f64
-                    })
-                    .collect();
+                let mut means: Vec<f64> = so_far.filter_map(|other| other.mean(count)).collect();
                 means.sort_by(f64::total_cmp);
                 median(&means).is_some_and(|median| own > median)
             }
             Rule::Truncation { percent } => {
-                let others: Vec<f64> = others
-                    .iter()
-                    .filter(so_far)
-                    .map(|values| best(&values[..trial.len()]))
-                    .collect();
+                let others: Vec<f64> = so_far.map(|other| other.best(count)).collect();
                 let all = others.len() + 1;
                 let dropped = (percent / 100.0 * all as f64).floor() as usize;
                 let better = others.iter().filter(|other| **other < own).count();
                 better >= all - dropped
             }
         }
+    }
+}
+
+/// What a trial has logged, in order: for each number of values the best of them and their sum, so that
+/// a comparison costs the same however many there are. All are losses, of which less is better.
+#[derive(Debug, Clone, Default)]
+pub struct Logged {
+    best: Vec<f64>,
+    sums: Vec<f64>,
+}
+
+impl Logged {
+    pub fn len(&self) -> usize {
+        self.best.len()
+    }
+
+    pub fn push(&mut self, loss: f64) {
+        let best = self.best.last().map_or(loss, |best| best.min(loss));
+        self.best.push(best);
+        self.sums.push(self.sums.last().unwrap_or(&0.0) + loss);
+    }
+
+    /// The best of the first `count` values, or of all when there are fewer.
+    fn best(&self, count: usize) -> f64 {
+        let last = count.min(self.len()).checked_sub(1);
+        let best = last.and_then(|last| self.best.get(last));
+        best.copied().unwrap_or(f64::INFINITY)
+    }
+
+    fn mean(&self, count: usize) -> Option<f64> {
+        let sum = self.sums.get(count.checked_sub(1)?)?;
+        Some(sum / count as f64)
     }
 }
 

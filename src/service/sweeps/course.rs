@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
@@ -10,56 +11,118 @@ use super::{
 };
 use crate::{
     Service,
-    sampling::{Goal, Trial},
+    sampling::{Goal, Logged, Trial},
 };
 use api::{Error, Result, Time, runs::RunStatus};
-use store::{Advance, Child, RunRow};
+use store::{Advance, Child, Place, RunRow};
 
 /// By this tag Azure's clients find the best trial of a sweep.
 pub const BEST_TAG: &str = "best_child_run_id";
 /// Its metric.
 pub const SCORE_TAG: &str = "score";
-/// Values of a metric that are compared, at most.
-const POINTS: u32 = 10_000;
+/// Values of a metric that are read at once.
+const POINTS: usize = 10_000;
 
 /// A sweep that runs.
 pub struct Sweep {
     plan: Plan,
     search: Search,
-    /// What each trial tries, by number. This alone is its stored state.
-    values: Vec<Vec<Value>>,
+    state: State,
     trials: BTreeMap<u64, Known>,
     /// The tags that say which is best, as they were set last.
     best: Option<(String, String)>,
     begun: Option<Time>,
 }
 
+/// What is stored of the course of a sweep.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct State {
+    /// What each trial tries, by number.
+    values: Vec<Vec<Value>>,
+    /// How many values of each trial that goes on the policy has seen.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    seen: BTreeMap<u64, usize>,
+}
+
+impl State {
+    fn read(text: &str) -> serde_json::Result<Self> {
+        // Once there were only the values.
+        if text.starts_with('[') {
+            return Ok(Self {
+                values: serde_json::from_str(text)?,
+                ..Self::default()
+            });
+        }
+        serde_json::from_str(text)
+    }
+}
+
 /// What is known of a trial that has begun.
 struct Known {
     child: Child,
-    /// The values of the metric in the order in which they were logged.
-    logged: Vec<f64>,
-    /// How many of them the policy has seen.
-    seen: usize,
+    /// The lowest and the highest value of the metric.
+    extremes: (Option<f64>, Option<f64>),
+    /// What a policy compares.
+    logged: Logged,
+    /// The last value in that.
+    last: Option<Place>,
     /// Something has happened to it since it was read last.
     is_news: bool,
 }
 
 impl Known {
+    fn new(child: Child) -> Self {
+        Self {
+            child,
+            extremes: (None, None),
+            logged: Logged::default(),
+            last: None,
+            is_news: true,
+        }
+    }
+
     fn is_open(&self) -> bool {
         !self.child.status.ended()
     }
 
     /// Its best value.
     fn metric(&self, goal: Goal) -> Option<f64> {
-        let numbers = self.logged.iter().copied().filter(|value| !value.is_nan());
-        numbers.reduce(|best, value| {
-            if goal.is_better(value, best) {
-                value
-            } else {
-                best
+        match goal {
+            Goal::Minimize => self.extremes.0,
+            Goal::Maximize => self.extremes.1,
+        }
+    }
+
+    /// Reads what it has logged since it was read last.
+    async fn read(&mut self, service: &Service, search: &Search) -> Result<()> {
+        let count = self.read_on(service, search).await?;
+        // Values that were logged for earlier steps are among those that were read.
+        let behind = usize::try_from(count).is_ok_and(|count| self.logged.len() < count);
+        if search.policy.is_some() && behind {
+            self.logged = Logged::default();
+            self.last = None;
+            self.read_on(service, search).await?;
+        }
+        self.is_news = false;
+        Ok(())
+    }
+
+    /// Reads on behind the last value; answers how many there are in all.
+    async fn read_on(&mut self, service: &Service, search: &Search) -> Result<i64> {
+        let limit = search.policy.as_ref().map_or(0, |_| POINTS);
+        loop {
+            let (run, key) = (self.child.id, &search.metric);
+            let store = &service.store;
+            let read = store.logged_behind(run, key, self.last, limit).await?;
+            self.extremes = (read.min, read.max);
+            for place in &read.points {
+                self.logged.push(search.sampler.goal.loss(place.value()));
             }
-        })
+            self.last = read.points.last().copied().or(self.last);
+            if read.points.len() < limit || limit == 0 {
+                return Ok(read.count);
+            }
+        }
     }
 }
 
@@ -69,7 +132,7 @@ impl Sweep {
         let plan: Plan = serde_json::from_str(plan).map_err(damaged)?;
         Ok(Self {
             search: Search::read(&plan.settings, plan.seed)?,
-            values: serde_json::from_str(state).map_err(damaged)?,
+            state: State::read(state).map_err(damaged)?,
             plan,
             trials: BTreeMap::new(),
             best: None,
@@ -83,19 +146,17 @@ impl Sweep {
             let Ok(number) = u64::try_from(child.place) else {
                 continue;
             };
-            let known = self.trials.entry(number).or_insert_with(|| Known {
-                child: child.clone(),
-                logged: Vec::new(),
-                seen: 0,
-                is_news: true,
-            });
+            let trial = self.trials.entry(number);
+            let known = trial.or_insert_with(|| Known::new(child.clone()));
             known.child = child.clone();
             known.is_news = true;
         }
     }
 
     pub async fn decide(&mut self, service: &Service, run: &RunRow) -> Result<Advance> {
-        self.read_metrics(service, run).await?;
+        for known in self.trials.values_mut().filter(|known| known.is_news) {
+            known.read(service, &self.search).await?;
+        }
         let mut step = Advance {
             tags: self.tags_of_best(),
             ..Advance::default()
@@ -113,8 +174,13 @@ impl Sweep {
             return Ok(step);
         }
         step.wake_at = until;
+        let before = self.state.clone();
         self.give_up(&mut step);
         self.begin(&mut step, run, now)?;
+        if self.state != before {
+            let state = serde_json::to_string(&self.state);
+            step.state = Some(state.map_err(|e| Error::internal(e.to_string()))?);
+        }
         let open = self.trials.values().any(Known::is_open);
         if !open && step.create.is_empty() {
             step.wake_at = None;
@@ -131,21 +197,6 @@ impl Sweep {
         self.begun = Some(begun);
         let ms = i64::try_from(self.search.timeout?.saturating_mul(1000)).unwrap_or(i64::MAX);
         Some(begun.plus_ms(ms))
-    }
-
-    /// Reads what the trials have logged to which something has happened.
-    async fn read_metrics(&mut self, service: &Service, run: &RunRow) -> Result<()> {
-        for known in self.trials.values_mut().filter(|known| known.is_news) {
-            let names = vec![known.child.name.clone()];
-            let metric = self.search.metric.clone();
-            let read = service
-                .store
-                .metric_histories(run.workspace_id, names, metric, POINTS);
-            let logged = read.await?;
-            known.logged = logged.iter().map(|point| point.point.value.0).collect();
-            known.is_news = false;
-        }
-        Ok(())
     }
 
     /// The best trial so far.
@@ -188,20 +239,24 @@ impl Sweep {
         };
         let goal = self.search.sampler.goal;
         let mut given_up = Vec::new();
+        let mut seen = BTreeMap::new();
         for (number, known) in &self.trials {
             let can_stop = known.is_open() && known.child.status != RunStatus::CancelRequested;
-            if !can_stop || known.seen == known.logged.len() {
+            let before = self.state.seen.get(number).copied().unwrap_or_default();
+            // What the policy has let pass once is not judged by what came later.
+            if can_stop && known.logged.len() > 0 {
+                seen.insert(*number, known.logged.len());
+            }
+            if !can_stop || before >= known.logged.len() {
                 continue;
             }
             let others = self.trials.iter().filter(|(other, _)| *other != number);
-            let others: Vec<&[f64]> = others.map(|(_, known)| known.logged.as_slice()).collect();
-            if policy.gives_up(goal, &known.logged, known.seen, &others) {
+            let others: Vec<&Logged> = others.map(|(_, known)| &known.logged).collect();
+            if policy.gives_up(&known.logged, before, &others, goal) {
                 given_up.push(known.child.id);
             }
         }
-        for known in self.trials.values_mut() {
-            known.seen = known.logged.len();
-        }
+        self.state.seen = seen;
         if !given_up.is_empty() {
             step.cancel = given_up;
             let policy = &self.search.policy_name;
@@ -216,8 +271,6 @@ impl Sweep {
         let begun = self.trials.len() as u64;
         let left = self.search.most.saturating_sub(begun).min(room);
         let mut known = self.known();
-        let before = self.values.len();
-        self.values.truncate(self.trials.len());
         for number in begun..begun + left {
             let Some(values) = self.search.sampler.trial(number, &known) else {
                 break;
@@ -229,11 +282,7 @@ impl Sweep {
                 values: values.clone(),
                 metric: None,
             });
-            self.values.push(values);
-        }
-        if self.values.len() != before || !step.create.is_empty() {
-            let state = serde_json::to_string(&self.values);
-            step.state = Some(state.map_err(|e| Error::internal(e.to_string()))?);
+            self.state.values.push(values);
         }
         Ok(())
     }
@@ -244,7 +293,7 @@ impl Sweep {
         let trials = self.trials.iter();
         trials
             .filter_map(|(number, known)| {
-                let values = self.values.get(usize::try_from(*number).ok()?)?;
+                let values = self.state.values.get(usize::try_from(*number).ok()?)?;
                 let ended = known.child.status.ended();
                 Some(Trial {
                     values: values.clone(),

@@ -253,7 +253,7 @@ fn sweep_run(plan: &Plan, mut definition: Members, name: &str) -> Result<(Job, N
     let driven = NewDriven {
         kind: SWEEP.to_owned(),
         plan: serde_json::to_string(plan).map_err(|e| Error::internal(e.to_string()))?,
-        state: "[]".to_owned(),
+        state: r#"{"values":[]}"#.to_owned(),
         watches: watched,
     };
     Ok((job, driven))

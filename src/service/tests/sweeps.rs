@@ -201,6 +201,55 @@ async fn a_policy_gives_up_what_is_far_behind() {
 }
 
 #[tokio::test]
+async fn what_a_policy_let_pass_is_not_judged_anew_by_another_process() {
+    let bench = Bench::new().await;
+    let policy = json!({"early_termination": {"type": "bandit", "slack_factor": 0.5}});
+    bench.ask(create("s", policy)).await.unwrap();
+    bench.sync("w", 9, &[]).await;
+    let log = |run: &'static str, step: i64, value: f64| LogBatch {
+        metrics: vec![point("loss", value, step, step)],
+        ..batch(run)
+    };
+    // It begins slowly and is the best then.
+    for (run, step, value) in [("s-0", 1, 5.0), ("s-1", 1, 1.0), ("s-0", 2, 0.5)] {
+        bench.ask(log(run, step, value)).await.unwrap();
+    }
+    let other = bench.reopened();
+    other.ask(log("s-0", 3, 0.4)).await.unwrap();
+    assert_eq!(bench.run("s-0").await.status, RunStatus::Preparing);
+    // One that logs for an earlier step is read whole.
+    other.ask(log("s-1", 0, 1.1)).await.unwrap();
+    other.ask(log("s-1", 2, 1.2)).await.unwrap();
+    assert_eq!(bench.run("s-1").await.status, RunStatus::CancelRequested);
+    std::mem::forget(other);
+}
+
+#[tokio::test]
+async fn the_last_of_many_values_counts() {
+    let bench = Bench::new().await;
+    let policy = json!({"early_termination": {"type": "median_stopping"},
+        "limits": {"max_total_trials": 1}});
+    bench.ask(create("s", policy)).await.unwrap();
+    bench.sync("w", 1, &[]).await;
+    for first in (0..12_000).step_by(1000) {
+        let steps = first..first + 1000;
+        let metrics = steps.map(|step| point("loss", 1.0, step, step));
+        let log = LogBatch {
+            metrics: metrics.collect(),
+            ..batch("s-0")
+        };
+        bench.ask(log).await.unwrap();
+    }
+    let last = LogBatch {
+        metrics: vec![point("loss", 0.25, 12_000, 12_000)],
+        ..batch("s-0")
+    };
+    bench.ask(last).await.unwrap();
+    bench.end_trial("s-0", Outcome::Completed).await;
+    assert_eq!(bench.run("s").await.tags["score"], "0.25");
+}
+
+#[tokio::test]
 async fn a_sweep_ends_when_it_is_cancelled_or_its_time_is_over() {
     let bench = Bench::new().await;
     bench.ask(create("s", json!({}))).await.unwrap();
