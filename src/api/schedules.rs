@@ -113,7 +113,8 @@ pub struct UpdateSchedule {
     pub properties: Option<BTreeMap<String, String>>,
     #[serde(default)]
     pub trigger: Option<Map<String, Value>>,
-    /// As `CreateSchedule` takes it.
+    /// As `CreateSchedule` takes it. When it is another one, it is created with the rights of whoever
+    /// calls this.
     #[serde(default)]
     pub create_job: Option<Value>,
 }

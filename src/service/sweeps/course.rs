@@ -268,7 +268,8 @@ impl Sweep {
     fn begin(&mut self, step: &mut Advance, run: &RunRow, now: Time) -> Result<()> {
         let open = self.trials.values().filter(|known| known.is_open()).count() as u64;
         let room = self.search.at_once.saturating_sub(open);
-        let begun = self.trials.len() as u64;
+        // Not those that are known: one may be deleted, and no number is given twice.
+        let begun = self.state.values.len() as u64;
         let left = self.search.most.saturating_sub(begun).min(room);
         let mut known = self.known();
         for number in begun..begun + left {

@@ -250,6 +250,29 @@ async fn the_last_of_many_values_counts() {
 }
 
 #[tokio::test]
+async fn no_number_is_given_twice_when_a_trial_is_removed() {
+    let bench = Bench::new().await;
+    let some = json!({"limits": {"max_total_trials": 5, "max_concurrent_trials": 3}});
+    bench.ask(create("s", some)).await.unwrap();
+    bench.sync("w", 9, &[]).await;
+    bench.trial("s-0", 0.5).await;
+    let store = &bench.service.store;
+    let row = store.workspace("ws").await.unwrap().unwrap();
+    let gone = store.run(row.id, "s-0").await.unwrap().unwrap();
+    store.delete_run(gone.id).await.unwrap();
+    let other = bench.reopened();
+    other.trial("s-1", 0.4).await;
+    let orders = other.sync("w", 9, &[]).await;
+    assert_eq!(names(&orders.take), ["s-2", "s-3", "s-4"]);
+    for trial in ["s-2", "s-3", "s-4"] {
+        other.trial(trial, 0.9).await;
+    }
+    let done = bench.run("s").await;
+    assert_eq!(done.status, RunStatus::Completed, "{:?}", done.reason);
+    std::mem::forget(other);
+}
+
+#[tokio::test]
 async fn a_sweep_ends_when_it_is_cancelled_or_its_time_is_over() {
     let bench = Bench::new().await;
     bench.ask(create("s", json!({}))).await.unwrap();
