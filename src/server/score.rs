@@ -5,7 +5,7 @@ use std::{sync::LazyLock, time::Duration};
 use axum::{
     body::Body,
     extract::{Path, Request, State},
-    http::{HeaderValue, Uri, header},
+    http::{HeaderValue, Method, Uri, header},
     response::{IntoResponse, Response},
 };
 use hyper_util::{
@@ -14,7 +14,7 @@ use hyper_util::{
 };
 
 use super::Failure;
-use api::{Code, Error, Result, endpoints::LOCAL};
+use api::{Code, Error, Result};
 use service::Service;
 
 /// Shorter than a front keeps a connection: one that it is about to close must not be sent a request.
@@ -47,15 +47,18 @@ async fn forward(
     what: &str,
     mut request: Request,
 ) -> Result<Response> {
-    // The front asks who comes to a local endpoint for nothing; here others may come than on loopback.
-    if name.starts_with(LOCAL) && !request.headers().contains_key(header::AUTHORIZATION) {
-        return Err(Error::new(
-            Code::Unauthenticated,
-            "The endpoint needs one of its keys",
-        ));
-    }
     if !matches!(what, "score" | "swagger.json") {
         return Err(Error::not_found("There is nothing at this address"));
+    }
+    // The front of a local endpoint asks for nothing; here others may come than on loopback. A browser
+    // asks with OPTIONS before it sends a key.
+    if request.method() != Method::OPTIONS && !request.headers().contains_key(header::AUTHORIZATION)
+    {
+        return Err(Error::new(
+            Code::Unauthenticated,
+            "The endpoint needs one of its keys, or a token",
+        )
+        .hint("Send the header `Authorization: Bearer KEY`; see aml endpoint keys"));
     }
     let Some(port) = service.endpoint_port(workspace, name).await? else {
         return Err(Error::unavailable(format!(

@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{error, with_workspace};
-use crate::support::{Aml, each_mode, http::post};
+use crate::support::{
+    Aml, each_mode,
+    http::{post, send},
+};
 
 const SCORE: &str = "\
 import os
@@ -141,6 +144,29 @@ fn local_endpoints_are_apart_and_ask_for_no_key() {
     let status = status_without_key(url);
     assert_eq!(status, 200);
     aml.az("ml online-endpoint delete --local -n duo -y").ok();
+}
+
+/// However the name is written: a server may be reached from elsewhere.
+#[test]
+fn a_server_hands_nothing_on_without_a_key() {
+    each_mode(|aml| {
+        if !aml.is_remote() {
+            return;
+        }
+        with_files(aml);
+        aml.az("ml online-endpoint create --local -n duo").ok();
+        let listed = aml.az("ml online-endpoint list --local").json();
+        let url = listed[0]["scoring_uri"].as_str().expect("an address");
+        for url in [
+            url.to_owned(),
+            url.replace("local%2F", "LOCAL%2F"),
+            url.replace("local%2F", "Local/"),
+        ] {
+            let (status, body) = send("POST", &url, &[], "{}");
+            assert_ne!(status, 200, "{url}: {body}");
+            assert!(url.contains("Local/") || status == 401, "{url}: {body}");
+        }
+    });
 }
 
 fn status_without_key(url: &str) -> u16 {
