@@ -36,7 +36,7 @@ const STEADY: Duration = Duration::from_mins(1);
 /// What becomes of a process.
 pub enum Event {
     Up,
-    /// It ended, with how, and is started again.
+    /// It ended or did not come up, with how, and is started again.
     Down(String),
     /// It does not come up any more and it was the last; with why.
     GaveUp(String),
@@ -94,7 +94,12 @@ impl Fleet {
         };
         // The first alone: what is wrong with one is wrong with all.
         for part in [0..1, 1..count] {
-            let ready: Vec<_> = part.map(|instance| fleet.keep(instance)).collect();
+            let first_start = |instance| {
+                let (first, ready) = oneshot::channel();
+                fleet.keep(instance, Some(first));
+                ready
+            };
+            let ready: Vec<_> = part.map(first_start).collect();
             for ready in ready {
                 let outcome = ready.await;
                 let outcome = outcome.unwrap_or_else(|_| Err("It was ended".to_owned()));
@@ -120,16 +125,14 @@ impl Fleet {
         self.tasks.retain(|task| !task.is_finished());
         let before = self.size.send_replace(count);
         for instance in before..count {
-            drop(self.keep(instance));
+            self.keep(instance, None);
         }
     }
 
-    /// Keeps a process; the answer tells how its first start went.
-    fn keep(&mut self, instance: u32) -> oneshot::Receiver<std::result::Result<(), String>> {
-        let (first, ready) = oneshot::channel();
+    /// Keeps a process; given up at once when somebody waits for its first start and that fails.
+    fn keep(&mut self, instance: u32, first: Option<First>) {
         let worker = self.worker.clone();
         self.tasks.push(tokio::spawn(worker.run(instance, first)));
-        ready
     }
 
     /// Ends all processes, after what they have begun, and removes what they were laid out in.
@@ -157,8 +160,7 @@ impl Drop for Fleet {
 type First = oneshot::Sender<std::result::Result<(), String>>;
 
 impl Worker {
-    async fn run(mut self, instance: u32, first: First) {
-        let mut first = Some(first);
+    async fn run(mut self, instance: u32, mut first: Option<First>) {
         let mut restarts = 0;
         loop {
             match self.bring_up(instance).await {
@@ -185,6 +187,9 @@ impl Worker {
                         let _ = self.events.send(Event::GaveUp(reason));
                         return;
                     }
+                    let why = reason.lines().next().unwrap_or_default();
+                    let how = format!("did not come up ({why})");
+                    let _ = self.events.send(Event::Down(how));
                 }
             }
             let wait = (FIRST_WAIT * 2_u32.pow(restarts.min(10))).min(LONGEST_WAIT);
@@ -255,4 +260,64 @@ impl Worker {
 async fn superfluous(size: &mut watch::Receiver<u32>, instance: u32) {
     // Whoever could ask for it is gone: there shall be none.
     let _ = size.wait_for(|size| *size <= instance).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        path::PathBuf,
+        sync::{Arc, atomic::AtomicU32},
+        time::Duration,
+    };
+
+    use tokio::{
+        sync::{mpsc, watch},
+        time::timeout,
+    };
+
+    use super::{Event, Fleet, Plan, Probes, Worker};
+    use api::deployments::Probe;
+
+    /// This program, which is no `aml` here, ends without an answer.
+    #[tokio::test]
+    async fn an_instance_that_is_added_is_tried_again_when_its_first_start_fails() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().to_owned();
+        let plan = Plan {
+            command: vec!["no-such-program".to_owned()],
+            folder: root.clone(),
+            variables: [].into(),
+            sockets: root.join("s"),
+            port: 1,
+            root: root.clone(),
+            held: None,
+        };
+        let (events, mut received) = mpsc::unbounded_channel();
+        let (size, watched) = watch::channel(0);
+        let mut fleet = Fleet {
+            worker: Worker {
+                plan: Arc::new(plan),
+                log: PathBuf::from("/dev/null"),
+                pool: Arc::default(),
+                size: watched,
+                events,
+                probes: Probes {
+                    liveness: Probe::default(),
+                    readiness: None,
+                },
+                starts: Arc::new(AtomicU32::new(0)),
+            },
+            size,
+            tasks: Vec::new(),
+        };
+        fleet.resize(1);
+        for _ in 0..2 {
+            let event = timeout(Duration::from_secs(20), received.recv()).await;
+            match event.expect("it is tried again") {
+                Some(Event::Down(how)) => assert!(how.starts_with("did not come up ("), "{how}"),
+                _ => panic!("it did not come up"),
+            }
+        }
+        fleet.end().await;
+    }
 }
