@@ -185,9 +185,9 @@ impl Host {
                 self.say_seen(&orders, None).await;
             }
             self.seen = orders.number;
-            self.tend(&orders)?;
+            self.tend(&orders).await;
             let idle = |tended: &Tended| tended.idle.load(Ordering::Acquire);
-            if !self.tended.is_empty() && self.tended.values().all(idle) {
+            if !orders.deployments.is_empty() && self.tended.values().all(idle) {
                 return Ok(());
             }
             tokio::select! {
@@ -219,31 +219,39 @@ impl Host {
 
     async fn fail_all(&self, orders: &HostOrders, message: &str) {
         for one in &orders.deployments {
-            let report = ReportDeployment {
-                endpoint: self.shared.settings.endpoint,
-                deployment: one.id,
-                generation: one.generation,
-                state: EndpointState::Failed,
-                message: Some(message.to_owned()),
-                unfit: false,
-                answering: None,
-            };
-            let _ = self.shared.client.call(&report).await;
+            self.fail(one, message).await;
         }
         if orders.deployments.is_empty() {
             self.say_seen(orders, Some(message.to_owned())).await;
         }
     }
 
+    async fn fail(&self, one: &DeploymentOrders, message: &str) {
+        let report = ReportDeployment {
+            endpoint: self.shared.settings.endpoint,
+            deployment: one.id,
+            generation: one.generation,
+            state: EndpointState::Failed,
+            message: Some(message.to_owned()),
+            unfit: false,
+            answering: None,
+        };
+        let _ = self.shared.client.call(&report).await;
+    }
+
     /// Hands each deployment its orders, with a task for those that are new.
-    fn tend(&mut self, orders: &HostOrders) -> Result<()> {
+    async fn tend(&mut self, orders: &HostOrders) {
+        let mut failed = Vec::new();
         for one in &orders.deployments {
             let tended = match self.tended.get(&one.id) {
                 Some(tended) => tended,
-                None => {
-                    let tended = self.begin(one)?;
-                    self.tended.entry(one.id).or_insert(tended)
-                }
+                None => match self.begin(one) {
+                    Ok(tended) => self.tended.entry(one.id).or_insert(tended),
+                    Err(error) => {
+                        failed.push((one, error.explained()));
+                        continue;
+                    }
+                },
             };
             tended.wanted.send_if_modified(|wanted| {
                 let other = wanted.as_ref() != Some(one);
@@ -254,6 +262,15 @@ impl Host {
                 other
             });
         }
+        self.forget(orders);
+        // Only now: what the host before has counted of the others is taken up first.
+        for (one, message) in failed {
+            self.fail(one, &message).await;
+        }
+    }
+
+    /// Lets go of the deployments that are not in the orders any more.
+    fn forget(&mut self, orders: &HostOrders) {
         let there = |id: &i64| orders.deployments.iter().any(|one| one.id == *id);
         let gone: Vec<i64> = self
             .tended
@@ -273,12 +290,14 @@ impl Host {
                 tended.wanted.send_replace(None);
             }
         }
-        Ok(())
     }
 
     fn begin(&self, one: &DeploymentOrders) -> Result<Tended> {
-        let log = process::append(&self.shared.settings.log_of(one.id))
-            .map_err(|e| Error::unavailable(format!("Cannot open the deployment's log: {e}")))?;
+        let path = self.shared.settings.log_of(one.id);
+        let log = process::append(&path).map_err(|e| {
+            Error::unavailable(format!("Cannot open the log `{}`: {e}", path.display()))
+                .hint("Put that right, then stop and start the endpoint")
+        })?;
         let mut target = Target::new(one.name.clone(), log);
         target.counters = Counters::resumed(&self.shared.settings.loads, &one.name);
         let target = Arc::new(target);
@@ -338,7 +357,11 @@ impl Host {
             let _ = tended.task.await;
         }
         let settings = &self.shared.settings;
-        counters::write(&settings.loads, &counters::loads(&self.shared.front));
+        let loads = counters::loads(&self.shared.front);
+        // A host that came to nothing leaves what the one before has counted.
+        if !loads.is_empty() {
+            counters::write(&settings.loads, &loads);
+        }
         leftovers::clear(&settings.folder);
     }
 }
