@@ -31,7 +31,7 @@ const TARGET_PERCENT: u32 = 70;
 
 #[async_trait]
 impl Perform for PutEndpoint {
-    async fn perform(self, service: &Service, caller: &Caller) -> Result<Endpoint> {
+    async fn perform(mut self, service: &Service, caller: &Caller) -> Result<Endpoint> {
         let row = service
             .enter(caller, &self.workspace, Action::Deploy)
             .await?;
@@ -41,6 +41,9 @@ impl Perform for PutEndpoint {
             check_endpoint_name(&self.name)?;
             service.store.endpoint(row.id, &self.name).await?
         };
+        self.traffic = stored_names(found.as_ref(), self.traffic.take(), "traffic")?;
+        self.mirror_traffic =
+            stored_names(found.as_ref(), self.mirror_traffic.take(), "mirror_traffic")?;
         check_traffic(found.as_ref(), &self)?;
         if let Some(port) = self.port {
             service.check_port(&row, &self.name, port).await?;
@@ -66,28 +69,37 @@ impl Perform for PutEndpoint {
     }
 }
 
-/// Refuses shares of what is not there, and those that are not a whole.
-fn check_traffic(found: Option<&EndpointRow>, asked: &PutEndpoint) -> Result<()> {
-    let shares = [
-        (&asked.traffic, "traffic"),
-        (&asked.mirror_traffic, "mirror_traffic"),
-    ];
-    for (shares, target) in shares {
-        for name in shares.iter().flat_map(Traffic::keys) {
-            let known = found.map(|row| find_deployment(row, name));
-            match known {
-                Some(known) => known.map_err(|error| error.at(target))?,
-                None => {
-                    let error = Error::not_found(format!(
-                        "There is no deployment `{name}`: the endpoint is new"
-                    ));
-                    return Err(error
-                        .at(target)
-                        .hint("Deploy first, then share the requests"));
-                }
-            };
+/// The shares under the names that their deployments have, however they were typed. Refuses those of
+/// what is not there, and two of the same deployment.
+fn stored_names(
+    found: Option<&EndpointRow>,
+    shares: Option<Traffic>,
+    target: &str,
+) -> Result<Option<Traffic>> {
+    let Some(shares) = shares else {
+        return Ok(None);
+    };
+    let mut named = Traffic::new();
+    for (typed, share) in shares {
+        let Some(row) = found else {
+            let error = format!("There is no deployment `{typed}`: the endpoint is new");
+            return Err(Error::not_found(error)
+                .at(target)
+                .hint("Deploy first, then share the requests"));
+        };
+        let known = find_deployment(row, &typed).map_err(|error| error.at(target))?;
+        if named.insert(known.name.clone(), share).is_some() {
+            let error = format!("The deployment `{}` is named twice", known.name);
+            return Err(Error::invalid(error)
+                .at(target)
+                .hint("Give each deployment one share: upper and lower case are the same name"));
         }
     }
+    Ok(Some(named))
+}
+
+/// Refuses shares that are not a whole, and copies that cannot be made.
+fn check_traffic(found: Option<&EndpointRow>, asked: &PutEndpoint) -> Result<()> {
     if let Some(traffic) = &asked.traffic {
         let sum: u32 = traffic.values().map(|share| u32::from(*share)).sum();
         if sum != 0 && sum != 100 {

@@ -98,9 +98,38 @@ pub(super) fn of(tx: &Tx<'_>, endpoint: i64) -> Result<Vec<DeploymentRow>> {
     tx.all(&sql, params![endpoint], deployment)
 }
 
+/// The shares under the names as they are stored; those of what is not there keep theirs.
+pub(super) fn named(shares: Traffic, deployments: &[DeploymentRow]) -> Traffic {
+    let mut named = Traffic::new();
+    for (key, share) in shares {
+        let known = deployments
+            .iter()
+            .find(|row| row.name.eq_ignore_ascii_case(&key));
+        let sum = named
+            .entry(known.map_or(key, |row| row.name.clone()))
+            .or_default();
+        *sum = u8::saturating_add(*sum, share);
+    }
+    named
+}
+
+/// No deployment is to get all requests any more when it answers: something else was said since.
+pub(super) fn take_none(tx: &Tx<'_>, endpoint: i64) -> Result<()> {
+    tx.execute(
+        "UPDATE deployments SET takes_traffic = 0 WHERE endpoint_id = ?1",
+        params![endpoint],
+    )?;
+    Ok(())
+}
+
 /// Gives all requests of an endpoint to one deployment.
 fn give_all(tx: &Tx<'_>, endpoint: i64, name: &str) -> Result<()> {
-    let traffic = Traffic::from([(name.to_owned(), 100)]);
+    let stored: Option<String> = tx.one(
+        "SELECT name FROM deployments WHERE endpoint_id = ?1 AND name = ?2",
+        params![endpoint, name],
+        |row| row.get(0),
+    )?;
+    let traffic = Traffic::from([(stored.unwrap_or_else(|| name.to_owned()), 100)]);
     tx.execute(
         "UPDATE endpoints SET traffic = ?2, mirror_traffic = '{}', orders = orders + 1 WHERE id = ?1",
         params![endpoint, to_json(&traffic)?],
@@ -178,6 +207,9 @@ impl Store {
                 }
                 let endpoint =
                     endpoints::ensure(tx, workspace, &new.endpoint, &new.sealed_keys, new.now)?;
+                if new.all_traffic {
+                    take_none(tx, endpoint)?;
+                }
                 tx.execute(
                     "INSERT INTO deployments(endpoint_id, name, spec, model_version_id, generation, generations, \
                      state, takes_traffic, created_at, updated_at) \
@@ -225,14 +257,16 @@ impl Store {
                      updated_at = CASE WHEN generation = ?2 THEN ?5 ELSE updated_at END, \
                      state = CASE WHEN generation = ?2 THEN ?3 ELSE state END, \
                      message = CASE WHEN generation = ?2 THEN ?4 ELSE message END, \
-                     state_generation = CASE WHEN generation = ?2 THEN ?2 ELSE state_generation END \
+                     state_generation = CASE WHEN generation = ?2 THEN ?2 ELSE state_generation END, \
+                     takes_traffic = CASE WHEN generation = ?2 AND ?6 THEN 0 ELSE takes_traffic END \
                      WHERE id = ?1",
                     params![
                         report.deployment,
                         report.generation,
                         report.state.name(),
                         report.message,
-                        report.now
+                        report.now,
+                        report.unfit || report.state == EndpointState::Failed
                     ],
                 )?;
                 if report.state == EndpointState::Healthy {

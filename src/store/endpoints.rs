@@ -8,7 +8,7 @@ use super::{
     deployments::{self, DeploymentRow},
 };
 use api::{
-    Result, Time,
+    Error, Result, Time,
     endpoints::{AuthMode, Traffic},
 };
 
@@ -105,6 +105,8 @@ pub(super) fn find(tx: &Tx<'_>, id: i64) -> Result<Option<EndpointRow>> {
 
 fn with_deployments(tx: &Tx<'_>, mut row: EndpointRow) -> Result<EndpointRow> {
     row.deployments = deployments::of(tx, row.id)?;
+    row.traffic = deployments::named(row.traffic, &row.deployments);
+    row.mirror_traffic = deployments::named(row.mirror_traffic, &row.deployments);
     Ok(row)
 }
 
@@ -129,8 +131,26 @@ pub(super) fn ensure(
     Ok(id.unwrap_or_default())
 }
 
+/// Refuses a share of a deployment that was deleted since the shares were looked at.
+fn check_there(tx: &Tx<'_>, endpoint: i64, name: &str) -> Result<()> {
+    let there = tx.one(
+        "SELECT id FROM deployments WHERE endpoint_id = ?1 AND name = ?2",
+        params![endpoint, name],
+        |row| row.get::<i64>(0),
+    )?;
+    match there {
+        Some(_) => Ok(()),
+        None => Err(
+            Error::conflict(format!("The deployment `{name}` was deleted meanwhile"))
+                .at("traffic")
+                .hint("See what there is: aml endpoint show NAME"),
+        ),
+    }
+}
+
 impl Store {
-    /// Makes an endpoint or changes it. One that is made shall run.
+    /// Makes an endpoint or changes it. One that is made shall run. Shares are of deployments by their
+    /// stored names; one that is not there is an error.
     pub async fn put_endpoint(
         &self,
         workspace: i64,
@@ -139,6 +159,13 @@ impl Store {
         self.db
             .write(move |tx| {
                 let id = ensure(tx, workspace, &change.name, &change.sealed_keys, change.now)?;
+                let shared = [&change.traffic, &change.mirror_traffic];
+                for name in shared.into_iter().flatten().flat_map(Traffic::keys) {
+                    check_there(tx, id, name)?;
+                }
+                if change.traffic.is_some() {
+                    deployments::take_none(tx, id)?;
+                }
                 let map = |map: &Option<BTreeMap<String, String>>| {
                     map.as_ref().map(to_json).transpose()
                 };

@@ -5,6 +5,7 @@ mod assets;
 mod collect;
 mod computes;
 mod datastores;
+mod deployments;
 mod driven;
 mod files;
 mod imports;

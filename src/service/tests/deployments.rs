@@ -1,0 +1,126 @@
+//! Shares of the requests of an endpoint.
+
+use std::path::Path;
+
+use super::support::Bench;
+use crate::Hosts;
+use api::{
+    Code, Result, Time,
+    deployments::{DeleteDeployment, Deployment},
+    endpoints::{Endpoint, EndpointState, PutEndpoint, Traffic},
+};
+use store::{DeploymentReport, EndpointRow, NewDeployment};
+
+const NONE: Hosts = Hosts {
+    start: |_: &Path, _| Ok(()),
+    end: |_: &Path, _, _| (),
+};
+
+async fn deploy(bench: &Bench, name: &str, all_traffic: bool) -> EndpointRow {
+    let store = &bench.service.store;
+    let workspace = store.workspace("ws").await.unwrap().unwrap();
+    let new = NewDeployment {
+        endpoint: "ep".to_owned(),
+        name: name.to_owned(),
+        deployment: Deployment::default(),
+        model_version: None,
+        all_traffic,
+        first_traffic: false,
+        port: None,
+        sealed_keys: Vec::new(),
+        now: Time(1),
+    };
+    store.deploy(workspace.id, new).await.unwrap().unwrap()
+}
+
+/// A host says how the newest generation is.
+async fn report(bench: &Bench, name: &str, state: EndpointState) -> Traffic {
+    let row = deployed(bench).await;
+    let one = row.deployment(name).unwrap();
+    let report = DeploymentReport {
+        deployment: one.id,
+        generation: one.generation,
+        state,
+        message: None,
+        unfit: false,
+        answering: None,
+        now: Time(2),
+    };
+    bench.service.store.report_deployment(report).await.unwrap();
+    deployed(bench).await.traffic
+}
+
+async fn deployed(bench: &Bench) -> EndpointRow {
+    let store = &bench.service.store;
+    let workspace = store.workspace("ws").await.unwrap().unwrap();
+    store.endpoint(workspace.id, "ep").await.unwrap().unwrap()
+}
+
+fn shares(shares: &[(&str, u8)]) -> Traffic {
+    let one = |(name, share): &(&str, u8)| ((*name).to_owned(), *share);
+    shares.iter().map(one).collect()
+}
+
+/// Gives shares while the endpoint shall not run, so that no host is waited for.
+async fn share(bench: &Bench, traffic: &[(&str, u8)]) -> Result<Endpoint> {
+    let store = &bench.service.store;
+    let row = deployed(bench).await;
+    let stopped = store.want_endpoint(row.id, false, None, Time(3)).await;
+    stopped.unwrap();
+    let put = PutEndpoint {
+        workspace: "ws".to_owned(),
+        name: "ep".to_owned(),
+        existing: true,
+        auth_mode: None,
+        traffic: Some(shares(traffic)),
+        mirror_traffic: None,
+        description: None,
+        tags: None,
+        properties: None,
+        port: None,
+    };
+    bench.ask(put).await
+}
+
+#[tokio::test]
+async fn shares_are_kept_under_the_names_of_the_deployments() {
+    let mut bench = Bench::new().await;
+    bench.service = bench.service.clone().with_hosts(NONE);
+    deploy(&bench, "blue", false).await;
+    let endpoint = share(&bench, &[("BLUE", 100)]).await.unwrap();
+    assert_eq!(endpoint.traffic, shares(&[("blue", 100)]));
+    assert_eq!(endpoint.deployments[0].traffic, 100);
+    let delete = DeleteDeployment {
+        workspace: "ws".to_owned(),
+        endpoint: "ep".to_owned(),
+        name: "Blue".to_owned(),
+        force: false,
+    };
+    assert_eq!(bench.ask(delete).await.unwrap_err().code, Code::Conflict);
+    let twice = share(&bench, &[("BLUE", 50), ("blue", 50)]).await;
+    let error = twice.unwrap_err();
+    assert_eq!(error.message, "The deployment `blue` is named twice");
+}
+
+#[tokio::test]
+async fn what_was_said_last_of_the_shares_counts() {
+    use EndpointState::{Failed, Healthy};
+    let bench = Bench::new().await;
+    deploy(&bench, "blue", true).await;
+    let blue = shares(&[("blue", 100)]);
+    assert_eq!(report(&bench, "blue", Healthy).await, blue);
+    // Shares that were given meanwhile.
+    deploy(&bench, "green", true).await;
+    share(&bench, &[("blue", 100)]).await.unwrap();
+    assert_eq!(report(&bench, "green", Healthy).await, blue);
+    // A failure.
+    deploy(&bench, "green", true).await;
+    report(&bench, "green", Failed).await;
+    assert_eq!(report(&bench, "green", Healthy).await, blue);
+    // Another one that gets all.
+    deploy(&bench, "green", true).await;
+    deploy(&bench, "red", true).await;
+    let red = shares(&[("red", 100)]);
+    assert_eq!(report(&bench, "red", Healthy).await, red);
+    assert_eq!(report(&bench, "green", Healthy).await, red);
+}
