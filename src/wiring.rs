@@ -81,7 +81,7 @@ fn service_of(store: Store, base_url: String, bell: Option<Bell>) -> Result<Serv
     let service = Service::new(store, now, base_url, bell)?;
     let post = Arc::new(Post::new(webhook_rules));
     Ok(service
-        .with_hosts(hosts::start_endpoint_host)
+        .with_hosts(hosts::HOSTS)
         .with_environments(executor::use_of::free)
         .with_courier(post))
 }

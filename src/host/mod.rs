@@ -67,6 +67,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const READ: Duration = Duration::from_secs(5);
 const ENDED: &str = "Its host was ended from outside; `aml endpoint start` starts it again";
 
+const OUTDATED: &str = "A newer aml has changed the state directory; its own host takes over";
+
 /// What the host was started with.
 pub struct Settings {
     pub endpoint: i64,
@@ -79,6 +81,8 @@ pub struct Settings {
     pub loads: PathBuf,
     /// Variables of the machine that the scoring processes get.
     pub variables: BTreeMap<String, String>,
+    /// Whether a newer version of this program has changed what the orders are kept in.
+    pub outdated: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl Settings {
@@ -191,7 +195,12 @@ impl Host {
                 return Ok(());
             }
             tokio::select! {
-                () = changed(shared.front.orders(), &orders) => {}
+                readable = changed(&shared, &orders) => {
+                    if !readable {
+                        shared.front.note(OUTDATED);
+                        return Ok(());
+                    }
+                }
                 () = shared.again.notified() => {}
                 _ = terminated.recv() => {
                     self.fail_all(&orders, ENDED).await;
@@ -366,8 +375,10 @@ impl Host {
     }
 }
 
-/// Returns when the orders are others than these.
-async fn changed(orders: &Orders, these: &HostOrders) {
+/// Returns when the orders are others than these; false when there are some that this program is too
+/// old to read.
+async fn changed(shared: &Shared, these: &HostOrders) -> bool {
+    let orders = shared.front.orders();
     let mut read = Instant::now();
     loop {
         sleep(LOOK).await;
@@ -379,7 +390,9 @@ async fn changed(orders: &Orders, these: &HostOrders) {
         };
         match known {
             Ok(Some(now)) if now.running && now.number == these.number => {}
-            Ok(_) => return,
+            Ok(_) => return true,
+            // Until something is asked for, what is served goes on.
+            Err(_) if orders.stale() && (shared.settings.outdated)() => return false,
             // The store cannot be read just now; what is served goes on.
             Err(_) => sleep(READ).await,
         }

@@ -69,7 +69,8 @@ impl Orders {
         Ok(())
     }
 
-    fn stale(&self) -> bool {
+    /// Whether something was asked for that was not read yet.
+    pub fn stale(&self) -> bool {
         let stamp = self.stamp();
         self.known.read().is_ok_and(|known| known.0 != stamp)
     }

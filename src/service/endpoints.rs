@@ -22,12 +22,22 @@ use api::{
 };
 use store::{DeploymentRow, EndpointRow, WorkspaceRow};
 
-/// Starts the host process of an endpoint, detached; it need not be up when this returns.
-pub type StartHost = fn(home: &Path, endpoint: i64) -> Result<()>;
+/// What is done with the host processes of endpoints.
+#[derive(Debug, Clone, Copy)]
+pub struct Hosts {
+    /// Starts one, detached; it need not be up when this returns.
+    pub start: fn(home: &Path, endpoint: i64) -> Result<()>,
+    /// Tells the one that holds the endpoint's lock to end, or kills it.
+    pub end: fn(home: &Path, endpoint: i64, at_once: bool),
+}
 
 /// How long a started host may take to take its lock.
 const HOST_START: Duration = Duration::from_millis(HOST_START_MS.unsigned_abs());
 const HOST_START_MS: i64 = 15_000;
+/// How long a host may take to heed its orders.
+const HOST_HEEDS: Duration = Duration::from_secs(15);
+/// How long a host that did not may take to end.
+const HOST_ENDS: Duration = Duration::from_secs(5);
 /// How long a host may take to end its process and leave.
 const HOST_STOP: Duration = Duration::from_mins(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -261,12 +271,13 @@ impl Service {
     }
 
     /// Makes the endpoint's host look at its orders, starting one when none lives, and waits until
-    /// it has taken them on.
+    /// it has taken them on. One that does not heed them gives way to a new one: it hangs, or is of a
+    /// version that cannot read them.
     pub(super) async fn wake_host(&self, id: i64) -> Result<()> {
         self.store.touch_endpoint(id)?;
-        let asked = Instant::now();
-        let mut started = false;
-        while asked.elapsed() < HOST_START {
+        let mut asked = Instant::now();
+        let (mut started, mut ended) = (false, false);
+        loop {
             // A living host may be about to leave, so that only its word counts. One that could not
             // do as it was told has said why, and left.
             let row = self.store.endpoint_by_id(id).await?;
@@ -279,43 +290,83 @@ impl Service {
                 return Ok(());
             }
             if !started && !self.store.endpoint_hosted(id) {
-                let Some(start) = self.start_host.get() else {
-                    return Err(Error::internal("This process cannot start endpoints"));
-                };
-                start(self.store.home.root(), id)?;
-                started = true;
+                (self.hosts()?.start)(self.store.home.root(), id)?;
+                (started, asked) = (true, Instant::now());
+            } else if !started && !ended && asked.elapsed() > HOST_HEEDS {
+                self.end_host(id, HOST_ENDS).await?;
+                (ended, asked) = (true, Instant::now());
+            } else if asked.elapsed() > HOST_START {
+                return Err(Error::unavailable("The endpoint's host did not come up")
+                    .hint("Check the machine: aml doctor"));
             }
             sleep(LOOK_AGAIN).await;
         }
-        Err(Error::unavailable("The endpoint's host did not come up")
-            .hint("Check the machine: aml doctor"))
     }
 
-    /// Waits until no host serves the endpoint, which the store no longer wants. What a host that was
-    /// killed has left behind is cleared by another one, which finds that it is not wanted.
+    fn hosts(&self) -> Result<&Hosts> {
+        let hosts = self.hosts.get();
+        hosts.ok_or_else(|| Error::internal("This process cannot start endpoints"))
+    }
+
+    /// Tells the endpoint's host to end, and kills it when it has not after a while.
+    async fn end_host(&self, id: i64, patience: Duration) -> Result<()> {
+        let hosts = self.hosts()?;
+        let home = self.store.home.root();
+        (hosts.end)(home, id, false);
+        if self.is_left_within(id, patience).await {
+            return Ok(());
+        }
+        (hosts.end)(home, id, true);
+        if self.is_left_within(id, HOST_ENDS).await {
+            return Ok(());
+        }
+        Err(
+            Error::unavailable("The endpoint's host holds its lock and cannot be ended").hint(
+                format!(
+                    "See who has `{}` open and end it: fuser FILE",
+                    self.store.home.endpoint_lock(id).display()
+                ),
+            ),
+        )
+    }
+
+    /// Whether no host serves the endpoint any more before the time is over.
+    async fn is_left_within(&self, id: i64, most: Duration) -> bool {
+        let asked = Instant::now();
+        while self.store.endpoint_hosted(id) {
+            if asked.elapsed() > most {
+                return false;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        true
+    }
+
+    /// Waits until no host serves the endpoint, which the store no longer wants. One that does not
+    /// leave is told by a signal, to which one that is leaving pays no heed, and is killed at last.
+    /// What a host that was killed has left behind is cleared by another one, which finds that it is
+    /// not wanted.
     async fn host_left(&self, id: i64) -> Result<()> {
         self.store.touch_endpoint(id)?;
+        if !self.is_left_within(id, HOST_HEEDS).await {
+            self.end_host(id, HOST_STOP).await?;
+        }
         if self.store.endpoint_left_behind(id)
-            && !self.store.endpoint_hosted(id)
-            && let Some(start) = self.start_host.get()
+            && let Some(hosts) = self.hosts.get()
         {
-            start(self.store.home.root(), id)?;
+            (hosts.start)(self.store.home.root(), id)?;
             let asked = Instant::now();
             while self.store.endpoint_left_behind(id) && asked.elapsed() < HOST_START {
                 sleep(LOOK_AGAIN).await;
             }
         }
-        let asked = Instant::now();
-        while self.store.endpoint_hosted(id) {
-            if asked.elapsed() > HOST_STOP {
-                return Err(Error::unavailable(
-                    "The endpoint's host is still ending its scoring process",
-                )
-                .hint("Look at its log: aml endpoint logs NAME"));
-            }
-            sleep(LOOK_AGAIN).await;
+        if self.is_left_within(id, HOST_STOP).await {
+            return Ok(());
         }
-        Ok(())
+        Err(
+            Error::unavailable("The endpoint's host is still clearing what another has left")
+                .hint("Look at its log: aml endpoint logs NAME"),
+        )
     }
 
     /// Stops the hosts of endpoints that were deleted with their workspace.

@@ -72,7 +72,7 @@ use tokio::sync::Notify;
 
 pub use access::{Action, Caller};
 pub use collect::FreeEnvironments;
-pub use endpoints::{Revivals, StartHost};
+pub use endpoints::{Hosts, Revivals};
 pub use files::{Content, Pieces};
 pub use operations::{Act, operation};
 pub use vault::Vault;
@@ -99,7 +99,7 @@ pub struct Inner {
     /// What clients can reach another service of the same store by.
     neighbour: OnceLock<String>,
     places: OnceLock<ArtifactPlaces>,
-    start_host: OnceLock<StartHost>,
+    hosts: OnceLock<Hosts>,
     /// This process starts the hosts of endpoints that were killed.
     revives: AtomicBool,
     free_environments: OnceLock<FreeEnvironments>,
@@ -172,7 +172,7 @@ impl Service {
             base_url,
             neighbour: OnceLock::new(),
             places: OnceLock::new(),
-            start_host: OnceLock::new(),
+            hosts: OnceLock::new(),
             revives: AtomicBool::new(false),
             free_environments: OnceLock::new(),
             courier: OnceLock::new(),
@@ -187,8 +187,8 @@ impl Service {
 
     /// Lets endpoints be started; without it they can only be looked at.
     #[must_use]
-    pub fn with_hosts(self, start: StartHost) -> Self {
-        self.start_host.get_or_init(|| start);
+    pub fn with_hosts(self, hosts: Hosts) -> Self {
+        self.hosts.get_or_init(|| hosts);
         self
     }
 

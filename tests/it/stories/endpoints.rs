@@ -259,6 +259,21 @@ fn a_killed_host_takes_its_process_along_and_can_be_started_again() {
 }
 
 #[test]
+fn a_host_that_hangs_gives_way_to_another() {
+    let aml = &Aml::local();
+    with_model(aml);
+    deploy(aml);
+    for (pid, line) in hosts(aml) {
+        if line.contains("endpoint-host") {
+            kill(pid, Signal::SIGSTOP).expect("stops the host");
+        }
+    }
+    let changed = aml.json("deploy echo:1 --name echo-ep --script score.py");
+    assert_eq!(changed["state"], "healthy");
+    assert_eq!(score(aml)["weight"], 42);
+}
+
+#[test]
 fn a_killed_scoring_process_comes_back_by_itself() {
     let aml = &Aml::local();
     with_model(aml);
