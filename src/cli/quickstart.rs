@@ -233,7 +233,10 @@ async fn registered(client: &Client, run: &str) -> Result<Option<u64>, Error> {
         name: Some(NAME.to_owned()),
         ..ListModels::default()
     };
-    let versions = client.call(&list).await?.into_iter();
+    let versions = match client.call(&list).await {
+        Err(error) if error.code == Code::NotFound => return Ok(None),
+        versions => versions?.into_iter(),
+    };
     let of_run = versions.filter(|model| model.lineage.run.as_deref() == Some(run));
     Ok(of_run.map(|model| model.version).max())
 }
