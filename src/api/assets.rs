@@ -338,6 +338,18 @@ impl Holder {
             Holder::Registry(name) => super::registries::place(name),
         }
     }
+
+    /// How references name one version of an asset here; `kind` is a word such as `models`.
+    pub fn reference(&self, kind: &str, name: &str, version: impl std::fmt::Display) -> String {
+        let asset = format!("{kind}/{name}/versions/{version}");
+        match self {
+            Holder::Here => format!("azureml:{name}:{version}"),
+            Holder::Workspace(holder) => {
+                format!("azureml://locations/local/workspaces/{holder}/{asset}")
+            }
+            Holder::Registry(holder) => format!("azureml://registries/{holder}/{asset}"),
+        }
+    }
 }
 
 /// An asset as files and commands name it.
@@ -467,6 +479,13 @@ mod tests {
             (arm.name.as_str(), arm.pick),
             ("iris", Pick::Version("1".into()))
         );
+        for text in [
+            "azureml:iris:3",
+            "azureml://registries/r/models/iris/versions/3",
+            "azureml://locations/local/workspaces/w/models/iris/versions/3",
+        ] {
+            assert_eq!(parse(text).holder.reference("models", "iris", 3), text);
+        }
         let location = parse("azureml://locations/westus/workspaces/w/models/m/versions/2");
         assert_eq!(location.kind.as_deref(), Some("models"));
         for wrong in [

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::{Action, Caller, Perform, Service},
-    base, environment, read,
+    base, environment, pinned, read,
 };
 use api::{
     Error, Result,
@@ -247,10 +247,13 @@ impl Invocation<'_> {
         let model = match &base.model {
             Some(ModelSource::Name(name)) => {
                 let found = self.service.model_of(self.caller, self.row, name).await;
-                Some(found.map_err(|error| error.at("model"))?.model)
+                let model = found.map_err(|error| error.at("model"))?.model;
+                Some((model, name))
             }
             _ => None,
         };
+        let (model, named) = model.unzip();
+        let named = named.map_or("", |name| name);
         let script = base.code_configuration.as_ref();
         let script = script.and_then(|code| code.scoring_script.as_deref());
         let code = script.and(base.code_configuration.as_ref());
@@ -279,7 +282,7 @@ impl Invocation<'_> {
                 ModelType::Custom => "custom_model",
                 ModelType::Triton => "triton_model",
             };
-            let path = format!("azureml:{}:{}", model.name, model.version);
+            let path = pinned(named, model)?;
             inputs.insert("aml_model".to_owned(), json!({"type": kind, "path": path}));
             command.push_str(" --model \"${{inputs.aml_model}}\"");
         }
@@ -287,7 +290,11 @@ impl Invocation<'_> {
         let environment = self.deployment.definition.get("environment").cloned();
         let environment = match (environment, &model) {
             (Some(environment), _) if !environment.is_null() => environment,
-            (_, Some(model)) if script.is_none() => self.of_mlflow(model).await?,
+            (_, Some(model)) if script.is_none() => {
+                let holder = AssetRef::parse(named)?.holder;
+                self.of_mlflow(&holder.workspace(self.workspace()), model)
+                    .await?
+            }
             _ => json!({"image": "python"}),
         };
         let output = match self.request.outputs.get(OUTPUT) {
@@ -453,10 +460,11 @@ impl Invocation<'_> {
         Ok(format!("azureml:{}:{}", asset.name, asset.version))
     }
 
-    /// The environment that a model in MLflow format describes, with what reads the data.
-    async fn of_mlflow(&self, model: &Model) -> Result<Value> {
-        let conda = self.file_of(model, "conda.yaml").await?;
-        let requirements = self.file_of(model, "requirements.txt").await?;
+    /// The environment that a model in MLflow format describes, with what reads the data. The model is
+    /// of the workspace or registry `holder`.
+    async fn of_mlflow(&self, holder: &str, model: &Model) -> Result<Value> {
+        let conda = self.file_of(holder, model, "conda.yaml").await?;
+        let requirements = self.file_of(holder, model, "requirements.txt").await?;
         Ok(json!({
             "image": MLFLOW_IMAGE,
             "conda_file": environment::described(&conda, &requirements),
@@ -464,12 +472,12 @@ impl Invocation<'_> {
     }
 
     /// The text of a file that lies beside the model's `MLmodel`; empty when there is none.
-    async fn file_of(&self, model: &Model, name: &str) -> Result<String> {
+    async fn file_of(&self, holder: &str, model: &Model, name: &str) -> Result<String> {
         let Some(files) = &model.files else {
             return Ok(String::new());
         };
         let get = GetTree {
-            workspace: self.workspace().to_owned(),
+            workspace: holder.to_owned(),
             hash: files.hash,
         };
         let tree = get.perform(self.service, self.caller).await?;

@@ -9,11 +9,13 @@ use serde_json::Value;
 use super::{Action, Caller, Perform, Service};
 use api::{
     Done, Error, Result,
+    assets::AssetRef,
     batch::{
         BatchDeployment, BatchEndpoint, DeleteBatchDeployment, DeleteBatchEndpoint,
         GetBatchDeployment, GetBatchEndpoint, ListBatchDeployments, ListBatchEndpoints,
         PutBatchDeployment, PutBatchEndpoint,
     },
+    models::Model,
     names,
 };
 use spec::{kinds::batch, kinds::serving::ModelSource, shape::Described as _};
@@ -141,7 +143,7 @@ impl Perform for PutBatchDeployment {
                     let found = service.model_of(caller, &row, name).await;
                     let model = found.map_err(|error| error.at("model"))?.model;
                     // What `@latest` is now is what is scored with, until the deployment is made anew.
-                    let reference = format!("azureml:{}:{}", model.name, model.version);
+                    let reference = pinned(name, &model)?;
                     self.definition
                         .insert("model".to_owned(), Value::from(reference));
                 }
@@ -166,6 +168,12 @@ impl Perform for PutBatchDeployment {
         put.await?
             .ok_or_else(|| Error::conflict("The endpoint was deleted meanwhile"))
     }
+}
+
+/// The reference of a model that `text` has led to: in the workspace or registry that it names.
+fn pinned(text: &str, model: &Model) -> Result<String> {
+    let holder = AssetRef::parse(text)?.holder;
+    Ok(holder.reference("models", &model.name, model.version))
 }
 
 /// The definition as the kind of deployment it is.

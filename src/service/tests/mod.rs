@@ -21,6 +21,7 @@ mod runs;
 mod schedules;
 mod search;
 mod secrets;
+mod serving;
 pub mod support;
 mod sweeps;
 mod trace_search;

@@ -1,0 +1,131 @@
+//! Batch deployments: which model is scored with.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    files::{entry, framed},
+    support::Bench,
+};
+use api::{
+    Result,
+    batch::{InvokeBatch, PutBatchDeployment, PutBatchEndpoint},
+    files::{CreateTree, Tree},
+    models::{ModelSource, ModelType, RegisterModel},
+    registries::CreateRegistry,
+    runs::Run,
+};
+
+const MLMODEL: &[u8] = b"flavors: {}\n";
+
+fn fields(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        other => panic!("{other} is no mapping"),
+    }
+}
+
+/// Registers `iris` with an `MLmodel` and a `requirements.txt` in a workspace or registry.
+async fn iris(bench: &Bench, workspace: &str, requirements: &[u8]) {
+    bench.put(framed(&[MLMODEL, requirements])).await.unwrap();
+    let entries = vec![
+        entry("MLmodel", MLMODEL),
+        entry("requirements.txt", requirements),
+    ];
+    let tree = CreateTree {
+        workspace: workspace.to_owned(),
+        tree: Tree::new(entries),
+    };
+    let tree = bench.ask(tree).await.unwrap();
+    let model = RegisterModel {
+        workspace: workspace.to_owned(),
+        name: "iris".to_owned(),
+        source: ModelSource::Tree {
+            hash: tree.hash,
+            path: "model".to_owned(),
+        },
+        kind: Some(ModelType::Mlflow),
+        description: String::new(),
+        tags: [].into(),
+        uri: None,
+        run: None,
+        logged_model: None,
+        run_link: None,
+        existing: false,
+        files_later: false,
+        version: None,
+    };
+    bench.ask(model).await.unwrap();
+}
+
+/// A batch endpoint `scores` whose deployment is of this model, which it is said to have.
+async fn scores(bench: &Bench, model: &str) -> Value {
+    let endpoint = PutBatchEndpoint {
+        workspace: "ws".to_owned(),
+        name: "scores".to_owned(),
+        existing: false,
+        description: None,
+        tags: None,
+        properties: None,
+        default_deployment: None,
+    };
+    bench.ask(endpoint).await.unwrap();
+    let deployment = PutBatchDeployment {
+        workspace: "ws".to_owned(),
+        endpoint: "scores".to_owned(),
+        name: "blue".to_owned(),
+        definition: fields(json!({"type": "model", "model": model, "compute": "azureml:local"})),
+        existing: false,
+        set_default: true,
+    };
+    let put = bench.ask(deployment).await.unwrap();
+    put.definition["model"].clone()
+}
+
+async fn invoke(bench: &Bench) -> Result<Run> {
+    let invoke = InvokeBatch {
+        workspace: "ws".to_owned(),
+        endpoint: "scores".to_owned(),
+        deployment: None,
+        job: "job".to_owned(),
+        experiment: None,
+        inputs: fields(json!({"data": {"type": "uri_folder", "path": "https://h/data"}})),
+        outputs: Map::new(),
+        mini_batch_size: None,
+        instance_count: None,
+        search_path: None,
+    };
+    bench.ask(invoke).await
+}
+
+async fn with_registry() -> Bench {
+    let bench = Bench::new().await;
+    let registry = CreateRegistry {
+        name: "shared".to_owned(),
+        description: String::new(),
+        display_name: None,
+        location: None,
+        tags: [].into(),
+        spec: Map::new(),
+    };
+    bench.ask(registry).await.unwrap();
+    bench
+}
+
+#[tokio::test]
+async fn a_model_of_a_registry_is_scored_and_not_its_namesake_here() {
+    let bench = with_registry().await;
+    iris(&bench, "ws", b"numpy==1.0\n").await;
+    iris(&bench, "registries/shared", b"scipy==2.0\n").await;
+    let pinned = "azureml://registries/shared/models/iris/versions/1";
+    let latest = "azureml://registries/shared/models/iris/labels/latest";
+    assert_eq!(scores(&bench, latest).await, pinned);
+    let job = invoke(&bench).await.unwrap().job.unwrap();
+    let definition = job.described.unwrap().definition;
+    assert_eq!(definition["inputs"]["aml_model"]["path"], pinned);
+    let environment = definition["environment"].to_string();
+    assert!(environment.contains("scipy==2.0"), "{environment}");
+    assert_eq!(
+        scores(&bench, "azureml:iris@latest").await,
+        "azureml:iris:1"
+    );
+}
