@@ -241,7 +241,7 @@ impl Worker {
                 if let Some(process) = Process::find(&folder) {
                     process.stop();
                 }
-                let _ = fs::remove_dir_all(folder);
+                let _ = client::inputs::remove_all(&folder);
             }
             self.leave(&workspace);
         }

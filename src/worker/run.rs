@@ -37,7 +37,7 @@ use api::{
     runs::Usage,
     work::{Assignment, Outcome, Progress, ReportRun},
 };
-use client::Client;
+use client::{Client, inputs::remove_all};
 
 /// How often the message of a long preparation is passed on.
 const MESSAGE_EVERY: Duration = Duration::from_secs(2);
@@ -136,13 +136,13 @@ impl Execution {
             }
             if error.code == Code::Full {
                 // Makes room for the report.
-                let _ = fs::remove_dir_all(self.code());
+                let _ = remove_all(&self.code());
             }
             if !means_lost(&error) {
                 let _ = self.report_end(Ended::failed(error.explained())).await;
             }
         }
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = remove_all(&self.folder);
     }
 
     async fn to_the_end(&self) -> Result<()> {
@@ -215,7 +215,7 @@ impl Execution {
     async fn prepare(&self) -> Result<(Outputs, Task, Option<Held>)> {
         let Assignment { workspace, job, .. } = &self.assignment;
         // What a worker that was killed had begun.
-        if let Err(e) = fs::remove_dir_all(&self.folder)
+        if let Err(e) = remove_all(&self.folder)
             && e.kind() != io::ErrorKind::NotFound
         {
             return Err(io_error("remove", &self.folder, &e));
@@ -380,7 +380,7 @@ impl Execution {
             notes.push(format!("some outputs were not stored: {error}"));
             ended = ended.without_outputs(&error);
             // They cannot be kept; without them there is room to say so.
-            let _ = fs::remove_dir_all(self.code());
+            let _ = remove_all(&self.code());
         }
         unless_full(log.finish(&notes).await)?;
         // The run has its log already; without this copy among its artifacts it has ended all the same.

@@ -10,7 +10,7 @@ pub use super::files::Fetched;
 
 use std::path::{Path, PathBuf};
 
-pub use mount::{Hold, forget_unused};
+pub use mount::{Hold, forget_unused, remove_all};
 
 use super::{Client, Report};
 use api::{

@@ -6,6 +6,7 @@
 
 use std::{
     fs::{self, File},
+    io,
     os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -228,8 +229,7 @@ impl Layout {
                 all = false;
                 continue;
             }
-            make_writable(&folder);
-            all &= fs::remove_dir_all(&folder).is_ok();
+            all &= remove_all(&folder).is_ok();
         }
         all
     }
@@ -289,6 +289,17 @@ fn set_modes(path: &Path, folder: u32, file: u32) -> Result<()> {
         .map_err(|e| failed("change", path, &e))
 }
 
+/// Removes a folder, also one with folders that nobody may write to, such as copies of mounted ones.
+pub fn remove_all(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            make_writable(folder);
+            fs::remove_dir_all(folder)
+        }
+        done => done,
+    }
+}
+
 /// So that a folder without the right to write can be removed.
 fn make_writable(path: &Path) {
     if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
@@ -299,7 +310,7 @@ fn make_writable(path: &Path) {
     }
 }
 
-fn failed(verb: &str, path: &Path, error: &std::io::Error) -> Error {
+fn failed(verb: &str, path: &Path, error: &io::Error) -> Error {
     Error::unavailable(format!("Cannot {verb} `{}`: {error}", path.display()))
 }
 
@@ -321,6 +332,19 @@ mod tests {
             bytes: text.len() as u64,
         };
         layout.seal(fetched).unwrap()
+    }
+
+    #[test]
+    fn a_copy_of_read_only_folders_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("work");
+        fs::create_dir_all(root.join("model/data")).unwrap();
+        fs::write(root.join("model/data/MLmodel"), "x").unwrap();
+        set_modes(&root.join("model"), 0o555, 0o444).unwrap();
+        remove_all(&root).unwrap();
+        assert!(!root.exists());
+        let again = remove_all(&root).map_err(|e| e.kind());
+        assert_eq!(again, Err(io::ErrorKind::NotFound));
     }
 
     #[test]

@@ -300,27 +300,37 @@ def link(source, target):
         shutil.copy2(source, target)
 
 
-def model_folder(model, name):
-    """A folder that holds the model under its own name, as AZUREML_MODEL_DIR does in Azure.
+def lay_out(model, name, root):
+    """Lays the model out in a folder under its own name, as in AZUREML_MODEL_DIR in Azure.
 
     Its files are links: MLflow refuses a folder that is one.
     """
-    root = tempfile.mkdtemp(prefix="model-", dir=os.getcwd())
-    if model:
-        model = os.path.realpath(model)
-        target = os.path.join(root, name or os.path.basename(model) or "model")
-        if os.path.isdir(model):
-            shutil.copytree(model, target, copy_function=link)
-        else:
-            link(model, target)
-    return root
+    model = os.path.realpath(model)
+    target = os.path.join(root, name or os.path.basename(model) or "model")
+    if not os.path.isdir(model):
+        link(model, target)
+        return
+    shutil.copytree(model, target, copy_function=link)
+    # A mounted model's folders are read-only, and a copy like them could not be removed.
+    for folder, _, _ in os.walk(target):
+        os.chmod(folder, 0o700)
 
 
 def drive(settings, options):
     files = files_of(options.input)
     if not files:
         sys.exit("The inputs have no files to score")
-    os.environ["AZUREML_MODEL_DIR"] = model_folder(options.model, settings.get("model_name"))
+    root = tempfile.mkdtemp(prefix="model-", dir=os.getcwd())
+    try:
+        if options.model:
+            lay_out(options.model, settings.get("model_name"), root)
+        os.environ["AZUREML_MODEL_DIR"] = root
+        score(settings, options, files)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def score(settings, options, files):
     os.environ["AZUREML_BI_OUTPUT_PATH"] = options.output
     os.makedirs(options.output, exist_ok=True)
     size = max(1, settings["mini_batch_size"])
