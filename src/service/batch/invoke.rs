@@ -36,6 +36,8 @@ const OUTPUT: &str = "score";
 const OUTPUT_FILE: &str = "predictions.csv";
 const MINI_BATCH: i64 = 10;
 const MLFLOW_IMAGE: &str = "mcr.microsoft.com/azureml/mlflow-ubuntu20.04-py38-cpu-inference:latest";
+/// The longest `conda.yaml` or `requirements.txt` of a model that is read, in bytes.
+const LONGEST_LIST: u64 = 1 << 20;
 const RETRIES: i64 = 3;
 const TIMEOUT: i64 = 30;
 
@@ -489,8 +491,21 @@ impl Invocation<'_> {
         let Some(entry) = tree.entries.iter().find(|entry| entry.path == path) else {
             return Ok(String::new());
         };
-        let blob = self.service.store.open_blob(entry.hash).await?;
-        let bytes = blob.map(|blob| blob.read()).transpose()?;
-        Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
+        if entry.size > LONGEST_LIST {
+            let model = format!("{}:{}", model.name, model.version);
+            return Err(Error::invalid(format!(
+                "`{path}` of the model `{model}` has {} bytes; a list of packages has at most {LONGEST_LIST}",
+                entry.size
+            ))
+            .at("model")
+            .hint("Name an environment in the deployment, or register the model with a shorter list"));
+        }
+        let Some(blob) = self.service.store.open_blob(entry.hash).await? else {
+            return Ok(String::new());
+        };
+        let bytes = tokio::task::spawn_blocking(move || blob.read()).await;
+        let bytes =
+            bytes.map_err(|e| Error::internal(format!("Reading `{path}` failed: {e}")))??;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 }

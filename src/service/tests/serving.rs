@@ -129,3 +129,15 @@ async fn a_model_of_a_registry_is_scored_and_not_its_namesake_here() {
         "azureml:iris:1"
     );
 }
+
+#[tokio::test]
+async fn a_list_of_packages_that_is_no_such_list_is_not_read() {
+    let bench = Bench::new().await;
+    iris(&bench, "ws", &vec![b'#'; (1 << 20) + 1]).await;
+    scores(&bench, "azureml:iris:1").await;
+    let error = invoke(&bench).await.unwrap_err().explained();
+    assert!(
+        error.contains("`requirements.txt` of the model `iris:1` has 1048577 bytes"),
+        "{error}"
+    );
+}
