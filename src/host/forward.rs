@@ -145,9 +145,14 @@ fn silent(target: &Target, reason: &str) -> Response<Answer> {
     )
 }
 
-/// Sends a copy of a request, whose answer nobody gets.
+/// Sends a copy of a request, whose answer nobody gets. While too many copies are on their way it is
+/// dropped.
 fn copy(mirror: Arc<Target>, parts: Parts, whole: Bytes) {
+    let Ok(place) = Arc::clone(&mirror.copies).try_acquire_owned() else {
+        return;
+    };
     tokio::spawn(async move {
+        let _place = place;
         let begun = std::time::Instant::now();
         let method = parts.method.clone();
         let path = parts.uri.path().to_owned();
@@ -165,7 +170,9 @@ fn copy(mirror: Arc<Target>, parts: Parts, whole: Bytes) {
             path.escape_debug(),
             took.as_secs_f64() * 1e3
         ));
-        let _ = answer.into_body().collect().await;
+        let mut body = answer.into_body();
+        let drained = async { while let Some(Ok(_)) = body.frame().await {} };
+        let _ = timeout(mirror.patience(), drained).await;
     });
 }
 

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     backend::{Backend, Place},
@@ -24,12 +27,17 @@ const QUEUE: Duration = Duration::from_millis(500);
 /// How long an answer may take to begin when nothing is said.
 const ANSWER: Duration = Duration::from_mins(5);
 
+/// How many copies of requests may be on their way at once.
+const COPIES: usize = 64;
+
 pub struct Target {
     pub name: String,
     /// What answers now; a reason when nothing does.
     pool: RwLock<Result<Arc<Pool>, String>>,
     settings: RwLock<RequestSettings>,
     pub counters: Counters,
+    /// Places for copies of requests that are on their way.
+    pub copies: Arc<Semaphore>,
     log: File,
 }
 
@@ -48,6 +56,7 @@ impl Target {
             pool: RwLock::new(Err("The deployment is starting".to_owned())),
             settings: RwLock::default(),
             counters: Counters::default(),
+            copies: Arc::new(Semaphore::new(COPIES)),
             log,
         }
     }

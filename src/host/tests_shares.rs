@@ -86,6 +86,29 @@ async fn ask(scene: &Scene, header: Option<&str>) -> (u16, String, String) {
 }
 
 #[tokio::test]
+async fn copies_are_dropped_while_too_many_are_on_their_way() {
+    let scene = Scene::new().await;
+    let (backend, _) = process(&scene, "blue");
+    scene.blue.switch(Ok(pool(&[&backend])));
+    let (target, green) = green(&scene);
+    share(&scene, 100, 0, 50);
+    let all = Arc::clone(&target.copies);
+    let on_their_way = all.try_acquire_many(64).unwrap();
+    for _ in 0..10 {
+        assert_eq!(ask(&scene, None).await.0, 200);
+    }
+    assert_eq!(green.load(Ordering::SeqCst), 0);
+    drop(on_their_way);
+    for _ in 0..10 {
+        assert_eq!(ask(&scene, None).await.0, 200);
+    }
+    while target.copies.available_permits() < 64 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(green.load(Ordering::SeqCst), 5);
+}
+
+#[tokio::test]
 async fn requests_are_shared_and_a_header_chooses() {
     let scene = Scene::new().await;
     let (backend, blue) = process(&scene, "blue");
