@@ -17,7 +17,6 @@ use tokio::{
 };
 
 use super::{
-    layout,
     pool::Pool,
     process::{Plan, Scoring},
 };
@@ -141,18 +140,15 @@ impl Fleet {
         for task in std::mem::take(&mut self.tasks) {
             let _ = task.await;
         }
-        layout::remove(&self.worker.plan);
+        self.worker.plan.folders.remove().await;
     }
 }
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        // A process ends with its task.
+        // A process ends with its task, and the last one takes along what they were laid out in.
         for task in &self.tasks {
             task.abort();
-        }
-        if !self.tasks.is_empty() {
-            layout::remove(&self.worker.plan);
         }
     }
 }

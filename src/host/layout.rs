@@ -36,9 +36,41 @@ pub struct Named<'a> {
     pub orders: &'a DeploymentOrders,
 }
 
+/// The folders that a generation was laid out in, which go when it does.
+#[derive(Debug)]
+pub struct Folders(Vec<PathBuf>);
+
+impl Folders {
+    /// Removes them, and returns when that is done.
+    pub async fn remove(&self) {
+        let folders = self.0.clone();
+        let _ = tokio::task::spawn_blocking(move || remove(&folders)).await;
+    }
+}
+
+impl Drop for Folders {
+    fn drop(&mut self) {
+        let mut folders = std::mem::take(&mut self.0);
+        folders.retain(|folder| folder.exists());
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if !folders.is_empty() => {
+                runtime.spawn_blocking(move || remove(&folders));
+            }
+            _ => remove(&folders),
+        }
+    }
+}
+
+fn remove(folders: &[PathBuf]) {
+    for folder in folders {
+        let _ = fs::remove_dir_all(folder);
+    }
+}
+
 /// A generation's files.
 pub struct Laid {
     root: PathBuf,
+    folders: Folders,
     code: PathBuf,
     script: PathBuf,
     /// `AZUREML_MODEL_DIR`.
@@ -52,6 +84,8 @@ pub async fn lay_out(client: &Client, served: &Named<'_>, folder: &Path) -> Resu
     let random = uuid::Uuid::new_v4().simple().to_string();
     let generation = served.orders.generation;
     let root = folder.join(format!("{LAID_OUT}{generation}-{}", &random[..8]));
+    // Owns it from here on, whatever fails or is given up.
+    let folders = Folders(vec![root.clone()]);
     let code = root.join("code");
     let deployment = &served.orders.deployment;
     let mut models = root.join("azureml-models");
@@ -80,6 +114,7 @@ pub async fn lay_out(client: &Client, served: &Named<'_>, folder: &Path) -> Resu
     write(&root.join("serve.py"), SERVE)?;
     Ok(Laid {
         root,
+        folders,
         code,
         script,
         models,
@@ -119,7 +154,7 @@ async fn lay_out_model(client: &Client, served: &Named<'_>, models: &Path) -> Re
 impl Laid {
     /// Makes the environment ready and plans the process. `say` gets lines for people.
     pub async fn plan(
-        self,
+        mut self,
         served: &Named<'_>,
         settings: &Settings,
         say: &(dyn Fn(&str) + Send + Sync),
@@ -180,38 +215,32 @@ impl Laid {
             variables,
             sockets: socket,
             port: PORT,
-            root: self.root,
+            folders: self.folders,
             held: ready.held,
         })
     }
 
     /// What the paths of the sockets begin with: below the generation's folder, or in a private one
     /// where that is too deep for a socket.
-    fn socket(&self) -> Result<PathBuf> {
+    fn socket(&mut self) -> Result<PathBuf> {
         let near = self.root.join("s");
         if near.as_os_str().len() <= SOCKET_PATH {
             return Ok(near);
         }
-        let name = self.root.file_name().unwrap_or_default();
-        let folder = Path::new("/tmp").join(format!("aml-{}", name.to_string_lossy()));
+        let folder = socket_folder(&self.root.file_name().unwrap_or_default().to_string_lossy());
         fs::DirBuilder::new()
             .mode(0o700)
             .create(&folder)
             .map_err(|e| failed(&folder, &e))?;
-        Ok(folder.join("s"))
+        let sockets = folder.join("s");
+        self.folders.0.push(folder);
+        Ok(sockets)
     }
 }
 
-/// Removes what a generation was laid out in.
-pub fn remove(plan: &Plan) {
-    let _ = fs::remove_dir_all(&plan.root);
-    if let Some(folder) = plan
-        .sockets
-        .parent()
-        .filter(|folder| !folder.starts_with(&plan.root))
-    {
-        let _ = fs::remove_dir_all(folder);
-    }
+/// Where the sockets of a generation are whose folder, of this name, is too deep for them.
+pub fn socket_folder(generation: &str) -> PathBuf {
+    Path::new("/tmp").join(format!("aml-{generation}"))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {
@@ -220,4 +249,26 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 fn failed(path: &Path, error: &io::Error) -> Error {
     Error::unavailable(format!("Cannot write `{}`: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_given_up_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, sockets) = (folder.path().join("g1-a"), folder.path().join("s"));
+        for folder in [&root, &sockets] {
+            fs::create_dir_all(folder.join("inside")).unwrap();
+        }
+        drop(Folders(vec![root.clone(), sockets.clone()]));
+        let gone = async {
+            while root.exists() || sockets.exists() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        let most = std::time::Duration::from_secs(10);
+        tokio::time::timeout(most, gone).await.unwrap();
+    }
 }

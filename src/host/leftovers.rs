@@ -7,6 +7,8 @@ use nix::{
     unistd::Pid,
 };
 
+use super::layout::socket_folder;
+
 /// Begins the names of folders that a generation is laid out in.
 pub const LAID_OUT: &str = "g";
 
@@ -21,8 +23,10 @@ pub fn clear(folder: &Path) {
     };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        if name.to_string_lossy().starts_with(LAID_OUT) && entry.path().is_dir() {
+        let name = name.to_string_lossy();
+        if name.starts_with(LAID_OUT) && entry.path().is_dir() {
             let _ = fs::remove_dir_all(entry.path());
+            let _ = fs::remove_dir_all(socket_folder(&name));
         }
     }
 }

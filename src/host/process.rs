@@ -17,7 +17,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{backend::Backend, explain};
+use super::{backend::Backend, explain, layout::Folders};
 use crate::executor::use_of::Held;
 use api::{Error, Result, deployments::Probe};
 
@@ -27,7 +27,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(20);
 const FORCE: Duration = Duration::from_secs(15);
 
 /// All that is needed to start a generation's scoring process, again and again.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Plan {
     /// The Python of the environment, and its arguments; an empty one stands for the socket.
     pub command: Vec<String>,
@@ -39,7 +39,7 @@ pub struct Plan {
     /// What the server puts behind the socket's name.
     pub port: u16,
     /// What it was laid out in.
-    pub root: PathBuf,
+    pub folders: Folders,
     /// Keeps its environment.
     pub held: Option<Held>,
 }
