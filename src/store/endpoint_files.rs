@@ -58,14 +58,19 @@ impl Store {
     pub fn endpoint_environments(&self, id: i64) -> Vec<String> {
         let entries = fs::read_dir(self.home.endpoint(id)).into_iter().flatten();
         let paths = entries.flatten().map(|entry| entry.path());
-        let named = paths.filter(|path| path.extension().is_some_and(|end| end == "environment"));
+        // Before deployments had files of their own it was the endpoint's.
+        let named = paths.filter(|path| {
+            path.extension().is_some_and(|end| end == "environment")
+                || path.file_name().is_some_and(|name| name == "environment")
+        });
         named
             .filter_map(|path| fs::read_to_string(path).ok())
             .collect()
     }
 
     /// A part of the log of the endpoint or of one of its deployments, and where it ends: the last
-    /// `lines`, else from `offset`.
+    /// `lines`, else from `offset`. A deployment without a log has that of the endpoint, where it wrote
+    /// before deployments had their own.
     pub fn endpoint_log(
         &self,
         id: i64,
@@ -73,10 +78,10 @@ impl Store {
         lines: Option<u32>,
         offset: u64,
     ) -> Result<(String, u64)> {
-        let path = match deployment {
-            Some(deployment) => self.home.deployment_log(id, deployment),
-            None => self.home.endpoint_log(id),
-        };
+        let own = deployment.map(|deployment| self.home.deployment_log(id, deployment));
+        let path = own
+            .filter(|path| path.exists())
+            .unwrap_or_else(|| self.home.endpoint_log(id));
         read_log(&path, lines, offset).map_err(|e| io_error("read", &path, &e))
     }
 
@@ -139,7 +144,22 @@ fn last_lines(text: &str, lines: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::last_lines;
+    use super::{super::Store, last_lines};
+
+    #[test]
+    fn what_was_written_before_deployments_had_files_of_their_own_counts() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(home.path().to_owned()).unwrap();
+        let folder = home.path().join("endpoints/7");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("environment"), "old").unwrap();
+        std::fs::write(folder.join("log"), "from before\n").unwrap();
+        assert_eq!(store.endpoint_environments(7), ["old"]);
+        let log = |deployment| store.endpoint_log(7, Some(deployment), None, 0).unwrap().0;
+        assert_eq!(log(1), "from before\n");
+        std::fs::write(folder.join("d1.log"), "its own\n").unwrap();
+        assert_eq!(log(1), "its own\n");
+    }
 
     #[test]
     fn the_last_lines_end_with_the_text() {
