@@ -243,19 +243,24 @@ impl Service {
         if deployment.environment.is_some() || deployment.script.is_none() {
             return;
         }
-        let Some(run) = model.lineage.run.clone() else {
-            return;
-        };
+        let run = model.lineage.run.as_deref();
+        deployment.environment = self.environment_of_run(caller, row, run).await;
+    }
+
+    /// What the run that made a model ran in, if it can be had elsewhere.
+    pub(super) async fn environment_of_run(
+        &self,
+        caller: &Caller,
+        row: &WorkspaceRow,
+        run: Option<&str>,
+    ) -> Option<Environment> {
         let get_run = GetRun {
             workspace: row.workspace.name.clone(),
-            run,
+            run: run?.to_owned(),
         };
         // The run may have been deleted since; then one of its own has to do.
-        if let Ok(run) = get_run.perform(self, caller).await
-            && let Some(job) = run.job
-            && matches!(job.environment, Environment::Python { .. })
-        {
-            deployment.environment = Some(job.environment);
-        }
+        let run = get_run.perform(self, caller).await.ok()?;
+        let environment = run.job?.environment;
+        matches!(environment, Environment::Python { .. }).then_some(environment)
     }
 }

@@ -17,13 +17,13 @@ use api::{
     },
     endpoints::{Endpoint, LOCAL, MOST_MIRRORED, PutEndpoint, Traffic},
     files::{CreateTree, GetTree, Hash},
-    models::{LATEST, Which},
+    models::{LATEST, Model, Which},
 };
 use spec::{
     kinds::serving::{self, ModelSource, OnlineDeployment, OnlineDeploymentBase, ScaleSettings},
     shape::Described as _,
 };
-use store::{EndpointChange, EndpointRow, ModelRow, WorkspaceRow};
+use store::{DeploymentRow, EndpointChange, EndpointRow, ModelRow, WorkspaceRow};
 
 /// What Azure takes when a file says no numbers.
 const POLLING_SECONDS: u32 = 1;
@@ -143,9 +143,10 @@ impl Perform for PutDeployment {
             .enter(caller, &self.workspace, Action::Deploy)
             .await?;
         let endpoint = service.find_endpoint(&row, &self.endpoint).await?;
-        if self.existing {
-            find_deployment(&endpoint, &self.name)?;
-        }
+        let before = match self.existing {
+            true => Some(find_deployment(&endpoint, &self.name)?.clone()),
+            false => None,
+        };
         let definition = Value::Object(self.definition.clone());
         let written = OnlineDeployment::read(Some(&definition)).map_err(|mismatch| {
             Error::invalid(format!("The deployment is not understood: {mismatch}"))
@@ -156,9 +157,15 @@ impl Perform for PutDeployment {
         };
         let request = &self;
         let model = service.written_model(caller, &row, base).await?;
-        let deployment = service
+        let mut deployment = service
             .written_deployment(caller, &row, request, base)
             .await?;
+        if let Some(before) = &before {
+            let model = model.as_ref().map(|found| &found.model);
+            service
+                .keep_unsaid(caller, &row, before, model, &mut deployment)
+                .await;
+        }
         let asked = Asked {
             // A local endpoint has one address for what is deployed last.
             first_traffic: endpoint.name.starts_with(LOCAL),
@@ -264,6 +271,39 @@ impl Service {
             readiness: probe(base.readiness_probe.as_ref(), "readiness_probe")?,
             definition: request.definition.clone(),
         })
+    }
+
+    /// Leaves code and environment of an updated deployment as they are when its description has never
+    /// said them: they were given by flags.
+    async fn keep_unsaid(
+        &self,
+        caller: &Caller,
+        row: &WorkspaceRow,
+        before: &DeploymentRow,
+        model: Option<&Model>,
+        deployment: &mut Deployment,
+    ) {
+        let old = &before.deployment;
+        if deployment.code.is_none() && deployment.script.is_some() {
+            deployment.code = old.code;
+        }
+        let said = |of: &Deployment| of.definition.contains_key("environment");
+        if deployment.environment.is_some() || said(old) || said(deployment) {
+            return;
+        }
+        let served = old
+            .model
+            .as_ref()
+            .map(|old| (old.model.as_str(), old.version));
+        if served != model.map(|new| (new.name.as_str(), new.version)) {
+            // What came with the old model goes with it.
+            let run = before.model_lineage.as_ref().and_then(|l| l.run.as_deref());
+            let inherited = self.environment_of_run(caller, row, run).await;
+            if old.environment == inherited {
+                return;
+            }
+        }
+        deployment.environment.clone_from(&old.environment);
     }
 
     /// The files of code that the workspace, or a registry, has.

@@ -1,4 +1,4 @@
-//! Batch deployments: which model is scored with.
+//! Batch and online deployments: which model is scored with, and what an update leaves as it is.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,9 @@ use super::{
 use api::{
     Result,
     batch::{InvokeBatch, PutBatchDeployment, PutBatchEndpoint},
-    files::{CreateTree, Tree},
+    deployments::{Deploy, Deployed, Deployment, GetDeployment, ModelVersion, PutDeployment},
+    environments::Environment,
+    files::{CreateTree, Hash, Tree},
     models::{ModelSource, ModelType, RegisterModel},
     registries::CreateRegistry,
     runs::Run,
@@ -140,4 +142,76 @@ async fn a_list_of_packages_that_is_no_such_list_is_not_read() {
         error.contains("`requirements.txt` of the model `iris:1` has 1048577 bytes"),
         "{error}"
     );
+}
+
+/// Changes the deployment `blue` to what is described, as far as is possible without a host.
+async fn update(bench: &Bench, definition: Value) -> Deployment {
+    let put = PutDeployment {
+        workspace: "ws".to_owned(),
+        endpoint: "ep".to_owned(),
+        name: "blue".to_owned(),
+        definition: fields(definition),
+        existing: true,
+        ..PutDeployment::default()
+    };
+    let _no_host = bench.ask(put).await;
+    shown(bench).await.deployment
+}
+
+async fn shown(bench: &Bench) -> Deployed {
+    let get = GetDeployment {
+        workspace: "ws".to_owned(),
+        endpoint: "ep".to_owned(),
+        name: "blue".to_owned(),
+    };
+    bench.ask(get).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_update_keeps_what_only_flags_have_said() {
+    let bench = Bench::new().await;
+    iris(&bench, "ws", b"numpy\n").await;
+    iris(&bench, "ws", b"scipy\n").await;
+    bench.put(framed(&[b"x"])).await.unwrap();
+    let code = bench.tree(vec![entry("score.py", b"x")]).await.unwrap();
+    let environment = Environment::Python {
+        version: None,
+        requirements: vec!["pandas".to_owned()],
+        notes: Vec::new(),
+        name: "mine".to_owned(),
+        path: None,
+    };
+    let deploy = Deploy {
+        workspace: "ws".to_owned(),
+        name: "ep".to_owned(),
+        deployment_name: Some("blue".to_owned()),
+        deployment: Deployment {
+            model: Some(ModelVersion {
+                model: "iris".to_owned(),
+                version: 1,
+            }),
+            code: Some(code.hash),
+            script: Some("score.py".to_owned()),
+            environment: Some(environment.clone()),
+            ..Deployment::default()
+        },
+        all_traffic: false,
+        port: None,
+    };
+    let _no_host = bench.ask(deploy).await;
+    let described = |model: u64, instances: u32| {
+        json!({
+            "type": "managed", "name": "blue", "endpoint_name": "ep",
+            "model": format!("azureml:iris:{model}"),
+            "code_configuration": {"code": null, "scoring_script": "score.py"},
+            "instance_count": instances,
+        })
+    };
+    let check = |now: Deployment, instances: u32| {
+        let kept: (Option<Hash>, Option<Environment>) = (now.code, now.environment);
+        assert_eq!(kept, (Some(code.hash), Some(environment.clone())));
+        assert_eq!(now.instances, instances);
+    };
+    check(update(&bench, described(1, 2)).await, 2);
+    check(update(&bench, described(2, 3)).await, 3);
 }
