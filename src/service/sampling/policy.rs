@@ -91,14 +91,14 @@ impl Policy {
         others: &[&Logged],
         goal: Goal,
     ) -> bool {
-        (looked_at + 1..=trial.len())
+        (looked_at + 1..=trial.size())
             .filter(|count| count % self.interval == 0 && *count >= self.delay)
             .any(|count| self.gives_up_at(count, trial, others, goal))
     }
 
     fn gives_up_at(&self, count: usize, trial: &Logged, others: &[&Logged], goal: Goal) -> bool {
         let own = trial.best(count);
-        let so_far = others.iter().filter(|other| other.len() >= count);
+        let so_far = others.iter().filter(|other| other.size() >= count);
         match self.rule {
             Rule::Bandit { factor, amount } => {
                 // One that has logged less counts with what it has.
@@ -136,7 +136,8 @@ pub struct Logged {
 }
 
 impl Logged {
-    pub fn len(&self) -> usize {
+    /// How many values there are.
+    pub fn size(&self) -> usize {
         self.best.len()
     }
 
@@ -148,7 +149,7 @@ impl Logged {
 
     /// The best of the first `count` values, or of all when there are fewer.
     fn best(&self, count: usize) -> f64 {
-        let last = count.min(self.len()).checked_sub(1);
+        let last = count.min(self.size()).checked_sub(1);
         let best = last.and_then(|last| self.best.get(last));
         best.copied().unwrap_or(f64::INFINITY)
     }

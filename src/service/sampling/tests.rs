@@ -308,9 +308,9 @@ fn gives_up(
 ) -> bool {
     let logged = |values: &[f64]| {
         let mut logged = Logged::default();
-        values
-            .iter()
-            .for_each(|value| logged.push(goal.loss(*value)));
+        for value in values {
+            logged.push(goal.loss(*value));
+        }
         logged
     };
     let others: Vec<Logged> = others.iter().map(|values| logged(values)).collect();

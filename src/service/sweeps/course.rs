@@ -97,7 +97,7 @@ impl Known {
     async fn read(&mut self, service: &Service, search: &Search) -> Result<()> {
         let count = self.read_on(service, search).await?;
         // Values that were logged for earlier steps are among those that were read.
-        let behind = usize::try_from(count).is_ok_and(|count| self.logged.len() < count);
+        let behind = usize::try_from(count).is_ok_and(|count| self.logged.size() < count);
         if search.policy.is_some() && behind {
             self.logged = Logged::default();
             self.last = None;
@@ -244,10 +244,10 @@ impl Sweep {
             let can_stop = known.is_open() && known.child.status != RunStatus::CancelRequested;
             let before = self.state.seen.get(number).copied().unwrap_or_default();
             // What the policy has let pass once is not judged by what came later.
-            if can_stop && known.logged.len() > 0 {
-                seen.insert(*number, known.logged.len());
+            if can_stop && known.logged.size() > 0 {
+                seen.insert(*number, known.logged.size());
             }
-            if !can_stop || before >= known.logged.len() {
+            if !can_stop || before >= known.logged.size() {
                 continue;
             }
             let others = self.trials.iter().filter(|(other, _)| *other != number);

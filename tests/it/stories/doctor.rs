@@ -59,6 +59,20 @@ fn without_python_the_quickstart_says_so_before_it_makes_anything() {
 }
 
 #[test]
+fn the_quickstart_ends_with_scored_rows_and_again_registers_nothing() {
+    let aml = Aml::local().within_seconds(300);
+    let said = aml.run("quickstart");
+    assert_eq!(said.status, 0, "{said}");
+    assert!(said.stdout.contains("setosa"), "{said}");
+    let again = aml.run("quickstart");
+    assert_eq!(again.status, 0, "{again}");
+    let known = "It is registered already, as iris:1.";
+    assert!(again.stderr.contains(known), "{again}");
+    assert!(again.stdout.contains("setosa"), "{again}");
+    aml.ok("workspace delete -n quickstart --yes");
+}
+
+#[test]
 fn a_broken_configuration_file_is_a_finding() {
     let aml = Aml::local();
     fs::write(aml.root().join("config.toml"), "workspace = [\n").expect("writes");
