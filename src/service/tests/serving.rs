@@ -75,7 +75,10 @@ async fn scores(bench: &Bench, model: &str) -> Value {
         workspace: "ws".to_owned(),
         endpoint: "scores".to_owned(),
         name: "blue".to_owned(),
-        definition: fields(json!({"type": "model", "model": model, "compute": "azureml:local"})),
+        definition: fields(json!({
+            "type": "model", "name": "blue", "endpoint_name": "scores", "model": model,
+            "compute": "azureml:local", "tags": {}, "properties": {}, "environment_variables": {},
+        })),
         existing: false,
         set_default: true,
     };
@@ -202,6 +205,8 @@ async fn an_update_keeps_what_only_flags_have_said() {
     let described = |model: u64, instances: u32| {
         json!({
             "type": "managed", "name": "blue", "endpoint_name": "ep",
+            "instance_type": "Standard_DS3_v2", "app_insights_enabled": false,
+            "tags": {}, "properties": {}, "environment_variables": {},
             "model": format!("azureml:iris:{model}"),
             "code_configuration": {"code": null, "scoring_script": "score.py"},
             "instance_count": instances,
