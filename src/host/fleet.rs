@@ -271,7 +271,7 @@ mod tests {
         time::timeout,
     };
 
-    use super::{Event, Fleet, Plan, Probes, Worker};
+    use super::{super::layout::Folders, Event, Fleet, Plan, Probes, Worker};
     use api::deployments::Probe;
 
     /// This program, which is no `aml` here, ends without an answer.
@@ -285,7 +285,7 @@ mod tests {
             variables: [].into(),
             sockets: root.join("s"),
             port: 1,
-            root: root.clone(),
+            folders: Folders::default(),
             held: None,
         };
         let (events, mut received) = mpsc::unbounded_channel();

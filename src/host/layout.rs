@@ -37,7 +37,7 @@ pub struct Named<'a> {
 }
 
 /// The folders that a generation was laid out in, which go when it does.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Folders(Vec<PathBuf>);
 
 impl Folders {

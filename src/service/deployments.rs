@@ -143,10 +143,10 @@ impl Perform for PutDeployment {
             .enter(caller, &self.workspace, Action::Deploy)
             .await?;
         let endpoint = service.find_endpoint(&row, &self.endpoint).await?;
-        let before = match self.existing {
-            true => Some(find_deployment(&endpoint, &self.name)?.clone()),
-            false => None,
-        };
+        let before = self
+            .existing
+            .then(|| find_deployment(&endpoint, &self.name).cloned())
+            .transpose()?;
         let definition = Value::Object(self.definition.clone());
         let written = OnlineDeployment::read(Some(&definition)).map_err(|mismatch| {
             Error::invalid(format!("The deployment is not understood: {mismatch}"))
