@@ -2,24 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Caller, Perform, Service, experiments, metrics};
+use super::{Action, Caller, Perform, Service, experiments, jobs::tags_of, metrics};
 use api::{
-    Error, Result, names,
-    runs::{CreateRun, Job, Run, RunStatus, SubmitRun},
+    Error, Result,
+    jobs::CreateJob,
+    names,
+    runs::{CreateRun, Git, Job, Run, RunStatus, SubmitRun},
 };
 use async_trait::async_trait;
-use store::{Created, ExperimentRef, NewRun, PARENT_TAG};
+use spec::kinds::job::JobBase;
+use store::{Created, ExperimentRef, NewDriven, NewRun, PARENT_TAG, WorkspaceRow};
 
 #[async_trait]
 impl Perform for SubmitRun {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Run> {
-        let row = service
-            .enter(caller, &self.workspace, Action::WriteRuns)
-            .await?;
-        if matches!(caller, Caller::Run { .. }) {
-            return Err(Error::denied("A run's token may not submit other runs")
-                .hint("Make child runs with MLflow, or submit with a user's token"));
-        }
+        let row = service.may_submit(caller, &self.workspace).await?;
         names::RUN.check(&self.name)?;
         names::EXPERIMENT.check(&self.experiment)?;
         metrics::check_tags(&self.tags)?;
@@ -62,6 +59,92 @@ impl Perform for SubmitRun {
                 Ok(run.run)
             }
             other => refuse(other, &self.experiment),
+        }
+    }
+}
+
+/// What a job that becomes a driven run says of itself, found right.
+pub(super) struct Heading {
+    workspace: i64,
+    name: String,
+    experiment: String,
+    display_name: Option<String>,
+    tags: BTreeMap<String, String>,
+    git: Option<Git>,
+}
+
+impl Heading {
+    pub(super) fn read(workspace: i64, request: &CreateJob, base: &JobBase) -> Result<Self> {
+        let experiment = base.experiment_name.clone();
+        let experiment = experiment.unwrap_or_else(|| request.experiment.clone());
+        names::RUN.check(&request.name)?;
+        names::EXPERIMENT.check(&experiment)?;
+        let tags = tags_of(base);
+        metrics::check_tags(&tags)?;
+        Ok(Self {
+            workspace,
+            name: request.name.clone(),
+            experiment,
+            display_name: base.display_name.clone(),
+            tags,
+            git: request.git.clone(),
+        })
+    }
+}
+
+impl Service {
+    /// The workspace, when the caller may submit runs to it.
+    pub(super) async fn may_submit(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+    ) -> Result<WorkspaceRow> {
+        let row = self.enter(caller, workspace, Action::WriteRuns).await?;
+        if matches!(caller, Caller::Run { .. }) {
+            return Err(Error::denied("A run's token may not submit other runs")
+                .hint("Make child runs with MLflow, or submit with a user's token"));
+        }
+        Ok(row)
+    }
+
+    /// Creates a driven run and begins with what is ready of it.
+    pub(super) async fn create_driven(
+        &self,
+        caller: &Caller,
+        heading: Heading,
+        mut job: Job,
+        driven: NewDriven,
+    ) -> Result<Run> {
+        job.git = heading.git;
+        let new = NewRun {
+            workspace: heading.workspace,
+            display_name: heading.display_name.unwrap_or_else(|| heading.name.clone()),
+            tags: source_tags(heading.tags, caller.name(), &job),
+            name: heading.name,
+            experiment: ExperimentRef::Name(heading.experiment.clone()),
+            status: RunStatus::Queued,
+            user: caller.name().to_owned(),
+            job: Some(job.clone()),
+            created_at: self.now(),
+            started_at: None,
+            driver: None,
+            driven: Some(driven),
+            reuse_key: None,
+            reuses: None,
+        };
+        match self.store.create_run(new).await? {
+            Created::New(run) => {
+                self.advance_due().await;
+                let now = self.store.run(heading.workspace, &run.run.name).await?;
+                Ok(now.map_or(run.run, |now| now.run))
+            }
+            // Asked twice, as when the first answer was lost.
+            Created::Taken(run)
+                if !run.run.status.ended() && run.run.job.as_ref() == Some(&job) =>
+            {
+                Ok(run.run)
+            }
+            other => refuse(other, &heading.experiment),
         }
     }
 }

@@ -14,25 +14,24 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Action, Caller, Perform, Service,
+    Caller, Perform, Service,
     driven::SWEEP,
-    jobs::{inputs, job_of, tags_of},
+    jobs::{inputs, job_of},
     pipelines::Asked,
-    run_create::{refuse, source_tags},
+    run_create::Heading,
 };
 use api::{
     Error, Result,
     datastores::GetDatastore,
     jobs::{CreateJob, Described, JobInput, JobOutput},
-    names,
-    runs::{Job, Run, RunStatus},
+    runs::{Job, Run},
 };
 use plan::{Plan, SETTINGS, Search, seed_of};
 use spec::{
     kinds::{job::CommandJob, sweep::SweepJob},
     shape::Described as _,
 };
-use store::{Created, ExperimentRef, NewDriven, NewRun};
+use store::NewDriven;
 
 type Members = Map<String, Value>;
 
@@ -49,56 +48,15 @@ const SHARED: [&str; 6] = [
 impl Service {
     /// Creates a sweep and begins with its first trials.
     pub(super) async fn create_sweep(&self, caller: &Caller, request: CreateJob) -> Result<Run> {
-        let row = self
-            .enter(caller, &request.workspace, Action::WriteRuns)
-            .await?;
-        if matches!(caller, Caller::Run { .. }) {
-            return Err(Error::denied("A run's token may not submit other runs"));
-        }
+        let row = self.may_submit(caller, &request.workspace).await?;
         let written = SweepJob::read(Some(&Value::Object(request.definition.clone())));
         let written = written.map_err(|mismatch| {
             Error::invalid(format!("The sweep is not understood: {mismatch}"))
         })?;
-        let experiment = written.base.experiment_name.clone();
-        let experiment = experiment.unwrap_or_else(|| request.experiment.clone());
-        names::RUN.check(&request.name)?;
-        names::EXPERIMENT.check(&experiment)?;
-        let tags = tags_of(&written.base);
-        super::metrics::check_tags(&tags)?;
+        let heading = Heading::read(row.id, &request, &written.base)?;
         let plan = self.plan_of_sweep(caller, &request).await?;
-        let (mut job, driven) = sweep_run(&plan, request.definition, &request.name)?;
-        job.git = request.git;
-        let display_name = written.base.display_name.clone();
-        let new = NewRun {
-            workspace: row.id,
-            display_name: display_name.unwrap_or_else(|| request.name.clone()),
-            tags: source_tags(tags, caller.name(), &job),
-            name: request.name,
-            experiment: ExperimentRef::Name(experiment.clone()),
-            status: RunStatus::Queued,
-            user: caller.name().to_owned(),
-            job: Some(job.clone()),
-            created_at: self.now(),
-            started_at: None,
-            driver: None,
-            driven: Some(driven),
-            reuse_key: None,
-            reuses: None,
-        };
-        match self.store.create_run(new).await? {
-            Created::New(run) => {
-                self.advance_due().await;
-                let now = self.store.run(row.id, &run.run.name).await?;
-                Ok(now.map_or(run.run, |now| now.run))
-            }
-            // Asked twice, as when the first answer was lost.
-            Created::Taken(run)
-                if !run.run.status.ended() && run.run.job.as_ref() == Some(&job) =>
-            {
-                Ok(run.run)
-            }
-            other => refuse(other, &experiment),
-        }
+        let (job, driven) = sweep_run(&plan, request.definition, &request.name)?;
+        self.create_driven(caller, heading, job, driven).await
     }
 
     /// What a sweep comes to, with everything looked up that it names.
