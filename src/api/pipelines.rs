@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Time, jobs::CreateJob, operation, runs::RunStatus};
 
 /// The steps of a pipeline and where each of them stands, in the order in which they were written.
-/// A run that is no pipeline has none.
+/// The steps of a sweep are its trials; any other run has none.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ListSteps {
     pub workspace: String,
@@ -38,7 +38,7 @@ pub struct PipelineStep {
     pub started_at: Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Time>,
-    /// Its own steps, when it is a pipeline that has begun.
+    /// Its own steps, when it is a pipeline or a sweep that has begun.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<PipelineStep>,
 }

@@ -19,6 +19,9 @@ use super::{
 pub struct Assignment {
     pub workspace: String,
     pub run: String,
+    /// The run of the whole pipeline or sweep that it is a part of; else itself.
+    #[serde(default)]
+    pub root: String,
     pub experiment: String,
     pub experiment_id: String,
     pub display_name: String,

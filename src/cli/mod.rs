@@ -50,6 +50,7 @@ mod snapshot;
 mod software;
 mod supervise;
 mod sweep;
+mod table_rows;
 mod transfer;
 mod ui;
 mod user;
@@ -195,6 +196,8 @@ enum Command {
     #[command(hide = true)]
     Supervise(supervise::SuperviseArgs),
     #[command(hide = true)]
+    TableRows(table_rows::TableRowsArgs),
+    #[command(hide = true)]
     EndpointHost(endpoint_host::HostArgs),
     #[command(hide = true)]
     EndpointWatch(endpoint_host::WatchArgs),
@@ -261,9 +264,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     };
     runtime.block_on(async {
         let ctx = match cli.command {
-            Command::Doctor(_) | Command::Supervise(_) | Command::EndpointHost(_) => {
-                Context::whatever_the_file(cli.globals)?
-            }
+            Command::Doctor(_)
+            | Command::Supervise(_)
+            | Command::TableRows(_)
+            | Command::EndpointHost(_) => Context::whatever_the_file(cli.globals)?,
             _ => Context::new(cli.globals)?,
         };
         let performed = perform(&ctx, cli.command).await;
@@ -317,6 +321,7 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Completions(args) => completions::completions(ctx, &args),
         Command::Docs(args) => docs::docs(ctx, &args),
         Command::Supervise(args) => supervise::supervise(args).await,
+        Command::TableRows(args) => table_rows::table_rows(ctx, &args),
         Command::EndpointHost(args) => endpoint_host::host(ctx, args).await,
         Command::EndpointWatch(args) => endpoint_host::watch(&args),
     }

@@ -33,6 +33,7 @@ mod logged_models;
 mod logs;
 mod metric_histories;
 mod metrics;
+mod minibatch;
 mod model_files;
 mod model_imports;
 mod models;

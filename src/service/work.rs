@@ -136,11 +136,13 @@ impl Service {
                 };
             }
         }
+        let root = self.store.root_of(row.id).await?;
         let size = self.size_for(row.workspace_id, &job).await?;
         Ok(Some(Assignment {
             token: self.vault.run_token(row.workspace_id, row.id),
             log_length: self.store.log_length(row.workspace_id, row.id)?,
             workspace,
+            root: root.unwrap_or_else(|| row.run.name.clone()),
             run: row.run.name,
             experiment: row.run.experiment,
             experiment_id: row.run.experiment_id,

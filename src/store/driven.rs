@@ -248,6 +248,22 @@ impl Store {
             .await
     }
 
+    /// The name of the driven run that no other one made and that a run is a part of.
+    pub async fn root_of(&self, run: i64) -> Result<Option<String>> {
+        self.db
+            .look(move |tx| {
+                tx.one(
+                    "WITH RECURSIVE up(id, name, driver) AS ( \
+                     SELECT id, name, driver FROM runs WHERE id = ?1 UNION ALL \
+                     SELECT p.id, p.name, p.driver FROM up JOIN runs p ON p.id = up.driver) \
+                     SELECT name FROM up WHERE driver IS NULL AND id <> ?1",
+                    params![run],
+                    |row| row.get(0),
+                )
+            })
+            .await
+    }
+
     /// Lets a driven run be looked at because of one of its children, or of itself.
     pub async fn wake(&self, driver: i64, run: i64) -> Result<()> {
         self.db.write(move |tx| wake(tx, driver, run)).await

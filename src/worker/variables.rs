@@ -22,6 +22,7 @@ pub fn of_run(
     let Assignment {
         workspace,
         run,
+        root,
         experiment,
         experiment_id,
         token,
@@ -43,7 +44,10 @@ pub fn of_run(
         ("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true"),
         ("MLFLOW_DISABLE_TELEMETRY", "true"),
         ("AZUREML_RUN_ID", run),
-        ("AZUREML_ROOT_RUN_ID", run),
+        (
+            "AZUREML_ROOT_RUN_ID",
+            if root.is_empty() { run } else { root },
+        ),
         ("AZUREML_EXPERIMENT_ID", experiment_id),
         ("AZUREML_ARM_PROJECT_NAME", experiment),
         ("AZUREML_ARM_WORKSPACE_NAME", workspace),

@@ -34,8 +34,13 @@ pub struct Entity {
 
 /// Whether a run consists of steps.
 pub fn is_pipeline(run: &Run) -> bool {
+    kind(run) == Some("pipeline")
+}
+
+/// The type that a job's definition says.
+pub fn kind(run: &Run) -> Option<&str> {
     let described = run.job.as_ref().and_then(|job| job.described.as_ref());
-    described.is_some_and(|described| described.definition.get("type") == Some(&json!("pipeline")))
+    described?.definition.get("type")?.as_str()
 }
 
 impl Entity {

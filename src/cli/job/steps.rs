@@ -1,4 +1,5 @@
-//! Following a pipeline: the logs of all its steps as they come, and where the steps stand.
+//! Following a pipeline or a sweep: the logs of all its steps or trials as they come, and where they
+//! stand.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,8 +29,17 @@ use client::Client;
 /// How often the pipeline is asked how its steps stand.
 const ASK: Duration = Duration::from_millis(400);
 
-/// Prints what the steps of a pipeline write until it has ended, and answers its run.
-pub async fn to_the_end(ctx: &Context, workspace: &str, run: &str) -> anyhow::Result<Run> {
+/// Types of steps that consist of other runs.
+const OF_OTHERS: [&str; 4] = ["pipeline", "sweep", "do_while", "parallel_for"];
+
+/// Prints what the steps of a pipeline or the trials of a sweep write until it has ended, and answers
+/// its run.
+pub async fn to_the_end(
+    ctx: &Context,
+    workspace: &str,
+    run: &str,
+    what: &str,
+) -> anyhow::Result<Run> {
     let follower = Follower {
         ctx,
         client: ctx.client().await?,
@@ -43,7 +53,7 @@ pub async fn to_the_end(ctx: &Context, workspace: &str, run: &str) -> anyhow::Re
     tokio::select! {
         ended = follower.follow_all() => ended,
         _ = tokio::signal::ctrl_c() => {
-            ctx.ui.status(&format!("\nThe pipeline {run} goes on."));
+            ctx.ui.status(&format!("\nThe {what} {run} goes on."));
             ctx.ui.hint(&format!("Follow it again: aml job stream {run}"));
             ctx.ui.hint(&format!("Stop it: aml job cancel {run}"));
             Err(Exit(INTERRUPTED).into())
@@ -128,7 +138,8 @@ impl Follower<'_> {
             if self.said.insert(path.clone(), status) != Some(status) {
                 self.say(&path, step, status);
             }
-            let runs = step.kind != "pipeline" && step.reuses.is_none();
+            // What consists of other runs writes nothing itself.
+            let runs = !OF_OTHERS.contains(&step.kind.as_str()) && step.reuses.is_none();
             if runs && status >= RunStatus::Running && self.followed.insert(run.clone()) {
                 self.follow(path, run);
             }

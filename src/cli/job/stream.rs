@@ -5,7 +5,7 @@ use clap::Args;
 use super::{
     JobArg,
     create::say_what_is_stopped,
-    entity::{is_pipeline, page},
+    entity::{kind, page},
     steps, workspace,
 };
 use crate::cli::{
@@ -17,8 +17,8 @@ use api::runs::{Run, RunStatus};
 
 /// Print a job's log until the job has ended
 ///
-/// Of a pipeline the logs of all steps are printed, each line with its step. The exit code tells how
-/// the job ended.
+/// Of a pipeline the logs of all steps are printed, of a sweep those of all trials, each line with the
+/// step or the number of the trial. The exit code tells how the job ended.
 #[derive(Debug, Args)]
 pub struct StreamArgs {
     #[command(flatten)]
@@ -30,7 +30,8 @@ pub async fn stream(ctx: &Context, args: StreamArgs) -> anyhow::Result<()> {
     to_the_end(ctx, &run).await
 }
 
-/// Prints the log of a job, with what Azure ML prints around it; of a pipeline those of its steps.
+/// Prints the log of a job, with what Azure ML prints around it; of a pipeline or
+/// sweep those of its steps or trials.
 pub async fn to_the_end(ctx: &Context, run: &Run) -> anyhow::Result<()> {
     let name = &run.name;
     let workspace = workspace(ctx).await?;
@@ -40,10 +41,11 @@ pub async fn to_the_end(ctx: &Context, run: &Run) -> anyhow::Result<()> {
     let line = "=".repeat(file.len());
     ctx.ui.print(&format!("{head}\n{file}\n{line}\n\n"))?;
     say_what_is_stopped(ctx, &workspace.name, run).await;
-    let ended = if is_pipeline(run) {
-        steps::to_the_end(ctx, &workspace.name, name).await?
-    } else {
-        follow::to_the_end(ctx, &workspace.name, name).await?
+    let ended = match kind(run) {
+        Some(what @ ("pipeline" | "sweep")) => {
+            steps::to_the_end(ctx, &workspace.name, name, what).await?
+        }
+        _ => follow::to_the_end(ctx, &workspace.name, name).await?,
     };
     ctx.ui
         .print(&format!("\nExecution Summary\n=================\n{head}\n"))?;

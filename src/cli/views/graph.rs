@@ -10,6 +10,8 @@ use api::{pipelines::PipelineStep, runs::RunStatus};
 
 /// More lines side by side than this are not drawn; the steps say what they wait for instead.
 const LANES: usize = 24;
+/// More trials of a sweep than this are counted, not drawn.
+const TRIALS: usize = 16;
 
 /// Draws steps from top to bottom, each below those it waits for.
 pub fn drawn(steps: &[PipelineStep]) -> String {
@@ -34,12 +36,20 @@ fn lines(steps: &[PipelineStep]) -> Vec<String> {
         let step = &steps[*at];
         let sign = row.sign.replace('◆', &sign(step).to_string());
         lines.push(format!("{sign:lanes$}{}", label(step, width)));
-        for inner in self::lines(&step.steps) {
+        for inner in inside(step) {
             lines.push(format!("{}  {inner}", row.below));
         }
         lines.extend(row.link);
     }
     lines
+}
+
+/// The steps of a step; trials only while there are few.
+fn inside(step: &PipelineStep) -> Vec<String> {
+    if step.kind == "sweep" && step.steps.len() > TRIALS {
+        return Vec::new();
+    }
+    lines(&step.steps)
 }
 
 /// A step as a line of a list.
@@ -50,11 +60,7 @@ fn listed(step: &PipelineStep, width: usize) -> Vec<String> {
         after => format!("  after {}", after.join(", ")),
     };
     let mut lines = vec![format!("{} {}{after}", sign(step), label(step, width))];
-    lines.extend(
-        self::lines(&step.steps)
-            .iter()
-            .map(|line| format!("    {line}")),
-    );
+    lines.extend(inside(step).iter().map(|line| format!("    {line}")));
     lines
 }
 
@@ -82,7 +88,11 @@ fn label(step: &PipelineStep, width: usize) -> String {
         (Some(started), Some(ended)) => format!("  {}", duration(ended.since(started))),
         _ => String::new(),
     };
-    format!("{name:width$}  {stands}{took}")
+    let trials = match step.steps.len() {
+        count if step.kind == "sweep" && count > 0 => format!("  {count} trials"),
+        _ => String::new(),
+    };
+    format!("{name:width$}  {stands}{took}{trials}")
 }
 
 struct Graph {

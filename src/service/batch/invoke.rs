@@ -5,19 +5,20 @@
 //! processes with the scoring script.
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::{Action, Caller, Perform, Service},
+    super::{
+        Action, Caller, Perform, Service,
+        minibatch::{self, DRIVER_PATH, OutputAction, positive},
+    },
     base, environment, pinned, read,
 };
 use api::{
     Error, Result,
     assets::{AssetKind, AssetRef, CreateAsset, GetAsset},
     batch::{BatchDeployment, DEPLOYMENT_TAG, ENDPOINT_TAG, InvokeBatch},
-    files::{CreateTree, GetTree, Hash, Tree, TreeEntry},
-    frames,
+    files::{GetTree, Hash},
     jobs::CreateJob,
     models::{Model, ModelType},
     runs::{GetRun, Run},
@@ -28,9 +29,6 @@ use spec::kinds::{
 };
 use store::WorkspaceRow;
 
-const DRIVER: &str = include_str!("driver.py");
-/// Where the driver is in the code.
-const DRIVER_PATH: &str = ".aml_batch_driver.py";
 const OUTPUT: &str = "score";
 /// What Azure takes when a deployment says nothing.
 const OUTPUT_FILE: &str = "predictions.csv";
@@ -387,63 +385,42 @@ impl Invocation<'_> {
             .and_then(|model| model.lineage.path.as_deref())
             .and_then(|path| path.trim_end_matches('/').rsplit('/').next())
             .filter(|name| api::files::check_path(name).is_ok());
-        let positive = |number: i64, target: &str| {
-            if number > 0 {
-                return Ok(number);
-            }
-            Err(Error::invalid(format!("{number} is not a number from 1 up")).at(target))
-        };
-        let driver = json!({
-            "script": script,
-            "model_name": name,
-            "mini_batch_size": positive(size.unwrap_or(settings.mini_batch_size), "mini_batch_size")?,
-            "concurrency": positive(instances, "instance_count")?
+        let driver = minibatch::Settings {
+            script,
+            model_name: name,
+            step: false,
+            tabular: Some(false),
+            mini_batch_size: Some(positive(
+                size.unwrap_or(settings.mini_batch_size),
+                "mini_batch_size",
+            )?),
+            mini_batch_bytes: None,
+            partition_keys: Vec::new(),
+            concurrency: positive(instances, "instance_count")?
                 * positive(settings.concurrency, "max_concurrency_per_instance")?,
-            "output_action": if settings.append_row { "append_row" } else { "summary_only" },
-            "output_file_name": settings.output_file,
-            "max_retries": settings.retries.max(0),
-            "timeout": positive(settings.timeout, "retry_settings.timeout")?,
-            "error_threshold": settings.error_threshold,
-            "logging_level": settings.logging_level,
-        });
-        variables.insert("AML_BATCH".to_owned(), json!(driver.to_string()));
+            output_action: if settings.append_row {
+                OutputAction::AppendRow
+            } else {
+                OutputAction::SummaryOnly
+            },
+            output_file_name: settings.output_file,
+            output_is_file: false,
+            separator: ",",
+            max_retries: settings.retries.max(0),
+            timeout: positive(settings.timeout, "retry_settings.timeout")?,
+            error_threshold: settings.error_threshold,
+            mini_batch_error_threshold: -1,
+            logging_level: settings.logging_level,
+        };
+        variables.insert(minibatch::VARIABLE.to_owned(), json!(driver.to_text()?));
         Ok(variables)
     }
 
     /// The reference of the deployment's code with the driver in it.
     async fn code(&self, code: Option<Hash>) -> Result<String> {
         let workspace = self.workspace().to_owned();
-        let mut entries = match code {
-            Some(hash) => {
-                let get = GetTree {
-                    workspace: workspace.clone(),
-                    hash,
-                };
-                get.perform(self.service, self.caller).await?.entries
-            }
-            None => Vec::new(),
-        };
-        let hash = Hash(*blake3::hash(DRIVER.as_bytes()).as_bytes());
-        let size = DRIVER.len() as u64;
-        let mut frame = frames::header(hash, size).to_vec();
-        frame.extend_from_slice(DRIVER.as_bytes());
-        let body = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from(frame))]);
-        self.service
-            .store_blobs(self.caller, &workspace, body)
-            .await?;
-        entries.retain(|entry| entry.path != DRIVER_PATH);
-        entries.push(TreeEntry {
-            path: DRIVER_PATH.to_owned(),
-            hash,
-            size,
-            executable: false,
-            symlink: false,
-        });
-        let create = CreateTree {
-            workspace: workspace.clone(),
-            tree: Tree::new(entries),
-        };
-        let tree = create.perform(self.service, self.caller).await?;
+        let files = self.service.with_driver(self.caller, &workspace, code);
+        let files = files.await?;
         let mut spec = Map::new();
         spec.insert("path".to_owned(), json!(self.deployment.name));
         let asset = CreateAsset {
@@ -455,7 +432,7 @@ impl Invocation<'_> {
             description: None,
             tags: [].into(),
             properties: [].into(),
-            files: Some(tree.hash),
+            files: Some(files),
             labels: Vec::new(),
         };
         let asset = asset.perform(self.service, self.caller).await?;

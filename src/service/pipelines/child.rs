@@ -6,10 +6,15 @@ use serde_json::{Map, Value, json};
 
 use super::{
     course::Pipeline,
-    graph::{Binding, Graph, Nested, Source, Step, Work, step_of_output},
+    graph::{Binding, Graph, Nested, Source, Step, SweepStep, Work, step_of_output},
     reuse,
 };
-use crate::{Service, driven::PIPELINE, run_create::source_tags};
+use crate::{
+    Service,
+    driven::PIPELINE,
+    run_create::source_tags,
+    sweeps::{BEST_TAG, SCORE_TAG, seed_of, sweep_run},
+};
 use api::{
     Error, Result, Time,
     jobs::{Described, InputMode, JobInput, JobOutput},
@@ -95,6 +100,19 @@ pub async fn of(
                 ..new
             }
         }
+        Work::Sweep(sweep) => {
+            let (mut job, driven) = sweep_job(sweep, inputs, &name, &pipeline.graph)?;
+            let (key, reuses) = bound.reused(&mut job, &pipeline.graph).await?;
+            let mut new = NewRun {
+                reuse_key: key,
+                ..run_of(step, parent, at, name, job)
+            };
+            match reuses {
+                Some(reuses) => bound.as_reused_sweep(&mut new, reuses).await?,
+                None => new.driven = Some(driven),
+            }
+            new
+        }
         Work::Pipeline(nested) => {
             let (job, driven) = nested_run(nested, inputs, &name)?;
             NewRun {
@@ -168,7 +186,7 @@ impl Bound<'_> {
         };
         let known = source.outputs().and_then(|outputs| outputs.get(output));
         let maker = match &source.work {
-            Work::Command(_) => (
+            Work::Command(_) | Work::Sweep(_) => (
                 run.reuses.as_ref().unwrap_or(&run.name).clone(),
                 output.to_owned(),
             ),
@@ -209,6 +227,27 @@ impl Bound<'_> {
             }
         }
         Ok((run, output))
+    }
+
+    /// Gives the run of a sweep the outputs of another one, with its best trial.
+    async fn as_reused_sweep(&self, new: &mut NewRun, reuses: String) -> Result<()> {
+        let workspace = self.parent.workspace_id;
+        let found = self.service.store.run(workspace, &reuses).await?;
+        let tags = found.map(|row| row.run.tags).unwrap_or_default();
+        for tag in [BEST_TAG, SCORE_TAG] {
+            let value = tags.get(tag).cloned();
+            new.tags.extend(value.map(|value| (tag.to_owned(), value)));
+        }
+        let described = new.job.as_mut().and_then(|job| job.described.as_mut());
+        if let Some(described) = described {
+            for (name, output) in &mut described.outputs {
+                output.path = address(&reuses, name);
+            }
+            show_ports(described);
+        }
+        new.status = RunStatus::Completed;
+        new.reuses = Some(reuses);
+        Ok(())
     }
 
     /// What decides whether the step runs, and the run that did the same.
@@ -327,6 +366,45 @@ fn show_ports(described: &mut Described) {
     if !described.outputs.is_empty() {
         definition.insert("outputs".to_owned(), json!(described.outputs));
     }
+}
+
+/// A step that is a sweep: its run says what its trials execute, by which it can be compared.
+fn sweep_job(
+    sweep: &SweepStep,
+    inputs: BTreeMap<String, JobInput>,
+    name: &str,
+    graph: &Graph,
+) -> Result<(Job, NewDriven)> {
+    let mut plan = sweep.plan.clone();
+    plan.seed = seed_of(name);
+    fill(&mut plan.job, inputs);
+    let step = plan.job.described.as_ref().and_then(|d| d.step.clone());
+    if let Some(described) = &mut plan.job.described {
+        described.step = None;
+        for output in described.outputs.values_mut() {
+            output.path = with_name_of_pipeline(&output.path, graph)?;
+        }
+        show_ports(described);
+    }
+    let (mut job, driven) = sweep_run(&plan, sweep.definition.clone(), name)?;
+    job.command = plan.job.command;
+    job.snapshot = plan.job.snapshot;
+    job.environment = plan.job.environment;
+    job.environment_variables = plan.job.environment_variables;
+    if let Some(described) = &mut job.described {
+        described.step = step;
+        show_ports(described);
+    }
+    Ok((job, driven))
+}
+
+fn with_name_of_pipeline(path: &str, graph: &Graph) -> Result<String> {
+    Template::parse(path).fill(&mut |expression| {
+        Ok(Some(match expression {
+            Expression::Other(word) if word == PIPELINE_NAME => graph.name.clone(),
+            other => other.to_string(),
+        }))
+    })
 }
 
 /// A step that is a pipeline, as a run that is driven in turn.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::sweeps::Plan;
 use api::{
     jobs::{InputMode, JobInput, JobOutput},
     runs::Job,
@@ -30,6 +31,9 @@ pub struct Graph {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Step {
     pub name: String,
+    /// What it was written as, where its work does not tell: `parallel`, …
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub written: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -71,8 +75,18 @@ pub enum Source {
 pub enum Work {
     /// Runs a command. Its outputs have no path where they are kept in a place of their own.
     Command(Box<Job>),
+    /// Tries a command with many values. Its outputs are those of the best trial.
+    Sweep(Box<SweepStep>),
     /// Is a pipeline itself.
     Pipeline(Box<Nested>),
+}
+
+/// A step that is a sweep.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SweepStep {
+    pub plan: Plan,
+    /// As it is shown.
+    pub definition: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -103,13 +117,18 @@ impl Step {
     pub fn outputs(&self) -> Option<&BTreeMap<String, JobOutput>> {
         match &self.work {
             Work::Command(job) => Some(&job.described.as_ref()?.outputs),
+            Work::Sweep(sweep) => Some(&sweep.plan.job.described.as_ref()?.outputs),
             Work::Pipeline(nested) => Some(&nested.outputs),
         }
     }
 
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &str {
+        if let Some(written) = &self.written {
+            return written;
+        }
         match &self.work {
             Work::Command(_) => "command",
+            Work::Sweep(_) => "sweep",
             Work::Pipeline(_) => "pipeline",
         }
     }

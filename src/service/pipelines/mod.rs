@@ -5,11 +5,13 @@
 //! which steps begin when others have ended, and [`child`] makes their runs.
 
 mod child;
+mod command;
 mod compile;
 mod components;
 mod course;
 mod given;
 mod graph;
+mod parallel;
 mod plan;
 mod ports;
 mod reuse;

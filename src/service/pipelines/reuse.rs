@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::child::Parent;
-use crate::{Caller, Perform, Service};
+use crate::{Caller, Perform, Service, sweeps::settings_of};
 use api::{
     Result,
     datastores::ListStoredFiles,
@@ -73,6 +73,12 @@ fn described_facts(described: &Described, facts: &mut BTreeMap<String, String>) 
             text += &more.map_or(String::new(), |more| format!(", {more}"));
         }
         facts.insert(format!("output {name}"), text);
+    }
+    let definition = &described.definition;
+    if definition.get("type").is_some_and(|kind| kind == "sweep") {
+        for (key, value) in settings_of(definition) {
+            facts.insert(key, value.to_string());
+        }
     }
     if let Some(distribution) = &described.distribution {
         facts.insert("distribution".to_owned(), json!(distribution).to_string());

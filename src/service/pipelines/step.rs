@@ -5,27 +5,23 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Map, Value};
 
 use super::{
+    command::Command,
     compile::{Scope, as_shown, defaults, pipeline_of},
-    components::{FILES, HOLDER, REFERENCE, join},
+    components::{HOLDER, join},
     given::{Given, Inputs, is_data, known, misfit},
     graph::{Binding, Nested, Source, Step, Work},
     ports::{Asked, Output, outputs_of},
 };
-use crate::{Caller, Service, jobs::job_of};
+use crate::{Caller, Service};
 use api::{
     Error, Result,
     environments::Environment,
     files::Hash,
-    jobs::{CreateJob, Described, JobInput, StepFacts},
-    runs::Job,
+    jobs::{CreateJob, JobInput},
 };
-use spec::{
-    expression::{Expression, Template},
-    kinds::{environment::EnvironmentSource, job::CommandJob},
-    shape::Described as _,
-};
+use spec::expression::{Expression, Template};
 
-type Members = Map<String, Value>;
+pub(super) type Members = Map<String, Value>;
 /// Output of the step → output of the pipeline.
 type Parents = Vec<(String, String)>;
 
@@ -41,33 +37,22 @@ const OWN: [&str; 7] = [
 ];
 /// Keys below which texts that are numbers become numbers.
 const NUMBERS: [&str; 3] = ["resources", "distribution", "limits"];
-/// What a step may say in place of its component.
-const COMMAND: [&str; 8] = [
-    "command",
-    "code",
-    "environment",
-    "environment_variables",
-    "resources",
-    "distribution",
-    "queue_settings",
-    "limits",
-];
 
 /// Compiles steps, and keeps what it has looked up.
 pub struct Steps<'a> {
     pub service: &'a Service,
     pub caller: &'a Caller,
-    request: &'a CreateJob,
+    pub(super) request: &'a CreateJob,
     pub errors: Vec<Error>,
-    codes: HashMap<String, (Hash, Option<String>)>,
-    environments: HashMap<String, (Environment, Option<String>)>,
+    pub(super) codes: HashMap<String, (Hash, Option<String>)>,
+    pub(super) environments: HashMap<String, (Environment, Option<String>)>,
 }
 
 /// What a step is given, sorted by when it is known.
 #[derive(Default)]
-struct Ports {
-    inputs: BTreeMap<String, JobInput>,
-    bindings: BTreeMap<String, Binding>,
+pub(super) struct Ports {
+    pub inputs: BTreeMap<String, JobInput>,
+    pub bindings: BTreeMap<String, Binding>,
 }
 
 impl<'a> Steps<'a> {
@@ -111,9 +96,10 @@ impl<'a> Steps<'a> {
         names: &BTreeMap<&str, usize>,
     ) -> Result<(Step, Parents)> {
         let step = filled(step, &scope.inputs)?;
-        let component = step.get("component").and_then(Value::as_object);
+        let component = step.get("component").or_else(|| step.get("trial"));
+        let component = component.and_then(Value::as_object);
         let kind = kind_of(&step, component);
-        let ports = ports(&step, component, scope, names)?;
+        let mut ports = ports(&step, component, scope, names)?;
         let outputs = outputs_of(&step, component)?;
         let parents: Parents = outputs
             .iter()
@@ -130,7 +116,6 @@ impl<'a> Steps<'a> {
             .collect();
         after.sort_unstable();
         after.dedup();
-        let bindings = ports.bindings.clone();
         let work = match (kind, component) {
             ("command", component) => {
                 let command = Command {
@@ -138,12 +123,25 @@ impl<'a> Steps<'a> {
                     component,
                     scope,
                 };
-                let job = self.command(&command, ports.inputs, outputs).await?;
+                let job = self
+                    .command(&command, ports.inputs.clone(), outputs)
+                    .await?;
                 Work::Command(Box::new(job))
+            }
+            ("parallel", component) => {
+                let ports = &mut ports;
+                let job = self.parallel(&step, component, scope, ports, outputs);
+                Work::Command(Box::new(job.await?))
+            }
+            ("sweep", _) => {
+                let sweep = self
+                    .sweep(&step, scope, ports.inputs.clone(), outputs)
+                    .await?;
+                Work::Sweep(Box::new(sweep))
             }
             ("pipeline", Some(component)) => {
                 let nested = self
-                    .nested(name, (&step, component), ports, outputs, scope)
+                    .nested(name, (&step, component), &ports, outputs, scope)
                     .await;
                 Work::Pipeline(Box::new(nested))
             }
@@ -157,120 +155,14 @@ impl<'a> Steps<'a> {
         let text = |key: &str| step.get(key).and_then(Value::as_str).map(str::to_owned);
         let step = Step {
             name: name.to_owned(),
+            written: (kind == "parallel").then(|| kind.to_owned()),
             display_name: text("display_name"),
             tags: tags(&step),
             after,
-            bindings,
+            bindings: ports.bindings,
             work,
         };
         Ok((step, parents))
-    }
-
-    async fn command(
-        &mut self,
-        command: &Command<'_>,
-        inputs: BTreeMap<String, JobInput>,
-        outputs: BTreeMap<String, Asked>,
-    ) -> Result<Job> {
-        let mut definition = command.definition()?;
-        let written = CommandJob::read(Some(&Value::Object(definition.clone())));
-        let written = written.map_err(|mismatch| {
-            Error::invalid(format!("The step is not understood: {mismatch}"))
-        })?;
-        let holder = command.holder();
-        let snapshot = match (&written.run.code, command.files()) {
-            (_, Some(files)) => {
-                let workspace = &self.request.workspace;
-                self.service
-                    .have_tree(self.caller, workspace, holder, files)
-                    .await?;
-                definition.remove("code");
-                Some(files)
-            }
-            (Some(code), None) => {
-                let (files, reference) = self.code(holder, code).await?;
-                if let Some(reference) = reference {
-                    definition.insert("code".to_owned(), Value::from(reference));
-                }
-                Some(files)
-            }
-            (None, None) => None,
-        };
-        let holder = command.holder_of("environment");
-        let source = &written.run.environment;
-        let (environment, reference) = self.environment(holder, source).await?;
-        if let Some(reference) = reference {
-            definition.insert("environment".to_owned(), Value::from(reference));
-        }
-        let mut job = job_of(&written, snapshot, environment)?;
-        if let Some(described) = &mut job.described {
-            let outputs = outputs.into_iter();
-            described.inputs = inputs;
-            described.outputs = outputs
-                .map(|(name, asked)| (name, asked.into_output()))
-                .collect();
-            described.definition = definition;
-            described.step = Some(Box::new(StepFacts {
-                deterministic: command.is_deterministic(),
-                ..StepFacts::default()
-            }));
-            self.check(described).await?;
-        }
-        Ok(job)
-    }
-
-    /// Looks at the ports as whoever asks: the worker that runs the step may do more.
-    async fn check(&self, described: &Described) -> Result<()> {
-        let placed = described
-            .outputs
-            .iter()
-            .filter(|(_, output)| !output.path.is_empty());
-        let known = Described {
-            inputs: described.inputs.clone(),
-            outputs: placed
-                .map(|(name, output)| (name.clone(), output.clone()))
-                .collect(),
-            distribution: described.distribution,
-            ..Described::default()
-        };
-        self.service
-            .check_described(self.caller, &self.request.workspace, &known)
-            .await
-    }
-
-    async fn code(&mut self, holder: &str, code: &str) -> Result<(Hash, Option<String>)> {
-        let key = format!("{holder} {code}");
-        if let Some(known) = self.codes.get(&key) {
-            return Ok(known.clone());
-        }
-        let workspace = &self.request.workspace;
-        let found = self
-            .service
-            .resolve_code(self.caller, workspace, holder, code);
-        let found = found.await?;
-        self.codes.insert(key, found.clone());
-        Ok(found)
-    }
-
-    async fn environment(
-        &mut self,
-        holder: &str,
-        source: &EnvironmentSource,
-    ) -> Result<(Environment, Option<String>)> {
-        let key = format!("{holder} {}", source.write().unwrap_or_default());
-        if let Some(known) = self.environments.get(&key) {
-            return Ok(known.clone());
-        }
-        let found = self
-            .service
-            .resolve_environment(self.caller, holder, source);
-        let (environment, reference) = found.await?;
-        let found = match &self.request.search_path {
-            Some(path) => (environment.found_in(path), reference),
-            None => (environment, reference),
-        };
-        self.environments.insert(key, found.clone());
-        Ok(found)
     }
 
     /// A step that is a pipeline.
@@ -278,7 +170,7 @@ impl<'a> Steps<'a> {
         &mut self,
         name: &str,
         (step, component): (&Members, &Members),
-        ports: Ports,
+        ports: &Ports,
         outputs: BTreeMap<String, Asked>,
         scope: &Scope,
     ) -> Nested {
@@ -318,97 +210,11 @@ impl<'a> Steps<'a> {
     }
 }
 
-/// A step that runs a command.
-struct Command<'a> {
-    step: &'a Members,
-    component: Option<&'a Members>,
-    scope: &'a Scope,
-}
-
-impl Command<'_> {
-    /// As the description of a job without ports.
-    fn definition(&self) -> Result<Members> {
-        let mut definition = Members::new();
-        definition.insert("type".to_owned(), Value::from("command"));
-        if let Some(component) = self.component {
-            let reference = component.get(REFERENCE);
-            let shown = reference.or_else(|| component.get("name")).cloned();
-            definition.extend(shown.map(|shown| ("component".to_owned(), shown)));
-        }
-        for key in COMMAND {
-            let own = self.step.get(key).filter(|value| !value.is_null());
-            let inherited = self.component.and_then(|component| component.get(key));
-            let value = match (own, inherited.filter(|value| !value.is_null())) {
-                (Some(Value::Object(own)), Some(Value::Object(inherited)))
-                    if key == "environment_variables" =>
-                {
-                    let mut both = inherited.clone();
-                    both.extend(own.clone());
-                    Value::Object(both)
-                }
-                (Some(own), _) => own.clone(),
-                (None, Some(inherited)) => inherited.clone(),
-                (None, None) => continue,
-            };
-            definition.insert(key.to_owned(), value);
-        }
-        // Steps and components cannot be read as jobs where they name what only they have.
-        if let Some(code) = definition.get("code").and_then(Value::as_str)
-            && self.files().is_some()
-            && !code.starts_with("azureml:")
-        {
-            definition.shift_remove("code");
-        }
-        definition.extend(self.compute()?.map(|value| ("compute".to_owned(), value)));
-        for key in ["services", "identity"] {
-            let own = self.step.get(key).filter(|value| !value.is_null());
-            definition.extend(own.map(|value| (key.to_owned(), value.clone())));
-        }
-        Ok(definition)
-    }
-
-    fn compute(&self) -> Result<Option<Value>> {
-        let own = self.step.get("compute").filter(|value| !value.is_null());
-        let compute = own.or(self.scope.compute.as_ref());
-        match compute {
-            Some(compute) => Ok(Some(compute.clone())),
-            None => Err(Error::invalid("The step has no compute")
-                .at("compute")
-                .hint("Give it a `compute`, or all steps one: settings: {default_compute: azureml:serverless}")),
-        }
-    }
-
-    /// Where what the component names is looked up.
-    fn holder(&self) -> &str {
-        let own = self.component.and_then(|component| component.get(HOLDER));
-        own.and_then(Value::as_str).unwrap_or(&self.scope.holder)
-    }
-
-    /// The same of what either the step or its component says.
-    fn holder_of(&self, key: &str) -> &str {
-        if self.step.get(key).is_some_and(|value| !value.is_null()) {
-            return &self.scope.holder;
-        }
-        self.holder()
-    }
-
-    /// The same inputs give the same outputs, unless the component says otherwise.
-    fn is_deterministic(&self) -> bool {
-        let said = self
-            .component
-            .and_then(|component| component.get("is_deterministic"));
-        said.and_then(Value::as_bool) != Some(false)
-    }
-
-    /// The files that came with the component.
-    fn files(&self) -> Option<Hash> {
-        let files = self.component?.get(FILES)?.as_str()?;
-        Hash::parse(files).ok()
-    }
-}
-
 fn kind_of<'a>(step: &'a Members, component: Option<&'a Members>) -> &'a str {
     let own = |members: &'a Members| members.get("type").and_then(Value::as_str);
+    if step.contains_key("trial") && own(step).is_none() {
+        return "sweep";
+    }
     // A step is a command unless it says otherwise; its component knows better.
     match component.and_then(own) {
         Some(kind) if own(step).is_none_or(|own| own == "command") => kind,
@@ -532,7 +338,7 @@ fn ports(
                 let input = known(default, Some(port)).map_err(at)?;
                 ports.inputs.insert(name.clone(), input);
             }
-            None if optional => {}
+            None if optional || is_searched(step, name) => {}
             None => {
                 let prefix = format!("{name}.");
                 if !given.keys().any(|given| given.starts_with(&prefix)) {
@@ -545,6 +351,12 @@ fn ports(
         }
     }
     Ok(ports)
+}
+
+/// Whether a sweep gives the input its values.
+fn is_searched(step: &Members, name: &str) -> bool {
+    let space = step.get("search_space").and_then(Value::as_object);
+    space.is_some_and(|space| space.contains_key(name))
 }
 
 /// What a component says of an input; none when it has no such one.

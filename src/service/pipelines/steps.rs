@@ -2,12 +2,16 @@
 
 use async_trait::async_trait;
 
-use super::course::Pipeline;
-use crate::{Action, Caller, Perform, Service, driven::PIPELINE};
+use super::{course::Pipeline, graph::Work};
+use crate::{
+    Action, Caller, Perform, Service,
+    driven::{PIPELINE, SWEEP},
+};
 use api::{
     Result,
     pipelines::{ListSteps, PipelineStep},
 };
+use store::Child;
 
 #[async_trait]
 impl Perform for ListSteps {
@@ -19,12 +23,30 @@ impl Perform for ListSteps {
     }
 }
 
+/// A trial of a sweep, by its number.
+fn trial(child: Child) -> PipelineStep {
+    PipelineStep {
+        name: child.place.to_string(),
+        kind: "command".to_owned(),
+        after: Vec::new(),
+        run: Some(child.name),
+        status: Some(child.status),
+        skipped: false,
+        reuses: child.reuses,
+        started_at: child.started_at,
+        ended_at: child.ended_at,
+        steps: Vec::new(),
+    }
+}
+
 async fn steps_of(service: &Service, run: i64) -> Result<Vec<PipelineStep>> {
     let Some(driven) = service.store.driven(run).await? else {
         return Ok(Vec::new());
     };
-    if driven.kind != PIPELINE {
-        return Ok(Vec::new());
+    match driven.kind.as_str() {
+        PIPELINE => {}
+        SWEEP => return Ok(driven.children.into_iter().map(trial).collect()),
+        _ => return Ok(Vec::new()),
     }
     let ended = driven.head.status.ended();
     let mut pipeline = Pipeline::read(&driven.plan, &driven.state)?;
@@ -35,7 +57,7 @@ async fn steps_of(service: &Service, run: i64) -> Result<Vec<PipelineStep>> {
         let names = names.map(|before| pipeline.graph.steps[*before].name.clone());
         let child = pipeline.run_of(at);
         let inner = match child {
-            Some(child) if step.kind() == "pipeline" => {
+            Some(child) if !matches!(step.work, Work::Command(_)) => {
                 Box::pin(steps_of(service, child.id)).await?
             }
             _ => Vec::new(),

@@ -7,7 +7,8 @@ mod course;
 mod plan;
 mod trial;
 
-pub use course::{BEST_TAG, Sweep};
+pub use course::{BEST_TAG, SCORE_TAG, Sweep};
+pub use plan::{Plan, Search, seed_of};
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,7 @@ use api::{
     jobs::{CreateJob, Described, JobInput, JobOutput},
     runs::{Job, Run},
 };
-use plan::{Plan, SETTINGS, Search, seed_of};
+use plan::SETTINGS;
 use spec::{
     kinds::{job::CommandJob, sweep::SweepJob},
     shape::Described as _,
@@ -122,12 +123,13 @@ impl Service {
             seed: seed_of(&request.name),
             datastore,
             tags: BTreeMap::new(),
+            as_inputs: false,
         })
     }
 }
 
 /// How a sweep is searched.
-fn settings_of(definition: &Members) -> Members {
+pub fn settings_of(definition: &Members) -> Members {
     let own = definition.iter();
     own.filter(|(key, value)| SETTINGS.contains(&key.as_str()) && !value.is_null())
         .map(|(key, value)| (key.clone(), value.clone()))
@@ -161,27 +163,34 @@ fn outputs(definition: &Members, trials: u64) -> Result<BTreeMap<String, JobOutp
         let at = format!("outputs.{name}");
         let asked = Asked::read(Some(output)).map_err(|error| error.at(at.clone()))?;
         let asked = asked.into_output();
-        if asked.name.is_some() {
-            return Err(
-                Error::invalid("Every trial would register this output, not the best alone")
-                    .at(format!("{at}.name"))
-                    .hint(format!(
-                        "Leave the name out, and register azureml://jobs/SWEEP/outputs/{name} when the sweep has ended"
-                    )),
-            );
-        }
-        if trials > 1 && !asked.path.is_empty() && !asked.path.contains("${{") {
-            return Err(Error::invalid("Every trial would write to the same place")
-                .at(format!("{at}.path"))
-                .hint("Put ${{name}} into the path: it is the name of the trial"));
-        }
+        check_output(name, &asked, trials)?;
         outputs.insert(name.clone(), asked);
     }
     Ok(outputs)
 }
 
+/// Sees that trials do not write over each other's outputs.
+pub fn check_output(name: &str, asked: &JobOutput, trials: u64) -> Result<()> {
+    let at = format!("outputs.{name}");
+    if asked.name.is_some() {
+        return Err(
+            Error::invalid("Every trial would register this output, not the best alone")
+                .at(format!("{at}.name"))
+                .hint(format!(
+                    "Leave the name out, and register azureml://jobs/SWEEP/outputs/{name} when the sweep has ended"
+                )),
+        );
+    }
+    if trials > 1 && !asked.path.is_empty() && !asked.path.contains("${{") {
+        return Err(Error::invalid("Every trial would write to the same place")
+            .at(format!("{at}.path"))
+            .hint("Put ${{name}} into the path: it is the name of the trial"));
+    }
+    Ok(())
+}
+
 /// A sweep as a run. Its outputs are those of its best trial.
-fn sweep_run(plan: &Plan, mut definition: Members, name: &str) -> Result<(Job, NewDriven)> {
+pub fn sweep_run(plan: &Plan, mut definition: Members, name: &str) -> Result<(Job, NewDriven)> {
     let described = plan.job.described.as_deref().cloned().unwrap_or_default();
     let mut outputs = described.outputs;
     for (output, written) in &mut outputs {

@@ -40,6 +40,9 @@ pub struct Plan {
     pub datastore: String,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
+    /// What is tried are inputs of the trial, too: it is a component.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub as_inputs: bool,
 }
 
 /// What the settings of a sweep mean.

@@ -12,7 +12,7 @@ use crate::{
 };
 use api::{
     Error, Result, Time,
-    jobs::JobOutput,
+    jobs::{JobInput, JobOutput},
     runs::{Job, RunStatus},
 };
 use spec::expression::{Expression, Template};
@@ -77,6 +77,13 @@ fn job(plan: &Plan, values: &Map<String, Value>, name: &str) -> Result<Job> {
     let Some(described) = &mut job.described else {
         return Err(Error::internal("A trial is not described"));
     };
+    if plan.as_inputs {
+        let tried = values.iter().map(|(name, value)| {
+            let value = text(value);
+            (name.clone(), JobInput::Value { value })
+        });
+        described.inputs.extend(tried);
+    }
     for (output, written) in &mut described.outputs {
         written.path = place(written, output, name, &plan.datastore)?;
     }

@@ -15,6 +15,7 @@ mod metric_histories;
 mod metrics;
 mod models;
 mod pipeline_plans;
+mod pipeline_sweeps;
 mod pipelines;
 mod random_search;
 mod runs;

@@ -21,6 +21,7 @@ mod schedules;
 mod secrets;
 mod serve;
 mod state;
+mod steps;
 mod supervisor;
 mod sweeps;
 mod webhooks;

@@ -1,0 +1,235 @@
+//! Steps of pipelines that are more than a command: sweeps, scripts over mini-batches.
+
+use crate::support::{Aml, each_mode};
+
+const SWEEP: &str = "\
+type: pipeline
+settings: {default_compute: azureml:serverless}
+outputs: {best: }
+jobs:
+  search:
+    type: sweep
+    trial: ./train.yml
+    inputs: {word: hello}
+    outputs: {model: '${{parent.outputs.best}}'}
+    sampling_algorithm: grid
+    search_space: {loss: {type: choice, values: [3, 1, 2]}}
+    objective: {goal: minimize, primary_metric: loss}
+    limits: {max_total_trials: 5, max_concurrent_trials: 2}
+  last:
+    command: cat ${{inputs.m}}/m.txt
+    environment: {image: python}
+    inputs: {m: '${{parent.jobs.search.outputs.model}}'}
+";
+const TRIAL: &str = "\
+name: train
+type: command
+command: >-
+  printf '{\"loss\": %s}' ${{inputs.loss}} > outputs/metrics.json &&
+  echo ${{inputs.word}} ${{inputs.loss}} $AZUREML_ROOT_RUN_ID | tee ${{outputs.model}}/m.txt
+environment: {image: python}
+inputs: {word: {type: string}, loss: {type: number, default: 9}}
+outputs: {model: {type: uri_folder}}
+";
+
+fn with_sweep(aml: &Aml) {
+    aml.ok("workspace create -n ws");
+    aml.write("train.yml", TRIAL);
+    aml.write("pipeline.yml", SWEEP);
+}
+
+#[test]
+fn a_step_that_is_a_sweep_hands_on_what_its_best_trial_made() {
+    each_mode(|aml| {
+        with_sweep(aml);
+        let said = aml.ok("job create -f pipeline.yml -n p --stream");
+        assert!(said.contains("[search.1] hello 1 p\n"), "{said}");
+        assert!(said.contains("[last] hello 1 p\n"), "{said}");
+        aml.ok("job download -n p --output-name best -p got");
+        assert_eq!(aml.read("got/named-outputs/best/m.txt"), "hello 1 p\n");
+        let shown = aml.ok("job show p -o table");
+        assert!(shown.contains("✓ search  Completed"), "{shown}");
+        assert!(shown.contains("3 trials"), "{shown}");
+        assert_eq!(
+            aml.ok("pipeline plan pipeline.yml -o table"),
+            "= search  reused from p-search\n= last    reused from p-last\n0 to run, 2 reused\n"
+        );
+        let changed =
+            aml.ok("pipeline plan pipeline.yml -o table --set jobs.search.inputs.word=hi");
+        assert!(
+            changed.contains("    input word: hello → hi\n"),
+            "{changed}"
+        );
+    });
+}
+
+#[test]
+fn a_sweep_is_followed_with_all_its_trials() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        let sweep = "\
+type: sweep
+trial: {command: 'echo trial ${{search_space.x}}; echo ''{\"m\": 1}'' > outputs/metrics.json', environment: {image: python}}
+sampling_algorithm: grid
+search_space: {x: {type: choice, values: [a, b]}}
+objective: {goal: minimize, primary_metric: m}
+limits: {max_total_trials: 2}
+";
+        aml.write("sweep.yml", sweep);
+        let said = aml.ok("job create -f sweep.yml -n s --stream");
+        for line in ["[0] trial a\n", "[1] trial b\n"] {
+            assert!(said.contains(line), "{said}");
+        }
+    });
+}
+
+const FILES: &str = "\
+type: pipeline
+settings: {default_compute: azureml:serverless}
+outputs: {all: {type: uri_file}}
+jobs:
+  score:
+    type: parallel
+    inputs:
+      data: {type: uri_folder, path: data}
+      factor: 10
+    outputs: {rows: '${{parent.outputs.all}}'}
+    input_data: ${{inputs.data}}
+    mini_batch_size: 2
+    max_concurrency_per_instance: 2
+    retry_settings: {max_retries: 1, timeout: 60}
+    mini_batch_error_threshold: 0
+    task:
+      type: run_function
+      code: src
+      entry_script: score.py
+      environment: {image: python}
+      program_arguments: --factor ${{inputs.factor}}
+      append_row_to: ${{outputs.rows}}
+";
+const SCORE: &str = "\
+import argparse, os
+
+def init():
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--factor', type=int)
+    global factor
+    factor = parser.parse_known_args()[0].factor
+
+def run(mini_batch):
+    rows = []
+    for path in mini_batch:
+        text = open(path).read()
+        if text == 'once' and not os.path.exists('seen'):
+            open('seen', 'w').close()
+            os._exit(3)
+        number = 7 if text == 'once' else int(text)
+        rows.append(f'{os.path.basename(path)}:{number * factor}')
+    return rows
+
+def shutdown():
+    print('good bye')
+";
+
+#[test]
+fn a_script_runs_over_the_files_of_a_folder_in_mini_batches() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        aml.write("pipeline.yml", FILES);
+        aml.write("src/score.py", SCORE);
+        for (name, text) in [
+            ("a", "1"),
+            ("b", "2"),
+            ("c", "once"),
+            ("d", "4"),
+            ("e", "5"),
+        ] {
+            aml.write(&format!("data/{name}.txt"), text);
+        }
+        let said = aml.ok("job create -f pipeline.yml -n p --stream");
+        for line in [
+            "[score] 5 files make 3 mini-batches\n",
+            "the process ended with exit code 3\n",
+            "3 of 3 mini-batches done",
+            "[score] good bye\n",
+        ] {
+            assert!(said.contains(line), "{line}: {said}");
+        }
+        aml.ok("job download -n p --output-name all -p got");
+        let rows = "a.txt:10\nb.txt:20\nc.txt:70\nd.txt:40\ne.txt:50\n";
+        let found = aml.read("got/named-outputs/all/rows");
+        assert_eq!(found, rows);
+        let tag = aml.json("run show p-score --query 'tags.\"aml.progress\"'");
+        assert_eq!(tag, "3 of 3 mini-batches done, 0 failed");
+        // What fails in both attempts is one mini-batch more than may fail.
+        aml.write("data/b.txt", "no number");
+        let failed = aml
+            .run("job create -f pipeline.yml -n q --stream")
+            .failed(10);
+        assert!(failed.contains("score: Failed"), "{failed}");
+        let log = aml.ok("run logs q-score");
+        let why = "1 mini-batches failed, more than the mini-batch error threshold of 0 allows";
+        assert!(log.contains(why), "{log}");
+    });
+}
+
+const TABLE: &str = "\
+type: pipeline
+settings: {default_compute: azureml:serverless}
+jobs:
+  sums:
+    type: parallel
+    inputs: {data: {type: mltable, path: table, mode: direct}}
+    outputs: {rows: {type: uri_folder}}
+    input_data: ${{inputs.data}}
+    partition_keys: [shop]
+    task:
+      type: run_function
+      code: src
+      entry_script: sums.py
+      environment: {image: python}
+      append_row_to: ${{outputs.rows}}
+";
+const SUMS: &str = "\
+def init():
+    pass
+
+def run(table, mini_batch_context):
+    keys = mini_batch_context.partition_key_value
+    return [f\"{keys['shop']} {sum(row['sold'] for row in table.rows)}\"]
+";
+/// Stands in for the library, which is not there without a network.
+const PANDAS: &str = "\
+class DataFrame:
+    def __init__(self, rows):
+        self.rows = rows
+";
+
+#[test]
+fn a_script_runs_over_the_rows_of_a_table_by_their_keys() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        aml.write("pipeline.yml", TABLE);
+        aml.write("src/sums.py", SUMS);
+        aml.write("src/pandas.py", PANDAS);
+        aml.write(
+            "table/MLTable",
+            "paths: [{file: ./a.csv}, {file: ./b.csv}]\ntransformations: [{read_delimited: {delimiter: ','}}]\n",
+        );
+        aml.write("table/a.csv", "shop,sold\nnorth,1\nsouth,10\n");
+        aml.write("table/b.csv", "shop,sold\nsouth,20\nnorth,2\n");
+        let said = aml.ok("job create -f pipeline.yml -n p --stream");
+        assert!(said.contains("4 rows make 2 mini-batches"), "{said}");
+        aml.ok("job download -n p-sums --output-name rows -p got");
+        let rows = aml.read("got/named-outputs/rows/parallel_run_step.txt");
+        assert_eq!(rows, "north 3\nsouth 30\n");
+        let sizes = TABLE.replace("partition_keys: [shop]", "mini_batch_size: 3");
+        aml.write("pipeline.yml", sizes.replace("keys['shop']", "keys"));
+        let keyless = "def run(table):\n    return [str(len(table.rows))]\n";
+        aml.write("src/sums.py", keyless);
+        aml.ok("job create -f pipeline.yml -n q --stream");
+        aml.ok("job download -n q-sums --output-name rows -p again");
+        let rows = aml.read("again/named-outputs/rows/parallel_run_step.txt");
+        assert_eq!(rows, "3\n1\n");
+    });
+}
