@@ -52,16 +52,17 @@ fn write(row: &Row, lines: &mut String) -> Result<()> {
         }
         *lines += &text(name)?;
         lines.push(':');
-        *lines += &match cell {
+        let shown = match cell {
             Cell::Missing => "null".to_owned(),
             Cell::Text(value) => text(value)?,
-            Cell::Time(_) => format!("{{\"time\":{}}}", text(&cell.to_string())?),
+            Cell::Time(_) => [r#"{"time":"#, &text(&cell.to_string())?, "}"].concat(),
             // As Python reads them.
             Cell::Float(number) if number.is_nan() => "NaN".to_owned(),
             Cell::Float(number) if number.is_infinite() && *number > 0.0 => "Infinity".to_owned(),
             Cell::Float(number) if number.is_infinite() => "-Infinity".to_owned(),
             number => number.to_string(),
         };
+        *lines += &shown;
     }
     *lines += "}\n";
     Ok(())

@@ -239,11 +239,10 @@ impl Parallel<'_> {
                 let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
                 let error = Error::invalid(format!("`{text}` names no output of the step"));
                 let error = error.at("task.append_row_to");
-                Err(match names.is_empty() {
-                    true => {
-                        error.hint("Give the step an output: outputs: {rows: {type: uri_file}}")
-                    }
-                    false => error.hint(format!("Its outputs are {}", names.join(", "))),
+                Err(if names.is_empty() {
+                    error.hint("Give the step an output: outputs: {rows: {type: uri_file}}")
+                } else {
+                    error.hint(format!("Its outputs are {}", names.join(", ")))
                 })
             }
         }
@@ -316,19 +315,18 @@ impl Parallel<'_> {
         model: Option<&str>,
         outputs: &BTreeMap<String, Asked>,
     ) -> Result<String> {
-        let mut command = format!("python {DRIVER_PATH} --input \"${{{{inputs.{data}}}}}\"");
-        if let Some(model) = model {
-            command += &format!(" --model \"{model}\"");
-        }
-        if let Some(output) = self.collects(outputs)? {
-            command += &format!(" --output \"${{{{outputs.{output}}}}}\"");
-        }
+        let mut command = vec![format!(
+            "python {DRIVER_PATH} --input \"${{{{inputs.{data}}}}}\""
+        )];
+        command.extend(model.map(|model| format!("--model \"{model}\"")));
+        let output = self.collects(outputs)?;
+        command.extend(output.map(|output| format!("--output \"${{{{outputs.{output}}}}}\"")));
         if let Some(arguments) = self.word("program_arguments") {
+            command.push("--".to_owned());
             // In a file they may be on several lines.
-            let arguments: Vec<&str> = arguments.split_whitespace().collect();
-            command += &format!(" -- {}", arguments.join(" "));
+            command.extend(arguments.split_whitespace().map(str::to_owned));
         }
-        Ok(command)
+        Ok(command.join(" "))
     }
 
     /// The step and its component as those of a command.
