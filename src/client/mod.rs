@@ -8,6 +8,7 @@ mod files;
 pub mod inputs;
 mod logs;
 pub mod score;
+pub mod traceback;
 mod transport;
 
 use axum::{

@@ -2,6 +2,7 @@
 //!
 //! Knows neither workspace nor client: a job comes in as plain data, files and exit codes go out.
 
+mod build;
 pub mod environment;
 pub mod limits;
 pub mod local;
@@ -9,6 +10,7 @@ mod own;
 mod pins;
 mod process_table;
 mod python;
+mod seal;
 pub mod supervisor;
 mod tool;
 pub mod use_of;

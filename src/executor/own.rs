@@ -72,8 +72,8 @@ fn rename_in_scripts(from: &Path, to: &Path) -> Result<()> {
         if !text.contains(&old) {
             continue;
         }
-        // Anew: the file under the old name is the shared one.
-        let mode = fs::Permissions::from_mode(metadata.permissions().mode());
+        // Anew: the file under the old name is the shared one, which is read-only.
+        let mode = fs::Permissions::from_mode(metadata.permissions().mode() | 0o200);
         fs::remove_file(&path)
             .and_then(|()| fs::write(&path, text.replace(&old, &new)))
             .and_then(|()| fs::set_permissions(&path, mode))

@@ -86,6 +86,28 @@ impl Tools<'_> {
     }
 }
 
+/// Writes a line of our own into the log of a preparation.
+pub fn note(log: &Path, line: &str) {
+    if let Ok(mut log) = File::options().append(true).create(true).open(log) {
+        write_line(&mut log, line);
+    }
+}
+
+/// A line of an installer's that may say why it failed, without what it is decorated with.
+pub fn told(line: &str) -> Option<&str> {
+    let bare = line.trim_start_matches([' ', '×', '╰', '─', '▶', '├', '│']);
+    let idle = [
+        "Using Python ",
+        "Using CPython ",
+        "Creating virtual environment",
+    ];
+    let news = NEWS
+        .iter()
+        .chain(&idle)
+        .any(|begin| bare.starts_with(begin));
+    (!bare.trim().is_empty() && !news).then_some(bare.trim_end())
+}
+
 fn write_line(log: &mut File, line: &str) {
     use std::io::Write;
     // The log is for people; a full disk shows itself where it matters.
@@ -127,5 +149,29 @@ impl Drop for Group {
         if let Some(id) = self.0 {
             let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::told;
+
+    #[test]
+    fn what_an_installer_was_doing_is_left_out_of_why_it_failed() {
+        let output = "\
+Using Python 3.11.7 environment at: /home/environments/ab
+Resolved 3 packages in 10ms
+  × No solution found when resolving dependencies:
+  ╰─▶ Because no-such was not found in the package registry and you require
+      no-such, we can conclude that your requirements are unsatisfiable.
+
+";
+        let lines: Vec<&str> = output.lines().filter_map(told).collect();
+        let expected = [
+            "No solution found when resolving dependencies:",
+            "Because no-such was not found in the package registry and you require",
+            "no-such, we can conclude that your requirements are unsatisfiable.",
+        ];
+        assert_eq!(lines, expected);
     }
 }

@@ -65,13 +65,39 @@ pub fn free(
         freed.environments += 1;
         freed.bytes += links.freed_with(&folder);
         if !dry_run {
-            unused.remove()?;
+            remove(unused.folder)?;
         }
     }
     if !dry_run {
         forget_requests(&root);
     }
     Ok(freed)
+}
+
+/// Removes an environment unless somebody holds it; whether it is gone. Whoever calls this is the only
+/// one that may build it.
+pub fn remove_unheld(folder: &Path) -> Result<bool> {
+    let marker = File::open(folder.join(MARKER)).ok();
+    if marker
+        .as_ref()
+        .is_some_and(|marker| marker.try_lock().is_err())
+    {
+        return Ok(false);
+    }
+    remove(folder)?;
+    Ok(true)
+}
+
+/// The marker goes first: what is half removed is no environment.
+fn remove(folder: &Path) -> Result<()> {
+    let marker = folder.join(MARKER);
+    match fs::remove_file(&marker) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            return Err(io_error("remove", &marker, &e));
+        }
+        _ => {}
+    }
+    fs::remove_dir_all(folder).map_err(|e| io_error("remove", folder, &e))
 }
 
 fn folders(root: &Path) -> Result<Vec<(String, PathBuf)>> {
@@ -120,22 +146,10 @@ impl<'a> Unused<'a> {
             _marker: marker,
         }))
     }
-
-    /// The marker goes first: what is half removed is no environment.
-    fn remove(self) -> Result<()> {
-        let marker = self.folder.join(MARKER);
-        match fs::remove_file(&marker) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                return Err(io_error("remove", &marker, &e));
-            }
-            _ => {}
-        }
-        fs::remove_dir_all(self.folder).map_err(|e| io_error("remove", self.folder, &e))
-    }
 }
 
-/// Installers link the files of environments to each other and to their own cache; the space of a file
-/// is freed with its last name.
+/// Runs have links to the files of environments, and older environments to an installer's cache; the
+/// space of a file is freed with its last name.
 #[derive(Default)]
 struct Links(HashMap<(u64, u64), u64>);
 

@@ -3,6 +3,7 @@
 //! Holds no truth: what it knows is in the workspace or in a file beside the process, so another
 //! worker can take over at any moment. It speaks to the workspace through the client only.
 
+mod cause;
 mod keep;
 mod log;
 mod metrics;

@@ -13,7 +13,9 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    FULL_TRIES, Fate, Settings, io_error,
+    FULL_TRIES, Fate, Settings,
+    cause::{self, DISK_FULL},
+    io_error,
     keep::Stored,
     log::{Log, write_redacted},
     means_lost, metrics,
@@ -27,7 +29,7 @@ use super::{
 use crate::executor::{
     environment::{self, Place, Ready},
     local::{End, Process},
-    supervisor::{Exit, Stopped, Task},
+    supervisor::{Stopped, Task},
     use_of::Held,
 };
 use api::{
@@ -44,12 +46,6 @@ const MESSAGE_EVERY: Duration = Duration::from_secs(2);
 
 /// How long a run that has completed waits for room on a full disk before its outputs are given up.
 const FULL_PATIENCE: Duration = Duration::from_secs(20);
-
-/// Ends the reason of a run that had too little memory.
-const OUT_OF_MEMORY: &str = "; it needed more memory than its compute has";
-
-/// Ends the reason of a run that had no room.
-const DISK_FULL: &str = "; the disk was full";
 
 /// A run this worker has.
 pub struct Execution {
@@ -361,7 +357,7 @@ impl Execution {
                 }
             }
         };
-        let mut ended = self.judge(end, canceled);
+        let mut ended = self.judge(end, &process.log(), canceled);
         self.report_running(&process).await?;
         unless_full(log.send_new().await)?;
         unless_full(self.report(Progress::Finalizing).await)?;
@@ -469,7 +465,7 @@ impl Execution {
     }
 
     /// What the end of the process means for the run.
-    fn judge(&self, end: End, canceled: bool) -> Ended {
+    fn judge(&self, end: End, log: &Path, canceled: bool) -> Ended {
         let exit = match end {
             End::Vanished(_) if canceled => return Ended::canceled(),
             End::Vanished(reason) => return Ended::failed(reason),
@@ -480,7 +476,7 @@ impl Execution {
             Some(Stopped::Asked) if canceled => None,
             Some(Stopped::Asked) => Some("Its supervisor was asked to stop it".to_owned()),
             Some(Stopped::Timeout) => Some(format!("It was stopped at its limit of {limit} s")),
-            None => why_failed(&exit),
+            None => cause::of(&exit, log, self.redactor()),
         };
         let outcome = match (exit.stopped, &reason) {
             (Some(Stopped::Asked), _) if canceled => Outcome::Canceled,
@@ -536,31 +532,6 @@ async fn turned(fate: &mut watch::Receiver<Fate>, to: Fate) {
     if !seen {
         std::future::pending::<()>().await;
     }
-}
-
-fn why_failed(exit: &Exit) -> Option<String> {
-    if let Some(reason) = &exit.not_started {
-        return Some(reason.clone());
-    }
-    if let Some(signal) = exit.signal {
-        let name = nix::sys::signal::Signal::try_from(signal).map_or("unknown", |s| s.as_str());
-        let why = if exit.out_of_memory {
-            OUT_OF_MEMORY
-        } else {
-            ""
-        };
-        return Some(format!(
-            "The command was killed by signal {signal} ({name}){why}"
-        ));
-    }
-    let code = exit.code.filter(|code| *code != 0)?;
-    let full = if exit.disk_full { DISK_FULL } else { "" };
-    let full = if exit.out_of_memory {
-        OUT_OF_MEMORY
-    } else {
-        full
-    };
-    Some(format!("The command ended with exit code {code}{full}"))
 }
 
 fn modified_ms(path: &Path) -> i64 {

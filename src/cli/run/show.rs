@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::RunArg;
 use crate::cli::context::Context;
+use api::runs::RunStatus;
 
 /// Show everything known of a run
 #[derive(Debug, Args)]
@@ -13,5 +14,11 @@ pub struct ShowArgs {
 }
 
 pub async fn show(ctx: &Context, args: ShowArgs) -> anyhow::Result<()> {
-    ctx.ui.show(&super::get(ctx, &args.run.name).await?)
+    let run = super::get(ctx, &args.run.name).await?;
+    ctx.ui.show(&run)?;
+    if run.status == RunStatus::Failed && run.job.is_some() {
+        ctx.ui
+            .hint(&format!("See what it wrote: aml run logs {}", run.name));
+    }
+    Ok(())
 }

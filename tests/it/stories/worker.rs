@@ -248,6 +248,63 @@ fn outputs_are_there_while_the_run_goes_on() {
     assert_eq!(got("late").as_deref(), Some("2\n"));
 }
 
+/// Writes into a file of the shared environment in place, which its being read-only keeps nobody from
+/// who can lift that.
+const WRITE_OVER: &str = "\
+import os, pip
+os.chmod(pip.__file__, 0o644)
+with open(pip.__file__, 'a') as file:
+    file.write('changed = True')
+";
+
+#[test]
+fn what_a_run_does_to_its_environment_stays_its_own() {
+    each_mode(|aml| {
+        workspace(aml);
+        aml.write("requirements.txt", "");
+        aml.write("over.py", WRITE_OVER);
+        aml.write(
+            "look.py",
+            "import pip; print('clean', not hasattr(pip, 'changed'))",
+        );
+        let run = |name: &str, line: &str| {
+            let options = "-e x --env requirements.txt --code . --stream";
+            aml.ok(format!("run submit -n {name} {options} -- {line}"))
+        };
+        run("gone", "pip uninstall -q -y pip");
+        assert_eq!(run("after", "python look.py"), "clean True\n");
+        run("over", "python over.py");
+        assert_eq!(run("built", "python look.py"), "clean True\n");
+        aml.ok("run download built --output got");
+        let log = aml.read("got/system_logs/environment.log");
+        let said = "The environment requirements.txt was changed since it was built (lib/";
+        assert!(log.starts_with(said), "{log}");
+    });
+}
+
+#[test]
+fn a_script_that_raises_says_what_in_the_reason() {
+    each_mode(|aml| {
+        workspace(aml);
+        aml.write(
+            "train.py",
+            "def fit():\n    raise ValueError('no such row')\n\nfit()\n",
+        );
+        let options = "-n raises -e x --code . --stream";
+        let said = aml.fails(10, format!("run submit {options} -- python3 train.py"));
+        let reason = "The command ended with exit code 1: ValueError: no such row";
+        assert!(said.contains(&format!(": {reason}\n")), "{said}");
+        let shown = aml.run("run show raises");
+        assert!(
+            shown
+                .stderr
+                .contains("Hint: See what it wrote: aml run logs raises"),
+            "{shown}"
+        );
+        assert_eq!(show(aml, "raises")["reason"], reason);
+    });
+}
+
 #[test]
 fn broken_requirements_fail_the_run_and_say_why() {
     each_mode(|aml| {
