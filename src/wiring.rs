@@ -31,8 +31,17 @@ use crate::{
 };
 use api::{Result, Time};
 use client::{Client, Remote};
+use nix::sys::prctl;
 use service::{Bell, Service};
 use store::{Home, Store};
+
+/// Names this process `aml` for whoever lists processes: one that was started through the kernel's link
+/// to its program (so that a newer one in its place does not matter) has the name of the link.
+pub fn name_process() {
+    if prctl::get_name().is_ok_and(|name| name.as_c_str() == c"exe") {
+        let _ = prctl::set_name(c"aml");
+    }
+}
 
 /// What a command talks to.
 #[derive(Clone)]

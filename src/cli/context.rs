@@ -135,6 +135,11 @@ impl Context {
         })
     }
 
+    /// A path given on the command line, as it is said: without `.` in it.
+    pub fn path(&self, given: impl AsRef<Path>) -> PathBuf {
+        self.folder.join(given).components().collect()
+    }
+
     /// The client for the target, opened once.
     pub async fn client(&self) -> Result<&Client> {
         self.client

@@ -68,7 +68,7 @@ pub async fn deploy(ctx: &Context, args: DeployArgs) -> anyhow::Result<()> {
     names::ENDPOINT.check(&args.name)?;
     let client = ctx.client().await?;
     let environment_variables = parse_pairs("--env-var", &args.env_vars)?;
-    let code = args.code.as_ref().map(|code| ctx.folder.join(code));
+    let code = args.code.as_ref().map(|code| ctx.path(code));
     let load = |text: &String| software::load(ctx, text, code.as_deref());
     let environment = args.env.as_ref().map(load).transpose()?;
     let script = match &args.script {

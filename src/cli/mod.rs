@@ -220,6 +220,7 @@ fn taking_negative_numbers(command: clap::Command) -> clap::Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    crate::wiring::name_process();
     if az::is_called(std::env::args().next().as_deref()) {
         return az::main();
     }

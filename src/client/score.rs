@@ -12,12 +12,25 @@ use api::{Error, Result, error::Envelope};
 #[derive(Debug)]
 pub enum Scored {
     Answered(Vec<u8>),
-    /// With a status of 400 or more: the script raised, or does not take the document.
-    Refused {
-        status: u16,
-        said: String,
-    },
+    /// Nothing can take the document now; the same may be asked again soon.
+    NotNow(Error),
+    Refused(Refusal),
 }
+
+/// An answer of the script with a status of 400 or more: it raised, or does not take the document.
+#[derive(Debug)]
+pub struct Refusal {
+    pub status: u16,
+    pub said: String,
+    /// What names the request in the endpoint's log.
+    pub request: Option<String>,
+    /// Who answered.
+    pub deployment: Option<String>,
+}
+
+/// Names the deployment that shall answer; in answers the one that has.
+const DEPLOYMENT: &str = "azureml-model-deployment";
+const REQUEST_ID: &str = "x-request-id";
 
 impl Client {
     /// Sends a document to an endpoint and answers what the scoring script does. The one that is named
@@ -33,7 +46,7 @@ impl Client {
         let uri = below("/ws", &[workspace, "endpoints", endpoint, "score"], &[]);
         let mut request = Request::builder().method(Method::POST).uri(uri);
         if let Some(deployment) = deployment {
-            request = request.header("azureml-model-deployment", deployment);
+            request = request.header(DEPLOYMENT, deployment);
         }
         let request = request
             .header(header::AUTHORIZATION, format!("Bearer {key}"))
@@ -42,17 +55,25 @@ impl Client {
             .map_err(|e| Error::internal(format!("Cannot make the request: {e}")))?;
         let response = self.transport.send(request).await?;
         let status = response.status();
+        let headers = response.headers().clone();
         let bytes = collect(response.into_body()).await?;
         if status.is_success() {
             return Ok(Scored::Answered(bytes.into()));
         }
         if let Ok(envelope) = serde_json::from_slice::<Envelope>(&bytes) {
-            return Err(envelope.error);
+            return if headers.contains_key(header::RETRY_AFTER) {
+                Ok(Scored::NotNow(envelope.error))
+            } else {
+                Err(envelope.error)
+            };
         }
-        Ok(Scored::Refused {
+        let text = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
+        Ok(Scored::Refused(Refusal {
             status: status.as_u16(),
             said: said(&bytes),
-        })
+            request: text(REQUEST_ID),
+            deployment: text(DEPLOYMENT),
+        }))
     }
 }
 

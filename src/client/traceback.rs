@@ -43,6 +43,26 @@ pub fn raised(log: &str) -> Vec<Raised> {
     found
 }
 
+/// What a scoring script raised for a request, by the endpoint's log.
+pub fn raised_for(log: &str, request: &str) -> Option<String> {
+    let (_, rest) = log.rsplit_once(&format!("Request {request}: "))?;
+    let record = rest.lines().take_while(|line| !begins_record(line));
+    let record: Vec<&str> = record.collect();
+    let raised = raised(&record.join("\n")).into_iter();
+    // The scoring server raises one of its own from it.
+    let mut own = raised.filter(|one| !one.exception.contains("UserScript"));
+    own.next_back().map(|one| one.exception)
+}
+
+/// Whether a line begins a log record: `2026-11-23 22:30:17,696 I …`.
+fn begins_record(line: &str) -> bool {
+    let bytes = line.as_bytes();
+    bytes.len() > 20
+        && bytes[..4].iter().all(u8::is_ascii_digit)
+        && bytes[4] == b'-'
+        && bytes[10] == b' '
+}
+
 /// A line without the rank that launchers of several processes put before it.
 fn bare(line: &str) -> &str {
     match line.split_once("]: ") {
@@ -69,7 +89,7 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::raised;
+    use super::{raised, raised_for};
 
     fn last(log: &str) -> Option<String> {
         raised(log).pop().map(|raised| raised.exception)
@@ -122,6 +142,27 @@ SyntaxError: '(' was never closed
             "SyntaxError: '(' was never closed",
         ];
         assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn of_requests_at_once_each_has_its_exception() {
+        let record = |id: &str, error: &str| {
+            format!(
+                "2026-11-26 00:27:39,208 E [7] azmlinfsrv - Request {id}: Encountered Exception: \
+                 Traceback (most recent call last):\n  File \"s.py\", line 4, in run\n{error}\n\n\
+                 The above exception was the direct cause of the following exception:\n\n\
+                 Traceback (most recent call last):\n  File \"r.py\", line 1, in h\n\
+                 azureml.server.UserScriptException: Caught an unhandled exception\n"
+            )
+        };
+        let log = format!(
+            "{}{}",
+            record("a", "KeyError: 1"),
+            record("b", "KeyError: 2")
+        );
+        assert_eq!(raised_for(&log, "a").as_deref(), Some("KeyError: 1"));
+        assert_eq!(raised_for(&log, "b").as_deref(), Some("KeyError: 2"));
+        assert_eq!(raised_for(&log, "c"), None);
     }
 
     #[test]

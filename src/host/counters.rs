@@ -13,6 +13,8 @@ use std::{
 use super::front::Front;
 use api::deployments::Load;
 
+/// How often the counts are written while they change.
+const WRITE: Duration = Duration::from_millis(200);
 /// Answers whose times are kept.
 const KEPT: usize = 1000;
 
@@ -75,11 +77,11 @@ impl Counters {
     }
 }
 
-/// Writes the counts each second in which they have changed.
+/// Writes the counts soon after they have changed.
 pub async fn keep(front: Arc<Front>, path: PathBuf) {
     let mut written = BTreeMap::new();
     loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(WRITE).await;
         let now = loads(&front);
         if now != written {
             write(&path, &now);

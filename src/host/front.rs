@@ -24,7 +24,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{
-    answers::{failure, read_off, request_id, unavailable},
+    answers::{failure, read_off, request_id, soon, unavailable},
     backend::Answer,
     forward, guard,
     orders::Orders,
@@ -143,18 +143,20 @@ impl Front {
                 .or_insert_with(|| id.clone());
         }
         let took = begun.elapsed();
-        let status = response.status().as_u16();
+        let status = response.status();
         let line = format!(
-            "{} I front - {method} {} {status} {:.3}ms {}\n",
+            "{} I front - {method} {} {} {:.3}ms {}\n",
             now(),
             path.escape_debug(),
+            status.as_u16(),
             took.as_secs_f64() * 1e3,
             id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-"),
         );
         match target {
             Some(target) => {
-                if method == Method::POST {
-                    target.counters.count(status, took);
+                // What a key or token was missing for was asked of no deployment.
+                if method == Method::POST && status != StatusCode::UNAUTHORIZED {
+                    target.counters.count(status.as_u16(), took);
                 }
                 target.write(&line);
             }
@@ -208,15 +210,15 @@ impl Front {
         let orders = match self.orders.current().await {
             Ok(Some(orders)) => orders,
             Ok(None) => return refused(unavailable("The endpoint was deleted")),
-            Err(error) => return refused(failure(StatusCode::SERVICE_UNAVAILABLE, &error)),
+            Err(error) => return refused(soon(StatusCode::SERVICE_UNAVAILABLE, &error)),
         };
-        let chosen = self.choose(&orders, request);
         let open = request.method() == Method::OPTIONS;
+        // Nobody's turn, so that strangers do not change the shares.
         if !open && let Some(refusal) = guard::refuse(&orders, request.headers()) {
-            let target = chosen.ok().map(|chosen| chosen.target);
-            return Err((target, Box::new(refusal)));
+            return Err((self.only(&orders), Box::new(refusal)));
         }
-        chosen.map_err(|answer| (None, answer))
+        self.choose(&orders, request)
+            .map_err(|answer| (None, answer))
     }
 
     /// Chooses by the header, else by the shares of the requests.
@@ -257,6 +259,15 @@ impl Front {
             target: found,
             mirror: copied.and_then(target),
         })
+    }
+
+    /// The deployment of an endpoint that has one, whose log is the endpoint's.
+    fn only(&self, orders: &HostOrders) -> Option<Arc<Target>> {
+        let [only] = orders.deployments.as_slice() else {
+            return None;
+        };
+        let targets = self.targets.read().ok()?;
+        targets.get(&only.name.to_lowercase()).cloned()
     }
 
     fn by_share<'a>(&self, orders: &'a HostOrders) -> Option<&'a str> {

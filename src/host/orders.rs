@@ -6,13 +6,20 @@ use std::{
     time::SystemTime,
 };
 
-use tokio::sync::Mutex;
+use tokio::{
+    sync::Mutex,
+    time::{Duration, Instant, sleep},
+};
 
 use api::{
     Result,
     work::{GetHostOrders, HostOrders},
 };
 use client::Client;
+
+/// How long orders that cannot be read are tried again, and how often.
+const PATIENCE: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// The stamp file's time of change.
 type Stamp = Option<SystemTime>;
@@ -46,10 +53,16 @@ impl Orders {
     }
 
     /// The orders as they are, read again if the stamp says that they changed: what an operation
-    /// has changed before it answered is in them.
+    /// has changed before it answered is in them. Tried for a second.
     pub async fn current(&self) -> Result<Option<Arc<HostOrders>>> {
-        if self.stale() {
-            self.refresh().await?;
+        let until = Instant::now() + PATIENCE;
+        while self.stale() {
+            match self.refresh().await {
+                Ok(()) => break,
+                Err(error) if Instant::now() >= until => return Err(error),
+                // The store is busy, say.
+                Err(_) => sleep(AGAIN).await,
+            }
         }
         Ok(self.known())
     }

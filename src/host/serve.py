@@ -3,9 +3,11 @@
 The server itself listens on every address of the machine, where nothing would ask for the key.
 """
 
+import logging
 import sys
 
 from azureml_inference_server_http import constants
+from flask import g, has_request_context
 from gunicorn.config import KNOWN_SETTINGS
 
 constants.DEFAULT_HOST = "unix:" + sys.argv.pop(1)
@@ -15,6 +17,28 @@ for setting in KNOWN_SETTINGS:
     if setting.name == "control_socket_disable":
         setting.default = True
 
-from azureml_inference_server_http.amlserver import run  # noqa: E402
+# Only now: it copies the constants.
+from azureml_inference_server_http import amlserver  # noqa: E402
 
-run()
+# They tell of ports on which nothing listens.
+amlserver.print_server_settings = amlserver.print_routes = lambda: None
+
+
+def told_by_the_front(record):
+    """Leaves out the lines about each request, of which the front writes one."""
+    text = record.getMessage()
+    return record.levelno != logging.INFO or not text.startswith(("POST /score", "GET /score"))
+
+
+def with_request(record):
+    """Says of an error which request it was."""
+    if record.levelno >= logging.ERROR and has_request_context() and getattr(g, "request_id", ""):
+        record.msg, record.args = f"Request {g.request_id}: {record.getMessage()}", None
+    return True
+
+
+logging.getLogger("gunicorn.access").addFilter(lambda record: False)
+logging.getLogger("azmlinfsrv").addFilter(told_by_the_front)
+logging.getLogger("azmlinfsrv").addFilter(with_request)
+
+amlserver.run()

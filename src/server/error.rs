@@ -2,7 +2,10 @@
 
 use axum::{
     Json,
-    http::{HeaderValue, StatusCode, header::WWW_AUTHENTICATE},
+    http::{
+        HeaderValue, StatusCode,
+        header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    },
     response::{IntoResponse, Response},
 };
 
@@ -26,8 +29,27 @@ impl IntoResponse for Failure {
             let ways = HeaderValue::from_static(r#"Bearer realm="aml", Basic realm="aml""#);
             response.headers_mut().insert(WWW_AUTHENTICATE, ways);
         }
+        if self.0.code == Code::Unavailable {
+            let soon = HeaderValue::from_static("1");
+            response.headers_mut().insert(RETRY_AFTER, soon);
+        }
         // For the server's log.
         response.extensions_mut().insert(self.0);
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_go_soon_says_so() {
+        let retry = |error| {
+            let response = Failure(error).into_response();
+            response.headers().contains_key(RETRY_AFTER)
+        };
+        assert!(retry(Error::unavailable("Its host is starting")));
+        assert!(!retry(Error::conflict("It is stopped")));
     }
 }

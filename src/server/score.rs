@@ -64,6 +64,7 @@ async fn forward(
         return Err(Error::unavailable(format!(
             "No endpoint `{name}` is running in workspace `{workspace}`"
         ))
+        .hint("If it is being started, try again in some seconds")
         .hint(format!("See how it is: aml endpoint show {name}")));
     };
     let query = request
@@ -84,8 +85,9 @@ async fn forward(
     headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1"));
     match FRONTS.request(request).await {
         Ok(response) => Ok(response.map(Body::new).into_response()),
-        Err(e) => Err(Error::unavailable(format!(
-            "The endpoint `{name}` did not answer: {e}"
-        ))),
+        Err(e) => Err(
+            Error::unavailable(format!("The endpoint `{name}` did not answer: {e}"))
+                .hint("It may be starting again: try again in some seconds"),
+        ),
     }
 }

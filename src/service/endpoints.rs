@@ -48,8 +48,9 @@ const LONGEST_REVIVAL: Duration = Duration::from_mins(5);
 const REVIVAL_STEADY: Duration = Duration::from_mins(1);
 /// What is said while nobody need do anything.
 const STARTED_AGAIN: &str = "Its host was killed and is being started again";
-/// Lines of the log that come with a failure.
-const TAIL: u32 = 20;
+/// Lines of the log that are looked at when a host has ended, and that come with the failure.
+const TAIL: u32 = 50;
+const SHOWN: usize = 5;
 
 /// What a server remembers of the endpoints whose hosts it has started again.
 #[derive(Debug, Default)]
@@ -93,6 +94,23 @@ pub(super) fn find_deployment<'a>(
         (None, []) => error.hint("Nothing is deployed behind it yet"),
         (None, all) => error.hint(format!("Its deployments are {}", all.join(", "))),
     })
+}
+
+/// Whether all that was deployed has failed and nothing of it ever answered. It is tried again when
+/// somebody asks for that.
+fn never_answered(row: &EndpointRow) -> bool {
+    let vain = |one: &DeploymentRow| one.state == EndpointState::Failed && !one.answered;
+    !row.deployments.is_empty() && row.deployments.iter().all(vain)
+}
+
+/// The lines of a log that may say why its writer has ended.
+fn useful_tail(log: &str) -> String {
+    let idle = |line: &str| line.contains(" I [") || line.contains(" I front - ");
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| !line.trim().is_empty() && !idle(line))
+        .collect();
+    lines[lines.len().saturating_sub(SHOWN)..].join("\n")
 }
 
 impl Service {
@@ -260,13 +278,15 @@ impl Service {
             return (EndpointState::Starting, Some(STARTED_AGAIN.to_owned()));
         }
         let log = |of| self.store.endpoint_log(endpoint.id, of, Some(TAIL), 0);
-        let tail = match log(Some(row.id)) {
-            Ok((tail, _)) if !tail.is_empty() => {
-                format!("\nThe end of its log:\n{}", tail.trim_end())
-            }
-            _ => String::new(),
+        let tail = log(Some(row.id)).map_or_else(|_| String::new(), |(log, _)| useful_tail(&log));
+        let tail = match tail.as_str() {
+            "" => String::new(),
+            tail => format!("\nThe end of its log:\n{tail}"),
         };
-        let message = format!("Its process ended without a word{tail}");
+        let message = format!(
+            "Its process ended without a word; `aml endpoint start {}` starts it again{tail}",
+            endpoint.name
+        );
         (EndpointState::Failed, Some(message))
     }
 
@@ -389,13 +409,13 @@ impl Service {
         Revivals::default()
     }
 
-    /// Starts the hosts of endpoints that shall run and have none: of all the first time, then of
-    /// those whose host was killed. A server does so again and again with the same `revivals`; one
+    /// Starts the hosts of endpoints that shall run and have none: the first time of all but those of
+    /// which nothing ever answered, then of those whose host was killed. A server does so again and again with the same `revivals`; one
     /// that cannot be started does not keep the others.
     pub async fn revive_endpoints(&self, revivals: &mut Revivals) -> Result<()> {
         let first = !std::mem::replace(&mut revivals.begun, true);
         for row in self.store.list_endpoints(None).await? {
-            if !row.desired || self.store.endpoint_hosted(row.id) {
+            if !row.desired || never_answered(&row) || self.store.endpoint_hosted(row.id) {
                 continue;
             }
             if first || (self.was_killed(&row) && revivals.is_due(row.id)) {

@@ -24,6 +24,8 @@ pub struct DeploymentRow {
     /// The generation that the state is of.
     pub state_generation: u64,
     pub message: Option<String>,
+    /// It has answered, in this generation or one before it.
+    pub answered: bool,
     /// The newest update, when it could not be served and the one before it was taken up again.
     pub failed_update: Option<FailedUpdate>,
     pub created_at: Time,
@@ -66,7 +68,8 @@ pub struct DeploymentReport {
 }
 
 const SELECT: &str = "SELECT d.id, d.name, d.spec, d.generation, d.state, d.state_generation, d.message, \
-                      d.failed_update, d.created_at, d.updated_at, v.tree, v.lineage, w.name \
+                      d.failed_update, d.created_at, d.updated_at, v.tree, v.lineage, w.name, \
+                      d.good_generation IS NOT NULL \
                       FROM deployments d LEFT JOIN model_versions v ON v.id = d.model_version_id \
                       LEFT JOIN models m ON m.id = v.model_id LEFT JOIN workspaces w ON w.id = m.workspace_id";
 
@@ -89,6 +92,7 @@ fn deployment(row: &Row<'_>) -> RowResult<DeploymentRow> {
         model_tree: row.get(10)?,
         model_lineage: optional_json(row, 11)?,
         model_workspace: row.get(12)?,
+        answered: row.get(13)?,
     })
 }
 

@@ -1,15 +1,18 @@
 //! What a run puts out: `outputs/` and `logs/` in its folder, stored as they grow.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use super::io_error;
-use api::{Code, Result, files::check_path};
+use api::{
+    Code, Result,
+    files::{RemoveArtifacts, check_path},
+};
 use client::Client;
 
 /// Folders whose files are artifacts of the run.
@@ -27,6 +30,19 @@ struct Stamp {
     inode: u64,
     size: u64,
     modified: (i64, i64),
+    /// Where file systems keep it.
+    created: Option<SystemTime>,
+}
+
+impl Stamp {
+    /// Whether both are of one file, which may have another name and content now.
+    fn is_of_the_same(&self, other: &Self) -> bool {
+        self.inode == other.inode
+            && match (self.created, other.created) {
+                (Some(one), Some(other)) => one == other,
+                _ => (self.size, self.modified) == (other.size, other.modified),
+            }
+    }
 }
 
 /// A file below one of the folders.
@@ -42,6 +58,8 @@ pub struct Outputs {
     /// Working directory of the run.
     root: PathBuf,
     stored: HashMap<String, Stamp>,
+    /// Those of them that this run has put out.
+    sent: HashSet<String>,
     next: Instant,
     /// Files that cannot be stored under their name.
     refused: Vec<String>,
@@ -64,6 +82,7 @@ impl Outputs {
         Self {
             root: root.to_owned(),
             stored: HashMap::new(),
+            sent: HashSet::new(),
             next: Instant::now() + INTERVAL,
             refused: Vec::new(),
         }
@@ -94,8 +113,9 @@ impl Outputs {
 
     async fn store(&mut self, client: &Client, workspace: &str, run: &str) -> Result<()> {
         self.refused.clear();
-        let changed: Vec<Found> = self
-            .find()
+        let found = self.find();
+        let renamed = self.renamed(&found);
+        let changed: Vec<Found> = found
             .into_iter()
             .filter(|found| self.stored.get(&found.path) != Some(&found.stamp))
             .collect();
@@ -110,6 +130,45 @@ impl Outputs {
                 sent => sent?,
             }
         }
+        for path in renamed {
+            self.remove(client, workspace, run, path).await?;
+        }
+        Ok(())
+    }
+
+    /// Names of files that were stored and have another name now. What was removed stays stored.
+    fn renamed(&self, found: &[Found]) -> Vec<String> {
+        let names: HashSet<&str> = found.iter().map(|found| found.path.as_str()).collect();
+        let by_inode: HashMap<u64, &Found> = found.iter().map(|f| (f.stamp.inode, f)).collect();
+        let is_elsewhere = |path: &&String| {
+            let stamp = self.stored.get(*path);
+            let same = |stamp: &Stamp| {
+                let now = by_inode.get(&stamp.inode);
+                now.is_some_and(|now| now.stamp.is_of_the_same(stamp))
+            };
+            !names.contains(path.as_str()) && stamp.is_some_and(same)
+        };
+        self.sent.iter().filter(is_elsewhere).cloned().collect()
+    }
+
+    async fn remove(
+        &mut self,
+        client: &Client,
+        workspace: &str,
+        run: &str,
+        path: String,
+    ) -> Result<()> {
+        let remove = RemoveArtifacts {
+            workspace: workspace.to_owned(),
+            run: run.to_owned(),
+            path,
+        };
+        match client.call(&remove).await {
+            Err(error) if error.code != Code::NotFound => return Err(error),
+            _ => {}
+        }
+        self.sent.remove(&remove.path);
+        self.stored.remove(&remove.path);
         Ok(())
     }
 
@@ -129,6 +188,8 @@ impl Outputs {
             .iter()
             .map(|found| (found.path.clone(), found.stamp));
         self.stored.extend(stamps);
+        self.sent
+            .extend(portion.iter().map(|found| found.path.clone()));
         Ok(())
     }
 
@@ -180,6 +241,7 @@ impl Outputs {
                         inode: metadata.ino(),
                         size: metadata.size(),
                         modified: (metadata.mtime(), metadata.mtime_nsec()),
+                        created: metadata.created().ok(),
                     },
                 });
             }
@@ -220,6 +282,24 @@ mod tests {
         let mut outputs = Outputs::begin(root.path()).unwrap();
         std::os::unix::fs::symlink(".", root.path().join("outputs/again")).unwrap();
         assert!(paths(&mut outputs).is_empty());
+    }
+
+    #[test]
+    fn a_file_with_another_name_is_the_same_and_one_that_was_removed_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let mut outputs = Outputs::begin(root.path()).unwrap();
+        let below = |path: &str| root.path().join(path);
+        for name in ["part", "kept", "gone"] {
+            fs::write(below("outputs").join(name), "1").unwrap();
+        }
+        let found = outputs.find();
+        outputs.sent = found.iter().map(|found| found.path.clone()).collect();
+        outputs.stored = found.into_iter().map(|f| (f.path, f.stamp)).collect();
+        fs::write(below("outputs/part"), "more").unwrap();
+        fs::rename(below("outputs/part"), below("outputs/whole")).unwrap();
+        fs::rename(below("outputs/gone"), below("elsewhere")).unwrap();
+        let found = outputs.find();
+        assert_eq!(outputs.renamed(&found), ["outputs/part"]);
     }
 
     #[test]

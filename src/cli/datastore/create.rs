@@ -97,7 +97,7 @@ impl From<TypeArg> for DatastoreType {
 }
 
 pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
-    let path = args.path.map(|path| ctx.folder.join(path));
+    let path = args.path.map(|path| ctx.path(path));
     let path = path.map(|path| path.to_string_lossy().into_owned());
     let mut spec = Map::new();
     for (key, value) in [

@@ -21,7 +21,7 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
     let workspace = ctx.workspace().await?;
     let (datastore, path) = (args.place.datastore, args.place.path);
     let folder = args.destination.folder(&datastore)?;
-    let into = ctx.folder.join(&folder);
+    let into = ctx.path(&folder);
     let files = ctx
         .client()
         .await?

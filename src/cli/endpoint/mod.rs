@@ -1,5 +1,6 @@
 //! `aml endpoint`
 
+pub mod ask;
 mod delete;
 mod keys;
 mod list;
@@ -17,7 +18,7 @@ use clap::Subcommand;
 
 use super::{
     context::Context,
-    error::{ENDPOINT_FAILED, Exit, INTERRUPTED},
+    error::{ENDPOINT_FAILED, Exit, INTERRUPTED, amend},
 };
 use api::{
     Error,
@@ -161,7 +162,15 @@ fn outcome(endpoint: &Endpoint, found: &Deployed, generation: u64) -> anyhow::Re
             Err(Error::conflict(format!("`{name}` was stopped meanwhile")).into())
         }
         EndpointState::Failed | EndpointState::Starting => {
-            Err(failure(name, found.message.as_deref().unwrap_or_default()))
+            let reason = found.message.as_deref().unwrap_or_default();
+            let stays = |error: Error| {
+                error
+                    .hint(format!(
+                        "It stays, failed. Deploy again, or try the same again: aml endpoint start {name}"
+                    ))
+                    .hint(format!("Delete it: aml endpoint delete {name} --yes"))
+            };
+            Err(amend(failure(name, reason), stays))
         }
     }
 }

@@ -4,19 +4,13 @@ use std::{io::Read, path::PathBuf};
 
 use clap::Args;
 
-use crate::cli::{
-    context::Context,
-    error::{Exit, SCRIPT_FAILED},
-};
-use api::{
-    Code, Error,
-    endpoints::{
-        AuthMode, Endpoint, EndpointState, GetEndpoint, GetEndpointKeys, GetEndpointToken,
-    },
-};
-use client::{Client, score::Scored};
+use super::ask::ask;
+use crate::cli::context::Context;
+use api::Error;
 
 /// Send a document to an endpoint and print the answer
+///
+/// One that is just coming up is asked again for some seconds.
 #[derive(Debug, Args)]
 pub struct ScoreArgs {
     /// Endpoint to ask
@@ -60,51 +54,6 @@ pub async fn score(ctx: &Context, args: ScoreArgs) -> anyhow::Result<()> {
     ctx.ui.print_bytes(&answer)
 }
 
-/// Sends a document to an endpoint with what opens it.
-pub async fn ask(
-    ctx: &Context,
-    workspace: &str,
-    name: &str,
-    deployment: Option<&str>,
-    document: Vec<u8>,
-) -> anyhow::Result<Vec<u8>> {
-    let client = ctx.client().await?;
-    let get = GetEndpoint {
-        workspace: workspace.to_owned(),
-        name: name.to_owned(),
-    };
-    let key = match client.call(&get).await?.auth_mode {
-        AuthMode::Key => {
-            let request = GetEndpointKeys {
-                workspace: workspace.to_owned(),
-                name: name.to_owned(),
-            };
-            client.call(&request).await?.primary
-        }
-        AuthMode::AmlToken | AuthMode::AadToken => {
-            let request = GetEndpointToken {
-                workspace: workspace.to_owned(),
-                name: name.to_owned(),
-                seconds: Some(60),
-            };
-            client.call(&request).await?.token
-        }
-    };
-    let answer = client.score(workspace, name, deployment, &key, document);
-    match answer.await {
-        Ok(Scored::Answered(answer)) => Ok(answer),
-        Ok(Scored::Refused { status, said }) => Err(refused(name, status, &said)),
-        Err(error) if error.code == Code::Unavailable => {
-            Err(
-                explained(client, workspace.to_owned(), name.to_owned(), error)
-                    .await
-                    .into(),
-            )
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// Refuses a document with a slip in it, before the script stumbles over it.
 fn check_json(data: &str) -> Result<(), Error> {
     match serde_json::from_str::<serde::de::IgnoredAny>(data) {
@@ -112,39 +61,6 @@ fn check_json(data: &str) -> Result<(), Error> {
         Err(e) => Err(Error::invalid(format!("This is no JSON: {e}"))
             .at("--data")
             .hint("What is no JSON is sent from a file: --file FILE, or --file - for stdin")),
-    }
-}
-
-fn refused(name: &str, status: u16, said: &str) -> anyhow::Error {
-    let error = Error::invalid(format!("The scoring script answered {status}: {said}"))
-        .hint(format!("Look at its log: aml endpoint logs {name}"));
-    anyhow::Error::new(error).context(Exit(SCRIPT_FAILED))
-}
-
-/// Adds why the endpoint does not answer, when it has failed.
-async fn explained(client: &Client, workspace: String, name: String, error: Error) -> Error {
-    let get = GetEndpoint {
-        workspace,
-        name: name.clone(),
-    };
-    match client.call(&get).await {
-        Ok(Endpoint {
-            state: EndpointState::Stopped,
-            ..
-        }) => Error {
-            message: format!("{}. It is stopped", error.message),
-            hints: vec![format!("Start it: aml endpoint start {name}")],
-            ..error
-        },
-        Ok(Endpoint {
-            state: EndpointState::Failed,
-            message: Some(reason),
-            ..
-        }) => Error {
-            message: format!("{}. It failed: {reason}", error.message),
-            ..error
-        },
-        _ => error,
     }
 }
 

@@ -51,12 +51,9 @@ pub async fn mlflow(ctx: &Context, args: MlflowArgs) -> anyhow::Result<()> {
     let client = ctx.client().await?;
     let workspace = ctx.workspace().await?;
     let workspace = client.call(&GetWorkspace { workspace }).await?.name;
-    let file = ctx.folder.join(database(&args.to)?);
+    let file = ctx.path(database(&args.to)?);
     let beside = file.parent().unwrap_or(Path::new(".")).join("mlartifacts");
-    let artifacts = args
-        .artifacts
-        .as_ref()
-        .map(|folder| ctx.folder.join(folder));
+    let artifacts = args.artifacts.as_ref().map(|folder| ctx.path(folder));
     let artifacts = artifacts.unwrap_or(beside);
     wiring::install_tls();
     let lent = wiring::lend(&ctx.target()?).await?;

@@ -46,7 +46,7 @@ pub async fn mlflow(ctx: &Context, args: MlflowArgs) -> anyhow::Result<()> {
     let client = ctx.client().await?;
     let workspace = ctx.workspace().await?;
     let options = Options {
-        artifacts: args.artifacts.map(|folder| ctx.folder.join(folder)),
+        artifacts: args.artifacts.map(|folder| ctx.path(folder)),
         workspace: args.source_workspace,
         credentials: credentials(ctx, &args.from)?,
     };

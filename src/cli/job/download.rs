@@ -41,7 +41,7 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
         .hint(format!("Wait for it: aml job stream {}", run.name))
         .into());
     }
-    let folder = ctx.folder.join(&args.download_path);
+    let folder = ctx.path(&args.download_path);
     let run = best_of(ctx, run).await?;
     let outputs = outputs_of(&run);
     match &args.output_name {

@@ -32,7 +32,7 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
         });
     };
     let folder = args.destination.folder(&model.name)?;
-    let into = ctx.folder.join(&folder);
+    let into = ctx.path(&folder);
     let report = ctx.ui.report();
     let download = client.download_tree(&workspace, files.hash, &into, Some(&report));
     ctx.ui.download_until_ctrl_c(&folder, download).await?;

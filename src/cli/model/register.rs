@@ -81,7 +81,7 @@ pub async fn register(ctx: &Context, args: RegisterArgs) -> anyhow::Result<()> {
 }
 
 async fn local(ctx: &Context, workspace: &str, path: &str) -> Result<ModelSource, Error> {
-    let joined = ctx.folder.join(path);
+    let joined = ctx.path(path);
     // Its own name, also for `.` and links: endpoints lay the model out under it.
     let real: PathBuf = joined.canonicalize().map_err(|e| {
         let error = Error::invalid(format!("Cannot read `{path}`: {e}")).at("--path");

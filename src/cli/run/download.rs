@@ -48,7 +48,7 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
         .await?;
     check_path(&run.name, &all, path)?;
     let folder = args.destination.folder(&run.name)?;
-    let into = ctx.folder.join(&folder);
+    let into = ctx.path(&folder);
     let report = ctx.ui.report();
     let download = client.download_artifacts(&workspace, &run.name, path, &into, Some(&report));
     let files = ctx.ui.download_until_ctrl_c(&folder, download).await?;

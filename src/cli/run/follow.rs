@@ -84,6 +84,8 @@ fn conclude(ctx: &Context, run: &Run) -> anyhow::Result<()> {
 struct Said {
     /// Lines of the run's history.
     changes: usize,
+    /// That it is being prepared waits for a moment: what is done for that is said with it.
+    waiting: bool,
     /// That it runs.
     running: bool,
     trouble: String,
@@ -113,13 +115,13 @@ impl Follower<'_> {
                             offset += bytes.len() as u64;
                             if !said.running {
                                 // What it writes comes after the word that it runs.
-                                let _ = self.say_news(&mut said).await;
+                                let _ = self.say_news(&mut said, true).await;
                             }
                             self.ctx.ui.print_bytes(&bytes)?;
                         }
                         None => break,
                     },
-                    _ = tick.tick() => match self.say_news(&mut said).await {
+                    _ = tick.tick() => match self.say_news(&mut said, true).await {
                         // The log is followed through a restart of the server; so is the status.
                         Err(error) if !error.code.retryable() => return Err(error.into()),
                         Err(error) => self.say_once(&mut said, &error.to_string()),
@@ -128,7 +130,7 @@ impl Follower<'_> {
                 }
             }
             // A server that stops ends the log before the run does.
-            match self.say_news(&mut said).await {
+            match self.say_news(&mut said, false).await {
                 Ok(run) if run.status.ended() => return Ok(run),
                 Err(error) if !error.code.retryable() => return Err(error.into()),
                 _ => {}
@@ -137,17 +139,32 @@ impl Follower<'_> {
         }
     }
 
-    /// Says what has been added to the run's history, except how it ended.
-    async fn say_news(&self, said: &mut Said) -> Result<Run> {
+    /// Says what has been added to the run's history, except how it ended. While more of its log may
+    /// come, what followed in a run that has ended waits for the end of the log.
+    async fn say_news(&self, said: &mut Said, log_goes_on: bool) -> Result<Run> {
         let run = self.client.call(&self.request).await?;
-        for change in run.history.iter().skip(said.changes) {
+        let later = log_goes_on && run.status.ended();
+        while let Some(change) = run.history.get(said.changes) {
+            if later && change.status > RunStatus::Running {
+                break;
+            }
+            let next = run.history.get(said.changes + 1);
+            if change.status == RunStatus::Preparing && change.reason.is_none() {
+                if next.is_none() && !std::mem::replace(&mut said.waiting, true) {
+                    break;
+                }
+                if next.is_some_and(|next| next.status == change.status) {
+                    said.changes += 1;
+                    continue;
+                }
+            }
+            said.changes += 1;
             let reason = change.reason.as_ref().map(|reason| format!(": {reason}"));
             if !change.status.ended() {
                 let reason = reason.unwrap_or_default();
                 self.ctx.ui.status(&format!("{}{reason}", change.status));
             }
         }
-        said.changes = run.history.len();
         said.running |= run.status >= RunStatus::Running;
         Ok(run)
     }

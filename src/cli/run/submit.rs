@@ -109,7 +109,7 @@ pub async fn submit(ctx: &Context, args: SubmitArgs) -> anyhow::Result<()> {
 
 /// What to run, with its code uploaded.
 async fn job(ctx: &Context, workspace: &str, args: &SubmitArgs) -> Result<Job> {
-    let code = args.code.as_ref().map(|code| ctx.folder.join(code));
+    let code = args.code.as_ref().map(|code| ctx.path(code));
     script::check(&args.command, code.as_deref(), &ctx.folder)?;
     let mut job = Job {
         command: args.command.clone(),

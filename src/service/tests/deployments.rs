@@ -124,3 +124,19 @@ async fn what_was_said_last_of_the_shares_counts() {
     assert_eq!(report(&bench, "red", Healthy).await, red);
     assert_eq!(report(&bench, "green", Healthy).await, red);
 }
+
+#[tokio::test]
+async fn a_server_does_not_start_what_never_answered() {
+    let mut bench = Bench::new().await;
+    bench.service = bench.service.clone().with_hosts(NONE);
+    deploy(&bench, "blue", true).await;
+    report(&bench, "blue", EndpointState::Failed).await;
+    let mut revivals = bench.service.watch_endpoints();
+    let revived = bench.service.revive_endpoints(&mut revivals).await;
+    revived.unwrap();
+    let row = deployed(&bench).await;
+    assert_eq!(row.deployments[0].state, EndpointState::Failed);
+    assert!(!row.deployments[0].answered);
+    report(&bench, "blue", EndpointState::Healthy).await;
+    assert!(deployed(&bench).await.deployments[0].answered);
+}

@@ -22,6 +22,8 @@ def run(raw_data):
     return {"weight": weight, "data": data, "team": os.environ.get("TEAM")}
 "#;
 
+const BAD: &str = "def init():\n    raise RuntimeError('no weights')\ndef run(x): pass\n";
+
 fn with_model(aml: &Aml) {
     aml.ok("workspace create -n Churn");
     aml.write("model/weight.txt", "42");
@@ -61,6 +63,11 @@ fn an_endpoint_answers_until_it_is_deleted() {
         with_model(aml);
         let endpoint = deploy(aml);
         assert_eq!(endpoint["state"], "healthy");
+        let own = hosts(aml).into_iter();
+        for (pid, line) in own.filter(|(_, line)| line.starts_with("aml ")) {
+            let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+            assert_eq!(name.ok().as_deref(), Some("aml\n"), "{line}");
+        }
         let answer = serde_json::json!({"weight": 42, "data": [1, 2], "team": "blue"});
         assert_eq!(score(aml), answer);
         let shaped = |format: &str, query: &str| {
@@ -95,15 +102,20 @@ fn an_endpoint_answers_until_it_is_deleted() {
             14,
             ["endpoint", "score", "echo-ep", "-d", r#"{"data": "raise"}"#],
         );
-        assert!(error.contains("The scoring script answered 500"), "{error}");
+        let said = "The scoring script answered 500: it raised ValueError: no such row\n";
+        assert!(error.contains(said), "{error}");
+        assert!(error.contains("aml endpoint logs echo-ep"), "{error}");
         let error = aml.fails(2, ["endpoint", "score", "echo-ep", "-d", r#"{"data": "#]);
         assert!(error.contains("--data: This is no JSON"), "{error}");
         let log = aml.ok("endpoint logs echo-ep");
         assert!(log.contains("ValueError: no such row"), "{log}");
         assert!(log.contains("I front - POST /score 401"), "{log}");
+        let told = log.lines().filter(|line| line.contains("POST /score 500"));
+        assert_eq!(told.count(), 1, "{log}");
+        assert!(!log.contains("127.0.0.1"), "{log}");
         eventually("the front's counts are written", 10, || {
             let requests = aml.json("endpoint show echo-ep --query deployments[0].load.requests");
-            (requests == 8).then_some(())
+            (requests == 6).then_some(())
         });
 
         let error = aml.fails(5, "model delete echo:1 --yes");
@@ -195,10 +207,7 @@ fn a_new_deployment_takes_over_and_a_broken_one_does_not() {
         assert_eq!(second["scoring_uri"], first["scoring_uri"]);
         assert_eq!(second["deployments"][0]["generation"], 2);
         assert_eq!(score(aml)["weight"], 43);
-        aml.write(
-            "bad.py",
-            "def init():\n    raise RuntimeError('no weights')\ndef run(x): pass\n",
-        );
+        aml.write("bad.py", BAD);
         let error = aml.fails(12, "deploy echo --name echo-ep --script bad.py");
         assert!(error.contains("RuntimeError: no weights"), "{error}");
         assert!(error.contains("Deployment 2 still answers"), "{error}");
@@ -253,6 +262,12 @@ fn a_killed_host_takes_its_process_along_and_can_be_started_again() {
         assert_eq!(endpoint["state"], "failed");
         let message = endpoint["message"].as_str().expect("a message");
         assert!(message.contains("Its process ended"), "{message}");
+        assert!(message.lines().count() <= 7, "{message}");
+        let error = aml.fails(6, ["endpoint", "score", "echo-ep", "-d", "{}"]);
+        assert!(
+            error.contains("Hint: Start it again: aml endpoint start echo-ep"),
+            "{error}"
+        );
         aml.ok("endpoint start echo-ep");
         assert_eq!(score(aml)["weight"], 42);
     });
@@ -296,13 +311,14 @@ fn a_killed_scoring_process_comes_back_by_itself() {
 fn a_script_that_raises_shows_its_traceback() {
     each_mode(|aml| {
         with_model(aml);
-        aml.write(
-            "bad.py",
-            "def init():\n    raise RuntimeError('no weights')\ndef run(x): pass\n",
-        );
+        aml.write("bad.py", BAD);
         let error = aml.fails(12, "deploy echo:1 --name echo-ep --script bad.py");
         assert!(error.contains("RuntimeError: no weights"), "{error}");
         assert!(error.contains("bad.py\", line 2, in init"), "{error}");
+        assert!(
+            error.contains("try the same again: aml endpoint start echo-ep"),
+            "{error}"
+        );
         assert_eq!(state(aml), "failed");
         aml.write("bad.py", "import no_such_package\n");
         let error = aml.fails(12, "deploy echo:1 --name echo-ep --script bad.py");
@@ -475,6 +491,8 @@ fn endpoints_come_back_with_the_server() {
     let aml = &Aml::local();
     with_model(aml);
     deploy(aml);
+    aml.write("bad.py", BAD);
+    aml.fails(12, "deploy echo:1 --name vain --script bad.py");
     for (pid, _) in hosts(aml) {
         let _ = kill(pid, Signal::SIGKILL);
     }
@@ -494,6 +512,11 @@ fn endpoints_come_back_with_the_server() {
     });
     assert_eq!(score(aml)["weight"], 42);
     aml.ok("endpoint delete echo-ep --yes");
+    // What never answered is tried again when that is asked for.
+    assert_eq!(aml.json("endpoint show vain --query state"), "failed");
+    assert_eq!(hosts(aml), []);
+    let error = aml.fails(12, "endpoint start vain");
+    assert!(error.contains("RuntimeError: no weights"), "{error}");
 }
 
 #[test]

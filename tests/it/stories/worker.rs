@@ -226,17 +226,17 @@ fn outputs_are_there_while_the_run_goes_on() {
     workspace(&aml);
     let gate = aml.path("gate");
     let line = format!(
-        "mkdir outputs/a; echo 1 > outputs/a/b; {}; echo 2 > outputs/a/b",
+        "mkdir outputs/a; echo 1 > outputs/a/b; {}; echo 2 > outputs/a/b; mv outputs/a/b outputs/c",
         until(&gate)
     );
     let run = submit(&aml, "", &line);
-    let got = |folder: &str| {
+    let got = |folder: &str, file: &str| {
         aml.run(["run", "download", &run, "--output", folder]);
-        fs::read_to_string(aml.path(folder).join("outputs/a/b")).ok()
+        fs::read_to_string(aml.path(folder).join("outputs").join(file)).ok()
     };
     let mut folders = (0..).map(|number| format!("got{number}"));
     let early = eventually("an early output", 20, || {
-        got(&folders.next().expect("endless"))
+        got(&folders.next().expect("endless"), "a/b")
     });
     assert_eq!(early, "1\n");
     let outputs = aml.json(["run", "outputs", &run, "--query", "[].path"]);
@@ -245,7 +245,12 @@ fn outputs_are_there_while_the_run_goes_on() {
     assert!(error.contains("Did you mean `outputs/a/b`?"), "{error}");
     fs::write(&gate, "").unwrap();
     wait_for(&aml, &run, "Completed");
-    assert_eq!(got("late").as_deref(), Some("2\n"));
+    // It has got another name, and only that.
+    assert_eq!(got("late", "c").as_deref(), Some("2\n"));
+    let outputs = aml.json([
+        "run", "outputs", &run, "--path", "outputs", "--query", "[].path",
+    ]);
+    assert_eq!(outputs, serde_json::json!(["outputs/c"]));
 }
 
 /// Writes into a file of the shared environment in place, which its being read-only keeps nobody from
@@ -463,5 +468,8 @@ fn what_a_run_writes_follows_the_word_that_it_runs() {
         };
         let order = ["Queued", "Preparing", "Running", "line 1", "completed"].map(at);
         assert!(order.is_sorted(), "{output}");
+        let ended = aml.sh("aml run logs $(aml run list --query [0].name -o tsv) -f 2>&1");
+        let expected = "Queued\nPreparing\nRunning\nline 1\nFinalizing\nRun ";
+        assert!(ended.stdout.starts_with(expected), "{ended}");
     });
 }

@@ -290,7 +290,7 @@ async fn invoke(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let document = endpoint::score::read(&az.ctx, file)?;
     let (workspace, name) = (az.workspace()?, the_address(given)?);
     let deployment = given.text("deployment-name");
-    let answer = endpoint::score::ask(&az.ctx, &workspace, &name, deployment, document);
+    let answer = endpoint::ask::ask(&az.ctx, &workspace, &name, deployment, document);
     Ok(String::from_utf8_lossy(&answer.await?).into_owned().into())
 }
 

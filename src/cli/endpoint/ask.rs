@@ -1,0 +1,165 @@
+//! Asking an endpoint with what opens it, again while it comes up; and why it does not answer.
+
+use std::time::{Duration, Instant};
+
+use crate::cli::{
+    context::Context,
+    error::{Exit, SCRIPT_FAILED},
+};
+use api::{
+    Code, Error, Result,
+    endpoints::{
+        AuthMode, Endpoint, EndpointState, GetEndpoint, GetEndpointKeys, GetEndpointLog,
+        GetEndpointToken,
+    },
+};
+use client::{
+    Client,
+    score::{Refusal, Scored},
+    traceback,
+};
+
+/// How long an endpoint that comes up is asked again, and how often.
+const PATIENCE: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(250);
+/// Lines of a log in which an exception is looked for.
+const LOOKED_AT: u32 = 2000;
+
+/// Sends a document to an endpoint with what opens it.
+pub async fn ask(
+    ctx: &Context,
+    workspace: &str,
+    name: &str,
+    deployment: Option<&str>,
+    document: Vec<u8>,
+) -> anyhow::Result<Vec<u8>> {
+    let client = ctx.client().await?;
+    let asked = Asked {
+        client,
+        workspace,
+        name,
+    };
+    let key = asked.key().await?;
+    let begun = Instant::now();
+    loop {
+        let answer = client.score(workspace, name, deployment, &key, document.clone());
+        let (soon, error) = match answer.await {
+            Ok(Scored::Answered(answer)) => return Ok(answer),
+            Ok(Scored::Refused(refusal)) => return Err(asked.refused(refusal).await),
+            Ok(Scored::NotNow(error)) => (true, error),
+            Err(error) if error.code == Code::Unavailable => (false, error),
+            Err(error) => return Err(error.into()),
+        };
+        let (comes_up, error) = asked.explained(error).await;
+        if !(soon && comes_up && begun.elapsed() < PATIENCE) {
+            return Err(error.into());
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// An endpoint that was asked.
+struct Asked<'a> {
+    client: &'a Client,
+    workspace: &'a str,
+    name: &'a str,
+}
+
+impl Asked<'_> {
+    async fn endpoint(&self) -> Result<Endpoint> {
+        let get = GetEndpoint {
+            workspace: self.workspace.to_owned(),
+            name: self.name.to_owned(),
+        };
+        self.client.call(&get).await
+    }
+
+    async fn key(&self) -> Result<String> {
+        let (workspace, name) = (self.workspace.to_owned(), self.name.to_owned());
+        match self.endpoint().await?.auth_mode {
+            AuthMode::Key => {
+                let request = GetEndpointKeys { workspace, name };
+                Ok(self.client.call(&request).await?.primary)
+            }
+            AuthMode::AmlToken | AuthMode::AadToken => {
+                let request = GetEndpointToken {
+                    workspace,
+                    name,
+                    seconds: Some(60),
+                };
+                Ok(self.client.call(&request).await?.token)
+            }
+        }
+    }
+
+    /// Why the endpoint does not answer, and whether it may without anybody's doing.
+    async fn explained(&self, error: Error) -> (bool, Error) {
+        let name = self.name;
+        let Ok(endpoint) = self.endpoint().await else {
+            return (true, error);
+        };
+        let said = |what: &str| Error {
+            message: format!("{}. {what}", error.message),
+            hints: Vec::new(),
+            ..error.clone()
+        };
+        let message = endpoint.message.unwrap_or_default();
+        match endpoint.state {
+            EndpointState::Stopped => {
+                let start = format!("Start it: aml endpoint start {name}");
+                (false, said("It is stopped").hint(start))
+            }
+            EndpointState::Failed => {
+                let error = said(&format!("It failed: {message}"))
+                    .hint(format!("Start it again: aml endpoint start {name}"))
+                    .hint(format!("See all of its log: aml endpoint logs {name}"));
+                (false, error)
+            }
+            EndpointState::Starting => {
+                let what = match message.as_str() {
+                    "" => "It is starting".to_owned(),
+                    message => format!("It is starting: {message}"),
+                };
+                let see = format!("See how far it is: aml endpoint show {name}");
+                (true, said(&what).hint(see))
+            }
+            EndpointState::Healthy => (true, error),
+        }
+    }
+
+    /// What a scoring script, or its server, answers instead of a score.
+    async fn refused(&self, refusal: Refusal) -> anyhow::Error {
+        let raised = match &refusal.request {
+            Some(request) if refusal.status >= 500 => self.raised(&refusal, request).await,
+            _ => None,
+        };
+        let said = match raised {
+            Some(exception) => format!("it raised {exception}"),
+            None => refusal.said,
+        };
+        let status = refusal.status;
+        let mut look = format!("Look at its log: aml endpoint logs {}", self.name);
+        if let Some(deployment) = &refusal.deployment {
+            look = format!("{look} --deployment {deployment}");
+        }
+        let error = Error::invalid(format!("The scoring script answered {status}: {said}"));
+        let error = match &refusal.request {
+            Some(request) => error.hint(format!("The log has it as request {request}")),
+            None => error,
+        };
+        anyhow::Error::new(error.hint(look)).context(Exit(SCRIPT_FAILED))
+    }
+
+    /// The exception that the log has of a request; whoever may ask may read the log.
+    async fn raised(&self, refusal: &Refusal, request: &str) -> Option<String> {
+        let get = GetEndpointLog {
+            workspace: self.workspace.to_owned(),
+            name: self.name.to_owned(),
+            deployment: refusal.deployment.clone(),
+            lines: Some(LOOKED_AT),
+            offset: 0,
+        };
+        let log = self.client.call(&get).await.ok()?.text;
+        traceback::raised_for(&log, request)
+    }
+}
