@@ -229,7 +229,8 @@ async fn requests_are_counted_and_logged_without_what_is_secret() {
     // The last one was not the deployment's.
     assert_eq!((traffic.requests, traffic.errors), (2, 1));
     assert!(traffic.p99_ms >= traffic.p50_ms && traffic.p50_ms > 0.0);
-    let log = fs::read_to_string(scene.folder.join("blue.log")).unwrap();
+    let read = |name: &str| fs::read_to_string(scene.folder.join(name)).unwrap();
+    let log = read("blue.log") + &read("log");
     let lines: Vec<_> = log.lines().collect();
     assert!(lines[0].contains("I front - POST /score 200 "), "{log}");
     assert!(lines[0].ends_with("ms r-1"), "{log}");
