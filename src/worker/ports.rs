@@ -297,9 +297,9 @@ impl Ports<'_> {
 /// Makes a folder, and sees that files can be made in it.
 fn check_writable(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|e| io_error("make", folder, &e))?;
-    let probe = folder.join(format!(".aml-{}", std::process::id()));
-    fs::File::create(&probe)
-        .and_then(|_| fs::remove_file(&probe))
+    // Without a name that another run, which looks at the same folder now, could take away.
+    tempfile::tempfile_in(folder)
+        .map(drop)
         .map_err(|e| io_error("write to", folder, &e))
 }
 
@@ -327,5 +327,22 @@ fn job_of(path: &str) -> Option<Node> {
     match Location::parse(path).ok()? {
         Location::Run { run, .. } => Some(Node::run(run)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_writable;
+
+    #[test]
+    fn runs_may_look_at_one_folder_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let look = || (0..200).all(|_| check_writable(folder.path()).is_ok());
+        std::thread::scope(|scope| {
+            let looks = [scope.spawn(look), scope.spawn(look)];
+            assert!(looks.into_iter().all(|look| look.join().expect("a look")));
+        });
+        let mut left = folder.path().read_dir().expect("entries");
+        assert!(left.next().is_none());
     }
 }
