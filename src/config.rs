@@ -267,6 +267,20 @@ impl Config {
         write_toml(&self.file, &settings, 0o644)
     }
 
+    /// File and line of a key at the top of the configuration file.
+    pub fn place_of(&self, key: &str) -> String {
+        let file = self.file.display();
+        let text = fs::read_to_string(&self.file).unwrap_or_default();
+        let says = |line: &str| {
+            let rest = line.trim_start().strip_prefix(key);
+            rest.is_some_and(|rest| rest.trim_start().starts_with('='))
+        };
+        match text.lines().position(says) {
+            Some(before) => format!("{file}:{}", before + 1),
+            None => file.to_string(),
+        }
+    }
+
     fn credentials(&self) -> PathBuf {
         self.file.with_file_name(CREDENTIALS)
     }

@@ -325,7 +325,8 @@ pub enum Goal {
     Maximize,
 }
 
-/// The completed run whose last value of a metric is best; runs with NaN do not count.
+/// The completed run whose last value of a metric is best; runs with NaN do not count. Of several with
+/// the same value it is the one that was recorded first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BestRun {
     pub workspace: String,
@@ -333,4 +334,19 @@ pub struct BestRun {
     pub metric: String,
     pub goal: Goal,
 }
-operation!(BestRun => Run, "runs.best");
+operation!(BestRun => Best, "runs.best");
+
+/// The best run, and how many are as good.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    #[serde(flatten)]
+    pub run: Run,
+    /// Completed runs with this very value, the best one among them.
+    #[serde(default = "alone")]
+    pub equally_good: u64,
+}
+
+/// What a server means that does not say it.
+fn alone() -> u64 {
+    1
+}

@@ -69,8 +69,9 @@ pub struct Workspace {
     /// The rest, in the words of Azure's YAML: `kind`, `public_network_access` and the like. Recorded.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub spec: Map<String, Value>,
-    /// Tracking URI for MLflow clients; empty while nothing listens.
-    pub mlflow_tracking_uri: String,
+    /// Tracking URI for MLflow clients; null while nothing listens.
+    #[serde(default)]
+    pub mlflow_tracking_uri: Option<String>,
     pub created_at: Time,
     pub updated_at: Time,
 }

@@ -8,7 +8,7 @@ use std::{
 use clap::ValueEnum;
 use serde_json::{Map, Value};
 
-use super::error::{Exit, INTERRUPTED};
+use super::hidden::ask_hidden;
 use api::{Error, Result, workspaces::Edition};
 use client::Limit;
 
@@ -81,17 +81,6 @@ pub fn parse_credentials(pairs: &[Hidden]) -> anyhow::Result<Map<String, Value>>
         map.insert(key.to_owned(), Value::from(value));
     }
     Ok(map)
-}
-
-/// Asks for a secret on the terminal, without showing it.
-pub fn ask_hidden(prompt: &str) -> anyhow::Result<String> {
-    match rpassword::prompt_password(prompt) {
-        Ok(answer) => Ok(answer),
-        Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(Exit(INTERRUPTED).into()),
-        Err(e) => {
-            Err(Error::invalid(format!("Nothing could be asked on the terminal: {e}")).into())
-        }
-    }
 }
 
 /// All of stdin, for a value that must not stand on the command line.

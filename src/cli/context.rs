@@ -12,7 +12,7 @@ use crate::{
     config::{self, Config, Profile},
     wiring::{self, Target},
 };
-use api::{Code, Error, Result, names, workspaces::ListWorkspaces};
+use api::{Code, Error, Result, access::WhoAmI, names, workspaces::ListWorkspaces};
 use client::{Client, Remote};
 
 pub struct Context {
@@ -28,6 +28,8 @@ pub struct Context {
     /// The profile named by `--profile` or `AML_PROFILE`, if any was.
     pub named_profile: Option<String>,
     profile: Option<String>,
+    /// What chose the profile: an option, a variable, or a line of the configuration file.
+    named_by: String,
     workspace: Option<String>,
     client: OnceCell<Client>,
 }
@@ -53,6 +55,11 @@ impl Context {
         let folder = env::current_dir()
             .map_err(|e| Error::invalid(format!("The current folder cannot be used: {e}")))?;
         let paste = Paste::new(&globals, env::args().next());
+        let named_by = match (&globals.profile, &config.profile) {
+            (Some(_), _) => "--profile".to_owned(),
+            (None, Some(_)) => "AML_PROFILE".to_owned(),
+            (None, None) => config.place_of("profile"),
+        };
         let named_profile = globals.profile.or_else(|| config.profile.clone());
         let profile = named_profile.clone();
         let profile = profile.or_else(|| config.settings.profile.clone());
@@ -65,6 +72,7 @@ impl Context {
             )?,
             profile: profile.filter(|profile| profile != "local"),
             named_profile,
+            named_by,
             workspace: globals.workspace,
             resource_group: globals.resource_group,
             subscription: globals.subscription,
@@ -80,6 +88,7 @@ impl Context {
         let mut ctx = Self::with(globals, self.config.clone(), None)?;
         ctx.named_profile.clone_from(&self.named_profile);
         ctx.profile.clone_from(&self.profile);
+        ctx.named_by.clone_from(&self.named_by);
         ctx.client.clone_from(&self.client);
         folder.clone_into(&mut ctx.folder);
         Ok(ctx)
@@ -88,6 +97,11 @@ impl Context {
     /// The name of the remote profile in use; none in local mode.
     pub fn profile(&self) -> Option<&str> {
         self.profile.as_deref()
+    }
+
+    /// What chose the profile in use, as people would change it.
+    pub fn named_by(&self) -> &str {
+        &self.named_by
     }
 
     /// A profile of the configuration file.
@@ -112,7 +126,21 @@ impl Context {
     /// What the command talks to.
     pub fn target(&self) -> Result<Target> {
         match &self.profile {
-            Some(name) => Ok(Target::Remote(self.remote(name)?)),
+            Some(name) => {
+                let remote = self.remote(name);
+                Ok(Target::Remote(remote.map_err(
+                    |error| match self.named_by.as_str() {
+                        "--profile" => error,
+                        named_by if self.known_profile(name).is_err() => {
+                            let mut error = error;
+                            let origin = format!("{named_by} says to use it");
+                            error.hints.insert(0, origin);
+                            error
+                        }
+                        _ => error,
+                    },
+                )?))
+            }
             None => Ok(Target::Local {
                 home: self.config.home.clone(),
             }),
@@ -154,17 +182,33 @@ impl Context {
         }
         let mut all = self.client().await?.call(&ListWorkspaces {}).await?;
         match all.len() {
-            0 => Err(Error::not_found("There is no workspace yet")
-                .hint("Create one: aml workspace create -n NAME")),
+            0 => Err(self.no_workspace().await?),
             1 => Ok(all.swap_remove(0).name),
             _ => {
                 let names: Vec<_> = all.iter().map(|w| format!("`{}`", w.name)).collect();
+                let first = &all[0].name;
                 Err(
                     Error::invalid(format!("Which workspace? There are {}", names.join(", ")))
-                        .hint("Name it with -w, or choose one: aml workspace use NAME"),
+                        .hint(format!("Name it, as in -w {first}"))
+                        .hint(format!("Or from now on: aml workspace use {first}")),
                 )
             }
         }
+    }
+
+    /// That there is no workspace to work in, and who can change it.
+    async fn no_workspace(&self) -> Result<Error> {
+        let me = self.client().await?.call(&WhoAmI {}).await?;
+        if me.admin {
+            return Ok(Error::not_found("There is no workspace yet")
+                .hint("Create one: aml workspace create -n NAME"));
+        }
+        let name = me.name;
+        Ok(
+            Error::not_found(format!("No workspace is shared with `{name}`")).hint(format!(
+                "An owner of one can do it: aml workspace share add -n NAME --user {name} --role Reader"
+            )),
+        )
     }
 
     /// The workspace named by an option, the environment, the folder or the configuration.
@@ -221,7 +265,13 @@ impl Context {
         {
             let whole = format!("aml login {} --profile {name}", profile.url);
             for hint in &mut error.hints {
-                *hint = hint.replace("aml login URL", &whole);
+                // What the variable holds goes before what a login keeps.
+                *hint = match self.config.token {
+                    Some(_) if hint.contains("aml login") => {
+                        "The token is that of AML_TOKEN: correct or unset it".to_owned()
+                    }
+                    _ => hint.replace("aml login URL", &whole),
+                };
             }
         }
         let named = self.workspace.is_some() || self.config.workspace.is_some();
@@ -248,7 +298,8 @@ impl Context {
 /// The certificate a profile trusts.
 pub fn read_ca(file: &Path) -> Result<Vec<u8>> {
     std::fs::read(file).map_err(|e| {
-        Error::invalid(format!("Cannot read `{}`: {e}", file.display()))
+        let shown = file.display().to_string();
+        spec::reference::unreadable("certificate", &shown, file, &e)
             .at("ca_file")
             .hint("The server's machine has it as `tls/ca.pem` in the state directory")
     })

@@ -28,6 +28,8 @@ pub struct DeployArgs {
     /// Model to deploy: NAME:VERSION, NAME@ALIAS, or NAME for the newest version
     #[arg(value_name = "MODEL")]
     model: ModelRef,
+    #[command(flatten)]
+    version: model::VersionArg,
     /// Name of the endpoint
     #[arg(id = "endpoint", short = 'n', long = "name", value_name = "NAME")]
     name: String,
@@ -64,6 +66,7 @@ pub struct DeployArgs {
 }
 
 pub async fn deploy(ctx: &Context, args: DeployArgs) -> anyhow::Result<()> {
+    let model = args.version.of(args.model)?;
     let workspace = ctx.workspace().await?;
     names::ENDPOINT.check(&args.name)?;
     let client = ctx.client().await?;
@@ -75,7 +78,7 @@ pub async fn deploy(ctx: &Context, args: DeployArgs) -> anyhow::Result<()> {
         Some(script) => Some(code::find_script(&ctx.folder, code.as_deref(), script)?),
         None => None,
     };
-    let found = model::resolve(client, &workspace, &args.model).await?;
+    let found = model::resolve(client, &workspace, &model).await?;
     let (code, script) = match script {
         Some(script) => {
             let code = code.as_deref().map(|code| (code, args.limit.limit()));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use api::{Code, Error, Result};
+use api::{Error, Result};
 use spec::{
     issue::Report,
     kinds::list as kinds,
@@ -27,13 +27,7 @@ impl Draft {
     /// Reads the file; without one the flags say everything. `folder` is where the command was called.
     pub fn open(file: Option<&str>, folder: &Path) -> Result<Self> {
         let document = match file {
-            Some(file) => load::open(&folder.join(file), file).map_err(|mut error| {
-                // What is missing is nothing of the workspace.
-                if error.code == Code::NotFound {
-                    error.code = Code::Invalid;
-                }
-                error
-            })?,
+            Some(file) => load::open(&folder.join(file), file)?,
             None => load::parse(String::new(), &folder.join("flags"), "the command line"),
         };
         Ok(Self {

@@ -153,19 +153,53 @@ fn advise(error: &mut clap::Error) {
         }
         _ => None,
     };
+    let tip = tip.or_else(|| match error.kind() {
+        ErrorKind::UnknownArgument => {
+            text(ContextKind::InvalidArg).and_then(|word| other_way(&word))
+        }
+        _ => None,
+    });
+    if matches!(error.get(ContextKind::Suggested), Some(ContextValue::StyledStrs(tips))
+        if tips.iter().any(|tip| tip.to_string().starts_with("to pass ")))
+    {
+        // That no one means.
+        error.remove(ContextKind::Suggested);
+    }
     if let Some(tip) = tip {
         let tip = ContextValue::StyledStrs(vec![tip.into()]);
         error.insert(ContextKind::Suggested, tip);
     }
 }
 
+/// How a name is given to the command on this process's line, when it was given the other way: by
+/// itself, or as `--name`.
+fn other_way(word: &str) -> Option<String> {
+    let root = super::command();
+    let at = command_before(&root, word);
+    let by_option = at.get_arguments().any(|arg| arg.get_long() == Some("name"));
+    let by_itself = at.get_positionals().next().and_then(|arg| {
+        let names = arg.get_value_names().unwrap_or_default();
+        names.first().map(ToString::to_string)
+    });
+    match (word, by_itself) {
+        ("-n" | "--name", Some(name)) => Some(format!("it is named without an option: {name}")),
+        (word, None) if by_option && !word.starts_with('-') => {
+            Some(format!("it is named by an option: --name {word}"))
+        }
+        _ => None,
+    }
+}
+
+/// The command that `word` was given to on this process's line.
+fn command_before<'a>(root: &'a clap::Command, word: &str) -> &'a clap::Command {
+    let before = std::env::args().skip(1).take_while(|arg| arg != word);
+    before.fold(root, |at, arg| at.find_subcommand(arg).unwrap_or(at))
+}
+
 /// The name like `word` where it stands on this process's command line.
 fn nearest_command(word: &str) -> Option<String> {
     let root = super::command();
-    let mut at = &root;
-    for before in std::env::args().skip(1).take_while(|arg| arg != word) {
-        at = at.find_subcommand(before).unwrap_or(at);
-    }
+    let at = command_before(&root, word);
     let known = at.get_subcommands().filter(|known| !known.is_hide_set());
     names::nearest(word, known.map(clap::Command::get_name)).map(str::to_owned)
 }

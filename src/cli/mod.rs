@@ -29,6 +29,7 @@ mod experiment;
 mod export;
 mod gathered;
 mod gc;
+mod hidden;
 mod import;
 mod job;
 mod lineage;

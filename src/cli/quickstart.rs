@@ -97,7 +97,7 @@ async fn tour(ctx: &Context) -> anyhow::Result<()> {
     tour.title("The best, registered as a model");
     let line = format!("run best --experiment {NAME} --metric accuracy --goal maximize");
     tour.run(&line, &["--output", "none"]).await?;
-    let best = client.call(&best_run()).await?;
+    let best = client.call(&best_run()).await?.run;
     ctx.ui.status(&format!("{} is the best.", best.name));
     let version = match registered(client, &best.name).await? {
         Some(version) => {

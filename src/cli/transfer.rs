@@ -15,8 +15,9 @@ use super::{
     ui::{FORMATS, Ui},
     views::{Show, View, record, size},
 };
-use api::{Error, Result};
+use api::{Error, Result, names};
 use client::{Limit, Report, Step, Take, UploadOptions, Uploaded};
+use spec::reference::missing;
 
 /// What there is of an upload that was ended.
 const UPLOAD_REMAINS: &str = "nothing was made of the upload; the files that had gone whole are not sent again the next time";
@@ -29,6 +30,14 @@ impl Context {
         folder: &Path,
         limit: Limit,
     ) -> Result<Uploaded> {
+        let place = self.folder.join(folder);
+        let shown = folder.display();
+        if !place.exists() {
+            return Err(missing("folder", &shown.to_string(), &place));
+        }
+        if !place.is_dir() {
+            return Err(Error::invalid(format!("`{shown}` is a file, not a folder")));
+        }
         let options = UploadOptions {
             cache: Some(self.config.home.join("cache/stat")),
             limit,
@@ -72,13 +81,14 @@ impl Context {
 /// Where a download goes.
 #[derive(Debug, Args)]
 pub struct Destination {
-    // Takes the place of the global option, whose value must be of the same type.
-    /// Folder to write to, as --download-path; the name of a format means the format of the answer
-    #[arg(id = "output", short, long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
-    output: Option<String>,
     /// Folder to write to, made when it is not there [default: named after what is downloaded]
     #[arg(short = 'p', long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     download_path: Option<String>,
+    // Takes the place of the global option, whose value must be of the same type.
+    /// Format of the answer, as everywhere; what is no format is a folder, as for --download-path
+    #[arg(id = "output", short, long, value_name = "FORMAT|FOLDER",
+          value_hint = ValueHint::DirPath, help_heading = "Global options")]
+    output: Option<String>,
 }
 
 impl Destination {
@@ -87,11 +97,26 @@ impl Destination {
         let output = self
             .output
             .filter(|output| !FORMATS.contains(&output.as_str()));
+        let misspelt = |output: &String| {
+            let folder = output.contains('/') || Path::new(output).is_dir();
+            names::nearest(output, FORMATS).filter(|_| !folder)
+        };
+        if let Some(output) = &output
+            && let Some(format) = misspelt(output)
+        {
+            return Err(Error::invalid(format!("`{output}` is not a format"))
+                .at("--output")
+                .hint(format!("Did you mean `{format}`?"))
+                .hint(format!(
+                    "For a folder of that name: --download-path {output}"
+                )));
+        }
         match (output, self.download_path) {
             (Some(output), Some(_)) => Err(Error::invalid(format!(
                 "`{output}` is not a format, and the folder is named by --download-path"
             ))
-            .at("--output")),
+            .at("--output")
+            .hint(format!("The formats are {}", FORMATS.join(", ")))),
             (named, None) | (None, named) => Ok(named.unwrap_or_else(|| default.to_owned())),
         }
     }

@@ -188,15 +188,20 @@ impl Service {
         }
     }
 
-    /// Refuses everyone but the owner and admins.
-    pub fn allow_admin(&self, caller: &Caller) -> Result<()> {
+    /// Whether it is the owner or an admin who calls.
+    pub fn is_admin(caller: &Caller) -> bool {
+        matches!(caller, Caller::Owner | Caller::User { admin: true, .. })
+    }
+
+    /// Refuses everyone but the owner and admins; `what` is what they may do.
+    pub fn allow_admin(&self, caller: &Caller, what: &str) -> Result<()> {
         match caller {
-            Caller::Owner | Caller::User { admin: true, .. } => Ok(()),
+            _ if Self::is_admin(caller) => Ok(()),
             Caller::User { name, .. } => Err(Error::denied(format!(
-                "`{name}` is not an admin and may not manage the server"
+                "`{name}` is not an admin of the server and may not {what}"
             ))
             .hint("An admin can do it")),
-            Caller::Run { .. } => Err(Error::denied(
+            Caller::Run { .. } | Caller::Owner => Err(Error::denied(
                 "A run's token may only be used for its own run",
             )),
         }
@@ -261,7 +266,7 @@ impl Service {
 #[async_trait]
 impl Perform for CreateUser {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<CreatedToken> {
-        service.allow_admin(caller)?;
+        service.allow_admin(caller, "create users")?;
         names::USER.check(&self.name)?;
         // The first user must be able to make the others: afterwards nobody is the owner by default.
         let admin = self.admin || !service.store.has_users().await?;
@@ -291,7 +296,7 @@ impl Perform for CreateUser {
 impl Perform for RotateToken {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<CreatedToken> {
         if !matches!(caller, Caller::User { name, .. } if name.eq_ignore_ascii_case(&self.user)) {
-            service.allow_admin(caller)?;
+            service.allow_admin(caller, "replace another user's token")?;
         }
         let token = service.vault.new_token("aml")?;
         let hash = service.vault.hash_token(&token);
@@ -308,7 +313,7 @@ impl Perform for RotateToken {
 #[async_trait]
 impl Perform for ListUsers {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<User>> {
-        service.allow_admin(caller)?;
+        service.allow_admin(caller, "list the users")?;
         let rows = service.store.list_users().await?;
         Ok(rows.into_iter().map(|row| row.user).collect())
     }
@@ -317,7 +322,7 @@ impl Perform for ListUsers {
 #[async_trait]
 impl Perform for DeleteUser {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
-        service.allow_admin(caller)?;
+        service.allow_admin(caller, "delete users")?;
         if service.store.delete_user(self.user.clone()).await? {
             Ok(Done {})
         } else {

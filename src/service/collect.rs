@@ -26,7 +26,7 @@ pub type FreeEnvironments = fn(
 #[async_trait]
 impl Perform for CollectGarbage {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Collected> {
-        service.allow_admin(caller)?;
+        service.allow_admin(caller, "free space of the server")?;
         let ago = |seconds: u64| {
             let grace = i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX);
             service.now().plus_ms(-grace)

@@ -230,7 +230,7 @@ impl Perform for CreateDatastore {
         names::DATASTORE.check(&self.name)?;
         self.tags.keys().try_for_each(|key| names::TAG.check(key))?;
         if self.kind == DatastoreType::Local {
-            service.allow_admin(caller)?;
+            service.allow_admin(caller, "open folders of the server's machine")?;
         }
         let spec = complete(self.kind, self.spec)?;
         if self.kind == DatastoreType::Local {

@@ -11,7 +11,7 @@ use store::{DeploymentReport, DeploymentRow};
 #[async_trait]
 impl Perform for GetHostOrders {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Option<HostOrders>> {
-        service.allow_admin(caller)?;
+        service.allow_admin(caller, "serve endpoints of the server")?;
         let Some(row) = service.store.endpoint_by_id(self.endpoint).await? else {
             return Ok(None);
         };
@@ -51,7 +51,7 @@ fn orders(row: DeploymentRow) -> DeploymentOrders {
 #[async_trait]
 impl Perform for ReportHost {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
-        service.allow_admin(caller)?;
+        service.allow_admin(caller, "serve endpoints of the server")?;
         let seen = service
             .store
             .host_seen(self.endpoint, self.seen, self.port, self.message);
@@ -62,7 +62,7 @@ impl Perform for ReportHost {
 #[async_trait]
 impl Perform for ReportDeployment {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
-        service.allow_admin(caller)?;
+        service.allow_admin(caller, "serve endpoints of the server")?;
         let report = DeploymentReport {
             deployment: self.deployment,
             generation: self.generation,

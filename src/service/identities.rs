@@ -11,7 +11,7 @@ use async_trait::async_trait;
 #[async_trait]
 impl Perform for CreateIdentity {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<ManagedIdentity> {
-        service.allow_admin(caller)?;
+        service.allow_admin(caller, "create identities")?;
         names::IDENTITY.check(&self.name)?;
         self.tags.keys().try_for_each(|key| names::TAG.check(key))?;
         let id = || uuid::Uuid::new_v4().to_string();
@@ -40,7 +40,7 @@ impl Perform for ListIdentities {
 #[async_trait]
 impl Perform for DeleteIdentity {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
-        service.allow_admin(caller)?;
+        service.allow_admin(caller, "delete identities")?;
         let deleted = service
             .store
             .delete_identity(&self.resource_group, &self.name);

@@ -258,14 +258,13 @@ impl Service {
     }
 
     /// Where MLflow's clients find a workspace; empty while nothing listens.
-    fn tracking_uri(&self, workspace: &str) -> String {
+    fn tracking_uri(&self, workspace: &str) -> Option<String> {
         let url = match self.base_url.as_str() {
             "" => self.neighbour.get().map(String::as_str),
             url => Some(url),
         };
         let workspace = workspace.to_lowercase();
         url.map(|url| format!("{url}/ws/{workspace}"))
-            .unwrap_or_default()
     }
 
     /// Finds a workspace and checks that the caller may do this there. Every operation on what a
@@ -300,8 +299,11 @@ impl Service {
         }
         let nearest = names::nearest(name, rows.iter().map(|row| row.workspace.name.as_str()));
         let error = Error::unknown("workspace", name, "", nearest);
-        Ok(if rows.is_empty() && self.allow_admin(caller).is_err() {
-            error.hint("An admin can create it, or an owner of one can give you a role in it")
+        Ok(if rows.is_empty() && !Self::is_admin(caller) {
+            error.hint(format!(
+                "If it is there, an owner can share it with you: aml workspace share add -n {name} --user {} --role Reader",
+                caller.name()
+            ))
         } else if rows.is_empty() {
             error.hint(format!("Create it: aml workspace create -n {name}"))
         } else if nearest.is_none() {

@@ -38,7 +38,7 @@ impl Service {
 #[async_trait]
 impl Perform for CreateRegistry {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Registry> {
-        service.allow_admin(caller)?;
+        service.allow_admin(caller, "create registries")?;
         names::REGISTRY.check(&self.name)?;
         self.tags.keys().try_for_each(|key| names::TAG.check(key))?;
         let now = service.now();

@@ -46,7 +46,7 @@ impl Service {
 #[async_trait]
 impl Perform for CreateResourceGroup {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<ResourceGroup> {
-        service.allow_admin(caller)?;
+        service.allow_admin(caller, "create resource groups")?;
         names::RESOURCE_GROUP.check(&self.name)?;
         for key in self.tags.iter().flatten().map(|(key, _)| key) {
             names::TAG.check(key)?;
@@ -85,7 +85,7 @@ impl Perform for GetResourceGroup {
 #[async_trait]
 impl Perform for DeleteResourceGroup {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
-        service.allow_admin(caller)?;
+        service.allow_admin(caller, "delete resource groups")?;
         let group = service.find_group(caller, &self.name).await?;
         let (workspaces, endpoints) = service.store.delete_resource_group(&group.name).await?;
         service.forget_workspaces(&workspaces, &endpoints).await?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Action, Caller, Perform, Service, experiments, filter};
 use api::{
     Done, Error, Page, Result, names,
-    runs::{BestRun, CancelRun, DeleteRun, GetRun, ListRuns, Run, UpdateRun},
+    runs::{Best, BestRun, CancelRun, DeleteRun, GetRun, ListRuns, Run, UpdateRun},
 };
 use async_trait::async_trait;
 use store::{Cancel, Mark, RunChange, RunFilter, RunRow, WorkspaceRow};
@@ -219,16 +219,19 @@ impl Perform for DeleteRun {
 
 #[async_trait]
 impl Perform for BestRun {
-    async fn perform(self, service: &Service, caller: &Caller) -> Result<Run> {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Best> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
         let experiment = service.find_experiment(&row, &self.experiment).await?;
         let id = experiments::parse_id(&experiment.id)?;
-        if let Some(best) = service
+        if let Some((best, equally_good)) = service
             .store
             .best_run(id, self.metric.clone(), self.goal)
             .await?
         {
-            return Ok(best.run);
+            return Ok(Best {
+                run: best.run,
+                equally_good,
+            });
         }
         let (completed, metrics) = service.store.metrics_of_completed(id).await?;
         Err(no_best(&experiment.name, &self.metric, completed, &metrics))

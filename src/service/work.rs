@@ -193,7 +193,7 @@ fn split(name: &str) -> Option<(String, String)> {
 #[async_trait]
 impl Perform for SyncWorker {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<WorkerOrders> {
-        service.allow_admin(caller)?;
+        service.allow_admin(caller, "execute runs of the server")?;
         if self.worker.is_empty()
             || !self
                 .worker
@@ -241,7 +241,7 @@ async fn answer(service: &Service, orders: Orders) -> Result<WorkerOrders> {
 #[async_trait]
 impl Perform for ReportRun {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
-        service.allow_admin(caller)?;
+        service.allow_admin(caller, "execute runs of the server")?;
         let row = service
             .enter(caller, &self.workspace, Action::WriteRuns)
             .await?;

@@ -42,7 +42,14 @@ impl Service {
 #[async_trait]
 impl Perform for CreateWorkspace {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Workspace> {
-        service.allow_admin(caller)?;
+        let allowed = service.allow_admin(caller, "create workspaces");
+        allowed.map_err(|error| match caller {
+            Caller::User { name: user, .. } => error.hint(format!(
+                "An admin can make you its owner: aml workspace share add -n {} --user {user} --role Owner",
+                self.name
+            )),
+            Caller::Owner | Caller::Run { .. } => error,
+        })?;
         names::WORKSPACE.check(&self.name)?;
         check_tags(&self.tags)?;
         let id = uuid::Uuid::new_v4().to_string();
@@ -66,7 +73,7 @@ impl Perform for CreateWorkspace {
                 .unwrap_or_else(|| NO_SUBSCRIPTION.to_owned()),
             tags: self.tags,
             spec: self.spec,
-            mlflow_tracking_uri: String::new(),
+            mlflow_tracking_uri: None,
             created_at: now,
             updated_at: now,
             id: id.clone(),

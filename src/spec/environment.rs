@@ -2,7 +2,11 @@
 
 use std::{fs, io, path::Path};
 
-use super::{conda, requirements};
+use super::{
+    conda,
+    reference::{missing, nearest_sibling, unreadable},
+    requirements,
+};
 use api::{Error, Result, environments::Environment, names};
 
 /// Environments that ship with the tool: pinned sets that work together, by name.
@@ -61,13 +65,11 @@ pub fn load(text: &str, folder: &Path) -> Result<Environment> {
             });
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-        Err(e) => {
-            return Err(Error::invalid(format!("Cannot read the environment: {e}")).at(text));
-        }
+        Err(e) => return Err(unreadable("environment file", text, &path, &e)),
     }
     match curated(text) {
         Some(environment) => Ok(environment),
-        None => Err(unknown(text)),
+        None => Err(unknown(text, &path)),
     }
 }
 
@@ -167,12 +169,14 @@ fn short_name(text: &str) -> &str {
     name.strip_prefix("AzureML-").unwrap_or(name)
 }
 
-fn unknown(text: &str) -> Error {
-    let path = Path::new(text);
+/// Says that a text names neither a file, which would be at `path`, nor an environment that is known.
+fn unknown(text: &str, path: &Path) -> Error {
     if text.contains('/') || is_yaml(path) || path.extension().is_some_and(|e| e == "txt") {
-        return Error::not_found(format!("There is no environment file `{text}`"));
+        return missing("environment file", text, path);
     }
     let nearest = names::nearest(text, curated_names().chain(HOST));
+    let file = nearest_sibling(path).filter(|_| nearest.is_none());
+    let nearest = nearest.or(file.as_deref());
     let curated: Vec<&str> = curated_names().collect();
     Error::unknown("environment", text, "", nearest).hint(format!(
         "Name a requirements file, a conda file, `host`, or one of: {}",

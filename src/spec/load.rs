@@ -1,6 +1,6 @@
 //! From a file to a checked value.
 
-use std::{fs, io, path::Path};
+use std::{fs, path::Path};
 
 use serde_json::Value;
 
@@ -9,10 +9,11 @@ use super::{
     issue::{Issue, Report},
     kinds::list::Kind,
     overrides::{self, Edit, Values},
+    reference,
     shape::{Described, Shape},
     yaml::{self, Node, Sources},
 };
-use api::{Error, Result};
+use api::Result;
 
 /// A file as it was written, not yet checked.
 #[derive(Debug, Clone)]
@@ -37,11 +38,8 @@ pub struct Checked<T> {
 ///
 /// An error is a file that cannot be read; what is wrong inside comes from [`Document::check`].
 pub fn open(path: &Path, name: &str) -> Result<Document> {
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::not_found(format!("There is no file `{name}`")),
-        io::ErrorKind::InvalidData => Error::invalid("The file is not UTF-8 text").at(name),
-        _ => Error::invalid(format!("Cannot read the file: {error}")).at(name),
-    })?;
+    let text = fs::read_to_string(path)
+        .map_err(|error| reference::unreadable("file", name, path, &error))?;
     Ok(parse(text, path, name))
 }
 

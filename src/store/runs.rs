@@ -312,30 +312,40 @@ impl Store {
             .await
     }
 
-    /// The completed run whose latest value of `metric` is best; the first of equals.
+    /// The completed run whose latest value of `metric` is best, the first of equals, and how many
+    /// equals there are with it.
     pub async fn best_run(
         &self,
         experiment: i64,
         metric: String,
         goal: Goal,
-    ) -> Result<Option<RunRow>> {
+    ) -> Result<Option<(RunRow, u64)>> {
         self.db
             .read(move |tx| {
                 let order = match goal {
                     Goal::Minimize => "ASC",
                     Goal::Maximize => "DESC",
                 };
-                let id = tx.one(
+                let compared = "FROM metric_latest m JOIN runs r ON r.id = m.run_id \
+                                WHERE m.experiment_id = ?1 AND r.deleted = 0 AND r.status = 'Completed' \
+                                AND m.key_id = (SELECT id FROM metric_keys WHERE key = ?2)";
+                let best: Option<(i64, f64)> = tx.one(
                     &format!(
-                        "SELECT r.id FROM metric_latest m JOIN runs r ON r.id = m.run_id \
-                         WHERE m.experiment_id = ?1 AND r.deleted = 0 AND r.status = 'Completed' \
-                         AND m.key_id = (SELECT id FROM metric_keys WHERE key = ?2) \
-                         AND m.value IS NOT NULL ORDER BY m.value {order}, r.id LIMIT 1"
+                        "SELECT r.id, m.value {compared} AND m.value IS NOT NULL \
+                         ORDER BY m.value {order}, r.id LIMIT 1"
                     ),
                     params![experiment, metric],
-                    |row| row.get(0),
+                    |row| Ok((row.get(0)?, row.get(1)?)),
                 )?;
-                id.map_or(Ok(None), |id| by_id(tx, id))
+                let Some((id, value)) = best else {
+                    return Ok(None);
+                };
+                let equals = tx.one(
+                    &format!("SELECT COUNT(*) {compared} AND m.value = ?3"),
+                    params![experiment, metric, value],
+                    |row| count(row, 0),
+                )?;
+                Ok(by_id(tx, id)?.map(|row| (row, equals.unwrap_or(1))))
             })
             .await
     }

@@ -46,7 +46,7 @@ fn workspace(row: &Row<'_>) -> RowResult<WorkspaceRow> {
             subscription: row.get(8)?,
             tags: json(row, 9)?,
             resources: json(row, 10)?,
-            mlflow_tracking_uri: String::new(),
+            mlflow_tracking_uri: None,
             created_at: row.get(11)?,
             updated_at: row.get(12)?,
             spec: json(row, 13)?,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::TargetArgs;
+use super::{TargetArgs, shown};
 use crate::cli::context::Context;
 use api::assets::{ArchiveAsset, AssetKind, RestoreAsset};
 
@@ -23,7 +23,7 @@ pub struct RestoreArgs {
 }
 
 pub async fn archive(ctx: &Context, kind: AssetKind, args: ArchiveArgs) -> anyhow::Result<()> {
-    let asset = &args.target.asset;
+    let asset = args.target.asset()?;
     let request = ArchiveAsset {
         workspace: args.target.workspace(ctx).await?,
         kind,
@@ -32,12 +32,12 @@ pub async fn archive(ctx: &Context, kind: AssetKind, args: ArchiveArgs) -> anyho
         label: asset.pick.label(),
     };
     ctx.client().await?.call(&request).await?;
-    ctx.ui.status(&format!("Archived {}.", args.target.shown()));
+    ctx.ui.status(&format!("Archived {}.", shown(&asset)));
     Ok(())
 }
 
 pub async fn restore(ctx: &Context, kind: AssetKind, args: RestoreArgs) -> anyhow::Result<()> {
-    let asset = &args.target.asset;
+    let asset = args.target.asset()?;
     let request = RestoreAsset {
         workspace: args.target.workspace(ctx).await?,
         kind,
@@ -46,6 +46,6 @@ pub async fn restore(ctx: &Context, kind: AssetKind, args: RestoreArgs) -> anyho
         label: asset.pick.label(),
     };
     ctx.client().await?.call(&request).await?;
-    ctx.ui.status(&format!("Restored {}.", args.target.shown()));
+    ctx.ui.status(&format!("Restored {}.", shown(&asset)));
     Ok(())
 }

@@ -17,7 +17,7 @@ use api::{
     names,
 };
 use client::Uploaded;
-use spec::{overrides::Values, reference::nearest_sibling};
+use spec::{overrides::Values, reference::unreadable};
 
 /// What every new asset may be given.
 #[derive(Debug, Args)]
@@ -172,13 +172,7 @@ impl Context {
         let joined = folder.join(text.strip_prefix("file://").unwrap_or(text));
         match joined.canonicalize() {
             Ok(path) => Ok(Some(path)),
-            Err(e) => {
-                let error = Error::invalid(format!("Cannot read `{text}`: {e}")).at(target);
-                Err(match nearest_sibling(&joined) {
-                    Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
-                    None => error,
-                })
-            }
+            Err(e) => Err(unreadable("file or folder", text, &joined, &e).at(target)),
         }
     }
 }

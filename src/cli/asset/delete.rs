@@ -25,8 +25,9 @@ pub struct DeleteArgs {
 }
 
 pub async fn delete(ctx: &Context, kind: AssetKind, args: DeleteArgs) -> anyhow::Result<()> {
-    let name = args.target.asset.name.clone();
-    let (version, what) = match (&args.target.asset.pick, args.all_versions) {
+    let asset = args.target.asset()?;
+    let name = asset.name;
+    let (version, what) = match (&asset.pick, args.all_versions) {
         (_, true) => (None, format!("every version of the {kind} {name}")),
         (Pick::Version(version), false) => (
             Some(version.clone()),

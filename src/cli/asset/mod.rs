@@ -77,20 +77,48 @@ impl PlaceArgs {
 #[derive(Debug, Clone, Args)]
 pub struct TargetArgs {
     /// Asset, as NAME:VERSION, NAME@LABEL, or NAME for the latest version
-    #[arg(value_name = "ASSET")]
-    asset: AssetRef,
+    #[arg(value_name = "ASSET", required_unless_present = "name")]
+    asset: Option<AssetRef>,
+    /// The same, as an option
+    #[arg(short, long, value_name = "ASSET", conflicts_with = "asset")]
+    name: Option<AssetRef>,
+    /// Version of the asset, where the name is given alone
+    #[arg(short, long, value_name = "VERSION")]
+    version: Option<String>,
     #[command(flatten)]
     place: PlaceArgs,
 }
 
 impl TargetArgs {
+    /// The version as one reference, however it was named.
+    fn asset(&self) -> Result<AssetRef> {
+        let named = self.asset.as_ref().or(self.name.as_ref());
+        let Some(mut asset) = named.cloned() else {
+            return Err(Error::invalid("Which asset?").hint("Name it, as in NAME:VERSION"));
+        };
+        let Some(version) = &self.version else {
+            return Ok(asset);
+        };
+        if !matches!(asset.pick, Pick::Latest) {
+            return Err(
+                Error::invalid(format!("`{}` names a version already", shown(&asset)))
+                    .at("--version"),
+            );
+        }
+        asset.pick = AssetRef::parse(&format!("{}:{version}", asset.name))
+            .map_err(|error| error.at("--version"))?
+            .pick;
+        Ok(asset)
+    }
+
     pub async fn workspace(&self, ctx: &Context) -> Result<String> {
-        self.place.of(ctx, &self.asset).await
+        self.place.of(ctx, &self.asset()?).await
     }
 
     /// The version that is meant now.
     pub async fn get(&self, ctx: &Context, kind: AssetKind) -> Result<Asset> {
-        if let Some(said) = &self.asset.kind
+        let asset = self.asset()?;
+        if let Some(said) = &asset.kind
             && AssetKind::parse(said) != Some(kind)
         {
             return Err(Error::invalid(format!(
@@ -100,21 +128,21 @@ impl TargetArgs {
         let get = GetAsset {
             workspace: self.workspace(ctx).await?,
             kind,
-            name: self.asset.name.clone(),
-            version: self.asset.pick.version(),
-            label: self.asset.pick.label(),
+            version: asset.pick.version(),
+            label: asset.pick.label(),
+            name: asset.name,
         };
         ctx.client().await?.call(&get).await
     }
+}
 
-    /// The name with the version, if one is named.
-    fn shown(&self) -> String {
-        let name = &self.asset.name;
-        match &self.asset.pick {
-            Pick::Latest => name.clone(),
-            Pick::Version(version) => format!("{name}:{version}"),
-            Pick::Label(label) => format!("{name}@{label}"),
-        }
+/// The name with the version, if one is named.
+fn shown(asset: &AssetRef) -> String {
+    let name = &asset.name;
+    match &asset.pick {
+        Pick::Latest => name.clone(),
+        Pick::Version(version) => format!("{name}:{version}"),
+        Pick::Label(label) => format!("{name}@{label}"),
     }
 }
 

@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::context::Context;
-use api::{Error, Result, files::Hash, names};
+use crate::cli::{context::Context, run::script::no_folder};
+use api::{Error, Result, files::Hash};
 use client::Limit;
+use spec::reference::missing;
 
 /// The script's own path: in the code folder, or where the command was started.
 pub fn find_script(folder: &Path, code: Option<&Path>, script: &Path) -> Result<PathBuf> {
     if let Some(code) = code
         && !code.is_dir()
     {
-        return Err(Error::invalid(format!("`{}` is not a folder", code.display())).at("--code"));
+        return Err(no_folder(code, folder));
     }
     let places = [code.unwrap_or(folder), folder];
     if let Some(found) = places
@@ -23,27 +24,20 @@ pub fn find_script(folder: &Path, code: Option<&Path>, script: &Path) -> Result<
     }
     if let Some(inside) = code.is_none().then(|| below(folder, script)).flatten() {
         let parent = inside.parent().unwrap_or(&inside).display();
-        let error = Error::not_found(format!("No scoring script `{}`", script.display()));
-        return Err(error
-            .at("--script")
-            .hint(format!("It is in a folder: --script {}", inside.display()))
-            .hint(format!(
-                "With what is beside it: --code {parent} --script {}",
-                script.display()
-            )));
+        let text = script.display();
+        return Err(
+            Error::invalid(format!("There is no scoring script `{text}`"))
+                .at("--script")
+                .hint(format!("It is in a folder: --script {}", inside.display()))
+                .hint(format!(
+                    "With what is beside it: --code {parent} --script {}",
+                    script.display()
+                )),
+        );
     }
     let wanted = places[0].join(script);
-    let siblings: Vec<String> = std::fs::read_dir(wanted.parent().unwrap_or(folder))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.path().extension().is_some_and(|end| end == "py"))
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    let name = script.file_name().unwrap_or_default().to_string_lossy();
-    let nearest = names::nearest(&name, siblings.iter().map(String::as_str));
     let shown = script.display().to_string();
-    Err(Error::unknown("scoring script", &shown, "", nearest).at("--script"))
+    Err(missing("scoring script", &shown, &wanted).at("--script"))
 }
 
 /// A script as it is found in one of the folders of `folder`, relative to that.

@@ -97,6 +97,8 @@ impl Show for Vec<Check> {
 /// The context is one that goes on without a broken configuration file.
 pub async fn doctor(ctx: &Context, _args: DoctorArgs) -> anyhow::Result<()> {
     let mut checks = vec![state::configuration(ctx)];
+    checks.extend(state::folder(ctx));
+    checks.extend(state::target(ctx));
     checks.extend(state::directory(ctx));
     checks.extend(machine::programs(&ctx.config.path).await);
     checks.push(machine::port(5000));

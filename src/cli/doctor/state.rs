@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 use super::Check;
 use crate::{
     cli::context::Context,
+    config,
     wiring::{self, StateReport, Target},
 };
 use api::{Error, access::WhoAmI};
@@ -32,6 +33,41 @@ pub fn configuration(ctx: &Context) -> Check {
             format!("{file} (not there: the defaults hold)"),
         ),
     }
+}
+
+/// Whether the settings of the folder can be understood, if it has any.
+pub fn folder(ctx: &Context) -> Option<Check> {
+    let name = "folder";
+    match config::folder(&ctx.folder) {
+        Ok(None) => None,
+        Ok(Some((file, settings))) => {
+            let file = file.display();
+            let found = match settings.workspace {
+                Some(workspace) => format!("{file} (works in {workspace})"),
+                None => file.to_string(),
+            };
+            Some(Check::ok(name, found))
+        }
+        Err(error) => {
+            let advice = error.hints.join("; ");
+            Some(Check::problem(name, error.to_string(), advice).blocking())
+        }
+    }
+}
+
+/// Whether the profile that commands go to is known, when it is not this machine.
+pub fn target(ctx: &Context) -> Option<Check> {
+    let name = "profile in use";
+    let profile = ctx.profile()?;
+    Some(match ctx.target() {
+        Ok(_) => Check::ok(name, format!("{profile}, named by {}", ctx.named_by())),
+        // The file that would say it is a finding already.
+        Err(_) if ctx.broken.is_some() => return None,
+        Err(error) => {
+            let advice = error.hints.join("; ");
+            Check::problem(name, error.to_string(), advice).blocking()
+        }
+    })
 }
 
 /// Whether the state directory can be used, by whom it is, and how much room there is.

@@ -1,12 +1,16 @@
 //! `aml endpoint score`
 
-use std::{io::Read, path::PathBuf};
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
 use super::ask::ask;
 use crate::cli::context::Context;
 use api::Error;
+use spec::reference::unreadable;
 
 /// Send a document to an endpoint and print the answer
 ///
@@ -15,7 +19,7 @@ use api::Error;
 pub struct ScoreArgs {
     /// Endpoint to ask
     name: String,
-    /// Document to send, such as '{"data": [[5.1, 3.5, 1.4, 0.2]]}'
+    /// Document to send, such as '{"data": [[5.1, 3.5, 1.4, 0.2]]}'; @FILE reads a file, @- standard input
     #[arg(short, long, value_name = "JSON")]
     data: Option<String>,
     /// File to send; - is standard input
@@ -28,10 +32,13 @@ pub struct ScoreArgs {
 
 pub async fn score(ctx: &Context, args: ScoreArgs) -> anyhow::Result<()> {
     let document = match (args.data, args.file) {
-        (Some(data), _) => {
-            check_json(&data)?;
-            data.into_bytes()
-        }
+        (Some(data), _) => match data.strip_prefix('@') {
+            Some(file) => read(ctx, Path::new(file)).map_err(|error| error.at("--data"))?,
+            None => {
+                check_json(&data)?;
+                data.into_bytes()
+            }
+        },
         (None, Some(file)) => read(ctx, &file)?,
         (None, None) => {
             return Err(Error::invalid("There is nothing to send")
@@ -64,12 +71,14 @@ fn check_json(data: &str) -> Result<(), Error> {
     }
 }
 
-pub fn read(ctx: &Context, file: &std::path::Path) -> Result<Vec<u8>, Error> {
+pub fn read(ctx: &Context, file: &Path) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
+    let path = ctx.folder.join(file);
     let read = if file.as_os_str() == "-" {
         std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
     } else {
-        std::fs::read(ctx.folder.join(file))
+        std::fs::read(&path)
     };
-    read.map_err(|e| Error::invalid(format!("Cannot read `{}`: {e}", file.display())).at("--file"))
+    let shown = file.display().to_string();
+    read.map_err(|e| unreadable("file", &shown, &path, &e).at("--file"))
 }

@@ -10,6 +10,7 @@ use crate::cli::{
     context::Context,
 };
 use api::{Error, Result, assets::AssetKind};
+use spec::reference::unreadable;
 
 /// Create a version of an environment from an image, a conda file or a folder with a Dockerfile
 #[derive(Debug, Args)]
@@ -86,7 +87,8 @@ pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
 }
 
 fn conda(folder: &Path, file: &str) -> Result<Value> {
-    let text = std::fs::read_to_string(folder.join(file))
-        .map_err(|e| Error::invalid(format!("Cannot read `{file}`: {e}")).at("--conda-file"))?;
+    let path = folder.join(file);
+    let text = std::fs::read_to_string(&path)
+        .map_err(|e| unreadable("file", file, &path, &e).at("--conda-file"))?;
     serde_saphyr::from_str(&text).map_err(|e| Error::invalid(e.to_string()).at(file))
 }

@@ -1,6 +1,6 @@
 //! `aml import mlflow`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -13,6 +13,8 @@ use crate::{
     exchange::{Credentials, Import, Options, Source, Tally},
     wiring,
 };
+use api::Error;
+use spec::reference::missing;
 
 /// Bring a server, database or folder of MLflow into the workspace
 ///
@@ -51,6 +53,7 @@ pub async fn mlflow(ctx: &Context, args: MlflowArgs) -> anyhow::Result<()> {
         credentials: credentials(ctx, &args.from)?,
     };
     wiring::install_tls();
+    check_source(ctx, &args.from)?;
     let source = Source::open(&args.from, &ctx.folder, options)?;
     let bar = ctx.ui.counter("Importing runs and traces", source.count()?);
     let import = Import {
@@ -65,6 +68,29 @@ pub async fn mlflow(ctx: &Context, args: MlflowArgs) -> anyhow::Result<()> {
     let tally = import.run().await;
     bar.finish_and_clear();
     conclude(ctx, &tally?)
+}
+
+/// Refuses a path that is not there; what is there says itself what it is.
+fn check_source(ctx: &Context, from: &str) -> Result<(), Error> {
+    if from.contains("://") {
+        return Ok(());
+    }
+    let path = ctx.folder.join(from.strip_prefix("file:").unwrap_or(from));
+    if path.exists() {
+        return Ok(());
+    }
+    let error = missing("database or folder of MLflow", from, &path).at("--from");
+    Err(
+        if Path::new(from).extension().is_none() && from.contains(':') {
+            error.hint(format!(
+                "A server's address begins with http: --from http://{from}"
+            ))
+        } else {
+            error.hint(
+                "It is the address of a server, a file such as mlflow.db, or an `mlruns` folder",
+            )
+        },
+    )
 }
 
 /// What MLflow's variables hold is for the server that they name, if they name one.

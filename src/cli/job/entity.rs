@@ -182,11 +182,9 @@ fn id(workspace: &Workspace, name: &str) -> String {
 
 /// Where people look at a job: at the server of its workspace.
 pub fn page(workspace: &Workspace, name: &str) -> String {
-    let uri = &workspace.mlflow_tracking_uri;
-    let base = if uri.is_empty() {
-        format!("{SERVER}/ws/{}", workspace.name.to_lowercase())
-    } else {
-        uri.clone()
+    let base = match &workspace.mlflow_tracking_uri {
+        Some(uri) => uri.clone(),
+        None => format!("{SERVER}/ws/{}", workspace.name.to_lowercase()),
     };
     format!("{base}/jobs/{name}")
 }
@@ -211,7 +209,7 @@ fn services(fields: &mut BTreeMap<String, Value>, run: &Run, workspace: &Workspa
     let own = |kind: &str, endpoint: String| json!({"endpoint": endpoint, "type": kind});
     let studio = own("Studio", page(workspace, &run.name));
     services.insert("Studio".to_owned(), studio);
-    let tracking = workspace.mlflow_tracking_uri.clone();
+    let tracking = workspace.mlflow_tracking_uri.clone().unwrap_or_default();
     services.insert("Tracking".to_owned(), own("Tracking", tracking));
     fields.insert("services".to_owned(), Value::Object(services));
 }

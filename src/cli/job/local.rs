@@ -17,6 +17,7 @@ use api::{
     paths::{apart, is_local},
 };
 use client::{Limit, inputs::Wanted};
+use spec::reference::missing;
 
 /// The folder of a job's code, if it is on this machine.
 pub fn code_folder(definition: &Map<String, Value>) -> Option<PathBuf> {
@@ -280,10 +281,8 @@ async fn data(ctx: &Context, workspace: &str, input: &mut Map<String, Value>) ->
     let kind = input.get("type").and_then(Value::as_str);
     let is_file = path.is_file();
     if !path.exists() {
-        return Err(Error::not_found(format!(
-            "There is no file or folder `{}`",
-            path.display()
-        )));
+        let shown = path.display().to_string();
+        return Err(missing("file or folder", &shown, &path));
     }
     if kind == Some("uri_file") && !is_file {
         return Err(Error::invalid(format!(

@@ -12,8 +12,9 @@ use clap::Args;
 use address::{check_url, in_the_clear, profile_name};
 
 use super::{
-    args::{Hidden, ask_hidden, read_stdin},
+    args::{Hidden, read_stdin},
     context::{Context, read_ca},
+    hidden::ask_hidden,
 };
 use crate::{
     config::Profile,
@@ -102,14 +103,15 @@ pub async fn verify(remote: &Remote) -> Result<Identity, Error> {
         ))
         .hint("Check the address and the port; the server prints them when it starts"),
         // It was tried just now.
-        Code::Unauthenticated if remote.token.is_some() => Error {
-            hints: e
-                .hints
-                .into_iter()
-                .filter(|hint| !hint.contains("aml login"))
-                .collect(),
-            ..e
-        },
+        Code::Unauthenticated => {
+            let mut hints = e.hints;
+            hints.retain(|hint| !hint.contains("aml login"));
+            if remote.token.is_none() {
+                let ways = "Give one when you are asked, on stdin, or in AML_TOKEN";
+                hints.insert(0, ways.to_owned());
+            }
+            Error { hints, ..e }
+        }
         _ => e,
     })
 }

@@ -2,24 +2,27 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, model::versioned};
-use api::models::{ModelRef, Stage, UpdateModel};
+use crate::cli::{
+    context::Context,
+    model::{ModelArg, versioned},
+};
+use api::models::{Stage, UpdateModel};
 
 /// Hide a model version from lists and from being the newest
 ///
 /// This is MLflow's stage Archived. Endpoints that serve it go on. `aml model restore` brings it back.
 #[derive(Debug, Args)]
 pub struct ArchiveArgs {
-    /// Model version, as NAME:VERSION
-    #[arg(value_name = "MODEL")]
-    model: ModelRef,
+    #[command(flatten)]
+    model: ModelArg,
 }
 
 pub async fn archive(ctx: &Context, args: ArchiveArgs) -> anyhow::Result<()> {
+    let model = args.model.reference()?;
     let request = UpdateModel {
+        version: versioned(&model)?,
         workspace: ctx.workspace().await?,
-        version: versioned(&args.model)?,
-        name: args.model.name,
+        name: model.name,
         stage: Some(Stage::Archived),
         ..UpdateModel::default()
     };

@@ -2,20 +2,19 @@
 
 use clap::Args;
 
-use super::versioned;
+use super::{ModelArg, versioned};
 use crate::cli::context::Context;
-use api::models::{DeleteModel, ModelRef};
+use api::models::DeleteModel;
 
 /// Delete a model version, or all versions of a model
 ///
-/// Refused while an endpoint has it. The numbers of deleted versions are not used again.
+/// A version must be named, by its number. Refused while an endpoint has it. The numbers of deleted versions are not used again.
 #[derive(Debug, Args)]
 pub struct DeleteArgs {
-    /// Model version, as NAME:VERSION; only NAME with --all-versions
-    #[arg(value_name = "MODEL")]
-    model: ModelRef,
-    /// Delete every version
-    #[arg(long)]
+    #[command(flatten)]
+    model: ModelArg,
+    /// Delete every version of the model
+    #[arg(long, conflicts_with = "version")]
     all_versions: bool,
     /// Do not ask
     #[arg(short, long)]
@@ -23,11 +22,16 @@ pub struct DeleteArgs {
 }
 
 pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
-    let name = args.model.name.clone();
+    let model = args.model.reference()?;
+    let name = model.name.clone();
     let (version, what) = if args.all_versions {
         (None, format!("every version of the model {name}"))
     } else {
-        let version = versioned(&args.model)?;
+        let version = versioned(&model).map_err(|error| {
+            error.hint(format!(
+                "All of them: aml model delete {name} --all-versions"
+            ))
+        })?;
         (Some(version), format!("the model {name}:{version}"))
     };
     ctx.ui.confirm(args.yes, &format!("Delete {what}?"))?;

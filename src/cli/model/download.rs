@@ -2,19 +2,18 @@
 
 use clap::Args;
 
-use super::resolve;
+use super::{ModelArg, resolve};
 use crate::cli::{
     context::Context,
     transfer::{Destination, Downloaded},
 };
-use api::{Error, models::ModelRef};
+use api::Error;
 
 /// Download the files of a model version into a folder
 #[derive(Debug, Args)]
 pub struct DownloadArgs {
-    /// Model to download: NAME:VERSION, NAME@ALIAS, or NAME for the newest version
-    #[arg(value_name = "MODEL")]
-    model: ModelRef,
+    #[command(flatten)]
+    model: ModelArg,
     #[command(flatten)]
     destination: Destination,
 }
@@ -22,7 +21,7 @@ pub struct DownloadArgs {
 pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
     let workspace = ctx.workspace().await?;
     let client = ctx.client().await?;
-    let model = resolve(client, &workspace, &args.model).await?;
+    let model = resolve(client, &workspace, &args.model.reference()?).await?;
     let name = format!("{}:{}", model.name, model.version);
     let Some(files) = model.files else {
         let error = Error::not_found(format!("The files of `{name}` are not kept here"));

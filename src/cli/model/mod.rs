@@ -11,7 +11,7 @@ mod show;
 mod source;
 mod update;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
 pub use source::source;
 
@@ -64,6 +64,54 @@ pub async fn resolve(client: &Client, workspace: &str, model: &ModelRef) -> Resu
         Which::Alias(alias) => get.alias = Some(alias.clone()),
     }
     client.call(&get).await
+}
+
+/// The model version a command is about.
+#[derive(Debug, Clone, Args)]
+pub struct ModelArg {
+    /// Model version: NAME:VERSION, NAME@ALIAS, or NAME for the newest version
+    #[arg(value_name = "MODEL", required_unless_present = "name")]
+    model: Option<ModelRef>,
+    /// The same, as an option
+    #[arg(short, long, value_name = "MODEL", conflicts_with = "model")]
+    name: Option<ModelRef>,
+    #[command(flatten)]
+    version: VersionArg,
+}
+
+impl ModelArg {
+    /// The version as one reference, however it was named.
+    fn reference(self) -> Result<ModelRef> {
+        match self.model.or(self.name) {
+            Some(model) => self.version.of(model),
+            None => Err(Error::invalid("Which model?").hint("Name it, as in NAME:VERSION")),
+        }
+    }
+}
+
+/// The version, where a model is named alone.
+#[derive(Debug, Clone, Args)]
+pub struct VersionArg {
+    /// Version of the model, where the name is given alone
+    #[arg(short, long, value_name = "VERSION",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    version: Option<u64>,
+}
+
+impl VersionArg {
+    /// The reference with the version in it.
+    pub fn of(self, model: ModelRef) -> Result<ModelRef> {
+        match (self.version, &model.which) {
+            (None, _) => Ok(model),
+            (Some(version), Which::Newest) => Ok(ModelRef {
+                which: Which::Version(version),
+                ..model
+            }),
+            (Some(_), Which::Version(_) | Which::Alias(_)) => {
+                Err(Error::invalid(format!("`{model}` names a version already")).at("--version"))
+            }
+        }
+    }
 }
 
 /// The version of a reference that must name one.

@@ -10,7 +10,7 @@ use api::{
     models::{ModelSource, ModelType, RegisterModel},
     names,
 };
-use spec::reference::nearest_sibling;
+use spec::reference::unreadable;
 
 /// Register a model, or its next version
 ///
@@ -84,11 +84,11 @@ async fn local(ctx: &Context, workspace: &str, path: &str) -> Result<ModelSource
     let joined = ctx.path(path);
     // Its own name, also for `.` and links: endpoints lay the model out under it.
     let real: PathBuf = joined.canonicalize().map_err(|e| {
-        let error = Error::invalid(format!("Cannot read `{path}`: {e}")).at("--path");
-        match nearest_sibling(&joined) {
-            Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
-            None => error.hint("For what a run has put out, add --from-run RUN"),
+        let error = unreadable("file or folder", path, &joined, &e).at("--path");
+        if error.hints.is_empty() {
+            return error.hint("For what a run has put out, add --from-run RUN");
         }
+        error
     })?;
     let uploaded = ctx.upload_model(workspace, &real).await?;
     Ok(ModelSource::Tree {

@@ -2,24 +2,27 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, model::versioned};
-use api::models::{ModelRef, Stage, UpdateModel};
+use crate::cli::{
+    context::Context,
+    model::{ModelArg, versioned},
+};
+use api::models::{Stage, UpdateModel};
 
 /// Bring an archived model version back
 ///
 /// It is in no stage then, and can be the newest again.
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
-    /// Model version, as NAME:VERSION
-    #[arg(value_name = "MODEL")]
-    model: ModelRef,
+    #[command(flatten)]
+    model: ModelArg,
 }
 
 pub async fn restore(ctx: &Context, args: RestoreArgs) -> anyhow::Result<()> {
+    let model = args.model.reference()?;
     let request = UpdateModel {
+        version: versioned(&model)?,
         workspace: ctx.workspace().await?,
-        version: versioned(&args.model)?,
-        name: args.model.name,
+        name: model.name,
         stage: Some(Stage::None),
         ..UpdateModel::default()
     };

@@ -3,7 +3,7 @@
 use crate::cli::context::Context;
 use api::{Error, Result, models::ModelSource};
 use client::inputs::Wanted;
-use spec::reference::{self, Reference};
+use spec::reference::{self, Reference, missing};
 
 /// Names of the output that is all of a job's artifacts.
 const WHOLE: [&str; 2] = ["artifacts", "default"];
@@ -19,15 +19,9 @@ pub async fn source(ctx: &Context, workspace: &str, jobs: &str, path: &str) -> R
         }
         Reference::Job { .. } => output_of_job(ctx, workspace, jobs, path).await?,
         Reference::Local(path) => {
-            let shown = path.display();
-            let real = path.canonicalize().map_err(|_| {
-                let error =
-                    Error::invalid(format!("No such file or directory: {shown}")).at("path");
-                match reference::nearest_sibling(&path) {
-                    Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
-                    None => error,
-                }
-            })?;
+            let shown = path.display().to_string();
+            let real = path.canonicalize();
+            let real = real.map_err(|_| missing("file or folder", &shown, &path).at("path"))?;
             let uploaded = ctx.upload_model(workspace, &real).await?;
             ModelSource::Tree {
                 hash: uploaded.tree.hash,

@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
 
-use super::resolve;
+use super::{ModelArg, resolve};
 use crate::cli::{args::parse_pairs, context::Context};
-use api::models::{ModelRef, Stage, UpdateModel};
+use api::models::{Stage, UpdateModel};
 
 /// Change what is given of a model version and leave the rest
 #[derive(Debug, Args)]
 pub struct UpdateArgs {
-    /// Model to change: NAME:VERSION, NAME@ALIAS, or NAME for the newest version
-    #[arg(value_name = "MODEL")]
-    model: ModelRef,
+    #[command(flatten)]
+    model: ModelArg,
     /// New description
     #[arg(long)]
     description: Option<String>,
@@ -39,7 +38,7 @@ enum StageArg {
 pub async fn update(ctx: &Context, args: UpdateArgs) -> anyhow::Result<()> {
     let workspace = ctx.workspace().await?;
     let client = ctx.client().await?;
-    let found = resolve(client, &workspace, &args.model).await?;
+    let found = resolve(client, &workspace, &args.model.reference()?).await?;
     let (removed, set): (BTreeMap<_, _>, BTreeMap<_, _>) = parse_pairs("--tag", &args.tags)?
         .into_iter()
         .partition(|(_, value)| value.is_empty());

@@ -14,7 +14,7 @@ mod logs;
 mod metrics;
 pub mod naming;
 mod outputs;
-mod script;
+pub mod script;
 mod show;
 mod submit;
 

@@ -3,6 +3,7 @@
 use std::path::{Component, Path};
 
 use api::{Error, Result, names};
+use spec::reference::missing;
 
 /// Programs whose first argument that is no option is a script.
 const INTERPRETERS: [&str; 12] = [
@@ -17,7 +18,7 @@ pub fn check(command: &[String], code: Option<&Path>, here: &Path) -> Result<()>
     if let Some(code) = code
         && !code.is_dir()
     {
-        return Err(no_folder(code));
+        return Err(no_folder(code, here));
     }
     let line;
     let words: Vec<&str> = match command {
@@ -58,29 +59,22 @@ pub fn check(command: &[String], code: Option<&Path>, here: &Path) -> Result<()>
     })
 }
 
-fn no_folder(code: &Path) -> Error {
-    let shown = code.display();
+/// Says why a path is no folder of code; it is shown as it was typed in the folder `here`.
+pub fn no_folder(code: &Path, here: &Path) -> Error {
+    let typed = code.strip_prefix(here).unwrap_or(code);
+    let shown = typed.display();
     if code.exists() {
-        let folder = code.parent().unwrap_or(code).display();
+        let folder = match typed.parent() {
+            Some(above) if above.as_os_str().is_empty() => Path::new("."),
+            Some(above) => above,
+            None => typed,
+        };
+        let folder = folder.display();
         return Error::invalid(format!("`{shown}` is a file, not a folder"))
             .at("--code")
             .hint(format!("Send the folder it is in: --code {folder}"));
     }
-    let beside = code.parent().and_then(|parent| parent.read_dir().ok());
-    let folders: Vec<String> = beside
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.path().is_dir())
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .collect();
-    let name = code.file_name().unwrap_or_default().to_string_lossy();
-    let nearest = names::nearest(&name, folders.iter().map(String::as_str));
-    let error = Error::invalid(format!("There is no folder `{shown}`")).at("--code");
-    match nearest {
-        Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
-        None => error,
-    }
+    missing("folder", &shown.to_string(), code).at("--code")
 }
 
 /// The relative path of the script that a command line runs, if it plainly does.

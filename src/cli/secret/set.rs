@@ -8,10 +8,12 @@ use std::{
 use clap::Args;
 
 use crate::cli::{
-    args::{Hidden, ask_hidden, read_stdin},
+    args::{Hidden, read_stdin},
     context::Context,
+    hidden::ask_hidden,
 };
-use api::{Error, secrets::SetSecret};
+use api::secrets::SetSecret;
+use spec::reference::unreadable;
 
 /// Create or replace a secret
 ///
@@ -47,9 +49,8 @@ fn value(ctx: &Context, given: Option<Hidden>, file: Option<PathBuf>) -> anyhow:
     }
     if let Some(file) = file {
         return std::fs::read_to_string(&file).map_err(|e| {
-            Error::invalid(format!("Cannot read `{}`: {e}", file.display()))
-                .at("--file")
-                .into()
+            let shown = file.display().to_string();
+            unreadable("file", &shown, &file, &e).at("--file").into()
         });
     }
     if io::stdin().is_terminal() {

@@ -224,7 +224,12 @@ impl Show for Workspace {
                 "Container registry",
                 resource(&self.resources.container_registry),
             ),
-            ("MLflow tracking URI", self.mlflow_tracking_uri.clone()),
+            (
+                "MLflow tracking URI",
+                self.mlflow_tracking_uri
+                    .clone()
+                    .unwrap_or_else(|| "none while no server runs: aml serve".to_owned()),
+            ),
             ("Created", time(self.created_at)),
             ("Updated", time(self.updated_at)),
         ])

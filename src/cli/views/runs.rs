@@ -8,7 +8,7 @@ use api::{
     environments::Environment,
     experiments::Experiment,
     metrics::{MetricPoint, MetricSummary, Value},
-    runs::{Git, Job, Run, StatusChange},
+    runs::{Best, Git, Job, Run, StatusChange},
 };
 
 /// Tags that MLflow and the service set; what they say is shown elsewhere.
@@ -129,6 +129,12 @@ fn history(changes: &[StatusChange]) -> String {
             .to_owned()
     };
     changes.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+impl Show for Best {
+    fn view(&self) -> View {
+        self.run.view()
+    }
 }
 
 impl Show for Run {

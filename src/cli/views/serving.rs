@@ -203,7 +203,7 @@ impl Show for Vec<Deployed> {
 
 fn first_line(text: Option<&str>) -> String {
     let line = text.and_then(|text| text.lines().next());
-    line.unwrap_or_default().to_owned()
+    line.unwrap_or_default().trim_end_matches(':').to_owned()
 }
 
 /// Without one that was asked for, a deployment gets one of its own.

@@ -15,14 +15,16 @@ use std::{
 use clap::{Args, Subcommand};
 
 use super::{
-    args::{ask_hidden, read_stdin},
+    args::read_stdin,
     context::Context,
+    hidden::ask_hidden,
     views::{Show, View, list as columns, record, time},
 };
 use api::{
     Error,
     webhooks::{Delivery, Event, Webhook, WebhookTest},
 };
+use spec::reference::unreadable;
 
 /// Tell other programs what happens to models and prompts
 #[derive(Debug, Subcommand)]
@@ -62,7 +64,8 @@ impl SecretArgs {
     fn read(self) -> anyhow::Result<Option<String>> {
         if let Some(file) = self.secret_file {
             let read = std::fs::read_to_string(&file).map_err(|e| {
-                Error::invalid(format!("Cannot read `{}`: {e}", file.display())).at("--secret-file")
+                let shown = file.display().to_string();
+                unreadable("file", &shown, &file, &e).at("--secret-file")
             });
             return Ok(Some(read?));
         }

@@ -21,7 +21,7 @@ pub async fn show(ctx: &Context, args: ShowArgs) -> anyhow::Result<()> {
         .call(&GetWorkspace { workspace })
         .await?;
     ctx.ui.show(&workspace)?;
-    if workspace.mlflow_tracking_uri.is_empty() && ctx.ui.asks_for("mlflow_tracking_uri") {
+    if workspace.mlflow_tracking_uri.is_none() && ctx.ui.asks_for("mlflow_tracking_uri") {
         ctx.ui
             .warn("Nothing listens for MLflow's clients on this state directory.");
         ctx.ui

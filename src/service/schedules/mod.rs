@@ -315,7 +315,7 @@ impl Perform for TriggerSchedule {
 #[async_trait]
 impl Perform for RunDueSchedules {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<DueSchedules> {
-        service.allow_admin(caller)?;
+        service.allow_admin(caller, "run the schedules of all workspaces")?;
         service.fire_due().await
     }
 }

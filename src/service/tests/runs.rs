@@ -221,14 +221,19 @@ async fn the_best_run_is_the_completed_one_with_the_best_last_value() {
     let bench = Bench::new().await;
     let error = bench.ask(best("acc", Goal::Maximize)).await.unwrap_err();
     assert_eq!(error.message, "No experiment `exp` in `ws`");
-    for (name, value) in [("low", 0.5), ("high", 0.9), ("nan", f64::NAN)] {
+    for (name, value) in [
+        ("low", 0.5),
+        ("high", 0.9),
+        ("nan", f64::NAN),
+        ("equal", 0.9),
+    ] {
         bench.complete(name).await;
         bench.metric(name, "acc", value).await;
     }
     bench.submit("waiting").await;
     bench.metric("waiting", "acc", 1.0).await;
     bench.metric("nan", "loss", f64::NAN).await;
-    let found = async |goal| bench.ask(best("acc", goal)).await.unwrap().name;
+    let found = async |goal| bench.ask(best("acc", goal)).await.unwrap().run.name;
     assert_eq!(found(Goal::Maximize).await, "high");
     assert_eq!(found(Goal::Minimize).await, "low");
 
@@ -238,7 +243,7 @@ async fn the_best_run_is_the_completed_one_with_the_best_last_value() {
         error.hints,
         [
             "Did you mean `acc`?",
-            "The metrics there are: acc (3 of 3 runs), loss (1 of 3 runs)"
+            "The metrics there are: acc (4 of 4 runs), loss (1 of 4 runs)"
         ]
     );
     let error = bench.ask(best("loss", Goal::Minimize)).await.unwrap_err();
@@ -246,6 +251,8 @@ async fn the_best_run_is_the_completed_one_with_the_best_last_value() {
         error.message,
         "The metric `loss` is NaN in every completed run of `exp`"
     );
+    let found = bench.ask(best("acc", Goal::Maximize)).await.unwrap();
+    assert_eq!((found.run.name.as_str(), found.equally_good), ("high", 2));
 }
 
 #[tokio::test]

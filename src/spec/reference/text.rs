@@ -1,9 +1,10 @@
 //! The strings of files by what they may point to, with what is checked of each.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use super::{Pick, Reference, parse};
 use crate::{declare::text, shape::Fault};
+use api::Error;
 
 text! {
     /// Source code: a local file or folder, `git+https://…`, `https://…`, a registry's code or `azureml:NAME:VERSION`.
@@ -121,10 +122,47 @@ fn existing(text: &str, path: &Path) -> Result<String, Fault> {
     Err(fault.hint(hint))
 }
 
+/// Says that a file or folder of this machine is not there: what it is for, how it was named, and
+/// where it was looked for. The nearest name beside it is suggested.
+pub fn missing(what: &str, text: &str, path: &Path) -> Error {
+    let error = Error::invalid(format!("There is no {what} `{text}`"));
+    if let Some(near) = nearest_sibling(path) {
+        let near = Path::new(text).with_file_name(near);
+        return error.hint(format!("Did you mean `{}`?", near.display()));
+    }
+    let said = Path::new(text);
+    match (path.parent(), said.parent()) {
+        (Some(above), Some(said)) if !said.as_os_str().is_empty() && !above.exists() => {
+            let near = nearest_sibling(above).map(|near| said.with_file_name(near));
+            let said = said.display();
+            error.hint(match near {
+                Some(near) => format!(
+                    "There is no folder `{said}`; did you mean `{}`?",
+                    near.display()
+                ),
+                None => format!("There is no folder `{said}`"),
+            })
+        }
+        _ => error,
+    }
+}
+
+/// Says why a file of this machine cannot be read.
+pub fn unreadable(what: &str, text: &str, path: &Path, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => missing(what, text, path),
+        io::ErrorKind::IsADirectory => Error::invalid(format!("`{text}` is a folder, not a file")),
+        io::ErrorKind::InvalidData => Error::invalid(format!("`{text}` is not UTF-8 text")),
+        _ => Error::invalid(format!("Cannot read `{text}`: {error}")),
+    }
+}
+
 /// The name beside `path` that is most like its own.
 pub fn nearest_sibling(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
-    let entries = std::fs::read_dir(path.parent()?).ok()?;
+    let above = path.parent()?;
+    let here = above.as_os_str().is_empty();
+    let entries = std::fs::read_dir(if here { Path::new(".") } else { above }).ok()?;
     let names: Vec<String> = entries
         .take(1000)
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())

@@ -41,6 +41,19 @@ fn logging_in_and_out() {
         Error: The token has blanks or line breaks within
     "#]]
     .assert_eq(&login("", "two words").failed(2));
+    expect![[r#"
+        Error: This server needs a token
+        Hint: Give one when you are asked, on stdin, or in AML_TOKEN
+        Hint: An admin makes tokens: aml user create NAME
+    "#]]
+    .assert_eq(&login("", "").failed(4));
+    let stale = aml.with("AML_TOKEN", "aml_wrong");
+    expect![[r#"
+        Error: The token is not valid here
+        Hint: An admin makes a new one: aml user rotate-token NAME
+        Hint: The token is that of AML_TOKEN: correct or unset it
+    "#]]
+    .assert_eq(&stale.fails(4, "run list"));
     assert_eq!(login("", &format!("{ann}\n")).json()["name"], "ann");
     assert_eq!(aml.json("whoami")["name"], "ann");
     aml.ok("logout");
@@ -144,7 +157,7 @@ fn roles_hold_over_the_network() {
     assert_eq!(ann.json("workspace list"), json!([]));
     expect![[r#"
         Error: No workspace `churn`
-        Hint: An admin can create it, or an owner of one can give you a role in it
+        Hint: If it is there, an owner can share it with you: aml workspace share add -n churn --user ann --role Reader
     "#]]
     .assert_eq(&ann.fails(3, "workspace show -n churn"));
     let error = ann.fails(3, "workspace show -n CHURN");
@@ -154,7 +167,18 @@ fn roles_hold_over_the_network() {
         other,
         "names cannot be learnt"
     );
+    expect![[r#"
+        Error: No workspace is shared with `ann`
+        Hint: An owner of one can do it: aml workspace share add -n NAME --user ann --role Reader
+    "#]]
+    .assert_eq(&ann.fails(3, "run list"));
     root.ok("workspace share add -n churn --user ann --role reader");
+    expect![[r#"
+        Error: `ann` is not an admin of the server and may not create workspaces
+        Hint: An admin can do it
+        Hint: An admin can make you its owner: aml workspace share add -n mine --user ann --role Owner
+    "#]]
+    .assert_eq(&ann.fails(4, "workspace create -n mine"));
     assert_eq!(ann.json("workspace show -n churn --query name"), "churn");
     for denied in [
         "workspace update -n churn --description x",

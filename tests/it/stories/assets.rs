@@ -134,7 +134,7 @@ fn what_is_wrong_with_an_asset_is_said() {
             2,
             "data create -n x --path dat",
             expect![[r#"
-                Error: --path: Cannot read `dat`: No such file or directory (os error 2)
+                Error: --path: There is no file or folder `dat`
                 Hint: Did you mean `data`?
             "#]],
         );

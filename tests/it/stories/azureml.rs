@@ -93,7 +93,7 @@ fn a_file_that_is_nothing_and_a_kind_that_is_not_are_said() {
         output.stderr
     );
     assert!(
-        aml.fails(3, ["validate", "absent.yml"])
+        aml.fails(2, ["validate", "absent.yml"])
             .contains("There is no file `absent.yml`")
     );
     assert!(

@@ -86,6 +86,40 @@ fn a_broken_configuration_file_is_a_finding() {
 }
 
 #[test]
+fn a_broken_file_of_the_folder_is_a_finding() {
+    let aml = Aml::local();
+    aml.write(".aml/config.toml", "workspase = \"churn\"\n");
+    let (state, found) = check(&aml, "folder");
+    assert_eq!(state, "problem");
+    assert!(
+        found.contains("here/.aml/config.toml:1:1: unknown field `workspase`"),
+        "{found}"
+    );
+    assert_eq!(aml.run("doctor").status, 1);
+    aml.write(".aml/config.toml", "workspace = \"churn\"\n");
+    let (state, found) = check(&aml, "folder");
+    assert_eq!(state, "ok");
+    assert!(found.ends_with("(works in churn)"), "{found}");
+}
+
+#[test]
+fn a_profile_that_is_not_there_is_a_finding() {
+    let aml = Aml::local();
+    let lost = aml.with("AML_PROFILE", "nope");
+    let (state, found) = check(&lost, "profile in use");
+    assert_eq!(state, "problem");
+    assert!(found.contains("No profile `nope`"), "{found}");
+    assert_eq!(lost.run("doctor").status, 1);
+    let file = aml.root().join("config.toml");
+    fs::write(&file, "# mine\nprofile = \"nope\"\n").expect("writes");
+    let said = aml.run("run list");
+    let origin = format!("{}:2 says to use it", file.display());
+    assert!(said.stderr.contains(&origin), "{said}");
+    assert_eq!(aml.run("doctor").status, 1);
+    assert_eq!(aml.run("doctor --profile local").status, 0);
+}
+
+#[test]
 fn servers_are_asked() {
     let aml = Aml::remote();
     assert_eq!(check(&aml, "profile team").0, "ok");

@@ -70,13 +70,14 @@ fn an_endpoint_answers_until_it_is_deleted() {
         }
         let answer = serde_json::json!({"weight": 42, "data": [1, 2], "team": "blue"});
         assert_eq!(score(aml), answer);
+        aml.write("rows.json", r#"{"data": 1}"#);
         let shaped = |format: &str, query: &str| {
             aml.ok([
                 "endpoint",
                 "score",
                 "echo-ep",
                 "-d",
-                r#"{"data": 1}"#,
+                "@rows.json",
                 "-o",
                 format,
                 "--query",

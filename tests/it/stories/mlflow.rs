@@ -96,7 +96,7 @@ fn the_tracking_uri_is_that_of_a_server_on_this_state_directory() {
     let aml = prepared(&Aml::local());
     let show = "workspace show -n ws --query mlflow_tracking_uri -o tsv";
     let output = aml.run(show);
-    assert_eq!(output.stdout, "\n");
+    assert_eq!(output.stdout, "");
     expect![[r#"
         Warning: Nothing listens for MLflow's clients on this state directory.
         Hint: For one command: aml mlflow -- COMMAND; for longer, start a server: aml serve

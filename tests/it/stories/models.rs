@@ -1,6 +1,7 @@
 //! Models: versions, what they come from, what is refused.
 
 use expect_test::expect;
+use serde_json::json;
 
 use crate::support::{Aml, each_mode};
 
@@ -37,6 +38,46 @@ fn versions_count_up_and_are_not_used_again() {
             aml.json("model register -n iris --path model")["version"],
             4
         );
+    });
+}
+
+#[test]
+fn a_version_is_named_in_every_way_that_people_type() {
+    each_mode(|aml| {
+        with_model(aml);
+        aml.ok("model register -n iris --path model");
+        for one in [
+            "iris:1",
+            "iris --version 1",
+            "iris -v 1",
+            "-n iris -v 1",
+            "--name iris --version 1",
+            "--name iris:1",
+        ] {
+            assert_eq!(aml.json(format!("model show {one}"))["version"], 1, "{one}");
+        }
+        aml.ok("model alias set iris champion --version 1");
+        assert_eq!(aml.json("model show -n iris@champion")["version"], 1);
+        expect![[r#"
+            Error: --version: `iris:2` names a version already
+        "#]]
+        .assert_eq(&aml.fails(2, "model show iris:2 --version 1"));
+        expect![[r#"
+            Error: model: Which version of `iris`?
+            Hint: Name it, as in iris:1
+            Hint: See all: aml model list --name iris
+            Hint: All of them: aml model delete iris --all-versions
+        "#]]
+        .assert_eq(&aml.fails(2, "model delete iris --yes"));
+        aml.ok("model delete iris --version 2 --yes");
+        assert_eq!(
+            aml.json("model list -n iris --query [].version"),
+            json!([1])
+        );
+        aml.ok("data create -n rows --path model --type uri_folder");
+        let data = aml.json("data show -n rows --version 1");
+        assert_eq!(aml.json("data show rows:1"), data);
+        aml.fails(2, "data show rows:1 --version 1");
     });
 }
 
@@ -141,7 +182,7 @@ fn what_is_wrong_is_said() {
             2,
             "model register -n iris --path modle",
             expect![[r#"
-                Error: --path: Cannot read `modle`: No such file or directory (os error 2)
+                Error: --path: There is no file or folder `modle`
                 Hint: Did you mean `model`?
             "#]],
         );
@@ -160,6 +201,7 @@ fn what_is_wrong_is_said() {
                 Error: model: Which version of `iris`?
                 Hint: Name it, as in iris:1
                 Hint: See all: aml model list --name iris
+                Hint: All of them: aml model delete iris --all-versions
             "#]],
         );
         check(

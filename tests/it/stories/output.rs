@@ -5,6 +5,43 @@ use expect_test::expect;
 use crate::support::{Aml, each_mode};
 
 #[test]
+fn a_file_that_is_not_there_is_answered_with_the_nearest() {
+    let aml = Aml::local();
+    aml.ok("workspace create -n ws");
+    for file in ["requirements.txt", "score.py", "job.yaml", "src/train.py"] {
+        aml.write(file, "");
+    }
+    for (line, near) in [
+        (
+            "run submit --env requirement.txt -- true",
+            "requirements.txt",
+        ),
+        ("run submit --env requirements -- true", "requirements.txt"),
+        ("run submit --env sr/reqs.txt -- true", "src"),
+        ("run submit --code scr -- true", "src"),
+        ("snapshot scr", "src"),
+        ("deploy iris:1 -n e --script scor.py", "score.py"),
+        ("deploy iris:1 -n e --script train.py --code scr", "src"),
+        ("job create --file job.yml", "job.yaml"),
+        ("validate job.yml", "job.yaml"),
+        ("model register -n m --path scr", "src"),
+        ("data create -n d --path scr --type uri_folder", "src"),
+        ("endpoint score e --file job.yml", "job.yaml"),
+        ("endpoint score e --data @job.yml", "job.yaml"),
+        ("secret set s --file job.yml", "job.yaml"),
+        ("import mlflow --from scr", "src"),
+    ] {
+        let said = aml.run(line).stderr;
+        let hint = format!("did you mean `{near}`?");
+        assert!(said.to_lowercase().contains(&hint), "{line}: {said}");
+        assert!(
+            said.contains("There is no ") || said.contains("No "),
+            "{line}: {said}"
+        );
+    }
+}
+
+#[test]
 fn an_answer_in_every_format() {
     each_mode(|aml| {
         aml.ok("workspace create -n churn --tags a=1");
@@ -179,6 +216,7 @@ fn an_unknown_profile_is_named() {
     let aml = Aml::remote().with("AML_PROFILE", "taem");
     expect![[r#"
         Error: No profile `taem` in `$ROOT/config.toml`
+        Hint: AML_PROFILE says to use it
         Hint: Did you mean `team`?
         Hint: Make it: aml login URL --profile taem
     "#]]

@@ -129,6 +129,17 @@ fn the_best_run_is_found() {
         let best = "run best -e exp --metric acc --goal";
         assert_eq!(aml.json(format!("{best} maximize"))["name"], "high");
         assert_eq!(aml.json(format!("{best} minimize"))["name"], "low");
+        assert_eq!(aml.json(format!("{best} maximize"))["equally_good"], 1);
+        complete(&aml, "higher", "aml run log --metric acc=0.9");
+        let shared = aml.run(format!("{best} maximize"));
+        expect![[r"
+            2 runs share the best acc; high is the one that was recorded first.
+            Hint: See them: aml run list --experiment exp --order-by 'metrics.acc DESC'
+        "]]
+        .assert_eq(&shared.stderr);
+        assert_eq!(shared.json()["equally_good"], 2);
+        aml.ok("run list -e exp --order-by 'metrics.acc DESC'");
+        aml.ok("run delete higher --yes");
         let error = aml.fails(3, "run best -e exp --metric accc --goal maximize");
         expect![[r"
             Error: No metric `accc` in a completed run of `exp`
@@ -297,7 +308,7 @@ fn what_cannot_run_is_refused_before_anything_is_sent() {
         "]]
         .assert_eq(&submit("--secret KEY=key -- true").failed(3));
         expect![[r"
-            Error: --code: There is no folder `$ROOT/here/scr`
+            Error: --code: There is no folder `scr`
             Hint: Did you mean `src`?
         "]]
         .assert_eq(&submit("--code scr -- python3 train.py").failed(2));
@@ -358,6 +369,12 @@ fn artifacts_are_downloaded_into_a_folder() {
         aml.ok("run download r");
         assert_eq!(aml.read("r/outputs/log.txt"), "two\n");
         aml.fails(2, "run download r -o here -p there");
+        expect![[r"
+            Error: --output: `tabel` is not a format
+            Hint: Did you mean `table`?
+            Hint: For a folder of that name: --download-path tabel
+        "]]
+        .assert_eq(&aml.fails(2, "run download r -o tabel"));
         let error = aml.fails(3, "run download r --path outputs/modle --output x");
         expect![[r"
             Error: --path: No artifact `outputs/modle` in the run `r`

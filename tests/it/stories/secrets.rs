@@ -3,7 +3,7 @@
 use expect_test::expect;
 use serde_json::json;
 
-use crate::support::each_mode;
+use crate::support::{Aml, Output, each_mode, root};
 
 #[test]
 fn secrets_are_set_shown_and_deleted() {
@@ -49,4 +49,33 @@ fn a_secret_needs_a_value() {
         .assert_eq(&aml.fails(2, "secret set db"));
         aml.fails(2, "secret set db --file nowhere");
     });
+}
+
+/// What a command that asks for a secret does on a terminal; the exit code is the command's.
+fn on_terminal(aml: &Aml, what: &str, line: &str) -> Output {
+    let mut command = aml.program("python3");
+    command.arg(root().join("tests/it/stories/asked.py"));
+    command.arg(what).arg(env!("CARGO_BIN_EXE_aml"));
+    command.args(line.split(' '));
+    aml.finish(command)
+}
+
+#[test]
+fn a_secret_that_is_pasted_at_once_is_not_shown() {
+    let aml = Aml::local();
+    aml.ok("workspace create -n churn");
+    on_terminal(&aml, "paste", "secret set db").ok();
+    let kept = aml.json("secret get db --query value");
+    assert_eq!(kept, "aml_secret_of_the_test");
+}
+
+#[test]
+fn a_question_that_is_interrupted_leaves_the_terminal_as_it_was() {
+    let aml = Aml::local();
+    aml.ok("workspace create -n churn");
+    assert_eq!(on_terminal(&aml, "interrupt", "secret set db").status, 130);
+    aml.fails(3, "secret get db");
+    let login = "login http://127.0.0.1:9 --profile team";
+    assert_eq!(on_terminal(&aml, "interrupt", login).status, 130);
+    assert_eq!(aml.json("profile list --query [].name"), json!(["local"]));
 }

@@ -231,7 +231,8 @@ fn the_workspace_worked_in() {
         aml.ok("workspace create -n spam");
         expect![[r#"
             Error: Which workspace? There are `churn`, `fraud`, `spam`
-            Hint: Name it with -w, or choose one: aml workspace use NAME
+            Hint: Name it, as in -w churn
+            Hint: Or from now on: aml workspace use churn
         "#]]
         .assert_eq(&aml.fails(2, "workspace show"));
 

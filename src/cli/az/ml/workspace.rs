@@ -202,7 +202,7 @@ pub fn shown(workspace: &Workspace) -> Value {
         "application_insights": beside("Microsoft.Insights/components", &resources.application_insights.name),
         "container_registry": beside("Microsoft.ContainerRegistry/registries", &resources.container_registry.name),
         "description": workspace.description,
-        "discovery_url": workspace.mlflow_tracking_uri.split("/ws/").next().map(|url| format!("{url}/discovery")),
+        "discovery_url": workspace.mlflow_tracking_uri.as_ref().and_then(|uri| uri.split("/ws/").next()).map(|url| format!("{url}/discovery")),
         "display_name": workspace.display_name,
         "enable_data_isolation": false,
         "hbi_workspace": false,
@@ -374,9 +374,9 @@ async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let mut found = az.named_workspace(given).await?;
     let query = given.text("query");
     let wanted = query.is_none_or(|query| query.contains("mlflow_tracking_uri"));
-    if wanted && found.mlflow_tracking_uri.is_empty() && az.ctx.profile().is_none() {
+    if wanted && found.mlflow_tracking_uri.is_none() && az.ctx.profile().is_none() {
         let url = wiring::ensure_server(&az.ctx.config.home).await?;
-        found.mlflow_tracking_uri = format!("{url}/ws/{}", found.name.to_lowercase());
+        found.mlflow_tracking_uri = Some(format!("{url}/ws/{}", found.name.to_lowercase()));
     }
     Ok(shown(&found))
 }

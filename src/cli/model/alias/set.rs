@@ -2,7 +2,10 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, model::resolve};
+use crate::cli::{
+    context::Context,
+    model::{VersionArg, resolve},
+};
 use api::{models::ModelRef, names, registered_models::SetModelAlias};
 
 /// Give a model version an alias
@@ -14,6 +17,8 @@ pub struct SetArgs {
     /// Model version: NAME:VERSION, NAME@ALIAS, or NAME for the newest version
     #[arg(value_name = "MODEL")]
     model: ModelRef,
+    #[command(flatten)]
+    version: VersionArg,
     /// Alias, of letters, digits, `-` and `_`
     #[arg(value_name = "ALIAS")]
     alias: String,
@@ -23,7 +28,7 @@ pub async fn set(ctx: &Context, args: SetArgs) -> anyhow::Result<()> {
     names::check_alias(&args.alias)?;
     let workspace = ctx.workspace().await?;
     let client = ctx.client().await?;
-    let found = resolve(client, &workspace, &args.model).await?;
+    let found = resolve(client, &workspace, &args.version.of(args.model)?).await?;
     let request = SetModelAlias {
         workspace,
         name: found.name,
