@@ -37,6 +37,7 @@ mod login;
 mod logout;
 mod mlflow;
 mod model;
+mod part;
 mod paste;
 mod pipeline;
 mod profile;
@@ -70,6 +71,7 @@ use clap::{
 };
 
 use context::Context;
+use part::{Part, only};
 use paste::Paste;
 use ui::FORMATS;
 
@@ -128,85 +130,96 @@ struct Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Quickstart(quickstart::QuickstartArgs),
+    Quickstart(Part<quickstart::QuickstartArgs>),
     #[command(subcommand)]
-    Workspace(workspace::WorkspaceCommand),
+    Workspace(Part<workspace::WorkspaceCommand>),
     #[command(subcommand)]
-    Model(model::ModelCommand),
+    Model(Part<model::ModelCommand>),
     #[command(subcommand)]
-    Data(data::DataCommand),
+    Data(Part<data::DataCommand>),
     #[command(subcommand)]
-    Environment(environment::EnvironmentCommand),
+    Environment(Part<environment::EnvironmentCommand>),
     #[command(subcommand)]
-    Component(component::ComponentCommand),
+    Component(Part<component::ComponentCommand>),
     #[command(subcommand)]
-    Code(code::CodeCommand),
+    Code(Part<code::CodeCommand>),
     #[command(subcommand)]
-    Datastore(datastore::DatastoreCommand),
+    Datastore(Part<datastore::DatastoreCommand>),
     #[command(subcommand)]
-    Compute(compute::ComputeCommand),
+    Compute(Part<compute::ComputeCommand>),
     #[command(subcommand)]
-    Connection(connection::ConnectionCommand),
+    Connection(Part<connection::ConnectionCommand>),
     #[command(subcommand)]
-    Registry(registry::RegistryCommand),
-    Deploy(deploy::DeployArgs),
+    Registry(Part<registry::RegistryCommand>),
+    Deploy(Part<deploy::DeployArgs>),
     #[command(subcommand)]
-    Endpoint(endpoint::EndpointCommand),
+    Endpoint(Part<endpoint::EndpointCommand>),
     #[command(subcommand)]
-    Deployment(deployment::DeploymentCommand),
-    Doctor(doctor::DoctorArgs),
-    Serve(serve::ServeArgs),
-    Mlflow(mlflow::MlflowArgs),
+    Deployment(Part<deployment::DeploymentCommand>),
+    Doctor(Part<doctor::DoctorArgs>),
+    Serve(Part<serve::ServeArgs>),
+    Mlflow(Part<mlflow::MlflowArgs>),
     #[command(subcommand)]
-    Import(import::ImportCommand),
+    Import(Part<import::ImportCommand>),
     #[command(subcommand)]
-    Export(export::ExportCommand),
-    Worker(worker::WorkerArgs),
-    Login(login::LoginArgs),
-    Logout(logout::LogoutArgs),
-    Whoami(whoami::WhoamiArgs),
+    Export(Part<export::ExportCommand>),
+    Worker(Part<worker::WorkerArgs>),
+    Login(Part<login::LoginArgs>),
+    Logout(Part<logout::LogoutArgs>),
+    Whoami(Part<whoami::WhoamiArgs>),
     #[command(subcommand)]
-    Profile(profile::ProfileCommand),
+    Profile(Part<profile::ProfileCommand>),
     #[command(subcommand)]
-    Experiment(experiment::ExperimentCommand),
+    Experiment(Part<experiment::ExperimentCommand>),
     #[command(subcommand)]
-    Run(run::RunCommand),
+    Run(Part<run::RunCommand>),
     #[command(subcommand)]
-    Job(job::JobCommand),
+    Job(Part<job::JobCommand>),
     #[command(subcommand)]
-    Pipeline(pipeline::PipelineCommand),
+    Pipeline(Part<pipeline::PipelineCommand>),
     #[command(subcommand)]
-    Schedule(schedule::ScheduleCommand),
+    Schedule(Part<schedule::ScheduleCommand>),
     #[command(subcommand)]
-    Sweep(sweep::SweepCommand),
-    Lineage(lineage::LineageArgs),
-    Snapshot(snapshot::SnapshotArgs),
-    Gc(gc::GcArgs),
+    Sweep(Part<sweep::SweepCommand>),
+    Lineage(Part<lineage::LineageArgs>),
+    Snapshot(Part<snapshot::SnapshotArgs>),
+    Gc(Part<gc::GcArgs>),
     #[command(subcommand)]
-    Secret(secret::SecretCommand),
+    Secret(Part<secret::SecretCommand>),
     #[command(subcommand)]
-    Webhook(webhook::WebhookCommand),
+    Webhook(Part<webhook::WebhookCommand>),
     #[command(subcommand)]
-    User(user::UserCommand),
-    Validate(validate::ValidateArgs),
-    Schema(schema::SchemaArgs),
-    AzLink(az_link::AzLinkArgs),
-    Completions(completions::CompletionsArgs),
+    User(Part<user::UserCommand>),
+    Validate(Part<validate::ValidateArgs>),
+    Schema(Part<schema::SchemaArgs>),
+    AzLink(Part<az_link::AzLinkArgs>),
+    Completions(Part<completions::CompletionsArgs>),
     #[command(hide = true)]
-    Docs(docs::DocsArgs),
+    Docs(Part<docs::DocsArgs>),
     #[command(hide = true)]
-    Supervise(supervise::SuperviseArgs),
+    Supervise(Part<supervise::SuperviseArgs>),
     #[command(hide = true)]
-    TableRows(table_rows::TableRowsArgs),
+    TableRows(Part<table_rows::TableRowsArgs>),
     #[command(hide = true)]
-    EndpointHost(endpoint_host::HostArgs),
+    EndpointHost(Part<endpoint_host::HostArgs>),
     #[command(hide = true)]
-    EndpointWatch(endpoint_host::WatchArgs),
+    EndpointWatch(Part<endpoint_host::WatchArgs>),
 }
 
-/// The whole command tree, for parsing, completion and documents.
+/// The whole command tree, for completion and documents.
 pub fn command() -> clap::Command {
     taking_negative_numbers(Cli::command())
+}
+
+/// The command tree as far as this command line needs it.
+fn needed() -> clap::Command {
+    let first = std::env::args().nth(1).unwrap_or_default();
+    let tree = only(&first, command);
+    let is_part = tree.get_subcommands().any(|sub| sub.get_name() == first);
+    if is_part || matches!(first.as_str(), "--version" | "-V") {
+        return tree;
+    }
+    command()
 }
 
 /// So that `--limit -1` is answered with what a limit can be.
@@ -226,7 +239,7 @@ pub fn main() -> ExitCode {
         return az::main();
     }
     clap_complete::CompleteEnv::with_factory(|| complete::with_candidates(command())).complete();
-    let cli = match command()
+    let cli = match needed()
         .try_get_matches()
         .and_then(|matches| Cli::from_arg_matches(&matches))
     {
@@ -245,7 +258,7 @@ pub fn main() -> ExitCode {
 const KEPT_THREADS: usize = 2;
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    if let Command::EndpointWatch(args) = &cli.command {
+    if let Command::EndpointWatch(Part(args)) = &cli.command {
         return endpoint_host::watch(args);
     }
     if let Command::Serve(_) = cli.command {
@@ -281,51 +294,51 @@ fn run(cli: Cli) -> anyhow::Result<()> {
 
 async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Quickstart(args) => Box::pin(quickstart::quickstart(ctx, args)).await,
-        Command::Doctor(args) => doctor::doctor(ctx, args).await,
-        Command::Workspace(command) => workspace::run(ctx, command).await,
-        Command::Model(command) => model::run(ctx, command).await,
-        Command::Data(command) => data::run(ctx, command).await,
-        Command::Environment(command) => environment::run(ctx, command).await,
-        Command::Component(command) => component::run(ctx, command).await,
-        Command::Code(command) => code::run(ctx, command).await,
-        Command::Datastore(command) => datastore::run(ctx, command).await,
-        Command::Compute(command) => compute::run(ctx, command).await,
-        Command::Connection(command) => connection::run(ctx, command).await,
-        Command::Registry(command) => registry::run(ctx, command).await,
-        Command::Deploy(args) => deploy::deploy(ctx, args).await,
-        Command::Deployment(command) => deployment::run(ctx, command).await,
-        Command::Endpoint(command) => endpoint::run(ctx, command).await,
-        Command::Serve(args) => serve::serve(ctx, args).await,
-        Command::Import(command) => Box::pin(import::run(ctx, command)).await,
-        Command::Export(command) => Box::pin(export::run(ctx, command)).await,
-        Command::Mlflow(args) => mlflow::mlflow(ctx, args).await,
-        Command::Worker(args) => worker::worker(ctx, args).await,
-        Command::Login(args) => login::login(ctx, args).await,
-        Command::Logout(args) => logout::logout(ctx, &args),
-        Command::Whoami(args) => whoami::whoami(ctx, args).await,
-        Command::Profile(command) => profile::run(ctx, command),
-        Command::Experiment(command) => experiment::run(ctx, command).await,
-        Command::Run(command) => run::run(ctx, command).await,
-        Command::Job(command) => Box::pin(job::run(ctx, command)).await,
-        Command::Pipeline(command) => Box::pin(pipeline::run(ctx, command)).await,
-        Command::Schedule(command) => Box::pin(schedule::run(ctx, command)).await,
-        Command::Sweep(command) => sweep::run(ctx, command).await,
-        Command::Lineage(args) => lineage::lineage(ctx, args).await,
-        Command::Snapshot(args) => snapshot::snapshot(ctx, args).await,
-        Command::Gc(args) => gc::gc(ctx, args).await,
-        Command::Secret(command) => secret::run(ctx, command).await,
-        Command::Webhook(command) => webhook::run(ctx, command).await,
-        Command::User(command) => user::run(ctx, command).await,
-        Command::Validate(args) => validate::validate(ctx, &args),
-        Command::Schema(args) => schema::schema(ctx, &args),
-        Command::AzLink(args) => az_link::az_link(ctx, &args),
-        Command::Completions(args) => completions::completions(ctx, &args),
-        Command::Docs(args) => docs::docs(ctx, &args),
-        Command::Supervise(args) => supervise::supervise(args).await,
-        Command::TableRows(args) => table_rows::table_rows(ctx, &args),
-        Command::EndpointHost(args) => endpoint_host::host(ctx, args).await,
-        Command::EndpointWatch(args) => endpoint_host::watch(&args),
+        Command::Quickstart(Part(args)) => Box::pin(quickstart::quickstart(ctx, args)).await,
+        Command::Doctor(Part(args)) => doctor::doctor(ctx, args).await,
+        Command::Workspace(Part(command)) => workspace::run(ctx, command).await,
+        Command::Model(Part(command)) => model::run(ctx, command).await,
+        Command::Data(Part(command)) => data::run(ctx, command).await,
+        Command::Environment(Part(command)) => environment::run(ctx, command).await,
+        Command::Component(Part(command)) => component::run(ctx, command).await,
+        Command::Code(Part(command)) => code::run(ctx, command).await,
+        Command::Datastore(Part(command)) => datastore::run(ctx, command).await,
+        Command::Compute(Part(command)) => compute::run(ctx, command).await,
+        Command::Connection(Part(command)) => connection::run(ctx, command).await,
+        Command::Registry(Part(command)) => registry::run(ctx, command).await,
+        Command::Deploy(Part(args)) => deploy::deploy(ctx, args).await,
+        Command::Deployment(Part(command)) => deployment::run(ctx, command).await,
+        Command::Endpoint(Part(command)) => endpoint::run(ctx, command).await,
+        Command::Serve(Part(args)) => serve::serve(ctx, args).await,
+        Command::Import(Part(command)) => Box::pin(import::run(ctx, command)).await,
+        Command::Export(Part(command)) => Box::pin(export::run(ctx, command)).await,
+        Command::Mlflow(Part(args)) => mlflow::mlflow(ctx, args).await,
+        Command::Worker(Part(args)) => worker::worker(ctx, args).await,
+        Command::Login(Part(args)) => login::login(ctx, args).await,
+        Command::Logout(Part(args)) => logout::logout(ctx, &args),
+        Command::Whoami(Part(args)) => whoami::whoami(ctx, args).await,
+        Command::Profile(Part(command)) => profile::run(ctx, command),
+        Command::Experiment(Part(command)) => experiment::run(ctx, command).await,
+        Command::Run(Part(command)) => run::run(ctx, command).await,
+        Command::Job(Part(command)) => Box::pin(job::run(ctx, command)).await,
+        Command::Pipeline(Part(command)) => Box::pin(pipeline::run(ctx, command)).await,
+        Command::Schedule(Part(command)) => Box::pin(schedule::run(ctx, command)).await,
+        Command::Sweep(Part(command)) => sweep::run(ctx, command).await,
+        Command::Lineage(Part(args)) => lineage::lineage(ctx, args).await,
+        Command::Snapshot(Part(args)) => snapshot::snapshot(ctx, args).await,
+        Command::Gc(Part(args)) => gc::gc(ctx, args).await,
+        Command::Secret(Part(command)) => secret::run(ctx, command).await,
+        Command::Webhook(Part(command)) => webhook::run(ctx, command).await,
+        Command::User(Part(command)) => user::run(ctx, command).await,
+        Command::Validate(Part(args)) => validate::validate(ctx, &args),
+        Command::Schema(Part(args)) => schema::schema(ctx, &args),
+        Command::AzLink(Part(args)) => az_link::az_link(ctx, &args),
+        Command::Completions(Part(args)) => completions::completions(ctx, &args),
+        Command::Docs(Part(args)) => docs::docs(ctx, &args),
+        Command::Supervise(Part(args)) => supervise::supervise(args).await,
+        Command::TableRows(Part(args)) => table_rows::table_rows(ctx, &args),
+        Command::EndpointHost(Part(args)) => endpoint_host::host(ctx, args).await,
+        Command::EndpointWatch(Part(args)) => endpoint_host::watch(&args),
     }
 }
 
