@@ -19,10 +19,7 @@ pub fn only(name: &str, tree: fn() -> Command) -> Command {
 }
 
 fn is_asked_for(command: &Command) -> bool {
-    ONLY.with_borrow(|only| {
-        only.as_ref()
-            .is_none_or(|name| name == command.get_name())
-    })
+    ONLY.with_borrow(|only| only.as_ref().is_none_or(|name| name == command.get_name()))
 }
 
 /// A command with its options and subcommands, as a part of the tree.
