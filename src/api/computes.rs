@@ -16,6 +16,9 @@ pub const INSTANCE: &str = "computeinstance";
 /// The size that is meant where none is named.
 pub const DEFAULT_SIZE: &str = "STANDARD_DS3_V2";
 
+/// What was done to a compute instance that was idle for longer than it says.
+pub const IDLE_SHUTDOWN: &str = "IdleShutdown";
+
 /// What a compute is doing, where it is a machine of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ComputeState {
@@ -49,7 +52,7 @@ pub struct Compute {
     /// Of compute instances.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<ComputeState>,
-    /// What was done to it last: `Create`, `Start`, `Stop`, `Restart`.
+    /// What was done to it last: `Create`, `Start`, `Stop`, `Restart`, `IdleShutdown`.
     pub last_operation: String,
     /// What a slot has, where the size is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -13,6 +13,9 @@ use super::{Done, Time, operation};
 /// The datastore that is meant where none is named.
 pub const DEFAULT: &str = "workspaceblobstore";
 
+/// What errors are about that say that a storage beyond the server cannot be reached.
+pub const UNREACHABLE: &str = "datastore";
+
 /// What kind of place a datastore is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{Done, Error, Page, Result, Time, files::TreeInfo, names, operation};
 
@@ -66,10 +67,19 @@ pub struct Model {
     pub name: String,
     /// Counts up from 1; a deleted number is not used again.
     pub version: u64,
+    /// What whoever registered it called the version, where that is no number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_name: Option<String>,
     #[serde(rename = "type")]
     pub kind: ModelType,
     pub description: String,
     pub tags: BTreeMap<String, String>,
+    /// Facts that stay as they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub properties: BTreeMap<String, String>,
+    /// How programs may load it, in the words of Azure's YAML.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub flavors: Map<String, Value>,
     pub stage: Stage,
     /// What it may be called instead of its number.
     pub aliases: Vec<String>,
@@ -92,6 +102,12 @@ pub struct Model {
 impl Model {
     pub fn archived(&self) -> bool {
         self.stage == Stage::Archived
+    }
+
+    /// The version by its name, else by its number.
+    pub fn version_called(&self) -> String {
+        let name = self.version_name.clone();
+        name.unwrap_or_else(|| self.version.to_string())
     }
 }
 
@@ -122,7 +138,7 @@ pub struct Lineage {
 }
 
 /// Where the files of a new version are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "snake_case")]
 pub enum ModelSource {
     /// An artifact or folder of artifacts of a run.
@@ -143,11 +159,12 @@ pub enum ModelSource {
     /// Files that are kept elsewhere; only the URI is kept.
     Elsewhere { uri: String },
     /// No files: a prompt is a text in a tag.
+    #[default]
     Nothing,
 }
 
 /// Registers the next version of a model; the first makes the model.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RegisterModel {
     pub workspace: String,
     pub name: String,
@@ -180,6 +197,15 @@ pub struct RegisterModel {
     /// answered; with others it is a conflict.
     #[serde(default)]
     pub version: Option<u64>,
+    /// What the version is called beside its number, when that is no number. As with `version`, one
+    /// that is there is answered or a conflict.
+    #[serde(default)]
+    pub version_name: Option<String>,
+    #[serde(default)]
+    pub properties: BTreeMap<String, String>,
+    /// Those that the file `MLmodel` names when empty.
+    #[serde(default)]
+    pub flavors: Map<String, Value>,
 }
 operation!(RegisterModel => Model, "models.register");
 
@@ -197,13 +223,15 @@ pub struct ListModels {
 }
 operation!(ListModels => Vec<Model>, "models.list");
 
-/// One version: that of a number or an alias, else the newest that is not archived.
+/// One version: that of a number, a name of its own or an alias, else the newest that is not archived.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct GetModel {
     pub workspace: String,
     pub name: String,
     #[serde(default)]
     pub version: Option<u64>,
+    #[serde(default)]
+    pub version_name: Option<String>,
     #[serde(default)]
     pub alias: Option<String>,
 }
@@ -221,6 +249,9 @@ pub struct UpdateModel {
     pub set_tags: BTreeMap<String, String>,
     #[serde(default)]
     pub remove_tags: Vec<String>,
+    /// Properties to add; one that is there stays as it is.
+    #[serde(default)]
+    pub add_properties: BTreeMap<String, String>,
     #[serde(default)]
     pub stage: Option<Stage>,
     /// Archives the other versions that are in the new stage.
@@ -274,7 +305,44 @@ pub struct ModelRef {
 pub enum Which {
     Newest,
     Version(u64),
+    /// A version that has a name of its own.
+    Named(String),
     Alias(String),
+}
+
+impl Which {
+    /// The version of a number, or of a name: `01` is a name.
+    pub fn version(text: &str) -> Self {
+        match number(text) {
+            Some(number) => Which::Version(number),
+            None => Which::Named(text.to_owned()),
+        }
+    }
+
+    /// The number and the name that a version is asked for by.
+    pub fn apart(self) -> (Option<u64>, Option<String>) {
+        match self {
+            Which::Version(number) => (Some(number), None),
+            Which::Named(name) => (None, Some(name)),
+            Which::Newest | Which::Alias(_) => (None, None),
+        }
+    }
+}
+
+/// A number as versions are counted by.
+fn number(text: &str) -> Option<u64> {
+    let canonical = !text.starts_with(['0', '+']);
+    text.parse().ok().filter(|_| canonical)
+}
+
+/// Checks the name of a version.
+pub fn check_version_name(name: &str) -> Result<()> {
+    if name.parse::<u64>().is_ok_and(|_| number(name).is_some()) {
+        return Err(Error::invalid(format!("The version `{name}` is a number")).at("version"));
+    }
+    names::VERSION
+        .check(name)
+        .map_err(|error| error.at("version"))
 }
 
 /// The alias that every model has: its newest version.
@@ -290,13 +358,11 @@ impl ModelRef {
                 .hint("Write NAME:VERSION, NAME@ALIAS, or NAME for the newest version")
         };
         let (name, which) = if let Some((name, version)) = bare.split_once(':') {
-            match version.parse::<u64>() {
-                Ok(version) if version > 0 => (name, Which::Version(version)),
-                _ => {
-                    return Err(invalid(format!(
-                        "`{text}` has the version `{version}`, which is no number from 1"
-                    )));
+            match Which::version(version) {
+                Which::Named(version) if version.is_empty() || version == "0" => {
+                    return Err(invalid(format!("`{text}` has no version")));
                 }
+                which => (name, which),
             }
         } else if let Some((name, alias)) = bare.rsplit_once('@') {
             if alias.eq_ignore_ascii_case(LATEST) {
@@ -322,6 +388,7 @@ impl std::fmt::Display for ModelRef {
         match &self.which {
             Which::Newest => f.write_str(name),
             Which::Version(version) => write!(f, "{name}:{version}"),
+            Which::Named(version) => write!(f, "{name}:{version}"),
             Which::Alias(alias) => write!(f, "{name}@{alias}"),
         }
     }
@@ -352,15 +419,13 @@ mod tests {
         assert_eq!(parse("iris@champion"), "iris Alias(\"champion\")");
         assert_eq!(parse("a@b@champion"), "a@b Alias(\"champion\")");
         assert_eq!(parse("the iris:1"), "the iris Version(1)");
-        assert_eq!(
-            parse("iris:v1"),
-            "`iris:v1` has the version `v1`, which is no number from 1"
-        );
+        assert_eq!(parse("iris:v1"), "iris Named(\"v1\")");
+        assert_eq!(parse("iris:01"), "iris Named(\"01\")");
         assert_eq!(
             parse("iris@v1"),
             "The alias `v1` could be taken for a version"
         );
-        assert!(parse("iris:0").contains("no number from 1"));
+        assert_eq!(parse("iris:0"), "`iris:0` has no version");
         assert!(parse(":1").contains("cannot be empty"));
     }
 }

@@ -94,6 +94,11 @@ impl Context {
         Ok(ctx)
     }
 
+    /// Works in this workspace from here on.
+    pub fn work_in(&mut self, workspace: Option<String>) {
+        self.workspace = workspace;
+    }
+
     /// The name of the remote profile in use; none in local mode.
     pub fn profile(&self) -> Option<&str> {
         self.profile.as_deref()

@@ -1,15 +1,18 @@
 //! Code with what is put beside it from elsewhere, in a folder that is there for a while.
 
 use std::{
-    fs, io,
-    os::unix::fs::{DirBuilderExt, symlink},
+    fs::{self, File},
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt as _, symlink},
     path::{Path, PathBuf},
 };
 
 use serde_json::{Map, Value};
+use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use super::context::Context;
 use api::{Error, Result};
+use spec::reference::packed;
 
 /// The key that names what is put beside the code.
 const INCLUDES: &str = "additional_includes";
@@ -62,7 +65,11 @@ impl Gathered {
                 ))
                 .at(INCLUDES));
             }
-            copy(from, &to).map_err(|e| failed(from, &e))?;
+            let put = match packed(from) {
+                Some(folder) => pack(&folder, &to),
+                None => copy(from, &to),
+            };
+            put.map_err(|e| failed(from, &e))?;
         }
         Ok(Some(gathered))
     }
@@ -87,6 +94,36 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
+/// Packs a folder under its own name. The same files make the same archive.
+fn pack(folder: &Path, to: &Path) -> io::Result<()> {
+    let mut archive = ZipWriter::new(File::create(to)?);
+    let name = folder.file_name().unwrap_or_default();
+    add(&mut archive, folder, &name.to_string_lossy())?;
+    archive.finish()?.sync_all()
+}
+
+fn add(archive: &mut ZipWriter<File>, folder: &Path, name: &str) -> io::Result<()> {
+    let plain = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    archive.add_directory(name, plain)?;
+    let mut entries = fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        let name = format!("{name}/{}", entry.file_name().to_string_lossy());
+        let about = fs::metadata(&path)?;
+        if about.is_dir() {
+            add(archive, &path, &name)?;
+            continue;
+        }
+        let options = plain
+            .large_file(about.len() > u64::from(u32::MAX))
+            .unix_permissions(about.permissions().mode());
+        archive.start_file(name, options)?;
+        io::copy(&mut File::open(&path)?, archive)?;
     }
     Ok(())
 }

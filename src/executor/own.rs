@@ -2,6 +2,7 @@
 //! so that what the run installs changes nothing for others and costs no copy.
 
 use std::{
+    borrow::Cow,
     fs, io,
     os::unix::fs::{PermissionsExt, symlink},
     path::Path,
@@ -10,6 +11,8 @@ use std::{
 use super::io_error;
 use api::{Error, Result};
 
+/// The longest first line of a script that every kernel takes.
+const LONGEST_FIRST_LINE: usize = 127;
 /// Scripts longer than this are programs.
 const LONGEST_SCRIPT: u64 = 1 << 20;
 
@@ -75,11 +78,26 @@ fn rename_in_scripts(from: &Path, to: &Path) -> Result<()> {
         // Anew: the file under the old name is the shared one, which is read-only.
         let mode = fs::Permissions::from_mode(metadata.permissions().mode() | 0o200);
         fs::remove_file(&path)
-            .and_then(|()| fs::write(&path, text.replace(&old, &new)))
+            .and_then(|()| fs::write(&path, &*started(&text.replace(&old, &new))))
             .and_then(|()| fs::set_permissions(&path, mode))
             .map_err(|e| io_error("write", &path, &e))?;
     }
     Ok(())
+}
+
+/// The script with a first line that the kernel takes: a longer one is cut off there, or refused.
+/// What `sh` reads as a command is a string to Python.
+fn started(script: &str) -> Cow<'_, str> {
+    let Some((first, rest)) = script.split_once('\n') else {
+        return script.into();
+    };
+    let Some(python) = first.strip_prefix("#!").map(str::trim) else {
+        return script.into();
+    };
+    if first.len() <= LONGEST_FIRST_LINE {
+        return script.into();
+    }
+    format!("#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n{rest}").into()
 }
 
 #[cfg(test)]
@@ -116,5 +134,30 @@ mod tests {
         fs::remove_file(at(&to, module)).unwrap();
         fs::write(at(&to, module), "b").unwrap();
         assert_eq!(fs::read_to_string(at(&from, module)).unwrap(), "a");
+    }
+
+    #[tokio::test]
+    async fn scripts_run_in_a_deep_folder_too() {
+        let root = tempfile::tempdir().unwrap();
+        let (from, deep) = (
+            root.path().join("shared"),
+            root.path().join("d".repeat(200)),
+        );
+        let to = deep.join("own");
+        fs::create_dir(&deep).unwrap();
+        fs::create_dir_all(from.join("bin")).unwrap();
+        // A Python that says what it is given.
+        fs::write(from.join("bin/python"), "#!/bin/sh\nshift\necho \"$@\"\n").unwrap();
+        let script = format!("#!{}/bin/python\nprint(1)\n", from.display());
+        fs::write(from.join("bin/tool"), script).unwrap();
+        for file in ["python", "tool"] {
+            let executable = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(from.join("bin").join(file), executable).unwrap();
+        }
+        make(&from, &to).await.unwrap();
+        let said = std::process::Command::new(to.join("bin/tool"))
+            .arg("a b")
+            .output();
+        assert_eq!(said.unwrap().stdout, b"a b\n");
     }
 }

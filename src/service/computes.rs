@@ -37,7 +37,64 @@ fn shown(row: ComputeRow) -> Compute {
     compute
 }
 
+/// For how long a compute instance may be idle, in milliseconds; for ever where it says nothing.
+fn idle_time(spec: &Map<String, Value>) -> Result<Option<i64>> {
+    let minutes = spec.get("idle_time_before_shutdown_minutes");
+    let written = spec
+        .get("idle_time_before_shutdown")
+        .and_then(Value::as_str);
+    let minutes = match (written, minutes.and_then(Value::as_i64)) {
+        (Some(text), _) => in_minutes(text).ok_or_else(|| {
+            Error::invalid(format!("`{text}` is no time to be idle for"))
+                .at("idle_time_before_shutdown")
+                .hint("Write it as PT30M, PT2H or P1D")
+        })?,
+        (None, Some(minutes)) => minutes,
+        (None, None) => return Ok(None),
+    };
+    if minutes <= 0 {
+        return Err(Error::invalid("An instance is idle for at least a minute")
+            .at("idle_time_before_shutdown_minutes"));
+    }
+    Ok(Some(minutes * 60_000))
+}
+
+/// A duration such as `P1DT2H30M` in minutes.
+fn in_minutes(text: &str) -> Option<i64> {
+    let (days, time) = match text.strip_prefix('P')?.split_once('T') {
+        Some((days, time)) => (days, time),
+        None => (text.strip_prefix('P')?, ""),
+    };
+    let mut minutes = match days.strip_suffix('D') {
+        Some(days) => days.parse::<i64>().ok()?.checked_mul(24 * 60)?,
+        None if days.is_empty() => 0,
+        None => return None,
+    };
+    let mut rest = time;
+    for (unit, length) in [('H', 60), ('M', 1)] {
+        if let Some((number, after)) = rest.split_once(unit) {
+            minutes += number.parse::<i64>().ok()?.checked_mul(length)?;
+            rest = after;
+        }
+    }
+    let said = !days.is_empty() || !time.is_empty();
+    (rest.is_empty() && said).then_some(minutes)
+}
+
 impl Service {
+    /// Stops the compute instances that have been idle for longer than they say: who looks at computes,
+    /// or for work, finds them so.
+    pub(super) async fn stop_idle_computes(&self) -> Result<()> {
+        let now = self.now();
+        for idle in self.store.idle_instances().await? {
+            let allowed = idle_time(&idle.spec).ok().flatten();
+            if allowed.is_some_and(|allowed| now.0 - idle.since.0 >= allowed) {
+                self.store.stop_idle_instance(&idle, now).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn find_compute(&self, row: &WorkspaceRow, name: &str) -> Result<Compute> {
         match self.store.compute(row.id, name).await? {
             Some(found) => Ok(shown(found)),
@@ -77,6 +134,9 @@ fn complete(kind: &str, spec: &mut Map<String, Value>) -> Result<()> {
             Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
             None => error.hint("See which there are: aml compute list-sizes"),
         });
+    }
+    if kind == INSTANCE {
+        idle_time(spec)?;
     }
     if kind == CLUSTER {
         let mut number = |key: &str, default: i64| -> Result<i64> {
@@ -197,6 +257,7 @@ impl Perform for CreateCompute {
 impl Perform for ListComputes {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<Compute>> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
+        service.stop_idle_computes().await?;
         let kind = self.kind.map(|kind| kind.to_lowercase());
         let all = service.store.list_computes(row.id, kind).await?;
         Ok(all.into_iter().map(shown).collect())
@@ -207,6 +268,7 @@ impl Perform for ListComputes {
 impl Perform for GetCompute {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Compute> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
+        service.stop_idle_computes().await?;
         service.find_compute(&row, &self.name).await
     }
 }

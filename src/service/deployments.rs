@@ -216,10 +216,7 @@ impl Service {
             Pick::Latest => Which::Newest,
             Pick::Label(label) if label.eq_ignore_ascii_case(LATEST) => Which::Newest,
             Pick::Label(label) => Which::Alias(label.clone()),
-            Pick::Version(version) => Which::Version(version.parse().map_err(|_| {
-                Error::invalid(format!("`{version}` is no version of a model"))
-                    .hint("Versions of models are whole numbers from 1")
-            })?),
+            Pick::Version(version) => Which::version(version),
         };
         let place = asset.holder.workspace(&row.workspace.name);
         let holder = self.enter(caller, &place, Action::Read).await?;

@@ -92,13 +92,7 @@ impl Service {
                 Ok(Node::run(name.unwrap_or_default()))
             }
             NodeKind::Model => {
-                let number = version.map(|version| {
-                    version.parse().map_err(|_| {
-                        Error::invalid(format!("`{version}` is no version of a model"))
-                            .at("version")
-                    })
-                });
-                let which = number.transpose()?.map_or(Which::Newest, Which::Version);
+                let which = version.map_or(Which::Newest, |version| Which::version(&version));
                 let found = self.find_model(row, name, which).await?;
                 let version = found.model.version.to_string();
                 Ok(Node::new(kind, found.model.name, Some(version)))

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Map, Value};
+
 use super::{Caller, Perform, Service};
 use api::{
     Code, Error, Result,
@@ -16,6 +18,8 @@ use store::{ModelRow, Stored, WorkspaceRow};
 
 /// The file that makes a folder a model in MLflow format.
 const MLMODEL: &str = "MLmodel";
+/// The most bytes of that file that are read for what it says.
+const LONGEST_MLMODEL: u64 = 1 << 20;
 /// How many of a run's artifacts an error lists.
 const LISTED: usize = 8;
 
@@ -256,6 +260,28 @@ impl Service {
             *lineage = of_run(&run, "");
             lineage.path = path;
             lineage.logged_model = logged_model;
+        }
+    }
+
+    /// How a model in MLflow format says that it may be loaded.
+    pub(super) async fn flavors_of(&self, entries: &[TreeEntry]) -> Result<Map<String, Value>> {
+        let file = entries.iter().find(|entry| entry.path == MLMODEL);
+        let Some(file) = file.filter(|file| file.size <= LONGEST_MLMODEL) else {
+            return Ok(Map::new());
+        };
+        let Some(blob) = self.store.open_blob(file.hash).await? else {
+            return Ok(Map::new());
+        };
+        let bytes = tokio::task::spawn_blocking(move || blob.read()).await;
+        let bytes = bytes.map_err(|e| Error::internal(e.to_string()))??;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        // A file that is not understood is as good as one that says nothing.
+        let described = spec::load::parse(text, MLMODEL.as_ref(), MLMODEL)
+            .root
+            .to_value();
+        match described.get("flavors") {
+            Some(Value::Object(flavors)) => Ok(flavors.clone()),
+            _ => Ok(Map::new()),
         }
     }
 

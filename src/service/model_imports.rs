@@ -79,6 +79,9 @@ impl Service {
             new: NewModel {
                 name: name.to_owned(),
                 version: Some(version.version),
+                version_name: None,
+                properties: [].into(),
+                flavors: serde_json::Map::new(),
                 existing: true,
                 kind,
                 description: version.description,

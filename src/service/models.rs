@@ -11,7 +11,7 @@ use api::{
     files::Hash,
     models::{
         DeleteModel, GetModel, LATEST, ListModels, Model, ModelType, RegisterModel, SearchModels,
-        UpdateModel, Which,
+        UpdateModel, Which, check_version_name,
     },
     names,
 };
@@ -64,6 +64,10 @@ impl Service {
             .hint(format!(
                 "The newest version is {newest}; see all: aml model list --name {name}"
             )),
+            Which::Named(version) => {
+                Error::not_found(format!("No model `{name}` version {version}{place}"))
+                    .hint(format!("See all: aml model list --name {name}"))
+            }
             Which::Alias(alias) => {
                 let error = Error::not_found(format!("No alias `{alias}` of the model `{name}`"));
                 let known: Vec<&str> = found.aliases.keys().map(String::as_str).collect();
@@ -89,6 +93,9 @@ impl Perform for RegisterModel {
             .await?;
         names::MODEL.check(&self.name)?;
         check_tags(&self.tags)?;
+        self.version_name
+            .as_deref()
+            .map_or(Ok(()), check_version_name)?;
         let mut found = service
             .model_files(caller, &row, self.source, self.files_later)
             .await?;
@@ -107,9 +114,18 @@ impl Perform for RegisterModel {
             None if found.tree.is_none() => self.kind.unwrap_or(ModelType::Custom),
             None => check_kind(self.kind, &found.entries)?,
         };
+        let flavors = match kind {
+            ModelType::Mlflow if self.flavors.is_empty() => {
+                service.flavors_of(&found.entries).await?
+            }
+            _ => self.flavors,
+        };
         let new = NewModel {
             name: self.name.clone(),
             version: self.version,
+            version_name: self.version_name,
+            properties: self.properties,
+            flavors,
             existing: self.existing,
             kind,
             description: self.description,
@@ -134,7 +150,8 @@ impl Perform for RegisterModel {
             Registration::Taken(taken) if same_files(&taken.model, found.tree) => Ok(taken.model),
             Registration::Taken(taken) => Err(Error::conflict(format!(
                 "The model `{}` version {} exists with other files; versions do not change",
-                taken.model.name, taken.model.version
+                taken.model.name,
+                taken.model.version_called()
             ))
             .at("version")
             .hint("Leave the version out, and it becomes the next one")),
@@ -181,13 +198,15 @@ impl Perform for ListModels {
 impl Perform for GetModel {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Model> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
-        let which = match (self.version, self.alias) {
+        let version = self.version.map(Which::Version);
+        let version = version.or(self.version_name.map(Which::Named));
+        let which = match (version, self.alias) {
             (Some(_), Some(_)) => {
                 return Err(Error::invalid(
                     "A version is asked for by either its number or an alias",
                 ));
             }
-            (Some(version), None) => Which::Version(version),
+            (Some(version), None) => version,
             (None, Some(alias)) if !alias.eq_ignore_ascii_case(LATEST) => Which::Alias(alias),
             (None, _) => Which::Newest,
         };
@@ -211,6 +230,7 @@ impl Perform for UpdateModel {
             description: self.description,
             set_tags: self.set_tags,
             remove_tags: self.remove_tags,
+            add_properties: self.add_properties,
             stage: self.stage,
             archive_others: self.archive_others,
         };

@@ -7,7 +7,7 @@ use api::{
     datastores::{Datastore, DatastoreType},
     files::{Hash, ListArtifacts, check_path},
     lineage::{Node, NodeKind},
-    models::GetModel,
+    models::{GetModel, Which},
     names,
     paths::{Files, Location, ResolvePath, Resolved},
     registries,
@@ -205,15 +205,13 @@ impl Service {
         place: String,
         asset: &AssetRef,
     ) -> Result<Step> {
-        let version = asset.pick.version().map(|version| {
-            version.parse().map_err(|_| {
-                Error::invalid(format!("`{version}` is no version of a model")).at("path")
-            })
-        });
+        let version = asset.pick.version().map(|version| Which::version(&version));
+        let (version, version_name) = version.map_or((None, None), Which::apart);
         let get = GetModel {
             workspace: place.clone(),
             name: asset.name.clone(),
-            version: version.transpose()?,
+            version,
+            version_name,
             // A label of Azure's is what MLflow calls an alias.
             alias: asset.pick.label(),
         };
@@ -224,9 +222,10 @@ impl Service {
             Some(model.version.to_string()),
         );
         let kind = Some(format!("{}_model", model.kind));
+        let called = model.version_called();
         match (model.files, model.location) {
             (Some(files), _) => Ok(Step::Files(Resolved {
-                uri: format!("azureml:{}:{}", model.name, model.version),
+                uri: format!("azureml:{}:{called}", model.name),
                 kind,
                 asset: Some(node),
                 files: Files::Tree {
@@ -242,8 +241,8 @@ impl Service {
                 kind,
             }),
             (None, None) => Err(Error::invalid(format!(
-                "The model `{}` version {} has no files",
-                model.name, model.version
+                "The model `{}` version {called} has no files",
+                model.name
             ))
             .at("path")),
         }

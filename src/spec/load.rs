@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     check::Checker,
+    includes,
     issue::{Issue, Report},
     kinds::list::Kind,
     overrides::{self, Edit, Values},
@@ -40,7 +41,9 @@ pub struct Checked<T> {
 pub fn open(path: &Path, name: &str) -> Result<Document> {
     let text = fs::read_to_string(path)
         .map_err(|error| reference::unreadable("file", name, path, &error))?;
-    Ok(parse(text, path, name))
+    let mut document = parse(text, path, name);
+    includes::add(&mut document.root, path, name, &mut document.sources);
+    Ok(document)
 }
 
 /// Parses a text as if it were the file at `path`.

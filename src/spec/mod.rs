@@ -19,6 +19,7 @@ pub mod dockerfile;
 pub mod environment;
 pub mod expression;
 pub mod graph;
+mod includes;
 pub mod issue;
 pub mod kinds;
 pub mod load;

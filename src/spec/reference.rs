@@ -185,6 +185,13 @@ fn rest_after<'a>(mut parts: impl Iterator<Item = &'a str>, key: &str) -> Option
     }
 }
 
+/// The folder that is meant by `NAME.zip` where there is no such file: it is to be packed.
+pub fn packed(path: &Path) -> Option<PathBuf> {
+    let is_zip = path.extension().is_some_and(|end| end == "zip");
+    let folder = path.with_extension("");
+    (is_zip && !path.exists() && folder.is_dir()).then_some(folder)
+}
+
 /// `path` from `folder`, without `.` and `..` in it.
 pub fn absolute(path: &str, folder: &Path) -> PathBuf {
     tidy(&folder.join(path.replace('\\', "/")))

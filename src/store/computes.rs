@@ -1,6 +1,6 @@
 //! Computes as stored.
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::{
     Store,
@@ -8,7 +8,7 @@ use super::{
 };
 use api::{
     Result, Time,
-    computes::{Compute, ComputeState},
+    computes::{Compute, ComputeState, IDLE_SHUTDOWN},
 };
 
 /// A compute and its sealed passwords.
@@ -16,6 +16,16 @@ use api::{
 pub struct ComputeRow {
     pub compute: Compute,
     pub sealed_secrets: Option<Vec<u8>>,
+}
+
+/// A compute instance that runs and on which nothing is executed.
+#[derive(Debug, Clone)]
+pub struct IdleInstance {
+    pub workspace: i64,
+    pub name: String,
+    pub spec: Map<String, Value>,
+    /// When something was last done to it, or a run on it ended.
+    pub since: Time,
 }
 
 const COLUMNS: &str = "name, kind, location, spec, description, tags, state, last_operation, created_by, \
@@ -143,6 +153,51 @@ impl Store {
                 )
             })
             .await
+    }
+
+    /// The compute instances that run, with when something was last done to or on them. One on which a
+    /// run is executed, or waits since then, is left out.
+    pub async fn idle_instances(&self) -> Result<Vec<IdleInstance>> {
+        self.db
+            .read(move |tx| {
+                tx.all(
+                    "SELECT workspace_id, name, spec, since FROM (SELECT c.workspace_id, c.name, c.spec, \
+                     max(c.updated_at, coalesce((SELECT max(r.ended_at) FROM runs r \
+                     WHERE r.workspace_id = c.workspace_id AND r.compute = c.name AND r.job IS NOT NULL \
+                     AND r.ended_at IS NOT NULL), 0)) AS since FROM computes c \
+                     WHERE c.kind = 'computeinstance' AND c.state = 'Running' \
+                     AND c.spec LIKE '%idle_time_before_shutdown%' \
+                     AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.workspace_id = c.workspace_id \
+                     AND r.compute = c.name AND r.job IS NOT NULL AND r.ended_at IS NULL))",
+                    &[],
+                    |row| {
+                        Ok(IdleInstance {
+                            workspace: row.get(0)?,
+                            name: row.get(1)?,
+                            spec: json(row, 2)?,
+                            since: row.get(3)?,
+                        })
+                    },
+                )
+            })
+            .await
+    }
+
+    /// Stops a compute instance that has been idle since then, unless something was done meanwhile.
+    pub async fn stop_idle_instance(&self, idle: &IdleInstance, now: Time) -> Result<()> {
+        let (workspace, name, since) = (idle.workspace, idle.name.clone(), idle.since);
+        self.db
+            .write(move |tx| {
+                tx.execute(
+                    "UPDATE computes SET state = 'Stopped', last_operation = ?4, updated_at = ?5 \
+                     WHERE workspace_id = ?1 AND name = ?2 AND state = 'Running' AND updated_at <= ?3 \
+                     AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.workspace_id = ?1 AND r.compute = ?2 \
+                     AND r.job IS NOT NULL AND (r.ended_at IS NULL OR r.ended_at > ?3))",
+                    params![workspace, name, since, IDLE_SHUTDOWN, now],
+                )
+            })
+            .await
+            .map(drop)
     }
 
     pub async fn delete_compute(&self, workspace: i64, name: &str) -> Result<bool> {

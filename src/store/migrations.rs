@@ -38,6 +38,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0021_batch.sql"),
     include_str!("migrations/0022_watched_metrics.sql"),
     include_str!("migrations/0024_triggered_by_hand.sql"),
+    include_str!("migrations/0025_model_versions_named.sql"),
 ];
 
 /// Brings the database to the newest format, after taking a copy of an older one. A newer format

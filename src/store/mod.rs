@@ -69,7 +69,7 @@ pub use assessments::AssessmentChange;
 pub use assets::{AssetChange, AssetCreated, AssetRow, NewAsset};
 pub use batch::{BatchEndpointChange, BatchEndpointRow};
 pub use blobs::Chunks;
-pub use computes::ComputeRow;
+pub use computes::{ComputeRow, IdleInstance};
 pub use condition::{Comparison, Condition, Order, Test};
 pub use connections::ConnectionRow;
 pub use datastores::{DatastoreChange, DatastoreRow};

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
+use serde_json::{Map, Value as Json};
+
 use super::{
     Store,
     db::{Row, RowResult, Tx, Value, json, params, params_of, to_json},
@@ -30,11 +32,14 @@ pub struct NewModel {
     pub name: String,
     /// The next one when absent.
     pub version: Option<u64>,
+    pub version_name: Option<String>,
     /// Only when the model is there.
     pub existing: bool,
     pub kind: ModelType,
     pub description: String,
     pub tags: BTreeMap<String, String>,
+    pub properties: BTreeMap<String, String>,
+    pub flavors: Map<String, Json>,
     /// A tree of the workspace.
     pub tree: Option<Hash>,
     pub source: Option<String>,
@@ -64,6 +69,8 @@ pub struct ModelChange {
     pub description: Option<String>,
     pub set_tags: BTreeMap<String, String>,
     pub remove_tags: Vec<String>,
+    /// Those that are there stay as they are.
+    pub add_properties: BTreeMap<String, String>,
     pub stage: Option<Stage>,
     /// The other versions in that stage are archived.
     pub archive_others: bool,
@@ -93,7 +100,7 @@ pub struct ModelFilter {
 const SELECT: &str = "SELECT v.id, m.name, v.version, v.kind, v.description, v.tags, v.tree, t.files, t.size, \
                       v.lineage, v.stage, v.created_by, v.created_at, v.updated_at, v.source, v.location, \
                       (SELECT json_group_array(a.alias) FROM model_aliases a WHERE a.version_id = v.id), \
-                      m.tags, v.model_id \
+                      m.tags, v.model_id, v.version_name, v.properties, v.flavors \
                       FROM models m JOIN model_versions v ON v.model_id = m.id \
                       LEFT JOIN trees t ON t.workspace_id = m.workspace_id AND t.hash = v.tree";
 
@@ -124,6 +131,9 @@ fn model(row: &Row<'_>) -> RowResult<ModelRow> {
             source: row.get(14)?,
             location: row.get(15)?,
             aliases: json(row, 16)?,
+            version_name: row.get(19)?,
+            properties: json(row, 20)?,
+            flavors: json(row, 21)?,
         },
         of_prompt: is_prompt(&json(row, 17)?),
     })
@@ -142,6 +152,11 @@ fn find(tx: &Tx<'_>, workspace: i64, name: &str, which: &Which) -> Result<Option
     match which {
         Which::Version(version) => tx.one(
             &format!("{named} AND v.version = ?3"),
+            params![workspace, name, version],
+            model,
+        ),
+        Which::Named(version) => tx.one(
+            &format!("{named} AND v.version_name = ?3"),
             params![workspace, name, version],
             model,
         ),
@@ -194,7 +209,10 @@ impl Store {
                         registered_models::insert(tx, workspace, &model)?
                     }
                 };
-                let asked = new.version.map(Which::Version);
+                let asked = match &new.version_name {
+                    Some(name) => Some(Which::Named(name.clone())),
+                    None => new.version.map(Which::Version),
+                };
                 let taken = asked.map(|which| find(tx, workspace, &new.name, &which));
                 if let Some(taken) = taken.transpose()?.flatten() {
                     return Ok(Registration::Taken(Box::new(taken)));
@@ -324,18 +342,21 @@ impl Store {
                 let Some(row) = find(tx, workspace, &name, &which)? else {
                     return Ok(None);
                 };
+                let mut properties = change.add_properties;
+                properties.extend(row.model.properties);
                 let mut tags = row.model.tags;
                 tags.extend(change.set_tags);
                 tags.retain(|key, _| !change.remove_tags.contains(key));
                 tx.execute(
                     "UPDATE model_versions SET description = COALESCE(?2, description), tags = ?3, \
-                     stage = COALESCE(?4, stage), updated_at = ?5 WHERE id = ?1",
+                     stage = COALESCE(?4, stage), updated_at = ?5, properties = ?6 WHERE id = ?1",
                     params![
                         row.id,
                         change.description,
                         to_json(&tags)?,
                         change.stage.map(Stage::name),
-                        now
+                        now,
+                        to_json(&properties)?
                     ],
                 )?;
                 if let Some(stage) = change.stage {
@@ -405,7 +426,8 @@ impl Store {
 pub(super) fn insert(tx: &Tx<'_>, id: i64, version: u64, new: &NewModel) -> Result<()> {
     tx.execute(
         "INSERT INTO model_versions(model_id, version, kind, description, tags, tree, source, location, \
-         lineage, created_by, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)",
+         lineage, created_by, created_at, updated_at, version_name, properties, flavors) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11, ?12, ?13, ?14)",
         params![
             id,
             version,
@@ -417,7 +439,10 @@ pub(super) fn insert(tx: &Tx<'_>, id: i64, version: u64, new: &NewModel) -> Resu
             new.location,
             to_json(&new.lineage)?,
             new.created_by,
-            new.now
+            new.now,
+            new.version_name,
+            to_json(&new.properties)?,
+            to_json(&new.flavors)?
         ],
     )
     .map(drop)

@@ -14,10 +14,11 @@ use super::{
 use api::{
     Code, Error, Result,
     assets::{Archived, Asset, AssetKind, CreateAsset, ListAssets},
+    datastores::TestDatastore,
     files::Hash,
     jobs::{JobOutput, OutputMode},
     lineage::{Node, NodeKind, RunLink},
-    models::{ListModels, Model, ModelSource, ModelType, RegisterModel},
+    models::{ListModels, Model, ModelSource, ModelType, RegisterModel, Which},
     paths::Location,
 };
 use client::{
@@ -108,9 +109,21 @@ impl Ports<'_> {
                 datastore,
                 path,
             } => {
-                let upload = || {
-                    self.client
-                        .upload_to_datastore(&workspace, &datastore, &from, &path, None)
+                let test = TestDatastore {
+                    workspace: workspace.clone(),
+                    name: datastore.clone(),
+                };
+                let upload = async || {
+                    let upload = self
+                        .client
+                        .upload_to_datastore(&workspace, &datastore, &from, &path, None);
+                    match upload.await {
+                        // A server that stops listening in the middle does not say why.
+                        Err(error) if error.code.retryable() && error.target.is_none() => {
+                            Err(self.client.call(&test).await.err().unwrap_or(error))
+                        }
+                        uploaded => uploaded,
+                    }
                 };
                 persist(upload).await.map(drop)
             }
@@ -224,6 +237,8 @@ impl Ports<'_> {
             include_archived: true,
             prompts: false,
         };
+        let version = output.version.as_deref().map(Which::version);
+        let (version, version_name) = version.map_or((None, None), Which::apart);
         let register = RegisterModel {
             workspace: workspace.clone(),
             name: name.to_owned(),
@@ -233,14 +248,10 @@ impl Ports<'_> {
                 path: output.path.clone(),
             },
             run: run.clone(),
-            description: String::new(),
-            tags: BTreeMap::new(),
             uri: Some(output.path.clone()),
-            logged_model: None,
-            run_link: None,
-            existing: false,
-            files_later: false,
-            version: output.version.as_deref().and_then(|v| v.parse().ok()),
+            version,
+            version_name,
+            ..RegisterModel::default()
         };
         persist(async || {
             let known = unless_missing(self.client.call(&list).await)?;

@@ -13,6 +13,7 @@ mod redact;
 mod run;
 mod services;
 mod shell;
+mod tables;
 mod task;
 mod variables;
 
@@ -33,6 +34,7 @@ use tokio::{
 use crate::executor::local::Process;
 use api::{
     Code, Error, Result,
+    datastores::UNREACHABLE,
     mirrors::Mirrors,
     work::{Assignment, Outcome, Progress, ReportRun, SyncWorker, WorkerOrders},
 };
@@ -46,6 +48,10 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 
 /// How often a call is made that a full disk does not let through: about three seconds.
 const FULL_TRIES: u32 = 5;
+
+/// How often a call is made that a storage beyond the server does not let through: about half a minute,
+/// and what the storage itself takes to fail.
+const BEYOND_TRIES: u32 = 10;
 
 /// What a worker is told.
 #[derive(Debug, Clone)]
@@ -272,7 +278,7 @@ fn names_in(folder: &Path) -> Vec<String> {
 }
 
 /// Makes a call again and again while the server cannot be reached, but only for a while because a
-/// disk is full. Stops when dropped.
+/// disk is full or a storage beyond the server cannot be reached. Stops when dropped.
 async fn persist<T, F: Future<Output = Result<T>>>(call: impl Fn() -> F) -> Result<T> {
     persist_until(Some(FULL_TRIES), call).await
 }
@@ -283,9 +289,14 @@ async fn persist_until<T, F: Future<Output = Result<T>>>(
     call: impl Fn() -> F,
 ) -> Result<T> {
     let mut retry = RETRY.0;
-    let mut full = 0;
+    let (mut full, mut beyond) = (0, 0);
     loop {
         match call().await {
+            Err(error)
+                if error.target.as_deref() == Some(UNREACHABLE) && beyond + 1 >= BEYOND_TRIES =>
+            {
+                return Err(error);
+            }
             Err(error)
                 if error.code == Code::Full && full_tries.is_some_and(|most| full + 1 >= most) =>
             {
@@ -293,6 +304,7 @@ async fn persist_until<T, F: Future<Output = Result<T>>>(
             }
             Err(error) if error.code.retryable() => {
                 full += u32::from(error.code == Code::Full);
+                beyond += u32::from(error.target.as_deref() == Some(UNREACHABLE));
                 tokio::time::sleep(retry).await;
                 retry = (retry * 2).min(RETRY.1);
             }

@@ -126,12 +126,12 @@ impl Ports<'_> {
                 }
             };
             let brought = self.bring(name, kind, path, mode).await;
-            let (value, hold, link) = brought.map_err(|error| Error {
+            let (value, holds, link) = brought.map_err(|error| Error {
                 message: format!("The input `{name}`: {}", error.message),
                 ..error
             })?;
             bound.inputs.insert(name.clone(), value);
-            bound.holds.extend(hold);
+            bound.holds.extend(holds);
             links.push(link);
         }
         for placed in self.placed() {
@@ -152,7 +152,7 @@ impl Ports<'_> {
         kind: &str,
         path: &str,
         mode: InputMode,
-    ) -> Result<(String, Option<Hold>, RunLink)> {
+    ) -> Result<(String, Vec<Hold>, RunLink)> {
         let located = self.locate(path, kind.ends_with("_model")).await?;
         let own = self.folder.join("inputs").join(name);
         let cache = self.settings.home.join("cache/inputs");
@@ -160,16 +160,22 @@ impl Ports<'_> {
             cache: &cache,
             report: None,
         };
-        let mut held = None;
+        let mut held = Vec::new();
         let value = match mode {
             InputMode::Direct => located.direct(),
-            InputMode::RoMount | InputMode::EvalMount => {
+            InputMode::RoMount => {
                 let mount = || self.client.mount(&located, &own, bring);
                 let (fetched, hold) = self.patiently(&located, mount).await?;
-                held = hold;
+                held.extend(hold);
                 fetched.path.to_string_lossy().into_owned()
             }
-            InputMode::Download | InputMode::EvalDownload => {
+            InputMode::EvalMount | InputMode::EvalDownload => {
+                let copies = mode == InputMode::EvalDownload;
+                let (path, holds) = self.evaluated(name, &located, copies).await?;
+                held = holds;
+                path.to_string_lossy().into_owned()
+            }
+            InputMode::Download => {
                 let fetched = self.fetch(&located, &own).await?;
                 fetched.path.to_string_lossy().into_owned()
             }
@@ -207,7 +213,7 @@ impl Ports<'_> {
 
     /// Does what asks the workspace's server again when that comes back; other servers may be gone for
     /// good.
-    async fn patiently<T, F: Future<Output = Result<T>>>(
+    pub(super) async fn patiently<T, F: Future<Output = Result<T>>>(
         &self,
         located: &Located,
         call: impl Fn() -> F,

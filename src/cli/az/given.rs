@@ -42,6 +42,11 @@ impl Given {
         )
     }
 
+    /// Whether the command takes the flag.
+    pub fn takes(&self, flag: &str) -> bool {
+        self.0.try_contains_id(flag).is_ok()
+    }
+
     pub fn switch(&self, flag: &str) -> bool {
         matches!(self.0.try_get_one::<bool>(flag), Ok(Some(true)))
     }

@@ -55,6 +55,8 @@ enum Takes {
     MaybeWord,
     /// Words without a name.
     Positional,
+    /// A script with its arguments, which may look like flags.
+    Script,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -135,6 +137,16 @@ impl Flag {
         self
     }
 
+    /// Words without a name, of which those that are no flags of the command belong to a script.
+    pub const fn script(mut self) -> Self {
+        self.takes = Takes::Script;
+        self
+    }
+
+    const fn is_named(&self) -> bool {
+        !matches!(self.takes, Takes::Positional | Takes::Script)
+    }
+
     pub const fn choices(mut self, choices: &'static [&'static str]) -> Self {
         self.choices = choices;
         self
@@ -143,7 +155,7 @@ impl Flag {
     /// How a usage message names it.
     pub fn shown(&self) -> String {
         match (self.takes, self.short) {
-            (Takes::Positional, _) => self.long.to_uppercase(),
+            _ if !self.is_named() => self.long.to_uppercase(),
             (_, Some(short)) => format!("--{}/-{short}", self.long),
             (_, None) => format!("--{}", self.long),
         }
@@ -151,7 +163,7 @@ impl Flag {
 
     fn arg(&self) -> Arg {
         let mut arg = Arg::new(self.long).help(self.help).required(self.required);
-        if self.takes != Takes::Positional {
+        if self.is_named() {
             arg = arg.long(self.long).visible_aliases(self.aliases.to_vec());
         }
         if let Some(short) = self.short {
@@ -171,7 +183,7 @@ impl Flag {
             Takes::Repeated => arg.action(ArgAction::Append).allow_negative_numbers(true),
             Takes::Nothing => arg.action(ArgAction::SetTrue),
             Takes::MaybeWord => arg.num_args(0..=1).default_missing_value("true"),
-            Takes::Positional => arg.num_args(1..),
+            Takes::Positional | Takes::Script => arg.num_args(1..),
         }
     }
 }
@@ -268,7 +280,63 @@ impl Verb {
                 None => word.clone(),
             });
         }
-        Ok(expanded)
+        Ok(self.apart(expanded))
+    }
+
+    /// The flag that a word is, if the verb takes it.
+    fn flag(&self, word: &str) -> Option<&'static Flag> {
+        let name = word.split('=').next().unwrap_or(word);
+        let named = |flag: &&Flag| match name.strip_prefix("--") {
+            Some(long) => flag.long == long || flag.aliases.contains(&long),
+            None => {
+                let letter = name.strip_prefix('-').and_then(|rest| rest.chars().next());
+                letter.is_some() && (flag.short == letter || flag.also_short == letter)
+            }
+        };
+        self.all_flags().filter(|flag| flag.is_named()).find(named)
+    }
+
+    /// Whether a word is a flag that the verb takes.
+    pub fn knows(&self, word: &str) -> bool {
+        let is_flag = word.len() > 1 && word.starts_with('-');
+        let whole = match word.strip_prefix("--") {
+            Some(rest) if !rest.is_empty() => self.whole(rest).unwrap_or_default(),
+            _ => word.to_owned(),
+        };
+        is_flag && self.flag(&whole).is_some()
+    }
+
+    /// Of a verb that takes a script, the words of the script behind the verb's own flags.
+    fn apart(&self, words: Vec<String>) -> Vec<String> {
+        if !self.all_flags().any(|flag| flag.takes == Takes::Script) {
+            return words;
+        }
+        let (mut flags, mut script) = (Vec::new(), Vec::new());
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            if word == "--" {
+                script.extend(words.by_ref());
+                break;
+            }
+            let flag = self.flag(&word).filter(|_| word.starts_with('-'));
+            let help = word == "--help" || word == "-h";
+            match flag {
+                None if !help => script.push(word),
+                flag => {
+                    let whole = word.contains('=') || !word.starts_with("--") && word.len() > 2;
+                    let takes = flag.map(|flag| flag.takes);
+                    flags.push(word);
+                    if !whole && !matches!(takes, None | Some(Takes::Nothing)) {
+                        flags.extend(words.next());
+                    }
+                }
+            }
+        }
+        if !script.is_empty() {
+            flags.push("--".to_owned());
+            flags.append(&mut script);
+        }
+        flags
     }
 
     fn whole(&self, given: &str) -> Result<String, String> {
@@ -278,7 +346,7 @@ impl Verb {
         };
         let names = || {
             self.all_flags()
-                .filter(|flag| flag.takes != Takes::Positional)
+                .filter(|flag| flag.is_named())
                 .flat_map(|flag| std::iter::once(flag.long).chain(flag.aliases.iter().copied()))
                 .chain(["help"])
         };

@@ -13,7 +13,7 @@ mod account;
 mod acr;
 mod cloud;
 mod configure;
-
+mod early;
 mod error;
 mod extension;
 mod given;
@@ -74,6 +74,22 @@ const GROUPS: &[&Group] = &[
     &ml::online_deployment::GROUP,
     &ml::batch_endpoint::GROUP,
     &ml::batch_deployment::GROUP,
+    &early::workspace::GROUP,
+    &early::folder::GROUP,
+    &early::run::EXPERIMENTS,
+    &early::run::GROUP,
+    &early::compute::GROUP,
+    &early::compute::CREATE,
+    &early::compute::ATTACH,
+    &early::compute::UPDATE,
+    &early::compute::INSTANCES,
+    &early::compute::IDENTITIES,
+    &early::datastore::GROUP,
+    &early::dataset::GROUP,
+    &early::environment::GROUP,
+    &early::model::GROUP,
+    &early::service::GROUP,
+    &early::service::REALTIME,
 ];
 
 /// What every command of `az` needs.
@@ -93,12 +109,16 @@ impl Az {
         let config = AzConfig::load()?;
         let group = given.owned("resource-group");
         let workspace = given.owned("workspace-name");
-        let workspace = workspace.or_else(|| config.default("workspace"));
+        let mut workspace = workspace.or_else(|| config.default("workspace"));
         let globals = Globals {
             workspace: workspace.clone(),
             ..Globals::default()
         };
         let mut ctx = Context::new(globals)?;
+        if !given.has("workspace-name") {
+            workspace = early::workspace_of(&ctx.folder, given, workspace);
+            ctx.work_in(workspace.clone());
+        }
         let format = given.owned("output");
         let format = format.or_else(|| Some(config.get("core", "output")?.value));
         let format = format.unwrap_or_else(|| "json".to_owned());
@@ -107,7 +127,9 @@ impl Az {
             asked_group: group.clone(),
             group: group.or_else(|| config.default("group")),
             workspace,
-            subscription: given.owned("subscription"),
+            subscription: given
+                .owned("subscription")
+                .or_else(|| given.owned("subscription-id")),
             ctx,
             config,
         })
@@ -164,9 +186,12 @@ fn tree() -> Command {
 /// A command with a group below it, and the groups on the way there.
 fn with_group(command: Command, path: &[&'static str], group: &Group) -> Command {
     match path {
-        [] => command
-            .about(group.about)
-            .subcommands(group.verbs.iter().map(Verb::in_tree)),
+        [] => {
+            let verbs = group.verbs.iter();
+            let new = verbs.filter(|verb| command.find_subcommand(verb.name).is_none());
+            let new: Vec<Command> = new.map(Verb::in_tree).collect();
+            command.about(group.about).subcommands(new)
+        }
         [next, rest @ ..] => {
             if command
                 .get_subcommands()
@@ -192,22 +217,33 @@ pub fn main() -> ExitCode {
         .take_while(is_word)
         .map(String::as_str)
         .collect();
-    let Some((group, verb, rest)) = find(&path) else {
+    let Some((group, verb, rest)) = find(&path, &words) else {
         return elsewhere(&path, &words);
     };
     run(group, verb, &words[rest..])
 }
 
 /// The command that the first words name, and how many words that are.
-fn find(path: &[&str]) -> Option<(&'static Group, &'static Verb, usize)> {
-    GROUPS.iter().find_map(|group| {
+///
+/// Some names are those of a command of today and of one of 2020. It is today's, unless a word is a
+/// flag that only the other one takes.
+fn find(path: &[&str], words: &[String]) -> Option<Called> {
+    let mut called = GROUPS.iter().filter_map(|group| {
         let own: Vec<&str> = group.path.split_whitespace().collect();
         let rest = path.strip_prefix(own.as_slice())?;
         let called = rest.first()?;
         let verb = group.verbs.iter().find(|verb| verb.name == *called)?;
         Some((*group, verb, own.len() + 1))
-    })
+    });
+    let first = called.next()?;
+    let only_there =
+        |word: &String, (_, verb, _): &Called| verb.knows(word) && !first.1.knows(word);
+    let other = called.find(|other| words.iter().any(|word| only_there(word, other)));
+    Some(other.unwrap_or(first))
 }
+
+/// A command, its group, and how many words name it.
+type Called = (&'static Group, &'static Verb, usize);
 
 fn run(group: &Group, verb: &Verb, words: &[String]) -> ExitCode {
     let called = ["az", group.path, verb.name];
@@ -319,7 +355,7 @@ mod tests {
 
     fn verb(path: &str) -> &'static Verb {
         let path: Vec<&str> = path.split(' ').collect();
-        find(&path).unwrap().1
+        find(&path, &[]).unwrap().1
     }
 
     #[test]
@@ -344,6 +380,43 @@ mod tests {
         assert_eq!(
             expand(&["--de", "x"]).unwrap_err(),
             "ambiguous option: --de could match --description, --default-resource-group, --debug"
+        );
+    }
+
+    #[test]
+    fn a_flag_that_only_a_command_of_2020_takes_means_that_one() {
+        let takes_id = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let path: Vec<&str> = words.iter().map(String::as_str).collect();
+            let (_, verb, _) = find(&path[..3], &words[3..]).unwrap();
+            verb.all_flags().any(|flag| flag.long == "subscription-id")
+        };
+        assert!(!takes_id("ml model show -n m"));
+        assert!(!takes_id("ml model show --name m --version 2"));
+        assert!(takes_id("ml model show -i m:1"));
+        assert!(takes_id("ml model show --model-id m:1"));
+        assert!(takes_id("ml model list --run-id r"));
+        assert!(takes_id("ml workspace create -w w -g g --sku basic"));
+        assert!(!takes_id("ml workspace create -n w -g g"));
+        assert!(takes_id("ml run list"));
+    }
+
+    #[test]
+    fn what_is_no_flag_of_the_command_belongs_to_the_script() {
+        let expand = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            verb("ml run submit-script")
+                .expand(&words)
+                .unwrap()
+                .join(" ")
+        };
+        assert_eq!(
+            expand("-e first train.py --rate 0.1 -x --targ cpu --async"),
+            "-e first --target cpu --async -- train.py --rate 0.1 -x"
+        );
+        assert_eq!(
+            expand("--async -- train.py -e 5"),
+            "--async -- train.py -e 5"
         );
     }
 }

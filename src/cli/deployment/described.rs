@@ -16,7 +16,7 @@ use api::{
     Error, Result,
     deployments::{Deployed, PutDeployment},
     endpoints::{GetEndpoint, LOCAL},
-    models::{ModelSource, ModelType, RegisterModel},
+    models::{ModelSource, ModelType, RegisterModel, Which},
 };
 
 /// Begins the names of models that a deployment brings along without a name.
@@ -133,12 +133,8 @@ pub async fn model_version(
         Some("triton_model") => Some(ModelType::Triton),
         _ => None,
     };
-    let version = version.map(|version| {
-        version.parse().map_err(|_| {
-            Error::invalid(format!("`{version}` is no version of a model"))
-                .hint("Versions of models are whole numbers from 1")
-        })
-    });
+    let version = version.map(|version| Which::version(&version));
+    let (version, version_name) = version.map_or((None, None), Which::apart);
     let request = RegisterModel {
         workspace: workspace.to_owned(),
         name,
@@ -146,16 +142,13 @@ pub async fn model_version(
         kind,
         description: text("description").unwrap_or_default().to_owned(),
         tags: crate::cli::asset::texts(inline, "tags"),
-        uri: None,
-        run: None,
-        logged_model: None,
-        run_link: None,
-        existing: false,
-        files_later: false,
-        version: version.transpose()?,
+        properties: crate::cli::asset::texts(inline, "properties"),
+        version,
+        version_name,
+        ..RegisterModel::default()
     };
     let made = ctx.client().await?.call(&request).await?;
-    Ok(format!("azureml:{}:{}", made.name, made.version))
+    Ok(format!("azureml:{}:{}", made.name, made.version_called()))
 }
 
 /// What a file of a deployment would say, also of one that was made from flags.

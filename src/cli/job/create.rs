@@ -82,6 +82,12 @@ pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
     ctx.ui.show(&entity)
 }
 
+/// Creates the job that a checked description is, whose local paths are absolute.
+pub async fn submit(ctx: &Context, workspace: &str, definition: Map<String, Value>) -> Result<Run> {
+    let request = request(ctx, workspace, None, definition).await?;
+    ctx.client().await?.call(&request).await
+}
+
 /// What a file asks for and the workspace's name, with everything uploaded that is on this machine.
 pub async fn request_of(
     ctx: &Context,

@@ -20,14 +20,17 @@ pub struct ArchiveArgs {
 pub async fn archive(ctx: &Context, args: ArchiveArgs) -> anyhow::Result<()> {
     let model = args.model.reference()?;
     let request = UpdateModel {
-        version: versioned(&model)?,
+        version: versioned(ctx, &model).await?,
         workspace: ctx.workspace().await?,
         name: model.name,
         stage: Some(Stage::Archived),
         ..UpdateModel::default()
     };
     let model = ctx.client().await?.call(&request).await?;
-    ctx.ui
-        .status(&format!("Archived {}:{}.", model.name, model.version));
+    ctx.ui.status(&format!(
+        "Archived {}:{}.",
+        model.name,
+        model.version_called()
+    ));
     Ok(())
 }

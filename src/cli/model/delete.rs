@@ -27,12 +27,12 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
     let (version, what) = if args.all_versions {
         (None, format!("every version of the model {name}"))
     } else {
-        let version = versioned(&model).map_err(|error| {
+        let version = versioned(ctx, &model).await.map_err(|error| {
             error.hint(format!(
                 "All of them: aml model delete {name} --all-versions"
             ))
         })?;
-        (Some(version), format!("the model {name}:{version}"))
+        (Some(version), format!("the model {model}"))
     };
     ctx.ui.confirm(args.yes, &format!("Delete {what}?"))?;
     let request = DeleteModel {

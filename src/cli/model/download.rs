@@ -22,7 +22,7 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
     let workspace = ctx.workspace().await?;
     let client = ctx.client().await?;
     let model = resolve(client, &workspace, &args.model.reference()?).await?;
-    let name = format!("{}:{}", model.name, model.version);
+    let name = format!("{}:{}", model.name, model.version_called());
     let Some(files) = model.files else {
         let error = Error::not_found(format!("The files of `{name}` are not kept here"));
         return Err(match model.location {

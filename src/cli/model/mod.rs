@@ -61,6 +61,7 @@ pub async fn resolve(client: &Client, workspace: &str, model: &ModelRef) -> Resu
     match &model.which {
         Which::Newest => {}
         Which::Version(version) => get.version = Some(*version),
+        Which::Named(version) => get.version_name = Some(version.clone()),
         Which::Alias(alias) => get.alias = Some(alias.clone()),
     }
     client.call(&get).await
@@ -93,9 +94,8 @@ impl ModelArg {
 #[derive(Debug, Clone, Args)]
 pub struct VersionArg {
     /// Version of the model, where the name is given alone
-    #[arg(short, long, value_name = "VERSION",
-          value_parser = clap::value_parser!(u64).range(1..))]
-    version: Option<u64>,
+    #[arg(short, long, value_name = "VERSION")]
+    version: Option<String>,
 }
 
 impl VersionArg {
@@ -104,20 +104,25 @@ impl VersionArg {
         match (self.version, &model.which) {
             (None, _) => Ok(model),
             (Some(version), Which::Newest) => Ok(ModelRef {
-                which: Which::Version(version),
+                which: Which::version(&version),
                 ..model
             }),
-            (Some(_), Which::Version(_) | Which::Alias(_)) => {
+            (Some(_), Which::Version(_) | Which::Named(_) | Which::Alias(_)) => {
                 Err(Error::invalid(format!("`{model}` names a version already")).at("--version"))
             }
         }
     }
 }
 
-/// The version of a reference that must name one.
-fn versioned(model: &ModelRef) -> Result<u64> {
+/// The number of the version of a reference that must name one.
+async fn versioned(ctx: &Context, model: &ModelRef) -> Result<u64> {
     match model.which {
         Which::Version(version) => Ok(version),
+        Which::Named(_) => {
+            let workspace = ctx.workspace().await?;
+            let found = resolve(ctx.client().await?, &workspace, model).await?;
+            Ok(found.version)
+        }
         Which::Newest | Which::Alias(_) => Err(Error::invalid(format!(
             "Which version of `{}`?",
             model.name

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use crate::cli::{args::parse_pairs, context::Context};
 use api::{
     Error,
-    models::{ModelSource, ModelType, RegisterModel},
+    models::{ModelSource, ModelType, RegisterModel, Which},
     names,
 };
 use spec::reference::unreadable;
@@ -35,6 +35,17 @@ pub struct RegisterArgs {
     /// Tag, as KEY=VALUE; may be repeated
     #[arg(long = "tag", alias = "tags", value_name = "KEY=VALUE", num_args = 1..)]
     tags: Vec<String>,
+    /// Property, as KEY=VALUE, which stays as it is; may be repeated
+    #[arg(long = "property", value_name = "KEY=VALUE", num_args = 1..)]
+    properties: Vec<String>,
+    /// Version: a number, or a name [default: the next number]
+    #[arg(
+        id = "new_version",
+        short = 'v',
+        long = "version",
+        value_name = "VERSION"
+    )]
+    version: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -51,6 +62,8 @@ pub async fn register(ctx: &Context, args: RegisterArgs) -> anyhow::Result<()> {
     let workspace = ctx.workspace().await?;
     names::MODEL.check(&args.name)?;
     let tags = parse_pairs("--tag", &args.tags)?;
+    let version = args.version.as_deref().map(Which::version);
+    let (version, version_name) = version.map_or((None, None), Which::apart);
     let source = match args.from_run {
         Some(run) => ModelSource::Run {
             run,
@@ -69,13 +82,10 @@ pub async fn register(ctx: &Context, args: RegisterArgs) -> anyhow::Result<()> {
         }),
         description: args.description,
         tags,
-        uri: None,
-        run: None,
-        logged_model: None,
-        run_link: None,
-        existing: false,
-        files_later: false,
-        version: None,
+        properties: parse_pairs("--property", &args.properties)?,
+        version,
+        version_name,
+        ..RegisterModel::default()
     };
     ctx.ui.show(&ctx.client().await?.call(&request).await?)
 }

@@ -20,7 +20,7 @@ pub struct RestoreArgs {
 pub async fn restore(ctx: &Context, args: RestoreArgs) -> anyhow::Result<()> {
     let model = args.model.reference()?;
     let request = UpdateModel {
-        version: versioned(&model)?,
+        version: versioned(ctx, &model).await?,
         workspace: ctx.workspace().await?,
         name: model.name,
         stage: Some(Stage::None),

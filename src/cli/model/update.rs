@@ -19,6 +19,9 @@ pub struct UpdateArgs {
     /// Tag to set, as KEY=VALUE; KEY= removes one
     #[arg(long = "tag", alias = "tags", value_name = "KEY=VALUE", num_args = 1..)]
     tags: Vec<String>,
+    /// Property to add, as KEY=VALUE; one that is there stays as it is
+    #[arg(long = "property", value_name = "KEY=VALUE", num_args = 1..)]
+    properties: Vec<String>,
     /// Stage to move it to
     #[arg(long, value_enum)]
     stage: Option<StageArg>,
@@ -49,6 +52,7 @@ pub async fn update(ctx: &Context, args: UpdateArgs) -> anyhow::Result<()> {
         description: args.description,
         set_tags: set,
         remove_tags: removed.into_keys().collect(),
+        add_properties: parse_pairs("--property", &args.properties)?,
         stage: args.stage.map(|stage| match stage {
             StageArg::None => Stage::None,
             StageArg::Staging => Stage::Staging,

@@ -107,7 +107,7 @@ pub async fn find(place: &Place, name: &str, version: u64) -> Result<Model, Fail
         workspace: place.workspace.clone(),
         name: name.to_owned(),
         version: Some(version),
-        alias: None,
+        ..GetModel::default()
     };
     place
         .perform(get)
@@ -143,7 +143,6 @@ pub async fn create(call: Call) -> Answer {
         workspace: call.workspace.clone(),
         name,
         source: origin.source,
-        kind: None,
         description: call.fields.text("description")?.unwrap_or_default(),
         tags,
         uri: Some(origin.uri),
@@ -152,7 +151,7 @@ pub async fn create(call: Call) -> Answer {
         run_link: call.fields.some_text("run_link")?,
         existing: true,
         files_later: true,
-        version: None,
+        ..RegisterModel::default()
     };
     one(call.perform(register).await?)
 }

@@ -2,14 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use super::support::{Bench, names};
+use super::support::{Bench, ended, names, wait_seconds};
 use crate::Perform;
 use api::{
     Code,
     access::Role,
-    computes::{CreateCompute, DeleteCompute, Switch, SwitchCompute},
+    computes::{
+        ComputeState, CreateCompute, DeleteCompute, GetCompute, IDLE_SHUTDOWN, Switch,
+        SwitchCompute,
+    },
     jobs::Described,
     runs::{Job, SubmitRun},
+    work::Outcome,
 };
 
 fn compute(kind: &str, spec: Value) -> CreateCompute {
@@ -123,4 +127,43 @@ async fn computes_are_made_and_deleted_by_who_manages_the_workspace() {
         .perform(&bench.service, &contributor)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_instance_stops_after_its_time() {
+    let bench = Bench::new().await;
+    let instance = compute(
+        "computeinstance",
+        json!({"idle_time_before_shutdown": "PT30M"}),
+    );
+    bench.ask(instance).await.unwrap();
+    let get = || GetCompute {
+        workspace: "ws".to_owned(),
+        name: "pool".to_owned(),
+    };
+    bench.ask(on("a", "pool")).await.unwrap();
+    assert_eq!(names(&bench.sync("w", 9, &[]).await.take), ["a"]);
+    wait_seconds(60 * 60);
+    let state = bench.ask(get()).await.unwrap().state;
+    assert_eq!(
+        state,
+        Some(ComputeState::Running),
+        "a run is executed on it"
+    );
+    bench
+        .report("w", "a", ended(Outcome::Completed))
+        .await
+        .unwrap();
+    wait_seconds(29 * 60);
+    let state = bench.ask(get()).await.unwrap().state;
+    assert_eq!(state, Some(ComputeState::Running));
+    wait_seconds(2 * 60);
+    let found = bench.ask(get()).await.unwrap();
+    assert_eq!(found.state, Some(ComputeState::Stopped));
+    assert_eq!(found.last_operation, IDLE_SHUTDOWN);
+    for wrong in ["soon", "P", "PT", "PT5S", "PT0M"] {
+        let spec = json!({"idle_time_before_shutdown": wrong});
+        let refused = bench.ask(compute("computeinstance", spec)).await;
+        assert_eq!(refused.unwrap_err().code, Code::Invalid, "{wrong}");
+    }
 }

@@ -23,16 +23,7 @@ fn registration(name: &str, source: ModelSource) -> RegisterModel {
         workspace: ws(),
         name: name.to_owned(),
         source,
-        kind: None,
-        description: String::new(),
-        tags: [].into(),
-        uri: None,
-        run: None,
-        logged_model: None,
-        run_link: None,
-        existing: false,
-        files_later: false,
-        version: None,
+        ..RegisterModel::default()
     }
 }
 
@@ -46,7 +37,7 @@ fn version(name: &str, version: u64) -> GetModel {
         workspace: ws(),
         name: name.to_owned(),
         version: Some(version),
-        alias: None,
+        ..GetModel::default()
     }
 }
 
@@ -54,8 +45,8 @@ fn called(name: &str, alias: &str) -> GetModel {
     GetModel {
         workspace: ws(),
         name: name.to_owned(),
-        version: None,
         alias: Some(alias.to_owned()),
+        ..GetModel::default()
     }
 }
 
@@ -551,4 +542,41 @@ async fn a_run_registers_models_and_deletes_none() {
     ask("alias").await.unwrap();
     assert_eq!(code(ask("delete").await), Code::Denied);
     assert_eq!(code(ask("rename").await), Code::Denied);
+}
+
+#[tokio::test]
+async fn a_version_may_have_a_name_beside_its_number() {
+    let bench = Bench::new().await;
+    let named = |version_name: &str| RegisterModel {
+        version_name: Some(version_name.to_owned()),
+        properties: [("from".to_owned(), "tests".to_owned())].into(),
+        ..elsewhere("iris")
+    };
+    bench.ask(elsewhere("iris")).await.unwrap();
+    let made = bench.ask(named("v1.2")).await.unwrap();
+    assert_eq!((made.version, made.version_called().as_str()), (2, "v1.2"));
+    // The same again is the one that is there; so it is in another case.
+    assert_eq!(bench.ask(named("V1.2")).await.unwrap().version, 2);
+    bench.ask(elsewhere("iris")).await.unwrap();
+    let get = |name: &str| GetModel {
+        workspace: ws(),
+        name: "iris".to_owned(),
+        version_name: Some(name.to_owned()),
+        ..GetModel::default()
+    };
+    let found = bench.ask(get("v1.2")).await.unwrap();
+    assert_eq!(found.properties["from"], "tests");
+    assert_eq!(code(bench.ask(get("v1")).await), Code::NotFound);
+    assert_eq!(code(bench.ask(named("7")).await), Code::Invalid);
+    assert_eq!(code(bench.ask(named("a/b")).await), Code::Invalid);
+    // A property stays as it is.
+    let properties = [("from", "elsewhere"), ("more", "x")];
+    let properties = properties.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let add = UpdateModel {
+        add_properties: properties.into(),
+        ..update("iris", 2)
+    };
+    let changed = bench.ask(add).await.unwrap();
+    assert_eq!(changed.properties["from"], "tests");
+    assert_eq!(changed.properties["more"], "x");
 }

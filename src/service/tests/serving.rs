@@ -46,15 +46,7 @@ async fn iris(bench: &Bench, workspace: &str, requirements: &[u8]) {
             path: "model".to_owned(),
         },
         kind: Some(ModelType::Mlflow),
-        description: String::new(),
-        tags: [].into(),
-        uri: None,
-        run: None,
-        logged_model: None,
-        run_link: None,
-        existing: false,
-        files_later: false,
-        version: None,
+        ..RegisterModel::default()
     };
     bench.ask(model).await.unwrap();
 }

@@ -85,16 +85,9 @@ fn version(name: &str, tags: &[(&str, &str)]) -> RegisterModel {
         workspace: ws(),
         name: name.to_owned(),
         source: ModelSource::Nothing,
-        kind: None,
-        description: String::new(),
         tags: tags.iter().map(pair).collect(),
         uri: Some("s3://bucket".to_owned()),
-        run: None,
-        logged_model: None,
-        run_link: None,
-        existing: false,
-        files_later: false,
-        version: None,
+        ..RegisterModel::default()
     }
 }
 

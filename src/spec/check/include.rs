@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Checker;
 use crate::{
+    includes,
     issue::Issue,
     shape::Shape,
     yaml::{self, Node, Span},
@@ -62,7 +63,10 @@ impl Checker<'_> {
         let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
         let source = self.sources.add(name.to_owned(), folder, text);
         let mut issues = Vec::new();
-        let node = yaml::compose(&self.sources.get(source).text, source, &mut issues);
+        let mut node = yaml::compose(&self.sources.get(source).text, source, &mut issues);
+        if let Ok(node) = &mut node {
+            includes::add(node, file, name, self.sources);
+        }
         self.issues.extend(issues);
         Ok(node)
     }

@@ -11,7 +11,7 @@ use crate::{
         io::{ComponentInput, ComponentOutput},
         job::{Distribution, QueueSettings, Resources},
     },
-    reference::{Code, ComponentName, LocalPath},
+    reference::{Code, ComponentName, IncludePath},
 };
 
 record! {
@@ -51,7 +51,7 @@ record! {
         queue_settings: Option<QueueSettings>,
         properties: Map<Value>,
         /// Files and folders of elsewhere that are put beside the code.
-        additional_includes: Vec<LocalPath>,
+        additional_includes: Vec<IncludePath>,
     }
 
     /// A step that runs a command.

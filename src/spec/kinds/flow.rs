@@ -6,7 +6,7 @@ use crate::{
     declare::{record, words},
     described::{Map, Scalar, Version},
     kinds::environment::EnvironmentSource,
-    reference::LocalPath,
+    reference::{IncludePath, LocalPath},
 };
 
 record! {
@@ -27,7 +27,7 @@ record! {
         environment_variables: Map<Scalar>,
         properties: Map<String>,
         code: Option<LocalPath>,
-        additional_includes: Vec<LocalPath>,
+        additional_includes: Vec<IncludePath>,
     }
 
     /// `flow.dag.yaml`.
@@ -38,7 +38,7 @@ record! {
         description: Option<String>,
         tags: Map<Scalar>,
         environment_variables: Map<Scalar>,
-        additional_includes: Vec<LocalPath>,
+        additional_includes: Vec<IncludePath>,
         inputs: Map<Value>,
         outputs: Map<Value>,
         nodes: Vec<Value>,

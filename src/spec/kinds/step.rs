@@ -12,7 +12,7 @@ use crate::{
         io::{JobInput, JobOutput, OutputPort, Parameter},
         job::{JobBase, Resources},
     },
-    reference::{Code, ComponentName},
+    reference::{Code, ComponentName, IncludePath},
 };
 
 record! {
@@ -124,7 +124,8 @@ record! {
         name: ComponentName,
         r#type: SparkType,
         properties: Map<Value>,
-        additional_includes: Vec<String>,
+        /// Files and folders of elsewhere that are put beside the code.
+        additional_includes: Vec<IncludePath>,
     }
 
     /// A Spark component in the file of a pipeline, or in one that a pipeline names.
@@ -134,7 +135,8 @@ record! {
         name: Option<String>,
         r#type: SparkType = "spark",
         properties: Map<Value>,
-        additional_includes: Vec<String>,
+        /// Files and folders of elsewhere that are put beside the code.
+        additional_includes: Vec<IncludePath>,
     }
 
     /// A step that copies data.

@@ -13,6 +13,8 @@ text! {
     DataPath = "a path of data", path;
     /// A file or folder of this machine.
     LocalPath = "a path on this machine", local_path;
+    /// A file or folder of this machine; `NAME.zip` is the folder `NAME`, packed, where no such file is.
+    IncludePath = "a path on this machine", include_path;
     /// A folder of this machine or a URL, with what an image is built from.
     BuildPath = "a folder or URL with a Dockerfile", build_path;
     /// `azureml:NAME:VERSION`, `azureml:NAME@latest`, `azureml:NAME` or `azureml://registries/…`.
@@ -100,6 +102,13 @@ fn local_path(text: &str, folder: &Path) -> Result<String, Fault> {
         _ => Err(Fault::new(format!(
             "`{text}` is not a path on this machine"
         ))),
+    }
+}
+
+fn include_path(text: &str, folder: &Path) -> Result<String, Fault> {
+    match parse(text, folder).map_err(Fault::new)? {
+        Reference::Local(path) if super::packed(&path).is_some() => Ok(path.display().to_string()),
+        _ => local_path(text, folder),
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::{Address, Chunks, missing};
 use api::{
     Error, Result, Time,
-    datastores::{DatastoreType, StoredFile},
+    datastores::{DatastoreType, StoredFile, UNREACHABLE},
 };
 
 /// How long a connection may take; a place that is not there is known soon.
@@ -182,6 +182,7 @@ impl Cloud {
                     "Cannot reach {place}: {}",
                     without_query(&deepest.to_string())
                 ))
+                .at(UNREACHABLE)
                 .hint("Check the account, the endpoint and the network")
                 .hint("To use files of this machine in its place: [mirrors] in config.toml")
             }

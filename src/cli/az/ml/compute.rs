@@ -18,8 +18,8 @@ use crate::cli::{
 use api::{
     Error, Result,
     computes::{
-        CLUSTER, Compute, CreateCompute, DeleteCompute, GetCompute, INSTANCE, ListComputes, Size,
-        Switch, SwitchCompute, sizes,
+        CLUSTER, Compute, CreateCompute, DeleteCompute, GetCompute, IDLE_SHUTDOWN, INSTANCE,
+        ListComputes, Size, Switch, SwitchCompute, sizes,
     },
     runs::{ListRuns, Run, RunStatus},
     workspaces::Workspace,
@@ -197,14 +197,15 @@ fn shown(workspace: &Workspace, compute: &Compute) -> Value {
         all.insert(key.clone(), value.clone());
     }
     if let Some(state) = compute.state {
+        let idle = compute.last_operation == IDLE_SHUTDOWN;
         all.insert("state".to_owned(), json!(state));
         all.insert(
             "last_operation".to_owned(),
             json!({
-                "operation_name": compute.last_operation,
+                "operation_name": if idle { "Stop" } else { compute.last_operation.as_str() },
                 "operation_status": "Succeeded",
                 "operation_time": ids::time(compute.updated_at),
-                "operation_trigger": "User",
+                "operation_trigger": if idle { IDLE_SHUTDOWN } else { "User" },
             }),
         );
     }
@@ -212,7 +213,7 @@ fn shown(workspace: &Workspace, compute: &Compute) -> Value {
 }
 
 /// What a file of the compute would say.
-fn writable(compute: &Compute) -> Map<String, Value> {
+pub fn writable(compute: &Compute) -> Map<String, Value> {
     let mut fields = ids::fields(json!({
         "name": compute.name,
         "type": compute.kind,
@@ -315,6 +316,13 @@ async fn save(az: &Az, given: &Given, mut draft: Draft) -> anyhow::Result<Value>
     put(az, fields).await
 }
 
+/// What a file says beside the fields of a compute's own.
+pub fn rest(fields: Map<String, Value>) -> Map<String, Value> {
+    let rest = fields.into_iter();
+    rest.filter(|(key, _)| !OWN.contains(&key.as_str()))
+        .collect()
+}
+
 async fn put(az: &Az, fields: Map<String, Value>) -> anyhow::Result<Value> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);
     let workspace = az.this_workspace().await?;
@@ -325,10 +333,7 @@ async fn put(az: &Az, fields: Map<String, Value>) -> anyhow::Result<Value> {
         location: text("location"),
         description: text("description").unwrap_or_default(),
         tags: tags(&fields),
-        spec: fields
-            .into_iter()
-            .filter(|(key, _)| !OWN.contains(&key.as_str()))
-            .collect(),
+        spec: rest(fields),
     };
     Ok(shown(&workspace, &az.call(&request).await?))
 }

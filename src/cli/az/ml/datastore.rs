@@ -86,7 +86,7 @@ fn shown(workspace: &Workspace, datastore: &Datastore) -> Value {
     Value::Object(all)
 }
 
-fn request(workspace: &Workspace, fields: &Map<String, Value>) -> Result<CreateDatastore> {
+pub fn request(workspace: &Workspace, fields: &Map<String, Value>) -> Result<CreateDatastore> {
     let kind = ids::text(fields, "type").unwrap_or_default();
     let kind = DatastoreType::parse(&kind)
         .ok_or_else(|| Error::invalid(format!("`{kind}` is no type of datastore")).at("type"))?;

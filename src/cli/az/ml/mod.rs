@@ -27,7 +27,7 @@ use crate::cli::asset::texts;
 use api::Error;
 
 /// The tags that a checked file gives.
-fn tags(fields: &Map<String, Value>) -> BTreeMap<String, String> {
+pub fn tags(fields: &Map<String, Value>) -> BTreeMap<String, String> {
     texts(fields, "tags")
 }
 
@@ -56,6 +56,6 @@ fn changed(
 }
 
 /// A command that means nothing here says so, and what to do instead.
-async fn refuse(_az: &Az, _given: &Given, why: &str, instead: &str) -> anyhow::Result<Value> {
+pub async fn refuse(_az: &Az, _given: &Given, why: &str, instead: &str) -> anyhow::Result<Value> {
     Err(Error::unsupported(why).hint(instead).into())
 }

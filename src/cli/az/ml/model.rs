@@ -4,11 +4,12 @@ use serde_json::{Map, Value, json};
 
 use super::{
     asset::{description, put_flags, refuse_others},
-    changed_tags,
+    changed, changed_tags,
     data::SHARE,
     refuse, tags,
 };
 use crate::cli::{
+    asset::texts,
     az::{
         Az,
         given::Given,
@@ -27,6 +28,7 @@ use api::{
     files::{CreateTree, GetTree},
     models::{
         GetModel, ListModels, Model, ModelSource, ModelType, RegisterModel, Stage, UpdateModel,
+        Which,
     },
     paths::Location,
 };
@@ -119,7 +121,7 @@ pub const GROUP: Group = Group {
 
 /// A model as Azure's command line shows it.
 fn shown(place: &Place, model: &Model) -> Value {
-    let version = model.version.to_string();
+    let version = model.version_called();
     let path = match (&model.files, &model.location) {
         (_, Some(location)) => location.clone(),
         (Some(files), None) => {
@@ -142,12 +144,12 @@ fn shown(place: &Place, model: &Model) -> Value {
             (model.updated_at, &model.created_by),
         ),
         "description": model.description,
-        "flavors": null,
+        "flavors": Some(&model.flavors).filter(|flavors| !flavors.is_empty()),
         "id": place.id("models", &model.name, &version),
         "job_name": model.lineage.run,
         "name": model.name,
         "path": path,
-        "properties": {},
+        "properties": model.properties,
         "resourceGroup": place.resource_group(),
         "stage": model.stage.name(),
         "tags": model.tags,
@@ -173,17 +175,9 @@ fn type_of(name: &str) -> Option<ModelType> {
     kinds.into_iter().find(|kind| type_name(*kind) == name)
 }
 
-/// A version is a number here.
-fn number(version: &str) -> Result<u64> {
-    version
-        .parse()
-        .ok()
-        .filter(|number| *number > 0)
-        .ok_or_else(|| {
-            Error::invalid(format!("`{version}` is no version of a model"))
-                .at("version")
-                .hint("Versions of models are whole numbers from 1")
-        })
+/// The number and the name of a version that is named.
+fn version_of(text: Option<&str>) -> (Option<u64>, Option<String>) {
+    text.map_or((None, None), |text| Which::version(text).apart())
 }
 
 fn stage(given: &Given) -> Result<Option<Stage>> {
@@ -224,6 +218,7 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str);
     let path = text("path").ok_or_else(|| Error::invalid("The model has no `path`").at("path"))?;
     let jobs = az.workspace().unwrap_or_else(|_| place.name());
+    let (version, version_name) = version_of(text("version"));
     let request = RegisterModel {
         workspace: place.name(),
         name: text("name").unwrap_or_default().to_owned(),
@@ -231,13 +226,16 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
         kind: type_of(text("type").unwrap_or_default()).filter(|_| says_type),
         description: text("description").unwrap_or_default().to_owned(),
         tags: tags(&fields),
-        uri: None,
+        properties: texts(&fields, "properties"),
+        flavors: fields
+            .get("flavors")
+            .cloned()
+            .map(ids::fields)
+            .unwrap_or_default(),
         run: job_of(path),
-        logged_model: None,
-        run_link: None,
-        existing: false,
-        files_later: false,
-        version: text("version").map(number).transpose()?,
+        version,
+        version_name,
+        ..RegisterModel::default()
     };
     let mut made = az.call(&request).await?;
     if let Some(stage) = text("stage").map(stage_called).transpose()? {
@@ -256,10 +254,12 @@ fn job_of(path: &str) -> Option<String> {
 
 async fn get(az: &Az, given: &Given, place: &Place) -> Result<Model> {
     let label = given.owned("label");
+    let (version, version_name) = version_of(given.text("version"));
     let get = GetModel {
         workspace: place.name(),
         name: given.required("name")?.to_owned(),
-        version: given.text("version").map(number).transpose()?,
+        version,
+        version_name,
         alias: label.filter(|label| !label.eq_ignore_ascii_case("latest")),
     };
     az.call(&get).await
@@ -290,7 +290,7 @@ async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let one = |model: &Model| {
         let mut all = shown(&place, model);
         if !of_one {
-            all["latest_version"] = json!(model.version.to_string());
+            all["latest_version"] = json!(model.version_called());
         }
         all
     };
@@ -328,6 +328,7 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
         description: description(&before, &after),
         set_tags: set,
         remove_tags: removed.into_keys().collect(),
+        add_properties: changed(&found.properties, &after, "properties"),
         stage: stage.transpose()?.filter(|stage| *stage != found.stage),
         archive_others: false,
     };
@@ -415,6 +416,9 @@ async fn share(az: &Az, given: &Given) -> anyhow::Result<Value> {
         tree,
     })
     .await?;
+    let own = model.version_called();
+    let version = given.text("share-with-version").unwrap_or(&own);
+    let (version, version_name) = version_of(Some(version));
     let request = RegisterModel {
         workspace: to.name(),
         name: given.owned("share-with-name").unwrap_or(model.name),
@@ -425,16 +429,11 @@ async fn share(az: &Az, given: &Given) -> anyhow::Result<Value> {
         kind: Some(model.kind),
         description: model.description,
         tags: model.tags,
-        uri: None,
-        run: None,
-        logged_model: None,
-        run_link: None,
-        existing: false,
-        files_later: false,
-        version: match given.text("share-with-version") {
-            Some(version) => Some(number(version)?),
-            None => Some(model.version),
-        },
+        properties: model.properties,
+        flavors: model.flavors,
+        version,
+        version_name,
+        ..RegisterModel::default()
     };
     Ok(shown(&to, &az.call(&request).await?))
 }

@@ -315,7 +315,7 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
     }
 }
 
-fn taken(found: &Workspace, wanted: &str) -> Error {
+pub fn taken(found: &Workspace, wanted: &str) -> Error {
     let (name, group) = (&found.name, &found.resource_group);
     Error::conflict(format!(
         "The name `{name}` is taken by a workspace in the resource group `{group}`; it cannot be \

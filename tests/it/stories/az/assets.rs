@@ -149,9 +149,23 @@ fn environments_components_and_models_are_registered() {
                 .ok(),
             "6\n"
         );
-        assert!(
-            error(aml, 1, "ml model create -f model.yml -v new").contains("no version of a model")
+        let named = "ml model create -f model.yml -v new-1.2 --set properties.from=tests";
+        let made = aml.az(named).json();
+        assert_eq!(
+            (&made["version"], &made["properties"]["from"]),
+            (&json!("new-1.2"), &json!("tests"))
         );
+        assert!(
+            made["id"]
+                .as_str()
+                .is_some_and(|id| id.ends_with("/models/m/versions/new-1.2"))
+        );
+        let latest = "ml model show -n m --label latest --query version -o tsv";
+        assert_eq!(aml.az(latest).ok(), "new-1.2\n");
+        aml.az("ml model show -n m -v new-1.2").ok();
+        error(aml, 3, "ml model show -n m -v new-1");
+        assert_eq!(aml.json("model show m:new-1.2 --query version"), 7);
+        aml.ok("model delete m:new-1.2 --yes");
         aml.az("ml model archive -n m -v 6").ok();
         assert_eq!(
             aml.az("ml model list -n m --query [].version -o tsv").ok(),
@@ -267,6 +281,27 @@ fn what_a_component_includes_is_put_beside_its_code() {
         );
         aml.az("ml component create -f c/c.yml").ok();
         assert_eq!(aml.json("component show c:1 --query files.files"), 3);
+        // The same in a file of its own, with a folder that is packed.
+        aml.write(
+            "c/d.yml",
+            "name: d\ntype: command\ncommand: python main.py\ncode: ./src\nenvironment: {image: python}\n",
+        );
+        aml.write(
+            "c/d.additional_includes",
+            "../common/shared.py\n\n../common/lib.zip\n",
+        );
+        aml.az("ml component create -f c/d.yml").ok();
+        assert_eq!(aml.json("component show d:1 --query files.files"), 3);
+        aml.write(
+            "pipeline.yml",
+            "type: pipeline\nsettings: {default_compute: azureml:serverless}\njobs:\n  step:\n    type: command\n    component: c/d.yml\n",
+        );
+        aml.write(
+            "c/src/main.py",
+            "import shared, zipfile\nprint(zipfile.ZipFile('lib.zip').namelist())\n",
+        );
+        let streamed = aml.az("ml job create -f pipeline.yml --stream").ok();
+        assert!(streamed.contains("['lib/', 'lib/x.py']"), "{streamed}");
         aml.write("common/main.py", "");
         let set = "ml component create -f c/c.yml --set additional_includes=[../common/main.py]";
         let said = error(aml, 1, set);

@@ -1,6 +1,7 @@
 //! Scripts written for Azure's own command line.
 
 mod assets;
+mod early;
 mod endpoints;
 mod frame;
 mod jobs;

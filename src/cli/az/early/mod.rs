@@ -1,0 +1,152 @@
+//! The commands of 2020 (`azure-cli-ml`), over the same operations as today's. Their answers have the
+//! keys of that time.
+//!
+//! Where a name is that of a command of today as well, `find` says which one is meant.
+
+pub mod compute;
+pub mod dataset;
+pub mod datastore;
+mod deploy;
+pub mod environment;
+pub mod folder;
+pub mod model;
+pub mod run;
+mod serve;
+pub mod service;
+mod submit;
+mod sweep;
+pub mod workspace;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::{
+    Az,
+    given::Given,
+    grammar::{Flag, flag, switch},
+    ids,
+};
+use api::{Code, Error, Result};
+use spec::{
+    issue::{Issue, Report},
+    load,
+};
+
+/// What nearly all commands of that time take. The id of the subscription tells them from today's.
+const COMMON: &[Flag] = &[
+    flag("resource-group", "Name of the resource group").short('g'),
+    flag("workspace-name", "Name of the workspace").short('w'),
+    flag("subscription-id", "Id of the subscription"),
+    flag("path", "Folder that was attached to a workspace"),
+];
+/// Where the answer goes, beside standard output.
+const METADATA: &[Flag] = &[flag("output-metadata-file", "File to write the answer to").short('t')];
+const VERBOSE: &[Flag] = &[switch("verbosity", "Say more of what is done").short('v')];
+const NAME: &[Flag] = &[flag("name", "Name").short('n').required()];
+const ASYNC: &[Flag] = &[switch("no-wait", "Do not wait until it is done")];
+
+/// The folder of the configuration, below the one that was attached.
+const CONFIGURATION: &str = ".azureml";
+
+/// Whether a command is one of 2020.
+fn is(given: &Given) -> bool {
+    given.takes("subscription-id")
+}
+
+/// The folder whose configuration counts.
+fn folder(az: &Az, given: &Given) -> PathBuf {
+    az.ctx.folder.join(given.text("path").unwrap_or("."))
+}
+
+/// The workspace to work in where the command line names none: commands of 2020 look at the attached
+/// folder before the defaults, those of today after them.
+pub fn workspace_of(here: &Path, given: &Given, default: Option<String>) -> Option<String> {
+    if is(given) {
+        let folder = here.join(given.text("path").unwrap_or("."));
+        return attached(&folder, "workspace_name").or(default);
+    }
+    default.or_else(|| attached(here, "workspace_name"))
+}
+
+/// What the configuration of a folder, or of one above it, says.
+fn attached(here: &Path, key: &str) -> Option<String> {
+    let files = here
+        .ancestors()
+        .map(|folder| folder.join(CONFIGURATION).join("config.json"));
+    let mut files = files.filter(|file| file.is_file());
+    ids::text(&mapping(&files.next()?).ok()?, key)
+}
+
+/// Answers, and writes the answer to the file that was asked for.
+fn answer(az: &Az, given: &Given, answer: Value) -> anyhow::Result<Value> {
+    if let Some(file) = given.text("output-metadata-file") {
+        let text = serde_json::to_string_pretty(&answer)?;
+        write(&az.ctx.folder.join(file), &text)
+            .map_err(|error| error.at("--output-metadata-file"))?;
+    }
+    Ok(answer)
+}
+
+/// What a file of YAML or JSON holds.
+fn mapping(path: &Path) -> Result<Map<String, Value>> {
+    let shown = path.display().to_string();
+    let document = load::open(path, &shown).map_err(|mut error| {
+        // What is missing is nothing of the workspace.
+        if error.code == Code::NotFound {
+            error.code = Code::Invalid;
+        }
+        error
+    })?;
+    if document.issues.iter().any(Issue::is_error) {
+        let report = Report {
+            issues: document.issues,
+            sources: document.sources,
+        };
+        return Err(report.into_error());
+    }
+    match document.root.to_value() {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(Error::invalid(format!("`{shown}` is no mapping"))),
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    let written = match path.parent() {
+        Some(parent) => std::fs::create_dir_all(parent).and_then(|()| std::fs::write(path, text)),
+        None => std::fs::write(path, text),
+    };
+    written.map_err(|e| Error::invalid(format!("Cannot write `{}`: {e}", path.display())))
+}
+
+/// A value at a key, whose words may be joined or apart: `entryScript` and `entry_script` are one.
+fn at<'a>(fields: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    let plain = |word: &str| word.replace(['_', '-'], "").to_ascii_lowercase();
+    let wanted = plain(key);
+    let mut found = fields.iter().filter(|(own, _)| plain(own) == wanted);
+    found
+        .next()
+        .map(|(_, value)| value)
+        .filter(|value| !value.is_null())
+}
+
+fn text_at(fields: &Map<String, Value>, key: &str) -> Option<String> {
+    match at(fields, key)? {
+        Value::String(text) => Some(text.clone()).filter(|text| !text.is_empty()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+fn object_at<'a>(fields: &'a Map<String, Value>, key: &str) -> Option<&'a Map<String, Value>> {
+    at(fields, key)?.as_object()
+}
+
+/// The name and version of `NAME:VERSION`.
+fn versioned<'a>(id: &'a str, flag: &str) -> Result<(&'a str, &'a str)> {
+    id.rsplit_once(':').ok_or_else(|| {
+        Error::invalid(format!("`{id}` is no id of a version"))
+            .at(flag)
+            .hint("Write it as NAME:VERSION")
+    })
+}

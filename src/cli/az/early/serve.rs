@@ -1,0 +1,261 @@
+//! Services and versions of endpoints made and changed, from what flags and files say.
+
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    answer, deploy,
+    service::{ask, get, remove, served, shown},
+};
+use crate::cli::{
+    az::{Az, given::Given},
+    deployment::described::{self, Wanted},
+    document::Draft,
+};
+use api::{
+    Code, Error, Result,
+    deployments::{DEFAULT, GetDeployment},
+    endpoints::{AuthMode, PutEndpoint},
+};
+
+/// Makes or changes a deployment of what flags and files say, and of what is there.
+async fn put(
+    az: &Az,
+    given: &Given,
+    endpoint: &str,
+    name: &str,
+    before: Map<String, Value>,
+    all_traffic: bool,
+) -> anyhow::Result<()> {
+    let existing = !before.is_empty();
+    let mut fields = before;
+    fields.extend(deploy::described(az, given)?);
+    let mut draft = Draft::open(None, &az.ctx.folder)?;
+    for (key, value) in deploy::completed(fields, endpoint, name) {
+        draft.put(&key, value, "the configuration");
+    }
+    let checked = draft.check("online-deployment")?;
+    let wanted = Wanted {
+        existing,
+        all_traffic,
+        no_wait: given.switch("no-wait"),
+        ..Wanted::default()
+    };
+    described::put(&az.ctx, &az.here().await?, checked, wanted).await?;
+    Ok(())
+}
+
+/// What a deployment that is there says.
+async fn before(az: &Az, endpoint: &str, name: &str) -> Result<Map<String, Value>> {
+    let get = GetDeployment {
+        workspace: az.here().await?,
+        endpoint: endpoint.to_owned(),
+        name: name.to_owned(),
+    };
+    let found = az.call(&get).await?;
+    Ok(described::written(endpoint, &found))
+}
+
+/// The endpoint that was asked for, made if it is new.
+async fn make_endpoint(az: &Az, given: &Given, name: &str) -> Result<()> {
+    let token = deploy::by_token(az, given)?;
+    let request = PutEndpoint {
+        workspace: az.here().await?,
+        name: name.to_owned(),
+        auth_mode: token.then_some(AuthMode::AmlToken),
+        description: given.owned("description"),
+        tags: given.has("tag").then(|| given.pairs("tag")),
+        properties: given.has("property").then(|| given.pairs("property")),
+        port: deploy::port(az, given)?,
+        ..PutEndpoint::default()
+    };
+    az.call(&request).await.map(drop)
+}
+
+pub async fn deploy(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let name = given.required("name")?;
+    let found = match get(az, name).await {
+        Ok(found) => Some(found),
+        Err(error) if error.code == Code::NotFound => None,
+        Err(error) => return Err(error.into()),
+    };
+    if found.is_some() && !given.switch("overwrite") {
+        let error = Error::conflict(format!("There is a service `{name}` already"));
+        let error = error.at("--name");
+        return Err(error.hint("Replace it: --overwrite").into());
+    }
+    // What is wrong with the files is said before anything is made.
+    deploy::described(az, given)?;
+    make_endpoint(az, given, name).await?;
+    let first = found.as_ref().and_then(|found| found.deployments.first());
+    let version = given.text("version-name");
+    let version = version.or(first.map(|first| first.name.as_str()));
+    let alone = found
+        .as_ref()
+        .is_none_or(|found| found.deployments.len() < 2);
+    let made = put(
+        az,
+        given,
+        name,
+        version.unwrap_or(DEFAULT),
+        Map::new(),
+        alone,
+    )
+    .await;
+    if let Err(error) = made {
+        let nothing = found.is_none() && get(az, name).await?.deployments.is_empty();
+        if nothing {
+            remove(az, name).await?;
+        }
+        return Err(error);
+    }
+    answer(az, given, shown(&get(az, name).await?))
+}
+
+pub async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let name = given.required("name")?;
+    let found = get(az, name).await?;
+    let mut tags = found.tags.clone();
+    tags.extend(given.pairs("tag"));
+    tags.extend(given.pairs("add-tag"));
+    for tag in given.words("remove-tag") {
+        tags.remove(&tag);
+    }
+    let mut properties = found.properties.clone();
+    properties.extend(given.pairs("property"));
+    properties.extend(given.pairs("add-property"));
+    let token = given.truth("token-auth-enabled")?;
+    let request = PutEndpoint {
+        workspace: az.here().await?,
+        name: name.to_owned(),
+        existing: true,
+        auth_mode: token.map(|token| {
+            if token {
+                AuthMode::AmlToken
+            } else {
+                AuthMode::Key
+            }
+        }),
+        description: given.owned("description"),
+        tags: Some(tags),
+        properties: Some(properties),
+        ..PutEndpoint::default()
+    };
+    az.call(&request).await?;
+    if !deploy::described(az, given)?.is_empty() {
+        let version = served(&found)?;
+        let before = before(az, name, version).await?;
+        put(az, given, name, version, before, false).await?;
+    }
+    answer(az, given, shown(&get(az, name).await?))
+}
+
+pub async fn create_version(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let (name, version) = (given.required("name")?, given.required("version-name")?);
+    make_endpoint(az, given, name).await?;
+    let first = get(az, name).await?.deployments.is_empty();
+    put(az, given, name, version, Map::new(), first).await?;
+    share(az, given, name, version).await?;
+    answer(az, given, shown(&get(az, name).await?))
+}
+
+pub async fn update_version(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let (name, version) = (given.required("name")?, given.required("version-name")?);
+    let before = before(az, name, version).await?;
+    if !deploy::described(az, given)?.is_empty() {
+        put(az, given, name, version, before, false).await?;
+    }
+    share(az, given, name, version).await?;
+    answer(az, given, shown(&get(az, name).await?))
+}
+
+/// Gives a version the share of the requests that is asked for; the default one gets the rest.
+async fn share(az: &Az, given: &Given, name: &str, version: &str) -> Result<()> {
+    let percent = given.number("traffic-percentile")?;
+    let default = given.truth("is-default")?.unwrap_or(false);
+    if percent.is_none() && !default {
+        return Ok(());
+    }
+    let found = get(az, name).await?;
+    let wrong =
+        || Error::invalid("The share of a version is between 0 and 100").at("--traffic-percentile");
+    let percent = percent.map(|percent| u8::try_from(percent).ok().filter(|share| *share <= 100));
+    let percent = match percent {
+        Some(percent) => percent.ok_or_else(wrong)?,
+        None => 100,
+    };
+    let mut traffic = found.traffic.clone();
+    traffic.remove(version);
+    let others: Vec<String> = found
+        .deployments
+        .iter()
+        .map(|one| one.name.clone())
+        .filter(|one| one != version)
+        .collect();
+    let alone = others.is_empty();
+    let own = if alone || default && !traffic.values().any(|share| *share > 0) {
+        100
+    } else {
+        percent
+    };
+    // What is left goes to the one that had most.
+    let most = others.iter().max_by_key(|one| traffic.get(*one)).cloned();
+    let sum: u32 = traffic.values().map(|share| u32::from(*share)).sum();
+    if let Some(most) = most
+        && sum + u32::from(own) != 100
+    {
+        for share in traffic.values_mut() {
+            *share = 0;
+        }
+        traffic.insert(most, 100 - own);
+    }
+    traffic.insert(version.to_owned(), own);
+    let request = PutEndpoint {
+        workspace: az.here().await?,
+        name: name.to_owned(),
+        existing: true,
+        traffic: Some(traffic),
+        ..PutEndpoint::default()
+    };
+    az.call(&request).await.map(drop)
+}
+
+/// How often a model is asked when it is measured.
+const ASKED: u32 = 20;
+
+/// Serves the model by a service that goes afterwards, and tells how long its answers take.
+pub async fn profile(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let name = format!("profile-{}", &id[..12]);
+    deploy::described(az, given)?;
+    make_endpoint(az, given, &name).await?;
+    let measured = async {
+        put(az, given, &name, DEFAULT, Map::new(), true).await?;
+        let document = given.text("input-data").unwrap_or("{}");
+        let mut seconds = Vec::new();
+        for _ in 0..ASKED {
+            let begun = Instant::now();
+            ask(az, &name, document).await?;
+            seconds.push(begun.elapsed().as_secs_f64());
+        }
+        anyhow::Ok(seconds)
+    };
+    let measured = measured.await;
+    remove(az, &name).await?;
+    let mut seconds = measured?;
+    seconds.sort_by(f64::total_cmp);
+    let total: f64 = seconds.iter().sum();
+    let at = |percent: usize| seconds.get((seconds.len() - 1) * percent / 100);
+    let all = json!({
+        "name": given.required("name")?,
+        "averageLatencyInMs": total / f64::from(ASKED) * 1000.0,
+        "latencyAt50InMs": at(50).map(|one| one * 1000.0),
+        "latencyAt90InMs": at(90).map(|one| one * 1000.0),
+        "state": "Succeeded",
+        "successRatio": 100,
+        "totalQueries": ASKED,
+        "totalQueriesInSec": f64::from(ASKED) / total,
+    });
+    answer(az, given, all)
+}
