@@ -340,7 +340,7 @@ async fn run(az: &Az, given: &Given) -> anyhow::Result<Value> {
 pub async fn ask(az: &Az, name: &str, document: &str) -> anyhow::Result<Vec<u8>> {
     let workspace = az.here().await?;
     let document = document.as_bytes().to_vec();
-    endpoint::score::ask(&az.ctx, &workspace, name, None, document).await
+    endpoint::ask::ask(&az.ctx, &workspace, name, None, document).await
 }
 
 /// The deployment that a service is; of an endpoint with versions the first that gets requests.
