@@ -110,9 +110,11 @@ impl Asked<'_> {
                 (false, said("It is stopped").hint(start))
             }
             EndpointState::Failed => {
-                let error = said(&format!("It failed: {message}"))
+                // The rest of it is shown with the endpoint.
+                let why = message.lines().next().unwrap_or_default();
+                let error = said(&format!("It failed: {why}"))
                     .hint(format!("Start it again: aml endpoint start {name}"))
-                    .hint(format!("See all of its log: aml endpoint logs {name}"));
+                    .hint(format!("See its log: aml endpoint logs {name}"));
                 (false, error)
             }
             EndpointState::Starting => {
@@ -138,16 +140,17 @@ impl Asked<'_> {
             None => refusal.said,
         };
         let status = refusal.status;
-        let mut look = format!("Look at its log: aml endpoint logs {}", self.name);
-        if let Some(deployment) = &refusal.deployment {
-            look = format!("{look} --deployment {deployment}");
-        }
+        let named = refusal.request.map(|id| format!(", as request {id}"));
+        let named = named.unwrap_or_default();
+        let of = refusal
+            .deployment
+            .map(|name| format!(" --deployment {name}"));
+        let (name, of) = (self.name, of.unwrap_or_default());
         let error = Error::invalid(format!("The scoring script answered {status}: {said}"));
-        let error = match &refusal.request {
-            Some(request) => error.hint(format!("The log has it as request {request}")),
-            None => error,
-        };
-        anyhow::Error::new(error.hint(look)).context(Exit(SCRIPT_FAILED))
+        let error = error.hint(format!(
+            "Its log has it{named}: aml endpoint logs {name}{of}"
+        ));
+        anyhow::Error::new(error).context(Exit(SCRIPT_FAILED))
     }
 
     /// The exception that the log has of a request; whoever may ask may read the log.
