@@ -302,6 +302,10 @@ fn write_files(folder: &Path, lines: &[String]) -> Result<Vec<String>> {
         ("-r", "requirements.txt", requirements),
         ("-c", "constraints.txt", constraints),
     ] {
+        // The installer warns of constraints that are none.
+        if option == "-c" && content.is_empty() {
+            continue;
+        }
         let path = folder.join(name);
         write_whole(&path, content.as_bytes())?;
         arguments.extend([option.to_owned(), path.to_string_lossy().into_owned()]);

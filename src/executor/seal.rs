@@ -40,6 +40,11 @@ fn stamp(metadata: &fs::Metadata) -> Stamp {
     (size, metadata.mtime(), metadata.mtime_nsec())
 }
 
+/// Archives and images keep whole seconds only.
+fn is_same(now: Stamp, was: Stamp) -> bool {
+    now == was || (now.2 == 0 && (now.0, now.1) == (was.0, was.1))
+}
+
 /// Makes the files of a new environment read-only and writes down what they are.
 pub fn seal(folder: &Path) -> Result<()> {
     let mut entries = Vec::new();
@@ -88,7 +93,7 @@ pub fn changed(folder: &Path) -> Option<String> {
         return Some(MANIFEST.to_owned());
     };
     let same = |Entry(path, was): &Entry| {
-        fs::symlink_metadata(folder.join(path)).is_ok_and(|now| stamp(&now) == *was)
+        fs::symlink_metadata(folder.join(path)).is_ok_and(|now| is_same(stamp(&now), *was))
     };
     let other = entries.into_iter().find(|entry| !same(entry));
     other.map(|Entry(path, _)| path)
@@ -148,6 +153,12 @@ mod tests {
         let condemned = found_after(|root| condemn(root).unwrap());
         assert_eq!(condemned.as_deref(), Some(CHANGED));
         assert!(found_after(|root| fs::remove_file(root.join(MANIFEST)).unwrap()).is_some());
+    }
+
+    #[test]
+    fn a_copy_whose_times_are_whole_seconds_is_the_same() {
+        assert!(is_same((4, 7, 0), (4, 7, 123)));
+        assert!(!is_same((4, 7, 5), (4, 7, 123)) && !is_same((4, 8, 0), (4, 7, 123)));
     }
 
     #[test]
