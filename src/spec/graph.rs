@@ -56,6 +56,7 @@ pub fn check(members: &Members) -> Vec<Wrong> {
         inputs: members.get("inputs").and_then(Value::as_object),
         outputs: members.get("outputs").and_then(Value::as_object),
         steps,
+        bodies: bodies(steps),
         written: BTreeMap::new(),
         waits: BTreeMap::new(),
         wrong: Vec::new(),
@@ -64,7 +65,21 @@ pub fn check(members: &Members) -> Vec<Wrong> {
         graph.step(name, step);
     }
     graph.cycles();
+    graph.unwritten();
     graph.wrong
+}
+
+fn bodies(steps: &Members) -> BTreeSet<String> {
+    let loops = steps.values();
+    let loops = loops.filter(|step| step.get("type").is_some_and(|kind| kind == "parallel_for"));
+    let named = loops.filter_map(|step| {
+        let template = Template::parse(step.get("body")?.as_str()?);
+        match template.only() {
+            Some(Expression::Step(name)) => Some(name.clone()),
+            _ => None,
+        }
+    });
+    named.collect()
 }
 
 /// The names that expressions of a command may use.
@@ -95,6 +110,8 @@ struct Graph<'a> {
     inputs: Option<&'a Members>,
     outputs: Option<&'a Members>,
     steps: &'a Members,
+    /// Steps that run once for each of some items.
+    bodies: BTreeSet<String>,
     /// Which step writes an output of the pipeline.
     written: BTreeMap<String, String>,
     /// The steps whose outputs a step needs.
@@ -105,7 +122,7 @@ struct Graph<'a> {
 impl<'a> Graph<'a> {
     fn step(&mut self, name: &'a str, step: &'a Value) {
         self.check_name(name);
-        self.waits.insert(name, Vec::new());
+        self.waits.entry(name).or_default();
         let before = self.wrong.len();
         self.inside(name, step);
         for wrong in &mut self.wrong[before..] {
@@ -130,9 +147,16 @@ impl<'a> Graph<'a> {
                 ),
             }
         }
-        self.own_command(name, members);
+        // Items give the body of a loop inputs that are not written in it.
+        let open = self.bodies.contains(name);
+        if !open {
+            self.own_command(name, members);
+        }
         let interface = Interface::of(members);
         for mut wrong in interface.check(members) {
+            if open && wrong.path == ["inputs"] {
+                continue;
+            }
             wrong
                 .path
                 .splice(0..0, ["jobs".to_owned(), name.to_owned()]);
@@ -196,7 +220,14 @@ impl<'a> Graph<'a> {
                 self.waits.entry(step).or_default().push(other.clone());
                 self.step_output(expression, other, output)
             }
-            Expression::Step(other) => self.known_step(expression, other),
+            Expression::Step(other) => {
+                // A step of a block waits for what decides about it.
+                let block = path.get(2).is_some_and(|key| key.ends_with("_block"));
+                if let Some((other, _)) = self.steps.get_key_value(other).filter(|_| block) {
+                    self.waits.entry(other).or_default().push(step.to_owned());
+                }
+                self.known_step(expression, other)
+            }
             _ => None,
         };
         if let Some(fault) = fault {
@@ -272,6 +303,22 @@ impl<'a> Graph<'a> {
         };
         let path = vec!["jobs".to_owned(), name.to_owned(), "command".to_owned()];
         scope.check(text, &path, &mut self.wrong);
+    }
+
+    /// Outputs of the pipeline that stay empty. Azure ML takes them without a word.
+    fn unwritten(&mut self) {
+        for name in self.outputs.into_iter().flat_map(Object::keys) {
+            if !self.written.contains_key(name) {
+                let fault = Fault::new(format!("No step writes the pipeline's output `{name}`"))
+                    .hint(format!(
+                        "Let a step's output be it: outputs: {{OUTPUT: ${{{{parent.outputs.{name}}}}}}}"
+                    ));
+                self.wrong.push(Wrong {
+                    harmless: true,
+                    ..Wrong::at(["outputs", name.as_str()], fault)
+                });
+            }
+        }
     }
 
     /// Steps that wait for themselves, each circle once.

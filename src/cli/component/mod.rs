@@ -1,6 +1,7 @@
 //! `aml component`
 
 mod create;
+mod test;
 
 use clap::Subcommand;
 
@@ -14,6 +15,7 @@ use api::assets::AssetKind;
 #[derive(Debug, Subcommand)]
 pub enum ComponentCommand {
     Create(create::CreateArgs),
+    Test(test::TestArgs),
     #[command(flatten)]
     Common(AssetCommand),
 }
@@ -21,6 +23,7 @@ pub enum ComponentCommand {
 pub async fn run(ctx: &Context, command: ComponentCommand) -> anyhow::Result<()> {
     match command {
         ComponentCommand::Create(args) => create::create(ctx, args).await,
+        ComponentCommand::Test(args) => test::test(ctx, args).await,
         ComponentCommand::Common(command) => asset::run(ctx, AssetKind::Component, command).await,
     }
 }

@@ -139,6 +139,17 @@ pub fn check(ctx: &Context, file: &Path, set: &[String]) -> Result<(Option<Value
     Ok((value, report))
 }
 
+/// Creates the job of a definition, with everything uploaded that is on this machine.
+pub async fn started(
+    ctx: &Context,
+    name: Option<String>,
+    definition: Map<String, Value>,
+) -> Result<Run> {
+    let workspace = workspace(ctx).await?.name;
+    let request = request(ctx, &workspace, name, definition).await?;
+    ctx.client().await?.call(&request).await
+}
+
 /// What is asked for, with everything uploaded that is on this machine.
 async fn request(
     ctx: &Context,

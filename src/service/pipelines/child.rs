@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{
+    control::CONDITION,
     course::Pipeline,
-    graph::{Binding, Graph, Nested, Source, Step, SweepStep, Work, step_of_output},
-    reuse,
+    graph::{
+        Binding, Choice, Gather, Graph, Nested, Source, Step, SweepStep, Work, step_of_output,
+    },
+    reuse, rounds,
+    values::{Gathered, is_true},
 };
 use crate::{
     Service,
@@ -52,7 +56,11 @@ pub struct Parent<'a> {
 
 /// What runs have made that are only thought of: run → its outputs.
 #[derive(Debug, Default)]
-pub struct Thought(pub BTreeMap<String, BTreeMap<String, JobOutput>>);
+pub struct Thought {
+    pub outputs: BTreeMap<String, BTreeMap<String, JobOutput>>,
+    /// Run of a loop and its output → where that is.
+    pub gathered: BTreeMap<(String, String), String>,
+}
 
 /// The name of the run of a step. Steps have no `-` in their names.
 pub fn name_of(pipeline: &str, step: &str) -> String {
@@ -66,20 +74,10 @@ pub fn name_of(pipeline: &str, step: &str) -> String {
 }
 
 /// The run of a step that may begin: one that has the outputs of another when nothing has changed.
-pub async fn of(
-    service: &Service,
-    pipeline: &Pipeline,
-    parent: Parent<'_>,
-    at: usize,
-    thought: &Thought,
-) -> Result<NewRun> {
+pub async fn of(bound: &Bound<'_>, pipeline: &Pipeline, at: usize) -> Result<NewRun> {
     let step = &pipeline.graph.steps[at];
+    let parent = bound.parent;
     let name = name_of(parent.name, &step.name);
-    let bound = Bound {
-        service,
-        parent,
-        thought,
-    };
     let inputs = bound.inputs(pipeline, step).await?;
     let mut new = match &step.work {
         Work::Command(job) => {
@@ -112,6 +110,19 @@ pub async fn of(
                 None => new.driven = Some(driven),
             }
             new
+        }
+        Work::If(_) => return Err(Error::internal("A condition has no run")),
+        Work::Loop(work) => {
+            let graph = rounds::graph_of(work, inputs, &pipeline.graph)?;
+            let mut outputs = work.outputs.clone();
+            for (output, made) in &mut outputs {
+                made.path = address(&name, output);
+            }
+            let (job, driven) = pipeline_run(graph, work.definition.clone(), outputs, &name)?;
+            NewRun {
+                driven: Some(driven),
+                ..run_of(step, parent, at, name, job)
+            }
         }
         Work::Pipeline(nested) => {
             let (job, driven) = nested_run(nested, inputs, &name)?;
@@ -153,10 +164,10 @@ fn run_of(step: &Step, parent: Parent<'_>, at: usize, name: String, job: Job) ->
 }
 
 /// Finds what a step gets.
-struct Bound<'a> {
-    service: &'a Service,
-    parent: Parent<'a>,
-    thought: &'a Thought,
+pub struct Bound<'a> {
+    pub service: &'a Service,
+    pub parent: Parent<'a>,
+    pub thought: &'a Thought,
 }
 
 impl Bound<'_> {
@@ -166,7 +177,15 @@ impl Bound<'_> {
         for (name, binding) in &step.bindings {
             let found = match &binding.from {
                 Source::Parent(input) => pipeline.graph.inputs.get(input).cloned(),
-                Source::Output { step, output } => Some(self.made(pipeline, *step, output).await?),
+                Source::Output { step, output } => {
+                    let made = self.made(pipeline, *step, output).await?;
+                    Some(if binding.value {
+                        let named = (pipeline.graph.steps[*step].name.as_str(), output.as_str());
+                        self.value_of(made, named).await?
+                    } else {
+                        made
+                    })
+                }
             };
             if let Some(found) = found {
                 inputs.insert(name.clone(), taken_as(found, binding));
@@ -185,48 +204,160 @@ impl Bound<'_> {
             )));
         };
         let known = source.outputs().and_then(|outputs| outputs.get(output));
-        let maker = match &source.work {
-            Work::Command(_) | Work::Sweep(_) => (
-                run.reuses.as_ref().unwrap_or(&run.name).clone(),
-                output.to_owned(),
-            ),
-            Work::Pipeline(_) => self.maker(&run.name, output).await?,
+        let path = match &source.work {
+            Work::Command(_) | Work::Sweep(_) => {
+                address(run.reuses.as_ref().unwrap_or(&run.name), output)
+            }
+            _ => self.place_of(&run.name, output).await?,
         };
         Ok(JobInput::Files {
             kind: known.map_or_else(|| "uri_folder".to_owned(), |output| output.kind.clone()),
-            path: address(&maker.0, &maker.1),
+            path,
             mode: InputMode::default(),
             path_on_compute: None,
         })
     }
 
-    /// The run that has made an output of another one, and what the output is called there.
-    async fn maker(&self, run: &str, output: &str) -> Result<(String, String)> {
+    /// Where the output of a pipeline is: with the run that has made it, or gathered from several.
+    async fn place_of(&self, run: &str, output: &str) -> Result<String> {
         let (mut run, mut output) = (run.to_owned(), output.to_owned());
         for _ in 0..LINKS {
-            let path = match self.thought.0.get(&run) {
-                Some(outputs) => outputs.get(&output).map(|output| output.path.clone()),
-                None => {
-                    let found = self
-                        .service
-                        .store
-                        .run(self.parent.workspace_id, &run)
-                        .await?;
-                    let described = found.and_then(|row| row.run.job?.described);
-                    described
-                        .and_then(|described| Some(described.outputs.get(&output)?.path.clone()))
-                }
-            };
+            let (path, gathered) = self.leads_to(&run, &output).await?;
             match path.as_deref().map(Location::parse) {
                 Some(Ok(Location::Run {
                     run: next,
                     output: Some(port),
                     ..
-                })) => (run, output) = (next, port),
+                })) if next != run => (run, output) = (next, port),
+                Some(Ok(_)) if gathered => return Ok(path.unwrap_or_default()),
                 _ => break,
             }
         }
-        Ok((run, output))
+        Ok(address(&run, &output))
+    }
+
+    /// The path of an output of a run, and whether a loop gathered it.
+    async fn leads_to(&self, run: &str, output: &str) -> Result<(Option<String>, bool)> {
+        let key = (run.to_owned(), output.to_owned());
+        if let Some(path) = self.thought.gathered.get(&key) {
+            return Ok((Some(path.clone()), true));
+        }
+        if let Some(outputs) = self.thought.outputs.get(run) {
+            return Ok((outputs.get(output).map(|output| output.path.clone()), false));
+        }
+        let found = self
+            .service
+            .store
+            .run(self.parent.workspace_id, run)
+            .await?;
+        let Some(found) = found else {
+            return Ok((None, false));
+        };
+        if let Some(path) = found.run.tags.get(&gathered_tag(output)) {
+            return Ok((Some(path.clone()), true));
+        }
+        let described = found.run.job.and_then(|job| job.described);
+        let path = described.and_then(|made| Some(made.outputs.get(output)?.path.clone()));
+        Ok((path, false))
+    }
+
+    /// The text that an output has; the address still where it is made only when things are done.
+    async fn value_of(&self, made: JobInput, (step, output): (&str, &str)) -> Result<JobInput> {
+        let JobInput::Files { path, .. } = &made else {
+            return Ok(made);
+        };
+        if let Ok(Location::Run { run, .. }) = Location::parse(path)
+            && self.thought.outputs.contains_key(&run)
+        {
+            return Ok(made);
+        }
+        let value = self.service.value_at(self.parent.workspace, path).await;
+        let value = value.map_err(|error| Error {
+            message: format!(
+                "The output `{output}` of the step `{step}`: {}",
+                error.message
+            ),
+            ..error
+        })?;
+        Ok(JobInput::Value { value })
+    }
+
+    /// Whether a condition holds; none while that is not known.
+    pub async fn condition(
+        &self,
+        pipeline: &Pipeline,
+        at: usize,
+        choice: &Choice,
+    ) -> Result<Option<bool>> {
+        if choice.known.is_some() {
+            return Ok(choice.known);
+        }
+        let step = &pipeline.graph.steps[at];
+        let mut inputs = self.inputs(pipeline, step).await?;
+        self.truth(inputs.remove(CONDITION), &step.name)
+    }
+
+    /// Whether another round comes after a completed one; none while that is not known.
+    pub async fn goes_on(
+        &self,
+        pipeline: &Pipeline,
+        round: usize,
+        output: &str,
+    ) -> Result<Option<bool>> {
+        let made = self.made(pipeline, round, output).await?;
+        let name = &pipeline.graph.steps[round].name;
+        let value = self.value_of(made, (name, output)).await?;
+        self.truth(Some(value), name)
+    }
+
+    fn truth(&self, value: Option<JobInput>, step: &str) -> Result<Option<bool>> {
+        let Some(JobInput::Value { value }) = value else {
+            return Ok(None);
+        };
+        let truth = is_true(&value).map_err(|error| Error {
+            message: format!("The step `{step}`: {}", error.message),
+            ..error
+        })?;
+        Ok(Some(truth))
+    }
+
+    /// Where the outputs of a loop are whose rounds have completed.
+    pub async fn gathered(&self, pipeline: &Pipeline, keep: bool) -> Result<Vec<(String, String)>> {
+        let mut gathered = Vec::new();
+        let rounds = pipeline.graph.steps.len();
+        for (output, how) in &pipeline.graph.gathers {
+            let first = match how {
+                Gather::Last => rounds.saturating_sub(1),
+                _ => 0,
+            };
+            let (mut addresses, mut values) = (Vec::new(), Vec::new());
+            for round in first..rounds {
+                let JobInput::Files { path, .. } = self.made(pipeline, round, output).await? else {
+                    continue;
+                };
+                if *how == Gather::Values {
+                    values.push(self.service.value_at(self.parent.workspace, &path).await?);
+                }
+                addresses.push(path);
+            }
+            let made = match how {
+                Gather::Last => {
+                    gathered.extend(addresses.pop().map(|path| (output.clone(), path)));
+                    continue;
+                }
+                Gather::Values => Gathered::Values(values),
+                Gather::Files | Gather::Folders => Gathered::Places {
+                    file: *how == Gather::Files,
+                    addresses,
+                },
+            };
+            let workspace = self.parent.workspace;
+            let place = self
+                .service
+                .gathered(workspace, &pipeline.graph, &made, keep);
+            gathered.push((output.clone(), place.await?));
+        }
+        Ok(gathered)
     }
 
     /// Gives the run of a sweep the outputs of another one, with its best trial.
@@ -274,6 +405,11 @@ impl Bound<'_> {
         let found = self.service.store.reusable(workspace_id, key, root);
         Ok((Some(key), found.await?))
     }
+}
+
+/// The tag that says where an output of a loop is.
+pub fn gathered_tag(output: &str) -> String {
+    format!("aml.output.{output}")
 }
 
 fn address(run: &str, output: &str) -> String {

@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 use super::{
     child::PIPELINE_NAME,
     components::{HOLDER, Lookup, join, shown},
+    control::Around,
     given::Inputs,
-    graph::{Graph, Step, output_of_step},
+    graph::{Graph, Step, Work, output_of_step},
     ports::Asked,
     step::Steps,
 };
@@ -53,10 +54,9 @@ pub async fn compile(service: &Service, caller: &Caller, request: &CreateJob) ->
         .pipeline(&mut definition, &request.workspace, "")
         .await;
     let mut errors = std::mem::take(&mut lookup.errors);
-    let (pipeline, at) = parts(&mut definition, &mut errors);
-    if !errors.is_empty() {
+    let Some((pipeline, at)) = parts(&definition, &mut errors) else {
         return Err(together(errors));
-    }
+    };
     let holder = text(&pipeline, HOLDER).unwrap_or(&request.workspace);
     let scope = scope_of(service, caller, request, &definition, &pipeline);
     let scope = Scope {
@@ -66,36 +66,53 @@ pub async fn compile(service: &Service, caller: &Caller, request: &CreateJob) ->
     };
     let mut steps = Steps::new(service, caller, request);
     let compiled = pipeline_of(&mut steps, &pipeline, scope).await;
-    if !steps.errors.is_empty() {
-        return Err(together(steps.errors));
+    add_new(&mut errors, steps.errors);
+    if !errors.is_empty() {
+        return Err(together(errors));
     }
     Ok(compiled)
+}
+
+/// Adds what was not said already: of how steps are wired some is seen twice.
+fn add_new(errors: &mut Vec<Error>, more: Vec<Error>) {
+    let known = errors.len();
+    for error in more {
+        let said = errors[..known].iter().any(|known| {
+            let inside = error.target.as_ref().zip(known.target.as_ref());
+            let inside = inside.is_some_and(|(error, known)| error.starts_with(known.as_str()));
+            error.target == known.target
+                || (inside && error.message.starts_with(known.message.as_str()))
+        });
+        if !said {
+            errors.push(error);
+        }
+    }
 }
 
 /// What has the steps: the job itself, or the component that it names; and the keys that lead there.
 /// Sees what is wrong with its wiring.
 fn parts(
-    definition: &mut Map<String, Value>,
+    definition: &Map<String, Value>,
     errors: &mut Vec<Error>,
-) -> (Map<String, Value>, String) {
+) -> Option<(Map<String, Value>, String)> {
     let component = definition.get("component").and_then(Value::as_object);
     let (pipeline, at) = match component {
         Some(component) => (component.clone(), "component".to_owned()),
         None => (definition.clone(), String::new()),
     };
     wiring(&pipeline, &at, errors);
-    let none = pipeline
-        .get("jobs")
-        .and_then(Value::as_object)
-        .is_none_or(Map::is_empty);
-    if none && errors.is_empty() {
+    let steps = pipeline.get("jobs").and_then(Value::as_object);
+    if steps.is_some_and(|steps| !steps.is_empty()) {
+        return Some((pipeline, at));
+    }
+    if errors.is_empty() {
         errors.push(
             Error::invalid("The pipeline has no steps")
                 .at("jobs")
                 .hint("Write at least one below `jobs`"),
         );
     }
-    (pipeline, at)
+    None
 }
 
 /// What is wrong with how steps are wired, in pipelines below this one as well.
@@ -203,15 +220,24 @@ pub async fn pipeline_of(
     let none = Map::new();
     let jobs = pipeline.get("jobs").and_then(Value::as_object);
     let jobs = jobs.unwrap_or(&none);
-    let names: BTreeMap<&str, usize> = jobs.keys().map(String::as_str).zip(0..).collect();
-    let mut compiled = Vec::with_capacity(jobs.len());
+    let mut wrong = Vec::new();
+    let around = Around::of(jobs, &mut wrong);
+    steps.errors.extend(wrong.into_iter().map(|error| {
+        let at = join(&scope.at, error.target.as_deref().unwrap_or_default());
+        error.at(at)
+    }));
+    let mut compiled: Vec<Option<Step>> = Vec::with_capacity(jobs.len());
     let mut outputs = BTreeMap::new();
-    for (at, (name, step)) in jobs.iter().enumerate() {
-        let Some(step) = step.as_object() else {
-            continue;
+    let own = jobs
+        .iter()
+        .filter(|(name, _)| !around.bodies.contains_key(name.as_str()));
+    for (at, (name, step)) in own.enumerate() {
+        let made = match step.as_object() {
+            Some(step) => Box::pin(steps.step(name, step, &scope, &around)).await,
+            None => None,
         };
-        let made = Box::pin(steps.step(name, step, &scope, &names)).await;
         let Some((made, parents)) = made else {
+            compiled.push(None);
             continue;
         };
         for (output, parent) in parents {
@@ -229,11 +255,10 @@ pub async fn pipeline_of(
                 );
             }
         }
-        compiled.push(made);
+        compiled.push(Some(made));
     }
-    if steps.errors.is_empty() {
-        check_outputs(&compiled, &scope, &mut steps.errors);
-    }
+    check_outputs(&compiled, &scope, &mut steps.errors);
+    let compiled = with_conditions(compiled.into_iter().flatten().collect());
     let inputs = scope.inputs.known.iter();
     let inputs = inputs.filter_map(|(name, value)| {
         let port = pipeline.get("inputs").and_then(|ports| ports.get(name));
@@ -249,20 +274,44 @@ pub async fn pipeline_of(
             datastore: scope.datastore,
             go_on: scope.go_on,
             force_rerun: scope.force_rerun,
+            ..Graph::default()
         },
         outputs,
     }
 }
 
+/// Lets the steps of blocks wait for what decides about them.
+fn with_conditions(mut steps: Vec<Step>) -> Vec<Step> {
+    for at in 0..steps.len() {
+        let Work::If(choice) = &steps[at].work else {
+            continue;
+        };
+        let choice = choice.clone();
+        for (block, wanted) in [(choice.yes, true), (choice.no, false)] {
+            for step in block {
+                if let Some(step) = steps.get_mut(step) {
+                    step.when.push((at, wanted));
+                    step.after.push(at);
+                    step.after.sort_unstable();
+                    step.after.dedup();
+                }
+            }
+        }
+    }
+    steps
+}
+
 /// Sees that every output that a step waits for is made, which files alone cannot tell.
-fn check_outputs(steps: &[Step], scope: &Scope, errors: &mut Vec<Error>) {
+fn check_outputs(steps: &[Option<Step>], scope: &Scope, errors: &mut Vec<Error>) {
     use super::graph::Source;
-    for step in steps {
+    for step in steps.iter().flatten() {
         for (input, binding) in &step.bindings {
             let Source::Output { step: from, output } = &binding.from else {
                 continue;
             };
-            let source = &steps[*from];
+            let Some(Some(source)) = steps.get(*from) else {
+                continue;
+            };
             let made = source.outputs().is_some_and(|o| o.contains_key(output));
             if !made && output != "artifacts" {
                 let all: Vec<&str> = source

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{
-    child::{self, Parent, Thought},
-    graph::Graph,
+    child::{self, Bound, Parent, Thought},
+    graph::{Graph, Work},
 };
 use crate::Service;
 use api::{Error, Result, runs::RunStatus};
+use serde::{Deserialize, Serialize};
 use store::{Advance, Child, NewRun, RunRow};
 
 /// Where a step stands.
@@ -20,6 +21,16 @@ enum Standing {
     Completed,
     /// It failed, or what it needs does not come: it never runs.
     Lost,
+    /// A condition decided against it, or against what it needs.
+    Skipped,
+}
+
+/// What is stored of the course of a pipeline.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct State {
+    /// How conditions were decided.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    chosen: BTreeMap<usize, bool>,
 }
 
 /// A pipeline that runs.
@@ -36,13 +47,22 @@ pub struct Pipeline {
     open: usize,
     /// Steps whose own run failed or was cancelled.
     failed: Vec<usize>,
+    state: State,
+    /// Conditions were decided since the state was stored.
+    is_news: bool,
 }
 
 impl Pipeline {
-    pub fn read(plan: &str, _state: &str) -> Result<Self> {
-        let graph = serde_json::from_str(plan);
-        let graph = graph.map_err(|e| Error::internal(format!("A pipeline is damaged: {e}")))?;
-        Ok(Self::new(graph))
+    pub fn read(plan: &str, state: &str) -> Result<Self> {
+        let damaged = |e: serde_json::Error| Error::internal(format!("A pipeline is damaged: {e}"));
+        let graph = serde_json::from_str(plan).map_err(damaged)?;
+        let state: State = serde_json::from_str(state).map_err(damaged)?;
+        let mut pipeline = Self::new(graph);
+        for (at, yes) in state.chosen {
+            pipeline.choose(at, yes);
+        }
+        pipeline.is_news = false;
+        Ok(pipeline)
     }
 
     pub fn new(graph: Graph) -> Self {
@@ -64,6 +84,8 @@ impl Pipeline {
             ready,
             open: 0,
             failed: Vec::new(),
+            state: State::default(),
+            is_news: false,
         }
     }
 
@@ -73,6 +95,7 @@ impl Pipeline {
             let Ok(step) = usize::try_from(child.place) else {
                 continue;
             };
+            while step >= self.standing.len() && self.grow() {}
             let Some(before) = self.standing.get(step).copied() else {
                 continue;
             };
@@ -94,9 +117,92 @@ impl Pipeline {
                     self.failed.push(step);
                     self.lose_dependents(step);
                 }
-                Standing::Waiting | Standing::Open => {}
+                Standing::Waiting | Standing::Open | Standing::Skipped => {}
             }
         }
+    }
+
+    /// Decides a condition.
+    fn choose(&mut self, at: usize, yes: bool) {
+        let Some(Work::If(choice)) = self.graph.steps.get(at).map(|step| &step.work) else {
+            return;
+        };
+        let against = if yes { &choice.no } else { &choice.yes };
+        let against = against.clone();
+        self.standing[at] = Standing::Completed;
+        self.release(at);
+        for step in against {
+            self.skip(step);
+        }
+        self.state.chosen.insert(at, yes);
+        self.is_news = true;
+    }
+
+    /// A step that is not to run, and those that need what it would make.
+    fn skip(&mut self, step: usize) {
+        let mut skipped = vec![step];
+        while let Some(step) = skipped.pop() {
+            if self.standing.get(step) == Some(&Standing::Waiting) {
+                self.standing[step] = Standing::Skipped;
+                skipped.extend(&self.dependents[step]);
+            }
+        }
+    }
+
+    /// Whether a condition was decided.
+    pub(super) fn is_chosen(&self, at: usize) -> bool {
+        self.state.chosen.contains_key(&at)
+    }
+
+    /// Whether it depends on a condition that was not decided whether a step runs.
+    pub(super) fn undecided(&self, at: usize) -> Option<&str> {
+        let conditions = self.graph.steps[at].when.iter();
+        let mut open = conditions.filter(|(condition, _)| !self.is_chosen(*condition));
+        open.next()
+            .map(|(condition, _)| self.graph.steps[*condition].name.as_str())
+    }
+
+    /// Adds the next round of a loop; false where there is none.
+    fn grow(&mut self) -> bool {
+        let number = self.graph.steps.len();
+        let Some(repeat) = self
+            .graph
+            .repeat
+            .as_ref()
+            .filter(|repeat| number < repeat.most)
+        else {
+            return false;
+        };
+        let step = repeat.round(number);
+        self.graph.steps.push(step);
+        let before = number.checked_sub(1);
+        let waits = before.is_some_and(|before| self.standing[before] != Standing::Completed);
+        self.standing.push(Standing::Waiting);
+        self.left.push(usize::from(waits));
+        self.dependents.push(Vec::new());
+        if let Some(before) = before {
+            self.dependents[before].push(number);
+        }
+        if !waits {
+            self.ready.push(number);
+        }
+        true
+    }
+
+    /// Adds another round when the last one has completed and says so.
+    pub(super) async fn repeats(&mut self, bound: &Bound<'_>) -> Result<bool> {
+        let Some(repeat) = &self.graph.repeat else {
+            return Ok(false);
+        };
+        let last = self.graph.steps.len() - 1;
+        if self.standing[last] != Standing::Completed || last + 1 >= repeat.most {
+            return Ok(false);
+        }
+        let more = match repeat.condition.clone() {
+            Some(output) => bound.goes_on(self, last, &output).await?,
+            None => Some(true),
+        };
+        Ok(more == Some(true) && self.grow())
     }
 
     /// Counts a step as done for those that wait for it.
@@ -123,7 +229,8 @@ impl Pipeline {
 
     /// Whether what a step needs does not come.
     pub(super) fn is_skipped(&self, step: usize) -> bool {
-        self.standing[step] == Standing::Lost && !self.runs.contains_key(&step)
+        let never = matches!(self.standing[step], Standing::Lost | Standing::Skipped);
+        never && !self.runs.contains_key(&step)
     }
 
     /// The run of a step that has begun.
@@ -154,10 +261,23 @@ impl Pipeline {
             root: root.unwrap_or(run.id),
             now: service.now(),
         };
-        let create = self.begin(service, parent, &Thought::default()).await?;
-        let begun = create.iter().any(|new| new.reuses.is_none());
+        let thought = Thought::default();
+        let bound = Bound {
+            service,
+            parent,
+            thought: &thought,
+        };
+        let mut create = Vec::new();
+        let begun = loop {
+            create.extend(self.begin(&bound).await?);
+            let begun = create.iter().any(|new: &NewRun| new.reuses.is_none());
+            if begun || self.open > 0 || !self.repeats(&bound).await? {
+                break begun;
+            }
+        };
         let mut step = Advance {
             create,
+            state: self.news()?,
             ..Advance::default()
         };
         if self.open == 0 && !begun {
@@ -165,32 +285,66 @@ impl Pipeline {
                 None => (RunStatus::Completed, None),
                 reason => (RunStatus::Failed, reason),
             });
+            if self.failed.is_empty() {
+                let gathered = bound.gathered(self, true).await?;
+                let gathered = gathered.into_iter();
+                step.tags = gathered
+                    .map(|(output, path)| (child::gathered_tag(&output), path))
+                    .collect();
+            }
         } else if status < RunStatus::Running {
             step.status = Some((RunStatus::Running, None));
         }
         Ok(step)
     }
 
+    /// What is to be stored of its course, when that has changed.
+    fn news(&mut self) -> Result<Option<String>> {
+        if !std::mem::take(&mut self.is_news) {
+            return Ok(None);
+        }
+        let state = serde_json::to_string(&self.state);
+        state.map(Some).map_err(|e| Error::internal(e.to_string()))
+    }
+
     /// The runs of the steps that may begin, in order. One that has the outputs of another run has
     /// ended by that, and those that waited for it may begin.
-    pub async fn begin(
-        &mut self,
-        service: &Service,
-        parent: Parent<'_>,
-        thought: &Thought,
-    ) -> Result<Vec<NewRun>> {
+    pub async fn begin(&mut self, bound: &Bound<'_>) -> Result<Vec<NewRun>> {
         let mut begun = Vec::new();
+        let mut running = self.open;
         while !self.ready.is_empty() {
             let mut ready = std::mem::take(&mut self.ready);
             ready.retain(|at| self.standing[*at] == Standing::Waiting);
             ready.sort_unstable();
             ready.dedup();
+            let mut later = Vec::new();
             for at in ready {
-                let new = child::of(service, self, parent, at, thought).await?;
+                if let Work::If(choice) = &self.graph.steps[at].work {
+                    match bound.condition(self, at, choice).await? {
+                        Some(yes) => self.choose(at, yes),
+                        None => {
+                            // Thought of: either may come.
+                            self.standing[at] = Standing::Completed;
+                            self.release(at);
+                        }
+                    }
+                    continue;
+                }
+                if self.graph.at_once.is_some_and(|most| running >= most) {
+                    later.push(at);
+                    continue;
+                }
+                let new = child::of(bound, self, at).await?;
                 if new.reuses.is_some() {
                     self.note(&[as_child(&new)]);
+                } else {
+                    running += 1;
                 }
                 begun.push(new);
+            }
+            if !later.is_empty() {
+                self.ready.extend(later);
+                break;
             }
         }
         Ok(begun)

@@ -129,6 +129,7 @@ impl Inputs {
             from,
             kind: word("type").filter(|kind| is_data(kind)),
             mode: word("mode").and_then(|mode| mode_of(&mode)),
+            value: false,
         }))
     }
 }

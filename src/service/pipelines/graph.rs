@@ -25,6 +25,41 @@ pub struct Graph {
     pub go_on: bool,
     /// Steps run although nothing has changed.
     pub force_rerun: bool,
+    /// Steps at once, at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_once: Option<usize>,
+    /// After its last step comes another one while that is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Box<Repeat>>,
+    /// Of a loop: how each output comes from those of its rounds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gathers: BTreeMap<String, Gather>,
+}
+
+/// What comes after the last step of a graph.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Repeat {
+    pub body: Step,
+    /// The output of the last round that says whether another one comes; none is always.
+    pub condition: Option<String>,
+    /// Input → the output of the round before that it is, and whether that is a value.
+    pub mapping: BTreeMap<String, (String, bool)>,
+    /// Rounds, at most.
+    pub most: usize,
+}
+
+/// What an output of a loop is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gather {
+    /// That of the last round.
+    Last,
+    /// The list of the values of all rounds.
+    Values,
+    /// A table that names the files of all rounds.
+    Files,
+    /// A table that names their folders.
+    Folders,
 }
 
 /// One step.
@@ -41,6 +76,9 @@ pub struct Step {
     /// The steps whose outputs it needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<usize>,
+    /// The conditions of which it depends whether it runs, with what they must be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub when: Vec<(usize, bool)>,
     /// Inputs that are known when it begins.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bindings: BTreeMap<String, Binding>,
@@ -56,6 +94,9 @@ pub struct Binding {
     pub kind: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<InputMode>,
+    /// It is the text that the output has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub value: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +120,56 @@ pub enum Work {
     Sweep(Box<SweepStep>),
     /// Is a pipeline itself.
     Pipeline(Box<Nested>),
+    /// Decides which of two blocks of steps run; it has no run.
+    If(Choice),
+    /// Runs a step several times.
+    Loop(Box<Loop>),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Choice {
+    /// The condition, when it is known before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<bool>,
+    pub yes: Vec<usize>,
+    pub no: Vec<usize>,
+}
+
+/// A loop: it becomes a pipeline whose steps are its rounds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Loop {
+    pub kind: LoopKind,
+    pub outputs: BTreeMap<String, JobOutput>,
+    /// Those that are values.
+    pub values: Vec<String>,
+    /// As it is shown.
+    pub definition: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "boxed as a whole")]
+pub enum LoopKind {
+    While {
+        body: Step,
+        condition: Option<String>,
+        mapping: BTreeMap<String, (String, bool)>,
+        most: usize,
+    },
+    Each {
+        items: Items,
+        at_once: Option<usize>,
+    },
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "boxed as a whole")]
+pub enum Items {
+    /// A step for each.
+    Known(Vec<Step>),
+    /// The step that is run with each, once they are known.
+    Later(Step),
 }
 
 /// A step that is a sweep.
@@ -119,6 +210,8 @@ impl Step {
             Work::Command(job) => Some(&job.described.as_ref()?.outputs),
             Work::Sweep(sweep) => Some(&sweep.plan.job.described.as_ref()?.outputs),
             Work::Pipeline(nested) => Some(&nested.outputs),
+            Work::Loop(work) => Some(&work.outputs),
+            Work::If(_) => None,
         }
     }
 
@@ -130,6 +223,11 @@ impl Step {
             Work::Command(_) => "command",
             Work::Sweep(_) => "sweep",
             Work::Pipeline(_) => "pipeline",
+            Work::If(_) => "if_else",
+            Work::Loop(work) => match work.kind {
+                LoopKind::While { .. } => "do_while",
+                LoopKind::Each { .. } => "parallel_for",
+            },
         }
     }
 }

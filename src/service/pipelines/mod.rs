@@ -8,6 +8,7 @@ mod child;
 mod command;
 mod compile;
 mod components;
+mod control;
 mod course;
 mod given;
 mod graph;
@@ -15,10 +16,12 @@ mod parallel;
 mod plan;
 mod ports;
 mod reuse;
+mod rounds;
 mod step;
 mod steps;
+mod values;
 
-pub use child::name_of;
+pub use child::{gathered_tag, name_of};
 pub use course::Pipeline;
 pub use ports::Asked;
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 
 use super::{
-    child::{Parent, Thought, name_of},
+    child::{Bound, Parent, Thought, name_of},
     compile,
     course::{Pipeline, as_child},
     graph::{Source, Work},
@@ -83,22 +83,55 @@ impl Planner<'_> {
         path: &str,
         earlier: &[String],
     ) -> Result<()> {
+        let begun_before = self.begun.len();
         loop {
-            let begun = pipeline.begin(self.service, parent, &self.thought).await?;
+            let bound = Bound {
+                service: self.service,
+                parent,
+                thought: &self.thought,
+            };
+            let begun = pipeline.begin(&bound).await?;
             if begun.is_empty() {
-                return Ok(());
+                if pipeline.repeats(&bound).await? {
+                    continue;
+                }
+                return self.gather(&pipeline, parent, begun_before).await;
             }
             for new in begun {
                 let outputs = new.job.as_ref().and_then(|job| job.described.as_ref());
                 let outputs = outputs.map(|described| described.outputs.clone());
                 let outputs = outputs.unwrap_or_default();
-                self.thought.0.insert(new.name.clone(), outputs);
+                self.thought.outputs.insert(new.name.clone(), outputs);
                 let mut child = as_child(&new);
                 self.step(&pipeline, &new, parent, (path, earlier)).await?;
                 child.status = RunStatus::Completed;
                 pipeline.note(&[child]);
             }
         }
+    }
+
+    /// Says where the outputs of a loop would be that runs nothing.
+    async fn gather(
+        &mut self,
+        pipeline: &Pipeline,
+        parent: Parent<'_>,
+        begun_before: usize,
+    ) -> Result<()> {
+        let is_loop = !pipeline.graph.gathers.is_empty();
+        let last = pipeline.graph.repeat.is_some();
+        if !is_loop || (self.begun.len() > begun_before && !last) {
+            return Ok(());
+        }
+        let bound = Bound {
+            service: self.service,
+            parent,
+            thought: &self.thought,
+        };
+        for (output, path) in bound.gathered(pipeline, false).await? {
+            let key = (parent.name.to_owned(), output);
+            self.thought.gathered.insert(key, path);
+        }
+        Ok(())
     }
 
     async fn step(
@@ -116,7 +149,7 @@ impl Planner<'_> {
             .iter()
             .map(|earlier| name_of(earlier, &step.name))
             .collect();
-        if let (Work::Pipeline(_), Some(driven)) = (&step.work, &new.driven) {
+        if let (Work::Pipeline(_) | Work::Loop(_), Some(driven)) = (&step.work, &new.driven) {
             let inner = Pipeline::read(&driven.plan, &driven.state)?;
             let parent = Parent {
                 name: &new.name,
@@ -138,7 +171,8 @@ impl Planner<'_> {
                 };
                 let source = &pipeline.graph.steps[*step];
                 let run = pipeline.run_of(*step)?;
-                let runs = self.begun.contains(&run.name) || source.kind() == "pipeline";
+                let runs = self.begun.contains(&run.name)
+                    || matches!(source.work, Work::Pipeline(_) | Work::Loop(_));
                 let text = format!(
                     "the output `{output}` of the step `{}`, which runs",
                     source.name
@@ -155,6 +189,9 @@ impl Planner<'_> {
                 parent,
             )
             .await?;
+        }
+        if let (None, Some(condition)) = (&planned.reuses, pipeline.undecided(at)) {
+            planned.because = Some(format!("if `{condition}` decides so"));
         }
         self.planned.push(planned);
         Ok(())

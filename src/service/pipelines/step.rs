@@ -6,10 +6,11 @@ use serde_json::{Map, Value};
 
 use super::{
     command::Command,
-    compile::{Scope, as_shown, defaults, pipeline_of},
+    compile::{Scope, as_shown, defaults, pipeline_of, together},
     components::{HOLDER, join},
+    control::{Around, after},
     given::{Given, Inputs, is_data, known, misfit},
-    graph::{Binding, Nested, Source, Step, Work},
+    graph::{Binding, Nested, Step, Work},
     ports::{Asked, Output, outputs_of},
 };
 use crate::{Caller, Service};
@@ -23,7 +24,7 @@ use spec::expression::{Expression, Template};
 
 pub(super) type Members = Map<String, Value>;
 /// Output of the step → output of the pipeline.
-type Parents = Vec<(String, String)>;
+pub(super) type Parents = Vec<(String, String)>;
 
 /// Keys of a step that are not the pipeline's to fill.
 const OWN: [&str; 7] = [
@@ -73,53 +74,104 @@ impl<'a> Steps<'a> {
         name: &str,
         step: &Members,
         scope: &Scope,
-        names: &BTreeMap<&str, usize>,
+        around: &Around<'_>,
     ) -> Option<(Step, Parents)> {
-        let made = self.made(name, step, scope, names).await;
-        made.map_err(|error| {
-            let at = join(&scope.at, &format!("jobs.{name}"));
-            let at = match &error.target {
-                Some(target) => join(&at, target),
-                None => at,
-            };
-            let message = format!("Step `{name}`: {}", error.message);
-            self.errors.push(Error { message, ..error }.at(at));
+        let kind = step.get("type").and_then(Value::as_str);
+        let made = match kind {
+            Some("if_else") => {
+                let made = self.if_else(name, step, scope, around);
+                made.map(|step| (step, Parents::new()))
+            }
+            Some("do_while" | "parallel_for") => {
+                Box::pin(self.looped(name, step, scope, around)).await
+            }
+            _ => self.made(name, step, scope, around).await,
+        };
+        made.map_err(|mut error| {
+            let more = std::mem::take(&mut error.others);
+            for error in std::iter::once(error).chain(more) {
+                let at = join(&scope.at, &format!("jobs.{name}"));
+                let at = match &error.target {
+                    Some(target) => join(&at, target),
+                    None => at,
+                };
+                let message = format!("Step `{name}`: {}", error.message);
+                self.errors.push(Error { message, ..error }.at(at));
+            }
         })
         .ok()
     }
 
-    async fn made(
+    pub(super) async fn made(
         &mut self,
         name: &str,
         step: &Members,
         scope: &Scope,
-        names: &BTreeMap<&str, usize>,
+        around: &Around<'_>,
     ) -> Result<(Step, Parents)> {
         let step = filled(step, &scope.inputs)?;
         let component = step.get("component").or_else(|| step.get("trial"));
         let component = component.and_then(Value::as_object);
         let kind = kind_of(&step, component);
-        let mut ports = ports(&step, component, scope, names)?;
+        let mut wrong = unknown_component(&step);
+        let mut ports = ports(&step, component, scope, around, &mut wrong);
         let outputs = outputs_of(&step, component)?;
         let parents: Parents = outputs
             .iter()
             .filter_map(|(name, output)| Some((name.clone(), output.parent.clone()?)))
             .collect();
         let outputs = with_parents(outputs, scope);
-        let mut after: Vec<usize> = ports
-            .bindings
-            .values()
-            .filter_map(|binding| match &binding.from {
-                Source::Output { step, .. } => Some(*step),
-                Source::Parent(_) => None,
-            })
-            .collect();
-        after.sort_unstable();
-        after.dedup();
+        let after = after(&ports.bindings);
+        if !matches!(kind, "pipeline") {
+            let command = Command {
+                step: &step,
+                component,
+                scope,
+            };
+            wrong.extend(command.compute().err());
+        }
+        let work = self.work((name, kind), (&step, component), &mut ports, outputs, scope);
+        let work = match work.await {
+            Ok(work) if wrong.is_empty() => work,
+            Ok(_) => return Err(together(wrong)),
+            Err(error)
+                if wrong.iter().any(|known| *known == error)
+                    || !unknown_component(&step).is_empty() =>
+            {
+                return Err(together(wrong));
+            }
+            Err(error) => {
+                wrong.push(error);
+                return Err(together(wrong));
+            }
+        };
+        let text = |key: &str| step.get(key).and_then(Value::as_str).map(str::to_owned);
+        let step = Step {
+            name: name.to_owned(),
+            written: (kind == "parallel").then(|| kind.to_owned()),
+            display_name: text("display_name"),
+            tags: tags(&step),
+            after,
+            when: Vec::new(),
+            bindings: ports.bindings,
+            work,
+        };
+        Ok((step, parents))
+    }
+
+    /// What a step does.
+    async fn work(
+        &mut self,
+        (name, kind): (&str, &str),
+        (step, component): (&Members, Option<&Members>),
+        ports: &mut Ports,
+        outputs: BTreeMap<String, Asked>,
+        scope: &Scope,
+    ) -> Result<Work> {
         let work = match (kind, component) {
             ("command", component) => {
                 let command = Command {
-                    step: &step,
+                    step,
                     component,
                     scope,
                 };
@@ -129,19 +181,18 @@ impl<'a> Steps<'a> {
                 Work::Command(Box::new(job))
             }
             ("parallel", component) => {
-                let ports = &mut ports;
-                let job = self.parallel(&step, component, scope, ports, outputs);
+                let job = self.parallel(step, component, scope, ports, outputs);
                 Work::Command(Box::new(job.await?))
             }
             ("sweep", _) => {
                 let sweep = self
-                    .sweep(&step, scope, ports.inputs.clone(), outputs)
+                    .sweep(step, scope, ports.inputs.clone(), outputs)
                     .await?;
                 Work::Sweep(Box::new(sweep))
             }
             ("pipeline", Some(component)) => {
                 let nested = self
-                    .nested(name, (&step, component), &ports, outputs, scope)
+                    .nested(name, (step, component), ports, outputs, scope)
                     .await;
                 Work::Pipeline(Box::new(nested))
             }
@@ -152,17 +203,7 @@ impl<'a> Steps<'a> {
                 .at("type"));
             }
         };
-        let text = |key: &str| step.get(key).and_then(Value::as_str).map(str::to_owned);
-        let step = Step {
-            name: name.to_owned(),
-            written: (kind == "parallel").then(|| kind.to_owned()),
-            display_name: text("display_name"),
-            tags: tags(&step),
-            after,
-            bindings: ports.bindings,
-            work,
-        };
-        Ok((step, parents))
+        Ok(work)
     }
 
     /// A step that is a pipeline.
@@ -231,7 +272,7 @@ fn tags(step: &Members) -> BTreeMap<String, String> {
 }
 
 /// The step with what is known of the pipeline's inputs.
-fn filled(step: &Members, inputs: &Inputs) -> Result<Members> {
+pub(super) fn filled(step: &Members, inputs: &Inputs) -> Result<Members> {
     let mut filled = Members::new();
     for (key, value) in step {
         let value = match key.as_str() {
@@ -293,8 +334,9 @@ fn ports(
     step: &Members,
     component: Option<&Members>,
     scope: &Scope,
-    names: &BTreeMap<&str, usize>,
-) -> Result<Ports> {
+    around: &Around<'_>,
+    wrong: &mut Vec<Error>,
+) -> Ports {
     let none = Members::new();
     let members = |holder: &Members| match holder.get("inputs") {
         Some(Value::Object(inputs)) => inputs.clone(),
@@ -303,7 +345,7 @@ fn ports(
     let takes = component.map(members);
     let takes = takes.as_ref();
     let given = members(step);
-    let position = |name: &str| names.get(name).copied();
+    let position = |name: &str| around.positions.get(name).copied();
     let mut ports = Ports::default();
     for (name, value) in &given {
         let port = takes.map(|takes| port_of(takes, name));
@@ -311,46 +353,77 @@ fn ports(
             continue;
         }
         let port = port.flatten();
-        let at = |error: Error| error.at(format!("inputs.{name}"));
-        match scope.inputs.given(value, &position, port).map_err(at)? {
+        let given = scope.inputs.given(value, &position, port);
+        let taken = given.and_then(|given| match given {
             Given::Known(value) => {
-                let input = known(&value, port).map_err(at)?;
-                if let Some(error) = port.and_then(|port| misfit(name, &input, port)) {
-                    return Err(at(error));
-                }
+                let input = known(&value, port)?;
+                let misfit = port.and_then(|port| misfit(name, &input, port));
                 ports.inputs.insert(name.clone(), input);
+                misfit.map_or(Ok(()), Err)
             }
-            Given::Later(binding) => {
+            Given::Later(mut binding) => {
+                binding.value = is_value(value, around, port);
                 ports.bindings.insert(name.clone(), binding);
+                around.misfit(name, value, port).map_or(Ok(()), Err)
             }
-            Given::Nothing => {}
-        }
+            Given::Nothing => Ok(()),
+        });
+        wrong.extend(taken.err().map(|error| error.at(format!("inputs.{name}"))));
     }
     for (name, port) in takes.unwrap_or(&none) {
-        if ports.inputs.contains_key(name) || ports.bindings.contains_key(name) {
+        let taken = ports.inputs.contains_key(name) || ports.bindings.contains_key(name);
+        let said = format!("inputs.{name}");
+        if taken
+            || wrong
+                .iter()
+                .any(|error| error.target.as_ref() == Some(&said))
+        {
             continue;
         }
-        let at = |error: Error| error.at(format!("inputs.{name}"));
         let default = port.get("default").filter(|default| !default.is_null());
         let optional = port.get("optional") == Some(&Value::Bool(true));
-        match default {
-            Some(default) => {
-                let input = known(default, Some(port)).map_err(at)?;
+        match default.map(|default| known(default, Some(port))) {
+            Some(Ok(input)) => {
                 ports.inputs.insert(name.clone(), input);
             }
+            Some(Err(error)) => wrong.push(error.at(said)),
             None if optional || is_searched(step, name) => {}
             None => {
                 let prefix = format!("{name}.");
                 if !given.keys().any(|given| given.starts_with(&prefix)) {
                     let kind = port.get("type").and_then(Value::as_str).unwrap_or("string");
-                    return Err(at(Error::invalid(format!(
+                    let error = Error::invalid(format!(
                         "The input `{name}` of the component is not given; it is of type `{kind}`"
-                    ))));
+                    ));
+                    wrong.push(error.at(said));
                 }
             }
         }
     }
-    Ok(ports)
+    ports
+}
+
+/// That a component was not found was said already; what it takes is not known.
+fn unknown_component(step: &Members) -> Vec<Error> {
+    let named = ["component", "trial"].map(|key| (key, step.get(key)));
+    let named = named
+        .into_iter()
+        .find(|(_, value)| value.is_some_and(Value::is_string));
+    let error = named.map(|(key, _)| Error::not_found("The component was not found").at(key));
+    error.into_iter().collect()
+}
+
+/// Whether what is given is the text that another step wrote, not the file.
+fn is_value(given: &Value, around: &Around<'_>, port: Option<&Value>) -> bool {
+    let text = given.as_str().or_else(|| given.get("path")?.as_str());
+    let template = Template::parse(text.unwrap_or_default());
+    let takes_data = port.and_then(|port| port.get("type")?.as_str());
+    match template.only() {
+        Some(Expression::StepOutput { step, output }) => {
+            !takes_data.is_some_and(is_data) && around.is_value(step, output)
+        }
+        _ => false,
+    }
 }
 
 /// Whether a sweep gives the input its values.

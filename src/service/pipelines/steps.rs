@@ -10,6 +10,7 @@ use crate::{
 use api::{
     Result,
     pipelines::{ListSteps, PipelineStep},
+    runs::RunStatus,
 };
 use store::Child;
 
@@ -67,8 +68,12 @@ async fn steps_of(service: &Service, run: i64) -> Result<Vec<PipelineStep>> {
             kind: step.kind().to_owned(),
             after: names.collect(),
             run: child.map(|child| child.name.clone()),
-            status: child.map(|child| child.status),
-            skipped: child.is_none() && (ended || pipeline.is_skipped(at)),
+            status: child
+                .map(|child| child.status)
+                .or_else(|| pipeline.is_chosen(at).then_some(RunStatus::Completed)),
+            skipped: child.is_none()
+                && !pipeline.is_chosen(at)
+                && (ended || pipeline.is_skipped(at)),
             reuses: child.and_then(|child| child.reuses.clone()),
             started_at: child.and_then(|child| child.started_at),
             ended_at: child.and_then(|child| child.ended_at),

@@ -4,6 +4,7 @@ mod access;
 mod assets;
 mod collect;
 mod computes;
+mod control_flow;
 mod datastores;
 mod deployments;
 mod driven;

@@ -310,6 +310,36 @@ async fn all_that_is_wrong_is_said_at_once() {
         "{text}"
     );
 
+    // All kinds of it in one answer, several of one step too.
+    let mut makes = step(&[]);
+    makes["outputs"] = json!({"o": {"type": "uri_folder"}});
+    let mut bound = json!({"component": component});
+    bound["inputs"] = json!({"n": "${{parent.jobs.a.outputs.o}}", "k": "x"});
+    let jobs = json!({
+        "a": makes, "bound": bound, "gone": {"component": "azureml:gone:1"},
+        "round": step(&["round"]), "none": step(&["nobody"]),
+        "search": {"type": "sweep", "search_space": {}},
+    });
+    let error = bench
+        .pipeline("p", json!({"settings": {}, "jobs": jobs}))
+        .await;
+    let all_of = all(&error.unwrap_err()).join("\n");
+    for said in [
+        "jobs.bound.inputs.n: Step `bound`: The input `n` is of type `integer`; the output `o` of the step `a` is of type",
+        "jobs.bound.inputs.k: Step `bound`: The input `k` is of type `number`",
+        "jobs.bound.compute: Step `bound`: The step has no compute",
+        "jobs.gone.component: No component `gone`",
+        "jobs.gone.compute: Step `gone`: The step has no compute",
+        "These steps wait for each other: round → round",
+        "there is no step `nobody`",
+        "jobs.search.trial: Step `search`: The sweep has no trial",
+        "jobs.a.compute: Step `a`",
+    ] {
+        assert!(all_of.contains(said), "{said} in\n{all_of}");
+    }
+    assert_eq!(all_of.matches("jobs.none.inputs").count(), 1, "{all_of}");
+    assert_eq!(all_of.matches("jobs.gone.component").count(), 1, "{all_of}");
+
     let no_compute = json!({"settings": {}, "jobs": {"a": step(&[])}});
     let error = bench.pipeline("p", no_compute).await.unwrap_err();
     assert_eq!(

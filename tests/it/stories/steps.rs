@@ -233,3 +233,129 @@ fn a_script_runs_over_the_rows_of_a_table_by_their_keys() {
         assert_eq!(rows, "3\n1\n");
     });
 }
+
+const CONTROL: &str = "\
+type: pipeline
+settings: {default_compute: azureml:serverless}
+inputs: {limit: 2}
+outputs: {final: , unused: }
+jobs:
+  count:
+    component: ./count.yml
+    inputs: {n: 0, limit: '${{parent.inputs.limit}}'}
+    outputs: {made: '${{parent.outputs.final}}'}
+  again:
+    type: do_while
+    body: ${{parent.jobs.count}}
+    condition: ${{parent.jobs.count.outputs.more}}
+    mapping: {next: '${{parent.jobs.count.inputs.n}}'}
+    limits: {max_iteration_count: 5}
+  choose:
+    type: if_else
+    condition: ${{parent.jobs.count.outputs.more}}
+    true_block: ${{parent.jobs.never}}
+    false_block: ${{parent.jobs.report}}
+  never:
+    command: exit 1
+    environment: {image: python}
+  report:
+    command: echo counted to ${{inputs.n}}
+    environment: {image: python}
+    inputs: {n: '${{parent.jobs.count.outputs.next}}'}
+  greet: {component: ./greet.yml}
+  each:
+    type: parallel_for
+    body: ${{parent.jobs.greet}}
+    items: [{who: anna}, {who: bert}]
+    max_concurrency: 1
+  all:
+    command: echo all ${{inputs.said}}
+    environment: {image: python}
+    inputs: {said: '${{parent.jobs.each.outputs.said}}'}
+";
+const COUNT: &str = "\
+name: count
+type: command
+command: >-
+  next=$((${{inputs.n}} + 1)); echo $next > ${{outputs.next}};
+  if [ $next -lt ${{inputs.limit}} ]; then echo true; else echo false; fi > ${{outputs.more}};
+  echo round $next | tee ${{outputs.made}}/n.txt
+environment: {image: python}
+inputs: {n: {type: integer}, limit: {type: integer}}
+outputs: {next: {type: integer}, more: {type: boolean}, made: {type: uri_folder}}
+";
+
+const GREET: &str = "\
+name: greet
+type: command
+command: echo hello ${{inputs.who}} | tee ${{outputs.said}}
+environment: {image: python}
+inputs: {who: {type: string}}
+outputs: {said: {type: string}}
+";
+
+#[test]
+fn steps_are_chosen_repeated_and_run_for_each_item() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        aml.write("count.yml", COUNT);
+        aml.write("greet.yml", GREET);
+        aml.write("pipeline.yml", CONTROL);
+        let run = aml.run("job create -f pipeline.yml -n p --stream");
+        let said = run.ok();
+        for line in [
+            "[again.count_0] round 1\n",
+            "[again.count_1] round 2\n",
+            "[report] counted to 2\n",
+            "[each.greet_1] hello bert\n",
+        ] {
+            assert!(said.contains(line), "{line}: {said}");
+        }
+        assert!(
+            said.contains("[all] all [hello anna,hello bert]\n"),
+            "{said}"
+        );
+        aml.ok("job download -n p --output-name final -p got");
+        assert_eq!(aml.read("got/named-outputs/final/n.txt"), "round 2\n");
+        let shown = aml.ok("job show p -o table");
+        assert!(
+            shown.contains("never") && shown.contains("Skipped"),
+            "{shown}"
+        );
+        let plan = aml.ok("pipeline plan pipeline.yml -o table");
+        assert!(plan.contains("0 to run, 6 reused\n"), "{plan}");
+        let more = aml.ok("pipeline plan pipeline.yml -o table --set inputs.limit=3");
+        assert!(more.contains("if `choose` decides so"), "{more}");
+        let warned = aml.run("job validate -f pipeline.yml").stderr;
+        assert!(
+            warned.contains("No step writes the pipeline's output `unused`"),
+            "{warned}"
+        );
+    });
+}
+
+#[test]
+fn a_component_is_tried_alone() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        aml.write("train.yml", TRIAL);
+        let said = aml.ok("component test train.yml --input word=hey loss=4 -n t");
+        assert!(said.contains("[train] hey 4 t\n"), "{said}");
+        // Nothing has changed, unless it is asked for.
+        let line = "component test train.yml --input word=hey loss=4";
+        assert!(!aml.ok(line).contains("hey"), "reused");
+        assert!(aml.ok(format!("{line} --again")).contains("hey 4"));
+        let missing = aml.run("component test train.yml").failed(2);
+        let why = "--input word: Step `train`: The input `word` of the component is not given";
+        assert!(missing.contains(why), "{missing}");
+        let unknown = aml.run("component test train.yml --input wrod=1").failed(3);
+        assert!(unknown.contains("Did you mean `word`?"), "{unknown}");
+        let wrong = aml
+            .run("component test train.yml --input word=a loss=b")
+            .failed(2);
+        assert!(
+            wrong.contains("The input `loss` is of type `number`; `b` is not"),
+            "{wrong}"
+        );
+    });
+}

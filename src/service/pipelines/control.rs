@@ -1,0 +1,578 @@
+//! Steps that decide which others run, or how often: `if_else`, `do_while` and `parallel_for`, compiled.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::{
+    compile::{Scope, as_shown},
+    given::{Given, is_data},
+    graph::{Binding, Choice, Items, Loop, LoopKind, Source, Step, Work},
+    step::{Members, Parents, Steps, filled},
+    values::is_true,
+};
+use api::{Error, Result, jobs::JobOutput};
+use spec::expression::{Expression, Template};
+
+/// The input by which a condition comes that is not known before.
+pub const CONDITION: &str = "condition";
+/// The input by which items come that are not known before.
+pub const ITEMS: &str = "items";
+/// How inputs are called that each item gives.
+pub const ITEM: &str = "@item.";
+/// Rounds of a loop, at most.
+const ROUNDS: usize = 1000;
+
+/// The steps that a step may name.
+pub struct Around<'a> {
+    pub jobs: &'a Members,
+    /// The positions of the steps; the body of a loop has that of the loop.
+    pub positions: BTreeMap<&'a str, usize>,
+    /// Body → its loop.
+    pub bodies: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Around<'a> {
+    pub fn of(jobs: &'a Members, errors: &mut Vec<Error>) -> Self {
+        let mut bodies: BTreeMap<&str, &str> = BTreeMap::new();
+        for (name, step) in jobs {
+            let Some(body) = body_of(step) else { continue };
+            let Some((body, members)) = jobs.get_key_value(&body) else {
+                continue;
+            };
+            let mut wrong = |message: String| {
+                errors.push(Error::invalid(message).at(format!("jobs.{name}.body")));
+            };
+            if is_control(members) {
+                wrong(format!(
+                    "Step `{name}`: `{body}` decides about others itself; put it and them into a pipeline component"
+                ));
+            } else if let Some(other) = bodies.insert(body, name) {
+                wrong(format!(
+                    "Step `{name}`: `{body}` is the body of `{other}` already"
+                ));
+            }
+        }
+        let own = jobs.keys().map(String::as_str);
+        let own = own.filter(|name| !bodies.contains_key(name));
+        let mut positions: BTreeMap<&str, usize> = own.zip(0..).collect();
+        for (body, of) in &bodies {
+            if let Some(at) = positions.get(of).copied() {
+                positions.insert(body, at);
+            }
+        }
+        Self {
+            jobs,
+            positions,
+            bodies,
+        }
+    }
+
+    /// The type that an output of a step is said to have.
+    pub fn type_of(&self, step: &str, output: &str) -> Option<&'a str> {
+        let step = match self.jobs.get(step) {
+            Some(control) => body_of(control)
+                .and_then(|body| self.jobs.get(&body))
+                .unwrap_or(control),
+            None => return None,
+        };
+        let component = step.get("component").or_else(|| step.get("trial"));
+        let said = |holder: &'a Value| holder.get("outputs")?.get(output)?.get("type")?.as_str();
+        component.and_then(said).or_else(|| said(step))
+    }
+
+    /// Why the output of a step that is bound to an input is not what a component takes.
+    pub fn misfit(&self, name: &str, given: &Value, port: Option<&Value>) -> Option<Error> {
+        let wanted = port?.get("type")?.as_str()?;
+        let text = given.as_str().or_else(|| given.get("path")?.as_str())?;
+        let template = Template::parse(text);
+        let Some(Expression::StepOutput { step, output }) = template.only() else {
+            return None;
+        };
+        let made = self.type_of(step, output)?;
+        let wants_value = matches!(wanted, "integer" | "number" | "boolean");
+        (wants_value && is_data(made)).then(|| {
+            Error::invalid(format!(
+                "The input `{name}` is of type `{wanted}`; the output `{output}` of the step `{step}` is of type `{made}`"
+            ))
+        })
+    }
+
+    /// Whether an output of a step is a value.
+    pub fn is_value(&self, step: &str, output: &str) -> bool {
+        self.type_of(step, output)
+            .is_some_and(|kind| !is_data(kind))
+    }
+}
+
+fn is_control(step: &Value) -> bool {
+    let kind = step.get("type").and_then(Value::as_str);
+    kind.is_some_and(|kind| matches!(kind, "if_else" | "do_while" | "parallel_for"))
+}
+
+/// The body of a loop.
+fn body_of(step: &Value) -> Option<String> {
+    let kind = step.get("type").and_then(Value::as_str)?;
+    if !matches!(kind, "do_while" | "parallel_for") {
+        return None;
+    }
+    step_named(step.get("body")?.as_str()?)
+}
+
+/// The step of `${{parent.jobs.STEP}}`; its name alone does, too.
+fn step_named(text: &str) -> Option<String> {
+    match Template::parse(text).only() {
+        Some(Expression::Step(name)) => Some(name.clone()),
+        Some(_) => None,
+        None => Some(text.to_owned()),
+    }
+}
+
+/// One or more texts.
+fn texts(value: Option<&Value>) -> Vec<&str> {
+    match value {
+        Some(Value::String(text)) => vec![text],
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn step_of(name: &str, work: Work, bindings: BTreeMap<String, Binding>) -> Step {
+    let after = after(&bindings);
+    Step {
+        name: name.to_owned(),
+        written: None,
+        display_name: None,
+        tags: BTreeMap::new(),
+        after,
+        when: Vec::new(),
+        bindings,
+        work,
+    }
+}
+
+/// The steps whose outputs bindings need.
+pub fn after(bindings: &BTreeMap<String, Binding>) -> Vec<usize> {
+    let mut after: Vec<usize> = bindings
+        .values()
+        .filter_map(|binding| match &binding.from {
+            Source::Output { step, .. } => Some(*step),
+            Source::Parent(_) => None,
+        })
+        .collect();
+    after.sort_unstable();
+    after.dedup();
+    after
+}
+
+impl Steps<'_> {
+    /// Runs one of two blocks of steps.
+    pub(super) fn if_else(
+        &self,
+        name: &str,
+        step: &Members,
+        scope: &Scope,
+        around: &Around<'_>,
+    ) -> Result<Step> {
+        let step = filled(step, &scope.inputs)?;
+        let mut bindings = BTreeMap::new();
+        let at = |error: Error| error.at("condition");
+        let condition = step.get("condition").unwrap_or(&Value::Null);
+        let position = |name: &str| around.positions.get(name).copied();
+        let known = match scope.inputs.given(condition, &position, None).map_err(at)? {
+            Given::Known(value) => {
+                let text = spec::described::python_text(&value);
+                Some(is_true(&text).map_err(|error| {
+                    at(Error::invalid(format!("The condition: {}", error.message)))
+                })?)
+            }
+            Given::Later(binding) => {
+                bindings.insert(CONDITION.to_owned(), as_value(binding));
+                None
+            }
+            Given::Nothing => {
+                return Err(at(Error::invalid(
+                    "The condition is an input that is not given",
+                )));
+            }
+        };
+        let block = |key: &str| -> Result<Vec<usize>> {
+            let mut steps = Vec::new();
+            for text in texts(step.get(key)) {
+                let named = step_named(text);
+                let found = named.as_deref().and_then(position);
+                steps.push(found.ok_or_else(|| {
+                    Error::invalid(format!("`{text}` names no step"))
+                        .at(key)
+                        .hint("Write ${{parent.jobs.STEP}}")
+                })?);
+            }
+            Ok(steps)
+        };
+        let (yes, no) = (block("true_block")?, block("false_block")?);
+        if yes.is_empty() && no.is_empty() {
+            return Err(
+                Error::invalid("Neither a true_block nor a false_block is given")
+                    .at("true_block")
+                    .hint("Name a step: true_block: ${{parent.jobs.STEP}}"),
+            );
+        }
+        if let Some(both) = yes.iter().find(|at| no.contains(at)) {
+            let named = around.positions.iter().find(|(_, at)| *at == both);
+            let named = named.map_or("", |(name, _)| *name);
+            return Err(
+                Error::invalid(format!("The step `{named}` is in both blocks")).at("false_block"),
+            );
+        }
+        Ok(step_of(name, Work::If(Choice { known, yes, no }), bindings))
+    }
+
+    /// Runs a step again and again, or once for each of some items.
+    pub(super) async fn looped(
+        &mut self,
+        name: &str,
+        step: &Members,
+        scope: &Scope,
+        around: &Around<'_>,
+    ) -> Result<(Step, Parents)> {
+        let step = &filled(step, &scope.inputs)?;
+        let text = step.get("body").and_then(Value::as_str).unwrap_or_default();
+        let body = step_named(text);
+        let body = body.and_then(|body| Some((around.jobs.get(&body)?.as_object()?, body)));
+        let Some((members, body)) = body else {
+            return Err(Error::invalid(format!("`{text}` names no step"))
+                .at("body")
+                .hint("Write ${{parent.jobs.STEP}}"));
+        };
+        let parts = Body {
+            name: &body,
+            members,
+        };
+        let mut bindings = BTreeMap::new();
+        let is_while = step.get("type").is_some_and(|kind| kind == "do_while");
+        let (kind, mut sample, parents) = if is_while {
+            self.repeated(step, &parts, scope, around, &mut bindings)
+                .await?
+        } else {
+            self.for_each(step, &parts, scope, around, &mut bindings)
+                .await?
+        };
+        sample.after.clear();
+        let mut outputs: BTreeMap<String, JobOutput> =
+            sample.outputs().cloned().unwrap_or_default();
+        let mut values = Vec::new();
+        for (output, made) in &mut outputs {
+            made.name = None;
+            made.version = None;
+            if around.is_value(&body, output) {
+                values.push(output.clone());
+            } else if !is_while {
+                made.kind = "mltable".to_owned();
+            }
+        }
+        let parents = parents.into_iter().chain(loop_outputs(step));
+        let mut definition = as_shown(step);
+        definition.insert("body".to_owned(), Value::from(text));
+        let work = Loop {
+            kind,
+            outputs,
+            values,
+            definition,
+        };
+        let mut made = step_of(name, Work::Loop(Box::new(work)), bindings);
+        made.written = step.get("type").and_then(Value::as_str).map(str::to_owned);
+        Ok((made, parents.collect()))
+    }
+
+    async fn repeated(
+        &mut self,
+        step: &Members,
+        body: &Body<'_>,
+        scope: &Scope,
+        around: &Around<'_>,
+        bindings: &mut BTreeMap<String, Binding>,
+    ) -> Result<(LoopKind, Step, Parents)> {
+        let (mut round, parents) = self.made(body.name, body.members, scope, around).await?;
+        hand_in(&mut round, bindings);
+        let output_named = |text: &str, key: &str| {
+            let named = match Template::parse(text).only() {
+                Some(Expression::StepOutput { step, output }) if step == body.name => {
+                    Some(output.clone())
+                }
+                Some(_) => None,
+                None => Some(text.to_owned()),
+            };
+            let made = round.outputs();
+            let named = named.filter(|name| made.is_some_and(|made| made.contains_key(name)));
+            named.ok_or_else(|| {
+                Error::invalid(format!("`{text}` is no output of the body `{}`", body.name)).at(key)
+            })
+        };
+        let (mut condition, mut always) = (None, true);
+        match step
+            .get("condition")
+            .filter(|condition| !condition.is_null())
+        {
+            Some(Value::Bool(known)) => always = *known,
+            Some(Value::String(text)) => match is_true(text) {
+                Ok(known) => always = known,
+                Err(_) => condition = Some(output_named(text, "condition")?),
+            },
+            _ => {}
+        }
+        let mut mapping = BTreeMap::new();
+        let written = step.get("mapping").and_then(Value::as_object);
+        for (output, inputs) in written.into_iter().flatten() {
+            let at = format!("mapping.{output}");
+            let output = output_named(output, &at)?;
+            for text in texts(Some(inputs)) {
+                let input = input_named(text, body.name);
+                if !body.takes(&input) {
+                    return Err(Error::invalid(format!(
+                        "`{text}` is no input of the body `{}`",
+                        body.name
+                    ))
+                    .at(at));
+                }
+                let is_value = around.is_value(body.name, &output);
+                mapping.insert(input, (output.clone(), is_value));
+            }
+        }
+        let most = step
+            .get("limits")
+            .and_then(|limits| limits.get("max_iteration_count"));
+        let most = most
+            .and_then(Value::as_u64)
+            .and_then(|most| usize::try_from(most).ok());
+        let most = most
+            .filter(|most| (1..=ROUNDS).contains(most))
+            .ok_or_else(|| {
+                Error::invalid(format!("It is a number from 1 to {ROUNDS}"))
+                    .at("limits.max_iteration_count")
+            })?;
+        let kind = LoopKind::While {
+            body: round.clone(),
+            condition,
+            mapping,
+            most: if always { most } else { 1 },
+        };
+        Ok((kind, round, parents))
+    }
+
+    async fn for_each(
+        &mut self,
+        step: &Members,
+        body: &Body<'_>,
+        scope: &Scope,
+        around: &Around<'_>,
+        bindings: &mut BTreeMap<String, Binding>,
+    ) -> Result<(LoopKind, Step, Parents)> {
+        let at = |error: Error| error.at("items");
+        let at_once = match step.get("max_concurrency").filter(|most| !most.is_null()) {
+            None => None,
+            Some(most) => {
+                let most = most.as_u64().and_then(|most| usize::try_from(most).ok());
+                Some(most.filter(|most| *most > 0).ok_or_else(|| {
+                    Error::invalid("It is a number from 1 up").at("max_concurrency")
+                })?)
+            }
+        };
+        let written = step.get("items").unwrap_or(&Value::Null);
+        let position = |name: &str| around.positions.get(name).copied();
+        let given = match written {
+            Value::String(_) => scope.inputs.given(written, &position, None).map_err(at)?,
+            other => Given::Known(other.clone()),
+        };
+        let (items, sample, parents) = match given {
+            Given::Known(items) => {
+                let items = items_of(&items).map_err(at)?;
+                let mut rounds = Vec::with_capacity(items.len());
+                let mut parents = Parents::new();
+                for (key, item) in &items {
+                    let members = body.with(item.clone());
+                    let name = format!("{}_{key}", body.name);
+                    let made = self.made(&name, &members, scope, around).await;
+                    let (mut round, own) = made.map_err(|error| Error {
+                        message: format!("Item `{key}`: {}", error.message),
+                        ..error
+                    })?;
+                    hand_in(&mut round, bindings);
+                    parents = own;
+                    rounds.push(round);
+                }
+                let sample = match rounds.first() {
+                    Some(round) => round.clone(),
+                    None => return Err(at(Error::invalid("There are no items"))),
+                };
+                (Items::Known(rounds), sample, parents)
+            }
+            Given::Later(binding) => {
+                bindings.insert(ITEMS.to_owned(), as_value(binding));
+                let mut scope = scope.clone();
+                let members = body.open(&mut scope);
+                let (mut round, parents) = self.made(body.name, &members, &scope, around).await?;
+                hand_in(&mut round, bindings);
+                (Items::Later(round.clone()), round, parents)
+            }
+            Given::Nothing => {
+                return Err(at(Error::invalid(
+                    "The items are an input that is not given",
+                )));
+            }
+        };
+        Ok((LoopKind::Each { items, at_once }, sample, parents))
+    }
+}
+
+/// The outputs of a loop that are the pipeline's.
+fn loop_outputs(step: &Members) -> Parents {
+    let outputs = step.get("outputs").and_then(Value::as_object);
+    let outputs = outputs.into_iter().flatten();
+    outputs
+        .filter_map(|(name, written)| {
+            let text = written.as_str().or_else(|| written.get("path")?.as_str())?;
+            match Template::parse(text).only() {
+                Some(Expression::ParentOutput(parent)) => Some((name.clone(), parent.clone())),
+                _ => None,
+            }
+        })
+        .collect()
+}
+
+fn as_value(binding: Binding) -> Binding {
+    Binding {
+        value: true,
+        ..binding
+    }
+}
+
+/// Lets a round get by the loop what it would get by itself.
+fn hand_in(round: &mut Step, bindings: &mut BTreeMap<String, Binding>) {
+    round.after.clear();
+    for (name, binding) in &mut round.bindings {
+        if matches!(&binding.from, Source::Parent(parent) if parent.starts_with(ITEM)) {
+            continue;
+        }
+        bindings.insert(name.clone(), binding.clone());
+        binding.from = Source::Parent(name.clone());
+        binding.value = false;
+    }
+}
+
+/// `${{parent.jobs.BODY.inputs.NAME}}`, or the name alone.
+fn input_named(text: &str, body: &str) -> String {
+    let inside = text
+        .trim()
+        .strip_prefix("${{")
+        .and_then(|rest| rest.strip_suffix("}}"));
+    let inside = inside.unwrap_or(text).trim();
+    let prefix = format!("parent.jobs.{body}.inputs.");
+    inside.strip_prefix(&prefix).unwrap_or(inside).to_owned()
+}
+
+/// The step that a loop runs, as it was written.
+struct Body<'a> {
+    name: &'a str,
+    members: &'a Members,
+}
+
+impl Body<'_> {
+    /// Its inputs: those of its component, or its own.
+    fn inputs(&self) -> impl Iterator<Item = &String> {
+        let component = self
+            .members
+            .get("component")
+            .or_else(|| self.members.get("trial"));
+        let taken = component.and_then(|component| component.get("inputs")?.as_object());
+        let own = self.members.get("inputs").and_then(Value::as_object);
+        taken.into_iter().chain(own).flat_map(Map::keys)
+    }
+
+    fn takes(&self, input: &str) -> bool {
+        self.inputs().any(|name| name == input)
+    }
+
+    /// With an item over what it was given.
+    fn with(&self, item: Members) -> Members {
+        let mut members = self.members.clone();
+        match members.get_mut("inputs") {
+            Some(Value::Object(inputs)) => inputs.extend(item),
+            _ => {
+                members.insert("inputs".to_owned(), Value::Object(item));
+            }
+        }
+        members
+    }
+
+    /// With inputs that come with each item where it is given nothing.
+    fn open(&self, scope: &mut Scope) -> Members {
+        let own = self.members.get("inputs").and_then(Value::as_object);
+        let given = |name: &str| own.is_some_and(|own| own.contains_key(name));
+        let mut item = Members::new();
+        let command = self.members.get("command").and_then(Value::as_str);
+        let template = Template::parse(command.unwrap_or_default());
+        let used = template
+            .expressions()
+            .filter_map(|expression| match expression {
+                Expression::Input(name) => Some(name),
+                _ => None,
+            });
+        for name in self.inputs().chain(used).filter(|name| !given(name)) {
+            let parent = format!("{ITEM}{name}");
+            let expression = Expression::ParentInput(parent.clone()).to_string();
+            item.insert(name.clone(), Value::from(expression));
+            scope.inputs.later.insert(parent);
+        }
+        self.with(item)
+    }
+}
+
+/// The items of a loop by what they are called: their number, or their key.
+pub fn items_of(value: &Value) -> Result<Vec<(String, Members)>> {
+    let parsed;
+    let value = match value {
+        Value::String(text) => {
+            parsed = serde_json::from_str(text)
+                .map_err(|e| Error::invalid(format!("The items are no JSON: {e}")))?;
+            &parsed
+        }
+        other => other,
+    };
+    let named: Vec<(String, &Value)> = match value {
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .map(|(at, item)| (at.to_string(), item))
+            .collect(),
+        Value::Object(items) => items
+            .iter()
+            .enumerate()
+            .map(|(at, (key, item))| {
+                let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+                let plain = !key.is_empty() && key.len() <= 60 && key.chars().all(good);
+                (if plain { key.clone() } else { at.to_string() }, item)
+            })
+            .collect(),
+        _ => {
+            return Err(Error::invalid("The items are no list")
+                .hint("Write a list of mappings: items: [{rate: 0.1}, {rate: 0.2}]"));
+        }
+    };
+    if named.len() > ROUNDS {
+        let error = format!(
+            "There are {} items; a loop has at most {ROUNDS}",
+            named.len()
+        );
+        return Err(Error::invalid(error));
+    }
+    named
+        .into_iter()
+        .map(|(key, item)| match item {
+            Value::Object(item) => Ok((key, item.clone())),
+            _ => Err(
+                Error::invalid(format!("The item `{key}` is no mapping of inputs"))
+                    .hint("Each item gives values to inputs of the body: {rate: 0.1}"),
+            ),
+        })
+        .collect()
+}
