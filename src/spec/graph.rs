@@ -56,6 +56,7 @@ pub fn check(members: &Members) -> Vec<Wrong> {
         inputs: members.get("inputs").and_then(Value::as_object),
         outputs: members.get("outputs").and_then(Value::as_object),
         steps,
+        made_by: made_by(steps),
         bodies: bodies(steps),
         written: BTreeMap::new(),
         waits: BTreeMap::new(),
@@ -67,6 +68,15 @@ pub fn check(members: &Members) -> Vec<Wrong> {
     graph.cycles();
     graph.unwritten();
     graph.wrong
+}
+
+fn made_by(steps: &Members) -> BTreeMap<&str, Option<Vec<String>>> {
+    let steps = steps.iter();
+    let known = steps.filter_map(|(name, step)| {
+        let interface = Interface::of(step.as_object()?);
+        Some((name.as_str(), interface.outputs))
+    });
+    known.collect()
 }
 
 fn bodies(steps: &Members) -> BTreeSet<String> {
@@ -110,6 +120,8 @@ struct Graph<'a> {
     inputs: Option<&'a Members>,
     outputs: Option<&'a Members>,
     steps: &'a Members,
+    /// What each step makes, as far as it is known here.
+    made_by: BTreeMap<&'a str, Option<Vec<String>>>,
     /// Steps that run once for each of some items.
     bodies: BTreeSet<String>,
     /// Which step writes an output of the pipeline.
@@ -241,10 +253,10 @@ impl<'a> Graph<'a> {
     }
 
     fn step_output(&self, expression: &Expression, step: &str, output: &str) -> Option<Fault> {
-        let Some(members) = self.steps.get(step).and_then(Value::as_object) else {
+        if !self.made_by.contains_key(step) {
             return self.known_step(expression, step);
-        };
-        let known = Interface::of(members).outputs?;
+        }
+        let known = self.made_by.get(step)?.as_ref()?;
         let names = || known.iter().map(String::as_str);
         if has(names(), output) {
             return None;

@@ -28,6 +28,7 @@ pub mod reference;
 mod requirements;
 pub mod schema;
 pub mod shape;
+pub mod v1;
 pub mod yaml;
 
 use api::Error;

@@ -51,6 +51,7 @@ pub async fn test(ctx: &Context, args: TestArgs) -> anyhow::Result<()> {
         })?;
         inputs.insert(name.to_owned(), input(ctx, &component, name, value)?);
     }
+    all_given(&component, &inputs)?;
     let definition = json!({
         "type": "pipeline",
         "display_name": format!("test of {step}"),
@@ -67,10 +68,10 @@ pub async fn test(ctx: &Context, args: TestArgs) -> anyhow::Result<()> {
     let place = |mut error: Error| {
         let prefix = format!("jobs.{step}.inputs.");
         let target = error.target.as_deref();
-        if let Some(input) = target.and_then(|at| at.strip_prefix(&prefix)) {
-            error.hints.push(format!("Give it: --input {input}=…"));
-            error.target = Some(format!("--input {input}"));
-        }
+        let input = target.and_then(|at| at.strip_prefix(&prefix));
+        error.target = input
+            .map(|input| format!("--input {input}"))
+            .or(error.target);
         error
     };
     let made = job::create::started(ctx, args.name, definition).await;
@@ -84,6 +85,32 @@ pub async fn test(ctx: &Context, args: TestArgs) -> anyhow::Result<()> {
         run.name
     ));
     Ok(())
+}
+
+/// Says which inputs are missing, all at once.
+fn all_given(component: &Map<String, Value>, given: &Map<String, Value>) -> Result<()> {
+    let ports = component.get("inputs").and_then(Value::as_object);
+    let missing = ports.into_iter().flatten().filter(|(name, port)| {
+        let optional = port.get("optional") == Some(&Value::Bool(true));
+        let has_default = port
+            .get("default")
+            .is_some_and(|default| !default.is_null());
+        !optional && !has_default && !given.contains_key(*name)
+    });
+    let errors = missing.map(|(name, port)| {
+        let kind = port.get("type").and_then(Value::as_str).unwrap_or("string");
+        let error = format!("The input `{name}` is not given; it is of type `{kind}`");
+        Error::invalid(error)
+            .at("--input")
+            .hint(format!("Give it: --input {name}=…"))
+    });
+    let mut errors: Vec<Error> = errors.collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let mut first = errors.remove(0);
+    first.others = errors;
+    Err(first)
 }
 
 /// The name of the only step: the component's as far as steps may have it.

@@ -1,5 +1,6 @@
 //! `aml pipeline`
 
+mod convert;
 pub mod plan;
 
 use clap::Subcommand;
@@ -12,10 +13,12 @@ use super::context::Context;
 #[derive(Debug, Subcommand)]
 pub enum PipelineCommand {
     Plan(plan::PlanArgs),
+    Convert(convert::ConvertArgs),
 }
 
 pub async fn run(ctx: &Context, command: PipelineCommand) -> anyhow::Result<()> {
     match command {
         PipelineCommand::Plan(args) => plan::plan(ctx, args).await,
+        PipelineCommand::Convert(args) => convert::convert(ctx, &args),
     }
 }

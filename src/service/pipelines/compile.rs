@@ -57,15 +57,15 @@ pub async fn compile(service: &Service, caller: &Caller, request: &CreateJob) ->
     let Some((pipeline, at)) = parts(&definition, &mut errors) else {
         return Err(together(errors));
     };
-    let holder = text(&pipeline, HOLDER).unwrap_or(&request.workspace);
-    let scope = scope_of(service, caller, request, &definition, &pipeline);
+    let holder = text(pipeline, HOLDER).unwrap_or(&request.workspace);
+    let scope = scope_of(service, caller, request, &definition, pipeline);
     let scope = Scope {
         at,
         holder: holder.to_owned(),
         ..scope.await?
     };
     let mut steps = Steps::new(service, caller, request);
-    let compiled = pipeline_of(&mut steps, &pipeline, scope).await;
+    let compiled = pipeline_of(&mut steps, pipeline, scope).await;
     add_new(&mut errors, steps.errors);
     if !errors.is_empty() {
         return Err(together(errors));
@@ -91,16 +91,16 @@ fn add_new(errors: &mut Vec<Error>, more: Vec<Error>) {
 
 /// What has the steps: the job itself, or the component that it names; and the keys that lead there.
 /// Sees what is wrong with its wiring.
-fn parts(
-    definition: &Map<String, Value>,
+fn parts<'a>(
+    definition: &'a Map<String, Value>,
     errors: &mut Vec<Error>,
-) -> Option<(Map<String, Value>, String)> {
+) -> Option<(&'a Map<String, Value>, String)> {
     let component = definition.get("component").and_then(Value::as_object);
     let (pipeline, at) = match component {
-        Some(component) => (component.clone(), "component".to_owned()),
-        None => (definition.clone(), String::new()),
+        Some(component) => (component, "component".to_owned()),
+        None => (definition, String::new()),
     };
-    wiring(&pipeline, &at, errors);
+    wiring(pipeline, &at, errors);
     let steps = pipeline.get("jobs").and_then(Value::as_object);
     if steps.is_some_and(|steps| !steps.is_empty()) {
         return Some((pipeline, at));

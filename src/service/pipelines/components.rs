@@ -1,5 +1,7 @@
 //! Components that steps name: looked up and put in their place, so that a pipeline is one text.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use crate::{Caller, Perform, Service};
@@ -25,7 +27,7 @@ pub struct Lookup<'a> {
     pub service: &'a Service,
     pub caller: &'a Caller,
     pub errors: Vec<Error>,
-    known: Vec<(String, Value)>,
+    known: HashMap<String, Value>,
     /// The components that are being put in, each in the one before, with where they are kept.
     way: Vec<(String, String)>,
     steps: usize,
@@ -37,7 +39,7 @@ impl<'a> Lookup<'a> {
             service,
             caller,
             errors: Vec::new(),
-            known: Vec::new(),
+            known: HashMap::new(),
             way: Vec::new(),
             steps: 0,
         }
@@ -134,7 +136,7 @@ impl<'a> Lookup<'a> {
 
     async fn find(&mut self, reference: &str, holder: &str) -> Result<Value> {
         let key = format!("{holder} {reference}");
-        if let Some((_, found)) = self.known.iter().find(|(known, _)| *known == key) {
+        if let Some(found) = self.known.get(&key) {
             return Ok(found.clone());
         }
         let asset = AssetRef::parse(reference)?;
@@ -163,7 +165,7 @@ impl<'a> Lookup<'a> {
             component.insert(FILES.to_owned(), Value::from(files.hash.hex()));
         }
         let component = Value::Object(component);
-        self.known.push((key, component.clone()));
+        self.known.insert(key, component.clone());
         Ok(component)
     }
 }

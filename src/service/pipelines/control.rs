@@ -267,7 +267,7 @@ impl Steps<'_> {
             if around.is_value(&body, output) {
                 values.push(output.clone());
             } else if !is_while {
-                made.kind = "mltable".to_owned();
+                "mltable".clone_into(&mut made.kind);
             }
         }
         let parents = parents.into_iter().chain(loop_outputs(step));

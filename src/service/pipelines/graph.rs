@@ -148,7 +148,6 @@ pub struct Loop {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "boxed as a whole")]
 pub enum LoopKind {
     While {
         body: Step,
@@ -164,7 +163,6 @@ pub enum LoopKind {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "boxed as a whole")]
 pub enum Items {
     /// A step for each.
     Known(Vec<Step>),

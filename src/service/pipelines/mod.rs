@@ -19,6 +19,7 @@ mod reuse;
 mod rounds;
 mod step;
 mod steps;
+mod transfer;
 mod values;
 
 pub use child::{gathered_tag, name_of};
@@ -63,7 +64,12 @@ impl Service {
     }
 }
 
+/// What a pipeline says beside its steps, which are read one by one when it is compiled.
 fn read(definition: &Map<String, Value>) -> Result<PipelineJob> {
-    PipelineJob::read(Some(&Value::Object(definition.clone())))
+    let own = definition
+        .iter()
+        .filter(|(key, _)| *key != "jobs" && *key != "component");
+    let own = own.map(|(key, value)| (key.clone(), value.clone()));
+    PipelineJob::read(Some(&Value::Object(own.collect())))
         .map_err(|mismatch| Error::invalid(format!("The pipeline is not understood: {mismatch}")))
 }

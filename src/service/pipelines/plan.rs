@@ -14,11 +14,10 @@ use super::{
 };
 use crate::{Action, Caller, Perform, Service, driven::PIPELINE};
 use api::{
-    Error, Result, names,
+    Result, names,
     pipelines::{PlanPipeline, PlannedStep, StepChange},
     runs::{Job, RunStatus},
 };
-use spec::{kinds::pipeline::PipelineJob, shape::Described as _};
 use store::NewRun;
 
 /// Earlier pipelines in which a step is looked for.
@@ -32,10 +31,8 @@ impl Perform for PlanPipeline {
             .enter(caller, &request.workspace, Action::Read)
             .await?;
         names::RUN.check(&request.name)?;
-        let definition = serde_json::Value::Object(request.definition.clone());
-        let written = PipelineJob::read(Some(&definition)).map_err(|mismatch| {
-            Error::invalid(format!("This is no pipeline: {mismatch}"))
-                .hint("What is planned are jobs of type pipeline; others just run")
+        let written = super::read(&request.definition).map_err(|error| {
+            error.hint("What is planned are jobs of type pipeline; others just run")
         })?;
         let experiment = written.base.experiment_name;
         let experiment = experiment.unwrap_or_else(|| request.experiment.clone());

@@ -46,9 +46,10 @@ pub fn graph_of(
             _ if work.values.contains(name) => Gather::Values,
             _ => {
                 let made = steps.first().and_then(|step| step.outputs()?.get(name));
-                match made.is_some_and(|made| made.kind == "uri_file") {
-                    true => Gather::Files,
-                    false => Gather::Folders,
+                if made.is_some_and(|made| made.kind == "uri_file") {
+                    Gather::Files
+                } else {
+                    Gather::Folders
                 }
             }
         };

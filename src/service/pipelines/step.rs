@@ -39,6 +39,8 @@ const OWN: [&str; 7] = [
 /// Keys below which texts that are numbers become numbers.
 const NUMBERS: [&str; 3] = ["resources", "distribution", "limits"];
 
+static NONE: std::sync::LazyLock<Members> = std::sync::LazyLock::new(Members::new);
+
 /// Compiles steps, and keeps what it has looked up.
 pub struct Steps<'a> {
     pub service: &'a Service,
@@ -134,10 +136,7 @@ impl<'a> Steps<'a> {
         let work = match work.await {
             Ok(work) if wrong.is_empty() => work,
             Ok(_) => return Err(together(wrong)),
-            Err(error)
-                if wrong.iter().any(|known| *known == error)
-                    || !unknown_component(&step).is_empty() =>
-            {
+            Err(error) if wrong.contains(&error) || !unknown_component(&step).is_empty() => {
                 return Err(together(wrong));
             }
             Err(error) => {
@@ -148,7 +147,7 @@ impl<'a> Steps<'a> {
         let text = |key: &str| step.get(key).and_then(Value::as_str).map(str::to_owned);
         let step = Step {
             name: name.to_owned(),
-            written: (kind == "parallel").then(|| kind.to_owned()),
+            written: matches!(kind, "parallel" | "data_transfer").then(|| kind.to_owned()),
             display_name: text("display_name"),
             tags: tags(&step),
             after,
@@ -182,6 +181,10 @@ impl<'a> Steps<'a> {
             }
             ("parallel", component) => {
                 let job = self.parallel(step, component, scope, ports, outputs);
+                Work::Command(Box::new(job.await?))
+            }
+            ("data_transfer", component) => {
+                let job = self.transfer(step, component, scope, ports, outputs);
                 Work::Command(Box::new(job.await?))
             }
             ("sweep", _) => {
@@ -330,24 +333,19 @@ fn make_numbers(value: &mut Value) {
 }
 
 /// What the step is given, as its component takes it.
-fn ports(
-    step: &Members,
-    component: Option<&Members>,
+fn ports<'a>(
+    step: &'a Members,
+    component: Option<&'a Members>,
     scope: &Scope,
     around: &Around<'_>,
     wrong: &mut Vec<Error>,
 ) -> Ports {
-    let none = Members::new();
-    let members = |holder: &Members| match holder.get("inputs") {
-        Some(Value::Object(inputs)) => inputs.clone(),
-        _ => Members::new(),
-    };
-    let takes = component.map(members);
-    let takes = takes.as_ref();
-    let given = members(step);
+    let inputs_of = |holder: &'a Members| holder.get("inputs").and_then(Value::as_object);
+    let takes = component.map(|component| inputs_of(component).unwrap_or(&NONE));
+    let given = inputs_of(step).unwrap_or(&NONE);
     let position = |name: &str| around.positions.get(name).copied();
     let mut ports = Ports::default();
-    for (name, value) in &given {
+    for (name, value) in given {
         let port = takes.map(|takes| port_of(takes, name));
         if port == Some(None) {
             continue;
@@ -370,7 +368,7 @@ fn ports(
         });
         wrong.extend(taken.err().map(|error| error.at(format!("inputs.{name}"))));
     }
-    for (name, port) in takes.unwrap_or(&none) {
+    for (name, port) in takes.unwrap_or(&NONE) {
         let taken = ports.inputs.contains_key(name) || ports.bindings.contains_key(name);
         let said = format!("inputs.{name}");
         if taken

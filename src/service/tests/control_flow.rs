@@ -335,7 +335,7 @@ async fn a_loop_ends_at_its_limit_with_a_failure_and_when_it_is_cancelled() {
 }
 
 /// Trains once for each of three rates.
-fn each(items: Value) -> Value {
+fn each(items: &Value) -> Value {
     let train = json!({
         "command": "train ${{inputs.rate}}", "environment": "azureml:sklearn-1.5@latest",
         "outputs": {"model": {"type": "uri_folder"}, "loss": {"type": "number"}},
@@ -357,7 +357,7 @@ fn each(items: Value) -> Value {
 async fn a_body_runs_once_for_each_item_some_at_once() {
     let bench = Bench::new().await;
     let items = json!([{"rate": 0.1}, {"rate": 0.2}, {"rate": 0.3}]);
-    bench.pipeline("p", each(items.clone())).await.unwrap();
+    bench.pipeline("p", each(&items)).await.unwrap();
     let taken = bench.given().await;
     assert_eq!(names(&taken), ["p-a", "p-each-train_0", "p-each-train_1"]);
     assert_eq!(value(&taken[2], "rate"), "0.2");
@@ -384,10 +384,10 @@ async fn a_body_runs_once_for_each_item_some_at_once() {
     // One item more: only that one runs, and what takes all of them.
     let mut more = items;
     more.as_array_mut().unwrap().push(json!({"rate": 0.4}));
-    bench.pipeline("q", each(more)).await.unwrap();
+    bench.pipeline("q", each(&more)).await.unwrap();
     assert_eq!(bench.next().await, ["q-each-train_3"]);
     let plan = bench
-        .plan_of(&each(json!([{"rate": 0.1}, {"rate": 0.2}, {"rate": 0.3}])))
+        .plan_of(&each(&json!([{"rate": 0.1}, {"rate": 0.2}, {"rate": 0.3}])))
         .await;
     assert_eq!(plan.len(), 5);
     assert!(plan.iter().all(|(_, reused)| reused.is_some()), "{plan:?}");
@@ -396,7 +396,7 @@ async fn a_body_runs_once_for_each_item_some_at_once() {
 #[tokio::test]
 async fn items_may_come_from_another_step() {
     let bench = Bench::new().await;
-    let definition = each(json!("${{parent.jobs.a.outputs.o}}"));
+    let definition = each(&json!("${{parent.jobs.a.outputs.o}}"));
     bench.pipeline("p", definition.clone()).await.unwrap();
     assert_eq!(bench.next().await, ["p-a"]);
     bench
@@ -406,7 +406,7 @@ async fn items_may_come_from_another_step() {
     assert_eq!(names(&taken), ["p-each-train_low", "p-each-train_high"]);
     assert_eq!(value(&taken[1], "rate"), "9");
     bench.pipeline("q", definition).await.unwrap();
-    let mut bad = each(json!("${{parent.jobs.a.outputs.o}}"));
+    let mut bad = each(&json!("${{parent.jobs.a.outputs.o}}"));
     bad["jobs"]["a"]["command"] = json!("other");
     bench.pipeline("r", bad).await.unwrap();
     bench.next().await;
@@ -464,25 +464,25 @@ async fn control_flow_that_means_nothing_is_refused() {
             "It is a number from 1 to 1000",
         ),
         (
-            each(json!([1])),
+            each(&json!([1])),
             "/jobs/each/max_concurrency",
             json!(1),
             "The item `0` is no mapping of inputs",
         ),
         (
-            each(json!("[")),
+            each(&json!("[")),
             "/jobs/each/max_concurrency",
             json!(1),
             "The items are no JSON",
         ),
         (
-            each(json!([{"rate": 1}])),
+            each(&json!([{"rate": 1}])),
             "/jobs/each/max_concurrency",
             json!(0),
             "It is a number from 1 up",
         ),
         (
-            each(json!([{"rate": 1}])),
+            each(&json!([{"rate": 1}])),
             "/jobs/each/body",
             json!("${{parent.jobs.each}}"),
             "decides about others itself",

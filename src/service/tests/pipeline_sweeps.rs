@@ -299,3 +299,55 @@ async fn what_a_parallel_step_lacks_is_said() {
         assert!(error.to_string().contains(said), "{said}: {error}");
     }
 }
+
+#[tokio::test]
+async fn data_is_copied_by_a_command() {
+    let bench = Bench::new().await;
+    let place = "azureml://datastores/workspaceblobstore/paths/x";
+    let jobs = json!({
+        "copy": {
+            "type": "data_transfer", "task": "copy_data", "data_copy_mode": "merge_with_overwrite",
+            "inputs": {"a": {"path": place}, "b": {"type": "uri_folder", "path": place}}, "outputs": {"o": {"type": "uri_folder"}},
+        },
+    });
+    bench.pipeline("p", json!({"jobs": jobs})).await.unwrap();
+    let orders = bench.sync("w", 9, &[]).await;
+    let job = &orders.take[0].job;
+    let command = &job.command[0];
+    assert!(command.contains("from=\"${{inputs.b}}\""), "{command}");
+    assert!(!command.contains("fail_if_conflict"), "{command}");
+    assert_eq!(
+        job.described.as_ref().unwrap().definition["type"],
+        "data_transfer"
+    );
+    for (key, value, said) in [
+        (
+            "/copy/inputs",
+            json!({}),
+            "jobs.copy.inputs: Step `copy`: The step has nothing to copy",
+        ),
+        (
+            "/copy/outputs",
+            json!({"o": null, "p": null}),
+            "Data is copied to one output; the step has 2",
+        ),
+        (
+            "/copy",
+            json!({"type": "data_transfer", "task": "import_data", "source": {"type": "database", "connection": "azureml:c", "query": "q"}, "outputs": {"o": null}}),
+            "Databases are not read or written here",
+        ),
+        (
+            "/copy",
+            json!({"type": "data_transfer", "task": "import_data", "source": {"type": "file_system", "connection": "azureml:c", "path": "a/b"}, "outputs": {"o": null}}),
+            "is a path behind a connection",
+        ),
+    ] {
+        let mut jobs = jobs.clone();
+        *jobs.pointer_mut(key).unwrap() = value;
+        let error = bench
+            .pipeline("q", json!({"jobs": jobs}))
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains(said), "{said}: {error}");
+    }
+}

@@ -346,7 +346,7 @@ fn a_component_is_tried_alone() {
         assert!(!aml.ok(line).contains("hey"), "reused");
         assert!(aml.ok(format!("{line} --again")).contains("hey 4"));
         let missing = aml.run("component test train.yml").failed(2);
-        let why = "--input word: Step `train`: The input `word` of the component is not given";
+        let why = "--input: The input `word` is not given; it is of type `string`";
         assert!(missing.contains(why), "{missing}");
         let unknown = aml.run("component test train.yml --input wrod=1").failed(3);
         assert!(unknown.contains("Did you mean `word`?"), "{unknown}");
@@ -354,8 +354,85 @@ fn a_component_is_tried_alone() {
             .run("component test train.yml --input word=a loss=b")
             .failed(2);
         assert!(
-            wrong.contains("The input `loss` is of type `number`; `b` is not"),
+            wrong.contains("The input `loss` is of type `number`; `\"b\"` is not"),
             "{wrong}"
         );
+    });
+}
+
+#[test]
+fn data_is_copied_from_several_inputs_to_one_output() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        let pipeline = "\
+type: pipeline
+settings: {default_compute: azureml:serverless}
+outputs: {all: }
+jobs:
+  copy:
+    type: data_transfer
+    task: copy_data
+    data_copy_mode: merge_with_overwrite
+    inputs: {a: {type: uri_folder, path: a}, b: {type: uri_folder, path: b}}
+    outputs: {o: '${{parent.outputs.all}}'}
+";
+        aml.write("a/x/1.txt", "1");
+        aml.write("b/x/1.txt", "2");
+        aml.write("b/it's two.txt", "3");
+        aml.write("p.yml", pipeline);
+        aml.ok("job create -f p.yml -n p --stream");
+        aml.ok("job download -n p --output-name all -p got");
+        assert_eq!(aml.read("got/named-outputs/all/x/1.txt"), "2");
+        assert_eq!(aml.read("got/named-outputs/all/it's two.txt"), "3");
+        aml.write(
+            "p.yml",
+            pipeline.replace("merge_with_overwrite", "fail_if_conflict"),
+        );
+        let failed = aml.run("job create -f p.yml -n q --stream");
+        failed.clone().failed(10);
+        let said = failed.stdout;
+        assert!(said.contains("x/1.txt is there already"), "{said}");
+    });
+}
+
+#[test]
+fn a_pipeline_of_the_first_command_line_is_converted_and_runs() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        let old = "\
+pipeline:
+  name: Old
+  parameters: {Word: {type: string, default: hi}}
+  default_compute: serverless
+  steps:
+    Make:
+      type: PythonScriptStep
+      script_name: make.py
+      source_directory: src
+      parameters: {Word: {source: Word}}
+      outputs: {Made: {destination: made, datastore: workspaceblobstore}}
+      arguments: ['--word', parameter:Word, '--to', output:Made]
+    Show:
+      type: PythonScriptStep
+      script_name: show.py
+      source_directory: src
+      inputs: {Data: {source: made}}
+      arguments: [input:Data]
+";
+        aml.write("old.yml", old);
+        aml.write(
+            "src/make.py",
+            "import sys\nopen(sys.argv[4] + '/a.txt', 'w').write(sys.argv[2])\n",
+        );
+        aml.write(
+            "src/show.py",
+            "import sys\nprint('shown', open(sys.argv[1] + '/a.txt').read())\n",
+        );
+        let new = aml.ok("pipeline convert old.yml");
+        aml.write("new.yml", &new);
+        let said = aml.ok("job create -f new.yml -n p --stream");
+        assert!(said.contains("[show] shown hi\n"), "{said}");
+        let error = aml.fails(2, "pipeline convert new.yml");
+        assert!(error.contains("has no `pipeline` with `steps`"), "{error}");
     });
 }

@@ -1,0 +1,103 @@
+//! What a pipeline of the first command line becomes.
+
+use serde_json::{Value, json};
+
+use super::{converted, is_v1};
+
+fn old() -> Value {
+    json!({"pipeline": {
+        "name": "Sample",
+        "parameters": {
+            "NumIterations": {"type": "int", "default": 40},
+            "DataPath": {"type": "datapath", "default": {"datastore": "workspaceblobstore", "path_on_datastore": "in/sample.txt"}},
+        },
+        "data_references": {"Raw": {"dataset_name": "raw"}},
+        "default_compute": "cpu",
+        "steps": {
+            "PrepStep": {
+                "type": "PythonScriptStep", "name": "Prep", "script_name": "prep.py", "source_directory": "src",
+                "inputs": {"Data": {"source": "DataPath", "bind_mode": "mount"}, "raw": {"source": "Raw"}},
+                "outputs": {"Clean": {"destination": "cleaned", "datastore": "workspaceblobstore", "bind_mode": "upload"}},
+                "arguments": ["--in", "input:Data", "--out", "output:Clean"],
+            },
+            "Train": {
+                "script_name": "train.py", "runconfig": "aml.runconfig", "compute": "gpu", "allow_reuse": false,
+                "parameters": {"N": {"source": "NumIterations"}, "K": 7},
+                "inputs": {"Data": {"source": "cleaned"}},
+                "arguments": ["--n", "parameter:N", "--k", "parameter:K", "--data", "input:Data", 3],
+            },
+        },
+    }})
+}
+
+#[test]
+fn a_pipeline_of_the_first_command_line_is_one_of_today() {
+    assert!(is_v1(&old()));
+    let read = |file: &str| {
+        assert_eq!(file, "aml.runconfig");
+        Ok(json!({"environment": {
+            "docker": {"baseImage": "img"}, "python": {"condaDependenciesFile": "conda.yml"},
+        }}))
+    };
+    let made = converted(&old(), &read).unwrap();
+    assert_eq!(
+        made.pipeline,
+        json!({
+            "type": "pipeline", "display_name": "Sample", "settings": {"default_compute": "azureml:cpu"},
+            "inputs": {
+                "num_iterations": 40,
+                "data_path": {"type": "uri_file", "path": "azureml://datastores/workspaceblobstore/paths/in/sample.txt"},
+                "raw": {"type": "uri_folder", "path": "azureml:raw@latest"},
+            },
+            "jobs": {
+                "prep_step": {
+                    "type": "command", "display_name": "Prep", "code": "src",
+                    "command": "python prep.py --in ${{inputs.data}} --out ${{outputs.clean}}",
+                    "environment": {"image": "python"},
+                    "inputs": {"data": "${{parent.inputs.data_path}}", "raw": "${{parent.inputs.raw}}"},
+                    "outputs": {"clean": {"type": "uri_folder", "mode": "upload"}},
+                },
+                "train": {
+                    "type": "command", "display_name": "Train", "compute": "azureml:gpu",
+                    "command": "python train.py --n ${{inputs.n}} --k ${{inputs.k}} --data ${{inputs.data}} 3",
+                    "environment": {"image": "img", "conda_file": "conda.yml"},
+                    "inputs": {"data": "${{parent.jobs.prep_step.outputs.clean}}", "n": "${{parent.inputs.num_iterations}}", "k": 7},
+                },
+            },
+        })
+    );
+    assert_eq!(made.notes.len(), 1, "{:?}", made.notes);
+    assert!(made.notes[0].contains("is_deterministic: false"));
+}
+
+#[test]
+fn what_cannot_be_converted_says_where() {
+    let none = |_: &str| Ok(Value::Null);
+    for (path, value, said) in [
+        (
+            "/pipeline/steps/Train/type",
+            json!("AdlaStep"),
+            "pipeline.steps.Train.type: Steps of type AdlaStep are not converted",
+        ),
+        (
+            "/pipeline/steps/Train/inputs/Data/source",
+            json!("gone"),
+            "pipeline.steps.Train.inputs.Data.source: `gone` is no parameter",
+        ),
+        (
+            "/pipeline/steps/PrepStep/script_name",
+            Value::Null,
+            "pipeline.steps.PrepStep.script_name: The step has no script",
+        ),
+    ] {
+        let mut file = old();
+        match file.pointer_mut(path) {
+            Some(place) => *place = value,
+            None => file["pipeline"]["steps"]["Train"]["type"] = value,
+        }
+        let error = converted(&file, &none).unwrap_err();
+        assert!(error.to_string().starts_with(said), "{error}");
+    }
+    assert!(!is_v1(&json!({"type": "pipeline", "jobs": {}})));
+    assert!(converted(&json!({}), &none).is_err());
+}
