@@ -276,7 +276,7 @@ def main():
     print(text)
     if options.docs:
         page = options.docs.read_text()
-        before, rest = page.split("<!-- pipelines -->\n")
+        before, rest = page.split("<!-- pipelines -->\n", 1)
         after = rest.split("<!-- /pipelines -->", 1)[1]
         options.docs.write_text(f"{before}<!-- pipelines -->\n{text}\n<!-- /pipelines -->{after}")
 
