@@ -144,9 +144,10 @@ impl Error {
         self
     }
 
-    /// What it is, then what to do, a line each: for places that keep one text.
+    /// What it is, then what to do, a line each that says it is a hint: for places that keep one text.
     pub fn explained(&self) -> String {
-        let lines = std::iter::once(self.to_string()).chain(self.hints.iter().cloned());
+        let hints = self.hints.iter().map(|hint| format!("Hint: {hint}"));
+        let lines = std::iter::once(self.to_string()).chain(hints);
         let lines = lines.chain(self.others.iter().map(Error::explained));
         lines.collect::<Vec<_>>().join("\n")
     }

@@ -14,7 +14,7 @@ use api::Error;
 #[derive(Debug, Args)]
 pub struct AzLinkArgs {
     /// Folder to make the link in
-    #[arg(value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    #[arg(value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
     folder: PathBuf,
 }
 

@@ -80,7 +80,7 @@ pub fn report(error: &anyhow::Error, paste: &Paste, no_color: bool) -> ExitCode 
     };
     let red = AnsiColor::Red.on_default().bold();
     let cyan = AnsiColor::Cyan.on_default().bold();
-    let mut text = format!("{red}Error:{red:#} {shown}\n");
+    let mut text = format!("{red}Error:{red:#} {}\n", with_hints(&shown, paste));
     let advise = |text: &mut String, error: &Error| {
         for hint in &error.hints {
             let _ = writeln!(text, "{cyan}Hint:{cyan:#} {}", paste.text(hint));
@@ -101,6 +101,16 @@ pub fn report(error: &anyhow::Error, paste: &Paste, no_color: bool) -> ExitCode 
     let _ = anstream::AutoStream::new(std::io::stderr(), choice).write_all(text.as_bytes());
     let code = known.map_or(1, |error| exit_code(error.code));
     ExitCode::from(own.unwrap_or(code))
+}
+
+/// An error that quotes another one with its hints: they are the user's to paste, too.
+fn with_hints(shown: &str, paste: &Paste) -> String {
+    let cyan = AnsiColor::Cyan.on_default().bold();
+    let line = |line: &str| match line.strip_prefix("Hint: ") {
+        Some(hint) => format!("{cyan}Hint:{cyan:#} {}", paste.text(hint)),
+        None => line.to_owned(),
+    };
+    shown.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// An error as people read it: a field that the sentence names is not said twice.
@@ -142,6 +152,12 @@ fn advise(error: &mut clap::Error) {
         Some(ContextValue::StyledStr(usage)) => usage.to_string(),
         _ => String::new(),
     };
+    let hints = std::error::Error::source(error).and_then(|own| own.downcast_ref::<Error>());
+    if let Some(own) = hints {
+        let tips = own.hints.iter().map(|hint| hint.clone().into()).collect();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+        return;
+    }
     let tip = match error.kind() {
         ErrorKind::UnknownArgument if usage.contains("-- ") => text(ContextKind::InvalidArg)
             .filter(|word| !word.starts_with('-'))

@@ -98,10 +98,12 @@ struct Cli {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Global options")]
 struct Globals {
-    /// Workspace to work in [default: the one chosen by `aml workspace use`]
+    /// Workspace to work in [default: `AML_WORKSPACE`, or the one chosen by `aml workspace use`, or the
+    /// only one]
     #[arg(short, long, global = true, value_name = "NAME")]
     workspace: Option<String>,
-    /// Server to talk to, by the name given to `aml login`
+    /// Server to talk to, by the name given to `aml login`; `local` is this machine [default:
+    /// `AML_PROFILE`, or the one chosen by `aml profile use`, or this machine]
     #[arg(long, global = true, value_name = "NAME")]
     profile: Option<String>,
     /// Format of the answer [default: table on a terminal, else json]

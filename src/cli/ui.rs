@@ -207,7 +207,9 @@ impl Ui {
         }
         self.say(&format!("{question} [y/N] "));
         let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer)?;
+        if io::stdin().lock().read_line(&mut answer)? == 0 {
+            self.say("\n");
+        }
         match answer.trim().to_lowercase().as_str() {
             "y" | "yes" => Ok(()),
             _ => {

@@ -79,19 +79,21 @@ impl Action {
         Action::ManageAccess,
     ];
 
-    fn describe(self) -> &'static str {
-        match self {
-            Action::Read => "read",
+    /// What is done, and to which workspace.
+    fn describe(self, workspace: &str) -> String {
+        let what = match self {
+            Action::Read => "read anything",
             Action::StoreFiles => "upload files",
             Action::WriteRuns => "change runs",
             Action::WriteAssets => "change assets",
             Action::WriteModels => "change models",
             Action::Deploy => "manage endpoints",
-            Action::ManageWorkspace => "manage the workspace",
+            Action::ManageWorkspace => return format!("manage the workspace `{workspace}`"),
             Action::ReadSecrets => "read secrets",
             Action::WriteSecrets => "change secrets",
-            Action::ManageAccess => "manage access",
-        }
+            Action::ManageAccess => "assign roles",
+        };
+        format!("{what} in `{workspace}`")
     }
 
     /// The least role that allows it.
@@ -167,11 +169,16 @@ impl Service {
             (_, None) => format!("`{}` has no role in the workspace and", caller.name()),
         };
         let name = &row.workspace.name;
-        Err(Error::denied(format!("{who} may not {} in `{name}`", action.describe())).hint(format!(
-            "The role {} allows it; an owner can assign it: aml workspace share add -n {name} --user {} --role \"{}\"",
-            action.least(),
+        let least = action.least().name();
+        let quoted = if least.contains(' ') {
+            format!("\"{least}\"")
+        } else {
+            least.to_owned()
+        };
+        let what = action.describe(name);
+        Err(Error::denied(format!("{who} may not {what}")).hint(format!(
+            "The role {least} allows it; an owner can assign it: aml workspace share add -n {name} --user {} --role {quoted}",
             caller.name(),
-            action.least(),
         )))
     }
 

@@ -197,7 +197,7 @@ impl Field {
         let name = self.name;
         match &self.shape {
             Shape::Choice(choice) => Some(format!("Add `{name}: {}`", choice.words[0])),
-            Shape::Text(_) | Shape::Integer | Shape::Number => {
+            Shape::Text(_) | Shape::Integer | Shape::Number | Shape::Union(_) => {
                 let doc = self.doc.trim();
                 (!doc.is_empty()).then(|| format!("`{name}`: {doc}"))
             }

@@ -46,7 +46,7 @@ pub struct NewArgs {
     )]
     version: Option<String>,
     /// Description
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     /// Tag, as KEY=VALUE; may be repeated
     #[arg(long = "tag", alias = "tags", value_name = "KEY=VALUE", num_args = 1..)]

@@ -47,7 +47,7 @@ pub struct CreateArgs {
     #[arg(long, value_name = "SECONDS")]
     idle_time_before_scale_down: Option<u32>,
     /// Description
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     description: Option<String>,
 }
 

@@ -1,12 +1,17 @@
 //! The table that a command of `aml data` names, with its files on this machine.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
 use crate::cli::context::Context;
-use api::{Result, paths::is_local};
+use api::{Code, Result, paths::is_local};
 use client::inputs::{Bring, Hold, Wanted};
+use spec::reference::nearest_sibling;
 use table::{Definition, Table};
 
 /// Which table a command is about.
@@ -59,7 +64,17 @@ impl TableArgs {
         let path = if is_local(&self.data) && here.exists() {
             here
         } else if is_local(&self.data) {
-            files.bring(&format!("azureml:{}", self.data)).await?
+            let brought = files.bring(&format!("azureml:{}", self.data)).await;
+            brought.map_err(|error| match nearest_sibling(&here) {
+                Some(near) if error.code == Code::NotFound => {
+                    let near = Path::new(&self.data).with_file_name(near);
+                    error.hint(format!(
+                        "Of this machine: did you mean `{}`?",
+                        near.display()
+                    ))
+                }
+                _ => error,
+            })?
         } else {
             files.bring(&self.data).await?
         };

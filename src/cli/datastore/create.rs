@@ -61,7 +61,12 @@ pub struct CreateArgs {
     #[arg(long = "credential", value_name = "KEY=VALUE", num_args = 1..)]
     credentials: Vec<Hidden>,
     /// Description
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     description: String,
     /// Tag, as KEY=VALUE; may be repeated
     #[arg(long = "tag", alias = "tags", value_name = "KEY=VALUE", num_args = 1..)]

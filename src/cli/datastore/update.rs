@@ -21,7 +21,7 @@ pub struct UpdateArgs {
     #[arg(long)]
     default: bool,
     /// New description
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     /// Tag to set, as KEY=VALUE; KEY= removes one
     #[arg(long = "tag", alias = "tags", value_name = "KEY=VALUE", num_args = 1..)]

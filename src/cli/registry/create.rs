@@ -16,10 +16,15 @@ pub struct CreateArgs {
     #[arg(short, long)]
     name: String,
     /// Name to show [default: the name]
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     display_name: Option<String>,
     /// Description
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     description: String,
     /// Location; recorded only
     #[arg(short, long)]

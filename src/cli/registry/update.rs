@@ -13,10 +13,10 @@ pub struct UpdateArgs {
     #[arg(short, long)]
     name: String,
     /// New name to show
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     display_name: Option<String>,
     /// New description
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     /// Tag to set, as KEY=VALUE; KEY= removes one
     #[arg(long = "tag", alias = "tags", value_name = "KEY=VALUE", num_args = 1..)]

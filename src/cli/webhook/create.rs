@@ -24,7 +24,12 @@ pub struct CreateArgs {
     #[command(flatten)]
     secret: SecretArgs,
     /// Description
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
     description: String,
 }
 

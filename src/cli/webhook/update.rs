@@ -12,7 +12,7 @@ pub struct UpdateArgs {
     /// Webhook, by its name or id
     webhook: String,
     /// New name
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     rename: Option<String>,
     /// New address
     #[arg(long)]
@@ -26,7 +26,7 @@ pub struct UpdateArgs {
     #[arg(long, conflicts_with_all = ["signed", "secret_file"])]
     unsigned: bool,
     /// New description
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     /// Whether it is told anything; what happens while it is not is not made up for
     #[arg(long, value_enum)]

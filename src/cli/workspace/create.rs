@@ -28,13 +28,13 @@ pub struct CreateArgs {
     )]
     description: String,
     /// Name to show instead of the name
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     display_name: Option<String>,
     /// Location to record
     #[arg(short, long)]
     location: Option<String>,
-    /// Tags, as KEY=VALUE
-    #[arg(long, value_name = "KEY=VALUE", num_args = 1..)]
+    /// Tag, as KEY=VALUE; may be repeated
+    #[arg(long = "tag", alias = "tags", value_name = "KEY=VALUE", num_args = 1..)]
     tags: Vec<String>,
     /// Existing storage account to use
     #[arg(long, value_name = "NAME OR ID")]
@@ -59,7 +59,7 @@ pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
         location: args.location,
         resource_group: ctx.resource_group.clone(),
         subscription: ctx.subscription.clone(),
-        tags: parse_pairs("--tags", &args.tags)?,
+        tags: parse_pairs("--tag", &args.tags)?,
         existing: ExistingResources {
             storage_account: args.storage_account,
             key_vault: args.key_vault,

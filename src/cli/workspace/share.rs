@@ -26,7 +26,7 @@ pub struct AddArgs {
     /// User to share with
     #[arg(short, long)]
     user: String,
-    /// Owner, Contributor, Reader or "AzureML Data Scientist"
+    /// Owner, Contributor, Reader or "AzureML Data Scientist", also as `data-scientist`
     #[arg(short, long)]
     role: String,
 }

@@ -15,13 +15,13 @@ pub struct UpdateArgs {
     #[command(flatten)]
     name: NameArg,
     /// New description
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     /// New name to show
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     display_name: Option<String>,
-    /// Tags to set, as KEY=VALUE; KEY= removes one
-    #[arg(long, value_name = "KEY=VALUE", num_args = 1..)]
+    /// Tag to set, as KEY=VALUE; KEY= removes one
+    #[arg(long = "tag", alias = "tags", value_name = "KEY=VALUE", num_args = 1..)]
     tags: Vec<String>,
     /// Existing container registry to use from now on
     #[arg(long, value_name = "NAME OR ID")]
@@ -44,7 +44,7 @@ pub async fn update(ctx: &Context, args: UpdateArgs) -> anyhow::Result<()> {
         description: args.description,
         display_name: args.display_name,
         subscription: ctx.subscription.clone(),
-        tags: parse_pairs("--tags", &args.tags)?,
+        tags: parse_pairs("--tag", &args.tags)?,
         container_registry: args.container_registry,
         application_insights: args.application_insights,
         spec: serde_json::Map::new(),

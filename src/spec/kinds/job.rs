@@ -56,7 +56,7 @@ record! {
         command: String,
         /// The folder or file that the command finds in its working directory.
         code: Option<Code>,
-        /// The packages and programs it runs with.
+        /// The packages and programs it runs with, such as `azureml://registries/azureml/environments/sklearn-1.5/labels/latest`.
         environment: EnvironmentSource,
         /// Variables the command finds set.
         environment_variables: Map<Scalar>,

@@ -5,6 +5,27 @@ use expect_test::expect;
 use crate::support::{Aml, each_mode};
 
 #[test]
+fn a_name_that_is_given_the_other_way_is_answered_with_the_right_one() {
+    let aml = Aml::local();
+    for (line, tip) in [
+        (
+            "workspace create churn",
+            "it is named by an option: --name churn",
+        ),
+        (
+            "secret get --name db",
+            "it is named without an option: NAME",
+        ),
+        ("run show -n first", "it is named without an option: NAME"),
+    ] {
+        let error = aml.fails(2, line);
+        assert!(error.contains(&format!("tip: {tip}")), "{error}");
+    }
+    let error = aml.fails(2, "model show iris 1");
+    assert!(!error.contains("tip:"), "{error}");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_answered_with_the_nearest() {
     let aml = Aml::local();
     aml.ok("workspace create -n ws");

@@ -28,7 +28,10 @@ pub const ENDPOINT: &[Flag] = &[flag("endpoint-name", "Name of the endpoint").sh
 pub const THE_ENDPOINT: &[Flag] = &[flag("endpoint-name", "Name of the endpoint")
     .short('e')
     .required()];
-pub const IS_LOCAL: &[Flag] = &[switch("local", "On this machine, apart from the others")];
+pub const IS_LOCAL: &[Flag] = &[switch(
+    "local",
+    "On the machine of the workspace, apart from the others",
+)];
 const WEB: &[Flag] = &[switch("web", "Say where its page is")];
 const CHECKS: &[Flag] = &[
     switch("skip-script-validation", "Accepted; the script is tried"),
