@@ -87,6 +87,27 @@ fn a_version_is_named_in_every_way_that_people_type() {
 }
 
 #[test]
+fn a_port_that_is_taken_is_said_with_what_to_do() {
+    let aml = Aml::local();
+    with_model(&aml);
+    aml.write("score.py", "def init(): pass\ndef run(data): return data\n");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let port = taken.local_addr().expect("an address").port();
+    let error = aml.fails(
+        12,
+        format!("deploy iris:1 --name late --script score.py --port {port}"),
+    );
+    let said = "in use by another program of this machine\n\
+                Hint: Free it, or choose another: aml endpoint start late --port PORT\n";
+    assert!(error.contains(said), "{error}");
+    let listed = aml.ok("endpoint list -o table");
+    assert!(
+        listed.contains("in use by another program of this machine\n"),
+        "{listed}"
+    );
+}
+
+#[test]
 fn an_archived_version_is_hidden_until_it_is_restored() {
     each_mode(|aml| {
         with_model(aml);

@@ -211,7 +211,7 @@ fn what_is_given_is_updated_and_the_rest_stays() {
             Hint: Create a workspace in the other subscription and register the models there
         "#]].assert_eq(&moved);
         expect![[r#"
-            Error: --tags: `novalue` is not KEY=VALUE
+            Error: --tag: `novalue` is not KEY=VALUE
         "#]]
         .assert_eq(&aml.fails(2, "workspace update -n churn --tags novalue"));
     });
