@@ -24,7 +24,7 @@ pub struct PreviewArgs {
 }
 
 pub async fn preview(ctx: &Context, args: PreviewArgs) -> anyhow::Result<()> {
-    let brought = args.table.open(ctx).await?;
+    let brought = args.table.open(ctx, Some(args.rows)).await?;
     let rows = brought.table.rows().take(args.rows);
     let rows = rows
         .map(|row| row.map(Shown))

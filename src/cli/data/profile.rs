@@ -18,7 +18,7 @@ pub struct ProfileArgs {
 }
 
 pub async fn profile(ctx: &Context, args: ProfileArgs) -> anyhow::Result<()> {
-    let brought = args.table.open(ctx).await?;
+    let brought = args.table.open(ctx, None).await?;
     ctx.ui.show(&Shown(Profile::of(brought.table.rows())?))
 }
 

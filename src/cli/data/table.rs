@@ -9,8 +9,8 @@ use std::{
 use clap::Args;
 
 use crate::cli::context::Context;
-use api::{Code, Result, paths::is_local};
-use client::inputs::{Bring, Hold, Wanted};
+use api::{Code, Error, Result, paths::is_local};
+use client::inputs::{At, Bring, Hold, Located, Wanted};
 use spec::reference::nearest_sibling;
 use table::{Definition, Table};
 
@@ -36,15 +36,16 @@ impl Drop for Brought {
 }
 
 impl TableArgs {
-    /// Brings the files here, without a copy for each who reads them where that can be.
-    pub async fn open(&self, ctx: &Context) -> anyhow::Result<Brought> {
+    /// Brings the files here, without a copy for each who reads them where that can be. Of a large file
+    /// of elsewhere no more comes than holds the `first` rows, if only those are wanted.
+    pub async fn open(&self, ctx: &Context, first: Option<usize>) -> anyhow::Result<Brought> {
         let id = uuid::Uuid::new_v4().simple();
         let mut files = Files {
             ctx,
             own: ctx.config.home.join(format!("cache/table-{id}")),
             holds: Vec::new(),
         };
-        let found = self.find(&mut files);
+        let found = self.find(&mut files, first);
         let opened = ctx
             .ui
             .until_ctrl_c("nothing is kept of what had come", found)
@@ -59,14 +60,19 @@ impl TableArgs {
         })
     }
 
-    async fn find(&self, files: &mut Files<'_>) -> Result<Table> {
+    async fn find(&self, files: &mut Files<'_>, first: Option<usize>) -> Result<Table> {
         let here = files.ctx.folder.join(&self.data);
+        let address = if is_local(&self.data) {
+            format!("azureml:{}", self.data)
+        } else {
+            self.data.clone()
+        };
         let path = if is_local(&self.data) && here.exists() {
             here
-        } else if is_local(&self.data) {
-            let brought = files.bring(&format!("azureml:{}", self.data)).await;
+        } else {
+            let brought = files.first_or_all(&address, first).await;
             brought.map_err(|error| match nearest_sibling(&here) {
-                Some(near) if error.code == Code::NotFound => {
+                Some(near) if error.code == Code::NotFound && is_local(&self.data) => {
                     let near = Path::new(&self.data).with_file_name(near);
                     error.hint(format!(
                         "Of this machine: did you mean `{}`?",
@@ -75,8 +81,6 @@ impl TableArgs {
                 }
                 _ => error,
             })?
-        } else {
-            files.bring(&self.data).await?
         };
         let definition = Definition::load(&path)?;
         let mut brought = BTreeMap::new();
@@ -93,18 +97,79 @@ struct Files<'a> {
     holds: Vec<Hold>,
 }
 
+/// Bytes of a file that are read first, where not all of it is wanted.
+const BEGINNING: u64 = 256 << 10;
+/// By so many rows it is found out what the texts of columns look like.
+const LOOKED_AT: usize = 1000;
+/// Files whose rows are lines, which can be read without their end.
+const LINES: [&str; 5] = ["csv", "tsv", "tab", "jsonl", "ndjson"];
+
+/// Whether the beginning of a file has as many rows, and those by which they are read. What is behind
+/// the last whole line is cut off.
+fn has_rows(path: &Path, rows: usize) -> Result<bool> {
+    let failed = |e: std::io::Error| Error::internal(format!("`{}`: {e}", path.display()));
+    let text = fs::read(path).map_err(failed)?;
+    let lines = text.split(|byte| *byte == b'\n').count();
+    if lines <= rows.max(LOOKED_AT) + 1 {
+        return Ok(false);
+    }
+    let whole = text.iter().rposition(|byte| *byte == b'\n').unwrap_or(0) + 1;
+    fs::write(path, &text[..whole]).map_err(failed)?;
+    // A field may go over several lines; one that is cut off is behind what is wanted.
+    let table = Definition::load(path)?.open(&BTreeMap::new())?;
+    Ok(table.rows().take(rows + 1).flatten().count() > rows)
+}
+
 impl Files<'_> {
+    async fn first_or_all(&mut self, address: &str, first: Option<usize>) -> Result<PathBuf> {
+        if let Some(rows) = first
+            && let Some(path) = self.beginning(address, rows).await?
+        {
+            return Ok(path);
+        }
+        self.bring(address).await
+    }
+
+    /// As much of a file of elsewhere as holds its first rows; none of what is not read by lines.
+    async fn beginning(&mut self, address: &str, rows: usize) -> Result<Option<PathBuf>> {
+        let located = self.located(address).await?;
+        let client = self.ctx.client().await?;
+        let place = match &located.at {
+            At::Url(url) => url.split(['?', '#']).next().unwrap_or_default(),
+            At::Datastore { path, .. } => path,
+            _ => return Ok(None),
+        };
+        let end = place
+            .rsplit_once('.')
+            .map(|(_, end)| end.to_ascii_lowercase());
+        if !end.is_some_and(|end| LINES.contains(&end.as_str())) {
+            return Ok(None);
+        }
+        let mut bytes = BEGINNING;
+        loop {
+            let begun = client.fetch_beginning(&located, &self.own, bytes).await?;
+            match begun {
+                None => return Ok(None),
+                Some((path, whole)) if whole || has_rows(&path, rows)? => return Ok(Some(path)),
+                Some(_) => bytes *= 4,
+            }
+        }
+    }
+
+    async fn located(&self, address: &str) -> Result<Located> {
+        let wanted = Wanted {
+            workspace: &self.ctx.workspace().await?,
+            path: address,
+            model: false,
+            mirrors: &self.ctx.config.settings.mirrors,
+        };
+        self.ctx.client().await?.locate(wanted).await
+    }
+
     /// Where the files of an address are on this machine.
     async fn bring(&mut self, address: &str) -> Result<PathBuf> {
         let client = self.ctx.client().await?;
-        let located = client
-            .locate(Wanted {
-                workspace: &self.ctx.workspace().await?,
-                path: address,
-                model: false,
-                mirrors: &self.ctx.config.settings.mirrors,
-            })
-            .await?;
+        let located = self.located(address).await?;
         let report = self.ctx.ui.report();
         let bring = Bring {
             cache: &self.ctx.config.home.join("cache/inputs"),

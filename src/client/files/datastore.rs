@@ -13,7 +13,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    http::{Method, Request},
+    http::{HeaderValue, Method, Request, header::RANGE},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
@@ -171,6 +171,43 @@ impl Client {
             .try_collect::<()>()
             .await?;
         Ok(files)
+    }
+
+    /// Writes the first bytes of the one file at `path` of a datastore to the folder `to`, under its own
+    /// name. None when something else is there; else where they are, and whether that is all.
+    pub(crate) async fn first_of_stored(
+        &self,
+        workspace: &str,
+        datastore: &str,
+        path: &str,
+        to: &Path,
+        bytes: u64,
+    ) -> Result<Option<(PathBuf, bool)>> {
+        let path = path.trim_matches('/');
+        let list = ListStoredFiles {
+            workspace: workspace.to_owned(),
+            datastore: datastore.to_owned(),
+            path: path.to_owned(),
+            limit: Some(2),
+        };
+        let files = self.call(&list).await?;
+        let [file] = files.as_slice() else {
+            return Ok(None);
+        };
+        let name = path.rsplit('/').next().unwrap_or_default();
+        if file.path != path || check_path(name).is_err() {
+            return Ok(None);
+        }
+        let mut request = stored_file(Method::GET, workspace, datastore, path)?;
+        if file.size > bytes {
+            let range = HeaderValue::try_from(format!("bytes=0-{}", bytes - 1));
+            let range = range.map_err(|e| Error::internal(e.to_string()))?;
+            request.headers_mut().insert(RANGE, range);
+        }
+        fs::create_dir_all(to).map_err(|e| failed("make", to, &e))?;
+        let target = to.join(name);
+        save(self.send(request).await?, &target, |_| {}).await?;
+        Ok(Some((target, file.size <= bytes)))
     }
 
     async fn get_stored_file(

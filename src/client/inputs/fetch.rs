@@ -1,6 +1,12 @@
 //! Copies of files in a folder of their own.
 
-use std::{fs, path::Path, process::Stdio, time::Duration};
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use axum::body::Body;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -17,6 +23,7 @@ use api::{
     paths::apart,
 };
 
+const MIRROR: &str = "To use files of this machine in its place: [mirrors] in config.toml";
 const CONNECT: Duration = Duration::from_secs(20);
 /// How long a server may send nothing.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -75,6 +82,70 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Writes the first bytes of one located file that lies in a datastore or on a web server to the
+    /// folder `to`. None of anything else; else where they are, and whether that is all of the file.
+    pub async fn fetch_beginning(
+        &self,
+        located: &Located,
+        to: &Path,
+        bytes: u64,
+    ) -> Result<Option<(PathBuf, bool)>> {
+        match &located.at {
+            At::Datastore {
+                workspace,
+                datastore,
+                path,
+            } => {
+                self.first_of_stored(workspace, datastore, path, to, bytes)
+                    .await
+            }
+            At::Url(url)
+                if located
+                    .kind
+                    .as_deref()
+                    .is_none_or(|kind| kind == "uri_file") =>
+            {
+                first_of_url(url, to, bytes).await
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Reads no more of a file of a web server than its first bytes, also where the server knows no ranges.
+async fn first_of_url(url: &str, to: &Path, bytes: u64) -> Result<Option<(PathBuf, bool)>> {
+    let address = to_https(url).unwrap_or_else(|| url.to_owned());
+    let plain = address.split(['?', '#']).next().unwrap_or_default();
+    let is_web = address.starts_with("https://") || address.starts_with("http://");
+    if !is_web || plain.ends_with('/') {
+        return Ok(None);
+    }
+    let mut answer = ask(url, &address, Some(bytes)).await?;
+    let name = file_name(plain);
+    check_path(&name)?;
+    let target = to.join(name);
+    let cannot =
+        |e: std::io::Error| Error::invalid(format!("Cannot write `{}`: {e}", target.display()));
+    fs::create_dir_all(to).map_err(cannot)?;
+    let mut file = fs::File::create(&target).map_err(cannot)?;
+    let mut left = bytes;
+    loop {
+        let piece = answer.chunk().await;
+        let piece =
+            piece.map_err(|e| Error::unavailable(format!("The download broke off: {e}")))?;
+        let Some(piece) = piece else {
+            return Ok(Some((target, left > 0)));
+        };
+        let taken = usize::try_from(left).map_or(piece.len(), |left| left.min(piece.len()));
+        file.write_all(&piece[..taken]).map_err(cannot)?;
+        left -= taken as u64;
+        if taken < piece.len() {
+            return Ok(Some((target, false)));
+        }
+    }
+}
+
 /// Copies a file or folder of this machine. Links are followed: a copy leads nowhere else.
 fn copy(from: &Path, to: &Path) -> Result<Fetched> {
     let failed = |path: &Path, e: &std::io::Error| {
@@ -127,7 +198,6 @@ async fn fetch_url(
 ) -> Result<Fetched> {
     let address = to_https(url).unwrap_or_else(|| url.to_owned());
     let plain = address.split(['?', '#']).next().unwrap_or_default();
-    let mirror = "To use files of this machine in its place: [mirrors] in config.toml";
     let is_web = address.starts_with("https://") || address.starts_with("http://");
     if !is_web || plain.ends_with('/') || kind.is_some_and(|kind| kind != "uri_file") {
         let what = if is_web {
@@ -141,25 +211,9 @@ async fn fetch_url(
         ))
         .at("path")
         .hint("Create a datastore for it and name azureml://datastores/NAME/paths/PATH")
-        .hint(mirror));
+        .hint(MIRROR));
     }
-    let unreachable = |cause: &dyn std::fmt::Display| {
-        Error::unavailable(format!("Cannot download `{}`: {cause}", shown(url))).hint(mirror)
-    };
-    let client = reqwest::Client::builder()
-        .connect_timeout(CONNECT)
-        .read_timeout(SILENCE)
-        .user_agent(concat!("aml/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|e| unreachable(&e.without_url()))?;
-    let answer = client.get(&address).send().await;
-    let answer = answer.map_err(|e| unreachable(&deepest(&e.without_url())))?;
-    if !answer.status().is_success() {
-        return Err(unreachable(&format!(
-            "the server answered {}",
-            answer.status()
-        )));
-    }
+    let answer = ask(url, &address, None).await?;
     let name = file_name(plain);
     check_path(&name)?;
     let total = answer.content_length().unwrap_or(0);
@@ -182,6 +236,32 @@ async fn fetch_url(
         files: 1,
         bytes,
     })
+}
+
+/// Asks a web server for a file, or for its first bytes.
+async fn ask(url: &str, address: &str, first: Option<u64>) -> Result<reqwest::Response> {
+    let unreachable = |cause: &dyn std::fmt::Display| {
+        Error::unavailable(format!("Cannot download `{}`: {cause}", shown(url))).hint(MIRROR)
+    };
+    let client = reqwest::Client::builder()
+        .connect_timeout(CONNECT)
+        .read_timeout(SILENCE)
+        .user_agent(concat!("aml/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|e| unreachable(&e.without_url()))?;
+    let mut request = client.get(address);
+    if let Some(bytes) = first {
+        request = request.header("Range", format!("bytes=0-{}", bytes - 1));
+    }
+    let answer = request.send().await;
+    let answer = answer.map_err(|e| unreachable(&deepest(&e.without_url())))?;
+    if !answer.status().is_success() {
+        return Err(unreachable(&format!(
+            "the server answered {}",
+            answer.status()
+        )));
+    }
+    Ok(answer)
 }
 
 /// The last part of an address, as a name.

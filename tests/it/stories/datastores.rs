@@ -1,5 +1,7 @@
 //! Datastores and the files in them as people use them.
 
+use std::fmt::Write as _;
+
 use expect_test::expect;
 use serde_json::json;
 
@@ -106,5 +108,28 @@ fn what_opens_a_datastore_is_not_shown() {
             Hint: Name a folder with its files in [mirrors] of config.toml
         "#]]
         .assert_eq(&aml.fails(7, "datastore test -n old"));
+    });
+}
+
+#[test]
+fn a_preview_of_a_large_file_reads_its_beginning() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n w");
+        let mut text = "number,text\n".to_owned();
+        for number in 0..40_000 {
+            let _ = writeln!(text, "{number},\"a field\nof two lines {number}\"");
+        }
+        // Nothing that is behind the beginning is looked at.
+        text.push_str("\"never closed\n");
+        aml.write("large.csv", &text);
+        aml.ok("datastore upload large.csv workspaceblobstore tables/large.csv");
+        let address = "azureml://datastores/workspaceblobstore/paths/tables/large.csv";
+        let rows = aml.json(format!("data preview {address} --rows 3").as_str());
+        assert_eq!(rows.as_array().map(Vec::len), Some(3), "{rows}");
+        assert_eq!(rows[2]["number"], 2);
+        assert_eq!(rows[2]["text"], "a field\nof two lines 2");
+        aml.ok(format!("data create -n large --path {address} --type uri_file").as_str());
+        let all = aml.json("data preview large:1 --rows 20000");
+        assert_eq!(all[19_999]["number"], 19_999);
     });
 }
