@@ -56,7 +56,10 @@ fn idle_time(spec: &Map<String, Value>) -> Result<Option<i64>> {
         return Err(Error::invalid("An instance is idle for at least a minute")
             .at("idle_time_before_shutdown_minutes"));
     }
-    Ok(Some(minutes * 60_000))
+    let millis = minutes.checked_mul(60_000);
+    millis.map(Some).ok_or_else(|| {
+        Error::invalid("An instance is not idle for so long").at("idle_time_before_shutdown")
+    })
 }
 
 /// A duration such as `P1DT2H30M` in minutes.
@@ -73,7 +76,8 @@ fn in_minutes(text: &str) -> Option<i64> {
     let mut rest = time;
     for (unit, length) in [('H', 60), ('M', 1)] {
         if let Some((number, after)) = rest.split_once(unit) {
-            minutes += number.parse::<i64>().ok()?.checked_mul(length)?;
+            let more = number.parse::<i64>().ok()?.checked_mul(length)?;
+            minutes = minutes.checked_add(more)?;
             rest = after;
         }
     }
@@ -88,7 +92,7 @@ impl Service {
         let now = self.now();
         for idle in self.store.idle_instances().await? {
             let allowed = idle_time(&idle.spec).ok().flatten();
-            if allowed.is_some_and(|allowed| now.0 - idle.since.0 >= allowed) {
+            if allowed.is_some_and(|allowed| now.0.saturating_sub(idle.since.0) >= allowed) {
                 self.store.stop_idle_instance(&idle, now).await?;
             }
         }

@@ -126,15 +126,9 @@ fn check_registered(output: &str, found: &JobOutput) -> Result<()> {
     let Some(version) = &found.version else {
         return Ok(());
     };
-    let checked = if model && !version.parse().is_ok_and(|version: u32| version > 0) {
-        Err(
-            Error::invalid(format!("`{version}` is no version of a model"))
-                .hint("Versions of models are 1, 2, 3, …; leave it out for the next one"),
-        )
-    } else {
-        names::VERSION.check(version)
-    };
-    checked.map_err(|error| error.at(format!("outputs.{output}.version")))
+    names::VERSION
+        .check(version)
+        .map_err(|error| error.at(format!("outputs.{output}.version")))
 }
 
 /// Accepts as many processes as one machine can start.

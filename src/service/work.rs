@@ -78,7 +78,8 @@ impl Service {
 
     async fn sync_once(&self, request: &SyncWorker) -> Result<Orders> {
         self.advance_due().await;
-        self.stop_idle_computes().await?;
+        // One that cannot be read keeps no work from being given out.
+        let _ = self.stop_idle_computes().await;
         let holders = self.store.lease_holders().await?;
         let dead = holders
             .into_iter()

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{io_error, ports::Ports};
-use api::Result;
+use api::{Error, Result, assets::Holder, paths::Location};
 use client::inputs::{Bring, Hold, Located};
 use table::{Definition, MLTABLE};
 
@@ -24,15 +24,19 @@ impl Ports<'_> {
         // No input is called so.
         let parts = self.folder.join("inputs").join(format!("{name}.parts"));
         let mut holds = Vec::new();
-        let folder = self.mounted(located, &parts, &mut holds).await?;
+        let folder = self
+            .mounted(located, &parts.join("table"), &mut holds)
+            .await?;
         if !folder.join(MLTABLE).is_file() {
             return Ok((folder, holds));
         }
         let definition = Definition::load(&folder)?;
         let mut brought = BTreeMap::new();
-        for address in definition.addresses() {
+        for (number, address) in definition.addresses().enumerate() {
+            self.must_be_here(address)?;
             let there = self.locate(address, false).await?;
-            let path = self.mounted(&there, &parts, &mut holds).await?;
+            let part = parts.join(number.to_string());
+            let path = self.mounted(&there, &part, &mut holds).await?;
             brought.insert(address.to_owned(), path);
         }
         let own = self.folder.join("inputs").join(name);
@@ -43,19 +47,40 @@ impl Ports<'_> {
         Ok((own, holds))
     }
 
+    /// Whoever wrote a table may not read other workspaces by it: nobody looked at what it names when
+    /// the job was created.
+    fn must_be_here(&self, address: &str) -> Result<()> {
+        let own = &self.assignment.workspace;
+        let other = match Location::parse(address)? {
+            Location::Datastore {
+                workspace: Some(name),
+                ..
+            } => !name.eq_ignore_ascii_case(own),
+            Location::Asset(asset) => match asset.holder {
+                Holder::Workspace(name) => !name.eq_ignore_ascii_case(own),
+                Holder::Here | Holder::Registry(_) => false,
+            },
+            _ => false,
+        };
+        if other {
+            let message = format!("The table names `{address}`, which is in another workspace");
+            return Err(Error::denied(message).at(MLTABLE));
+        }
+        Ok(())
+    }
+
     async fn mounted(
         &self,
         located: &Located,
-        parts: &Path,
+        own: &Path,
         holds: &mut Vec<Hold>,
     ) -> Result<PathBuf> {
-        let own = parts.join(holds.len().to_string());
         let cache = self.settings.home.join("cache/inputs");
         let bring = Bring {
             cache: &cache,
             report: None,
         };
-        let mount = || self.client.mount(located, &own, bring);
+        let mount = || self.client.mount(located, own, bring);
         let (fetched, hold) = self.patiently(located, mount).await?;
         holds.extend(hold);
         Ok(fetched.path)

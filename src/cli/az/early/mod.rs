@@ -17,7 +17,12 @@ mod submit;
 mod sweep;
 pub mod workspace;
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Map, Value};
 
@@ -69,21 +74,25 @@ pub fn workspace_of(here: &Path, given: &Given, default: Option<String>) -> Opti
     default.or_else(|| attached(here, "workspace_name"))
 }
 
-/// What the configuration of a folder, or of one above it, says.
+/// What the configuration of a folder, or of one above it, says; those above count only where they are
+/// of whom the folder is of.
 fn attached(here: &Path, key: &str) -> Option<String> {
+    let owner = fs::metadata(here).ok()?.uid();
     let files = here
         .ancestors()
         .map(|folder| folder.join(CONFIGURATION).join("config.json"));
-    let mut files = files.filter(|file| file.is_file());
-    ids::text(&mapping(&files.next()?).ok()?, key)
+    let own = |file: &PathBuf| {
+        fs::metadata(file).is_ok_and(|about| about.is_file() && about.uid() == owner)
+    };
+    ids::text(&mapping(&files.into_iter().find(own)?).ok()?, key)
 }
 
 /// Answers, and writes the answer to the file that was asked for.
 fn answer(az: &Az, given: &Given, answer: Value) -> anyhow::Result<Value> {
     if let Some(file) = given.text("output-metadata-file") {
         let text = serde_json::to_string_pretty(&answer)?;
-        write(&az.ctx.folder.join(file), &text)
-            .map_err(|error| error.at("--output-metadata-file"))?;
+        let path = az.ctx.folder.join(file);
+        write_private(&path, &text).map_err(|error| error.at("--output-metadata-file"))?;
     }
     Ok(answer)
 }
@@ -109,6 +118,16 @@ fn mapping(path: &Path) -> Result<Map<String, Value>> {
         Value::Object(fields) => Ok(fields),
         _ => Err(Error::invalid(format!("`{shown}` is no mapping"))),
     }
+}
+
+/// Writes what may hold keys: a new file can be read by its owner alone.
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600);
+    let written = file
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|e| Error::invalid(format!("Cannot write `{}`: {e}", path.display())))
 }
 
 fn write(path: &Path, text: &str) -> Result<()> {

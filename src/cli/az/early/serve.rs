@@ -186,12 +186,12 @@ async fn share(az: &Az, given: &Given, name: &str, version: &str) -> Result<()> 
         None => 100,
     };
     let mut traffic = found.traffic.clone();
-    traffic.remove(version);
+    traffic.retain(|one, _| !one.eq_ignore_ascii_case(version));
     let others: Vec<String> = found
         .deployments
         .iter()
         .map(|one| one.name.clone())
-        .filter(|one| one != version)
+        .filter(|one| !one.eq_ignore_ascii_case(version))
         .collect();
     let alone = others.is_empty();
     let own = if alone || default && !traffic.values().any(|share| *share > 0) {
@@ -241,9 +241,14 @@ pub async fn profile(az: &Az, given: &Given) -> anyhow::Result<Value> {
         }
         anyhow::Ok(seconds)
     };
-    let measured = measured.await;
-    remove(az, &name).await?;
+    let remains = "the service of the measurement is removed";
+    let measured = tokio::select! {
+        measured = measured => measured,
+        _ = tokio::signal::ctrl_c() => Err(Error::unavailable(format!("Interrupted: {remains}")).into()),
+    };
+    let removed = remove(az, &name).await;
     let mut seconds = measured?;
+    removed?;
     seconds.sort_by(f64::total_cmp);
     let total: f64 = seconds.iter().sum();
     let at = |percent: usize| seconds.get((seconds.len() - 1) * percent / 100);

@@ -360,7 +360,12 @@ async fn delete_version(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let (endpoint, name) = (given.required("name")?, given.required("version-name")?);
     let found = get(az, endpoint).await?;
     let mut traffic = found.traffic.clone();
-    let own = traffic.remove(name).unwrap_or(0);
+    let mut own = 0;
+    traffic.retain(|one, share| {
+        let is_it = one.eq_ignore_ascii_case(name);
+        own += if is_it { *share } else { 0 };
+        !is_it
+    });
     if let Some((_, most)) = traffic.iter_mut().max_by_key(|(_, share)| **share)
         && own > 0
     {

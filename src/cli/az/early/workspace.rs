@@ -245,9 +245,13 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
     answer(az, given, shown(&az.call(&request).await?))
 }
 
-/// Without a question, as it was then.
-async fn delete(az: &Az, _given: &Given) -> anyhow::Result<Value> {
+/// Without a question, as it was then, but only one that the line names.
+async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let workspace = az.this_workspace().await?.name;
+    if !given.has("workspace-name") {
+        let question = format!("Delete the workspace {workspace} with all that is in it?");
+        az.ctx.ui.confirm(given.switch("yes"), &question)?;
+    }
     let request = DeleteWorkspace {
         workspace,
         if_empty: false,
