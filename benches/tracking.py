@@ -402,7 +402,7 @@ class Bench:
         self.row(f"training, {CLIENTS} clients (calls/s)", len(times) / took)
 
     def filling(self):
-        times, took = self.together("fill", self.runs, 150 / self.part, lambda n: ((self.searched, n, 4), {}), 4)
+        times, took = self.together("fill", self.runs, 300 / self.part, lambda n: ((self.searched, n, 4), {}), 4)
         self.row("2 calls a run, 4 clients (runs/s)", len(times) / took)
 
     def searching(self):

@@ -208,7 +208,7 @@ fn other_way(word: &str) -> Option<String> {
 
 /// The command that `word` was given to on this process's line.
 fn command_before<'a>(root: &'a clap::Command, word: &str) -> &'a clap::Command {
-    let before = std::env::args().skip(1).take_while(|arg| arg != word);
+    let before = std::env::args_os().skip(1).take_while(|arg| arg != word);
     before.fold(root, |at, arg| at.find_subcommand(arg).unwrap_or(at))
 }
 

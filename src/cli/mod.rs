@@ -215,10 +215,11 @@ pub fn command() -> clap::Command {
 
 /// The command tree as far as this command line needs it.
 fn needed() -> clap::Command {
-    let first = std::env::args().nth(1).unwrap_or_default();
+    let first = std::env::args_os().nth(1).unwrap_or_default();
+    let first = first.to_string_lossy();
     let tree = only(&first, command);
     let is_part = tree.get_subcommands().any(|sub| sub.get_name() == first);
-    if is_part || matches!(first.as_str(), "--version" | "-V") {
+    if is_part || matches!(&*first, "--version" | "-V") {
         return tree;
     }
     command()
