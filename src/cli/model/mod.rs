@@ -70,7 +70,7 @@ pub async fn resolve(client: &Client, workspace: &str, model: &ModelRef) -> Resu
 /// The model version a command is about.
 #[derive(Debug, Clone, Args)]
 pub struct ModelArg {
-    /// Model version: NAME:VERSION, NAME@ALIAS, or NAME for the newest version
+    /// Model version: NAME:VERSION, NAME@ALIAS, or, where it is not changed, NAME for the newest version
     #[arg(value_name = "MODEL", required_unless_present = "name")]
     model: Option<ModelRef>,
     /// The same, as an option
@@ -116,19 +116,18 @@ impl VersionArg {
 
 /// The number of the version of a reference that must name one.
 async fn versioned(ctx: &Context, model: &ModelRef) -> Result<u64> {
-    match model.which {
-        Which::Version(version) => Ok(version),
-        Which::Named(_) => {
-            let workspace = ctx.workspace().await?;
-            let found = resolve(ctx.client().await?, &workspace, model).await?;
-            Ok(found.version)
-        }
-        Which::Newest | Which::Alias(_) => Err(Error::invalid(format!(
-            "Which version of `{}`?",
-            model.name
-        ))
-        .at("model")
-        .hint(format!("Name it, as in {}:1", model.name))
-        .hint(format!("See all: aml model list --name {}", model.name))),
+    if let Which::Version(version) = model.which {
+        return Ok(version);
     }
+    let workspace = ctx.workspace().await?;
+    let found = resolve(ctx.client().await?, &workspace, model).await?;
+    if model.which != Which::Newest {
+        return Ok(found.version);
+    }
+    Err(
+        Error::invalid(format!("Which version of `{}`?", model.name))
+            .at("model")
+            .hint(format!("Name it, as in {}:{}", found.name, found.version))
+            .hint(format!("See all: aml model list --name {}", found.name)),
+    )
 }

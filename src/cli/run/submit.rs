@@ -11,8 +11,8 @@ use crate::cli::{
     software,
 };
 use api::{
-    Error, Result, names,
-    runs::{Job, SubmitRun},
+    Code, Error, Result, names,
+    runs::{GetRun, Job, SubmitRun},
 };
 
 /// The tag of a run that repeats another.
@@ -72,6 +72,9 @@ pub async fn submit(ctx: &Context, args: SubmitArgs) -> anyhow::Result<()> {
     let workspace = ctx.workspace().await?;
     let name = args.name.clone().unwrap_or_else(naming::new_name);
     names::RUN.check(&name)?;
+    if args.name.is_some() {
+        check_free(ctx, &workspace, &name).await?;
+    }
     let mut tags = parse_pairs("--tag", &args.tags)?;
     let (job, experiment) = match &args.from {
         Some(from) => {
@@ -105,6 +108,24 @@ pub async fn submit(ctx: &Context, args: SubmitArgs) -> anyhow::Result<()> {
         return follow::follow(ctx, &workspace, &run.name).await;
     }
     ctx.ui.show(&run)
+}
+
+/// A name that is taken is said before anything is uploaded, however the run of it stands.
+async fn check_free(ctx: &Context, workspace: &str, name: &str) -> Result<()> {
+    let taken = GetRun {
+        workspace: workspace.to_owned(),
+        run: name.to_owned(),
+    };
+    match ctx.client().await?.call(&taken).await {
+        Err(error) if error.code == Code::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(run) => Err(Error::conflict(format!(
+            "There is a run `{}` already; nothing was submitted",
+            run.name
+        ))
+        .at("--name")
+        .hint("Choose another name, or leave it out and one is made")),
+    }
 }
 
 /// What to run, with its code uploaded.

@@ -63,9 +63,7 @@ fn examples() -> Vec<(PathBuf, String)> {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             (path, name)
         })
-        .filter(|(_, name)| {
-            Path::new(name).extension().is_some_and(|end| end == "yml") && name != "conda.yml"
-        })
+        .filter(|(_, name)| Path::new(name).extension().is_some_and(|end| end == "yml"))
         .collect();
     found.sort();
     found
