@@ -100,21 +100,20 @@ impl Wanted<'_> {
         let lock = take_lock(&folder.with_extension("lock"), self.name, place.progress).await?;
         match look(folder).await? {
             State::Whole(found) => return Ok(Some(found)),
-            State::Changed(what) => {
-                if what != seal::CHANGED {
-                    let name = self.name;
-                    let said = format!(
-                        "The environment {name} was changed since it was built ({what}) and is built anew"
-                    );
-                    (place.progress)(&said);
-                    tool::note(place.log, &said);
-                }
-                if !use_of::remove_unheld(folder)? {
-                    seal::condemn(folder)?;
-                    return Ok(None);
-                }
+            State::Changed(what) if what != seal::CHANGED => {
+                let name = self.name;
+                let said = format!(
+                    "The environment {name} was changed since it was built ({what}) and is built anew"
+                );
+                (place.progress)(&said);
+                tool::note(place.log, &said);
             }
-            State::Absent => {}
+            State::Changed(_) | State::Absent => {}
+        }
+        // One whose Python is gone may be in use as well.
+        if !use_of::remove_unheld(folder)? {
+            seal::condemn(folder)?;
+            return Ok(None);
         }
         self.build(folder, python, &lock, place).await.map(Some)
     }
@@ -149,7 +148,6 @@ impl Wanted<'_> {
         place: Place<'_>,
     ) -> Result<(PathBuf, String)> {
         (place.progress)(&format!("Building the environment {}", self.name));
-        remove(folder)?;
         let tools = Tools {
             variables: &installer_variables(place.variables),
             lock,
@@ -160,7 +158,13 @@ impl Wanted<'_> {
         let installer = python::installer(&place.home.join("tools"), python, tools).await?;
         self.install(folder, python, &installer, tools).await?;
         let sealed = folder.to_owned();
-        on_files(move || seal::seal(&sealed)).await??;
+        // The work goes on when nobody waits for it any more; nobody else may build meanwhile.
+        let held = lock.try_clone().map_err(|e| io_error("hold", folder, &e))?;
+        on_files(move || {
+            let _held = held;
+            seal::seal(&sealed)
+        })
+        .await??;
         write_whole(&folder.join(MARKER), python.version.as_bytes())?;
         unfinished.finished();
         Ok((folder.to_owned(), python.version.clone()))
@@ -342,13 +346,6 @@ async fn look(folder: &Path) -> Result<State> {
 async fn on_files<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|e| Error::internal(format!("Work on files ended early: {e}")))
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io_error("remove", folder, &e)),
-        _ => Ok(()),
-    }
 }
 
 /// Removes a half-built environment when dropped. (One left by a killed process has no marker and

@@ -77,15 +77,27 @@ pub fn free(
 /// Removes an environment unless somebody holds it; whether it is gone. Whoever calls this is the only
 /// one that may build it.
 pub fn remove_unheld(folder: &Path) -> Result<bool> {
-    let marker = File::open(folder.join(MARKER)).ok();
-    if marker
-        .as_ref()
-        .is_some_and(|marker| marker.try_lock().is_err())
-    {
+    let marker = marker_of(folder)?;
+    if marker.as_ref().is_some_and(is_held) {
         return Ok(false);
     }
     remove(folder)?;
     Ok(true)
+}
+
+/// The marker of an environment; none when it is not whole. What cannot be opened may be held.
+fn marker_of(folder: &Path) -> Result<Option<File>> {
+    let path = folder.join(MARKER);
+    match File::open(&path) {
+        Ok(marker) => Ok(Some(marker)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(io_error("open", &path, &e)),
+    }
+}
+
+/// Takes the marker's lock unless somebody holds it.
+fn is_held(marker: &File) -> bool {
+    marker.try_lock().is_err()
 }
 
 /// The marker goes first: what is half removed is no environment.
@@ -97,7 +109,10 @@ fn remove(folder: &Path) -> Result<()> {
         }
         _ => {}
     }
-    fs::remove_dir_all(folder).map_err(|e| io_error("remove", folder, &e))
+    match fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(io_error("remove", folder, &e)),
+        _ => Ok(()),
+    }
 }
 
 fn folders(root: &Path) -> Result<Vec<(String, PathBuf)>> {
@@ -129,15 +144,14 @@ impl<'a> Unused<'a> {
             return Ok(None);
         }
         // Without a marker it is what a build that was killed has left.
-        let marker = File::open(folder.join(MARKER)).ok();
+        let marker = marker_of(folder)?;
         let times = marker
             .as_ref()
             .map_or_else(|| fs::metadata(folder), File::metadata);
         let used = times.map_or(0, |times| {
             times.mtime() * 1000 + times.mtime_nsec() / 1_000_000
         });
-        let held = |marker: &File| marker.try_lock().is_err();
-        if used > cutoff.0 || marker.as_ref().is_some_and(held) {
+        if used > cutoff.0 || marker.as_ref().is_some_and(is_held) {
             return Ok(None);
         }
         Ok(Some(Self {
@@ -237,6 +251,25 @@ mod tests {
         assert!(hold(&unused).is_none());
         drop(hold_it);
         assert_eq!(scene.free(&[], i64::MAX, false), 2);
+    }
+
+    #[test]
+    fn only_what_is_known_to_be_unheld_is_removed() {
+        let scene = Scene(tempfile::tempdir().unwrap());
+        let (held, half) = (
+            scene.environment("held", true),
+            scene.environment("half", false),
+        );
+        let hold_it = hold(&held).unwrap();
+        assert!(!remove_unheld(&held).unwrap() && held.exists());
+        drop(hold_it);
+        assert!(remove_unheld(&held).unwrap() && !held.exists());
+        assert!(remove_unheld(&held).unwrap(), "there is none any more");
+        assert!(remove_unheld(&half).unwrap() && !half.exists());
+        let unknown = scene.environment("unknown", false);
+        // Cannot be opened, whoever asks.
+        std::os::unix::fs::symlink(MARKER, unknown.join(MARKER)).unwrap();
+        assert!(remove_unheld(&unknown).is_err() && unknown.exists());
     }
 
     #[test]
