@@ -16,6 +16,8 @@ use api::{Error, Result, environments::Environment};
 
 /// Says that an environment is whole; written last.
 pub const MARKER: &str = "aml-complete";
+/// What uv locks, at the root of an environment, while it installs into it.
+pub(super) const INSTALLER_LOCK: &str = ".lock";
 /// What could not be installed as it was asked for, a sentence a line.
 pub(super) const NOTES: &str = "aml-notes";
 /// The folder in which is kept what was asked for.

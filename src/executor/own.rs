@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use super::io_error;
+use super::{environment::INSTALLER_LOCK, io_error};
 use api::{Error, Result};
 
 /// The longest first line of a script that every kernel takes.
@@ -21,6 +21,8 @@ pub async fn make(from: &Path, to: &Path) -> Result<()> {
     let (from, to) = (from.to_owned(), to.to_owned());
     let made = tokio::task::spawn_blocking(move || {
         link(&from, &to)?;
+        // Each has its own: who installs into one must not wait for who installs into another.
+        let _ = fs::remove_file(to.join(INSTALLER_LOCK));
         rename_in_scripts(&from, &to)
     });
     made.await
@@ -118,10 +120,12 @@ mod tests {
         fs::set_permissions(at(&from, "bin/tool"), fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(at(&from, "lib/site-packages/a.py"), "a").unwrap();
         symlink("lib", at(&from, "lib64")).unwrap();
+        fs::write(at(&from, INSTALLER_LOCK), "").unwrap();
         make(&from, &to).await.unwrap();
         let inode = |folder: &Path, path: &str| fs::metadata(at(folder, path)).unwrap().ino();
         let module = "lib/site-packages/a.py";
         assert_eq!(inode(&from, module), inode(&to, module));
+        assert!(!at(&to, INSTALLER_LOCK).exists() && at(&from, INSTALLER_LOCK).exists());
         assert_eq!(fs::read_link(at(&to, "lib64")).unwrap(), Path::new("lib"));
         let own = fs::read_to_string(at(&to, "bin/tool")).unwrap();
         assert!(

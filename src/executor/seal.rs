@@ -13,7 +13,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{environment::MARKER, io_error, write_whole};
+use super::{
+    environment::{INSTALLER_LOCK, MARKER},
+    io_error, write_whole,
+};
 use api::{Error, Result};
 
 /// The list of the files.
@@ -61,6 +64,10 @@ fn seal_below(root: &Path, below: &str, entries: &mut Vec<Entry>) -> Result<()> 
         let Ok(name) = found.file_name().into_string() else {
             continue;
         };
+        // It has no content, and who installs must be able to lock it.
+        if below.is_empty() && name == INSTALLER_LOCK {
+            continue;
+        }
         let path = if below.is_empty() {
             name.clone()
         } else {
@@ -119,6 +126,7 @@ mod tests {
         fs::write(below("lib/site/a.py"), "a = 1").unwrap();
         fs::write(below("lib/site/__pycache__/a.pyc"), "code").unwrap();
         fs::write(below("pyvenv.cfg"), "home = /").unwrap();
+        fs::write(below(INSTALLER_LOCK), "").unwrap();
         symlink("lib", below("lib64")).unwrap();
         seal(root.path()).unwrap();
         fs::write(below(MARKER), "3.11").unwrap();
@@ -168,6 +176,9 @@ mod tests {
             fs::write(root.join("lib/site/__pycache__/b.pyc"), "").unwrap();
             let mode = fs::metadata(root.join("lib/site/a.py")).unwrap().mode();
             assert_eq!(mode & 0o222, 0);
+            let lock = root.join(INSTALLER_LOCK);
+            assert_ne!(fs::metadata(&lock).unwrap().mode() & 0o200, 0);
+            fs::write(lock, "locked").unwrap();
         });
         assert_eq!(found, None);
     }
