@@ -114,11 +114,33 @@ impl Outputs {
     async fn store(&mut self, client: &Client, workspace: &str, run: &str) -> Result<()> {
         self.refused.clear();
         let found = self.find();
+        let in_the_way = self.in_the_way(&found);
         let renamed = self.renamed(&found);
-        let changed: Vec<Found> = found
+        let (blocked, free): (Vec<Found>, Vec<Found>) = found
             .into_iter()
             .filter(|found| self.stored.get(&found.path) != Some(&found.stamp))
-            .collect();
+            .partition(|found| in_the_way.iter().any(|old| excludes(old, &found.path)));
+        // What has another name now is stored under it before the old one goes.
+        self.send_changed(client, workspace, run, &free).await?;
+        for path in in_the_way {
+            self.remove(client, workspace, run, path).await?;
+        }
+        self.send_changed(client, workspace, run, &blocked).await?;
+        for path in renamed {
+            if self.sent.contains(&path) {
+                self.remove(client, workspace, run, path).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_changed(
+        &mut self,
+        client: &Client,
+        workspace: &str,
+        run: &str,
+        changed: &[Found],
+    ) -> Result<()> {
         for portion in changed.chunks(PORTION) {
             match self.send(client, workspace, run, portion).await {
                 // Some file grows faster than it can be read; the others are not kept waiting.
@@ -130,10 +152,25 @@ impl Outputs {
                 sent => sent?,
             }
         }
-        for path in renamed {
-            self.remove(client, workspace, run, path).await?;
-        }
         Ok(())
+    }
+
+    /// Names of stored files that are gone and where a folder is now, or above which a file is.
+    fn in_the_way(&self, found: &[Found]) -> Vec<String> {
+        let names: HashSet<&str> = found.iter().map(|found| found.path.as_str()).collect();
+        let gone = self
+            .sent
+            .iter()
+            .filter(|path| !names.contains(path.as_str()));
+        let gone: Vec<&String> = gone.collect();
+        if gone.is_empty() {
+            return Vec::new();
+        }
+        let folders: HashSet<&str> = names.iter().copied().flat_map(above).collect();
+        let is_replaced = |path: &&&String| {
+            folders.contains(path.as_str()) || above(path).any(|folder| names.contains(folder))
+        };
+        gone.iter().filter(is_replaced).copied().cloned().collect()
     }
 
     /// Names of files that were stored and have another name now. What was removed stays stored.
@@ -249,6 +286,16 @@ impl Outputs {
     }
 }
 
+/// The folders that a path is in, below each other.
+fn above(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').map(move |(end, _)| &path[..end])
+}
+
+/// Whether there cannot be files of both names.
+fn excludes(one: &str, other: &str) -> bool {
+    above(one).any(|folder| folder == other) || above(other).any(|folder| folder == one)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,6 +347,32 @@ mod tests {
         fs::rename(below("outputs/gone"), below("elsewhere")).unwrap();
         let found = outputs.find();
         assert_eq!(outputs.renamed(&found), ["outputs/part"]);
+    }
+
+    #[test]
+    fn what_became_a_folder_or_a_file_is_in_the_way() {
+        let root = tempfile::tempdir().unwrap();
+        let mut outputs = Outputs::begin(root.path()).unwrap();
+        let below = |path: &str| root.path().join("outputs").join(path);
+        fs::create_dir(below("folder")).unwrap();
+        for name in ["file", "folder/a", "gone", "stays"] {
+            fs::write(below(name), name).unwrap();
+        }
+        let found = outputs.find();
+        outputs.sent = found.iter().map(|found| found.path.clone()).collect();
+        outputs.stored = found.into_iter().map(|f| (f.path, f.stamp)).collect();
+        fs::rename(below("file"), below("moved")).unwrap();
+        fs::create_dir(below("file")).unwrap();
+        fs::write(below("file/part"), "p").unwrap();
+        fs::remove_dir_all(below("folder")).unwrap();
+        fs::write(below("folder"), "f").unwrap();
+        fs::remove_file(below("gone")).unwrap();
+        let found = outputs.find();
+        let mut in_the_way = outputs.in_the_way(&found);
+        in_the_way.sort();
+        assert_eq!(in_the_way, ["outputs/file", "outputs/folder/a"]);
+        assert!(excludes("outputs/file", "outputs/file/part"));
+        assert!(!excludes("outputs/file", "outputs/files"));
     }
 
     #[test]

@@ -226,7 +226,8 @@ fn outputs_are_there_while_the_run_goes_on() {
     workspace(&aml);
     let gate = aml.path("gate");
     let line = format!(
-        "mkdir outputs/a; echo 1 > outputs/a/b; {}; echo 2 > outputs/a/b; mv outputs/a/b outputs/c",
+        "mkdir outputs/a; echo 1 > outputs/a/b; {}; echo 2 > outputs/a/b; mv outputs/a/b outputs/c; \
+         mkdir outputs/a/b; echo 3 > outputs/a/b/d",
         until(&gate)
     );
     let run = submit(&aml, "", &line);
@@ -245,12 +246,13 @@ fn outputs_are_there_while_the_run_goes_on() {
     assert!(error.contains("Did you mean `outputs/a/b`?"), "{error}");
     fs::write(&gate, "").unwrap();
     wait_for(&aml, &run, "Completed");
-    // It has got another name, and only that.
+    // It has got another name, and only that; under the old one there is a folder now.
     assert_eq!(got("late", "c").as_deref(), Some("2\n"));
+    assert_eq!(got("later", "a/b/d").as_deref(), Some("3\n"));
     let outputs = aml.json([
         "run", "outputs", &run, "--path", "outputs", "--query", "[].path",
     ]);
-    assert_eq!(outputs, serde_json::json!(["outputs/c"]));
+    assert_eq!(outputs, serde_json::json!(["outputs/a/b/d", "outputs/c"]));
 }
 
 /// Writes into a file of the shared environment in place, which its being read-only keeps nobody from
