@@ -2,19 +2,22 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io,
+    io, process,
+    sync::mpsc,
+    thread,
 };
 
 use nix::sys::{
     signal::{SigSet, Signal},
     termios::{self, LocalFlags, SetArg, SpecialCharacterIndices, Termios},
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::error::{Exit, INTERRUPTED};
 use api::Error;
 
 /// Asks for a secret on the terminal, without showing it. On ctrl-C the command ends, with the
-/// terminal as it was before.
+/// terminal as it was before; so it does when it is told to end by another signal.
 pub fn ask_hidden(prompt: &str) -> anyhow::Result<String> {
     let silent = Silent::new();
     let answer = silent.and_then(|_silent| rpassword::prompt_password(prompt));
@@ -42,6 +45,7 @@ impl Silent {
     fn new() -> io::Result<Self> {
         let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
         let before = termios::tcgetattr(&terminal)?;
+        restore_when_told_to_end(terminal.try_clone()?, before.clone())?;
         let mut silent = before.clone();
         silent
             .local_flags
@@ -59,6 +63,52 @@ impl Silent {
         termios::tcsetattr(&silence.terminal, SetArg::TCSANOW, &silent)?;
         Ok(silence)
     }
+}
+
+/// Ends the command, with the terminal as it was, at a signal that would end it anyway; from now on,
+/// because the handlers of signals stay. Returns when it listens.
+#[expect(
+    clippy::exit,
+    reason = "the thread that asks cannot be told; without a handler the process would end as well"
+)]
+fn restore_when_told_to_end(terminal: File, before: Termios) -> io::Result<()> {
+    let (listens, is_listening) = mpsc::channel();
+    // On its own: whoever asks waits for an answer and does nothing else.
+    thread::spawn(move || {
+        let runtime = match tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+        {
+            Ok(runtime) => runtime,
+            Err(e) => return drop(listens.send(Err(e))),
+        };
+        let told = runtime.block_on(told_to_end(&listens));
+        if let Some(told) = told {
+            let _ = termios::tcsetattr(&terminal, SetArg::TCSANOW, &before);
+            process::exit(128 + told as i32);
+        }
+    });
+    is_listening
+        .recv()
+        .unwrap_or_else(|_| Err(io::Error::other("nothing listens to signals")))
+}
+
+/// The signal that ends the command; none when none can be listened to.
+async fn told_to_end(listens: &mpsc::Sender<io::Result<()>>) -> Option<Signal> {
+    let streams = signal(SignalKind::terminate())
+        .and_then(|terminate| Ok((terminate, signal(SignalKind::hangup())?)));
+    let (mut terminate, mut hangup) = match streams {
+        Ok(streams) => streams,
+        Err(e) => {
+            let _ = listens.send(Err(e));
+            return None;
+        }
+    };
+    let _ = listens.send(Ok(()));
+    Some(tokio::select! {
+        _ = terminate.recv() => Signal::SIGTERM,
+        _ = hangup.recv() => Signal::SIGHUP,
+    })
 }
 
 impl Drop for Silent {

@@ -1,6 +1,6 @@
 """A terminal on which a command asks for a secret, and what is seen on it.
 
-Arguments: `paste` or `interrupt`, then the command. Nothing is shown until the command has made the
+Arguments: `paste`, `interrupt` or `terminate`, then the command. Nothing is shown until the command has made the
 terminal silent; so what is pasted the moment the question appears must be hidden already.
 """
 
@@ -39,7 +39,10 @@ def main(what, command):
     child = start(slave, command)
     while echoes(terminal):
         time.sleep(0.01)
-    os.write(terminal, SECRET + b"\n" if what == "paste" else b"\x03")
+    if what == "terminate":
+        os.kill(child, signal.SIGTERM)
+    else:
+        os.write(terminal, SECRET + b"\n" if what == "paste" else b"\x03")
     termios.tcflow(slave, termios.TCOON)
     _, status = os.waitpid(child, 0)
     assert echoes(slave), "the terminal stays silent"

@@ -74,6 +74,7 @@ fn a_question_that_is_interrupted_leaves_the_terminal_as_it_was() {
     let aml = Aml::local();
     aml.ok("workspace create -n churn");
     assert_eq!(on_terminal(&aml, "interrupt", "secret set db").status, 130);
+    assert_eq!(on_terminal(&aml, "terminate", "secret set db").status, 143);
     aml.fails(3, "secret get db");
     let login = "login http://127.0.0.1:9 --profile team";
     assert_eq!(on_terminal(&aml, "interrupt", login).status, 130);
