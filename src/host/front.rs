@@ -251,7 +251,9 @@ impl Front {
             targets.get(&name.to_lowercase()).cloned()
         };
         let Some(found) = target(name) else {
-            return Err(Box::new(unavailable("The deployment is starting")));
+            return Err(Box::new(unavailable(&format!(
+                "The deployment `{name}` is starting"
+            ))));
         };
         let copied = shared(&orders.mirror_traffic, &self.mirror_turn);
         let copied = copied.filter(|_| asked.is_none() && request.method() == Method::POST);

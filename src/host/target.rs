@@ -52,8 +52,8 @@ pub enum NoPlace {
 impl Target {
     pub fn new(name: String, log: File) -> Self {
         Self {
+            pool: RwLock::new(Err(format!("The deployment `{name}` is starting"))),
             name,
-            pool: RwLock::new(Err("The deployment is starting".to_owned())),
             settings: RwLock::default(),
             counters: Counters::default(),
             copies: Arc::new(Semaphore::new(COPIES)),

@@ -204,7 +204,7 @@ async fn without_a_scoring_process_it_says_why() {
     let scene = Scene::new().await;
     let (status, text) = scene.score("first", "").await;
     assert_eq!(status, 503);
-    assert!(text.contains("The deployment is starting"), "{text}");
+    assert!(text.contains("is starting"), "{text}");
     let live = reqwest::get(&scene.url).await.unwrap();
     assert_eq!(live.status(), 503);
     assert_eq!(live.headers()["retry-after"], "1");

@@ -95,11 +95,13 @@ impl Asked<'_> {
     /// Why the endpoint does not answer, and whether it may without anybody's doing.
     async fn explained(&self, error: Error) -> (bool, Error) {
         let name = self.name;
-        let Ok(endpoint) = self.endpoint().await else {
-            return (true, error);
+        let endpoint = match self.endpoint().await {
+            Ok(endpoint) => endpoint,
+            Err(gone) if gone.code == Code::NotFound => return (false, gone),
+            Err(_) => return (true, error),
         };
         let said = |what: &str| Error {
-            message: format!("{}. {what}", error.message),
+            message: format!("The endpoint `{name}` {what}"),
             hints: Vec::new(),
             ..error.clone()
         };
@@ -107,20 +109,20 @@ impl Asked<'_> {
         match endpoint.state {
             EndpointState::Stopped => {
                 let start = format!("Start it: aml endpoint start {name}");
-                (false, said("It is stopped").hint(start))
+                (false, said("is stopped").hint(start))
             }
             EndpointState::Failed => {
                 // The rest of it is shown with the endpoint.
                 let why = message.lines().next().unwrap_or_default();
-                let error = said(&format!("It failed: {why}"))
+                let error = said(&format!("failed: {why}"))
                     .hint(format!("Start it again: aml endpoint start {name}"))
                     .hint(format!("See its log: aml endpoint logs {name}"));
                 (false, error)
             }
             EndpointState::Starting => {
                 let what = match message.as_str() {
-                    "" => "It is starting".to_owned(),
-                    message => format!("It is starting: {message}"),
+                    "" => "is starting".to_owned(),
+                    message => format!("is starting: {message}"),
                 };
                 let see = format!("See how far it is: aml endpoint show {name}");
                 (true, said(&what).hint(see))
