@@ -105,12 +105,15 @@ fn never_answered(row: &EndpointRow) -> bool {
 
 /// The lines of a log that may say why its writer has ended.
 fn useful_tail(log: &str) -> String {
-    let idle = |line: &str| line.contains(" I [") || line.contains(" I front - ");
-    let lines: Vec<&str> = log
-        .lines()
-        .filter(|line| !line.trim().is_empty() && !idle(line))
+    let everyday = [" I [", " I front - ", " I host - "];
+    let is_everyday = |line: &&str| everyday.iter().any(|sign| line.contains(sign));
+    let last = log.lines().rev().filter(|line| !line.trim().is_empty());
+    let mut last: Vec<&str> = last
+        .take_while(|line| !is_everyday(line))
+        .take(SHOWN)
         .collect();
-    lines[lines.len().saturating_sub(SHOWN)..].join("\n")
+    last.reverse();
+    last.join("\n")
 }
 
 impl Service {
@@ -558,5 +561,21 @@ impl Perform for GetEndpointLog {
                 .store
                 .endpoint_log(found.id, deployment, self.lines, self.offset)?;
         Ok(EndpointLog { text, offset })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::useful_tail;
+
+    #[test]
+    fn only_what_follows_the_last_everyday_line_says_why_a_writer_ended() {
+        let raised = "2026-11-26 01:00:00,000 E [7] azmlinfsrv - Request a\nKeyError: 'x'\n";
+        let asked = "2026-11-26 01:00:00,001 I front - POST /score 500 3 ms\n";
+        assert_eq!(useful_tail(&format!("{raised}{asked}\n")), "");
+        let end = "one\n\ntwo\nthree\nfour\nfive\nKilled\n";
+        let tail = useful_tail(&format!("{raised}{asked}{end}"));
+        assert_eq!(tail, "two\nthree\nfour\nfive\nKilled");
+        assert_eq!(useful_tail("KeyError: 'x'"), "KeyError: 'x'");
     }
 }
