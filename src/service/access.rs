@@ -53,8 +53,10 @@ pub enum Action {
     WriteAssets,
     /// Register, change and delete models.
     WriteModels,
-    /// Deploy, start, stop and delete endpoints, and see their keys.
+    /// Deploy, start, stop and delete endpoints.
     Deploy,
+    /// Score with endpoints: see their keys and get tokens for them.
+    Score,
     /// Update and upgrade the workspace, delete it, see the keys of its resources; create, change and
     /// delete computes.
     ManageWorkspace,
@@ -66,13 +68,14 @@ pub enum Action {
 
 impl Action {
     #[cfg(test)]
-    pub const ALL: [Action; 10] = [
+    pub const ALL: [Action; 11] = [
         Action::Read,
         Action::StoreFiles,
         Action::WriteRuns,
         Action::WriteAssets,
         Action::WriteModels,
         Action::Deploy,
+        Action::Score,
         Action::ManageWorkspace,
         Action::ReadSecrets,
         Action::WriteSecrets,
@@ -88,6 +91,7 @@ impl Action {
             Action::WriteAssets => "change assets",
             Action::WriteModels => "change models",
             Action::Deploy => "manage endpoints",
+            Action::Score => "score with endpoints, or see their keys,",
             Action::ManageWorkspace => return format!("manage the workspace `{workspace}`"),
             Action::ReadSecrets => "read secrets",
             Action::WriteSecrets => "change secrets",
@@ -106,6 +110,7 @@ impl Action {
             | Action::WriteAssets
             | Action::WriteModels
             | Action::Deploy
+            | Action::Score
             | Action::ReadSecrets => Role::DataScientist,
             Action::ManageWorkspace | Action::WriteSecrets => Role::Contributor,
             Action::ManageAccess => Role::Owner,
@@ -127,13 +132,15 @@ fn allow_in_registry(registry: &str, action: Action) -> Result<()> {
         | Action::WriteModels
         | Action::ManageWorkspace
         | Action::ManageAccess => Ok(()),
-        Action::WriteRuns | Action::Deploy | Action::ReadSecrets | Action::WriteSecrets => {
-            Err(Error::invalid(format!(
-                "`{registry}` is a registry: it holds assets and models, no runs, endpoints or secrets"
-            ))
-            .at("workspace")
-            .hint("Name a workspace; see which there are: aml workspace list"))
-        }
+        Action::WriteRuns
+        | Action::Deploy
+        | Action::Score
+        | Action::ReadSecrets
+        | Action::WriteSecrets => Err(Error::invalid(format!(
+            "`{registry}` is a registry: it holds assets and models, no runs, endpoints or secrets"
+        ))
+        .at("workspace")
+        .hint("Name a workspace; see which there are: aml workspace list")),
     }
 }
 

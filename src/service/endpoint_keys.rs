@@ -48,7 +48,7 @@ fn keys_context(workspace: i64, name: &str) -> String {
 impl Perform for GetEndpointKeys {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<EndpointKeys> {
         let row = service
-            .enter(caller, &self.workspace, Action::Deploy)
+            .enter(caller, &self.workspace, Action::Score)
             .await?;
         let found = service.find_endpoint(&row, &self.name).await?;
         service.open_keys(&found)
@@ -86,7 +86,7 @@ impl Perform for RegenerateEndpointKey {
 impl Perform for GetEndpointToken {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<EndpointToken> {
         let row = service
-            .enter(caller, &self.workspace, Action::Deploy)
+            .enter(caller, &self.workspace, Action::Score)
             .await?;
         let found = service.find_endpoint(&row, &self.name).await?;
         if found.auth_mode == AuthMode::Key {

@@ -5,6 +5,7 @@ use crate::{Action, Caller, Perform, access::allows};
 use api::{
     Code,
     access::{AssignRole, CreateUser, DeleteUser, ListRoles, ListUsers, Role, RotateToken, WhoAmI},
+    endpoints::GetEndpointKeys,
     runs::ListRuns,
     secrets::{GetSecret, ListSecrets, SetSecret},
     work::Outcome,
@@ -18,15 +19,15 @@ fn each_role_allows_what_the_documents_say() {
         ("Reader", "Read"),
         (
             "AzureML Data Scientist",
-            "Read StoreFiles WriteRuns WriteAssets WriteModels Deploy ReadSecrets",
+            "Read StoreFiles WriteRuns WriteAssets WriteModels Deploy Score ReadSecrets",
         ),
         (
             "Contributor",
-            "Read StoreFiles WriteRuns WriteAssets WriteModels Deploy ManageWorkspace ReadSecrets WriteSecrets",
+            "Read StoreFiles WriteRuns WriteAssets WriteModels Deploy Score ManageWorkspace ReadSecrets WriteSecrets",
         ),
         (
             "Owner",
-            "Read StoreFiles WriteRuns WriteAssets WriteModels Deploy ManageWorkspace ReadSecrets WriteSecrets ManageAccess",
+            "Read StoreFiles WriteRuns WriteAssets WriteModels Deploy Score ManageWorkspace ReadSecrets WriteSecrets ManageAccess",
         ),
     ];
     assert_eq!(table.len(), Role::ALL.len());
@@ -167,6 +168,15 @@ async fn a_refusal_names_the_role_that_would_allow_it() {
     assert_eq!(
         refused.message,
         "`ann` has the role Reader and may not change runs in `ws`"
+    );
+    let keys = GetEndpointKeys {
+        workspace: "ws".to_owned(),
+        name: "e".to_owned(),
+    };
+    let unscored = keys.perform(&bench.service, &reader).await.err().unwrap();
+    assert_eq!(
+        unscored.message,
+        "`ann` has the role Reader and may not score with endpoints, or see their keys, in `ws`"
     );
     assert_eq!(
         refused.hints,
