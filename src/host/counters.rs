@@ -103,6 +103,8 @@ pub fn loads(front: &Front) -> BTreeMap<String, Load> {
 
 /// Whole or not at all: it may be read at any time. Counts are not worth failing for.
 pub fn write(path: &Path, loads: &BTreeMap<String, Load>) {
+    static WRITING: Mutex<()> = Mutex::new(());
+    let _alone = WRITING.lock();
     let new = path.with_extension("new");
     if let Ok(bytes) = serde_json::to_vec(loads)
         && std::fs::write(&new, bytes).is_ok()

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    Shared,
+    Shared, counters,
     fleet::{Event, Fleet, Probes},
     layout::{self, Laid, Named},
     process::Plan,
@@ -307,6 +307,10 @@ async fn report(
     now: EndpointState,
     message: Option<String>,
 ) {
+    if now == EndpointState::Healthy {
+        // Whoever waits for it looks at once, and finds the instances that answer.
+        counters::write(&shared.settings.loads, &counters::loads(&shared.front));
+    }
     shared.send(&state(shared, orders, now, message)).await;
 }
 

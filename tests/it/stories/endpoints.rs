@@ -63,6 +63,7 @@ fn an_endpoint_answers_until_it_is_deleted() {
         with_model(aml);
         let endpoint = deploy(aml);
         assert_eq!(endpoint["state"], "healthy");
+        assert_eq!(endpoint["deployments"][0]["load"]["instances"], 1);
         let own = hosts(aml).into_iter();
         for (pid, line) in own.filter(|(_, line)| line.starts_with("aml ")) {
             let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
