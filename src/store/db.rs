@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     column::Bound,
-    home::private_file,
+    home::{MAKE_ROOM, private_file},
     migrations,
     writer::{Patience, Writer},
 };
@@ -369,8 +369,7 @@ impl Tx<'_> {
 }
 
 fn full() -> Error {
-    Error::full("The disk that holds the state directory is full")
-        .hint("Free some space, or move the state directory: set AML_HOME")
+    Error::full("The disk that holds the state directory is full").hint(MAKE_ROOM)
 }
 
 /// `SQLITE_IOERR_SHMSIZE`: the index of the log of writes cannot grow.

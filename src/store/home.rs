@@ -239,13 +239,15 @@ fn close_to_others(path: &Path) {
     }
 }
 
+/// What helps when the disk of the state directory is full. Deleting writes down what goes first.
+pub const MAKE_ROOM: &str = "Free some space on that disk outside the state directory (`aml run delete` and \
+                             `aml gc` need some themselves), or move the state directory: set AML_HOME";
+
 /// Says what a failed file operation means to the person who meets it.
 pub fn io_error(verb: &str, path: &Path, error: &io::Error) -> Error {
     let message = format!("Cannot {verb} `{}`: {error}", path.display());
     match error.kind() {
-        io::ErrorKind::StorageFull => {
-            Error::full(message).hint("Free some space, or move the state directory: set AML_HOME")
-        }
+        io::ErrorKind::StorageFull => Error::full(message).hint(MAKE_ROOM),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Error::unavailable(
             message,
         )

@@ -360,7 +360,7 @@ impl Execution {
         let mut ended = self.judge(end, &process.log(), canceled);
         self.report_running(&process).await?;
         unless_full(log.send_new().await)?;
-        unless_full(self.report(Progress::Finalizing).await)?;
+        self.report_finalizing().await?;
         let patience = match ended.outcome {
             Outcome::Completed => FULL_PATIENCE,
             Outcome::Failed | Outcome::Canceled => MESSAGE_EVERY,
@@ -377,6 +377,7 @@ impl Execution {
             ended = ended.without_outputs(&error);
             // They cannot be kept; without them there is room to say so.
             let _ = remove_all(&self.code());
+            self.report_finalizing().await?;
         }
         unless_full(log.finish(&notes).await)?;
         // The run has its log already; without this copy among its artifacts it has ended all the same.
@@ -414,6 +415,9 @@ impl Execution {
                 }
             }
         };
+        if full_since.is_some() {
+            self.report_finalizing().await?;
+        }
         let note = |path: String| format!("{path:?} was not stored because of its name");
         Ok(refused.into_iter().map(note).collect())
     }
@@ -505,6 +509,11 @@ impl Execution {
         };
         persist_until(tries, || self.client.call(&report)).await?;
         Ok(())
+    }
+
+    /// Said again once there is room if a full disk did not let it through; twice is once.
+    async fn report_finalizing(&self) -> Result<()> {
+        unless_full(self.report(Progress::Finalizing).await)
     }
 
     async fn report_end(&self, ended: Ended) -> Result<()> {

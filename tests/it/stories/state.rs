@@ -217,7 +217,7 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
     assert!(!kept.is_empty() && !kept.contains("w-9"), "{kept}");
     expect![[r#"
         Error: The disk that holds the state directory is full
-        Hint: Free some space, or move the state directory: set AML_HOME
+        Hint: Free some space on that disk outside the state directory (`aml run delete` and `aml gc` need some themselves), or move the state directory: set AML_HOME
     "#]]
     .assert_eq(&stderr);
 }
@@ -246,7 +246,7 @@ fn a_run_that_fills_the_disk_ends_and_says_so() {
     let script = "aml workspace create -n w -o none
         aml run submit -e x -n full -s -- 'echo begun; head -c 9000000 /dev/zero > outputs/x || exit 3'
         echo exit \\$?
-        aml run show full --query '[status, exit_code]' -o tsv";
+        aml run show full --query '[status, exit_code, history[-2].status]' -o tsv";
     let Some(output) = on_a_small_disk(&aml, "3m", script) else {
         return;
     };
@@ -254,7 +254,7 @@ fn a_run_that_fills_the_disk_ends_and_says_so() {
     let stdout = output.ok();
     assert!(stdout.starts_with("begun\n"), "{stdout}");
     assert!(
-        stdout.ends_with("exit 10\nFailed\n3\n"),
+        stdout.ends_with("exit 10\nFailed\n3\nFinalizing\n"),
         "{stdout}\n{stderr}"
     );
     let reason = "The command ended with exit code 3; the disk was full, and its outputs";
