@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Done, Time, operation};
 
-/// What a workspace may use. It can be upgraded, never downgraded.
+/// What a workspace is called to be; both do the same. It can be upgraded, never downgraded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Edition {
