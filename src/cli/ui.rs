@@ -122,6 +122,15 @@ impl Ui {
         self.asked || self.query.is_some()
     }
 
+    /// Says what was done; with a format or query that was asked for, the answer is on stdout too.
+    pub fn done<T: Show + Serialize>(&self, sentence: &str, answer: &T) -> anyhow::Result<()> {
+        self.status(sentence);
+        if self.azure.is_none() && self.shapes_answers() {
+            return self.show(answer);
+        }
+        Ok(())
+    }
+
     /// Prints any document as an answer.
     pub fn show_value(&self, mut value: Value) -> anyhow::Result<()> {
         if let Some(format) = &self.azure {

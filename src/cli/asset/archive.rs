@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::{TargetArgs, shown};
-use crate::cli::context::Context;
-use api::assets::{ArchiveAsset, AssetKind, RestoreAsset};
+use crate::cli::{context::Context, views::Named};
+use api::assets::{ArchiveAsset, AssetKind, AssetRef, RestoreAsset};
 
 /// Hide an asset, or one version of it, from lists and from being the latest
 ///
@@ -32,8 +32,8 @@ pub async fn archive(ctx: &Context, kind: AssetKind, args: ArchiveArgs) -> anyho
         label: asset.pick.label(),
     };
     ctx.client().await?.call(&request).await?;
-    ctx.ui.status(&format!("Archived {}.", shown(&asset)));
-    Ok(())
+    ctx.ui
+        .done(&format!("Archived {}.", shown(&asset)), &named(&asset))
 }
 
 pub async fn restore(ctx: &Context, kind: AssetKind, args: RestoreArgs) -> anyhow::Result<()> {
@@ -46,6 +46,13 @@ pub async fn restore(ctx: &Context, kind: AssetKind, args: RestoreArgs) -> anyho
         label: asset.pick.label(),
     };
     ctx.client().await?.call(&request).await?;
-    ctx.ui.status(&format!("Restored {}.", shown(&asset)));
-    Ok(())
+    ctx.ui
+        .done(&format!("Restored {}.", shown(&asset)), &named(&asset))
+}
+
+fn named(asset: &AssetRef) -> Named {
+    Named {
+        version: asset.pick.version(),
+        ..Named::new(asset.name.as_str())
+    }
 }

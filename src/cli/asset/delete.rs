@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::TargetArgs;
-use crate::cli::context::Context;
+use crate::cli::{context::Context, views::Named};
 use api::{
     Error,
     assets::{AssetKind, DeleteAsset, Pick},
@@ -48,6 +48,9 @@ pub async fn delete(ctx: &Context, kind: AssetKind, args: DeleteArgs) -> anyhow:
         version,
     };
     ctx.client().await?.call(&request).await?;
-    ctx.ui.status(&format!("Deleted {what}."));
-    Ok(())
+    let deleted = Named {
+        version: request.version,
+        ..Named::new(request.name)
+    };
+    ctx.ui.done(&format!("Deleted {what}."), &deleted)
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::cli::{context::Context, views::Named};
 use api::computes::DeleteCompute;
 
 /// Delete a compute; what runs on it goes on
@@ -25,6 +25,8 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
         name: name.clone(),
     };
     ctx.client().await?.call(&request).await?;
-    ctx.ui.status(&format!("Deleted the compute {name}."));
-    Ok(())
+    ctx.ui.done(
+        &format!("Deleted the compute {name}."),
+        &Named::new(name.as_str()),
+    )
 }

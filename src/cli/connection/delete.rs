@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::cli::{context::Context, views::Named};
 use api::connections::DeleteConnection;
 
 /// Forget a connection with its secrets
@@ -25,6 +25,8 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
         name: name.clone(),
     };
     ctx.client().await?.call(&request).await?;
-    ctx.ui.status(&format!("Deleted the connection {name}."));
-    Ok(())
+    ctx.ui.done(
+        &format!("Deleted the connection {name}."),
+        &Named::new(name.as_str()),
+    )
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::cli::{context::Context, views::Named};
 use api::datastores::DeleteDatastore;
 
 /// Forget a datastore; its files stay where they are
@@ -25,6 +25,8 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
         name: name.clone(),
     };
     ctx.client().await?.call(&request).await?;
-    ctx.ui.status(&format!("Deleted the datastore {name}."));
-    Ok(())
+    ctx.ui.done(
+        &format!("Deleted the datastore {name}."),
+        &Named::new(name.as_str()),
+    )
 }

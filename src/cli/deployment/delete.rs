@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::TargetArgs;
-use crate::cli::context::Context;
+use crate::cli::{context::Context, views::Named};
 use api::deployments::DeleteDeployment;
 
 /// End a deployment and delete it with its log
@@ -33,7 +33,8 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
         force: args.force,
     };
     ctx.client().await?.call(&request).await?;
-    ctx.ui
-        .status(&format!("Deleted the deployment {}.", found.name));
-    Ok(())
+    ctx.ui.done(
+        &format!("Deleted the deployment {}.", found.name),
+        &Named::new(found.name.as_str()),
+    )
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::cli::{context::Context, views::Named};
 use api::endpoints::{DeleteEndpoint, GetEndpoint};
 
 /// Stop an endpoint and delete it with its keys and its log
@@ -29,7 +29,8 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
     ctx.ui.confirm(args.yes, &question)?;
     let name = found.name.clone();
     client.call(&DeleteEndpoint { workspace, name }).await?;
-    ctx.ui
-        .status(&format!("Deleted the endpoint {}.", found.name));
-    Ok(())
+    ctx.ui.done(
+        &format!("Deleted the endpoint {}.", found.name),
+        &Named::new(found.name.as_str()),
+    )
 }

@@ -20,6 +20,6 @@ pub async fn stop(ctx: &Context, args: StopArgs) -> anyhow::Result<()> {
         name: args.name,
     };
     let endpoint = ctx.client().await?.call(&request).await?;
-    ctx.ui.status(&format!("Stopped {}.", endpoint.name));
-    Ok(())
+    ctx.ui
+        .done(&format!("Stopped {}.", endpoint.name), &endpoint)
 }

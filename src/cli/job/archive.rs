@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::JobArg;
+use super::{JobArg, done};
 use crate::cli::context::Context;
 use api::runs::UpdateRun;
 
@@ -37,7 +37,6 @@ pub async fn set(ctx: &Context, job: &JobArg, archived: bool) -> anyhow::Result<
         ..UpdateRun::default()
     };
     let run = ctx.client().await?.call(&request).await?;
-    let done = if archived { "Archived" } else { "Restored" };
-    ctx.ui.status(&format!("{done} the job {}.", run.name));
-    Ok(())
+    let verb = if archived { "Archived" } else { "Restored" };
+    done(ctx, &format!("{verb} the job {}.", run.name), &run).await
 }

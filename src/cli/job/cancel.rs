@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::JobArg;
+use super::{JobArg, done};
 use crate::cli::context::Context;
 use api::runs::CancelRun;
 
@@ -19,7 +19,6 @@ pub async fn cancel(ctx: &Context, args: CancelArgs) -> anyhow::Result<()> {
         run: args.job.name().to_owned(),
     };
     let run = ctx.client().await?.call(&request).await?;
-    ctx.ui
-        .status(&format!("The job {} is {}.", run.name, run.status));
-    Ok(())
+    let said = format!("The job {} is {}.", run.name, run.status);
+    done(ctx, &said, &run).await
 }

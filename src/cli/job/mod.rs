@@ -105,6 +105,16 @@ async fn workspace_run(ctx: &Context, name: &str) -> Result<Run> {
     ctx.client().await?.call(&get).await
 }
 
+/// Says what was done with a job, and shows the job when that is asked for.
+async fn done(ctx: &Context, said: &str, run: &Run) -> anyhow::Result<()> {
+    if !ctx.ui.shapes_answers() {
+        ctx.ui.status(said);
+        return Ok(());
+    }
+    let entity = entity::Entity::new(run, &workspace(ctx).await?);
+    ctx.ui.done(said, &entity)
+}
+
 /// The workspace worked in, which a job's addresses name.
 pub async fn workspace(ctx: &Context) -> Result<Workspace> {
     let get = GetWorkspace {

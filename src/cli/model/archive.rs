@@ -27,10 +27,8 @@ pub async fn archive(ctx: &Context, args: ArchiveArgs) -> anyhow::Result<()> {
         ..UpdateModel::default()
     };
     let model = ctx.client().await?.call(&request).await?;
-    ctx.ui.status(&format!(
-        "Archived {}:{}.",
-        model.name,
-        model.version_called()
-    ));
-    Ok(())
+    ctx.ui.done(
+        &format!("Archived {}:{}.", model.name, model.version_called()),
+        &model,
+    )
 }

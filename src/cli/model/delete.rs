@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{ModelArg, versioned};
-use crate::cli::context::Context;
+use crate::cli::{context::Context, views::Named};
 use api::models::DeleteModel;
 
 /// Delete a model version, or all versions of a model
@@ -42,6 +42,9 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
         forget_numbers: false,
     };
     ctx.client().await?.call(&request).await?;
-    ctx.ui.status(&format!("Deleted {what}."));
-    Ok(())
+    let deleted = Named {
+        version: version.map(|version| version.to_string()),
+        ..Named::new(request.name)
+    };
+    ctx.ui.done(&format!("Deleted {what}."), &deleted)
 }

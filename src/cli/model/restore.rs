@@ -27,7 +27,8 @@ pub async fn restore(ctx: &Context, args: RestoreArgs) -> anyhow::Result<()> {
         ..UpdateModel::default()
     };
     let model = ctx.client().await?.call(&request).await?;
-    ctx.ui
-        .status(&format!("Restored {}:{}.", model.name, model.version));
-    Ok(())
+    ctx.ui.done(
+        &format!("Restored {}:{}.", model.name, model.version),
+        &model,
+    )
 }

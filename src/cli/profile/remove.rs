@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::cli::{context::Context, views::Named};
 
 /// Forget a server and its token
 #[derive(Debug, Args)]
@@ -26,6 +26,8 @@ pub fn remove(ctx: &Context, args: &RemoveArgs) -> anyhow::Result<()> {
         ctx.ui
             .status("It was the default; this machine is used now.");
     }
-    ctx.ui.status(&format!("Forgot the profile {}.", args.name));
-    Ok(())
+    ctx.ui.done(
+        &format!("Forgot the profile {}.", args.name),
+        &Named::new(args.name.as_str()),
+    )
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::cli::{context::Context, views::Named};
 use api::registries::DeleteRegistry;
 
 /// Delete a registry with all assets in it
@@ -24,6 +24,8 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
         registry: name.clone(),
     };
     ctx.client().await?.call(&request).await?;
-    ctx.ui.status(&format!("Deleted the registry {name}."));
-    Ok(())
+    ctx.ui.done(
+        &format!("Deleted the registry {name}."),
+        &Named::new(name.as_str()),
+    )
 }

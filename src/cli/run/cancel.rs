@@ -19,8 +19,8 @@ pub async fn cancel(ctx: &Context, args: CancelArgs) -> anyhow::Result<()> {
         run: args.run.name,
     };
     let run = ctx.client().await?.call(&request).await?;
-    ctx.ui
-        .status(&format!("The run {} is {}.", run.name, run.status));
+    let said = format!("The run {} is {}.", run.name, run.status);
+    ctx.ui.done(&said, &run)?;
     if run.job.is_none() {
         ctx.ui.hint(
             "The run is marked only: the program that logs to it goes on where it was started.",

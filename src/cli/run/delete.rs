@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::RunArg;
-use crate::cli::context::Context;
+use crate::cli::{context::Context, views::Named};
 use api::runs::DeleteRun;
 
 /// Delete a run that has ended, with its artifacts and log
@@ -30,6 +30,8 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
         run: run.name.clone(),
     };
     ctx.client().await?.call(&request).await?;
-    ctx.ui.status(&format!("Deleted the run {}.", run.name));
-    Ok(())
+    ctx.ui.done(
+        &format!("Deleted the run {}.", run.name),
+        &Named::new(run.name.as_str()),
+    )
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::cli::{context::Context, views::Named};
 use api::secrets::DeleteSecret;
 
 /// Delete a secret
@@ -24,6 +24,8 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
         name: args.name.clone(),
     };
     ctx.client().await?.call(&request).await?;
-    ctx.ui.status(&format!("Deleted the secret {}.", args.name));
-    Ok(())
+    ctx.ui.done(
+        &format!("Deleted the secret {}.", args.name),
+        &Named::new(args.name.as_str()),
+    )
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::cli::{context::Context, views::Named};
 use api::access::DeleteUser;
 
 /// Delete a user with its roles; its token stops working at once
@@ -22,6 +22,8 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
         user: args.name.clone(),
     };
     ctx.client().await?.call(&request).await?;
-    ctx.ui.status(&format!("Deleted the user {}.", args.name));
-    Ok(())
+    ctx.ui.done(
+        &format!("Deleted the user {}.", args.name),
+        &Named::new(args.name.as_str()),
+    )
 }

@@ -10,6 +10,7 @@ mod runs;
 mod serving;
 
 use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
 use serde_json::Value;
 
 pub use graph::drawn;
@@ -38,6 +39,36 @@ pub enum View {
     Record(Vec<(String, String)>),
     /// Text as it is.
     Text(String),
+}
+
+/// What names a thing that has nothing more to show: it was deleted, say.
+#[derive(Debug, Default, Serialize)]
+pub struct Named {
+    pub name: String,
+    /// One of it; none means the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+}
+
+impl Named {
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Show for Named {
+    fn view(&self) -> View {
+        record([
+            ("Name", self.name.clone()),
+            ("Version", self.version.clone().unwrap_or_default()),
+            ("Alias", self.alias.clone().unwrap_or_default()),
+        ])
+    }
 }
 
 /// A list with fixed columns.

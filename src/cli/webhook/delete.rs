@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::cli::{context::Context, views::Named};
 use api::webhooks::DeleteWebhook;
 
 /// Delete a webhook with what was on its way to it
@@ -23,7 +23,6 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
         webhook: args.webhook,
     };
     ctx.client().await?.call(&request).await?;
-    ctx.ui
-        .status(&format!("Deleted the webhook {}.", request.webhook));
-    Ok(())
+    let said = format!("Deleted the webhook {}.", request.webhook);
+    ctx.ui.done(&said, &Named::new(request.webhook))
 }

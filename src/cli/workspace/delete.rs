@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::cli::{context::Context, views::Named};
 use api::{Result, workspaces::DeleteWorkspace};
 
 /// Delete a workspace and everything it owns
@@ -33,8 +33,8 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
             workspace: found.name.clone(),
         })
         .await?;
-    ctx.ui
-        .status(&format!("Deleted the workspace {}.", found.name));
+    let said = format!("Deleted the workspace {}.", found.name);
+    ctx.ui.done(&said, &Named::new(found.name.as_str()))?;
     forget_default(ctx, &found.name)?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::NameArg;
-use crate::cli::context::Context;
+use crate::cli::{context::Context, views::Named};
 use api::{
     Error,
     access::{AssignRole, ListRoles, RemoveRole, Role},
@@ -75,9 +75,8 @@ pub async fn run(ctx: &Context, command: ShareCommand) -> anyhow::Result<()> {
                     user: args.user.clone(),
                 })
                 .await?;
-            ctx.ui
-                .status(&format!("`{}` has no role any more.", args.user));
-            Ok(())
+            let said = format!("`{}` has no role any more.", args.user);
+            ctx.ui.done(&said, &Named::new(args.user))
         }
     }
 }

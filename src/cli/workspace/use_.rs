@@ -27,7 +27,7 @@ pub async fn use_(ctx: &Context, args: UseArgs) -> anyhow::Result<()> {
             workspace: args.name,
         })
         .await?;
-    let name = found.name;
+    let name = found.name.clone();
     if args.folder {
         let file = config::save_folder(
             &ctx.folder,
@@ -35,13 +35,10 @@ pub async fn use_(ctx: &Context, args: UseArgs) -> anyhow::Result<()> {
                 workspace: Some(name.clone()),
             },
         )?;
-        ctx.ui.status(&format!(
-            "Using the workspace {name} in this folder: {}",
-            file.display()
-        ));
-        return Ok(());
+        let file = file.display();
+        let said = format!("Using the workspace {name} in this folder: {file}");
+        return ctx.ui.done(&said, &found);
     }
     ctx.choose_workspace(Some(name.clone()))?;
-    ctx.ui.status(&format!("Using the workspace {name}."));
-    Ok(())
+    ctx.ui.done(&format!("Using the workspace {name}."), &found)
 }

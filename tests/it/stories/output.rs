@@ -130,6 +130,28 @@ fn hints_can_be_pasted() {
 }
 
 #[test]
+fn what_was_done_is_answered_when_a_format_is_asked_for() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        assert_eq!(aml.ok("workspace use ws"), "");
+        assert_eq!(aml.json("workspace use ws -o json")["name"], "ws");
+        aml.ok("run submit --name r --env host -- sleep 60");
+        let canceled = aml.json("run cancel r -o json");
+        assert_eq!(canceled["name"], "r");
+        aml.ok("run submit --name s --env host -s -- true");
+        let deleted = aml.json("run delete s --yes -o json");
+        assert_eq!(deleted, serde_json::json!({"name": "s"}));
+        aml.ok("secret set db --value a");
+        assert_eq!(aml.ok("secret delete db --yes --query name -o tsv"), "db\n");
+        aml.ok("secret set db --value a");
+        let table = aml.ok("secret delete db --yes -o table");
+        assert_eq!(table, "Name  db\n");
+        let deleted = aml.json("workspace delete -n ws --yes -o json");
+        assert_eq!(deleted, serde_json::json!({"name": "ws"}));
+    });
+}
+
+#[test]
 fn people_get_tables() {
     each_mode(|aml| {
         aml.ok("workspace create -n churn --description 'who leaves'");

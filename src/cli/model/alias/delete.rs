@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, model::resolve};
+use crate::cli::{context::Context, model::resolve, views::Named};
 use api::{
     Error,
     models::{ModelRef, Which},
@@ -33,6 +33,9 @@ pub async fn delete(ctx: &Context, args: DeleteArgs) -> anyhow::Result<()> {
         alias: alias.clone(),
     };
     client.call(&request).await?;
-    ctx.ui.status(&format!("Deleted {}.", args.model));
-    Ok(())
+    let deleted = Named {
+        alias: Some(request.alias),
+        ..Named::new(request.name)
+    };
+    ctx.ui.done(&format!("Deleted {}.", args.model), &deleted)
 }

@@ -5,6 +5,7 @@ use clap::Args;
 use crate::cli::{
     context::Context,
     model::{VersionArg, resolve},
+    views::Named,
 };
 use api::{models::ModelRef, names, registered_models::SetModelAlias};
 
@@ -36,9 +37,14 @@ pub async fn set(ctx: &Context, args: SetArgs) -> anyhow::Result<()> {
         alias: args.alias,
     };
     client.call(&request).await?;
-    ctx.ui.status(&format!(
+    let said = format!(
         "{}@{} is version {}.",
         request.name, request.alias, request.version
-    ));
-    Ok(())
+    );
+    let set = Named {
+        version: Some(request.version.to_string()),
+        alias: Some(request.alias),
+        name: request.name,
+    };
+    ctx.ui.done(&said, &set)
 }
