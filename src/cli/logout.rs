@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::context::Context;
+use super::{context::Context, profile};
 use api::Error;
 
 /// Forget the token of a profile
@@ -22,10 +22,10 @@ pub fn logout(ctx: &Context, args: &LogoutArgs) -> anyhow::Result<()> {
     };
     ctx.known_profile(name)?;
     if ctx.config.stored_token(name)?.is_none() {
-        ctx.ui.status(&format!("`{name}` had no token."));
-        return Ok(());
+        let said = format!("`{name}` had no token.");
+        return ctx.ui.done(&said, &profile::info(ctx, name)?);
     }
     ctx.config.store_token(name, None)?;
-    ctx.ui.status(&format!("Logged out of `{name}`."));
-    Ok(())
+    let said = format!("Logged out of `{name}`.");
+    ctx.ui.done(&said, &profile::info(ctx, name)?)
 }

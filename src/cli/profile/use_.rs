@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::cli::{context::Context, views::Named};
 
 /// Choose the profile to use when none is named
 #[derive(Debug, Args)]
@@ -14,12 +14,11 @@ pub struct UseArgs {
 pub fn use_(ctx: &Context, args: &UseArgs) -> anyhow::Result<()> {
     if args.name == "local" {
         ctx.config.change(|settings| settings.profile = None)?;
-        ctx.ui.status("Using this machine.");
-        return Ok(());
+        return ctx.ui.done("Using this machine.", &Named::new("local"));
     }
     let url = ctx.known_profile(&args.name)?.url.clone();
     ctx.config
         .change(|settings| settings.profile = Some(args.name.clone()))?;
-    ctx.ui.status(&format!("Using the server {url}"));
-    Ok(())
+    let said = format!("Using the server {url}");
+    ctx.ui.done(&said, &Named::new(args.name.as_str()))
 }
