@@ -415,3 +415,41 @@ fn hash<T: Serialize>(value: &T) -> Result<String> {
     let text = serde_json::to_vec(value).map_err(|e| Error::internal(e.to_string()))?;
     Ok(blake3::hash(&text).to_hex()[..20].to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_in_use_whose_python_is_gone_stays_and_is_not_used_again() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("environments/key");
+        fs::create_dir_all(folder.join("bin")).unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.join("bin/python")).unwrap();
+        fs::write(folder.join(MARKER), "3.11.7").unwrap();
+        let held = use_of::hold(&folder).unwrap();
+        let wanted = Wanted {
+            version: None,
+            requirements: &[],
+            name: "e",
+        };
+        let python = Python {
+            program: "python3".into(),
+            version: "3.11.7".to_owned(),
+            platform: "linux-x86_64".to_owned(),
+            executable: "/usr/bin/python3".into(),
+        };
+        let place = Place {
+            home: home.path(),
+            variables: &Variables::new(),
+            log: &home.path().join("log"),
+            progress: &|_| (),
+            own: None,
+        };
+        let found = wanted.at(&folder, &python, place).await.unwrap();
+        assert!(found.is_none() && folder.join(MARKER).exists());
+        assert!(folder.join(seal::CHANGED).exists());
+        drop(held);
+        assert!(use_of::remove_unheld(&folder).unwrap());
+    }
+}
