@@ -462,7 +462,7 @@ fn what_cannot_be_deployed_is_said_before_anything_starts() {
             assert!(error.contains(expected), "{line}\n{error}");
         };
         check(
-            3,
+            2,
             "deploy echo:1 --name e --script scor.py",
             "Did you mean `score.py`?",
         );
