@@ -29,6 +29,7 @@ mod requirements;
 pub mod schema;
 pub mod shape;
 pub mod v1;
+pub mod words;
 pub mod yaml;
 
 use api::Error;

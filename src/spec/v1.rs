@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::words::quoted;
 use api::{Error, Result};
 
 type Members = Map<String, Value>;
@@ -64,7 +65,7 @@ pub fn converted(file: &Value, read: ReadFile<'_>) -> Result<Converted> {
                 .map_or(String::new(), |at| format!(".{at}"));
             error.at(format!("pipeline.steps.{key}{target}"))
         })?;
-        jobs.insert(word(key), converted);
+        add(&mut jobs, key, converted).map_err(|error| error.at("pipeline.steps"))?;
     }
     let mut pipeline = Members::new();
     pipeline.insert("type".to_owned(), json!("pipeline"));
@@ -105,10 +106,11 @@ impl Converter<'_> {
                     word(name)
                 ));
             }
-            inputs.insert(word(name), input);
+            add(&mut inputs, name, input).map_err(|error| error.at("pipeline.parameters"))?;
         }
         for (name, reference) in members(&old, "data_references") {
-            inputs.insert(word(name), data(reference)?);
+            let added = add(&mut inputs, name, data(reference)?);
+            added.map_err(|error| error.at("pipeline.data_references"))?;
         }
         for name in inputs.keys() {
             let expression = format!("${{{{parent.inputs.{name}}}}}");
@@ -137,7 +139,6 @@ impl Converter<'_> {
             return Err(Error::invalid("The step has no script").at("script_name"));
         };
         let mut inputs = Members::new();
-        let mut bind = |name: &str, value: Value| inputs.insert(word(name), value);
         for (name, input) in members(step, "inputs") {
             let source = input.get("source").and_then(Value::as_str).unwrap_or(name);
             let found = self.sources.get(source).cloned().ok_or_else(|| {
@@ -146,7 +147,7 @@ impl Converter<'_> {
                 ))
                 .at(format!("inputs.{name}.source"))
             })?;
-            bind(name, found);
+            add(&mut inputs, name, found).map_err(|error| error.at("inputs"))?;
         }
         for (name, parameter) in members(step, "parameters") {
             let source = parameter.get("source").and_then(Value::as_str);
@@ -157,7 +158,7 @@ impl Converter<'_> {
                 })?,
                 None => parameter.clone(),
             };
-            bind(name, value);
+            add(&mut inputs, name, value).map_err(|error| error.at("parameters"))?;
         }
         let mut made = Members::new();
         made.insert("type".to_owned(), json!("command"));
@@ -177,16 +178,7 @@ impl Converter<'_> {
         if !inputs.is_empty() {
             made.insert("inputs".to_owned(), Value::Object(inputs));
         }
-        let outputs = members(step, "outputs").map(|(name, output)| {
-            let mode = output.get("bind_mode").and_then(Value::as_str);
-            let mode = if mode == Some("upload") {
-                "upload"
-            } else {
-                "rw_mount"
-            };
-            (word(name), json!({"type": "uri_folder", "mode": mode}))
-        });
-        let outputs: Members = outputs.collect();
+        let outputs = outputs(step)?;
         if !outputs.is_empty() {
             made.insert("outputs".to_owned(), Value::Object(outputs));
         }
@@ -225,17 +217,45 @@ impl Converter<'_> {
     }
 }
 
-/// The command line of a script with what its arguments stand for.
+fn outputs(step: &Value) -> Result<Members> {
+    let mut outputs = Members::new();
+    for (name, output) in members(step, "outputs") {
+        let mode = output.get("bind_mode").and_then(Value::as_str);
+        let mode = if mode == Some("upload") {
+            "upload"
+        } else {
+            "rw_mount"
+        };
+        let output = json!({"type": "uri_folder", "mode": mode});
+        add(&mut outputs, name, output).map_err(|error| error.at("outputs"))?;
+    }
+    Ok(outputs)
+}
+
+/// Adds something under the name it has today. Two that would have the same are an error.
+fn add(to: &mut Members, name: &str, value: Value) -> Result<()> {
+    let new = word(name);
+    if to.contains_key(&new) {
+        let message = format!("`{name}` would be called `{new}`, as another one is");
+        return Err(Error::invalid(message).hint("Give it another name, wherever the file says it"));
+    }
+    to.insert(new, value);
+    Ok(())
+}
+
+/// The command line of a script with what its arguments stand for, a word each. Paths are one word
+/// whatever is in them.
 fn command(script: &str, step: &Value) -> String {
-    let mut words = vec![format!("python {script}")];
+    let mut words = vec![format!("python {}", quoted(script))];
     let arguments = step.get("arguments").and_then(Value::as_array);
     for argument in arguments.into_iter().flatten() {
         let text = crate::described::python_text(argument);
         let (kind, name) = text.split_once(':').unwrap_or(("", ""));
         words.push(match kind {
             "output" => format!("${{{{outputs.{}}}}}", word(name)),
-            "input" | "parameter" => format!("${{{{inputs.{}}}}}", word(name)),
-            _ => text,
+            "input" => format!("${{{{inputs.{}}}}}", word(name)),
+            "parameter" => format!("\"${{{{inputs.{}}}}}\"", word(name)),
+            _ => quoted(&text),
         });
     }
     words.join(" ")

@@ -59,7 +59,7 @@ fn a_pipeline_of_the_first_command_line_is_one_of_today() {
                 },
                 "train": {
                     "type": "command", "display_name": "Train", "compute": "azureml:gpu",
-                    "command": "python train.py --n ${{inputs.n}} --k ${{inputs.k}} --data ${{inputs.data}} 3",
+                    "command": "python train.py --n \"${{inputs.n}}\" --k \"${{inputs.k}}\" --data ${{inputs.data}} 3",
                     "environment": {"image": "img", "conda_file": "conda.yml"},
                     "inputs": {"data": "${{parent.jobs.prep_step.outputs.clean}}", "n": "${{parent.inputs.num_iterations}}", "k": 7},
                 },
@@ -100,4 +100,62 @@ fn what_cannot_be_converted_says_where() {
     }
     assert!(!is_v1(&json!({"type": "pipeline", "jobs": {}})));
     assert!(converted(&json!({}), &none).is_err());
+}
+
+#[test]
+fn two_of_one_name_are_not_made_one() {
+    let none = |_: &str| Ok(Value::Null);
+    for (path, name, at) in [
+        (
+            "/pipeline/steps",
+            "prep-step",
+            "pipeline.steps: `prep-step`",
+        ),
+        (
+            "/pipeline/parameters",
+            "data_path",
+            "pipeline.parameters: `data_path`",
+        ),
+        (
+            "/pipeline/data_references",
+            "NumIterations",
+            "pipeline.data_references: `NumIterations`",
+        ),
+        (
+            "/pipeline/steps/PrepStep/inputs",
+            "data",
+            "pipeline.steps.PrepStep.inputs: `data`",
+        ),
+        (
+            "/pipeline/steps/PrepStep/outputs",
+            "clean",
+            "pipeline.steps.PrepStep.outputs: `clean`",
+        ),
+        (
+            "/pipeline/steps/Train/parameters",
+            "data",
+            "pipeline.steps.Train.parameters: `data`",
+        ),
+    ] {
+        let mut file = old();
+        file["pipeline"]["steps"]["Train"]["runconfig"] = Value::Null;
+        file.pointer_mut(path).unwrap()[name] = json!({
+            "script_name": "x.py", "source": "DataPath", "dataset_name": "d", "default": 1,
+        });
+        let error = converted(&file, &none).unwrap_err();
+        assert!(error.to_string().starts_with(at), "{error}");
+    }
+}
+
+#[test]
+fn arguments_stay_words() {
+    let mut file = old();
+    let step = &mut file["pipeline"]["steps"]["PrepStep"];
+    step["arguments"] = json!(["--title", "It's $5; rm", "", "output:Clean"]);
+    file["pipeline"]["steps"]["Train"]["runconfig"] = Value::Null;
+    let made = converted(&file, &|_| Ok(Value::Null)).unwrap();
+    assert_eq!(
+        made.pipeline["jobs"]["prep_step"]["command"],
+        "python prep.py --title 'It'\\''s $5; rm' '' ${{outputs.clean}}"
+    );
 }

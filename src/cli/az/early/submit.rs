@@ -14,6 +14,7 @@ use api::{
     Error, Result,
     runs::{GetRun, Run},
 };
+use spec::words::quoted;
 
 /// What a run configuration and the command line say together.
 pub struct Submission {
@@ -177,15 +178,6 @@ fn command(given: &Given, configured: &Map<String, Value>) -> Result<String> {
     Ok(format!("python {}", words.join(" ")))
 }
 
-/// A word as bash reads it back.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
 /// How the script is spread over several processes.
 fn distribution(configured: &Map<String, Value>) -> Option<Value> {
     let communicator = text_at(configured, "communicator")?.to_ascii_lowercase();
@@ -208,18 +200,5 @@ fn distribution(configured: &Map<String, Value>) -> Option<Value> {
             "parameter_server_count": count("tensorflow", "parameterServerCount").unwrap_or(1),
         })),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn words_are_quoted_where_bash_would_read_them_otherwise() {
-        assert_eq!(quoted("--rate=0.1"), "--rate=0.1");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's $HOME"), "'it'\\''s $HOME'");
-        assert_eq!(quoted(""), "''");
     }
 }
