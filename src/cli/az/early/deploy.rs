@@ -368,6 +368,9 @@ pub fn completed(mut fields: Map<String, Value>, endpoint: &str, name: &str) -> 
     fields
 }
 
+/// The folder of models in a package.
+const MODELS: &str = "azureml-models";
+
 /// Writes models, script and packages to a folder. There are no images here.
 pub async fn package(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let to = az.ctx.folder.join(given.required("output-path")?);
@@ -378,7 +381,7 @@ pub async fn package(az: &Az, given: &Given) -> anyhow::Result<Value> {
     }
     for id in &ids {
         let found = model::named(az, id).await?;
-        let folder = to.join("azureml-models").join(&found.name);
+        let folder = to.join(MODELS).join(&found.name);
         let folder = folder.join(found.version_called());
         // A folder keeps its own name, as where it is served.
         let path = found.lineage.path.as_deref().unwrap_or_default();
@@ -391,7 +394,8 @@ pub async fn package(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let code = fields.get("code_configuration").cloned();
     let code = ids::fields(code.unwrap_or_default());
     if let Some(from) = ids::text(&code, "code") {
-        copy(Path::new(&from), &to.join("azureml-app"))?;
+        let app = to.join("azureml-app");
+        copy(Path::new(&from), &app, &written(&to, &app)?)?;
     }
     let described = serde_json::to_string_pretty(&json!({
         "environment": fields.get("environment"),
@@ -403,7 +407,21 @@ pub async fn package(az: &Az, given: &Given) -> anyhow::Result<Value> {
     Ok(Value::Null)
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+/// The folders that the package is written to, as they are really called. They may be in the source.
+fn written(to: &Path, app: &Path) -> Result<[PathBuf; 3]> {
+    let real = |folder: &Path| {
+        let made = std::fs::create_dir_all(folder).and_then(|()| folder.canonicalize());
+        made.map_err(|e| {
+            Error::invalid(format!("Cannot write to `{}`: {e}", folder.display()))
+                .at("--output-path")
+        })
+    };
+    Ok([real(to)?, real(app)?, real(&to.join(MODELS))?])
+}
+
+/// Copies a file into a folder, or what is in a folder but for some, and for links to folders: they may
+/// lead back.
+fn copy(from: &Path, to: &Path, skipped: &[PathBuf]) -> Result<()> {
     let failed = |e: std::io::Error| {
         Error::invalid(format!("Cannot copy `{}`: {e}", from.display())).at("--source-directory")
     };
@@ -414,11 +432,44 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     }
     for entry in std::fs::read_dir(from).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if path.is_dir() {
-            copy(&path, &to.join(path.file_name().unwrap_or_default()))?;
-        } else {
-            copy(&path, to)?;
+        if !path.is_dir() {
+            copy(&path, to, skipped)?;
+        } else if !path.is_symlink() && !skipped.contains(&path.canonicalize().map_err(failed)?) {
+            copy(
+                &path,
+                &to.join(path.file_name().unwrap_or_default()),
+                skipped,
+            )?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{copy, written};
+
+    #[test]
+    fn a_package_may_be_written_into_its_source() {
+        let source = tempfile::tempdir().expect("a folder");
+        let source = source.path();
+        fs::create_dir(source.join("lib")).expect("a folder");
+        fs::write(source.join("lib/a.py"), "").expect("a file");
+        std::os::unix::fs::symlink("..", source.join("lib/up")).expect("a link");
+        for out in ["out", "."] {
+            let to = source.join(out);
+            let app = to.join("azureml-app");
+            // What was written before is not read either.
+            for _ in 0..2 {
+                let skipped = written(&to, &app).expect("folders");
+                copy(source, &app, &skipped).expect("a copy");
+            }
+            assert!(app.join("lib/a.py").is_file());
+            assert!(!app.join("lib/up").exists());
+            assert!(!app.join("azureml-app").exists() && !app.join("out/azureml-app/out").exists());
+            fs::remove_dir_all(&app).expect("no folder");
+        }
+    }
 }
