@@ -129,28 +129,47 @@ fn template() -> Value {
     })
 }
 
+/// One value is the same as a list of it.
+fn entries(value: &Value) -> &[Value] {
+    match value {
+        Value::Array(all) => all,
+        one => std::slice::from_ref(one),
+    }
+}
+
+fn no_path(value: &Value) -> Error {
+    Error::invalid(format!("`{value}` names no file"))
+        .at("parameters.path")
+        .hint("Write an address, or {datastoreName: NAME, relativePath: PATH}")
+}
+
+/// The addresses of the places in a datastore.
+fn in_store(fields: &Map<String, Value>) -> Result<Vec<String>> {
+    let wrong = || no_path(&Value::Object(fields.clone()));
+    let store = text_at(fields, "datastoreName").ok_or_else(wrong)?;
+    let relative = entries(at(fields, "relativePath").ok_or_else(wrong)?);
+    let one = |path: &Value| {
+        let path = path.as_str().ok_or_else(|| no_path(path))?;
+        let path = path.trim_start_matches('/');
+        Ok(format!("azureml://datastores/{store}/paths/{path}"))
+    };
+    relative.iter().map(one).collect()
+}
+
 /// The addresses that a dataset names, each in a datastore or elsewhere.
 fn paths(parameters: &Map<String, Value>) -> Result<Vec<String>> {
-    let in_store = |fields: &Map<String, Value>| {
-        let store = text_at(fields, "datastoreName")?;
-        let path = match at(fields, "relativePath")? {
-            Value::Array(all) => all.first()?.as_str()?.to_owned(),
-            other => other.as_str()?.to_owned(),
-        };
-        let path = path.trim_start_matches('/');
-        Some(format!("azureml://datastores/{store}/paths/{path}"))
+    let mut paths = match at(parameters, "relativePath") {
+        Some(relative) if !relative.is_null() => in_store(parameters)?,
+        _ => Vec::new(),
     };
-    let one = |value: &Value| match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Object(fields) => in_store(fields),
-        _ => None,
-    };
-    let named = match at(parameters, "path") {
-        Some(Value::Array(all)) => all.iter().filter_map(one).collect(),
-        Some(other) => one(other).into_iter().collect(),
-        None => Vec::new(),
-    };
-    let paths: Vec<String> = in_store(parameters).into_iter().chain(named).collect();
+    for entry in at(parameters, "path").map_or(&[][..], entries) {
+        match entry {
+            Value::Null => {}
+            Value::String(text) => paths.push(text.clone()),
+            Value::Object(fields) => paths.extend(in_store(fields)?),
+            other => return Err(no_path(other)),
+        }
+    }
     if paths.is_empty() {
         return Err(Error::invalid("The dataset names no files")
             .at("parameters.path")
@@ -375,7 +394,23 @@ mod tests {
             of(json!({"datastoreName": "d", "relativePath": "a.csv"})),
             ["azureml://datastores/d/paths/a.csv"]
         );
-        assert!(of(json!({})).is_empty());
+        assert_eq!(
+            of(json!({"datastoreName": "d", "relativePath": ["a.csv", "/b.csv"]})),
+            [
+                "azureml://datastores/d/paths/a.csv",
+                "azureml://datastores/d/paths/b.csv"
+            ]
+        );
+        for wrong in [
+            json!({}),
+            json!({"path": ["https://b", 3]}),
+            json!({"path": [{"datastoreName": "d"}]}),
+            json!({"path": {"relativePath": "a.csv"}}),
+            json!({"relativePath": "a.csv"}),
+            json!({"datastoreName": "d", "relativePath": ["a.csv", null]}),
+        ] {
+            assert!(of(wrong.clone()).is_empty(), "{wrong}");
+        }
     }
 
     #[test]
