@@ -16,7 +16,7 @@ use crate::cli::{
 use api::{
     Code, Error, Result,
     deployments::{DEFAULT, GetDeployment},
-    endpoints::{AuthMode, PutEndpoint},
+    endpoints::{AuthMode, PutEndpoint, Traffic},
 };
 
 /// Makes or changes a deployment of what flags and files say, and of what is there.
@@ -57,8 +57,8 @@ async fn before(az: &Az, endpoint: &str, name: &str) -> Result<Map<String, Value
     Ok(described::written(endpoint, &found))
 }
 
-/// The endpoint that was asked for, made if it is new.
-async fn make_endpoint(az: &Az, given: &Given, name: &str) -> Result<()> {
+/// The endpoint that was asked for, made if it is new; answers whether it was.
+async fn make_endpoint(az: &Az, given: &Given, name: &str) -> Result<bool> {
     let token = deploy::by_token(az, given)?;
     let request = PutEndpoint {
         workspace: az.here().await?,
@@ -70,7 +70,8 @@ async fn make_endpoint(az: &Az, given: &Given, name: &str) -> Result<()> {
         port: deploy::port(az, given)?,
         ..PutEndpoint::default()
     };
-    az.call(&request).await.map(drop)
+    let endpoint = az.call(&request).await?;
+    Ok(endpoint.created_at == endpoint.updated_at)
 }
 
 pub async fn deploy(az: &Az, given: &Given) -> anyhow::Result<Value> {
@@ -87,7 +88,7 @@ pub async fn deploy(az: &Az, given: &Given) -> anyhow::Result<Value> {
     }
     // What is wrong with the files is said before anything is made.
     deploy::described(az, given)?;
-    make_endpoint(az, given, name).await?;
+    let new = make_endpoint(az, given, name).await?;
     let first = found.as_ref().and_then(|found| found.deployments.first());
     let version = given.text("version-name");
     let version = version.or(first.map(|first| first.name.as_str()));
@@ -104,9 +105,12 @@ pub async fn deploy(az: &Az, given: &Given) -> anyhow::Result<Value> {
     )
     .await;
     if let Err(error) = made {
-        let nothing = found.is_none() && get(az, name).await?.deployments.is_empty();
-        if nothing {
-            remove(az, name).await?;
+        if new
+            && let Ok(left) = get(az, name).await
+            && left.deployments.is_empty()
+            && let Err(stays) = remove(az, name).await
+        {
+            az.note(given, &format!("The service {name} stays: {stays}"));
         }
         return Err(error);
     }
@@ -199,16 +203,8 @@ async fn share(az: &Az, given: &Given, name: &str, version: &str) -> Result<()> 
     } else {
         percent
     };
-    // What is left goes to the one that had most.
-    let most = others.iter().max_by_key(|one| traffic.get(*one)).cloned();
-    let sum: u32 = traffic.values().map(|share| u32::from(*share)).sum();
-    if let Some(most) = most
-        && sum + u32::from(own) != 100
-    {
-        for share in traffic.values_mut() {
-            *share = 0;
-        }
-        traffic.insert(most, 100 - own);
+    for (other, left) in rest(&traffic, &others, own) {
+        traffic.insert(other, left);
     }
     traffic.insert(version.to_owned(), own);
     let request = PutEndpoint {
@@ -219,6 +215,28 @@ async fn share(az: &Az, given: &Given, name: &str, version: &str) -> Result<()> 
         ..PutEndpoint::default()
     };
     az.call(&request).await.map(drop)
+}
+
+/// The shares of the others beside a version's own: the one with most gives and takes what makes the sum
+/// 100, the next ones where it has not enough.
+fn rest(traffic: &Traffic, others: &[String], own: u8) -> Vec<(String, u8)> {
+    let of = |one: &String| traffic.get(one).copied().unwrap_or(0);
+    let mut shares: Vec<(String, u8)> = others.iter().map(|one| (one.clone(), of(one))).collect();
+    shares.sort_by_key(|(_, share)| std::cmp::Reverse(*share));
+    let sum: u32 = shares.iter().map(|(_, share)| u32::from(*share)).sum();
+    let (all, free) = (sum + u32::from(own), u32::from(100 - own));
+    if all < 100
+        && let Some((_, most)) = shares.first_mut()
+    {
+        *most += u8::try_from(100 - all).unwrap_or(0);
+    }
+    let mut over = sum.saturating_sub(free);
+    for (_, share) in &mut shares {
+        let taken = (*share).min(u8::try_from(over).unwrap_or(u8::MAX));
+        *share -= taken;
+        over -= u32::from(taken);
+    }
+    shares
 }
 
 /// How often a model is asked when it is measured.
@@ -263,4 +281,28 @@ pub async fn profile(az: &Az, given: &Given) -> anyhow::Result<Value> {
         "totalQueriesInSec": f64::from(ASKED) / total,
     });
     answer(az, given, all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rest;
+
+    #[test]
+    fn only_the_one_with_most_gives_and_takes() {
+        let shares = |a: u8, b: u8, own: u8| {
+            let traffic = [("a".to_owned(), a), ("b".to_owned(), b)].into();
+            let mut shares = rest(&traffic, &["a".to_owned(), "b".to_owned()], own);
+            shares.sort();
+            shares
+                .into_iter()
+                .map(|(_, share)| share)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(shares(50, 30, 20), [50, 30], "nothing changes");
+        assert_eq!(shares(50, 30, 10), [60, 30]);
+        assert_eq!(shares(50, 30, 40), [30, 30]);
+        assert_eq!(shares(50, 30, 80), [0, 20], "the next one gives, too");
+        assert_eq!(shares(50, 50, 100), [0, 0]);
+        assert_eq!(shares(0, 0, 30), [70, 0]);
+    }
 }
