@@ -38,7 +38,12 @@ pub async fn submit(az: &Az, given: &Given) -> anyhow::Result<Value> {
         limits["max_concurrent_trials"] = json!(at_once);
     }
     if let Some(minutes) = number("max_duration_minutes") {
-        limits["timeout"] = json!(minutes * 60);
+        let seconds = minutes.checked_mul(60).ok_or_else(|| {
+            Error::invalid(format!("`{minutes}` are too many minutes"))
+                .at("max_duration_minutes")
+                .hint("Leave it out for no limit")
+        })?;
+        limits["timeout"] = json!(seconds);
     }
     let metric = text_at(&configured, "primary_metric_name");
     let metric = metric.ok_or_else(|| lacks("primary_metric_name"))?;
