@@ -25,6 +25,7 @@ mod values;
 pub use child::{gathered_tag, name_of};
 pub use course::Pipeline;
 pub use ports::Asked;
+pub use reuse::is_of_one_run;
 
 use serde_json::{Map, Value};
 

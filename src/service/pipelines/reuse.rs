@@ -134,7 +134,7 @@ pub fn why_not(job: &Job) -> Option<String> {
 }
 
 /// Whether no other run writes to the place that was asked for.
-fn is_of_one_run(path: &str) -> bool {
+pub fn is_of_one_run(path: &str) -> bool {
     let template = Template::parse(path);
     let mut names = template.expressions();
     names.any(|expression| matches!(expression, Expression::Name))

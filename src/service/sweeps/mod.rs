@@ -18,7 +18,7 @@ use super::{
     Caller, Perform, Service,
     driven::SWEEP,
     jobs::{inputs, job_of},
-    pipelines::Asked,
+    pipelines::{Asked, is_of_one_run},
     run_create::Heading,
 };
 use api::{
@@ -181,7 +181,7 @@ pub fn check_output(name: &str, asked: &JobOutput, trials: u64) -> Result<()> {
                 )),
         );
     }
-    if trials > 1 && !asked.path.is_empty() && !asked.path.contains("${{") {
+    if trials > 1 && !asked.path.is_empty() && !is_of_one_run(&asked.path) {
         return Err(Error::invalid("Every trial would write to the same place")
             .at(format!("{at}.path"))
             .hint("Put ${{name}} into the path: it is the name of the trial"));

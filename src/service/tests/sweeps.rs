@@ -354,6 +354,11 @@ async fn what_cannot_be_swept_is_refused_before_anything_runs() {
             "same place",
         ),
         (
+            json!({"outputs": {"model": {"path": "azureml://datastores/${{default_datastore}}/paths/x"}}}),
+            "outputs.model.path",
+            "same place",
+        ),
+        (
             json!({"outputs": {"model": {"name": "best"}}}),
             "outputs.model.name",
             "register",
