@@ -19,8 +19,13 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import traceback
 import urllib.request
+
+# Seconds that init() and shutdown() of a script may take, or as many as a mini-batch if those are more.
+INIT = 1800
+SHUTDOWN = 60
 
 
 # --- a process that scores ---------------------------------------------------------------------
@@ -155,9 +160,9 @@ def work(settings, arguments):
 
     level = getattr(logging, str(settings["logging_level"]).upper(), logging.INFO)
     logging.basicConfig(level=level, stream=sys.stdout)
-    sys.argv = [settings.get("script") or sys.argv[0], *arguments]
+    sys.argv = [settings["script"] or sys.argv[0], *arguments]
     try:
-        module = load(settings["script"]) if settings.get("script") else Mlflow()
+        module = load(settings["script"]) if settings["script"] else Mlflow()
         if hasattr(module, "init"):
             module.init()
         with_context = takes_context(module.run)
@@ -173,7 +178,7 @@ def work(settings, arguments):
             if result is None:
                 raise TypeError("run() answered nothing; it answers a list or a pandas DataFrame")
             if settings["output_action"] == "append_row":
-                count = write_rows(result, order["rows"], settings.get("separator", ","))
+                count = write_rows(result, order["rows"], settings["separator"])
             else:
                 count = len(result)
             answer(ok=True, count=count)
@@ -221,14 +226,17 @@ class Worker:
         self.out.write(json.dumps(order) + "\n")
         self.out.flush()
 
-    def end(self, now=False):
+    def end(self, seconds):
+        """Lets it end, by force when it takes longer; its exit code."""
         try:
             self.out.close()
         except OSError:
             pass
-        if now:
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        return self.process.wait()
+            return self.process.wait()
 
 
 class Batch:
@@ -261,7 +269,7 @@ class Batch:
         most = self.settings["error_threshold"]
         if 0 <= most < self.failed:
             return f"{self.failed} {self.items} failed, more than the error threshold of {most} allows"
-        most = self.settings.get("mini_batch_error_threshold", -1)
+        most = self.settings["mini_batch_error_threshold"]
         if 0 <= most < self.failed_batches:
             return (
                 f"{self.failed_batches} mini-batches failed, more than the mini-batch error threshold "
@@ -288,29 +296,43 @@ class Batch:
                 error = self.score(worker, number, batch)
                 if error is None:
                     break
+                if worker.process.poll() is not None or error.startswith("It took"):
+                    # While it lives it may still write rows.
+                    worker.end(0)
+                    worker = None
                 self.discard(number)
                 print(f"Mini-batch {number} failed (attempt {attempt + 1}): {error}", flush=True)
-                if worker.process.poll() is not None or error.startswith("It took"):
-                    worker.end(now=True)
-                    worker = None
                 if self.over():
                     break
             else:
                 self.count(batch, None)
                 continue
         if worker is not None:
-            worker.end()
+            self.stop(worker)
+
+    def stop(self, worker):
+        seconds = max(SHUTDOWN, self.settings["timeout"])
+        begun = time.monotonic()
+        worker.end(seconds)
+        if time.monotonic() - begun >= seconds:
+            print(f"shutdown() of the script took longer than {seconds} s and was stopped", flush=True)
 
     def start(self):
         worker = Worker(self.arguments)
-        told = worker.hear()
-        if told is None or not told["init"]:
-            code = worker.end(now=True)
-            why = told["error"] if told else f"the process ended with exit code {code}"
-            with self.lock:
-                self.fatal = f"init() of the script failed: {why}"
-            return None
-        return worker
+        seconds = max(INIT, self.settings["timeout"])
+        try:
+            told = worker.hear(seconds)
+            why = told["error"] if told and not told["init"] else None
+            if told is None:
+                why = f"the process ended with exit code {worker.end(SHUTDOWN)}"
+        except TimeoutError:
+            why = f"it took longer than {seconds} s"
+        if why is None:
+            return worker
+        worker.end(0)
+        with self.lock:
+            self.fatal = f"init() of the script failed: {why}"
+        return None
 
     def score(self, worker, number, batch):
         """Why a mini-batch could not be scored; None when it was."""
@@ -323,7 +345,7 @@ class Batch:
         except OSError:
             told = None
         if told is None:
-            return f"the process ended with exit code {worker.process.wait()}"
+            return f"the process ended with exit code {worker.end(SHUTDOWN)}"
         if not told["ok"]:
             return told["error"]
         self.count(batch, told["count"])
@@ -342,7 +364,7 @@ class Batch:
 
     def progress(self):
         said = f"{self.done} of {self.total} mini-batches done, {self.failed} {self.items} failed"
-        if self.settings["error_threshold"] < 0 and "mini_batch_error_threshold" in self.settings:
+        if self.settings["error_threshold"] < 0:
             said = f"{self.done} of {self.total} mini-batches done, {self.failed_batches} failed"
         return said
 
@@ -419,8 +441,9 @@ def lay_out(model, name, root):
 
 def batches_of_files(settings, files):
     batches = []
-    count = settings.get("mini_batch_size") or len(files)
-    most = settings.get("mini_batch_bytes")
+    count = settings["mini_batch_size"] or len(files)
+    # Where both are said, bytes are for tables.
+    most = None if settings["mini_batch_size"] else settings["mini_batch_bytes"]
     for path in files:
         size = os.path.getsize(path) if most else 0
         last = batches[-1] if batches else None
@@ -441,9 +464,9 @@ class Tables:
     KEPT = 20_000
 
     def __init__(self, settings, folder):
-        self.keys = settings.get("partition_keys") or []
-        self.rows = settings.get("mini_batch_size")
-        self.bytes = settings.get("mini_batch_bytes")
+        self.keys = settings["partition_keys"]
+        self.rows = settings["mini_batch_size"]
+        self.bytes = settings["mini_batch_bytes"]
         self.folder = folder
         self.batches = []
         self.by_keys = {}
@@ -508,7 +531,7 @@ class Tables:
 
 
 def is_table(settings, path):
-    said = settings.get("tabular")
+    said = settings["tabular"]
     if said is None:
         return os.path.isfile(os.path.join(path, "MLTable"))
     return said
@@ -537,9 +560,9 @@ def drive(settings, options, arguments):
     root = tempfile.mkdtemp(prefix="model-", dir=os.getcwd())
     try:
         if options.model:
-            lay_out(options.model, settings.get("model_name"), root)
+            lay_out(options.model, settings["model_name"], root)
             os.environ["AZUREML_MODEL_DIR"] = root
-        elif not settings.get("step"):
+        elif not settings["step"]:
             os.environ["AZUREML_MODEL_DIR"] = root
         score(settings, options, arguments, allowed)
     finally:
@@ -555,14 +578,14 @@ def framework_arguments():
 
 
 def where_rows_go(settings, output):
-    if settings.get("output_is_file"):
+    if settings["output_is_file"]:
         return output
     os.makedirs(output, exist_ok=True)
     return os.path.join(output, settings["output_file_name"])
 
 
 def score(settings, options, arguments, allowed):
-    if options.output and not settings.get("step"):
+    if options.output and not settings["step"]:
         os.environ["AZUREML_BI_OUTPUT_PATH"] = options.output
         os.makedirs(options.output, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="rows-") as folder:
