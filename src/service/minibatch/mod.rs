@@ -31,7 +31,7 @@ pub struct Settings<'a> {
     pub tabular: Option<bool>,
     /// Files or rows of a mini-batch; none is all.
     pub mini_batch_size: Option<i64>,
-    /// Bytes of a mini-batch, about.
+    /// Bytes of a mini-batch, about. Where both are said, this one is for tables, the other for files.
     pub mini_batch_bytes: Option<i64>,
     /// Columns whose values make a mini-batch each.
     pub partition_keys: Vec<&'a str>,
@@ -75,13 +75,13 @@ pub fn positive(number: i64, target: &str) -> Result<i64> {
 }
 
 impl Service {
-    /// The files of code with the driver beside them, which the workspace has from now on.
-    pub(super) async fn with_driver(
+    /// The files of code with the driver beside them.
+    pub(super) async fn tree_with_driver(
         &self,
         caller: &Caller,
         workspace: &str,
         code: Option<Hash>,
-    ) -> Result<Hash> {
+    ) -> Result<Tree> {
         let mut entries = match code {
             Some(hash) => {
                 let get = GetTree {
@@ -92,23 +92,33 @@ impl Service {
             }
             None => Vec::new(),
         };
-        let hash = Hash(*blake3::hash(DRIVER.as_bytes()).as_bytes());
-        let size = DRIVER.len() as u64;
-        let mut frame = frames::header(hash, size).to_vec();
-        frame.extend_from_slice(DRIVER.as_bytes());
-        let body = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from(frame))]);
-        self.store_blobs(caller, workspace, body).await?;
         entries.retain(|entry| entry.path != DRIVER_PATH);
         entries.push(TreeEntry {
             path: DRIVER_PATH.to_owned(),
-            hash,
-            size,
+            hash: Hash::of(DRIVER.as_bytes()),
+            size: DRIVER.len() as u64,
             executable: false,
             symlink: false,
         });
+        Ok(Tree::new(entries))
+    }
+
+    /// The same, which the workspace has from now on.
+    pub(super) async fn with_driver(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+        code: Option<Hash>,
+    ) -> Result<Hash> {
+        let tree = self.tree_with_driver(caller, workspace, code).await?;
+        let driver = DRIVER.as_bytes();
+        let mut frame = frames::header(Hash::of(driver), driver.len() as u64).to_vec();
+        frame.extend_from_slice(driver);
+        let body = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from(frame))]);
+        self.store_blobs(caller, workspace, body).await?;
         let create = CreateTree {
             workspace: workspace.to_owned(),
-            tree: Tree::new(entries),
+            tree,
         };
         Ok(create.perform(self, caller).await?.hash)
     }

@@ -46,8 +46,13 @@ pub struct Scope {
     pub holder: String,
 }
 
-/// Compiles the description of a pipeline job.
-pub async fn compile(service: &Service, caller: &Caller, request: &CreateJob) -> Result<Compiled> {
+/// Compiles the description of a pipeline job. What its steps need besides is stored if it `stores`.
+pub async fn compile(
+    service: &Service,
+    caller: &Caller,
+    request: &CreateJob,
+    stores: bool,
+) -> Result<Compiled> {
     let mut definition = request.definition.clone();
     let mut lookup = Lookup::new(service, caller);
     lookup
@@ -64,7 +69,7 @@ pub async fn compile(service: &Service, caller: &Caller, request: &CreateJob) ->
         holder: holder.to_owned(),
         ..scope.await?
     };
-    let mut steps = Steps::new(service, caller, request);
+    let mut steps = Steps::new(service, caller, request, stores);
     let compiled = pipeline_of(&mut steps, pipeline, scope).await;
     add_new(&mut errors, steps.errors);
     if !errors.is_empty() {

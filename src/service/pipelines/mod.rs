@@ -39,7 +39,7 @@ impl Service {
         let row = self.may_submit(caller, &request.workspace).await?;
         let written = read(&request.definition)?;
         let heading = Heading::read(row.id, &request, &written.base)?;
-        let compiled = compile::compile(self, caller, &request).await?;
+        let compiled = compile::compile(self, caller, &request, true).await?;
         let (job, driven) = child::pipeline_run(
             compiled.graph,
             request.definition,

@@ -16,6 +16,7 @@ use super::{
 use crate::minibatch::{DRIVER_PATH, OutputAction, Settings, VARIABLE, positive};
 use api::{
     Error, Result,
+    files::Hash,
     jobs::{InputMode, JobInput},
     runs::Job,
 };
@@ -92,11 +93,7 @@ impl Steps<'_> {
         let mut job = self
             .command(&command, ports.inputs.clone(), outputs)
             .await?;
-        let workspace = &self.request.workspace;
-        let files = self
-            .service
-            .with_driver(self.caller, workspace, job.snapshot);
-        job.snapshot = Some(files.await?);
+        job.snapshot = Some(self.with_driver(job.snapshot).await?);
         if let Some(described) = &mut job.described {
             let mut definition = as_shown(step);
             definition.insert("type".to_owned(), Value::from("parallel"));
@@ -107,6 +104,17 @@ impl Steps<'_> {
             described.definition = definition;
         }
         Ok(job)
+    }
+
+    /// The hash of the code with the driver beside it. Who only plans may not store it.
+    async fn with_driver(&self, code: Option<Hash>) -> Result<Hash> {
+        let workspace = &self.request.workspace;
+        if self.stores {
+            let stored = self.service.with_driver(self.caller, workspace, code);
+            return stored.await;
+        }
+        let tree = self.service.tree_with_driver(self.caller, workspace, code);
+        Ok(Hash::of(&tree.await?.encode()))
     }
 }
 
@@ -158,9 +166,11 @@ impl Parallel<'_> {
         let Some(Expression::Input(name)) = template.only() else {
             return Err(missing(Error::invalid(format!("`{text}` names no input"))));
         };
+        // The driver reads the `MLTable` itself.
         let brought = |mode: InputMode| match mode {
-            InputMode::Direct => InputMode::RoMount,
-            mode => mode,
+            InputMode::Direct | InputMode::EvalMount => InputMode::RoMount,
+            InputMode::EvalDownload => InputMode::Download,
+            mode @ (InputMode::RoMount | InputMode::Download) => mode,
         };
         let kind = match (ports.inputs.get_mut(name), ports.bindings.get_mut(name)) {
             (Some(JobInput::Files { kind, mode, .. }), _) => {
@@ -172,7 +182,8 @@ impl Parallel<'_> {
                 return Err(Error::invalid(error).at("input_data"));
             }
             (None, Some(binding)) => {
-                binding.mode = binding.mode.map(brought);
+                // What it is bound to may have a mode of its own.
+                binding.mode = Some(brought(binding.mode.unwrap_or_default()));
                 binding.kind.clone()
             }
             (None, None) => {
@@ -263,7 +274,9 @@ impl Parallel<'_> {
             (Some(Size::Count(count)), _) => (Some(count), None),
             (Some(Size::Bytes(bytes)), _) => (None, Some(bytes)),
             (None, Some(true)) => (None, Some(BYTES_OF_BATCH)),
-            (None, _) => (Some(FILES_OF_BATCH), None),
+            (None, Some(false)) => (Some(FILES_OF_BATCH), None),
+            // The driver takes the one that fits what it finds.
+            (None, None) => (Some(FILES_OF_BATCH), Some(BYTES_OF_BATCH)),
         };
         let collects = self.collects(outputs)?;
         let kind = collects

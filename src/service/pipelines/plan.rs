@@ -36,7 +36,7 @@ impl Perform for PlanPipeline {
         })?;
         let experiment = written.base.experiment_name;
         let experiment = experiment.unwrap_or_else(|| request.experiment.clone());
-        let compiled = compile::compile(service, caller, &request).await?;
+        let compiled = compile::compile(service, caller, &request, false).await?;
         let earlier = service
             .store
             .newest_driven(row.id, &experiment, PIPELINE, EARLIER)

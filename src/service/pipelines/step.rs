@@ -46,6 +46,8 @@ pub struct Steps<'a> {
     pub service: &'a Service,
     pub caller: &'a Caller,
     pub(super) request: &'a CreateJob,
+    /// Whether what the steps need besides is stored; not where they are only planned.
+    pub(super) stores: bool,
     pub errors: Vec<Error>,
     pub(super) codes: HashMap<String, (Hash, Option<String>)>,
     pub(super) environments: HashMap<String, (Environment, Option<String>)>,
@@ -59,11 +61,17 @@ pub(super) struct Ports {
 }
 
 impl<'a> Steps<'a> {
-    pub fn new(service: &'a Service, caller: &'a Caller, request: &'a CreateJob) -> Self {
+    pub fn new(
+        service: &'a Service,
+        caller: &'a Caller,
+        request: &'a CreateJob,
+        stores: bool,
+    ) -> Self {
         Self {
             service,
             caller,
             request,
+            stores,
             errors: Vec::new(),
             codes: HashMap::new(),
             environments: HashMap::new(),
@@ -305,7 +313,7 @@ pub(super) fn filled(step: &Members, inputs: &Inputs) -> Result<Members> {
 /// Steps whose expressions are looked at when they run.
 fn is_control(step: &Members) -> bool {
     let kind = step.get("type").and_then(Value::as_str);
-    kind.is_some_and(|kind| matches!(kind, "if_else" | "do_while" | "parallel_for" | "parallel"))
+    kind.is_some_and(|kind| matches!(kind, "if_else" | "do_while" | "parallel_for"))
 }
 
 fn left_open(value: &Value) -> Option<Expression> {

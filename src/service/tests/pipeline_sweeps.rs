@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use super::{
-    pipelines::step,
+    pipelines::{pipeline, step},
     support::{Bench, ended, names},
 };
 use api::{
     jobs::{InputMode, JobInput},
     paths::{Files, ResolvePath},
-    pipelines::ListSteps,
+    pipelines::{ListSteps, PlanPipeline},
     runs::{CancelRun, RunStatus},
     work::Outcome,
 };
@@ -188,7 +188,7 @@ async fn what_a_sweep_step_cannot_search_is_said() {
     }
 }
 
-fn parallel() -> Value {
+pub fn parallel() -> Value {
     json!({
         "type": "parallel",
         "inputs": {"data": {"type": "mltable", "path": "azureml://datastores/workspaceblobstore/paths/t", "mode": "direct"}, "n": 3},
@@ -269,6 +269,58 @@ async fn a_parallel_step_is_a_command_with_the_driver_of_mini_batches() {
 }
 
 #[tokio::test]
+async fn a_parallel_step_finds_its_table_whatever_the_mode_of_it() {
+    let bench = Bench::new().await;
+    let mut jobs =
+        json!({"a": step(&[]), "mount": parallel(), "copy": parallel(), "later": parallel()});
+    jobs["mount"]["inputs"]["data"]["mode"] = json!("eval_mount");
+    jobs["copy"]["inputs"]["data"]["mode"] = json!("eval_download");
+    jobs["later"]["inputs"]["data"] = json!("${{parent.jobs.a.outputs.o}}");
+    jobs["later"]["mini_batch_size"] = Value::Null;
+    bench.pipeline("p", json!({"jobs": jobs})).await.unwrap();
+    let mut orders = bench.sync("w", 9, &[]).await.take;
+    let ended = ended(Outcome::Completed);
+    bench.report("w", "p-a", ended).await.unwrap();
+    let holding = ["ws/p-mount", "ws/p-copy"];
+    orders.extend(bench.sync("w", 9, &holding).await.take);
+    let job = |name: &str| {
+        let mut found = orders.iter().filter(|taken| taken.run == name);
+        &found.next().unwrap().job
+    };
+    let mode = |name: &str| match &job(name).described.as_ref().unwrap().inputs["data"] {
+        JobInput::Files { mode, .. } => *mode,
+        JobInput::Value { value } => panic!("{value}"),
+    };
+    assert_eq!(mode("p-mount"), InputMode::RoMount);
+    assert_eq!(mode("p-copy"), InputMode::Download);
+    assert_eq!(mode("p-later"), InputMode::RoMount);
+    let settings = &job("p-later").environment_variables["AML_BATCH"];
+    let settings: Value = serde_json::from_str(settings).unwrap();
+    let sizes = [&settings["mini_batch_size"], &settings["mini_batch_bytes"]];
+    assert_eq!(settings["tabular"], Value::Null, "it may be one");
+    assert_eq!(
+        sizes,
+        [&json!(10), &json!(1 << 20)],
+        "for files, and for rows"
+    );
+}
+
+#[tokio::test]
+async fn a_parallel_step_is_planned_without_storing_anything() {
+    let bench = Bench::new().await;
+    let definition = json!({"jobs": {"a": parallel()}});
+    let plan = || async {
+        let job = pipeline("thought", definition.clone());
+        bench.ask(PlanPipeline { job }).await.unwrap()
+    };
+    assert_eq!(plan().await.len(), 1);
+    assert_eq!(bench.packs(), (0, 0));
+    bench.pipeline("p", definition.clone()).await.unwrap();
+    bench.taken_and_ended().await;
+    assert_eq!(plan().await[0].reuses.as_deref(), Some("p-a"));
+}
+
+#[tokio::test]
 async fn what_a_parallel_step_lacks_is_said() {
     let bench = Bench::new().await;
     for (key, value, said) in [
@@ -289,11 +341,19 @@ async fn what_a_parallel_step_lacks_is_said() {
             Value::Null,
             "jobs.a.task: Step `a`: The parallel step has no task",
         ),
+        (
+            "mini_batch_size",
+            json!("${{parent.jobs.b.outputs.o}}"),
+            "is not known before the pipeline runs",
+        ),
     ] {
         let mut step = parallel();
         step[key] = value;
         let error = bench
-            .pipeline("p", json!({"jobs": {"a": step}}))
+            .pipeline(
+                "p",
+                json!({"jobs": {"a": step, "b": super::pipelines::step(&[])}}),
+            )
             .await
             .unwrap_err();
         assert!(error.to_string().contains(said), "{said}: {error}");
