@@ -316,11 +316,13 @@ fn survey(tx: &Tx<'_>, cutoff: Time) -> Result<Survey> {
     })
 }
 
-/// The trees that runs, models, assets and endpoints refer to, with their workspaces.
+/// The trees that runs, with those they are still to make, models, assets and endpoints refer to, with
+/// their workspaces.
 fn used_trees(tx: &Tx<'_>) -> Result<HashSet<(i64, Hash)>> {
     let pair = |row: &super::db::Row<'_>| Ok((row.get(0)?, row.get(1)?));
     let runs = "SELECT DISTINCT workspace_id, snapshot FROM runs WHERE snapshot IS NOT NULL";
     let mut used: HashSet<(i64, Hash)> = tx.all(runs, &[], pair)?.into_iter().collect();
+    used.extend(planned_trees(tx)?);
     let models = "SELECT DISTINCT m.workspace_id, v.tree FROM model_versions v \
                   JOIN models m ON m.id = v.model_id WHERE v.tree IS NOT NULL";
     used.extend(tx.all(models, &[], pair)?);
@@ -337,6 +339,19 @@ fn used_trees(tx: &Tx<'_>) -> Result<HashSet<(i64, Hash)>> {
     let code = |(workspace, deployment): (i64, Deployment)| Some((workspace, deployment.code?));
     used.extend(endpoints.into_iter().filter_map(code));
     Ok(used)
+}
+
+/// The code of runs that pipelines and sweeps have not begun yet: their plans say `snapshot`, wherever
+/// the run is in them.
+fn planned_trees(tx: &Tx<'_>) -> Result<Vec<(i64, Hash)>> {
+    let sql = "SELECT DISTINCT r.workspace_id, t.value FROM driven d JOIN runs r ON r.id = d.run_id, \
+               json_tree(iif(json_valid(d.plan), d.plan, 'null')) t \
+               WHERE r.ended_at IS NULL AND t.key = 'snapshot' AND t.type = 'text'";
+    let named: Vec<(i64, String)> = tx.all(sql, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let trees = named.into_iter();
+    Ok(trees
+        .filter_map(|(workspace, hash)| Some((workspace, Hash::parse(&hash).ok()?)))
+        .collect())
 }
 
 /// Copies what is kept of a pack into a new one; none when nothing is.

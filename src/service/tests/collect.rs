@@ -10,15 +10,19 @@ use std::{
 
 use super::{
     files::{entry, framed},
-    support::{Bench, submission, wait_seconds},
+    pipeline_sweeps::parallel,
+    pipelines::step,
+    support::{Bench, ended, submission, wait_seconds},
 };
 use crate::Caller;
 use api::{
     Done,
     files::{
-        AddArtifacts, CollectGarbage, Collected, FindTree, GetTree, RemoveArtifacts, TreeInfo,
+        AddArtifacts, CollectGarbage, Collected, FindTree, GetTree, MissingBlobs, RemoveArtifacts,
+        TreeInfo,
     },
     runs::{CancelRun, DeleteRun},
+    work::Outcome,
 };
 
 impl Bench {
@@ -286,4 +290,26 @@ async fn uploads_and_readers_are_safe_while_it_runs() {
     let rubbish: Vec<String> = (0..40).map(|round| format!("rubbish {round}")).collect();
     let rubbish: Vec<&[u8]> = rubbish.iter().map(String::as_bytes).collect();
     assert_eq!(bench.missing(&rubbish).await.len(), 40);
+}
+
+#[tokio::test]
+async fn the_code_of_steps_that_have_not_begun_stays() {
+    let bench = Bench::new().await;
+    let mut second = parallel();
+    second["inputs"]["x"] = serde_json::json!("${{parent.jobs.a.outputs.o}}");
+    let jobs = serde_json::json!({"jobs": {"a": step(&[]), "b": second}});
+    bench.pipeline("p", jobs).await.unwrap();
+    bench.sync("w", 9, &[]).await;
+    wait_seconds(120);
+    bench.collect_exactly().await;
+    let a = ended(Outcome::Completed);
+    bench.report("w", "p-a", a).await.unwrap();
+    let hash = bench.sync("w", 9, &[]).await.take[0].job.snapshot.unwrap();
+    let workspace = "ws".to_owned();
+    let tree = bench.ask(GetTree { workspace, hash }).await.unwrap();
+    let missing = MissingBlobs {
+        workspace: "ws".to_owned(),
+        hashes: tree.entries.iter().map(|entry| entry.hash).collect(),
+    };
+    assert_eq!(bench.ask(missing).await.unwrap(), []);
 }
