@@ -419,3 +419,41 @@ fn a_model_can_be_written_to_its_place_by_the_command() {
     aml.ok("job create -f job.yml --stream -o none");
     assert_eq!(aml.json("model show direct:1 --query files.files"), 1);
 }
+
+#[test]
+fn a_job_gets_the_files_that_a_table_names() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        for folder in ["one", "two"] {
+            aml.write(&format!("{folder}.csv"), format!("a\n{folder}\n"));
+            aml.ok(
+                format!("datastore upload {folder}.csv workspaceblobstore {folder}/x.csv").as_str(),
+            );
+        }
+        let place = "azureml://datastores/workspaceblobstore/paths";
+        let table = format!(
+            "paths:\n  - file: {place}/one/x.csv\n  - file: {place}/two/x.csv\ntransformations: [read_delimited]\n"
+        );
+        aml.write("table/MLTable", &table);
+        for mode in ["eval_mount", "eval_download"] {
+            aml.write(
+                "job.yml",
+                format!(
+                    "command: cat $(find -L ${{{{inputs.t}}}} -type f | sort)\n\
+                     environment: {{image: python}}\n\
+                     inputs: {{t: {{type: mltable, path: table, mode: {mode}}}}}\n"
+                ),
+            );
+            let said = aml.ok(format!("job create -f job.yml -n {mode} --stream").as_str());
+            let both = said.contains("one\n") && said.contains("two\n");
+            assert!(both, "{mode}: {said}");
+        }
+        aml.ok("workspace create -n other");
+        let other = "azureml://subscriptions/s/resourcegroups/g/workspaces/other/";
+        let elsewhere = table.replace("azureml://", other);
+        aml.write("table/MLTable", &elsewhere);
+        let run = aml.run("job create -f job.yml -w ws -n elsewhere --stream");
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(said.contains("which is in another workspace"), "{said}");
+    });
+}

@@ -297,6 +297,11 @@ fn computes_are_changed_and_workspaces_shared() {
             let roles = aml.json("workspace share list -n w");
             assert!(roles.to_string().contains("ann"), "{roles}");
         }
+        let asked = error(aml, 1, "ml workspace delete --path .");
+        assert!(
+            asked.contains("Delete the workspace w with all that is in it?"),
+            "{asked}"
+        );
         aml.az("ml workspace delete -w w").ok();
         assert_eq!(aml.az("ml workspace list").ok(), "[]\n");
     });
