@@ -340,6 +340,11 @@ pub fn check_version_name(name: &str) -> Result<()> {
     if name.parse::<u64>().is_ok_and(|_| number(name).is_some()) {
         return Err(Error::invalid(format!("The version `{name}` is a number")).at("version"));
     }
+    if name == "0" {
+        return Err(Error::invalid("Versions of models are counted from 1")
+            .at("version")
+            .hint("Leave the version out for the next one"));
+    }
     names::VERSION
         .check(name)
         .map_err(|error| error.at("version"))

@@ -4,6 +4,7 @@ use super::{Action, Caller, Perform, Service, jobs::MOST_PROCESSES};
 use api::{
     Error, Result,
     jobs::{Described, Distribution, Framework, JobInput, JobOutput},
+    models::{Which, check_version_name},
     names,
     paths::{Location, ResolvePath, check_open},
 };
@@ -126,9 +127,12 @@ fn check_registered(output: &str, found: &JobOutput) -> Result<()> {
     let Some(version) = &found.version else {
         return Ok(());
     };
-    names::VERSION
-        .check(version)
-        .map_err(|error| error.at(format!("outputs.{output}.version")))
+    let checked = match Which::version(version) {
+        Which::Version(_) if model => Ok(()),
+        Which::Named(name) if model => check_version_name(&name),
+        _ => names::VERSION.check(version),
+    };
+    checked.map_err(|error| error.at(format!("outputs.{output}.version")))
 }
 
 /// Accepts as many processes as one machine can start.

@@ -308,7 +308,7 @@ async fn what_could_not_be_registered_after_the_run_is_refused_before() {
         (json!({"name": "a", "version": "1/2"}), "version"),
         (json!({"name": "a/b", "type": "mlflow_model"}), "name"),
         (
-            json!({"name": "m", "type": "custom_model", "version": "one"}),
+            json!({"name": "m", "type": "custom_model", "version": "a/b"}),
             "version",
         ),
         (
@@ -323,6 +323,7 @@ async fn what_could_not_be_registered_after_the_run_is_refused_before() {
     let outputs = json!({
         "a": {"name": "a", "version": "v1"},
         "m": {"name": "m m", "type": "custom_model", "version": "3"},
+        "n": {"name": "n", "type": "custom_model", "version": "v1.2"},
     });
     bench.job("j", json!({"outputs": outputs})).await.unwrap();
 }
