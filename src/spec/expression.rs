@@ -130,6 +130,14 @@ impl Template {
         )
     }
 
+    /// The expressions that are not in optional blocks.
+    pub fn needed(&self) -> impl Iterator<Item = &Expression> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Expression(expression) => Some(expression),
+            Piece::Text(_) | Piece::Optional(_) => None,
+        })
+    }
+
     /// The expression, if the string is nothing else.
     pub fn only(&self) -> Option<&Expression> {
         match self.0.as_slice() {

@@ -79,17 +79,24 @@ fn made_by(steps: &Members) -> BTreeMap<&str, Option<Vec<String>>> {
     known.collect()
 }
 
-fn bodies(steps: &Members) -> BTreeSet<String> {
-    let loops = steps.values();
-    let loops = loops.filter(|step| step.get("type").is_some_and(|kind| kind == "parallel_for"));
-    let named = loops.filter_map(|step| {
-        let template = Template::parse(step.get("body")?.as_str()?);
-        match template.only() {
-            Some(Expression::Step(name)) => Some(name.clone()),
-            _ => None,
+/// Body → its loop.
+fn bodies(steps: &Members) -> BTreeMap<String, String> {
+    let named = steps.iter().filter_map(|(name, step)| {
+        if !["do_while", "parallel_for"].contains(&step.get("type")?.as_str()?) {
+            return None;
         }
+        Some((step_named(step.get("body")?.as_str()?)?, name.clone()))
     });
     named.collect()
+}
+
+/// The step of `${{parent.jobs.STEP}}`; its name alone does, too.
+fn step_named(text: &str) -> Option<String> {
+    match Template::parse(text).only() {
+        Some(Expression::Step(name)) => Some(name.clone()),
+        Some(_) => None,
+        None => Some(text.to_owned()),
+    }
 }
 
 /// The names that expressions of a command may use.
@@ -122,8 +129,8 @@ struct Graph<'a> {
     steps: &'a Members,
     /// What each step makes, as far as it is known here.
     made_by: BTreeMap<&'a str, Option<Vec<String>>>,
-    /// Steps that run once for each of some items.
-    bodies: BTreeSet<String>,
+    /// Steps that run in a loop only, with that loop.
+    bodies: BTreeMap<String, String>,
     /// Which step writes an output of the pipeline.
     written: BTreeMap<String, String>,
     /// The steps whose outputs a step needs.
@@ -159,8 +166,10 @@ impl<'a> Graph<'a> {
                 ),
             }
         }
+        self.blocks(name, members);
         // Items give the body of a loop inputs that are not written in it.
-        let open = self.bodies.contains(name);
+        let each = |step: &String| self.steps.get(step)?.get("type")?.as_str();
+        let open = self.bodies.get(name).and_then(each) == Some("parallel_for");
         if !open {
             self.own_command(name, members);
         }
@@ -173,6 +182,25 @@ impl<'a> Graph<'a> {
                 .path
                 .splice(0..0, ["jobs".to_owned(), name.to_owned()]);
             self.wrong.push(wrong);
+        }
+    }
+
+    /// The steps of a block wait for what decides about them.
+    fn blocks(&mut self, name: &str, members: &Members) {
+        if members.get("type").is_none_or(|kind| kind != "if_else") {
+            return;
+        }
+        for key in ["true_block", "false_block"] {
+            let named: Vec<&str> = match members.get(key) {
+                Some(Value::String(text)) => vec![text],
+                Some(Value::Array(texts)) => texts.iter().filter_map(Value::as_str).collect(),
+                _ => Vec::new(),
+            };
+            for other in named.into_iter().filter_map(step_named) {
+                if let Some((other, _)) = self.steps.get_key_value(&other) {
+                    self.waits.entry(other).or_default().push(name.to_owned());
+                }
+            }
         }
     }
 
@@ -232,14 +260,7 @@ impl<'a> Graph<'a> {
                 self.waits.entry(step).or_default().push(other.clone());
                 self.step_output(expression, other, output)
             }
-            Expression::Step(other) => {
-                // A step of a block waits for what decides about it.
-                let block = path.get(2).is_some_and(|key| key.ends_with("_block"));
-                if let Some((other, _)) = self.steps.get_key_value(other).filter(|_| block) {
-                    self.waits.entry(other).or_default().push(step.to_owned());
-                }
-                self.known_step(expression, other)
-            }
+            Expression::Step(other) => self.known_step(expression, other),
             _ => None,
         };
         if let Some(fault) = fault {
@@ -335,21 +356,40 @@ impl<'a> Graph<'a> {
 
     /// Steps that wait for themselves, each circle once.
     fn cycles(&mut self) {
+        let waits = self.whole_waits();
         let mut done: BTreeSet<&str> = BTreeSet::new();
-        let names: Vec<&'a str> = self.waits.keys().copied().collect();
-        for name in names {
-            if let Some(circle) = circle_from(name, &self.waits, &mut done) {
+        let mut wrong = Vec::new();
+        for name in waits.keys().copied() {
+            if let Some(circle) = circle_from(name, &waits, &mut done) {
                 let first = circle[0].to_owned();
                 let fault = Fault::new(format!(
                     "These steps wait for each other: {}",
                     circle.join(" → ")
                 ));
-                self.wrong.push(Wrong::at(
+                wrong.push(Wrong::at(
                     ["jobs".to_owned(), first, "inputs".to_owned()],
                     fault,
                 ));
             }
         }
+        self.wrong.extend(wrong);
+    }
+
+    /// What waits for what when the body of a loop is a part of it.
+    fn whole_waits(&self) -> BTreeMap<&str, Vec<String>> {
+        let mut whole: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (step, others) in &self.waits {
+            let in_loop = self.bodies.get(*step).map(String::as_str);
+            let waits = whole.entry(in_loop.unwrap_or(step)).or_default();
+            for other in others {
+                let its_loop = self.bodies.get(other);
+                // A loop looks at what its own body has made.
+                if its_loop.is_none_or(|its| its != step) {
+                    waits.push(its_loop.unwrap_or(other).clone());
+                }
+            }
+        }
+        whole
     }
 }
 

@@ -91,6 +91,37 @@ fn steps_that_wait_for_each_other_are_named_once() {
 }
 
 #[test]
+fn control_flow_that_waits_for_itself_is_seen() {
+    let own = "command: ls\n    environment: azureml:e@latest\n    outputs: {o: }\n";
+    let takes = |name: &str, other: &str| {
+        format!("  {name}:\n    inputs: {{i: '${{{{parent.jobs.{other}.outputs.o}}}}'}}\n    {own}")
+    };
+    let each = "  each:\n    type: parallel_for\n    body: body\n    items: [{i: 1}]\n";
+    let circle = |text: &str| {
+        let found = steps(text);
+        let found = found
+            .iter()
+            .filter(|found| found.contains("wait for each other: "));
+        found
+            .map(|found| found.rsplit(": ").next().unwrap_or("").to_owned())
+            .collect::<Vec<_>>()
+    };
+    let bare = format!(
+        "  a:\n    {own}  choose:\n    type: if_else\n    condition: ${{{{parent.jobs.a.outputs.o}}}}\n    true_block: a\n"
+    );
+    assert_eq!(circle(&bare), ["a → choose → a"]);
+    let itself = each.to_owned() + &takes("body", "each");
+    assert_eq!(circle(&itself), ["each → each"]);
+    let behind = each.to_owned() + &takes("body", "last") + &takes("last", "each");
+    assert_eq!(circle(&behind), ["each → last → each"]);
+    let fine = each.to_owned()
+        + &takes("body", "first")
+        + &format!("  first:\n    {own}")
+        + &takes("last", "each");
+    assert_eq!(circle(&fine), Vec::<String>::new());
+}
+
+#[test]
 fn a_long_chain_of_steps_is_followed_to_its_end() {
     let all = 50_000;
     let names: Vec<String> = (0..all).map(|at| format!("s{at:06}")).collect();
