@@ -58,7 +58,13 @@ impl Steps<'_> {
             .iter()
             .filter(|(_, input)| matches!(input, JobInput::Files { .. }))
             .map(|(name, _)| name.clone())
-            .chain(ports.bindings.keys().cloned())
+            .chain(
+                ports
+                    .bindings
+                    .iter()
+                    .filter(|(_, binding)| !binding.value)
+                    .map(|(name, _)| name.clone()),
+            )
             .collect();
         let command = copying(&inputs, &outputs, word("data_copy_mode"))?;
         let mut like = Members::new();
@@ -140,9 +146,13 @@ fn copying(
             );
         }
         lines.push(
-            "if [ -d \"$from\" ]; then mkdir -p \"$to\"; cp -RL \"$from/.\" \"$to/\"; else cp -L \"$from\" \"$to\"; fi".to_owned(),
+            // What was there already may be another's.
+            "if [ -d \"$from\" ]; then mkdir -p \"$to\"; cp -RL \"$from/.\" \"$to/\"; \
+             (cd \"$from\" && find -L . -mindepth 1 -print0) | (cd \"$to\" && xargs -0 chmod u+w .); \
+             elif [ -d \"$to\" ]; then cp -L \"$from\" \"$to/\"; chmod u+w \"$to/${from##*/}\"; \
+             else cp -L \"$from\" \"$to\"; chmod u+w \"$to\"; fi"
+                .to_owned(),
         );
-        lines.push("chmod -R u+w \"$to\"".to_owned());
     }
     Ok(lines.join("\n"))
 }
