@@ -77,6 +77,9 @@ pub enum OutputMode {
 pub enum JobInput {
     Value {
         value: String,
+        /// A step wrote it: where it is put into a line, it is text and nothing else.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        made: bool,
     },
     Files {
         /// `uri_file`, `uri_folder`, `mltable`, `mlflow_model`, `custom_model` or `triton_model`.

@@ -341,11 +341,13 @@ pub(super) fn input(written: &spec::kinds::io::JobInput) -> Result<JobInput> {
         Written::Literal(literal) => {
             return Ok(JobInput::Value {
                 value: literal.to_text(),
+                made: false,
             });
         }
         Written::Value(value) => {
             return Ok(JobInput::Value {
                 value: value.value.to_text(),
+                made: false,
             });
         }
         Written::Data(_) | Written::Model(_) | Written::Table(_) => written.write(),

@@ -1,6 +1,6 @@
 //! What a path means: which files an asset, a run's output or a place in a datastore has now.
 
-use super::{Action, Caller, Perform, Service, pipelines::gathered_tag, sweeps::BEST_TAG};
+use super::{Action, Caller, Perform, Service, sweeps::BEST_TAG};
 use api::{
     Error, Result,
     assets::{Asset, AssetKind, AssetRef, GetAsset},
@@ -384,7 +384,6 @@ impl Service {
         let Some(found) = self.store.run(row.id, run).await? else {
             return Err(self.unknown_run(row, run).await?);
         };
-        let tags = found.run.tags;
         let outputs = found.run.job.and_then(|job| job.described);
         let outputs = outputs.map(|described| described.outputs);
         let outputs = outputs.unwrap_or_default();
@@ -400,7 +399,6 @@ impl Service {
             });
         };
         let (uri, kind) = (&outputs[name].path, &outputs[name].kind);
-        let uri = tags.get(&gathered_tag(name)).unwrap_or(uri);
         let uri = uri.trim_end_matches('/');
         let next = if path.is_empty() {
             uri.to_owned()

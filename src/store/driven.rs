@@ -5,12 +5,16 @@
 
 use super::{
     Store,
-    db::{Tx, params},
+    db::{Tx, optional_json, params, to_json},
     run_create::{Created, NewRun, create},
     runs::{self, RunRow},
     work::{end, request_cancel},
 };
-use api::{Error, Result, Time, files::Hash, runs::RunStatus};
+use api::{
+    Error, Result, Time,
+    files::Hash,
+    runs::{Job, RunStatus},
+};
 
 /// What makes a new run a driven one.
 #[derive(Debug, Clone)]
@@ -82,6 +86,8 @@ pub struct Advance {
     pub wake_at: Option<Time>,
     /// Tags to set on it.
     pub tags: Vec<(String, String)>,
+    /// Where outputs of it are, which was not known when it was made.
+    pub outputs: Vec<(String, String)>,
 }
 
 /// How a step came out.
@@ -397,6 +403,9 @@ fn advance(tx: &Tx<'_>, run: i64, from: Head, step: &Advance, now: Time) -> Resu
     for (key, value) in &step.tags {
         super::metrics::set_tag(tx, run, key, value)?;
     }
+    if !step.outputs.is_empty() {
+        place_outputs(tx, run, &step.outputs)?;
+    }
     if step.failing.is_some() {
         tx.execute(
             "UPDATE runs SET reason = ?2 WHERE id = ?1",
@@ -405,6 +414,28 @@ fn advance(tx: &Tx<'_>, run: i64, from: Head, step: &Advance, now: Time) -> Resu
     }
     go_on(tx, run, step, now)?;
     Ok(Advanced::Done(made))
+}
+
+/// Says where outputs of a run are. In its job, which nobody changes but who drives it.
+fn place_outputs(tx: &Tx<'_>, run: i64, outputs: &[(String, String)]) -> Result<()> {
+    let found: Option<Option<Job>> =
+        tx.one("SELECT job FROM runs WHERE id = ?1", params![run], |row| {
+            optional_json(row, 0)
+        })?;
+    let Some(mut job) = found.flatten() else {
+        return Ok(());
+    };
+    for (name, path) in outputs {
+        let described = job.described.as_mut();
+        if let Some(output) = described.and_then(|job| job.outputs.get_mut(name)) {
+            output.path.clone_from(path);
+        }
+    }
+    tx.execute(
+        "UPDATE runs SET job = ?2 WHERE id = ?1",
+        params![run, to_json(&job)?],
+    )?;
+    Ok(())
 }
 
 /// Says how a driven run stands after a step.

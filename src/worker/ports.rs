@@ -41,6 +41,8 @@ pub struct Bound {
     pub outputs: BTreeMap<String, String>,
     /// Those whose value is text, as it was written; all others are paths or addresses.
     literals: BTreeSet<String>,
+    /// Texts that other steps wrote.
+    made: BTreeSet<String>,
     /// Keep shared files while the command reads them.
     pub holds: Vec<Hold>,
     /// What could not be done as it was asked for.
@@ -54,11 +56,23 @@ impl Bound {
         Template::parse(text).fill(&mut |expression| self.value(expression, name))
     }
 
-    /// A line for a shell, in which paths and addresses stay one word each, whatever is in them. A
-    /// literal is the text that was written.
+    /// A line for a shell, in which paths, addresses and what steps wrote stay one word each, whatever
+    /// is in them. A literal is the text that was written.
     pub fn fill_line(&self, line: &str, name: &str) -> Result<String> {
+        // No quotes hold there.
+        let open = line.contains("<<") || line.contains('`');
         let line = Template::parse(line).fill_after(&mut |expression, before| {
             let value = self.value(expression, name)?;
+            if let (true, Expression::Input(input), Some(value)) = (open, expression, &value)
+                && self.made.contains(input)
+                && !shell::is_harmless(value)
+            {
+                return Err(Error::invalid(format!(
+                    "The input `{input}` is a text of another step that a shell could take for commands, in a line with `<<` or backticks"
+                ))
+                .at("command")
+                .hint(format!("Write $AZURE_ML_INPUT_{input} in place of it")));
+            }
             let literal = match expression {
                 Expression::Input(input) => self.literals.contains(input),
                 Expression::Output(_) => false,
@@ -106,9 +120,14 @@ impl Ports<'_> {
         let mut links = self.made_of();
         for (name, input) in &self.described.inputs {
             let (kind, path, mode) = match input {
-                JobInput::Value { value } => {
+                JobInput::Value { value, made } => {
                     bound.inputs.insert(name.clone(), value.clone());
-                    bound.literals.insert(name.clone());
+                    let words = if *made {
+                        &mut bound.made
+                    } else {
+                        &mut bound.literals
+                    };
+                    words.insert(name.clone());
                     continue;
                 }
                 JobInput::Files {
@@ -338,7 +357,35 @@ fn job_of(path: &str) -> Option<Node> {
 
 #[cfg(test)]
 mod tests {
-    use super::check_writable;
+    use super::{Bound, check_writable};
+
+    #[test]
+    fn what_a_step_wrote_is_one_word() {
+        let bound = |text: &str| Bound {
+            inputs: [("x".to_owned(), text.to_owned())].into(),
+            made: ["x".to_owned()].into(),
+            ..Bound::default()
+        };
+        let line = |line: &str, text: &str| bound(text).fill_line(line, "run");
+        let label = "$(touch /tmp/x) 'a' `b`; c";
+        for (written, made) in [
+            ("printf %s ${{inputs.x}}", label),
+            ("printf %s \"${{inputs.x}}\"", label),
+            ("printf %s '${{inputs.x}}'", label),
+            ("cat <<E\n${{inputs.x}}\nE", "plain"),
+        ] {
+            let filled = line(written, made).expect("a line");
+            let output = std::process::Command::new("bash")
+                .args(["-c", &filled])
+                .output();
+            let said = output.expect("bash").stdout;
+            assert_eq!(String::from_utf8_lossy(&said).trim(), made, "{filled}");
+        }
+        for open in ["cat <<E\n${{inputs.x}}\nE", "echo `echo ${{inputs.x}}`"] {
+            let error = line(open, label).expect_err("no quotes hold there");
+            assert!(error.hints[0].contains("$AZURE_ML_INPUT_x"), "{error}");
+        }
+    }
 
     #[test]
     fn runs_may_look_at_one_folder_at_once() {

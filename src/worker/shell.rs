@@ -68,10 +68,15 @@ impl Reader {
     }
 }
 
+/// Whether a value is the same wherever it stands in a line.
+pub fn is_harmless(value: &str) -> bool {
+    let harmless = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
+    value.chars().all(harmless)
+}
+
 /// A value as (part of) one word after what stands before it in the line.
 pub fn word(before: &str, value: &str) -> String {
-    let harmless = |c: char| c.is_alphanumeric() || "/._-+:@%,=".contains(c);
-    if value.chars().all(harmless) {
+    if is_harmless(value) {
         return value.to_owned();
     }
     let mut reader = Reader::new();

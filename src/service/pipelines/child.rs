@@ -5,25 +5,21 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    control::CONDITION,
+    bound::{Bound, address},
+    control::ITEMS,
     course::Pipeline,
-    graph::{
-        Binding, Choice, Gather, Graph, Nested, Source, Step, SweepStep, Work, step_of_output,
-    },
+    graph::{Graph, Nested, Step, SweepStep, Work, step_of_output},
     reuse, rounds,
-    values::{Gathered, is_true},
 };
 use crate::{
-    Service,
     driven::PIPELINE,
     run_create::source_tags,
     sweeps::{BEST_TAG, SCORE_TAG, seed_of, sweep_run},
 };
 use api::{
     Error, Result, Time,
-    jobs::{Described, InputMode, JobInput, JobOutput},
+    jobs::{Described, JobInput, JobOutput},
     names,
-    paths::Location,
     runs::{Job, RunStatus},
 };
 use spec::expression::{Expression, Template};
@@ -35,9 +31,6 @@ pub const STEP_TAG: &str = "aml.step";
 pub const REUSES_TAG: &str = "aml.reuses";
 /// In the path of an output: the name of the whole pipeline.
 pub const PIPELINE_NAME: &str = "pipeline_name";
-
-/// Outputs that lead to outputs, at most.
-const LINKS: usize = 32;
 
 /// What a step's run takes from its pipeline's.
 #[derive(Debug, Clone, Copy)]
@@ -52,14 +45,6 @@ pub struct Parent<'a> {
     /// cannot, or it would depend on chance which of two that are the same runs.
     pub root: i64,
     pub now: Time,
-}
-
-/// What runs have made that are only thought of: run → its outputs.
-#[derive(Debug, Default)]
-pub struct Thought {
-    pub outputs: BTreeMap<String, BTreeMap<String, JobOutput>>,
-    /// Run of a loop and its output → where that is.
-    pub gathered: BTreeMap<(String, String), String>,
 }
 
 /// The name of the run of a step. Steps have no `-` in their names.
@@ -78,7 +63,7 @@ pub async fn of(bound: &Bound<'_>, pipeline: &Pipeline, at: usize) -> Result<New
     let step = &pipeline.graph.steps[at];
     let parent = bound.parent;
     let name = name_of(parent.name, &step.name);
-    let inputs = bound.inputs(pipeline, step).await?;
+    let mut inputs = bound.inputs(pipeline, step).await?;
     let mut new = match &step.work {
         Work::Command(job) => {
             let mut job = (**job).clone();
@@ -113,7 +98,8 @@ pub async fn of(bound: &Bound<'_>, pipeline: &Pipeline, at: usize) -> Result<New
         }
         Work::If(_) => return Err(Error::internal("A condition has no run")),
         Work::Loop(work) => {
-            let graph = rounds::graph_of(work, inputs, &pipeline.graph)?;
+            let late = bound.rounds(work, inputs.remove(ITEMS)).await?;
+            let graph = rounds::graph_of(work, late, inputs, &pipeline.graph);
             let mut outputs = work.outputs.clone();
             for (output, made) in &mut outputs {
                 made.path = address(&name, output);
@@ -163,203 +149,7 @@ fn run_of(step: &Step, parent: Parent<'_>, at: usize, name: String, job: Job) ->
     }
 }
 
-/// Finds what a step gets.
-pub struct Bound<'a> {
-    pub service: &'a Service,
-    pub parent: Parent<'a>,
-    pub thought: &'a Thought,
-}
-
 impl Bound<'_> {
-    /// The inputs of a step that had to wait. One that is not given is left out.
-    async fn inputs(&self, pipeline: &Pipeline, step: &Step) -> Result<BTreeMap<String, JobInput>> {
-        let mut inputs = BTreeMap::new();
-        for (name, binding) in &step.bindings {
-            let found = match &binding.from {
-                Source::Parent(input) => pipeline.graph.inputs.get(input).cloned(),
-                Source::Output { step, output } => {
-                    let made = self.made(pipeline, *step, output).await?;
-                    Some(if binding.value {
-                        let named = (pipeline.graph.steps[*step].name.as_str(), output.as_str());
-                        self.value_of(made, named).await?
-                    } else {
-                        made
-                    })
-                }
-            };
-            if let Some(found) = found {
-                inputs.insert(name.clone(), taken_as(found, binding));
-            }
-        }
-        Ok(inputs)
-    }
-
-    /// What a step has made.
-    async fn made(&self, pipeline: &Pipeline, step: usize, output: &str) -> Result<JobInput> {
-        let source = &pipeline.graph.steps[step];
-        let Some(run) = pipeline.run_of(step) else {
-            return Err(Error::internal(format!(
-                "The step `{}` has not run",
-                source.name
-            )));
-        };
-        let known = source.outputs().and_then(|outputs| outputs.get(output));
-        let path = match &source.work {
-            Work::Command(_) | Work::Sweep(_) => {
-                address(run.reuses.as_ref().unwrap_or(&run.name), output)
-            }
-            _ => self.place_of(&run.name, output).await?,
-        };
-        Ok(JobInput::Files {
-            kind: known.map_or_else(|| "uri_folder".to_owned(), |output| output.kind.clone()),
-            path,
-            mode: InputMode::default(),
-            path_on_compute: None,
-        })
-    }
-
-    /// Where the output of a pipeline is: with the run that has made it, or gathered from several.
-    async fn place_of(&self, run: &str, output: &str) -> Result<String> {
-        let (mut run, mut output) = (run.to_owned(), output.to_owned());
-        for _ in 0..LINKS {
-            let (path, gathered) = self.leads_to(&run, &output).await?;
-            match path.as_deref().map(Location::parse) {
-                Some(Ok(Location::Run {
-                    run: next,
-                    output: Some(port),
-                    ..
-                })) if next != run => (run, output) = (next, port),
-                Some(Ok(_)) if gathered => return Ok(path.unwrap_or_default()),
-                _ => break,
-            }
-        }
-        Ok(address(&run, &output))
-    }
-
-    /// The path of an output of a run, and whether a loop gathered it.
-    async fn leads_to(&self, run: &str, output: &str) -> Result<(Option<String>, bool)> {
-        let key = (run.to_owned(), output.to_owned());
-        if let Some(path) = self.thought.gathered.get(&key) {
-            return Ok((Some(path.clone()), true));
-        }
-        if let Some(outputs) = self.thought.outputs.get(run) {
-            return Ok((outputs.get(output).map(|output| output.path.clone()), false));
-        }
-        let found = self
-            .service
-            .store
-            .run(self.parent.workspace_id, run)
-            .await?;
-        let Some(found) = found else {
-            return Ok((None, false));
-        };
-        if let Some(path) = found.run.tags.get(&gathered_tag(output)) {
-            return Ok((Some(path.clone()), true));
-        }
-        let described = found.run.job.and_then(|job| job.described);
-        let path = described.and_then(|made| Some(made.outputs.get(output)?.path.clone()));
-        Ok((path, false))
-    }
-
-    /// The text that an output has; the address still where it is made only when things are done.
-    async fn value_of(&self, made: JobInput, (step, output): (&str, &str)) -> Result<JobInput> {
-        let JobInput::Files { path, .. } = &made else {
-            return Ok(made);
-        };
-        if let Ok(Location::Run { run, .. }) = Location::parse(path)
-            && self.thought.outputs.contains_key(&run)
-        {
-            return Ok(made);
-        }
-        let value = self.service.value_at(self.parent.workspace, path).await;
-        let value = value.map_err(|error| Error {
-            message: format!(
-                "The output `{output}` of the step `{step}`: {}",
-                error.message
-            ),
-            ..error
-        })?;
-        Ok(JobInput::Value { value })
-    }
-
-    /// Whether a condition holds; none while that is not known.
-    pub async fn condition(
-        &self,
-        pipeline: &Pipeline,
-        at: usize,
-        choice: &Choice,
-    ) -> Result<Option<bool>> {
-        if choice.known.is_some() {
-            return Ok(choice.known);
-        }
-        let step = &pipeline.graph.steps[at];
-        let mut inputs = self.inputs(pipeline, step).await?;
-        self.truth(inputs.remove(CONDITION), &step.name)
-    }
-
-    /// Whether another round comes after a completed one; none while that is not known.
-    pub async fn goes_on(
-        &self,
-        pipeline: &Pipeline,
-        round: usize,
-        output: &str,
-    ) -> Result<Option<bool>> {
-        let made = self.made(pipeline, round, output).await?;
-        let name = &pipeline.graph.steps[round].name;
-        let value = self.value_of(made, (name, output)).await?;
-        self.truth(Some(value), name)
-    }
-
-    fn truth(&self, value: Option<JobInput>, step: &str) -> Result<Option<bool>> {
-        let Some(JobInput::Value { value }) = value else {
-            return Ok(None);
-        };
-        let truth = is_true(&value).map_err(|error| Error {
-            message: format!("The step `{step}`: {}", error.message),
-            ..error
-        })?;
-        Ok(Some(truth))
-    }
-
-    /// Where the outputs of a loop are whose rounds have completed.
-    pub async fn gathered(&self, pipeline: &Pipeline, keep: bool) -> Result<Vec<(String, String)>> {
-        let mut gathered = Vec::new();
-        let rounds = pipeline.graph.steps.len();
-        for (output, how) in &pipeline.graph.gathers {
-            let first = match how {
-                Gather::Last => rounds.saturating_sub(1),
-                _ => 0,
-            };
-            let (mut addresses, mut values) = (Vec::new(), Vec::new());
-            for round in first..rounds {
-                let JobInput::Files { path, .. } = self.made(pipeline, round, output).await? else {
-                    continue;
-                };
-                if *how == Gather::Values {
-                    values.push(self.service.value_at(self.parent.workspace, &path).await?);
-                }
-                addresses.push(path);
-            }
-            let made = match how {
-                Gather::Last => {
-                    gathered.extend(addresses.pop().map(|path| (output.clone(), path)));
-                    continue;
-                }
-                Gather::Values => Gathered::Values(values),
-                Gather::Files | Gather::Folders => Gathered::Places {
-                    file: *how == Gather::Files,
-                    addresses,
-                },
-            };
-            let workspace = self.parent.workspace;
-            let place = self
-                .service
-                .gathered(workspace, &pipeline.graph, &made, keep);
-            gathered.push((output.clone(), place.await?));
-        }
-        Ok(gathered)
-    }
-
     /// Gives the run of a sweep the outputs of another one, with its best trial.
     async fn as_reused_sweep(&self, new: &mut NewRun, reuses: String) -> Result<()> {
         let workspace = self.parent.workspace_id;
@@ -404,32 +194,6 @@ impl Bound<'_> {
         } = self.parent;
         let found = self.service.store.reusable(workspace_id, key, root);
         Ok((Some(key), found.await?))
-    }
-}
-
-/// The tag that says where an output of a loop is.
-pub fn gathered_tag(output: &str) -> String {
-    format!("aml.output.{output}")
-}
-
-fn address(run: &str, output: &str) -> String {
-    format!("azureml://jobs/{run}/outputs/{output}")
-}
-
-fn taken_as(input: JobInput, binding: &Binding) -> JobInput {
-    match input {
-        JobInput::Value { value } => JobInput::Value { value },
-        JobInput::Files {
-            kind,
-            path,
-            mode,
-            path_on_compute,
-        } => JobInput::Files {
-            kind: binding.kind.clone().unwrap_or(kind),
-            path,
-            mode: binding.mode.unwrap_or(mode),
-            path_on_compute,
-        },
     }
 }
 
@@ -489,7 +253,7 @@ fn show_ports(described: &mut Described) {
         .iter()
         .map(|(name, input)| {
             let shown = match input {
-                JobInput::Value { value } => json!(value),
+                JobInput::Value { value, .. } => json!(value),
                 files @ JobInput::Files { .. } => json!(files),
             };
             (name.clone(), shown)

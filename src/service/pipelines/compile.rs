@@ -1,6 +1,6 @@
 //! From the description of a pipeline to its graph, with all that is wrong with it at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -44,6 +44,8 @@ pub struct Scope {
     pub at: String,
     /// Where what it names is looked up.
     pub holder: String,
+    /// Inputs of the step that is compiled which a loop may replace.
+    pub late: BTreeSet<String>,
 }
 
 /// Compiles the description of a pipeline job. What its steps need besides is stored if it `stores`.
@@ -326,7 +328,11 @@ fn check_outputs(steps: &[Option<Step>], scope: &Scope, errors: &mut Vec<Error>)
                     .collect();
                 let nearest = api::names::nearest(output, all.iter().copied());
                 let place = format!(" of the step `{}`", source.name);
-                let at = join(&scope.at, &format!("jobs.{}.inputs.{input}", step.name));
+                let key = match input.strip_prefix('@') {
+                    Some(own) => own.to_owned(),
+                    None => format!("inputs.{input}"),
+                };
+                let at = join(&scope.at, &format!("jobs.{}.{key}", step.name));
                 errors.push(Error::unknown("output", output, &place, nearest).at(at));
             }
         }

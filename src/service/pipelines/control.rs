@@ -2,26 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
+    body::{Body, check_places, input_named},
     compile::{Scope, as_shown},
     given::{Given, is_data},
     graph::{Binding, Choice, Items, Loop, LoopKind, Source, Step, Work},
+    items::items_of,
     step::{Members, Parents, Steps, filled},
     values::is_true,
 };
-use api::{Error, Result, jobs::JobOutput};
+use api::{Error, Result, jobs::JobOutput, names};
 use spec::expression::{Expression, Template};
 
 /// The input by which a condition comes that is not known before.
-pub const CONDITION: &str = "condition";
+pub const CONDITION: &str = "@condition";
 /// The input by which items come that are not known before.
-pub const ITEMS: &str = "items";
+pub const ITEMS: &str = "@items";
 /// How inputs are called that each item gives.
 pub const ITEM: &str = "@item.";
 /// Rounds of a loop, at most.
-const ROUNDS: usize = 1000;
+pub const ROUNDS: usize = 1000;
+/// Steps of a pipeline with all rounds of its loops that are known, at most.
+pub const STEPS: usize = 20_000;
 
 /// The steps that a step may name.
 pub struct Around<'a> {
@@ -257,6 +261,9 @@ impl Steps<'_> {
             self.for_each(step, &parts, scope, around, &mut bindings)
                 .await?
         };
+        if kind.repeats() {
+            check_places(&sample)?;
+        }
         sample.after.clear();
         let mut outputs: BTreeMap<String, JobOutput> =
             sample.outputs().cloned().unwrap_or_default();
@@ -278,6 +285,8 @@ impl Steps<'_> {
             outputs,
             values,
             definition,
+            takes: parts.takes(),
+            closed: parts.component().is_some(),
         };
         let mut made = step_of(name, Work::Loop(Box::new(work)), bindings);
         made.written = step.get("type").and_then(Value::as_str).map(str::to_owned);
@@ -292,8 +301,16 @@ impl Steps<'_> {
         around: &Around<'_>,
         bindings: &mut BTreeMap<String, Binding>,
     ) -> Result<(LoopKind, Step, Parents)> {
-        let (mut round, parents) = self.made(body.name, body.members, scope, around).await?;
-        hand_in(&mut round, bindings);
+        let written = step.get("mapping").and_then(Value::as_object);
+        let replaced = written.into_iter().flat_map(|mapping| mapping.values());
+        let replaced = replaced.flat_map(|inputs| texts(Some(inputs)));
+        let inner = Scope {
+            late: replaced.map(|text| input_named(text, body.name)).collect(),
+            ..scope.clone()
+        };
+        let made = self.made(body.name, body.members, &inner, around);
+        let (mut round, parents) = made.await?;
+        hand_in(&mut round, "", bindings)?;
         let output_named = |text: &str, key: &str| {
             let named = match Template::parse(text).only() {
                 Some(Expression::StepOutput { step, output }) if step == body.name => {
@@ -321,13 +338,12 @@ impl Steps<'_> {
             _ => {}
         }
         let mut mapping = BTreeMap::new();
-        let written = step.get("mapping").and_then(Value::as_object);
         for (output, inputs) in written.into_iter().flatten() {
             let at = format!("mapping.{output}");
             let output = output_named(output, &at)?;
             for text in texts(Some(inputs)) {
                 let input = input_named(text, body.name);
-                if !body.takes(&input) {
+                if !body.has_input(&input) {
                     return Err(Error::invalid(format!(
                         "`{text}` is no input of the body `{}`",
                         body.name
@@ -386,20 +402,9 @@ impl Steps<'_> {
         let (items, sample, parents) = match given {
             Given::Known(items) => {
                 let items = items_of(&items).map_err(at)?;
-                let mut rounds = Vec::with_capacity(items.len());
-                let mut parents = Parents::new();
-                for (key, item) in &items {
-                    let members = body.with(item.clone());
-                    let name = format!("{}_{key}", body.name);
-                    let made = self.made(&name, &members, scope, around).await;
-                    let (mut round, own) = made.map_err(|error| Error {
-                        message: format!("Item `{key}`: {}", error.message),
-                        ..error
-                    })?;
-                    hand_in(&mut round, bindings);
-                    parents = own;
-                    rounds.push(round);
-                }
+                let (rounds, parents) = self
+                    .rounds_known(body, &items, scope, around, bindings)
+                    .await?;
                 let sample = match rounds.first() {
                     Some(round) => round.clone(),
                     None => return Err(at(Error::invalid("There are no items"))),
@@ -411,7 +416,7 @@ impl Steps<'_> {
                 let mut scope = scope.clone();
                 let members = body.open(&mut scope);
                 let (mut round, parents) = self.made(body.name, &members, &scope, around).await?;
-                hand_in(&mut round, bindings);
+                hand_in(&mut round, "", bindings)?;
                 (Items::Later(round.clone()), round, parents)
             }
             Given::Nothing => {
@@ -421,6 +426,39 @@ impl Steps<'_> {
             }
         };
         Ok((LoopKind::Each { items, at_once }, sample, parents))
+    }
+
+    /// A step for each item.
+    async fn rounds_known(
+        &mut self,
+        body: &Body<'_>,
+        items: &[(String, Members)],
+        scope: &Scope,
+        around: &Around<'_>,
+        bindings: &mut BTreeMap<String, Binding>,
+    ) -> Result<(Vec<Step>, Parents)> {
+        let mut rounds = Vec::with_capacity(items.len());
+        let mut parents = Parents::new();
+        let before = self.errors.len();
+        for (key, item) in items {
+            let of_item = |error: Error| Error {
+                message: format!("Item `{key}`: {}", error.message),
+                ..error
+            };
+            body.check(item).map_err(of_item)?;
+            let members = body.with(item.clone());
+            let name = format!("{}_{key}", body.name);
+            let made = self.made(&name, &members, scope, around).await;
+            let (mut round, own) = made.map_err(of_item)?;
+            hand_in(&mut round, key, bindings)?;
+            parents = own;
+            rounds.push(round);
+            if self.errors.len() > before {
+                // The same is wrong with the others.
+                break;
+            }
+        }
+        Ok((rounds, parents))
     }
 }
 
@@ -446,133 +484,25 @@ fn as_value(binding: Binding) -> Binding {
     }
 }
 
-/// Lets a round get by the loop what it would get by itself.
-fn hand_in(round: &mut Step, bindings: &mut BTreeMap<String, Binding>) {
+/// Lets a round get by the loop what it would get by itself. Where another round gets something else
+/// by the same name, it is called after the round, too.
+fn hand_in(round: &mut Step, key: &str, bindings: &mut BTreeMap<String, Binding>) -> Result<()> {
     round.after.clear();
     for (name, binding) in &mut round.bindings {
         if matches!(&binding.from, Source::Parent(parent) if parent.starts_with(ITEM)) {
             continue;
         }
-        bindings.insert(name.clone(), binding.clone());
-        binding.from = Source::Parent(name.clone());
+        if name.starts_with('@') {
+            // So are called what loops get themselves.
+            return names::check_port(name).map_err(|error| error.at(format!("inputs.{name}")));
+        }
+        let by = match bindings.get(name) {
+            Some(other) if other != binding => format!("@{key}.{name}"),
+            _ => name.clone(),
+        };
+        bindings.insert(by.clone(), binding.clone());
+        binding.from = Source::Parent(by);
         binding.value = false;
     }
-}
-
-/// `${{parent.jobs.BODY.inputs.NAME}}`, or the name alone.
-fn input_named(text: &str, body: &str) -> String {
-    let inside = text
-        .trim()
-        .strip_prefix("${{")
-        .and_then(|rest| rest.strip_suffix("}}"));
-    let inside = inside.unwrap_or(text).trim();
-    let prefix = format!("parent.jobs.{body}.inputs.");
-    inside.strip_prefix(&prefix).unwrap_or(inside).to_owned()
-}
-
-/// The step that a loop runs, as it was written.
-struct Body<'a> {
-    name: &'a str,
-    members: &'a Members,
-}
-
-impl Body<'_> {
-    /// Its inputs: those of its component, or its own.
-    fn inputs(&self) -> impl Iterator<Item = &String> {
-        let component = self
-            .members
-            .get("component")
-            .or_else(|| self.members.get("trial"));
-        let taken = component.and_then(|component| component.get("inputs")?.as_object());
-        let own = self.members.get("inputs").and_then(Value::as_object);
-        taken.into_iter().chain(own).flat_map(Map::keys)
-    }
-
-    fn takes(&self, input: &str) -> bool {
-        self.inputs().any(|name| name == input)
-    }
-
-    /// With an item over what it was given.
-    fn with(&self, item: Members) -> Members {
-        let mut members = self.members.clone();
-        match members.get_mut("inputs") {
-            Some(Value::Object(inputs)) => inputs.extend(item),
-            _ => {
-                members.insert("inputs".to_owned(), Value::Object(item));
-            }
-        }
-        members
-    }
-
-    /// With inputs that come with each item where it is given nothing.
-    fn open(&self, scope: &mut Scope) -> Members {
-        let own = self.members.get("inputs").and_then(Value::as_object);
-        let given = |name: &str| own.is_some_and(|own| own.contains_key(name));
-        let mut item = Members::new();
-        let command = self.members.get("command").and_then(Value::as_str);
-        let template = Template::parse(command.unwrap_or_default());
-        let used = template
-            .expressions()
-            .filter_map(|expression| match expression {
-                Expression::Input(name) => Some(name),
-                _ => None,
-            });
-        for name in self.inputs().chain(used).filter(|name| !given(name)) {
-            let parent = format!("{ITEM}{name}");
-            let expression = Expression::ParentInput(parent.clone()).to_string();
-            item.insert(name.clone(), Value::from(expression));
-            scope.inputs.later.insert(parent);
-        }
-        self.with(item)
-    }
-}
-
-/// The items of a loop by what they are called: their number, or their key.
-pub fn items_of(value: &Value) -> Result<Vec<(String, Members)>> {
-    let parsed;
-    let value = match value {
-        Value::String(text) => {
-            parsed = serde_json::from_str(text)
-                .map_err(|e| Error::invalid(format!("The items are no JSON: {e}")))?;
-            &parsed
-        }
-        other => other,
-    };
-    let named: Vec<(String, &Value)> = match value {
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .map(|(at, item)| (at.to_string(), item))
-            .collect(),
-        Value::Object(items) => items
-            .iter()
-            .enumerate()
-            .map(|(at, (key, item))| {
-                let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-                let plain = !key.is_empty() && key.len() <= 60 && key.chars().all(good);
-                (if plain { key.clone() } else { at.to_string() }, item)
-            })
-            .collect(),
-        _ => {
-            return Err(Error::invalid("The items are no list")
-                .hint("Write a list of mappings: items: [{rate: 0.1}, {rate: 0.2}]"));
-        }
-    };
-    if named.len() > ROUNDS {
-        let error = format!(
-            "There are {} items; a loop has at most {ROUNDS}",
-            named.len()
-        );
-        return Err(Error::invalid(error));
-    }
-    named
-        .into_iter()
-        .map(|(key, item)| match item {
-            Value::Object(item) => Ok((key, item.clone())),
-            _ => Err(
-                Error::invalid(format!("The item `{key}` is no mapping of inputs"))
-                    .hint("Each item gives values to inputs of the body: {rate: 0.1}"),
-            ),
-        })
-        .collect()
+    Ok(())
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    child::{self, Bound, Parent, Thought},
+    bound::{Bound, Thought},
+    child::{self, Parent},
     graph::{Graph, Work},
 };
 use crate::Service;
@@ -31,6 +32,9 @@ struct State {
     /// How conditions were decided.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     chosen: BTreeMap<usize, bool>,
+    /// Steps that could not begin, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    failed: BTreeMap<usize, String>,
 }
 
 /// A pipeline that runs.
@@ -45,10 +49,10 @@ pub struct Pipeline {
     /// Steps that may begin.
     ready: Vec<usize>,
     open: usize,
-    /// Steps whose own run failed or was cancelled.
+    /// Steps that failed themselves or were cancelled.
     failed: Vec<usize>,
     state: State,
-    /// Conditions were decided since the state was stored.
+    /// The state is another one than was stored.
     is_news: bool,
 }
 
@@ -60,6 +64,9 @@ impl Pipeline {
         let mut pipeline = Self::new(graph);
         for (at, yes) in state.chosen {
             pipeline.choose(at, yes);
+        }
+        for (at, why) in state.failed {
+            pipeline.fail(at, why);
         }
         pipeline.is_news = false;
         Ok(pipeline)
@@ -138,6 +145,28 @@ impl Pipeline {
         self.is_news = true;
     }
 
+    /// A step that cannot begin has failed.
+    fn fail(&mut self, at: usize, why: String) {
+        while at >= self.standing.len() && self.grow() {}
+        if self.standing.get(at) != Some(&Standing::Waiting) {
+            return;
+        }
+        self.standing[at] = Standing::Lost;
+        self.failed.push(at);
+        self.lose_dependents(at);
+        self.state.failed.insert(at, why);
+        self.is_news = true;
+    }
+
+    /// What is wrong with one step is its failure alone, unless it may pass or all is only thought of.
+    fn fail_by(&mut self, at: usize, error: Error, bound: &Bound<'_>) -> Result<()> {
+        if error.code.retryable() || bound.thinks() {
+            return Err(error);
+        }
+        self.fail(at, error.explained());
+        Ok(())
+    }
+
     /// A step that is not to run, and those that need what it would make.
     fn skip(&mut self, step: usize) {
         let mut skipped = vec![step];
@@ -147,6 +176,11 @@ impl Pipeline {
                 skipped.extend(&self.dependents[step]);
             }
         }
+    }
+
+    /// Whether a step could not begin.
+    pub(super) fn could_not_begin(&self, at: usize) -> bool {
+        self.state.failed.contains_key(&at)
     }
 
     /// Whether a condition was decided.
@@ -230,7 +264,7 @@ impl Pipeline {
     /// Whether what a step needs does not come.
     pub(super) fn is_skipped(&self, step: usize) -> bool {
         let never = matches!(self.standing[step], Standing::Lost | Standing::Skipped);
-        never && !self.runs.contains_key(&step)
+        never && !self.runs.contains_key(&step) && !self.could_not_begin(step)
     }
 
     /// The run of a step that has begun.
@@ -275,27 +309,43 @@ impl Pipeline {
                 break begun;
             }
         };
+        if !self.graph.go_on && !self.failed.is_empty() {
+            let reason = self.why_failed();
+            let stop = self.stop(RunStatus::Failed, reason, "Another step failed");
+            let state = self.news()?;
+            return Ok(Advance { state, ..stop });
+        }
         let mut step = Advance {
             create,
             state: self.news()?,
             ..Advance::default()
         };
         if self.open == 0 && !begun {
-            step.status = Some(match self.why_failed() {
-                None => (RunStatus::Completed, None),
-                reason => (RunStatus::Failed, reason),
-            });
-            if self.failed.is_empty() {
-                let gathered = bound.gathered(self, true).await?;
-                let gathered = gathered.into_iter();
-                step.tags = gathered
-                    .map(|(output, path)| (child::gathered_tag(&output), path))
-                    .collect();
+            let reason = self.why_failed().or_else(|| self.why_stuck());
+            if reason.is_none() {
+                step.outputs = bound.gathered(self, true).await?;
             }
+            let ended = reason
+                .as_ref()
+                .map_or(RunStatus::Completed, |_| RunStatus::Failed);
+            step.status = Some((ended, reason));
         } else if status < RunStatus::Running {
             step.status = Some((RunStatus::Running, None));
         }
         Ok(step)
+    }
+
+    /// Which steps wait for each other when nothing runs any more.
+    fn why_stuck(&self) -> Option<String> {
+        let steps = self.graph.steps.iter().zip(&self.standing);
+        let waiting = steps.filter(|(_, standing)| **standing == Standing::Waiting);
+        let names: Vec<&str> = waiting.map(|(step, _)| step.name.as_str()).collect();
+        (!names.is_empty()).then(|| {
+            format!(
+                "These steps wait for each other and never begin: {}",
+                names.join(", ")
+            )
+        })
     }
 
     /// What is to be stored of its course, when that has changed.
@@ -319,22 +369,17 @@ impl Pipeline {
             ready.dedup();
             let mut later = Vec::new();
             for at in ready {
-                if let Work::If(choice) = &self.graph.steps[at].work {
-                    match bound.condition(self, at, choice).await? {
-                        Some(yes) => self.choose(at, yes),
-                        None => {
-                            // Thought of: either may come.
-                            self.standing[at] = Standing::Completed;
-                            self.release(at);
-                        }
-                    }
+                if matches!(self.graph.steps[at].work, Work::If(_)) {
+                    self.decide_condition(bound, at).await?;
                     continue;
                 }
                 if self.graph.at_once.is_some_and(|most| running >= most) {
                     later.push(at);
                     continue;
                 }
-                let new = child::of(bound, self, at).await?;
+                let Some(new) = self.begin_one(bound, at).await? else {
+                    continue;
+                };
                 if new.reuses.is_some() {
                     self.note(&[as_child(&new)]);
                 } else {
@@ -348,6 +393,43 @@ impl Pipeline {
             }
         }
         Ok(begun)
+    }
+
+    async fn decide_condition(&mut self, bound: &Bound<'_>, at: usize) -> Result<()> {
+        let decided = match bound.never_comes(self, &self.graph.steps[at]).await {
+            Ok(true) => {
+                self.skip(at);
+                return Ok(());
+            }
+            Ok(false) => bound.condition(self, at).await,
+            Err(error) => Err(error),
+        };
+        match decided {
+            Ok(Some(yes)) => self.choose(at, yes),
+            Ok(None) => {
+                // Thought of: either may come.
+                self.standing[at] = Standing::Completed;
+                self.release(at);
+            }
+            Err(error) => self.fail_by(at, error, bound)?,
+        }
+        Ok(())
+    }
+
+    /// The run of a step; none when what it needs does not come or it cannot begin.
+    async fn begin_one(&mut self, bound: &Bound<'_>, at: usize) -> Result<Option<NewRun>> {
+        let made = match bound.never_comes(self, &self.graph.steps[at]).await {
+            Ok(true) => {
+                self.skip(at);
+                return Ok(None);
+            }
+            Ok(false) => child::of(bound, self, at).await,
+            Err(error) => Err(error),
+        };
+        match made {
+            Ok(new) => Ok(Some(new)),
+            Err(error) => self.fail_by(at, error, bound).map(|()| None),
+        }
     }
 
     /// Stops what runs; ends when nothing does.
@@ -366,7 +448,10 @@ impl Pipeline {
     }
 
     fn why_failed(&self) -> Option<String> {
-        let is_failed = |at: &usize| self.runs[at].status == RunStatus::Failed;
+        let is_failed = |at: &usize| {
+            let run = self.runs.get(at);
+            run.is_none_or(|run| run.status == RunStatus::Failed)
+        };
         let mut failed: Vec<usize> = self.failed.iter().copied().filter(is_failed).collect();
         if failed.is_empty() {
             // Somebody cancelled steps.
@@ -377,7 +462,10 @@ impl Pipeline {
             let name = &self.graph.steps[*at].name;
             match self.runs.get(at).map(|run| run.status) {
                 Some(RunStatus::Canceled) => format!("the step `{name}` was cancelled"),
-                _ => format!("the step `{name}` failed"),
+                _ => match self.state.failed.get(at) {
+                    Some(why) => format!("the step `{name}` failed: {why}"),
+                    None => format!("the step `{name}` failed"),
+                },
             }
         });
         let first = names.next()?;

@@ -215,7 +215,7 @@ pub fn misfit(name: &str, input: &JobInput, port: &Value) -> Option<Error> {
     let value = match input {
         JobInput::Files { .. } if is_data(kind) || kind == "path" => return None,
         JobInput::Files { .. } => return error("data"),
-        JobInput::Value { value } => value,
+        JobInput::Value { value, .. } => value,
     };
     let number = value.trim().parse::<f64>().ok();
     let fits = match kind {

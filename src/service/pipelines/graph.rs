@@ -144,6 +144,12 @@ pub struct Loop {
     pub values: Vec<String>,
     /// As it is shown.
     pub definition: Map<String, Value>,
+    /// What is said of the inputs of its body.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub takes: Map<String, Value>,
+    /// The body has no others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -201,7 +207,47 @@ pub fn step_of_output(path: &str) -> Option<(usize, &str)> {
     Some((step.parse().ok()?, output))
 }
 
+impl LoopKind {
+    /// What it runs.
+    pub fn body(&self) -> Option<&Step> {
+        match self {
+            LoopKind::While { body, .. } => Some(body),
+            LoopKind::Each { items, .. } => match items {
+                Items::Known(rounds) => rounds.first(),
+                Items::Later(body) => Some(body),
+            },
+        }
+    }
+
+    /// Whether there may be several rounds.
+    pub fn repeats(&self) -> bool {
+        match self {
+            LoopKind::While { most, .. } => *most > 1,
+            LoopKind::Each { items, .. } => match items {
+                Items::Known(rounds) => rounds.len() > 1,
+                Items::Later(_) => true,
+            },
+        }
+    }
+}
+
 impl Step {
+    /// How many steps are written in it, with itself.
+    pub fn size(&self) -> usize {
+        let all = |steps: &[Step]| steps.iter().map(Step::size).sum::<usize>();
+        1 + match &self.work {
+            Work::Pipeline(nested) => all(&nested.graph.steps),
+            Work::Loop(work) => match &work.kind {
+                LoopKind::Each {
+                    items: Items::Known(rounds),
+                    ..
+                } => all(rounds),
+                kind => kind.body().map_or(0, Step::size),
+            },
+            Work::Command(_) | Work::Sweep(_) | Work::If(_) => 0,
+        }
+    }
+
     /// What is executed, with its ports; of a pipeline nothing.
     pub fn outputs(&self) -> Option<&BTreeMap<String, JobOutput>> {
         match &self.work {

@@ -4,6 +4,8 @@
 //! What it comes to is its [`graph`], kept with its run, which is a driven one: its [`course`] says
 //! which steps begin when others have ended, and [`child`] makes their runs.
 
+mod body;
+mod bound;
 mod child;
 mod command;
 mod compile;
@@ -12,6 +14,7 @@ mod control;
 mod course;
 mod given;
 mod graph;
+mod items;
 mod parallel;
 mod plan;
 mod ports;
@@ -22,7 +25,7 @@ mod steps;
 mod transfer;
 mod values;
 
-pub use child::{gathered_tag, name_of};
+pub use child::name_of;
 pub use course::Pipeline;
 pub use ports::Asked;
 pub use reuse::is_of_one_run;

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 
 use super::{
-    child::{Bound, Parent, Thought, name_of},
+    bound::{Bound, Thought},
+    child::{Parent, name_of},
     compile,
     course::{Pipeline, as_child},
     graph::{Source, Work},

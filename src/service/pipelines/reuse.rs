@@ -47,7 +47,7 @@ fn described_facts(described: &Described, facts: &mut BTreeMap<String, String>) 
     let step = described.step.as_deref().unwrap_or(&none);
     for (name, input) in &described.inputs {
         let text = match input {
-            JobInput::Value { value } => value.clone(),
+            JobInput::Value { value, .. } => value.clone(),
             JobInput::Files {
                 kind, path, mode, ..
             } => {

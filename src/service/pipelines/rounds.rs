@@ -2,21 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use super::graph::{Binding, Gather, Graph, Items, Loop, LoopKind, Repeat, Source, Step, Work};
+use api::jobs::{InputMode, JobInput};
 
-use super::{
-    control::{ITEMS, items_of},
-    given,
-    graph::{Binding, Gather, Graph, Items, Loop, LoopKind, Repeat, Source, Step, Work},
-};
-use api::{Error, Result, jobs::JobInput};
-
-/// The pipeline that a loop is when its inputs are known.
+/// The pipeline that a loop is when its inputs are known; `late` are rounds that were not known before.
 pub fn graph_of(
     work: &Loop,
-    mut inputs: BTreeMap<String, JobInput>,
+    late: Vec<Step>,
+    inputs: BTreeMap<String, JobInput>,
     outer: &Graph,
-) -> Result<Graph> {
+) -> Graph {
     let (steps, at_once, repeat) = match &work.kind {
         LoopKind::While {
             body,
@@ -35,7 +30,7 @@ pub fn graph_of(
         LoopKind::Each { items, at_once } => {
             let steps = match items {
                 Items::Known(rounds) => rounds.clone(),
-                Items::Later(body) => with_items(body, inputs.remove(ITEMS))?,
+                Items::Later(_) => late,
             };
             (steps, *at_once, None)
         }
@@ -55,7 +50,7 @@ pub fn graph_of(
         };
         (name.clone(), how)
     };
-    Ok(Graph {
+    Graph {
         name: outer.name.clone(),
         gathers: work.outputs.iter().map(gather).collect(),
         inputs,
@@ -65,31 +60,11 @@ pub fn graph_of(
         force_rerun: outer.force_rerun,
         at_once,
         repeat,
-    })
-}
-
-fn with_items(body: &Step, items: Option<JobInput>) -> Result<Vec<Step>> {
-    let Some(JobInput::Value { value }) = items else {
-        return Err(Error::invalid("The items of the loop are no value"));
-    };
-    let mut steps = Vec::new();
-    for (key, item) in items_of(&Value::from(value))? {
-        let mut round = body.clone();
-        round.name = format!("{}_{key}", body.name);
-        for (name, value) in item {
-            let input = given::known(&value, None).map_err(|error| Error {
-                message: format!("The item `{key}`: {}", error.message),
-                ..error
-            })?;
-            give(&mut round, &name, Some(input));
-        }
-        steps.push(round);
     }
-    Ok(steps)
 }
 
 /// Gives an input to a step, or takes it away, whatever it had before.
-fn give(step: &mut Step, name: &str, input: Option<JobInput>) {
+pub fn give(step: &mut Step, name: &str, input: Option<JobInput>) {
     step.bindings.remove(name);
     let described = |job: &mut api::runs::Job, input: Option<JobInput>| {
         if let Some(described) = &mut job.described {
@@ -119,8 +94,7 @@ impl Repeat {
             return step;
         };
         for (input, (output, value)) in &self.mapping {
-            let own = step.bindings.get(input).cloned();
-            let (kind, mode) = own.map_or((None, None), |own| (own.kind, own.mode));
+            let (kind, mode) = taken_as(&step, input);
             give(&mut step, input, None);
             let binding = Binding {
                 from: Source::Output {
@@ -135,5 +109,25 @@ impl Repeat {
         }
         step.after = vec![before];
         step
+    }
+}
+
+/// The type and mode that a step takes an input as.
+fn taken_as(step: &Step, input: &str) -> (Option<String>, Option<InputMode>) {
+    if let Some(own) = step.bindings.get(input) {
+        return (own.kind.clone(), own.mode);
+    }
+    let given = match &step.work {
+        Work::Command(job) => job.described.as_ref().map(|described| &described.inputs),
+        Work::Sweep(sweep) => {
+            let described = sweep.plan.job.described.as_ref();
+            described.map(|described| &described.inputs)
+        }
+        Work::Pipeline(nested) => Some(&nested.graph.inputs),
+        Work::If(_) | Work::Loop(_) => None,
+    };
+    match given.and_then(|given| given.get(input)) {
+        Some(JobInput::Files { kind, mode, .. }) => (Some(kind.clone()), Some(*mode)),
+        _ => (None, None),
     }
 }

@@ -1,6 +1,6 @@
 //! One step of a pipeline, compiled.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 
@@ -8,9 +8,10 @@ use super::{
     command::Command,
     compile::{Scope, as_shown, defaults, pipeline_of, together},
     components::{HOLDER, join},
-    control::{Around, after},
+    control::{Around, STEPS, after},
     given::{Given, Inputs, is_data, known, misfit},
     graph::{Binding, Nested, Step, Work},
+    items::too_many,
     ports::{Asked, Output, outputs_of},
 };
 use crate::{Caller, Service};
@@ -49,6 +50,8 @@ pub struct Steps<'a> {
     /// Whether what the steps need besides is stored; not where they are only planned.
     pub(super) stores: bool,
     pub errors: Vec<Error>,
+    /// Steps so far, with the rounds of loops.
+    count: usize,
     pub(super) codes: HashMap<String, (Hash, Option<String>)>,
     pub(super) environments: HashMap<String, (Environment, Option<String>)>,
 }
@@ -73,6 +76,7 @@ impl<'a> Steps<'a> {
             request,
             stores,
             errors: Vec::new(),
+            count: 0,
             codes: HashMap::new(),
             environments: HashMap::new(),
         }
@@ -119,6 +123,10 @@ impl<'a> Steps<'a> {
         scope: &Scope,
         around: &Around<'_>,
     ) -> Result<(Step, Parents)> {
+        self.count += 1;
+        if self.count > STEPS {
+            return Err(too_many());
+        }
         let step = filled(step, &scope.inputs)?;
         let component = step.get("component").or_else(|| step.get("trial"));
         let component = component.and_then(Value::as_object);
@@ -226,13 +234,18 @@ impl<'a> Steps<'a> {
         outputs: BTreeMap<String, Asked>,
         scope: &Scope,
     ) -> Nested {
+        let bound = ports.bindings.keys();
         let mut inputs = Inputs {
-            later: ports.bindings.keys().cloned().collect(),
+            later: bound.chain(&scope.late).cloned().collect(),
             ..Inputs::default()
         };
-        for (name, input) in &ports.inputs {
+        let (late, known): (Vec<_>, Vec<_>) = ports
+            .inputs
+            .iter()
+            .partition(|(name, _)| scope.late.contains(*name));
+        for (name, input) in known {
             let value = match input {
-                JobInput::Value { value } => Value::from(value.clone()),
+                JobInput::Value { value, .. } => Value::from(value.clone()),
                 files @ JobInput::Files { .. } => serde_json::json!(files),
             };
             inputs.known.insert(name.clone(), value);
@@ -249,9 +262,14 @@ impl<'a> Steps<'a> {
             compute: own("default_compute").or_else(|| scope.compute.clone()),
             at: join(&scope.at, &format!("jobs.{name}.component")),
             holder: holder.unwrap_or(&scope.holder).to_owned(),
+            late: BTreeSet::new(),
             ..scope.clone()
         };
-        let compiled = Box::pin(pipeline_of(self, component, inner)).await;
+        let mut compiled = Box::pin(pipeline_of(self, component, inner)).await;
+        // What they are in the first round.
+        let late = late.into_iter();
+        let late = late.map(|(name, input)| (name.clone(), input.clone()));
+        compiled.graph.inputs.extend(late);
         let mut definition = as_shown(step);
         definition.insert("type".to_owned(), Value::from("pipeline"));
         Nested {
@@ -439,7 +457,7 @@ fn is_searched(step: &Members, name: &str) -> bool {
 }
 
 /// What a component says of an input; none when it has no such one.
-fn port_of<'a>(takes: &'a Members, name: &str) -> Option<&'a Value> {
+pub(super) fn port_of<'a>(takes: &'a Members, name: &str) -> Option<&'a Value> {
     let first = name.split('.').next().unwrap_or(name);
     takes.get(name).or_else(|| takes.get(first))
 }

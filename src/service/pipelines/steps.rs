@@ -63,17 +63,18 @@ async fn steps_of(service: &Service, run: i64) -> Result<Vec<PipelineStep>> {
             }
             _ => Vec::new(),
         };
+        let without_run = match (pipeline.is_chosen(at), pipeline.could_not_begin(at)) {
+            (_, true) => Some(RunStatus::Failed),
+            (true, _) => Some(RunStatus::Completed),
+            (false, false) => None,
+        };
         steps.push(PipelineStep {
             name: step.name.clone(),
             kind: step.kind().to_owned(),
             after: names.collect(),
             run: child.map(|child| child.name.clone()),
-            status: child
-                .map(|child| child.status)
-                .or_else(|| pipeline.is_chosen(at).then_some(RunStatus::Completed)),
-            skipped: child.is_none()
-                && !pipeline.is_chosen(at)
-                && (ended || pipeline.is_skipped(at)),
+            status: child.map(|child| child.status).or(without_run),
+            skipped: child.is_none() && without_run.is_none() && (ended || pipeline.is_skipped(at)),
             reuses: child.and_then(|child| child.reuses.clone()),
             started_at: child.and_then(|child| child.started_at),
             ended_at: child.and_then(|child| child.ended_at),

@@ -12,13 +12,20 @@ use api::{
     paths::{Files, ResolvePath},
 };
 
-/// The longest value that is read, in bytes.
-const LONGEST: u64 = 1 << 20;
+/// The longest value that is read, in bytes: with others, it is an argument of a program.
+pub const LONGEST: u64 = 64 << 10;
+/// The longest list of items.
+pub const LONGEST_LIST: u64 = 1 << 20;
 
 impl Service {
     /// The text that a step wrote as a value. Asked as the owner: who created the pipeline was let in
     /// before.
-    pub(crate) async fn value_at(&self, workspace: &str, address: &str) -> Result<String> {
+    pub(crate) async fn value_at(
+        &self,
+        workspace: &str,
+        address: &str,
+        limit: u64,
+    ) -> Result<String> {
         let resolve = ResolvePath {
             workspace: workspace.to_owned(),
             path: address.to_owned(),
@@ -46,9 +53,9 @@ impl Service {
             }
             _ => return Err(nothing()),
         };
-        if content.size > LONGEST {
+        if content.size > limit {
             let error = format!(
-                "it has {} bytes; a value has at most {LONGEST}",
+                "it has {} bytes; a value has at most {limit}; declare the output as a uri_file to hand over the file",
                 content.size
             );
             return Err(Error::invalid(error));

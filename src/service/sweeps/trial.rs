@@ -80,7 +80,7 @@ fn job(plan: &Plan, values: &Map<String, Value>, name: &str) -> Result<Job> {
     if plan.as_inputs {
         let tried = values.iter().map(|(name, value)| {
             let value = text(value);
-            (name.clone(), JobInput::Value { value })
+            (name.clone(), JobInput::Value { value, made: false })
         });
         described.inputs.extend(tried);
     }

@@ -17,7 +17,7 @@ use api::{
 
 impl Bench {
     /// Writes what a step's output is, as its run would.
-    async fn writes(&self, run: &str, output: &str, text: &str) {
+    pub async fn writes(&self, run: &str, output: &str, text: &str) {
         let body =
             futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from(text.to_owned()))]);
         let path = format!("azureml/{run}/{output}/{output}");
@@ -26,28 +26,28 @@ impl Bench {
         written.await.unwrap();
     }
 
-    async fn text_at(&self, path: &str) -> String {
-        self.service.value_at("ws", path).await.unwrap()
+    pub async fn text_at(&self, path: &str) -> String {
+        self.service.value_at("ws", path, 1000).await.unwrap()
     }
 
     /// Completes a run that wrote this to its output `o`.
-    async fn made(&self, run: &str, text: &str) {
+    pub async fn made(&self, run: &str, text: &str) {
         self.writes(run, "o", text).await;
         self.report("w", run, ended(Outcome::Completed))
             .await
             .unwrap();
     }
 
-    async fn given(&self) -> Vec<Assignment> {
+    pub async fn given(&self) -> Vec<Assignment> {
         self.sync("w", 99, &[]).await.take
     }
 
-    async fn next(&self) -> Vec<String> {
+    pub async fn next(&self) -> Vec<String> {
         let taken = self.given().await;
         names(&taken).into_iter().map(str::to_owned).collect()
     }
 
-    async fn steps(&self, run: &str) -> Vec<PipelineStep> {
+    pub async fn steps(&self, run: &str) -> Vec<PipelineStep> {
         let list = ListSteps {
             workspace: "ws".to_owned(),
             run: run.to_owned(),
@@ -55,7 +55,7 @@ impl Bench {
         self.ask(list).await.unwrap()
     }
 
-    async fn plan_of(&self, definition: &Value) -> Vec<(String, Option<String>)> {
+    pub async fn plan_of(&self, definition: &Value) -> Vec<(String, Option<String>)> {
         let job = pipeline("thought", definition.clone());
         let planned = self.ask(PlanPipeline { job }).await.unwrap();
         planned
@@ -66,29 +66,29 @@ impl Bench {
 }
 
 /// A step whose output `o` is a value.
-fn deciding(kind: &str) -> Value {
+pub fn deciding(kind: &str) -> Value {
     let mut step = step(&[]);
     step["outputs"] = json!({"o": {"type": kind}});
     step
 }
 
-fn value(assignment: &Assignment, input: &str) -> String {
+pub fn value(assignment: &Assignment, input: &str) -> String {
     let described = assignment.job.described.as_ref().unwrap();
     match &described.inputs[input] {
-        JobInput::Value { value } => value.clone(),
+        JobInput::Value { value, .. } => value.clone(),
         JobInput::Files { path, .. } => path.clone(),
     }
 }
 
 /// A step that does what no other does.
-fn named(name: &str) -> Value {
+pub fn named(name: &str) -> Value {
     let mut step = step(&[]);
     step["command"] = json!(name);
     step
 }
 
 /// `yes` and `no` of a condition that `a` makes, and a step after each.
-fn branches() -> Value {
+pub fn branches() -> Value {
     json!({"jobs": {
         "a": deciding("boolean"),
         "choose": {
@@ -203,7 +203,7 @@ async fn a_value_is_handed_to_the_next_step_as_text() {
 }
 
 /// Counts up, at most three times.
-fn counting() -> Value {
+pub fn counting() -> Value {
     let component = json!({
         "name": "body", "type": "command", "command": "count ${{inputs.n}}",
         "environment": "azureml:sklearn-1.5@latest",
@@ -229,7 +229,7 @@ fn counting() -> Value {
 }
 
 impl Bench {
-    async fn counts(&self, run: &str, next: &str, more: &str) {
+    pub async fn counts(&self, run: &str, next: &str, more: &str) {
         self.writes(run, "next", next).await;
         self.writes(run, "more", more).await;
         self.report("w", run, ended(Outcome::Completed))
@@ -335,7 +335,7 @@ async fn a_loop_ends_at_its_limit_with_a_failure_and_when_it_is_cancelled() {
 }
 
 /// Trains once for each of three rates.
-fn each(items: &Value) -> Value {
+pub fn each(items: &Value) -> Value {
     let train = json!({
         "command": "train ${{inputs.rate}}", "environment": "azureml:sklearn-1.5@latest",
         "outputs": {"model": {"type": "uri_folder"}, "loss": {"type": "number"}},

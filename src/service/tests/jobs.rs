@@ -63,7 +63,7 @@ impl Bench {
         .unwrap();
     }
 
-    async fn resolved(&self, path: &str) -> Result<Resolved> {
+    pub async fn resolved(&self, path: &str) -> Result<Resolved> {
         self.ask(ResolvePath {
             workspace: "ws".to_owned(),
             path: path.to_owned(),
@@ -145,7 +145,7 @@ async fn inputs_are_looked_up_and_outputs_get_addresses() {
     let run = bench.job("j", definition).await.unwrap();
     let described = run.job.unwrap().described.unwrap();
     let value = |name: &str| match &described.inputs[name] {
-        JobInput::Value { value } => value.clone(),
+        JobInput::Value { value, .. } => value.clone(),
         JobInput::Files { path, .. } => path.clone(),
     };
     assert_eq!((value("n"), value("flag")), ("3".into(), "False".into()));

@@ -12,6 +12,7 @@ mod files;
 mod imports;
 mod jobs;
 mod logs;
+mod loops;
 mod metric_histories;
 mod metrics;
 mod models;

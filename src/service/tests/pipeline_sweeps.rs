@@ -75,7 +75,7 @@ async fn a_sweep_step_has_the_outputs_of_its_best_trial() {
     assert_eq!(job.timeout_seconds, Some(60));
     let described = job.described.as_ref().unwrap();
     let value = |name: &str| match &described.inputs[name] {
-        JobInput::Value { value } => value.clone(),
+        JobInput::Value { value, .. } => value.clone(),
         JobInput::Files { path, .. } => path.clone(),
     };
     assert_eq!(value("lr"), "0.2");
