@@ -314,7 +314,7 @@ fn steps_are_chosen_repeated_and_run_for_each_item() {
             assert!(said.contains(line), "{line}: {said}");
         }
         assert!(
-            said.contains("[all] all [hello anna,hello bert]\n"),
+            said.contains("[all] all [\"hello anna\",\"hello bert\"]\n"),
             "{said}"
         );
         aml.ok("job download -n p --output-name final -p got");
