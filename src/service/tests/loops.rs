@@ -7,7 +7,9 @@ use super::{
     pipelines::{pipeline, step},
     support::{Bench, batch, ended, names},
 };
-use api::{metrics::LogBatch, pipelines::PlanPipeline, runs::RunStatus, work::Outcome};
+use api::{
+    jobs::JobInput, metrics::LogBatch, pipelines::PlanPipeline, runs::RunStatus, work::Outcome,
+};
 
 const ELSEWHERE: &str = "azureml://subscriptions/s/resourcegroups/g/workspaces/other/datastores/workspaceblobstore/paths/x";
 
@@ -123,11 +125,19 @@ async fn items_that_a_step_wrote_are_looked_at() {
     bench.pipeline("q", late_component()).await.unwrap();
     bench.next().await;
     let own = "azureml://datastores/workspaceblobstore/paths/x";
-    let items = json!([{"rate": 0.5, "data": own}, {"rate": 1, "steps": 8}]);
+    let made = "azureml://jobs/q-a/outputs/o";
+    let items = json!([{"rate": 0.5, "data": own}, {"rate": 1, "steps": 8, "data": made}]);
     bench.made("q-a", &items.to_string()).await;
     let taken = bench.given().await;
     assert_eq!(names(&taken), ["q-each-train_0", "q-each-train_1"]);
-    assert_eq!(value(&taken[0], "data"), own);
+    assert_eq!([0, 1].map(|at| value(&taken[at], "data")), [own, made]);
+    // Workers do not take for commands what is in it.
+    let described = taken[0].job.described.as_ref().unwrap();
+    let rate = &described.inputs["rate"];
+    assert!(
+        matches!(rate, JobInput::Value { made: true, .. }),
+        "{rate:?}"
+    );
     assert_eq!([0, 1].map(|at| value(&taken[at], "steps")), ["7", "8"]);
 }
 
@@ -156,6 +166,18 @@ async fn each_round_gets_what_its_own_item_names() {
         [0, 1].map(|at| value(&taken[at], "items")),
         ["x".to_owned(), of("b")]
     );
+}
+
+#[tokio::test]
+async fn a_text_that_is_too_long_for_an_argument_is_no_value() {
+    let bench = Bench::new().await;
+    let mut takes = step(&[]);
+    takes["inputs"] = json!({"n": "${{parent.jobs.a.outputs.o}}"});
+    let definition = json!({"jobs": {"a": deciding("string"), "b": takes}});
+    let reason = bench
+        .failed_with("p", definition, &"x".repeat(70_000))
+        .await;
+    assert!(reason.contains("a value has at most 65536"), "{reason}");
 }
 
 /// A pipeline whose only step `in` gets `n` and makes `next` and `more`.
@@ -313,6 +335,14 @@ async fn loops_that_would_compute_wrongly_are_refused() {
         said.contains("Item `1`: The input `rate` of the body is not given"),
         "{said}"
     );
+    let mut block = branches();
+    block["jobs"]["choose"]["true_block"] = json!("a");
+    let mut own = each(&items);
+    own["jobs"]["train"]["inputs"] = json!({"all": "${{parent.jobs.each.outputs.model}}"});
+    for circle in [block, own] {
+        let said = bench.refused(circle).await;
+        assert!(said.contains("wait for each other"), "{said}");
+    }
     let many: Vec<Value> = (0..200).map(|at| json!({"n": at})).collect();
     let body = json!({
         "name": "inner", "type": "pipeline", "inputs": {"n": {"type": "integer"}},
