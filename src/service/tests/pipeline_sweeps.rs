@@ -289,7 +289,7 @@ async fn a_parallel_step_finds_its_table_whatever_the_mode_of_it() {
     };
     let mode = |name: &str| match &job(name).described.as_ref().unwrap().inputs["data"] {
         JobInput::Files { mode, .. } => *mode,
-        JobInput::Value { value } => panic!("{value}"),
+        JobInput::Value { value, .. } => panic!("{value}"),
     };
     assert_eq!(mode("p-mount"), InputMode::RoMount);
     assert_eq!(mode("p-copy"), InputMode::Download);
