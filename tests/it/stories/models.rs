@@ -78,7 +78,7 @@ fn a_version_is_named_in_every_way_that_people_type() {
         let data = aml.json("data show -n rows --version 1");
         assert_eq!(aml.json("data show rows:1"), data);
         aml.fails(2, "data show rows:1 --version 1");
-        let error = aml.fails(2, "model show iris:first");
+        let error = aml.fails(2, "model show iris:0");
         assert!(
             error.contains("tip: Write NAME:VERSION, NAME@ALIAS, or NAME for the newest version"),
             "{error}"
