@@ -99,7 +99,8 @@ impl Destination {
             .filter(|output| !FORMATS.contains(&output.as_str()));
         let misspelt = |output: &String| {
             let folder = output.contains('/') || Path::new(output).is_dir();
-            names::nearest(output, FORMATS).filter(|_| !folder)
+            // A short word is a folder more often than a misspelt format.
+            names::nearest(output, FORMATS).filter(|_| !folder && output.len() > 3)
         };
         if let Some(output) = &output
             && let Some(format) = misspelt(output)

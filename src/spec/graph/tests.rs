@@ -33,9 +33,13 @@ fn found<T: Described>(text: &str, path: &Path) -> Vec<String> {
     said.collect()
 }
 
-/// What is found besides that the pipeline's output may be left unwritten.
 fn steps(steps: &str) -> Vec<String> {
-    let mut found = found::<PipelineJob>(&format!("{BASE}{steps}"), Path::new("/files/f.yml"));
+    wiring(&format!("{BASE}{steps}"), Path::new("/files/f.yml"))
+}
+
+/// What is found besides that the pipeline's output is left unwritten.
+fn wiring(text: &str, path: &Path) -> Vec<String> {
+    let mut found = found::<PipelineJob>(text, path);
     found.retain(|said| !said.contains(UNWRITTEN));
     found
 }
@@ -188,7 +192,7 @@ fn a_component_gets_what_it_takes() {
     component(folder.path());
     let check = |inputs: &str| {
         let text = format!("{BASE}  a:\n    component: ./c.yml\n    inputs: {inputs}\n");
-        found::<PipelineJob>(&text, &folder.path().join("f.yml"))
+        wiring(&text, &folder.path().join("f.yml"))
     };
     assert_eq!(
         check("{rate: 0.1, data: '${{parent.inputs.data}}'}"),
@@ -217,10 +221,7 @@ fn a_sweep_searches_what_its_trial_takes() {
          \x20   search_space: {{rate: {{type: uniform, min_value: 1e-3, max_value: 1}}}}\n\
          \x20   objective: {{goal: Maximize, primary_metric: acc}}\n    limits: {{max_total_trials: 4}}\n"
     );
-    assert_eq!(
-        found::<PipelineJob>(&text, &folder.path().join("f.yml")),
-        [] as [&str; 0]
-    );
+    assert_eq!(wiring(&text, &folder.path().join("f.yml")), [] as [&str; 0]);
     let text = "type: sweep\ntrial: {command: 'x ${{search_space.lr}} ${{search_space.mu}}', environment: azureml:e@latest}\n\
                 search_space: {lr: {type: choice, values: [1, 2]}}\nobjective: {goal: minimize, primary_metric: loss}\n\
                 limits: {max_total_trials: 2}\n";

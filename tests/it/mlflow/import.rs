@@ -348,7 +348,8 @@ fn what_cannot_be_imported_is_said() {
         Error: --from: `$ROOT/here/project` has no experiments of MLflow's
         Hint: Did you mean $ROOT/here/project/mlruns?
         Error: --from: Cannot read `$ROOT/here/notes.txt`: file is not a database
-        Error: --from: Cannot read `$ROOT/here/none.db`: unable to open database file: $ROOT/here/none.db
+        Error: --from: There is no database or folder of MLflow `none.db`
+        Hint: It is the address of a server, a file such as mlflow.db, or an `mlruns` folder
         Error: --from: `postgresql` cannot be read directly
         Hint: Start MLflow's server on it, and import from its address: mlflow server --backend-store-uri postgresql://USER:PASSWORD@db/mlflow
         Error: --experiment: No experiment `secondd` there

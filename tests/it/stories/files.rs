@@ -65,7 +65,8 @@ fn what_cannot_be_stored_is_said_before_anything_is_copied() {
             .ok();
         assert_eq!(aml.json("snapshot src")["files"], 2);
         expect![[r#"
-            Error: The folder `scr` cannot be used: No such file or directory (os error 2)
+            Error: There is no folder `scr`
+            Hint: Did you mean `src`?
         "#]]
         .assert_eq(&aml.fails(2, "snapshot scr"));
         aml.write("src/new\nline", "");

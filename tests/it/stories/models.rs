@@ -64,7 +64,7 @@ fn a_version_is_named_in_every_way_that_people_type() {
         .assert_eq(&aml.fails(2, "model show iris:2 --version 1"));
         expect![[r#"
             Error: model: Which version of `iris`?
-            Hint: Name it, as in iris:1
+            Hint: Name it, as in iris:2
             Hint: See all: aml model list --name iris
             Hint: All of them: aml model delete iris --all-versions
         "#]]

@@ -325,10 +325,10 @@ fn a_name_is_one_run_and_can_be_used_again_when_it_is_deleted() {
         workspace(aml);
         complete(aml, "r", "echo one");
         let error = aml.fails(5, "run submit -n R -e exp -- 'echo two'");
-        expect![[r"
-            Error: name: There is a run `r` already
+        expect![[r#"
+            Error: --name: There is a run `r` already; nothing was submitted
             Hint: Choose another name, or leave it out and one is made
-        "]]
+        "#]]
         .assert_eq(&error);
         // Not even the same line runs twice, or is said to.
         aml.fails(5, "run submit -n r -e exp --stream -- 'echo one'");
