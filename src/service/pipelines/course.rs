@@ -169,13 +169,7 @@ impl Pipeline {
 
     /// A step that is not to run, and those that need what it would make.
     fn skip(&mut self, step: usize) {
-        let mut skipped = vec![step];
-        while let Some(step) = skipped.pop() {
-            if self.standing.get(step) == Some(&Standing::Waiting) {
-                self.standing[step] = Standing::Skipped;
-                skipped.extend(&self.dependents[step]);
-            }
-        }
+        self.spread(vec![step], Standing::Skipped);
     }
 
     /// Whether a step could not begin.
@@ -252,11 +246,15 @@ impl Pipeline {
 
     /// What a step was to give does not come.
     fn lose_dependents(&mut self, step: usize) {
-        let mut lost = self.dependents[step].clone();
-        while let Some(step) = lost.pop() {
-            if self.standing[step] == Standing::Waiting {
-                self.standing[step] = Standing::Lost;
-                lost.extend(&self.dependents[step]);
+        self.spread(self.dependents[step].clone(), Standing::Lost);
+    }
+
+    /// Lets steps that wait stand so, and those that wait for them.
+    fn spread(&mut self, mut steps: Vec<usize>, standing: Standing) {
+        while let Some(step) = steps.pop() {
+            if self.standing.get(step) == Some(&Standing::Waiting) {
+                self.standing[step] = standing;
+                steps.extend(&self.dependents[step]);
             }
         }
     }

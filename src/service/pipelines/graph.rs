@@ -248,7 +248,7 @@ impl Step {
         }
     }
 
-    /// What is executed, with its ports; of a pipeline nothing.
+    /// What it makes.
     pub fn outputs(&self) -> Option<&BTreeMap<String, JobOutput>> {
         match &self.work {
             Work::Command(job) => Some(&job.described.as_ref()?.outputs),
@@ -256,6 +256,25 @@ impl Step {
             Work::Pipeline(nested) => Some(&nested.outputs),
             Work::Loop(work) => Some(&work.outputs),
             Work::If(_) => None,
+        }
+    }
+
+    /// What it is given besides its bindings.
+    pub fn inputs(&self) -> Option<&BTreeMap<String, JobInput>> {
+        match &self.work {
+            Work::Command(job) => Some(&job.described.as_ref()?.inputs),
+            Work::Sweep(sweep) => Some(&sweep.plan.job.described.as_ref()?.inputs),
+            Work::Pipeline(nested) => Some(&nested.graph.inputs),
+            Work::If(_) | Work::Loop(_) => None,
+        }
+    }
+
+    pub fn inputs_mut(&mut self) -> Option<&mut BTreeMap<String, JobInput>> {
+        match &mut self.work {
+            Work::Command(job) => Some(&mut job.described.as_mut()?.inputs),
+            Work::Sweep(sweep) => Some(&mut sweep.plan.job.described.as_mut()?.inputs),
+            Work::Pipeline(nested) => Some(&mut nested.graph.inputs),
+            Work::If(_) | Work::Loop(_) => None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::graph::{Binding, Gather, Graph, Items, Loop, LoopKind, Repeat, Source, Step, Work};
+use super::graph::{Binding, Gather, Graph, Items, Loop, LoopKind, Repeat, Source, Step};
 use api::jobs::{InputMode, JobInput};
 
 /// The pipeline that a loop is when its inputs are known; `late` are rounds that were not known before.
@@ -66,22 +66,9 @@ pub fn graph_of(
 /// Gives an input to a step, or takes it away, whatever it had before.
 pub fn give(step: &mut Step, name: &str, input: Option<JobInput>) {
     step.bindings.remove(name);
-    let described = |job: &mut api::runs::Job, input: Option<JobInput>| {
-        if let Some(described) = &mut job.described {
-            described.inputs.remove(name);
-            let input = input.map(|input| (name.to_owned(), input));
-            described.inputs.extend(input);
-        }
-    };
-    match &mut step.work {
-        Work::Command(job) => described(job, input),
-        Work::Sweep(sweep) => described(&mut sweep.plan.job, input),
-        Work::Pipeline(nested) => {
-            nested.graph.inputs.remove(name);
-            let input = input.map(|input| (name.to_owned(), input));
-            nested.graph.inputs.extend(input);
-        }
-        Work::If(_) | Work::Loop(_) => {}
+    if let Some(inputs) = step.inputs_mut() {
+        inputs.remove(name);
+        inputs.extend(input.map(|input| (name.to_owned(), input)));
     }
 }
 
@@ -117,16 +104,7 @@ fn taken_as(step: &Step, input: &str) -> (Option<String>, Option<InputMode>) {
     if let Some(own) = step.bindings.get(input) {
         return (own.kind.clone(), own.mode);
     }
-    let given = match &step.work {
-        Work::Command(job) => job.described.as_ref().map(|described| &described.inputs),
-        Work::Sweep(sweep) => {
-            let described = sweep.plan.job.described.as_ref();
-            described.map(|described| &described.inputs)
-        }
-        Work::Pipeline(nested) => Some(&nested.graph.inputs),
-        Work::If(_) | Work::Loop(_) => None,
-    };
-    match given.and_then(|given| given.get(input)) {
+    match step.inputs().and_then(|given| given.get(input)) {
         Some(JobInput::Files { kind, mode, .. }) => (Some(kind.clone()), Some(*mode)),
         _ => (None, None),
     }
