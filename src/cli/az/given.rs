@@ -7,6 +7,14 @@ use clap::ArgMatches;
 use api::{Error, Result};
 use spec::overrides::{Edit, Values};
 
+/// Whether tags have one that is asked for as `KEY=VALUE`, or KEY alone for any value.
+pub fn is_tagged(tags: &BTreeMap<String, String>, asked: &str) -> bool {
+    match asked.split_once('=') {
+        Some((key, value)) => tags.get(key).is_some_and(|own| own == value),
+        None => tags.contains_key(asked),
+    }
+}
+
 /// The flags of one command, as they were given.
 pub struct Given(pub ArgMatches);
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Az,
-    given::Given,
+    given::{Given, is_tagged},
     grammar::{Flag, Group, NO_WAIT, YES, flag, verb},
     ids,
 };
@@ -120,10 +120,7 @@ async fn exists(az: &Az, given: &Given) -> anyhow::Result<Value> {
 async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let mut all = az.call(&ListResourceGroups {}).await?;
     if let Some(tag) = given.text("tag") {
-        all.retain(|group| match tag.split_once('=') {
-            Some((key, value)) => group.tags.get(key).is_some_and(|found| found == value),
-            None => group.tags.contains_key(tag),
-        });
+        all.retain(|group| is_tagged(&group.tags, tag));
     }
     all.iter().map(|group| shown(az, group)).collect()
 }

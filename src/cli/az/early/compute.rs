@@ -9,16 +9,16 @@ use crate::cli::{
         given::Given,
         grammar::{Flag, Group, flag, verb},
         ids,
-        ml::{compute as today, refuse, tags},
+        ml::{
+            compute::{self as today, get, turn},
+            refuse, tags,
+        },
     },
     document::Draft,
 };
 use api::{
     Error, Result,
-    computes::{
-        CLUSTER, Compute, CreateCompute, DeleteCompute, GetCompute, INSTANCE, ListComputes, Switch,
-        SwitchCompute,
-    },
+    computes::{CLUSTER, Compute, CreateCompute, DeleteCompute, INSTANCE, ListComputes, Switch},
 };
 
 const SIZE: &[Flag] = &[flag("vm-size", "Size of a machine").short('s').required()];
@@ -295,14 +295,6 @@ async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
     answer(az, given, all.iter().map(shown).collect())
 }
 
-async fn get(az: &Az, given: &Given) -> Result<Compute> {
-    let request = GetCompute {
-        workspace: az.here().await?,
-        name: given.required("name")?.to_owned(),
-    };
-    az.call(&request).await
-}
-
 async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let found = get(az, given).await?;
     answer(az, given, shown(&found))
@@ -503,14 +495,4 @@ async fn identity(az: &Az, given: &Given) -> anyhow::Result<Value> {
         given,
         identity.unwrap_or_else(|| json!({"type": "None"})),
     )
-}
-
-async fn turn(az: &Az, given: &Given, to: Switch) -> anyhow::Result<Value> {
-    let request = SwitchCompute {
-        workspace: az.here().await?,
-        name: given.required("name")?.to_owned(),
-        to,
-    };
-    az.call(&request).await?;
-    Ok(Value::Null)
 }

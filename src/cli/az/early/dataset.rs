@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{COMMON, METADATA, answer, at, mapping, object_at, text_at};
+use super::{COMMON, METADATA, answer, asset, assets, at, mapping, object_at, text_at};
 use crate::cli::{
     asset::create_described,
     az::{
@@ -15,9 +15,7 @@ use crate::cli::{
 };
 use api::{
     Error, Result,
-    assets::{
-        ArchiveAsset, Archived, Asset, AssetKind, DeleteAsset, GetAsset, ListAssets, RestoreAsset,
-    },
+    assets::{ArchiveAsset, Asset, AssetKind, DeleteAsset, RestoreAsset},
 };
 
 const KIND: AssetKind = AssetKind::Data;
@@ -272,14 +270,7 @@ async fn register(az: &Az, given: &Given) -> anyhow::Result<Value> {
 }
 
 async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    let request = ListAssets {
-        workspace: az.here().await?,
-        kind: KIND,
-        name: None,
-        archived: Archived::Exclude,
-        limit: None,
-    };
-    let all = az.call(&request).await?;
+    let all = assets(az, KIND).await?;
     answer(az, given, all.iter().map(shown).collect())
 }
 
@@ -301,14 +292,7 @@ fn which(given: &Given) -> Result<(String, Option<String>)> {
 
 async fn get(az: &Az, given: &Given) -> Result<Asset> {
     let (name, version) = which(given)?;
-    let request = GetAsset {
-        workspace: az.here().await?,
-        kind: KIND,
-        name,
-        version,
-        label: None,
-    };
-    az.call(&request).await
+    asset(az, KIND, name, version).await
 }
 
 async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::{
-    COMMON, METADATA, NAME, answer, at, folder,
+    COMMON, METADATA, NAME, answer, asset, assets, at, folder,
     folder::{CONDA, PACKAGES},
     mapping, object_at,
     submit::found,
@@ -23,7 +23,7 @@ use crate::cli::{
 };
 use api::{
     Code, Error, Result,
-    assets::{Archived, Asset, AssetKind, GetAsset, ListAssets},
+    assets::{Asset, AssetKind},
 };
 
 /// The image of environments that name none: nothing but Python.
@@ -199,26 +199,13 @@ async fn register(az: &Az, given: &Given) -> anyhow::Result<Value> {
 }
 
 async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    let request = ListAssets {
-        workspace: az.here().await?,
-        kind: KIND,
-        name: None,
-        archived: Archived::Exclude,
-        limit: None,
-    };
-    let all = az.call(&request).await?;
+    let all = assets(az, KIND).await?;
     answer(az, given, all.iter().map(shown).collect())
 }
 
 async fn get(az: &Az, given: &Given) -> Result<Asset> {
-    let request = GetAsset {
-        workspace: az.here().await?,
-        kind: KIND,
-        name: given.required("name")?.to_owned(),
-        version: given.owned("version"),
-        label: None,
-    };
-    az.call(&request).await
+    let name = given.required("name")?.to_owned();
+    asset(az, KIND, name, given.owned("version")).await
 }
 
 async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {

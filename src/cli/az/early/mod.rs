@@ -32,7 +32,10 @@ use super::{
     grammar::{Flag, flag, switch},
     ids,
 };
-use api::{Code, Error, Result};
+use api::{
+    Code, Error, Result,
+    assets::{Archived, Asset, AssetKind, GetAsset, ListAssets},
+};
 use spec::{
     issue::{Issue, Report},
     load,
@@ -61,15 +64,18 @@ fn is(given: &Given) -> bool {
 
 /// The folder whose configuration counts.
 fn folder(az: &Az, given: &Given) -> PathBuf {
-    az.ctx.folder.join(given.text("path").unwrap_or("."))
+    attached_from(&az.ctx.folder, given)
+}
+
+fn attached_from(here: &Path, given: &Given) -> PathBuf {
+    here.join(given.text("path").unwrap_or("."))
 }
 
 /// The workspace to work in where the command line names none: commands of 2020 look at the attached
 /// folder before the defaults, those of today after them.
 pub fn workspace_of(here: &Path, given: &Given, default: Option<String>) -> Option<String> {
     if is(given) {
-        let folder = here.join(given.text("path").unwrap_or("."));
-        return attached(&folder, "workspace_name").or(default);
+        return attached(&attached_from(here, given), "workspace_name").or(default);
     }
     default.or_else(|| attached(here, "workspace_name"))
 }
@@ -95,6 +101,30 @@ fn answer(az: &Az, given: &Given, answer: Value) -> anyhow::Result<Value> {
         write_private(&path, &text).map_err(|error| error.at("--output-metadata-file"))?;
     }
     Ok(answer)
+}
+
+/// The assets of a kind that are not archived, each in its newest version.
+async fn assets(az: &Az, kind: AssetKind) -> Result<Vec<Asset>> {
+    let request = ListAssets {
+        workspace: az.here().await?,
+        kind,
+        name: None,
+        archived: Archived::Exclude,
+        limit: None,
+    };
+    az.call(&request).await
+}
+
+/// A version of an asset; the newest one where none is named.
+async fn asset(az: &Az, kind: AssetKind, name: String, version: Option<String>) -> Result<Asset> {
+    let request = GetAsset {
+        workspace: az.here().await?,
+        kind,
+        name,
+        version,
+        label: None,
+    };
+    az.call(&request).await
 }
 
 /// What a file of YAML or JSON holds.

@@ -1,7 +1,5 @@
 //! `az ml model`, as it was in 2020.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::{
@@ -10,7 +8,7 @@ use super::{
 use crate::cli::{
     az::{
         Az,
-        given::{Given, missing},
+        given::{Given, is_tagged, missing},
         grammar::{Flag, Group, flag, switch, verb},
         ids,
     },
@@ -298,13 +296,13 @@ async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
         prompts: false,
     };
     let mut all = az.call(&request).await?;
-    let has = |own: &BTreeMap<String, String>, pair: &String| match pair.split_once('=') {
-        Some((key, value)) => own.get(key).is_some_and(|own| own == value),
-        None => own.contains_key(pair),
-    };
     let (tags, properties) = (given.words("tag"), given.words("property"));
-    all.retain(|model| tags.iter().all(|tag| has(&model.tags, tag)));
-    all.retain(|model| properties.iter().all(|pair| has(&model.properties, pair)));
+    all.retain(|model| tags.iter().all(|tag| is_tagged(&model.tags, tag)));
+    all.retain(|model| {
+        properties
+            .iter()
+            .all(|pair| is_tagged(&model.properties, pair))
+    });
     if let Some(run) = given.text("run-id") {
         all.retain(|model| model.lineage.run.as_deref() == Some(run));
     }

@@ -7,7 +7,7 @@ use super::{ASYNC, COMMON, METADATA, NAME, VERBOSE, answer, deploy, serve};
 use crate::cli::{
     az::{
         Az,
-        given::Given,
+        given::{Given, is_tagged},
         grammar::{Flag, Group, flag, switch, verb},
         ids,
     },
@@ -305,21 +305,13 @@ async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
     all.retain(|one| name.is_none_or(|name| one.name.eq_ignore_ascii_case(name)));
     all.retain(|one| id.is_none_or(|id| serves(one, &|model| model.to_string() == id)));
     all.retain(|one| model.is_none_or(|name| serves(one, &|model| model.model == name)));
-    for (flag, properties) in [("tag", false), ("property", true)] {
-        for pair in given.words(flag) {
-            all.retain(|one| {
-                let own = if properties {
-                    &one.properties
-                } else {
-                    &one.tags
-                };
-                match pair.split_once('=') {
-                    Some((key, value)) => own.get(key).is_some_and(|own| own == value),
-                    None => own.contains_key(&pair),
-                }
-            });
-        }
-    }
+    let (tags, properties) = (given.words("tag"), given.words("property"));
+    all.retain(|one| tags.iter().all(|tag| is_tagged(&one.tags, tag)));
+    all.retain(|one| {
+        properties
+            .iter()
+            .all(|pair| is_tagged(&one.properties, pair))
+    });
     answer(az, given, all.iter().map(shown).collect())
 }
 

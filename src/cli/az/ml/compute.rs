@@ -338,7 +338,7 @@ async fn put(az: &Az, fields: Map<String, Value>) -> anyhow::Result<Value> {
     Ok(shown(&workspace, &az.call(&request).await?))
 }
 
-async fn get(az: &Az, given: &Given) -> Result<Compute> {
+pub async fn get(az: &Az, given: &Given) -> Result<Compute> {
     let request = GetCompute {
         workspace: az.here().await?,
         name: given.required("name")?.to_owned(),
@@ -395,7 +395,7 @@ async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
     Ok(Value::Null)
 }
 
-async fn turn(az: &Az, given: &Given, to: Switch) -> anyhow::Result<Value> {
+pub async fn turn(az: &Az, given: &Given, to: Switch) -> anyhow::Result<Value> {
     let request = SwitchCompute {
         workspace: az.here().await?,
         name: given.required("name")?.to_owned(),
