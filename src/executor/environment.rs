@@ -157,6 +157,16 @@ mod tests {
         Variables::from([("PATH".to_owned(), path), ("HOME".to_owned(), home)])
     }
 
+    fn quiet<'a>(home: &'a Path, variables: &'a Variables, log: &'a Path) -> Place<'a> {
+        Place {
+            home,
+            variables,
+            log,
+            progress: &|_| (),
+            own: None,
+        }
+    }
+
     fn python(requirements: &[&str]) -> Environment {
         Environment::Python {
             version: None,
@@ -203,13 +213,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let variables = machine();
         let log = home.path().join("log");
-        let place = Place {
-            home: home.path(),
-            variables: &variables,
-            log: &log,
-            progress: &|_| (),
-            own: None,
-        };
+        let place = quiet(home.path(), &variables, &log);
         let environment = python(&[]);
         let ready = async || prepare(&environment, place).await.unwrap();
         let folder = |ready: &Ready| ready.variables["VIRTUAL_ENV"].clone();
@@ -240,13 +244,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let variables = machine();
         let log = home.path().join("log");
-        let place = Place {
-            home: home.path(),
-            variables: &variables,
-            log: &log,
-            progress: &|_| (),
-            own: None,
-        };
+        let place = quiet(home.path(), &variables, &log);
         let missing = "--no-index\nno-such-package-at-all==1";
         let error = prepare(&python(&[missing]), place).await.unwrap_err();
         assert!(error.message.contains("no-such-package-at-all"), "{error}");
