@@ -3,11 +3,19 @@
 
     benches/pipelines.py --peers DIR --install --docs docs/performance.md
 
-A step writes the file that the next ones read. Three graphs: a chain, steps side by side, and thirty
-layers of thirty of which each step needs the whole layer before. Measured is what a first run of the
-small graphs takes, and what it takes with the large ones to find that nothing has changed, where the
-outputs of an earlier run are there. Where a tool can be told to take files for made by it, it is, instead
-of running a thousand steps first (`snakemake --touch`, `dvc commit`).
+A step is a shell's `echo NAME > FILE`, and the next ones need the file. Three graphs: a chain, steps side
+by side, and thirty layers of thirty of which each step needs the whole layer before. Two processors, two
+steps at once. Measured is
+
+- what a first run takes, a step, above what the shells alone take. A tool that is not done after --limit
+  seconds is stopped, and counted is what it has done until then: with all of them the later steps take
+  longer than the first, so that is in its favour;
+- what it takes to find that nothing has changed, where the outputs of an earlier run are there. Where a
+  tool can be told to take files for made by it, it is, instead of running a thousand steps first
+  (`snakemake --touch`, `dvc commit`);
+- what it takes to say what would run.
+
+--json keeps what was measured and goes on with what was not, so that it can be done tool by tool.
 """
 
 import argparse
@@ -15,6 +23,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -55,6 +64,27 @@ class Tool:
             sys.exit(f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
         return took
 
+    def run_until(self, limit, *command):
+        """Seconds, and how many steps were done in them."""
+        began = time.perf_counter()
+        with open(self.folder / "said", "w") as said:
+            child = subprocess.Popen(command, cwd=self.folder, env=self.env, stdout=said, stderr=said, start_new_session=True)
+            try:
+                child.wait(limit)
+            except subprocess.TimeoutExpired:
+                done = self.done()
+                took = time.perf_counter() - began
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+                return took, done
+        took = time.perf_counter() - began
+        if child.returncode:
+            sys.exit(f"{' '.join(command)}: {(self.folder / 'said').read_text()[-2000:]}")
+        return took, self.done()
+
+    def done(self):
+        return sum(1 for file in self.folder.glob("*.txt"))
+
     def outputs(self, steps):
         for step in steps:
             (self.folder / f"{step}.txt").write_text(step)
@@ -66,6 +96,9 @@ class Aml(Tool):
         self.aml = aml
         self.env["AML_HOME"] = str(folder / "home")
         self.run(aml, "workspace", "create", "-n", "w", "-o", "none")
+        # What is installed once a machine: the Python that the steps have.
+        self.write({"before": []})
+        self.run(aml, "job", "create", "-f", "pipeline.yml", "--stream", "-o", "none")
 
     def write(self, steps):
         text = ["type: pipeline", "settings: {default_compute: azureml:serverless}", "jobs:"]
@@ -80,11 +113,16 @@ class Aml(Tool):
             ]
         (self.folder / "pipeline.yml").write_text("\n".join(text))
 
-    def first(self, steps):
+    def first(self, steps, limit):
         self.write(steps)
-        return self.run(self.aml, "job", "create", "-f", "pipeline.yml", "--stream", "-o", "none")
+        return self.run_until(limit, self.aml, "job", "create", "-f", "pipeline.yml", "--stream", "-o", "none")
 
-    made = first
+    def done(self):
+        listed = subprocess.run([self.aml, "run", "list", "--limit", "5000", "-o", "json"], env=self.env, capture_output=True, text=True)
+        return sum(1 for run in json.loads(listed.stdout) if run["status"] == "Completed" and "-" in run["name"]) - 1
+
+    def made(self, steps):
+        self.first(steps, 600)
 
     def again(self):
         return self.run(self.aml, "job", "create", "-f", "pipeline.yml", "-o", "none")
@@ -102,9 +140,9 @@ class Snakemake(Tool):
             text.append(f'rule {step}:\n    input: {files or "[]"}\n    output: "{step}.txt"\n    shell: "echo {step} > {{output}}"')
         (self.folder / "Snakefile").write_text("\n".join(text))
 
-    def first(self, steps):
+    def first(self, steps, limit):
         self.write(steps)
-        return self.run(self.program("snakemake"), "-c2", "-q")
+        return self.run_until(limit, self.program("snakemake"), "-c2", "-q")
 
     def made(self, steps):
         self.write(steps)
@@ -135,9 +173,9 @@ class Dvc(Tool):
         }
         (self.folder / "dvc.yaml").write_text(json.dumps({"stages": stages}))
 
-    def first(self, steps):
+    def first(self, steps, limit):
         self.write(steps)
-        return self.run(self.program("dvc"), "repro", "-q")
+        return self.run_until(limit, self.program("dvc"), "repro", "-q")
 
     def made(self, steps):
         self.write(steps)
@@ -154,104 +192,164 @@ class Dvc(Tool):
 class Luigi(Tool):
     def write(self, steps):
         text = [
-            "import json, luigi",
+            "import json, luigi, subprocess",
             f"STEPS = json.loads('''{json.dumps(steps)}''')",
             "class Step(luigi.Task):",
             "    name = luigi.Parameter()",
             "    def requires(self): return [Step(name=n) for n in STEPS[self.name]]",
             "    def output(self): return luigi.LocalTarget(self.name + '.txt')",
             "    def run(self):",
-            "        with self.output().open('w') as out: out.write(self.name)",
+            "        subprocess.run(f'echo {self.name} > {self.name}.txt', shell=True, check=True)",
             "class All(luigi.WrapperTask):",
             "    def requires(self): return [Step(name=n) for n in STEPS]",
         ]
         (self.folder / "flow.py").write_text("\n".join(text))
         self.env["PYTHONPATH"] = str(self.folder)
 
-    def start(self):
+    def command(self):
         luigi = self.program("luigi")
-        return self.run(luigi, "--module", "flow", "All", "--local-scheduler", "--workers", "2", "--log-level", "ERROR")
+        return luigi, "--module", "flow", "All", "--local-scheduler", "--workers", "2", "--log-level", "ERROR"
 
-    def first(self, steps):
+    def first(self, steps, limit):
         self.write(steps)
-        return self.start()
+        return self.run_until(limit, *self.command())
 
     def made(self, steps):
         self.write(steps)
         self.outputs(steps)
 
     def again(self):
-        return self.start()
+        return self.run(*self.command())
 
 
 class Metaflow(Tool):
     """Runs a process for each step, and all of them each time."""
 
-    def first(self, steps):
+    def first(self, steps, limit):
         names = list(steps)
-        text = ["from metaflow import FlowSpec, step", "class Flow(FlowSpec):"]
-        if any(steps.values()):
+        text = ["import subprocess", "from metaflow import FlowSpec, step", "class Flow(FlowSpec):"]
+        if any(len(needs) > 1 for needs in steps.values()):
+            layers = {}
+            for name in names:
+                layers.setdefault(name.split("_")[0], []).append(name)
+            text += ["    @step", "    def start(self): self.next(%s)" % ", ".join(f"self.{n}" for n in layers["l0"])]
+            for at, layer in enumerate(layers.values()):
+                after = f"join{at}"
+                for name in layer:
+                    text += ["    @step", f"    def {name}(self):",
+                             f"        subprocess.run('echo {name} > {name}.txt', shell=True, check=True)",
+                             f"        self.next(self.{after})"]
+                following = layers.get(f"l{at + 1}")
+                to = ", ".join(f"self.{n}" for n in following) if following else "self.end"
+                text += ["    @step", f"    def {after}(self, inputs): self.next({to})"]
+        elif any(steps.values()):
             text += ["    @step", "    def start(self): self.next(self.%s)" % names[0]]
             for name, after in zip(names, [*names[1:], "end"]):
-                text += ["    @step", f"    def {name}(self): self.next(self.{after})"]
+                text += ["    @step", f"    def {name}(self):",
+                         f"        subprocess.run('echo {name} > {name}.txt', shell=True, check=True)",
+                         f"        self.next(self.{after})"]
         else:
             text += [
                 "    @step", "    def start(self):", f"        self.of = list(range({len(names)}))",
                 "        self.next(self.one, foreach='of')",
-                "    @step", "    def one(self): self.next(self.join)",
+                "    @step", "    def one(self):",
+                "        subprocess.run(f'echo {self.input} > s{self.input}.txt', shell=True, check=True)",
+                "        self.next(self.join)",
                 "    @step", "    def join(self, inputs): self.next(self.end)",
             ]
         text += ["    @step", "    def end(self): pass", "if __name__ == '__main__': Flow()"]
         (self.folder / "flow.py").write_text("\n".join(text))
         self.env["METAFLOW_USER"] = self.env["USERNAME"] = "bench"
-        return self.run(self.program("python"), "flow.py", "--quiet", "run", "--max-workers", "2", "--max-num-splits", "2000")
+        return self.run_until(limit, self.program("python"), "flow.py", "--quiet", "run", "--max-workers", "2", "--max-num-splits", "2000")
 
 
 TOOLS = {"Snakemake": Snakemake, "DVC": Dvc, "Luigi": Luigi, "Metaflow": Metaflow}
 
 
-def measured(options, folder):
-    rows = []
-    tools = {"AMLite": lambda at: Aml(str(options.aml.resolve()), at)}
-    if options.peers:
-        tools |= {name: lambda at, make=make: make(options.peers.resolve(), at) for name, make in TOOLS.items()}
-    tools = {name: make for name, make in tools.items() if not options.only or name in options.only}
-    number = iter(range(10**6))
+def shells(steps):
+    """Seconds that the shells of all steps take, two at once."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        names, running = list(steps), []
+        while names or running:
+            if names and len(running) < 2:
+                name = names.pop()
+                running.append(subprocess.Popen(["sh", "-c", f"echo {name} > {name}.txt"], cwd=folder))
+            else:
+                running.pop(0).wait()
+        return time.perf_counter() - began
 
-    def fresh(name):
-        return tools[name](folder / f"{name}-{next(number)}")
 
-    for kind in ["chain", "parallel"]:
-        steps = graph(kind, options.small)
-        row = {name: fresh(name).first(steps) for name in tools}
-        rows.append((f"{kind} of {len(steps)}, first run", row))
-        print(rows[-1], file=sys.stderr, flush=True)
-    for kind in ["chain", "parallel", "layered"]:
-        steps = graph(kind, options.large)
-        again, plan = {}, {}
-        for name in tools:
-            if name == "Metaflow":
-                continue
-            tool = fresh(name)
-            tool.made(steps)
-            again[name] = statistics.median(tool.again() for _ in range(options.times))
-            if hasattr(tool, "plan"):
-                plan[name] = statistics.median(tool.plan() for _ in range(options.times))
+GRAPHS = {"chain": "a chain", "parallel": "side by side", "layered": "30 layers of 30"}
+
+
+class Bench:
+    def __init__(self, options, folder):
+        self.options, self.folder = options, folder
+        self.tools = {"AMLite": lambda at: Aml(str(options.aml.resolve()), at)}
+        if options.peers:
+            peers = options.peers.resolve()
+            self.tools |= {name: lambda at, make=make: make(peers, at) for name, make in TOOLS.items()}
+        kept = options.json
+        self.rows = json.loads(kept.read_text()) if kept and kept.exists() else {}
+        self.number = iter(range(10**6))
+
+    def cell(self, row, tool, measure):
+        """Measures what was not."""
+        if tool in self.rows.setdefault(row, {}):
+            return
+        self.rows[row][tool] = measure()
+        print(row, tool, self.rows[row][tool], file=sys.stderr, flush=True)
+        if self.options.json:
+            self.options.json.write_text(json.dumps(self.rows, indent=1))
+
+    def fresh(self, name):
+        return self.tools[name](self.folder / f"{name}-{next(self.number)}")
+
+    def measure(self):
+        options = self.options
+        for kind, shown in GRAPHS.items():
+            steps = graph(kind, options.count)
+            label = f"{len(steps)} steps, {shown}"
+            for name in self.tools:
+                if options.only and name not in options.only:
+                    continue
+                self.tool(name, steps, label)
+
+    def tool(self, name, steps, label):
+        options = self.options
+
+        def first():
+            tool = self.fresh(name)
+            took, done = tool.first(steps, options.limit)
             shutil.rmtree(tool.folder, ignore_errors=True)
-        rows.append((f"{kind} of {len(steps)}, nothing changed", again))
-        rows.append((f"{kind} of {len(steps)}, what would run", plan))
-        print(rows[-2:], file=sys.stderr, flush=True)
-    return list(tools), rows
+            alone = shells(steps) / len(steps)
+            return [1000 * (took / max(done, 1) - alone), done]
+
+        self.cell(f"{label}: first run, ms a step", name, first)
+        if name == "Metaflow":
+            return
+        rows = [f"{label}: nothing has changed, s", f"{label}: what would run, s"]
+        if all(name in self.rows.get(row, {}) for row in rows):
+            return
+        tool = self.fresh(name)
+        tool.made(steps)
+        self.cell(rows[0], name, lambda: statistics.median(tool.again() for _ in range(options.times)))
+        if hasattr(tool, "plan"):
+            self.cell(rows[1], name, lambda: statistics.median(tool.plan() for _ in range(options.times)))
+        shutil.rmtree(tool.folder, ignore_errors=True)
 
 
 def table(tools, rows):
     def shown(value):
         if value is None:
             return "–"
-        return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+        value, done = value if isinstance(value, list) else (value, None)
+        text = f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+        return text if done is None or done >= 900 else f"{text} ({done} done)"
 
-    lines = ["| seconds | " + " | ".join(tools) + " |", "|---|" + "---:|" * len(tools)]
-    for label, row in rows:
+    lines = ["| | " + " | ".join(tools) + " |", "|---|" + "---:|" * len(tools)]
+    for label, row in sorted(rows.items(), key=lambda row: row[0].split(": ")[1]):
         lines.append(f"| {label} | " + " | ".join(shown(row.get(tool)) for tool in tools) + " |")
     return "\n".join(lines)
 
@@ -262,17 +360,19 @@ def main():
     parser.add_argument("--peers", type=pathlib.Path, help="folder of a virtual environment with the others")
     parser.add_argument("--install", action="store_true", help="make it first")
     parser.add_argument("--only", nargs="*")
-    parser.add_argument("--small", type=int, default=50)
-    parser.add_argument("--large", type=int, default=1000)
+    parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--limit", type=float, default=60, help="seconds for a first run")
+    parser.add_argument("--json", type=pathlib.Path, help="keep what was measured, and go on with it")
     parser.add_argument("--docs", type=pathlib.Path, help="write the table between its marks")
     options = parser.parse_args()
     if options.install:
         subprocess.run([sys.executable, "-m", "venv", options.peers], check=True)
         subprocess.run([options.peers / "bin/pip", "install", "-q", *PEERS.values()], check=True)
     with tempfile.TemporaryDirectory(prefix="pipelines-") as folder:
-        tools, rows = measured(options, pathlib.Path(folder))
-    text = table(tools, rows)
+        bench = Bench(options, pathlib.Path(folder))
+        bench.measure()
+    text = table(list(bench.tools), bench.rows)
     print(text)
     if options.docs:
         page = options.docs.read_text()

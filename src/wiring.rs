@@ -14,25 +14,25 @@ use std::{
     time::SystemTime,
 };
 
-pub use crate::server::Verbosity;
+pub use self::worker::{WorkerSettings, work_for, work_here};
 pub use background::{ensure_server, serve_in_background};
+pub use host::Apart;
 pub use hosts::{host_endpoint, watch_endpoint};
 pub use inspect::{StateReport, disk_is_full, inspect};
 pub use lend::{Lent, lend};
 pub use serve::{ServeSettings, Served, Tls, serve};
 use serve::{asked_to_stop, machine_name};
-pub use worker::{WorkerSettings, work_for, work_here};
+pub use server::Verbosity;
 
 use crate::{
     config::WebhookSettings,
     courier::{Post, Rules},
-    executor,
-    server::{self, Trust},
 };
 use api::{Result, Time};
 use client::{Client, Remote};
 use nix::sys::prctl;
-use service::{Bell, Service};
+use server::Trust;
+use service::{Bell, Service, Space};
 use store::{Home, Store};
 
 /// Names this process `aml` for whoever lists processes: one that was started through the kernel's link
@@ -91,7 +91,10 @@ fn service_of(store: Store, base_url: String, bell: Option<Bell>) -> Result<Serv
     let post = Arc::new(Post::new(webhook_rules));
     Ok(service
         .with_hosts(hosts::HOSTS)
-        .with_environments(executor::use_of::free)
+        .with_space(Space {
+            environments: executor::use_of::free,
+            images: host::free_images,
+        })
         .with_courier(post))
 }
 
@@ -111,8 +114,8 @@ pub async fn check_python(variables: &BTreeMap<String, String>) -> Result<()> {
 }
 
 /// Supervises the command of one run until all of it has ended.
-pub async fn supervise(folder: &Path) -> Result<()> {
-    executor::supervisor::supervise(folder).await
+pub async fn supervise() -> Result<()> {
+    executor::supervisor::supervise().await
 }
 
 #[expect(

@@ -230,6 +230,10 @@ pub struct UpdateAsset {
     /// Labels to take from it.
     #[serde(default)]
     pub unlabel: Vec<String>,
+    /// Of its words those that do not make it what it is: `auto_delete_setting` of data and environments,
+    /// `display_name` of a component. Null takes one away.
+    #[serde(default)]
+    pub settings: Map<String, Value>,
 }
 operation!(UpdateAsset => Asset, "assets.update");
 

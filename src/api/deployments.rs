@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Done, Time,
+    collector::Collector,
     endpoints::{Endpoint, EndpointState},
     environments::Environment,
     files::Hash,
@@ -48,8 +49,26 @@ pub struct Deployment {
     /// with what scoring needs; for a model in MLflow format the one that it describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
+    /// What answers instead of a script.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Program>,
+    /// What its image is made from in containers and elsewhere; else from one of Python.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageBase>,
+    /// It is served in containers; else by processes of the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
+    /// The host scores the model itself, without Python.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub native: bool,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub environment_variables: BTreeMap<String, String>,
+    /// Environment variable → secret of the key vault that it has.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
+    /// Environment variable → secret that is in a file, which the variable names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secret_files: BTreeMap<String, String>,
     /// How many processes answer, unless `scale` says otherwise.
     #[serde(default = "one")]
     pub instances: u32,
@@ -62,6 +81,9 @@ pub struct Deployment {
     pub liveness: Option<Probe>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readiness: Option<Probe>,
+    /// What is kept of its inputs and outputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collector: Option<Collector>,
     /// What was written of it in Azure's words, when it was described so.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub definition: Map<String, Value>,
@@ -78,13 +100,76 @@ impl Default for Deployment {
             code: None,
             script: None,
             environment: None,
+            program: None,
+            image: None,
+            container: None,
+            native: false,
             environment_variables: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            secret_files: BTreeMap::new(),
             instances: 1,
             scale: None,
             requests: RequestSettings::default(),
             liveness: None,
             readiness: None,
+            collector: None,
             definition: Map::new(),
+        }
+    }
+}
+
+/// A program in any language that answers HTTP by itself: on loopback, or in a container on all addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Program {
+    /// A line for `sh`, run in the folder of the code; empty for what a container's own image starts.
+    pub command: String,
+    /// Tree in which it is run instead, when the code is something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<Hash>,
+    /// Where it listens whatever it is told, so that one process of it can run at a time. Absent for
+    /// one that listens on the port which the variable `PORT` names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The paths at which it is asked.
+    #[serde(default)]
+    pub routes: Routes,
+}
+
+/// What the image of a deployment is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageBase {
+    /// Another image.
+    Named(String),
+    /// What a Dockerfile makes, in the tree around it.
+    Build { folder: Hash, dockerfile: String },
+}
+
+/// That an image is built for a deployment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// The registry that the image is pushed to; the workspace's own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<String>,
+}
+
+/// The paths at which what answers is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routes {
+    /// Whether it lives.
+    pub liveness: String,
+    /// Whether it can take requests.
+    pub readiness: String,
+    /// To score: what `/score` of the endpoint is for the program.
+    pub scoring: String,
+}
+
+impl Default for Routes {
+    fn default() -> Self {
+        Self {
+            liveness: "/".to_owned(),
+            readiness: "/".to_owned(),
+            scoring: "/score".to_owned(),
         }
     }
 }
@@ -179,6 +264,9 @@ pub struct Deployed {
     pub traffic: u8,
     #[serde(flatten)]
     pub deployment: Deployment,
+    /// Where the model is, when that is another workspace or a registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_workspace: Option<String>,
     /// Counts its updates.
     pub generation: u64,
     /// The newest update, when it failed and the one before it, which answered, is kept.

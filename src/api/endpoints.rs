@@ -243,6 +243,9 @@ pub struct GetEndpointLog {
     /// front wrote of none.
     #[serde(default)]
     pub deployment: Option<String>,
+    /// The endpoint's access log instead: a line of JSON for each request.
+    #[serde(default)]
+    pub access: bool,
     /// The last so many lines; from `offset` when absent.
     #[serde(default)]
     pub lines: Option<u32>,

@@ -1,6 +1,9 @@
 //! What a run or deployment needs around its code.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The software a process runs in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +39,23 @@ pub struct FreedEnvironments {
     pub environments: u64,
     /// Bytes of disk freed.
     pub bytes: u64,
+}
+
+/// The key of an environment that packs a model, with a [`Packed`].
+pub const PACKED: &str = "packed";
+
+/// What a deployment in an environment is of, where the deployment does not say it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Packed {
+    /// Reference of a version of a model.
+    pub model: String,
+    /// In the words of Azure's YAML, with the reference of its code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_configuration: Option<Value>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment_variables: BTreeMap<String, String>,
+    /// Whether the environment names packages; else those that the model describes count.
+    pub own_environment: bool,
 }
 
 impl Environment {

@@ -70,9 +70,20 @@ impl Code {
     }
 }
 
+/// A name that nothing has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unknown {
+    /// What was asked for: `run`, `compute`, ….
+    pub kind: String,
+    pub name: String,
+    /// What may have been meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nearest: Option<String>,
+}
+
 /// An error with all a person needs: what, where, and what to do next.
 ///
-/// On the wire: `{"error": {"code", "message", "target"?, "hints"?}}`.
+/// On the wire: `{"error": {"code", "message", "target"?, "hints"?, "unknown"?, "others"?}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Error {
     pub code: Code,
@@ -84,6 +95,9 @@ pub struct Error {
     /// Sentences or commands that can be pasted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
+    /// What is not there, when it was asked for by a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<Box<Unknown>>,
     /// What else is wrong with the same request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Error>,
@@ -96,6 +110,7 @@ impl Error {
             message: message.into(),
             target: None,
             hints: Vec::new(),
+            unknown: None,
             others: Vec::new(),
         }
     }
@@ -152,9 +167,21 @@ impl Error {
         lines.collect::<Vec<_>>().join("\n")
     }
 
+    /// Whether it says that nothing of this kind has the name that was asked for.
+    pub fn is_unknown(&self, kind: &str) -> bool {
+        self.unknown
+            .as_ref()
+            .is_some_and(|unknown| unknown.kind == kind)
+    }
+
     /// No `kind` of that name; `nearest` is the existing name closest to it, if any is close.
     pub fn unknown(kind: &str, name: &str, place: &str, nearest: Option<&str>) -> Self {
-        let error = Self::not_found(format!("No {kind} `{name}`{place}"));
+        let mut error = Self::not_found(format!("No {kind} `{name}`{place}"));
+        error.unknown = Some(Box::new(Unknown {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            nearest: nearest.map(str::to_owned),
+        }));
         match nearest {
             Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
             None => error,

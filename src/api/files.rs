@@ -16,7 +16,10 @@
 //! to a blob by its hash alone: a blob is read through a tree or artifact of a workspace that the
 //! caller may read.
 
-use std::collections::HashSet;
+use std::{
+    collections::HashSet,
+    io::{self, BufWriter},
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -113,6 +116,36 @@ impl Tree {
         bytes
     }
 
+    /// The hash of those bytes, which there may be too many of to have at once.
+    pub fn hash(&self) -> Hash {
+        let mut writer = BufWriter::with_capacity(1 << 16, blake3::Hasher::new());
+        let written = serde_json::to_writer(&mut writer, self).map_err(io::Error::from);
+        match written.and_then(|()| writer.into_inner().map_err(io::IntoInnerError::into_error)) {
+            Ok(hasher) => Hash(*hasher.finalize().as_bytes()),
+            // As for the bytes: nothing of it can fail.
+            Err(_) => Hash::of(&[]),
+        }
+    }
+
+    /// How many those bytes are.
+    pub fn encoded_len(&self) -> u64 {
+        #[derive(Default)]
+        struct Count(u64);
+        impl io::Write for Count {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0 += bytes.len() as u64;
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut count = Count::default();
+        // Counting cannot fail.
+        let _ = serde_json::to_writer(&mut count, self);
+        count.0
+    }
+
     pub fn size(&self) -> u64 {
         self.entries.iter().map(|entry| entry.size).sum()
     }
@@ -123,9 +156,12 @@ impl Tree {
         if paths.len() < self.entries.len() {
             return Err(Error::invalid("A path is in the tree twice").at("tree"));
         }
+        let mut last = None;
         for entry in &self.entries {
             check_path(&entry.path)?;
-            if let Some(file) = parents(&entry.path).find(|parent| paths.contains(parent)) {
+            let folder = parents(&entry.path).next();
+            let seen = std::mem::replace(&mut last, folder) == folder;
+            if !seen && let Some(file) = parents(&entry.path).find(|at| paths.contains(at)) {
                 return Err(Error::invalid(format!(
                     "`{file}` is a file of the tree and has files below it"
                 ))
@@ -142,6 +178,9 @@ impl Tree {
         Ok(())
     }
 }
+
+/// Bytes of a tree as it is stored, at most: some seven million files.
+pub const LONGEST_TREE: u64 = 1 << 30;
 
 /// Bytes of the target of a symbolic link, at most.
 const LONGEST_LINK: u64 = 4096;
@@ -238,6 +277,15 @@ pub struct CreateTree {
 }
 operation!(CreateTree => TreeInfo, "trees.create");
 
+/// Stores a tree whose bytes, a gibibyte at most, were sent as a blob. A blob that
+/// is missing, this one or one of its entries, is a conflict: upload it again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RecordTree {
+    pub workspace: String,
+    pub hash: Hash,
+}
+operation!(RecordTree => TreeInfo, "trees.record");
+
 /// The entries of a stored tree.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct GetTree {
@@ -309,4 +357,7 @@ pub struct Collected {
     pub recent: u64,
     #[serde(default)]
     pub environments: FreedEnvironments,
+    /// Images of deployments that are no more.
+    #[serde(default)]
+    pub images: u64,
 }

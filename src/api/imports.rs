@@ -189,14 +189,15 @@ operation!(ImportTraces => Done, "imports.traces");
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportedVersion {
     pub version: u64,
-    /// Where its files are here.
+    /// Where its files are here; a logged model that was brought over is named as it was there.
     pub source: ModelSource,
     /// What it is called there.
     #[serde(default)]
     pub uri: Option<String>,
-    /// Here, the run and the logged model that made it.
+    /// Here, the run that made it.
     #[serde(default)]
     pub run: Option<String>,
+    /// The logged model that it is, as it was called there.
     #[serde(default)]
     pub logged_model: Option<String>,
     #[serde(default)]

@@ -16,6 +16,9 @@ pub const DESCRIPTION_TAG: &str = "mlflow.note.content";
 /// How tags begin that say where a service of a job answers; the service's name follows.
 pub const SERVICE_TAG: &str = "aml.service.";
 
+/// Types of jobs that try one thing with many values: what they have made is what their best trial has.
+pub const SEARCHES: [&str; 2] = ["sweep", "automl"];
+
 /// Creates a job and queues it as a run.
 ///
 /// What it names is looked up now: labels become versions, outputs get the address they will have.

@@ -5,11 +5,14 @@
 
 pub mod access;
 pub mod assets;
+pub mod autoscale;
 pub mod batch;
+pub mod collector;
 pub mod computes;
 pub mod connections;
 pub mod datastores;
 pub mod deployments;
+pub mod endpoint_metrics;
 pub mod endpoint_tokens;
 pub mod endpoints;
 pub mod environments;
@@ -25,6 +28,7 @@ pub mod logged_models;
 pub mod metrics;
 pub mod mirrors;
 pub mod models;
+pub mod monitors;
 pub mod names;
 pub mod paths;
 pub mod pipelines;
@@ -57,6 +61,12 @@ pub trait Operation: Serialize + DeserializeOwned + Send + Sync + 'static {
     type Output: Serialize + DeserializeOwned + Send + 'static;
     /// `area.verb`: the last part of the URL, the audit record, the log field.
     const NAME: &'static str;
+
+    /// The body of the request.
+    fn to_body(&self) -> serde_json::Result<Vec<u8>>;
+
+    /// What the body of a successful answer says.
+    fn from_answer(body: &[u8]) -> serde_json::Result<Self::Output>;
 }
 
 /// Names the output and the wire name of an operation: `operation!(CancelRun => Run, "runs.cancel");`
@@ -65,6 +75,15 @@ macro_rules! operation {
         impl $crate::Operation for $request {
             type Output = $output;
             const NAME: &'static str = $name;
+
+            // Here rather than in the trait: compiled once, not by each crate that calls.
+            fn to_body(&self) -> serde_json::Result<Vec<u8>> {
+                serde_json::to_vec(self)
+            }
+
+            fn from_answer(body: &[u8]) -> serde_json::Result<$output> {
+                serde_json::from_slice(body)
+            }
         }
     };
 }

@@ -203,6 +203,15 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// A name of lower case letters, digits and `-`, as images and manifests have it.
+pub fn plain(name: &str) -> String {
+    let letters = name.chars().map(|c| match c {
+        c if c.is_ascii_alphanumeric() => c.to_ascii_lowercase(),
+        _ => '-',
+    });
+    letters.collect::<String>().trim_matches('-').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::{ENDPOINT, WORKSPACE, nearest};

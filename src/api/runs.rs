@@ -250,6 +250,9 @@ pub struct UpdateRun {
     pub ended_at: Option<Time>,
     #[serde(default)]
     pub deleted: Option<bool>,
+    /// Experiment to move it to, made when there is none of the name. The runs it is made of stay.
+    #[serde(default)]
+    pub experiment: Option<String>,
 }
 operation!(UpdateRun => Run, "runs.update");
 

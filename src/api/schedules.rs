@@ -23,6 +23,9 @@ pub struct Schedule {
     /// The job in the words of Azure's YAML; `${{name}}` and `${{creation_context.trigger_time}}` in it
     /// are filled in each time.
     pub create_job: Map<String, Value>,
+    /// The monitor whose job that is, in the words of Azure's YAML.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create_monitor: Option<Map<String, Value>>,
     pub enabled: bool,
     /// The next five times it is due; none while it is disabled or when it has ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -68,7 +71,12 @@ pub struct CreateSchedule {
     pub trigger: Map<String, Value>,
     /// `azureml:JOB`, a job in the words of Azure's YAML, or a mapping whose `job` is one of these and
     /// whose other keys change it. A job that is named is copied now.
+    #[serde(default)]
     pub create_job: Value,
+    /// A monitor in the words of Azure's YAML, instead of a job. What its data names on the caller's
+    /// machine was uploaded before.
+    #[serde(default)]
+    pub create_monitor: Option<Map<String, Value>>,
     /// The experiment of jobs that do not name one themselves.
     pub experiment: String,
     /// Where programs are looked for, when it is written on the machine that runs the jobs.

@@ -22,10 +22,12 @@ pub enum Event {
     PromptVersionTagDeleted,
     PromptAliasCreated,
     PromptAliasDeleted,
+    /// A monitor has found what is beyond a threshold. MLflow has no such event.
+    MonitorAlerted,
 }
 
 impl Event {
-    pub const ALL: [Event; 14] = [
+    pub const ALL: [Event; 15] = [
         Event::RegisteredModelCreated,
         Event::ModelVersionCreated,
         Event::ModelVersionTagSet,
@@ -40,6 +42,7 @@ impl Event {
         Event::PromptVersionTagDeleted,
         Event::PromptAliasCreated,
         Event::PromptAliasDeleted,
+        Event::MonitorAlerted,
     ];
 
     /// `entity.action`.
@@ -59,7 +62,13 @@ impl Event {
             Event::PromptVersionTagDeleted => "prompt_version_tag.deleted",
             Event::PromptAliasCreated => "prompt_alias.created",
             Event::PromptAliasDeleted => "prompt_alias.deleted",
+            Event::MonitorAlerted => "monitor.alerted",
         }
+    }
+
+    /// Whether MLflow's clients know it.
+    pub fn is_of_mlflow(self) -> bool {
+        self != Event::MonitorAlerted
     }
 
     /// To what something happens, and what.

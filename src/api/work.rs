@@ -9,7 +9,9 @@ use super::{
     computes::Size,
     deployments::Deployment,
     endpoints::{AuthMode, EndpointKeys, EndpointState, Traffic},
-    files::Hash,
+    files::{Hash, TreeEntry},
+    lineage::RunLink,
+    names::plain,
     operation,
     runs::{Job, Usage},
 };
@@ -22,6 +24,9 @@ pub struct Assignment {
     /// The run of the whole pipeline or sweep that it is a part of; else itself.
     #[serde(default)]
     pub root: String,
+    /// Its number where it is another one, which is never that of a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_id: Option<i64>,
     pub experiment: String,
     pub experiment_id: String,
     pub display_name: String,
@@ -82,14 +87,19 @@ operation!(ReportRun => Done, "workers.report");
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Progress {
     /// A line for people about what is being prepared.
-    Preparing {
-        message: String,
-    },
+    Preparing { message: String },
     Running {
         /// Lets another worker on the same machine find the process again.
         handle: String,
         node: String,
+        /// What there was to say for people while it was prepared.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        messages: Vec<String>,
+        /// What it uses.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        uses: Vec<RunLink>,
     },
+    /// Said of what takes a while only.
     Finalizing,
     Ended {
         outcome: Outcome,
@@ -99,6 +109,15 @@ pub enum Progress {
         reason: Option<String>,
         #[serde(default)]
         usage: Option<Usage>,
+        /// Stored contents that are artifacts of the run from now on.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        artifacts: Vec<TreeEntry>,
+        /// What it was to use, where it ended before its process started.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        uses: Vec<RunLink>,
+        /// What it made.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        made: Vec<RunLink>,
     },
 }
 
@@ -148,6 +167,17 @@ pub struct HostOrders {
     pub others: Vec<u16>,
 }
 
+/// Environment variable → value of a secret. The values are not printed.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secrets(pub BTreeMap<String, String>);
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 /// A deployment that a host shall serve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeploymentOrders {
@@ -156,6 +186,17 @@ pub struct DeploymentOrders {
     pub name: String,
     pub generation: u64,
     pub deployment: Deployment,
+    /// How many processes there shall be is asked for.
+    #[serde(default)]
+    pub autoscaled: bool,
+    #[serde(default)]
+    pub secrets: Secrets,
+    /// What is in files that the variables name.
+    #[serde(default)]
+    pub secret_files: Secrets,
+    /// Secrets that it names and that are no more.
+    #[serde(default)]
+    pub missing_secrets: Vec<String>,
     /// Files of the model.
     #[serde(default)]
     pub model: Option<Hash>,
@@ -166,6 +207,34 @@ pub struct DeploymentOrders {
     #[serde(default)]
     pub model_path: Option<String>,
 }
+
+/// A deployment whose images are kept.
+#[derive(Debug, Clone)]
+pub struct Imaged {
+    pub workspace: String,
+    pub endpoint: String,
+    pub deployment: String,
+    pub generation: u64,
+}
+
+impl Imaged {
+    /// What its images are called, before the generation.
+    pub fn name(&self) -> String {
+        format!("{}.{}", plain(&self.endpoint), plain(&self.deployment))
+    }
+
+    /// Whether an image called so is of its newest generation or of the one before, which may answer.
+    pub fn is_of(&self, name: &str) -> bool {
+        let number = name
+            .rsplit_once('-')
+            .filter(|(begin, _)| *begin == self.name());
+        let number = number.and_then(|(_, number)| number.parse::<u64>().ok());
+        number.is_some_and(|number| number + 1 >= self.generation)
+    }
+}
+
+/// The deployments there are when it is called, by their numbers, which no later one has.
+pub type Kept<'a> = dyn Fn() -> crate::Result<BTreeMap<i64, Imaged>> + 'a;
 
 /// A host says which orders it has read, where it listens, and why not if it does not.
 #[derive(Debug, Clone, Serialize, Deserialize)]

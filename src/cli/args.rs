@@ -33,7 +33,7 @@ pub fn parse_pairs(option: &str, pairs: &[String]) -> Result<BTreeMap<String, St
     for pair in pairs {
         let Some((key, value)) = pair.split_once('=') else {
             let form = match option {
-                "--secret" => "VARIABLE=SECRET",
+                "--secret" | "--secret-file" => "VARIABLE=SECRET",
                 "--env-var" => "NAME=VALUE",
                 _ => "KEY=VALUE",
             };

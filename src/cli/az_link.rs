@@ -3,6 +3,7 @@
 use std::{fs, io, os::unix::fs::symlink, path::PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
 use super::context::Context;
 use api::Error;
@@ -37,7 +38,11 @@ pub fn az_link(ctx: &Context, args: &AzLinkArgs) -> anyhow::Result<()> {
         Err(_) => {}
     }
     symlink(&own, &link).map_err(failed)?;
-    ctx.ui.print(&format!("{}\n", link.display()))?;
+    if ctx.ui.shapes_answers() {
+        ctx.ui.show_value(json!({"link": link, "program": own}))?;
+    } else {
+        ctx.ui.print(&format!("{}\n", link.display()))?;
+    }
     ctx.ui.hint(&format!(
         "Put it first on the PATH: export PATH=\"{}:$PATH\"",
         folder.display()

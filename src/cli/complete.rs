@@ -19,12 +19,14 @@ use api::{
     Result,
     access::{ListUsers, Role},
     assets::{Archived, AssetKind, ListAssets},
+    batch::ListBatchEndpoints,
     computes::ListComputes,
     connections::ListConnections,
     datastores::ListDatastores,
     endpoints::ListEndpoints,
     experiments::ListExperiments,
     models::{ListModels, Model},
+    monitors::ListMonitorReports,
     registries::ListRegistries,
     runs::ListRuns,
     schedules::ListSchedules,
@@ -56,6 +58,8 @@ enum Kind {
     Compute,
     Connection,
     Endpoint,
+    BatchEndpoint,
+    Monitor,
     Schedule,
     Webhook,
     Secret,
@@ -120,6 +124,8 @@ fn kind(path: &[String], arg: &Arg) -> Option<Kind> {
         ([noun, ..], "name" | "asset") if AssetKind::parse(noun).is_some() => {
             AssetKind::parse(noun).map(Kind::Asset)
         }
+        (["batch", ..], "name" | "endpoint") => Some(Kind::BatchEndpoint),
+        (_, "monitor") | (["monitor", ..], "name") => Some(Kind::Monitor),
         (["endpoint", ..], "name") | (_, "endpoint") => Some(Kind::Endpoint),
         (["schedule", ..], "name") => Some(Kind::Schedule),
         (_, "webhook") => Some(Kind::Webhook),
@@ -265,6 +271,22 @@ async fn ask(ctx: &Context, kind: Kind, text: &str) -> Result<Vec<String>> {
             let workspace = ctx.workspace().await?;
             let endpoints = client.call(&ListEndpoints { workspace }).await?;
             collect(endpoints, |item| item.name)
+        }
+        Kind::BatchEndpoint => {
+            let workspace = ctx.workspace().await?;
+            let endpoints = client.call(&ListBatchEndpoints { workspace }).await?;
+            collect(endpoints, |item| item.name)
+        }
+        Kind::Monitor => {
+            let request = ListMonitorReports {
+                workspace: ctx.workspace().await?,
+                monitor: None,
+                limit: None,
+            };
+            let mut names = collect(client.call(&request).await?, |item| item.monitor);
+            names.sort_unstable();
+            names.dedup();
+            names
         }
         Kind::Schedule => {
             let workspace = ctx.workspace().await?;

@@ -94,6 +94,13 @@ impl Context {
         Ok(ctx)
     }
 
+    /// Asks by the client of another context of the same target.
+    pub(super) async fn share_client(&mut self, other: &Self) -> Result<()> {
+        other.client().await?;
+        self.client.clone_from(&other.client);
+        Ok(())
+    }
+
     /// Works in this workspace from here on.
     pub fn work_in(&mut self, workspace: Option<String>) {
         self.workspace = workspace;
@@ -287,8 +294,8 @@ impl Context {
         };
         match by_file {
             Ok(Some((name, file)))
-                if error.code == Code::NotFound
-                    && error.message == format!("No workspace `{name}`") =>
+                if error.is_unknown("workspace")
+                    && error.unknown.as_ref().is_some_and(|it| it.name == name) =>
             {
                 error.hint(format!(
                     "`{}` says to work in it; choose another: aml workspace use NAME",

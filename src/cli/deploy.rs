@@ -1,6 +1,7 @@
 //! `aml deploy`
 
 mod code;
+mod program;
 
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use super::{
     endpoint, model, software,
 };
 use api::{
-    deployments::{Deploy, Deployment, ModelVersion},
+    deployments::{Container, Deploy, Deployment, ModelVersion},
     models::ModelRef,
     names,
 };
@@ -20,27 +21,39 @@ use api::{
 /// Deploy a model version as an HTTP endpoint and wait until it answers
 ///
 /// The scoring script has `init()` and `run(data)`, as in Azure ML; the model's files are below the
-/// folder that `AZUREML_MODEL_DIR` names. A model in MLflow format needs no script. Deploying again
+/// folder that `AZUREML_MODEL_DIR` names. A model in MLflow format needs no script. With `--command` a
+/// program in any language answers instead, on the port that the variable `PORT` names. Deploying again
 /// under the same name replaces what is served and keeps the keys and the address; the old deployment
 /// answers until the new one does.
 #[derive(Debug, Args)]
 pub struct DeployArgs {
     /// Model to deploy: NAME:VERSION, NAME@ALIAS, or NAME for the newest version
-    #[arg(value_name = "MODEL")]
-    model: ModelRef,
+    #[arg(value_name = "MODEL", required_unless_present = "command")]
+    model: Option<ModelRef>,
     #[command(flatten)]
     version: model::VersionArg,
     /// Name of the endpoint
     #[arg(id = "endpoint", short = 'n', long = "name", value_name = "NAME")]
     name: String,
     /// Scoring script; relative to the code folder when one is given
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", group = "answers")]
     script: Option<PathBuf>,
     /// Folder with the script and what it imports [default: the script alone]
-    #[arg(short, long, value_name = "FOLDER", requires = "script")]
+    #[arg(short, long, value_name = "FOLDER", requires = "answers")]
     code: Option<PathBuf>,
     #[command(flatten)]
     limit: CodeLimit,
+    #[command(flatten)]
+    program: program::ProgramArgs,
+    /// Serve in containers of podman or docker, from an image that is built for it
+    #[arg(long)]
+    container: bool,
+    /// Registry to push the image to [default: the workspace's own, a folder of the state directory]
+    #[arg(long, value_name = "ADDRESS", requires = "container")]
+    registry: Option<String>,
+    /// Score in the host itself, without Python: models in ONNX, and trees of `LightGBM` and `XGBoost`
+    #[arg(long, conflicts_with = "answers")]
+    native: bool,
     /// Software to serve in: a requirements or conda file, a curated name, or `host`
     /// [default: that of the run which made the model, or the one an MLflow model describes]
     #[arg(long, value_name = "ENVIRONMENT")]
@@ -48,6 +61,12 @@ pub struct DeployArgs {
     /// Environment variable to set; may be repeated
     #[arg(long = "env-var", value_name = "NAME=VALUE")]
     env_vars: Vec<String>,
+    /// Secret of the key vault that a variable has; may be repeated
+    #[arg(long = "secret", value_name = "VARIABLE=SECRET")]
+    secrets: Vec<String>,
+    /// Secret in a file that a variable names; may be repeated
+    #[arg(long = "secret-file", value_name = "VARIABLE=SECRET")]
+    secret_files: Vec<String>,
     /// Name of the deployment behind the endpoint [default: its only one, or `default`]
     #[arg(long, value_name = "NAME")]
     deployment: Option<String>,
@@ -66,26 +85,34 @@ pub struct DeployArgs {
 }
 
 pub async fn deploy(ctx: &Context, args: DeployArgs) -> anyhow::Result<()> {
-    let model = args.version.of(args.model)?;
+    let model = args.model.map(|model| args.version.of(model)).transpose()?;
     let workspace = ctx.workspace().await?;
     names::ENDPOINT.check(&args.name)?;
     let client = ctx.client().await?;
     let environment_variables = parse_pairs("--env-var", &args.env_vars)?;
     let code = args.code.as_ref().map(|code| ctx.path(code));
     let load = |text: &String| software::load(ctx, text, code.as_deref());
-    let environment = args.env.as_ref().map(load).transpose()?;
+    let host = args.program.is_given().then(|| "host".to_owned());
+    let environment = args.env.as_ref().or(host.as_ref()).map(load).transpose()?;
     let script = match &args.script {
         Some(script) => Some(code::find_script(&ctx.folder, code.as_deref(), script)?),
         None => None,
     };
-    let found = model::resolve(client, &workspace, &model).await?;
-    let (code, script) = match script {
-        Some(script) => {
-            let code = code.as_deref().map(|code| (code, args.limit.limit()));
+    let found = match &model {
+        Some(model) => Some(model::resolve(client, &workspace, model).await?),
+        None => None,
+    };
+    let code = code.as_deref().map(|code| (code, args.limit.limit()));
+    let (code, script) = match (script, code) {
+        (Some(script), code) => {
             let (hash, script) = code::upload(ctx, &workspace, code, &script).await?;
             (Some(hash), Some(script))
         }
-        None => (None, None),
+        (None, Some((code, limit))) => {
+            let uploaded = ctx.upload_folder(&workspace, code, limit).await?;
+            (Some(uploaded.tree.hash), None)
+        }
+        (None, None) => (None, None),
     };
     let request = Deploy {
         workspace: workspace.clone(),
@@ -94,14 +121,21 @@ pub async fn deploy(ctx: &Context, args: DeployArgs) -> anyhow::Result<()> {
         all_traffic: args.all_traffic,
         port: args.port,
         deployment: Deployment {
-            model: Some(ModelVersion {
+            model: found.map(|found| ModelVersion {
                 model: found.name,
                 version: found.version,
             }),
             code,
             script,
             environment,
+            program: args.program.program(),
+            container: args.container.then_some(Container {
+                registry: args.registry,
+            }),
+            native: args.native,
             environment_variables,
+            secrets: parse_pairs("--secret", &args.secrets)?,
+            secret_files: parse_pairs("--secret-file", &args.secret_files)?,
             instances: args.instances,
             ..Deployment::default()
         },

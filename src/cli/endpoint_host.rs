@@ -1,9 +1,11 @@
 //! `aml endpoint-host` and `aml endpoint-watch`: the processes of an endpoint, started by `aml` itself.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::{context::Context, error::Exit};
-use crate::wiring;
+use crate::wiring::{self, Apart};
 
 /// Serve an endpoint of the state directory until it is stopped
 #[derive(Debug, Args)]
@@ -15,6 +17,15 @@ pub struct HostArgs {
 /// Run a scoring process and end it when stdin closes
 #[derive(Debug, Args)]
 pub struct WatchArgs {
+    /// State directory that it is kept out of
+    #[arg(long, value_name = "FOLDER")]
+    apart: Option<PathBuf>,
+    /// What is its own in there; may be repeated
+    #[arg(long, value_name = "PATH")]
+    own: Vec<PathBuf>,
+    /// What it may read in there; may be repeated
+    #[arg(long, value_name = "PATH")]
+    readable: Vec<PathBuf>,
     /// The process
     #[arg(last = true, required = true)]
     command: Vec<String>,
@@ -27,5 +38,10 @@ pub async fn host(ctx: &Context, args: HostArgs) -> anyhow::Result<()> {
 
 /// Has no context: it must work whatever becomes of the configuration.
 pub fn watch(args: &WatchArgs) -> anyhow::Result<()> {
-    Err(Exit(wiring::watch_endpoint(&args.command)?).into())
+    let apart = args.apart.as_ref().map(|state| Apart {
+        state: state.clone(),
+        own: args.own.clone(),
+        readable: args.readable.clone(),
+    });
+    Err(Exit(wiring::watch_endpoint(&args.command, apart.as_ref())?).into())
 }

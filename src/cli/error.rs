@@ -42,6 +42,9 @@ pub const SCRIPT_FAILED: u8 = 14;
 /// An endpoint that was deployed or started did not come to answer.
 pub const ENDPOINT_FAILED: u8 = 12;
 
+/// A monitor has found what is beyond a threshold.
+pub const DRIFTED: u8 = 15;
+
 /// The exit codes, as documented in `docs/errors.md`.
 pub fn exit_code(code: Code) -> u8 {
     match code {
@@ -163,9 +166,7 @@ fn advise(error: &mut clap::Error) {
             .filter(|word| !word.starts_with('-'))
             .map(|word| format!("the command goes after `--`: -- {word} …")),
         ErrorKind::InvalidSubcommand if error.get(ContextKind::SuggestedSubcommand).is_none() => {
-            text(ContextKind::InvalidSubcommand)
-                .and_then(|word| nearest_command(&word))
-                .map(|near| format!("a similar subcommand exists: '{near}'"))
+            text(ContextKind::InvalidSubcommand).map(|word| other_commands(&word))
         }
         _ => None,
     };
@@ -206,16 +207,26 @@ fn other_way(word: &str) -> Option<String> {
     }
 }
 
+/// Whether what was asked for is not there.
+pub fn is_not_found(error: &anyhow::Error) -> bool {
+    let known = error.downcast_ref::<Error>();
+    known.is_some_and(|error| error.code == Code::NotFound)
+}
+
 /// The command that `word` was given to on this process's line.
 fn command_before<'a>(root: &'a clap::Command, word: &str) -> &'a clap::Command {
     let before = std::env::args_os().skip(1).take_while(|arg| arg != word);
     before.fold(root, |at, arg| at.find_subcommand(arg).unwrap_or(at))
 }
 
-/// The name like `word` where it stands on this process's command line.
-fn nearest_command(word: &str) -> Option<String> {
+/// The commands that may be meant by `word` where it stands on this process's command line.
+fn other_commands(word: &str) -> String {
     let root = super::command();
     let at = command_before(&root, word);
     let known = at.get_subcommands().filter(|known| !known.is_hide_set());
-    names::nearest(word, known.map(clap::Command::get_name)).map(str::to_owned)
+    let known: Vec<&str> = known.map(clap::Command::get_name).collect();
+    match names::nearest(word, known.iter().copied()) {
+        Some(near) => format!("a similar subcommand exists: '{near}'"),
+        None => format!("there are: {}", known.join(", ")),
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io, process,
+    io::{self, Write},
+    process,
     sync::mpsc,
     thread,
 };
@@ -19,9 +20,7 @@ use api::Error;
 /// Asks for a secret on the terminal, without showing it. On ctrl-C the command ends, with the
 /// terminal as it was before; so it does when it is told to end by another signal.
 pub fn ask_hidden(prompt: &str) -> anyhow::Result<String> {
-    let silent = Silent::new();
-    let answer = silent.and_then(|_silent| rpassword::prompt_password(prompt));
-    match answer {
+    match Silent::new().and_then(|silent| silent.ask(prompt)) {
         Ok(answer) => Ok(answer),
         Err(e) if e.kind() == io::ErrorKind::Interrupted => Err(Exit(INTERRUPTED).into()),
         Err(e) => {
@@ -33,8 +32,8 @@ pub fn ask_hidden(prompt: &str) -> anyhow::Result<String> {
 /// The terminal without echo, and ctrl-C held back; all is as before when it is dropped.
 ///
 /// The question is printed into this silence: who pastes the answer the moment it appears must not see
-/// it, and `rpassword` goes silent only after it has printed. It also signals a ctrl-C before it has
-/// made the terminal as it was.
+/// it. `rpassword` only reads: were it to go silent as well, it could do so after a signal's handler
+/// has made the terminal as it was. It signals a ctrl-C while the terminal is silent.
 struct Silent {
     terminal: File,
     before: Termios,
@@ -62,6 +61,17 @@ impl Silent {
         };
         termios::tcsetattr(&silence.terminal, SetArg::TCSANOW, &silent)?;
         Ok(silence)
+    }
+
+    fn ask(&self, question: &str) -> io::Result<String> {
+        let config = rpassword::ConfigBuilder::new()
+            .input_reader(self.terminal.try_clone()?)
+            .output_writer(self.terminal.try_clone()?)
+            .build();
+        let answer = rpassword::prompt_password_with_config(question, config);
+        // The end of the line that was typed, which nothing echoed.
+        (&self.terminal).write_all(b"\n")?;
+        answer
     }
 }
 

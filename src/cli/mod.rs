@@ -7,6 +7,7 @@ mod args;
 mod asset;
 mod az;
 mod az_link;
+mod batch;
 mod code;
 mod complete;
 mod completions;
@@ -37,6 +38,7 @@ mod login;
 mod logout;
 mod mlflow;
 mod model;
+mod monitor;
 mod part;
 mod paste;
 mod pipeline;
@@ -48,6 +50,7 @@ mod schedule;
 mod schema;
 mod secret;
 mod serve;
+mod services;
 mod snapshot;
 mod software;
 mod supervise;
@@ -158,14 +161,17 @@ enum Command {
     Endpoint(Part<endpoint::EndpointCommand>),
     #[command(subcommand)]
     Deployment(Part<deployment::DeploymentCommand>),
+    #[command(subcommand)]
+    Batch(Part<batch::BatchCommand>),
     Doctor(Part<doctor::DoctorArgs>),
     Serve(Part<serve::ServeArgs>),
+    Service(Part<services::ServiceArgs>),
     Mlflow(Part<mlflow::MlflowArgs>),
     #[command(subcommand)]
     Import(Part<import::ImportCommand>),
     #[command(subcommand)]
     Export(Part<export::ExportCommand>),
-    Worker(Part<worker::WorkerArgs>),
+    Worker(Part<self::worker::WorkerArgs>),
     Login(Part<login::LoginArgs>),
     Logout(Part<logout::LogoutArgs>),
     Whoami(Part<whoami::WhoamiArgs>),
@@ -190,6 +196,8 @@ enum Command {
     Secret(Part<secret::SecretCommand>),
     #[command(subcommand)]
     Webhook(Part<webhook::WebhookCommand>),
+    #[command(subcommand)]
+    Monitor(Part<self::monitor::MonitorCommand>),
     #[command(subcommand)]
     User(Part<user::UserCommand>),
     Validate(Part<validate::ValidateArgs>),
@@ -285,6 +293,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Doctor(_)
             | Command::Supervise(_)
             | Command::TableRows(_)
+            // Each new shell asks for them.
+            | Command::Completions(_)
             | Command::EndpointHost(_) => Context::whatever_the_file(cli.globals)?,
             _ => Context::new(cli.globals)?,
         };
@@ -312,11 +322,12 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Deploy(Part(args)) => deploy::deploy(ctx, args).await,
         Command::Deployment(Part(command)) => deployment::run(ctx, command).await,
         Command::Endpoint(Part(command)) => endpoint::run(ctx, command).await,
+        Command::Service(Part(args)) => Box::pin(services::service(ctx, args)).await,
         Command::Serve(Part(args)) => serve::serve(ctx, args).await,
         Command::Import(Part(command)) => Box::pin(import::run(ctx, command)).await,
         Command::Export(Part(command)) => Box::pin(export::run(ctx, command)).await,
         Command::Mlflow(Part(args)) => mlflow::mlflow(ctx, args).await,
-        Command::Worker(Part(args)) => worker::worker(ctx, args).await,
+        Command::Worker(Part(args)) => self::worker::worker(ctx, args).await,
         Command::Login(Part(args)) => login::login(ctx, args).await,
         Command::Logout(Part(args)) => logout::logout(ctx, &args),
         Command::Whoami(Part(args)) => whoami::whoami(ctx, args).await,
@@ -331,7 +342,9 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::Snapshot(Part(args)) => snapshot::snapshot(ctx, args).await,
         Command::Gc(Part(args)) => gc::gc(ctx, args).await,
         Command::Secret(Part(command)) => secret::run(ctx, command).await,
+        Command::Batch(Part(command)) => batch::run(ctx, command).await,
         Command::Webhook(Part(command)) => webhook::run(ctx, command).await,
+        Command::Monitor(Part(command)) => self::monitor::run(ctx, command).await,
         Command::User(Part(command)) => user::run(ctx, command).await,
         Command::Validate(Part(args)) => validate::validate(ctx, &args),
         Command::Schema(Part(args)) => schema::schema(ctx, &args),

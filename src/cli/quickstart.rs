@@ -265,7 +265,7 @@ async fn farewell(ctx: &Context, client: &Client) -> Result<String, Error> {
     let stop = paste(format!("aml endpoint stop {NAME} -w {WORKSPACE}"));
     let delete = paste(format!("aml workspace delete -n {WORKSPACE} --yes"));
     Ok(format!(
-        "\nThe endpoint is at {uri}. From anywhere on this machine:\n\n  \
+        "\nThe endpoint is at {uri}. To ask it:\n\n  \
          curl {uri} -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' -d '{ROWS}'\n\n\
          To stop it:       {stop}\n\
          To remove it all: {delete}\n"

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use api::Error;
 
-use super::{context::Context, ui::Ui, worker};
+use super::{context::Context, ui::Ui, worker::settings as worker_settings};
 use crate::wiring::{self, ServeSettings, Served, Tls, Verbosity};
 
 /// Serve the workspaces of this machine over HTTP
@@ -101,7 +101,7 @@ pub async fn serve(ctx: &Context, args: ServeArgs) -> anyhow::Result<()> {
             LogArg::Changes => Verbosity::Changes,
             LogArg::Requests => Verbosity::Requests,
         },
-        worker: (!args.no_worker).then(|| worker::settings(ctx, args.slots)),
+        worker: (!args.no_worker).then(|| worker_settings(ctx, args.slots)),
     };
     wiring::serve(settings, |served| announce(&ctx.ui, served)).await?;
     ctx.ui.status("Stopped.");

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use clap::Args;
 
 use super::context::Context;
-use api::{Error, Result};
-use table::{Cell, Definition, Row};
+use api::Error;
+use table::Definition;
 
 /// Bytes that are printed at once, about.
 const CHUNK: usize = 1 << 16;
@@ -32,38 +32,11 @@ pub fn table_rows(ctx: &Context, args: &TableRowsArgs) -> anyhow::Result<()> {
     let table = definition.open(&BTreeMap::new())?;
     let mut lines = String::new();
     for row in table.rows() {
-        write(&row?, &mut lines)?;
+        row?.write_line(&mut lines)?;
         if lines.len() >= CHUNK {
             ctx.ui.print_bytes(lines.as_bytes())?;
             lines.clear();
         }
     }
     ctx.ui.print_bytes(lines.as_bytes())
-}
-
-fn write(row: &Row, lines: &mut String) -> Result<()> {
-    let text = |text: &str| {
-        serde_json::to_string(text).map_err(|error| Error::internal(error.to_string()))
-    };
-    lines.push('{');
-    for (at, (name, cell)) in row.columns.iter().zip(&row.cells).enumerate() {
-        if at > 0 {
-            lines.push(',');
-        }
-        *lines += &text(name)?;
-        lines.push(':');
-        let shown = match cell {
-            Cell::Missing => "null".to_owned(),
-            Cell::Text(value) => text(value)?,
-            Cell::Time(_) => [r#"{"time":"#, &text(&cell.to_string())?, "}"].concat(),
-            // As Python reads them.
-            Cell::Float(number) if number.is_nan() => "NaN".to_owned(),
-            Cell::Float(number) if number.is_infinite() && *number > 0.0 => "Infinity".to_owned(),
-            Cell::Float(number) if number.is_infinite() => "-Infinity".to_owned(),
-            number => number.to_string(),
-        };
-        *lines += &shown;
-    }
-    *lines += "}\n";
-    Ok(())
 }

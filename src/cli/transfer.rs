@@ -1,7 +1,7 @@
 //! Uploads and downloads as commands do them: with a bar on terminals and warnings told.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -39,7 +39,7 @@ impl Context {
             return Err(Error::invalid(format!("`{shown}` is a file, not a folder")));
         }
         let options = UploadOptions {
-            cache: Some(self.config.home.join("cache/stat")),
+            cache: self.stat_cache(&place),
             limit,
             take: Take::Unignored,
             report: Some(self.ui.report()),
@@ -59,6 +59,12 @@ impl Context {
         Ok(uploaded)
     }
 
+    /// Where it is remembered what a folder had; of one that was made for this once it is not.
+    fn stat_cache(&self, folder: &Path) -> Option<PathBuf> {
+        let cache = self.config.home.join("cache");
+        (!folder.starts_with(&cache)).then(|| cache.join("stat"))
+    }
+
     /// Stores a model: all of a folder, or a file under its own name.
     pub async fn upload_model(&self, workspace: &str, path: &Path) -> Result<Uploaded> {
         let report = self.ui.report();
@@ -68,7 +74,7 @@ impl Context {
             return self.ui.until_ctrl_c(UPLOAD_REMAINS, upload).await;
         }
         let options = UploadOptions {
-            cache: None,
+            cache: self.stat_cache(path),
             limit: Limit::NONE,
             take: Take::Everything,
             report: Some(report),
@@ -137,6 +143,34 @@ impl Show for Downloaded {
             ("Folder", self.folder.clone()),
             ("Files", self.files.to_string()),
             ("Size", size(self.bytes)),
+        ])
+    }
+}
+
+/// Where something was put in a datastore, or removed from it.
+#[derive(Debug, Serialize)]
+pub struct Stored {
+    pub datastore: String,
+    pub path: String,
+    /// How many files, and of what size in all, where they were counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+impl Show for Stored {
+    fn view(&self) -> View {
+        record([
+            ("Datastore", self.datastore.clone()),
+            ("Path", self.path.clone()),
+            (
+                "Files",
+                self.files
+                    .map(|files| files.to_string())
+                    .unwrap_or_default(),
+            ),
+            ("Size", self.bytes.map(size).unwrap_or_default()),
         ])
     }
 }

@@ -122,13 +122,41 @@ impl Ui {
         self.asked || self.query.is_some()
     }
 
+    /// Whether the answer is to be on stdout by itself, so that programs can read it. Where none was
+    /// asked for, what is followed is all there is.
+    pub fn answers_alone(&self) -> bool {
+        self.azure.is_none() && !matches!(self.format, Format::None) && self.shapes_answers()
+    }
+
     /// Says what was done; with a format or query that was asked for, the answer is on stdout too.
     pub fn done<T: Show + Serialize>(&self, sentence: &str, answer: &T) -> anyhow::Result<()> {
         self.status(sentence);
-        if self.azure.is_none() && self.shapes_answers() {
+        self.show_if_asked(answer)
+    }
+
+    /// Shows what a command has said already, when a format or query asks for it.
+    pub fn show_if_asked<T: Show + Serialize>(&self, answer: &T) -> anyhow::Result<()> {
+        if self.answers_alone() {
             return self.show(answer);
         }
         Ok(())
+    }
+
+    /// Prints a text that is the answer itself as it is, or as a value where a format was named.
+    pub fn show_text(&self, text: &[u8]) -> anyhow::Result<()> {
+        if self.answers_alone() {
+            return self.show_value(String::from_utf8_lossy(text).into());
+        }
+        self.print_bytes(text)
+    }
+
+    /// Prints what is followed while it comes: on stdout, unless an answer comes there at the end.
+    pub fn print_followed(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        if !self.answers_alone() {
+            return self.print_bytes(bytes);
+        }
+        let mut err = io::stderr().lock();
+        ignore_closed_pipe(err.write_all(bytes).and_then(|()| err.flush()))
     }
 
     /// Prints any document as an answer.

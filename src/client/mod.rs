@@ -11,6 +11,8 @@ pub mod score;
 pub mod traceback;
 mod transport;
 
+use std::sync::{Arc, OnceLock};
+
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -29,6 +31,8 @@ use api::{Code, Error, Operation, Result, error::Envelope};
 #[derive(Clone)]
 pub struct Client {
     transport: Transport,
+    /// Asks servers of the web; made when the first of them is asked.
+    web: Arc<OnceLock<reqwest::Client>>,
 }
 
 impl Client {
@@ -36,6 +40,7 @@ impl Client {
     pub fn in_process(router: Router) -> Self {
         Self {
             transport: Transport::InProcess(router),
+            web: Arc::default(),
         }
     }
 
@@ -43,6 +48,7 @@ impl Client {
     pub fn remote(remote: Remote) -> Result<Self> {
         Ok(Self {
             transport: Transport::remote(remote)?,
+            web: Arc::default(),
         })
     }
 
@@ -53,10 +59,11 @@ impl Client {
 
     /// Performs one operation.
     pub async fn call<O: Operation>(&self, operation: &O) -> Result<O::Output> {
-        let body = serde_json::to_vec(operation)
+        let body = operation
+            .to_body()
             .map_err(|e| Error::internal(format!("Cannot write the request: {e}")))?;
         let answer = self.post(O::NAME, body).await?;
-        serde_json::from_slice(&answer).map_err(|e| misunderstood(O::NAME, &e))
+        O::from_answer(&answer).map_err(|e| misunderstood(O::NAME, &e))
     }
 
     async fn post(&self, operation: &str, body: Vec<u8>) -> Result<Bytes> {

@@ -51,6 +51,8 @@ impl Client {
         let request = request
             .header(header::AUTHORIZATION, format!("Bearer {key}"))
             .header(header::CONTENT_TYPE, "application/json")
+            // Not every program takes a body in chunks.
+            .header(header::CONTENT_LENGTH, document.len())
             .body(Body::from(document))
             .map_err(|e| Error::internal(format!("Cannot make the request: {e}")))?;
         let response = self.transport.send(request).await?;

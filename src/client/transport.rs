@@ -145,12 +145,19 @@ fn explain<'a>(cause: &'a str, timed_out: bool, url: &str) -> Option<(&'a str, S
             format!("Without TLS: aml login {other}"),
         ));
     }
-    if url.starts_with("http://") && has(&["connection closed", "invalid HTTP", "onnection reset"])
-    {
+    if url.starts_with("http://") && has(&["invalid HTTP"]) {
         return Some((
             "it does not speak plain HTTP",
             format!("With TLS: aml login {other}"),
         ));
+    }
+    if has(&["connection closed", "onnection reset", "roken pipe"]) {
+        let hint = if url.starts_with("http://") {
+            format!("Try again; if it speaks TLS: aml login {other}")
+        } else {
+            "Try again".to_owned()
+        };
+        return Some(("it closed the connection before it answered", hint));
     }
     None
 }

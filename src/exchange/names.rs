@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use crate::exchange::{record::Experiment, tally::Tally};
+use crate::{record::Experiment, tally::Tally};
 use api::{Error, Result, names};
 
 /// Keeps the experiments of these names; `place` says in an error where there is none.

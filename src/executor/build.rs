@@ -10,11 +10,12 @@ use serde::Serialize;
 use super::{
     Variables,
     environment::{MARKER, NOTES, Place, REQUESTS},
-    io_error,
+    io_error, own,
     pins::Pins,
     private_dir,
     python::{self, Installer, Python},
     seal,
+    spares::{self, Own},
     tool::{self, Outcome, Progress, Tools},
     use_of, write_whole,
 };
@@ -84,6 +85,29 @@ impl Wanted<'_> {
             }
             number += 1;
         }
+    }
+
+    /// An environment that another user has left as it was, and its Python's version; none when there is
+    /// none, whatever the reason.
+    pub async fn spare(&self, place: Place<'_>, spares: &Path) -> Result<Option<(Own, String)>> {
+        let root = place.home.join("environments");
+        let request = root.join(REQUESTS).join(self.request_key(place)?);
+        let spares = spares.to_owned();
+        on_files(move || {
+            let name = fs::read_to_string(&request).ok()?;
+            let from = root.join(name.trim());
+            // Nobody frees what it was made of meanwhile, and it counts as used.
+            let _held = use_of::hold(&from)?;
+            let version = fs::read_to_string(from.join(MARKER)).ok()?;
+            Some((spares::take(&spares, &from)?, version))
+        })
+        .await
+    }
+
+    /// The same, made anew of an environment.
+    pub async fn own(&self, from: &Path, spares: &Path) -> Result<Own> {
+        let (from, spares) = (from.to_owned(), spares.to_owned());
+        on_files(move || own::make(&from, &spares)).await?
     }
 
     /// The environment in this folder, built unless it is there; none when it was changed and is in
@@ -192,6 +216,7 @@ impl Wanted<'_> {
                 ];
                 self.step(tools, uv, &make).await?;
                 let notes = self.install_nearest(folder, python, uv, tools).await?;
+                self.compile_hooks(folder, python, tools).await?;
                 write_whole(&folder.join(NOTES), notes.join("\n").as_bytes())
             }
             Installer::Pip => {
@@ -215,7 +240,7 @@ impl Wanted<'_> {
         tools: Tools<'_>,
     ) -> Result<Vec<String>> {
         let interpreter = folder.join("bin/python").to_string_lossy().into_owned();
-        let mut pins = Pins::of(self.requirements);
+        let mut pins = Pins::of(self.requirements, python.minor());
         loop {
             let files = write_files(folder, &pins.lines())?;
             // Each run would compile for itself what it imports.
@@ -231,26 +256,40 @@ impl Wanted<'_> {
             if outcome.status.success() {
                 return Ok(pins.notes(python.minor()));
             }
-            let Some(pin) = pins.refused(&outcome.output) else {
+            let Some(refused) = pins.refused(&outcome.output) else {
                 return Err(self.failed(&outcome));
             };
             let wanted = folder.join("wanted.txt");
-            write_whole(&wanted, pins.wanted(pin).as_bytes())?;
+            write_whole(&wanted, pins.wanted(refused).as_bytes())?;
             let wanted = wanted.to_string_lossy();
             let mut nearest = vec!["pip", "compile", "--quiet", "--python", &interpreter];
-            nearest.extend(["--resolution", "lowest", "--no-build", "--no-deps"]);
+            nearest.extend(["--no-build", "--resolution"]);
+            nearest.extend(if refused.by_needs {
+                &["lowest-direct"][..]
+            } else {
+                &["lowest", "--no-deps"][..]
+            });
             nearest.extend(["--no-header", "--no-annotate", &wanted]);
             let outcome = tools
                 .run(uv, &nearest)
                 .await
                 .map_err(|e| io_error("run", uv, &e))?;
-            let found = outcome
-                .output
-                .lines()
-                .find_map(|line| line.split_once("=="));
+            let found = pins.found(refused, &outcome.output);
             let found = found.filter(|_| outcome.status.success());
-            pins.settle(pin, found.map(|(_, version)| version.trim()));
+            pins.settle(refused.pin, found);
         }
+    }
+
+    /// Where nothing was installed nothing is compiled: not even what each Python imports that starts,
+    /// which the first of each run would add then.
+    async fn compile_hooks(&self, folder: &Path, python: &Python, tools: Tools<'_>) -> Result<()> {
+        let hooks = format!("lib/python{}/site-packages/_distutils_hack", python.minor());
+        let hooks = folder.join(hooks);
+        if !hooks.exists() {
+            return Ok(());
+        }
+        let compile = ["-m", "compileall", "-q", &hooks.to_string_lossy()];
+        self.step(tools, &folder.join("bin/python"), &compile).await
     }
 
     async fn step(&self, tools: Tools<'_>, program: &Path, arguments: &[&str]) -> Result<()> {
@@ -444,12 +483,18 @@ mod tests {
             variables: &Variables::new(),
             log: &home.path().join("log"),
             progress: &|_| (),
-            own: None,
+            spares: None,
         };
         let found = wanted.at(&folder, &python, place).await.unwrap();
         assert!(found.is_none() && folder.join(MARKER).exists());
         assert!(folder.join(seal::CHANGED).exists());
         drop(held);
-        assert!(use_of::remove_unheld(&folder).unwrap());
+        // A process that another test is starting has the lock, too, until its program begins.
+        let mut tries = 0;
+        while !use_of::remove_unheld(&folder).unwrap() {
+            tries += 1;
+            assert!(tries < 400, "it is still held");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
     }
 }

@@ -3,12 +3,17 @@
 //! Python environments are virtual environments below `<home>/environments`, kept by content and
 //! built once, whoever asks.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     Variables,
     build::Wanted,
-    own, python,
+    python,
+    spares::Own,
     tool::Progress,
     use_of::{Held, hold},
 };
@@ -37,8 +42,9 @@ pub struct Place<'a> {
     pub log: &'a Path,
     /// Called with lines for people while something takes long.
     pub progress: Progress<'a>,
-    /// Where a Python environment is made again for one user, who may change it; not there yet.
-    pub own: Option<&'a Path>,
+    /// Where a Python environment is made again for one user, who may change it, and where those are that
+    /// others have left as they were.
+    pub spares: Option<&'a Path>,
 }
 
 /// An environment that can be used.
@@ -50,6 +56,8 @@ pub struct Ready {
     pub notes: Vec<String>,
     /// Keeps a Python environment until processes are started in it.
     pub held: Option<Held>,
+    /// The user's own environment.
+    pub own: Option<Own>,
 }
 
 /// Makes an environment ready. One that is there already costs a look at a file. Two builds of the
@@ -60,7 +68,7 @@ pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Read
         variables.insert("PATH".to_owned(), path.to_owned());
     }
     let mut notes = Vec::new();
-    let mut held = None;
+    let mut found = Found::default();
     match environment {
         Environment::Host | Environment::HostPath { .. } => {}
         Environment::Python {
@@ -79,57 +87,89 @@ pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Read
                 variables: &variables,
                 ..place
             };
-            let (mut folder, mut python) = wanted.folder(place).await?;
-            held = hold(&folder);
-            for _ in 0..HOLD_TRIES {
-                if held.is_some() {
-                    break;
-                }
-                // It is being freed at this very moment.
-                tokio::time::sleep(HOLD_AGAIN).await;
-                (folder, python) = wanted.folder(place).await?;
-                held = hold(&folder);
-            }
-            if held.is_none() {
-                return Err(Error::unavailable(format!(
-                    "The environment {name} is freed again and again"
-                ))
-                .hint("Try again when `aml gc` has ended"));
-            }
-            if let Some(own) = place.own {
-                own::make(&folder, own).await?;
-                own.clone_into(&mut folder);
-                held = None;
-            }
+            found = find(&wanted, place).await?;
             notes.clone_from(known);
-            let said = fs::read_to_string(folder.join(NOTES)).unwrap_or_default();
+            let said = fs::read_to_string(found.folder.join(NOTES)).unwrap_or_default();
             notes.extend(said.lines().map(str::to_owned));
+            let python = &found.python;
             if let Some(version) = version
                 && !python.starts_with(version.as_str())
-                && !version.starts_with(&python)
+                && !version.starts_with(python)
             {
                 notes.push(format!(
                     "Python {version} was not found on the PATH; used {python}"
                 ));
             }
-            let path = variables
-                .get("PATH")
-                .map(String::as_str)
-                .unwrap_or_default();
-            let path = format!("{}:{path}", folder.join("bin").display());
-            variables.insert("PATH".to_owned(), path);
-            variables.insert("VIRTUAL_ENV".to_owned(), folder.display().to_string());
-            // What is installed later is nobody's but this environment's.
-            variables
-                .entry("UV_LINK_MODE".to_owned())
-                .or_insert_with(|| "copy".to_owned());
+            enter(&found.folder, &mut variables);
         }
     }
     Ok(Ready {
         variables,
         notes,
-        held,
+        held: found.held,
+        own: found.own,
     })
+}
+
+/// Lets processes find an environment.
+fn enter(folder: &Path, variables: &mut Variables) {
+    let path = variables
+        .get("PATH")
+        .map(String::as_str)
+        .unwrap_or_default();
+    let path = format!("{}:{path}", folder.join("bin").display());
+    variables.insert("PATH".to_owned(), path);
+    variables.insert("VIRTUAL_ENV".to_owned(), folder.display().to_string());
+    // What is installed later is nobody's but this environment's.
+    variables
+        .entry("UV_LINK_MODE".to_owned())
+        .or_insert_with(|| "copy".to_owned());
+}
+
+/// A Python environment that is there.
+#[derive(Default)]
+struct Found {
+    folder: PathBuf,
+    /// Its version.
+    python: String,
+    held: Option<Held>,
+    own: Option<Own>,
+}
+
+async fn find(wanted: &Wanted<'_>, place: Place<'_>) -> Result<Found> {
+    let own = |(own, python): (Own, String)| Found {
+        folder: own.path().to_owned(),
+        python,
+        held: None,
+        own: Some(own),
+    };
+    if let Some(spares) = place.spares
+        && let Some(spare) = wanted.spare(place, spares).await?
+    {
+        return Ok(own(spare));
+    }
+    for _ in 0..HOLD_TRIES {
+        let (folder, python) = wanted.folder(place).await?;
+        let Some(held) = hold(&folder) else {
+            // It is being freed at this very moment.
+            tokio::time::sleep(HOLD_AGAIN).await;
+            continue;
+        };
+        return match place.spares {
+            Some(spares) => Ok(own((wanted.own(&folder, spares).await?, python))),
+            None => Ok(Found {
+                folder,
+                python,
+                held: Some(held),
+                own: None,
+            }),
+        };
+    }
+    let name = wanted.name;
+    Err(
+        Error::unavailable(format!("The environment {name} is freed again and again"))
+            .hint("Try again when `aml gc` has ended"),
+    )
 }
 
 /// Whether a Python is there, and something to install packages with.
@@ -163,7 +203,7 @@ mod tests {
             variables,
             log,
             progress: &|_| (),
-            own: None,
+            spares: None,
         }
     }
 
@@ -188,7 +228,7 @@ mod tests {
             variables: &variables,
             log: &log,
             progress: &|line| said.lock().unwrap().push(line.to_owned()),
-            own: None,
+            spares: None,
         };
         let environment = python(&[]);
         let (a, b) = tokio::join!(prepare(&environment, place), prepare(&environment, place));
@@ -265,7 +305,7 @@ mod tests {
             variables: &variables,
             log: &home.path().join("log"),
             progress: &|_| (),
-            own: None,
+            spares: None,
         };
         let error = prepare(&python(&[]), place).await.unwrap_err();
         assert!(error.hints[0].contains("apt-get install"), "{error:?}");

@@ -4,15 +4,20 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    process::Command,
+    process::{Child, ChildStdin, ChildStdout, Command},
     sync::oneshot,
 };
 
@@ -22,10 +27,24 @@ use super::{
 };
 use api::{Error, Result};
 
+/// Supervisors that wait for commands, at most.
+const WAITING: usize = 8;
+
 /// A command that was started in a folder of its own, by this process or one before it.
 pub struct Process {
     folder: PathBuf,
     handle: Handle,
+    /// Its supervisor, when it was started here and can have another command after this one.
+    supervisor: Option<Supervisor>,
+    stopped: AtomicBool,
+}
+
+/// A supervisor sees to several commands, one after the other: which one is meant.
+#[derive(Serialize, Deserialize)]
+struct Named {
+    #[serde(flatten)]
+    handle: Handle,
+    folder: PathBuf,
 }
 
 /// How a command is over.
@@ -36,54 +55,152 @@ pub enum End {
     Vanished(String),
 }
 
-impl Process {
-    /// Starts a command; `program` is this program. The folder must be there and be used for one
-    /// command only. When it was started there before, that one is found instead.
-    pub async fn start(program: &Path, folder: &Path, task: &Task) -> Result<Self> {
-        if let Some(process) = Self::find(folder) {
+/// Starts commands under supervisors. Some may wait for the next command already, for a program takes
+/// longer to come up than to be told what to do; they leave when this is dropped or its process ends.
+pub struct Supervisors {
+    /// This program.
+    program: PathBuf,
+    waiting: Mutex<Vec<Supervisor>>,
+}
+
+/// A supervisor that this process has started, which ends when it hears nothing more.
+struct Supervisor {
+    /// Gone, it is waited for by whoever else waits.
+    _process: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+}
+
+impl Supervisors {
+    pub fn new(program: &Path) -> Self {
+        Self {
+            program: program.to_owned(),
+            waiting: Mutex::default(),
+        }
+    }
+
+    /// Starts a command. The folder must be there and be used for one command only. When it was started
+    /// there before, that one is found instead.
+    pub async fn start(&self, folder: &Path, task: &Task) -> Result<Process> {
+        if let Some(process) = Process::find(folder) {
             return Ok(process);
         }
-        let broken = |e: std::io::Error| io_error("start", program, &e);
-        let mut supervisor = Command::new(program)
+        let waiting = self.waiting().pop();
+        let started = match waiting {
+            // Somebody may have ended it.
+            Some(waiting) => self.employ(waiting, folder, task).await.ok(),
+            None => None,
+        };
+        match started {
+            Some(process) => Ok(process),
+            None => self.employ(self.spawn()?, folder, task).await,
+        }
+    }
+
+    /// Lets one come up for the next command, unless one waits.
+    pub fn make_ready(&self) {
+        let mut waiting = self.waiting();
+        if waiting.is_empty() {
+            waiting.extend(self.spawn().ok());
+        }
+    }
+
+    /// Lets the supervisor of a command that is over wait for the next one.
+    pub fn take_back(&self, process: &mut Process) {
+        let supervisor = process.supervisor.take();
+        // The signal may reach it late.
+        let Some(supervisor) = supervisor.filter(|_| !process.stopped.load(Ordering::Relaxed))
+        else {
+            return;
+        };
+        let mut waiting = self.waiting();
+        if waiting.len() < WAITING {
+            waiting.push(supervisor);
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Supervisor>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn broken(&self, error: &std::io::Error) -> Error {
+        io_error("start", &self.program, error)
+    }
+
+    fn spawn(&self) -> Result<Supervisor> {
+        let mut process = Command::new(&self.program)
             .arg0("aml")
             .arg("supervise")
-            .arg(folder)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(broken)?;
-        let text = serde_json::to_vec(task).map_err(|e| Error::internal(e.to_string()))?;
-        let mut line = String::new();
-        if let Some(stdout) = supervisor.stdout.take() {
-            BufReader::new(stdout)
-                .read_line(&mut line)
-                .await
-                .map_err(broken)?;
-        }
-        // Silent, it found another supervisor in the folder. Else that it can be found is on disk, and
-        // only then it gets the task: killed at any moment, this process starts nothing twice.
-        if let Some(mut stdin) = supervisor.stdin.take().filter(|_| !line.is_empty()) {
-            stdin.write_all(&text).await.map_err(broken)?;
-        }
-        tokio::spawn(async move { supervisor.wait().await });
-        Self::find(folder).ok_or_else(|| {
-            Error::internal("The run's supervisor ended before it started the command")
+            .map_err(|e| self.broken(&e))?;
+        let pipes = process.stdin.take().zip(process.stdout.take());
+        let (stdin, stdout) = pipes.ok_or_else(|| Error::internal("A supervisor has no pipes"))?;
+        Ok(Supervisor {
+            _process: process,
+            stdin,
+            stdout: BufReader::new(stdout),
         })
     }
 
+    /// Gives a supervisor its folder, and the task once others find it there.
+    async fn employ(
+        &self,
+        mut supervisor: Supervisor,
+        folder: &Path,
+        task: &Task,
+    ) -> Result<Process> {
+        let text = line(task)?;
+        let named = line(&folder)?;
+        let mut answer = String::new();
+        let answered = async {
+            supervisor.stdin.write_all(&named).await?;
+            supervisor.stdout.read_line(&mut answer).await?;
+            // Silent, it found another supervisor in the folder. Else that it can be found is on disk, and
+            // only then it gets the task: killed at any moment, this process starts nothing twice.
+            if !answer.is_empty() {
+                supervisor.stdin.write_all(&text).await?;
+            }
+            Ok(())
+        };
+        answered.await.map_err(|e| self.broken(&e))?;
+        let mut process = Process::find(folder).ok_or_else(|| {
+            Error::internal("The run's supervisor ended before it started the command")
+        })?;
+        // One with limits leaves them behind with itself.
+        let again = !answer.is_empty() && task.limits.is_none();
+        process.supervisor = again.then_some(supervisor);
+        Ok(process)
+    }
+}
+
+fn line(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(value).map_err(|e| Error::internal(e.to_string()))?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+impl Process {
     /// Finds the command that was started in a folder, whether it still runs or not.
     pub fn find(folder: &Path) -> Option<Self> {
         Some(Self {
             folder: folder.to_owned(),
             handle: read_handle(folder)?,
+            supervisor: None,
+            stopped: AtomicBool::new(false),
         })
     }
 
     /// What names the process for ever, on any machine.
     pub fn handle(&self) -> String {
-        serde_json::to_string(&self.handle).unwrap_or_default()
+        let named = Named {
+            handle: self.handle.clone(),
+            folder: self.folder.clone(),
+        };
+        serde_json::to_string(&named).unwrap_or_default()
     }
 
     /// The file that has what the command writes.
@@ -93,16 +210,16 @@ impl Process {
 
     /// Asks the command and its descendants to end; those that have not after a while are killed.
     pub fn stop(&self) {
-        if self.is_alive() {
+        self.stopped.store(true, Ordering::Relaxed);
+        // It may see to another one meanwhile.
+        if self.is_alive() && is_held(&self.folder) {
             let _ = kill(Pid::from_raw(self.handle.pid), Signal::SIGTERM);
         }
     }
 
     /// Whether the supervisor is that very process and still there.
     fn is_alive(&self) -> bool {
-        self.handle.boot == process_table::boot_id()
-            && process_table::entry(self.handle.pid)
-                .is_some_and(|entry| entry.started == self.handle.started)
+        is_alive(&self.handle)
     }
 
     /// Waits for the end. A supervisor that was killed takes the command with it.
@@ -153,6 +270,23 @@ impl Process {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }
+}
+
+/// Whether the command that has this [handle](Process::handle) was started here and is over.
+pub fn is_over(handle: &str) -> bool {
+    serde_json::from_str(handle)
+        .is_ok_and(|Named { handle, folder }| !(is_alive(&handle) && is_held(&folder)))
+}
+
+/// Whether somebody sees to the command of a folder.
+fn is_held(folder: &Path) -> bool {
+    let lock = File::open(folder.join(LOCK));
+    lock.is_ok_and(|lock| lock.try_lock_shared().is_err())
+}
+
+fn is_alive(handle: &Handle) -> bool {
+    handle.boot == process_table::boot_id()
+        && process_table::entry(handle.pid).is_some_and(|entry| entry.lives(handle.started))
 }
 
 #[cfg(test)]

@@ -8,12 +8,14 @@ pub mod limits;
 pub mod local;
 mod own;
 mod pins;
-mod process_table;
+pub mod process_table;
 mod python;
 mod seal;
+pub mod spares;
 pub mod supervisor;
 mod tool;
 pub mod use_of;
+mod watch;
 
 use std::{collections::BTreeMap, io, path::Path};
 

@@ -8,25 +8,28 @@ use std::{
     path::Path,
 };
 
-use super::{environment::INSTALLER_LOCK, io_error};
-use api::{Error, Result};
+use super::{
+    environment::INSTALLER_LOCK,
+    io_error,
+    spares::{self, Own},
+};
+use api::Result;
 
+/// Where the scripts of an environment are.
+const SCRIPTS: &str = "bin";
 /// The longest first line of a script that every kernel takes.
 const LONGEST_FIRST_LINE: usize = 127;
 /// Scripts longer than this are programs.
 const LONGEST_SCRIPT: u64 = 1 << 20;
 
-/// Makes the environment at `from` again at `to`, which is not there. Its scripts name their own Python.
-pub async fn make(from: &Path, to: &Path) -> Result<()> {
-    let (from, to) = (from.to_owned(), to.to_owned());
-    let made = tokio::task::spawn_blocking(move || {
-        link(&from, &to)?;
+/// Makes the environment at `from` again among the `spares`. Its scripts name their own Python.
+pub fn make(from: &Path, spares: &Path) -> Result<Own> {
+    spares::make(spares, from, |to| {
+        link(from, to)?;
         // Each has its own: who installs into one must not wait for who installs into another.
         let _ = fs::remove_file(to.join(INSTALLER_LOCK));
-        rename_in_scripts(&from, &to)
-    });
-    made.await
-        .map_err(|e| Error::internal(format!("Work on files ended early: {e}")))?
+        rename_in_scripts(from, to)
+    })
 }
 
 /// Links all files below a folder into another.
@@ -61,23 +64,26 @@ fn place(path: &Path, target: &Path) -> io::Result<()> {
 
 /// Scripts of an environment begin with the path of its Python.
 fn rename_in_scripts(from: &Path, to: &Path) -> Result<()> {
-    let scripts = to.join("bin");
     let (old, new) = (from.display().to_string(), to.display().to_string());
-    for entry in fs::read_dir(&scripts).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let Ok(metadata) = fs::symlink_metadata(&path) else {
+    for entry in fs::read_dir(from.join(SCRIPTS))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let Ok(metadata) = fs::symlink_metadata(entry.path()) else {
             continue;
         };
         if !metadata.is_file() || metadata.len() > LONGEST_SCRIPT {
             continue;
         }
-        let Ok(text) = fs::read_to_string(&path) else {
+        let Ok(text) = fs::read_to_string(entry.path()) else {
             continue;
         };
         if !text.contains(&old) {
             continue;
         }
         // Anew: the file under the old name is the shared one, which is read-only.
+        let path = to.join(SCRIPTS).join(entry.file_name());
         let mode = fs::Permissions::from_mode(metadata.permissions().mode() | 0o200);
         fs::remove_file(&path)
             .and_then(|()| fs::write(&path, &*started(&text.replace(&old, &new))))
@@ -108,10 +114,10 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_copy_shares_files_but_not_scripts_and_changes_stay_in_it() {
+    #[test]
+    fn a_copy_shares_files_but_not_scripts_and_changes_stay_in_it() {
         let root = tempfile::tempdir().unwrap();
-        let (from, to) = (root.path().join("shared"), root.path().join("own"));
+        let from = root.path().join("shared");
         let at = |folder: &Path, path: &str| folder.join(path);
         fs::create_dir_all(at(&from, "bin")).unwrap();
         fs::create_dir_all(at(&from, "lib/site-packages")).unwrap();
@@ -121,7 +127,8 @@ mod tests {
         fs::write(at(&from, "lib/site-packages/a.py"), "a").unwrap();
         symlink("lib", at(&from, "lib64")).unwrap();
         fs::write(at(&from, INSTALLER_LOCK), "").unwrap();
-        make(&from, &to).await.unwrap();
+        let own = make(&from, &root.path().join("spares")).unwrap();
+        let to = own.path().to_owned();
         let inode = |folder: &Path, path: &str| fs::metadata(at(folder, path)).unwrap().ino();
         let module = "lib/site-packages/a.py";
         assert_eq!(inode(&from, module), inode(&to, module));
@@ -140,14 +147,13 @@ mod tests {
         assert_eq!(fs::read_to_string(at(&from, module)).unwrap(), "a");
     }
 
-    #[tokio::test]
-    async fn scripts_run_in_a_deep_folder_too() {
+    #[test]
+    fn scripts_run_in_a_deep_folder_too() {
         let root = tempfile::tempdir().unwrap();
         let (from, deep) = (
             root.path().join("shared"),
             root.path().join("d".repeat(200)),
         );
-        let to = deep.join("own");
         fs::create_dir(&deep).unwrap();
         fs::create_dir_all(from.join("bin")).unwrap();
         // A Python that says what it is given.
@@ -158,8 +164,8 @@ mod tests {
             let executable = fs::Permissions::from_mode(0o755);
             fs::set_permissions(from.join("bin").join(file), executable).unwrap();
         }
-        make(&from, &to).await.unwrap();
-        let said = std::process::Command::new(to.join("bin/tool"))
+        let own = make(&from, &deep).unwrap();
+        let said = std::process::Command::new(own.path().join("bin/tool"))
             .arg("a b")
             .output();
         assert_eq!(said.unwrap().stdout, b"a b\n");

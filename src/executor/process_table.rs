@@ -16,7 +16,16 @@ pub struct Entry {
     /// Clock ticks since the machine started; with the pid it names one process for ever.
     pub started: u64,
     resident_pages: u64,
+    /// Ticks of a processor that it has used.
+    pub ticks: u64,
     zombie: bool,
+}
+
+impl Entry {
+    /// Whether it is the process that was started then, and has not ended.
+    pub fn lives(&self, started: u64) -> bool {
+        self.started == started && !self.zombie
+    }
 }
 
 /// The process with this id, if there is one.
@@ -63,6 +72,16 @@ pub fn family(leader: i32) -> Vec<Entry> {
     family
 }
 
+/// The children of a process that have ended and that it has not waited for.
+pub fn ended_children(parent: u32) -> Vec<Pid> {
+    let table = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = table.filter_map(|file| file.file_name().to_str()?.parse().ok());
+    let ended = ids
+        .filter_map(entry)
+        .filter(|entry| entry.zombie && u32::try_from(entry.parent).is_ok_and(|of| of == parent));
+    ended.map(|entry| Pid::from_raw(entry.pid)).collect()
+}
+
 /// Bytes that these processes have in memory.
 pub fn resident_bytes(family: &[Entry]) -> u64 {
     let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
@@ -72,6 +91,16 @@ pub fn resident_bytes(family: &[Entry]) -> u64 {
         .and_then(|size| u64::try_from(size).ok());
     let pages: u64 = family.iter().map(|entry| entry.resident_pages).sum();
     pages * page.unwrap_or(4096)
+}
+
+/// Ticks of a processor in a second.
+pub fn ticks_per_second() -> u64 {
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK);
+    let ticks = ticks
+        .ok()
+        .flatten()
+        .and_then(|ticks| u64::try_from(ticks).ok());
+    ticks.filter(|ticks| *ticks > 0).unwrap_or(100)
 }
 
 /// Signals each, in order: who waits for others hears of it before they end.
@@ -95,6 +124,7 @@ fn parse(stat: &str) -> Option<Entry> {
         session: id(6)?,
         started: number(22)?,
         resident_pages: number(24)?,
+        ticks: number(14)? + number(15)?,
     })
 }
 
@@ -108,6 +138,7 @@ mod tests {
         let entry = parse(line).unwrap();
         assert_eq!((entry.pid, entry.parent, entry.session), (42, 7, 9));
         assert_eq!((entry.started, entry.resident_pages), (12345, 77));
+        assert_eq!(entry.ticks, 3);
     }
 
     #[test]

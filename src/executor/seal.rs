@@ -20,7 +20,7 @@ use super::{
 use api::{Error, Result};
 
 /// The list of the files.
-const MANIFEST: &str = "aml-files";
+pub(super) const MANIFEST: &str = "aml-files";
 /// Says that an environment was changed after it was built; it may still be in use.
 pub const CHANGED: &str = "aml-changed";
 /// Python checks these against their sources, and makes those that it misses.
@@ -41,6 +41,16 @@ fn stamp(metadata: &fs::Metadata) -> Stamp {
         metadata.size()
     };
     (size, metadata.mtime(), metadata.mtime_nsec())
+}
+
+/// Of what nobody else has a link to, the time that no program can set back.
+fn own_stamp(metadata: &fs::Metadata) -> Stamp {
+    if metadata.is_dir() || metadata.nlink() == 1 {
+        let (size, ..) = stamp(metadata);
+        (size, metadata.ctime(), metadata.ctime_nsec())
+    } else {
+        stamp(metadata)
+    }
 }
 
 /// Archives and images keep whole seconds only.
@@ -95,8 +105,7 @@ pub fn changed(folder: &Path) -> Option<String> {
     if folder.join(CHANGED).exists() {
         return Some(CHANGED.to_owned());
     }
-    let text = fs::read(folder.join(MANIFEST)).unwrap_or_default();
-    let Ok(entries) = serde_json::from_slice::<Vec<Entry>>(&text) else {
+    let Some(entries) = read(&folder.join(MANIFEST)) else {
         return Some(MANIFEST.to_owned());
     };
     let same = |Entry(path, was): &Entry| {
@@ -104,6 +113,58 @@ pub fn changed(folder: &Path) -> Option<String> {
     };
     let other = entries.into_iter().find(|entry| !same(entry));
     other.map(|Entry(path, _)| path)
+}
+
+/// What was written down; none where that cannot be read any more.
+fn read(list: &Path) -> Option<Vec<Entry>> {
+    serde_json::from_slice(&fs::read(list).ok()?).ok()
+}
+
+/// Writes down what is in a folder now: folders, whose paths end with `/`, and all else.
+pub(super) fn note(folder: &Path, to: &Path) -> Result<()> {
+    let mut entries = Vec::new();
+    note_below(folder, "./", &mut entries)?;
+    let text = serde_json::to_vec(&entries).map_err(|e| Error::internal(e.to_string()))?;
+    fs::write(to, text).map_err(|e| io_error("write", to, &e))
+}
+
+fn note_below(root: &Path, below: &str, entries: &mut Vec<Entry>) -> Result<()> {
+    let folder = root.join(below);
+    let failed = |e: io::Error| io_error("read", &folder, &e);
+    for found in fs::read_dir(&folder).map_err(failed)? {
+        let found = found.map_err(failed)?;
+        let metadata = found.metadata().map_err(failed)?;
+        let path = format!("{below}{}", found.file_name().to_string_lossy());
+        if metadata.is_dir() {
+            note_below(root, &format!("{path}/"), entries)?;
+        } else if found.file_name() != MARKER {
+            // The time of that says when it was used.
+            entries.push(Entry(path, own_stamp(&metadata)));
+        }
+    }
+    let metadata = fs::symlink_metadata(&folder).map_err(failed)?;
+    entries.push(Entry(below.to_owned(), own_stamp(&metadata)));
+    Ok(())
+}
+
+/// Whether everything in a folder is as it was noted, and nothing came or went.
+pub(super) fn is_as_noted(folder: &Path, note: &Path) -> bool {
+    agrees(folder, note, |_| true)
+}
+
+/// Whether nothing came or went in a folder or those below.
+pub(super) fn folders_are_as_noted(folder: &Path, note: &Path) -> bool {
+    agrees(folder, note, |path| path.ends_with('/'))
+}
+
+fn agrees(folder: &Path, note: &Path, asked: impl Fn(&str) -> bool) -> bool {
+    let Some(entries) = read(note) else {
+        return false;
+    };
+    let mut entries = entries.iter().filter(|Entry(path, _)| asked(path));
+    entries.all(|Entry(path, was)| {
+        fs::symlink_metadata(folder.join(path)).is_ok_and(|now| own_stamp(&now) == *was)
+    })
 }
 
 /// Notes that an environment was changed and must not be used by more than use it already.

@@ -1,38 +1,34 @@
 //! The process that starts a run's command, outlives whoever asked for it, and writes down how it ended.
 //!
-//! One per command, in a session of its own: `aml supervise FOLDER`. It holds
-//! `supervisor.lock` while it lives, writes `supervisor.json`, says so on stdout, and then takes the
-//! [`Task`] from stdin; `exit.json` it writes when all is over. SIGTERM asks it to stop the command.
+//! It has a session of its own: `aml supervise`. A line on stdin names the run's folder. It holds
+//! `supervisor.lock` there until the command is over, writes `supervisor.json`, says so on stdout, and then
+//! takes the [`Task`], a line too; `exit.json` it writes when all is over. Then it waits for the next
+//! folder, for it takes longer to come up than to be told what to do, and leaves when whoever tells it has.
+//! SIGTERM asks it to stop the command.
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::{
-        fs::OpenOptionsExt,
-        process::{CommandExt, ExitStatusExt},
-    },
+    io::{self, Write},
+    os::unix::{fs::OpenOptionsExt, process::CommandExt},
     path::{Path, PathBuf},
-    process::{Command, ExitStatus, Stdio},
-    time::{Duration, Instant},
+    process::{Command, Stdio},
+    sync::LazyLock,
 };
 
 use nix::{
-    errno::Errno,
-    sys::{
-        prctl,
-        resource::{UsageWho, getrusage},
-        signal::Signal,
-        wait::{WaitPidFlag, WaitStatus, waitpid},
-    },
+    fcntl::{FallocateFlags, fallocate},
+    sys::prctl,
     unistd::{Pid, setsid},
 };
 use serde::{Deserialize, Serialize};
-use tokio::signal::unix::{self, SignalKind};
+use tokio::sync::mpsc;
 
 use super::{
     Variables, io_error,
     limits::{Group, Limits},
-    process_table, use_of, write_whole,
+    process_table, use_of,
+    watch::{SAMPLE, Signals, Watch},
+    write_whole,
 };
 use api::{Error, Result, runs::Usage};
 
@@ -42,16 +38,9 @@ pub const EXIT: &str = "exit.json";
 pub const LOG: &str = "log";
 
 /// Room on the disk kept for [`EXIT`], so that the end can be written down when nothing else can.
-const RESERVED: usize = 4096;
+const RESERVED: u16 = 4096;
 /// With less free space than this the disk is full.
 const FULL: u64 = 64 << 10;
-
-/// From being asked to stop to being killed.
-const GRACE: Duration = Duration::from_secs(10);
-/// What a command leaves running when it ends may finish in this time.
-const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
-/// How often memory is looked at; rarer when looking takes long.
-const SAMPLE: Duration = Duration::from_secs(1);
 
 /// What to start. Travels through a pipe: the variables may hold secrets.
 #[derive(Serialize, Deserialize)]
@@ -109,47 +98,113 @@ pub enum Stopped {
     Timeout,
 }
 
-/// Supervises one command; ends when it and all its descendants have.
-pub async fn supervise(folder: &Path) -> Result<()> {
+/// Supervises commands, one after the other: ends when nobody has another one for it and the last one
+/// and all its descendants have ended.
+pub async fn supervise() -> Result<()> {
     let _ = setsid();
     let _ = prctl::set_child_subreaper(true);
-    let mut signals = Signals::listen()?;
-    let Some(_lock) = claim(folder)? else {
-        return Ok(());
-    };
-    // Only now: whoever has sent a task can be sure that others find its process.
-    let task = read_task().inspect_err(|_| {
-        // Who asked died before it sent one. Nothing was started; another may start it.
-        let _ = fs::remove_file(folder.join(HANDLE));
-    })?;
+    let mut lines = lines_of_stdin()?;
+    let mut signals = None;
+    while let Some(line) = next_line(&mut lines, &mut signals).await {
+        let folder: PathBuf = serde_json::from_str(&line)
+            .map_err(|e| Error::internal(format!("The folder is not understood: {e}")))?;
+        let signals = match &mut signals {
+            Some(signals) => signals,
+            // One that has had nothing to do yet ends by any signal.
+            none => none.insert(Signals::listen()?),
+        };
+        let Some(lock) = claim(&folder)? else {
+            return Ok(());
+        };
+        // For people who look at processes.
+        let _ = std::env::set_current_dir(&folder);
+        // Only now: whoever has sent a task can be sure that others find its process.
+        let task = read_task(&mut lines).await.inspect_err(|_| {
+            // Who asked died before it sent one. Nothing was started; another may start it.
+            let _ = fs::remove_file(folder.join(HANDLE));
+        })?;
+        // They hold for this process from now on.
+        let limited = task.limits.is_some();
+        supervise_one(&folder, task, signals).await?;
+        let _ = std::env::set_current_dir("/");
+        drop(lock);
+        if limited {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Starts the command of a folder, and writes down how it ended when nothing is left of it.
+async fn supervise_one(folder: &Path, task: Task, signals: &mut Signals) -> Result<()> {
     let environment = task.variables.get("VIRTUAL_ENV");
     let _held = environment.and_then(|folder| use_of::hold(Path::new(folder)));
-    let hold = |path: &PathBuf| {
-        File::open(path)
-            .ok()
-            .filter(|f| f.try_lock_shared().is_ok())
-    };
+    // Who looks whether anybody holds it locks it for a moment.
+    let hold = |path: &PathBuf| File::open(path).ok().filter(|f| f.lock_shared().is_ok());
     let _reads: Vec<File> = task.holds.iter().filter_map(hold).collect();
-    // Without it the end can be written down all the same, unless the disk is full then.
-    let _ = reserve(folder);
     let group = task.limits.and_then(Limits::apply);
+    // Before the command can fill the disk.
+    let _ = reserve(folder);
     let mut exit = match start(folder, &task) {
-        Ok(children) => Watch::new(children, &task).until_ended(&mut signals).await,
-        Err(exit) => exit,
+        Ok(children) => {
+            let watch = Watch::new(children, task.timeout_seconds);
+            watch.until_ended(signals).await
+        }
+        Err(exit) => {
+            Watch::new(Vec::new(), None).kill_all(signals).await;
+            exit
+        }
     };
     exit.out_of_memory = group.as_ref().is_some_and(Group::ran_out);
     drop(group);
     exit.disk_full = nix::sys::statvfs::statvfs(folder)
         .is_ok_and(|disk| disk.blocks_available() * disk.fragment_size() < FULL);
-    write_exit(folder, &exit, &mut signals).await
+    write_exit(folder, &exit, signals).await
 }
 
-fn read_task() -> Result<Task> {
-    let mut text = Vec::new();
-    io::stdin()
-        .read_to_end(&mut text)
-        .map_err(|e| Error::internal(format!("Cannot read the task: {e}")))?;
-    serde_json::from_slice(&text)
+/// What comes on stdin, line by line.
+fn lines_of_stdin() -> Result<mpsc::UnboundedReceiver<String>> {
+    let (sender, lines) = mpsc::unbounded_channel();
+    let read = move || {
+        let mut line = String::new();
+        while io::stdin()
+            .read_line(&mut line)
+            .is_ok_and(|bytes| bytes > 0)
+        {
+            if sender.send(std::mem::take(&mut line)).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("stdin".to_owned())
+        .spawn(read)
+        .map_err(|e| Error::unavailable(format!("Cannot start a thread: {e}")))?;
+    Ok(lines)
+}
+
+/// The next line, which may take long to come; none when none will come, or when asked to stop.
+async fn next_line(
+    lines: &mut mpsc::UnboundedReceiver<String>,
+    signals: &mut Option<Signals>,
+) -> Option<String> {
+    let Some(signals) = signals else {
+        return lines.recv().await;
+    };
+    loop {
+        tokio::select! {
+            line = lines.recv() => return line,
+            stop = signals.ask_to_stop() => if stop {
+                return None;
+            },
+        }
+    }
+}
+
+/// The line that says what to start. One that was cut off is not understood.
+async fn read_task(lines: &mut mpsc::UnboundedReceiver<String>) -> Result<Task> {
+    let line = lines.recv().await.unwrap_or_default();
+    serde_json::from_str(&line)
         .map_err(|e| Error::internal(format!("The task is not understood: {e}")))
 }
 
@@ -168,24 +223,45 @@ async fn write_exit(folder: &Path, exit: &Exit, signals: &mut Signals) -> Result
     }
 }
 
-/// Takes the room on the disk that [`write_reserved`] needs.
+/// Takes the room on the disk that [`write_reserved`] needs. Without it the end can be written down all
+/// the same, unless the disk is full then.
 fn reserve(folder: &Path) -> io::Result<()> {
     let mut file = File::create(folder.join(EXIT).with_extension("reserved"))?;
-    file.write_all(&[b' '; RESERVED])?;
-    file.sync_all()
+    let size = nix::libc::off_t::from(RESERVED);
+    match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, size) {
+        Ok(()) => Ok(()),
+        // The file system takes room only for what it has on disk.
+        Err(_) => {
+            file.write_all(&[b' '; RESERVED as usize])?;
+            file.sync_all()
+        }
+    }
 }
 
-/// Writes the exit file over the room taken for it; blanks after the text are allowed in JSON.
+/// Writes the exit file over the room taken for it, if any was; blanks after the text are allowed in JSON.
 fn write_reserved(folder: &Path, text: &[u8]) -> Result<()> {
     let path = folder.join(EXIT);
     let reserved = path.with_extension("reserved");
     let written = OpenOptions::new()
         .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
         .open(&reserved)
         .and_then(|mut file| file.write_all(text))
         .and_then(|()| fs::rename(&reserved, &path));
     written.or_else(|_| write_whole(&path, text))
 }
+
+/// This process.
+static OWN: LazyLock<Handle> = LazyLock::new(|| {
+    let pid = i32::try_from(std::process::id()).unwrap_or_default();
+    Handle {
+        pid,
+        started: process_table::entry(pid).map_or(0, |entry| entry.started),
+        boot: process_table::boot_id(),
+    }
+});
 
 /// Makes this process the only one that ever starts the folder's command, and tells who asked.
 fn claim(folder: &Path) -> Result<Option<File>> {
@@ -194,13 +270,7 @@ fn claim(folder: &Path) -> Result<Option<File>> {
     if lock.try_lock().is_err() || folder.join(HANDLE).exists() {
         return Ok(None);
     }
-    let pid = i32::try_from(std::process::id()).unwrap_or_default();
-    let handle = Handle {
-        pid,
-        started: process_table::entry(pid).map_or(0, |entry| entry.started),
-        boot: process_table::boot_id(),
-    };
-    let text = serde_json::to_string(&handle).unwrap_or_default();
+    let text = serde_json::to_string(&*OWN).unwrap_or_default();
     write_whole(&folder.join(HANDLE), text.as_bytes())?;
     // Who asked may be gone; the file tells the next one.
     let _ = writeln!(io::stdout(), "{text}").and_then(|()| io::stdout().flush());
@@ -215,14 +285,11 @@ fn start(folder: &Path, task: &Task) -> std::result::Result<Vec<Pid>, Exit> {
         several => several,
     };
     let started = processes.iter().map(|own| start_one(folder, task, own));
-    let children: std::result::Result<Vec<Pid>, Exit> = started.collect();
-    let children = children.and_then(|children| {
-        for own in &task.helpers {
-            start_one(folder, task, own)?;
-        }
-        Ok(children)
-    });
-    children.inspect_err(|_| process_table::signal_all(&family(), Signal::SIGKILL))
+    let children = started.collect::<std::result::Result<Vec<Pid>, Exit>>()?;
+    for own in &task.helpers {
+        start_one(folder, task, own)?;
+    }
+    Ok(children)
 }
 
 fn not_started(code: i32, reason: String) -> Exit {
@@ -285,179 +352,8 @@ fn start_one(folder: &Path, task: &Task, own: &Variables) -> std::result::Result
     }
 }
 
-/// Signals this process listens to. They are not blocked: the command would inherit that.
-struct Signals {
-    child: unix::Signal,
-    stop: [unix::Signal; 3],
-}
-
-impl Signals {
-    fn listen() -> Result<Self> {
-        let listen = |kind| {
-            unix::signal(kind).map_err(|e| Error::internal(format!("Cannot wait for signals: {e}")))
-        };
-        Ok(Self {
-            child: listen(SignalKind::child())?,
-            stop: [
-                listen(SignalKind::terminate())?,
-                listen(SignalKind::interrupt())?,
-                listen(SignalKind::hangup())?,
-            ],
-        })
-    }
-
-    /// Waits for a signal; whether it asks to stop.
-    async fn ask_to_stop(&mut self) -> bool {
-        let [terminate, interrupt, hangup] = &mut self.stop;
-        tokio::select! {
-            _ = self.child.recv() => false,
-            _ = terminate.recv() => true,
-            _ = interrupt.recv() => true,
-            _ = hangup.recv() => true,
-        }
-    }
-}
-
-struct Watch {
-    /// Processes of the command that have not ended.
-    children: Vec<Pid>,
-    /// How the command itself ended: as the first process that failed, else as the last one.
-    status: Option<ExitStatus>,
-    deadline: Option<Instant>,
-    stopped: Option<Stopped>,
-    /// When what is left will be killed.
-    kill_at: Option<Instant>,
-    sample_at: Instant,
-    peak_memory: u64,
-}
-
-impl Watch {
-    fn new(children: Vec<Pid>, task: &Task) -> Self {
-        let now = Instant::now();
-        let timeout = task.timeout_seconds.map(Duration::from_secs);
-        Self {
-            children,
-            status: None,
-            deadline: timeout.and_then(|timeout| now.checked_add(timeout)),
-            stopped: None,
-            kill_at: None,
-            sample_at: now + SAMPLE / 4,
-            peak_memory: 0,
-        }
-    }
-
-    async fn until_ended(mut self, signals: &mut Signals) -> Exit {
-        loop {
-            let alone = self.reap();
-            if self.status.is_some() {
-                if alone {
-                    return self.exit();
-                }
-                self.stop_leftovers();
-            }
-            self.look_at_the_clock();
-            tokio::select! {
-                asked = signals.ask_to_stop() => if asked {
-                    self.stop(Stopped::Asked);
-                },
-                () = tokio::time::sleep_until(self.next().into()) => {}
-            }
-        }
-    }
-
-    /// When there is something to do even if no signal comes.
-    fn next(&self) -> Instant {
-        let times = [self.deadline, self.kill_at].into_iter().flatten();
-        times.fold(self.sample_at, Instant::min)
-    }
-
-    /// Takes in what has ended; whether nothing is left.
-    fn reap(&mut self) -> bool {
-        loop {
-            let (pid, status) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(pid, code)) => (pid, ExitStatus::from_raw(code << 8)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => {
-                    (pid, ExitStatus::from_raw(signal as i32))
-                }
-                Ok(WaitStatus::StillAlive) => return false,
-                Ok(_) | Err(Errno::EINTR) => continue,
-                Err(_) => return true,
-            };
-            if let Some(at) = self.children.iter().position(|child| *child == pid) {
-                self.children.swap_remove(at);
-                if self.status.is_none() && (!status.success() || self.children.is_empty()) {
-                    self.status = Some(status);
-                }
-            }
-        }
-    }
-
-    fn stop(&mut self, why: Stopped) {
-        if self.stopped.is_none() && self.status.is_none() {
-            self.stopped = Some(why);
-            self.ask_to_end(GRACE);
-        }
-    }
-
-    /// The command has ended; what it left in the background ends with it.
-    fn stop_leftovers(&mut self) {
-        if self.kill_at.is_none() {
-            self.ask_to_end(LEFTOVER_GRACE);
-        }
-    }
-
-    fn ask_to_end(&mut self, grace: Duration) {
-        process_table::signal_all(&family(), Signal::SIGTERM);
-        self.kill_at = Some(Instant::now() + grace);
-    }
-
-    fn look_at_the_clock(&mut self) {
-        let now = Instant::now();
-        if self.deadline.is_some_and(|deadline| deadline <= now) {
-            self.deadline = None;
-            self.stop(Stopped::Timeout);
-        }
-        if self.kill_at.is_some_and(|at| at <= now) {
-            process_table::signal_all(&family(), Signal::SIGKILL);
-            self.kill_at = Some(now + Duration::from_millis(50));
-        }
-        if self.sample_at <= now {
-            self.peak_memory = self
-                .peak_memory
-                .max(process_table::resident_bytes(&family()));
-            self.sample_at = now + SAMPLE.max(now.elapsed() * 200);
-        }
-    }
-
-    fn exit(self) -> Exit {
-        let mut usage = Usage {
-            cpu_seconds: 0.0,
-            peak_memory: self.peak_memory,
-        };
-        if let Ok(used) = getrusage(UsageWho::RUSAGE_CHILDREN) {
-            let seconds = |time: nix::sys::time::TimeVal| {
-                #[expect(clippy::cast_precision_loss, reason = "a duration for people")]
-                let seconds = time.tv_sec() as f64 + time.tv_usec() as f64 / 1e6;
-                seconds
-            };
-            usage.cpu_seconds = seconds(used.user_time()) + seconds(used.system_time());
-            let largest = u64::try_from(used.max_rss()).unwrap_or(0) * 1024;
-            usage.peak_memory = usage.peak_memory.max(largest);
-        }
-        Exit {
-            code: self.status.and_then(|status| status.code()),
-            signal: self.status.and_then(|status| status.signal()),
-            usage,
-            stopped: self.stopped,
-            not_started: None,
-            disk_full: false,
-            out_of_memory: false,
-        }
-    }
-}
-
 /// All that descends from this process.
-fn family() -> Vec<process_table::Entry> {
+pub(super) fn family() -> Vec<process_table::Entry> {
     process_table::family(i32::try_from(std::process::id()).unwrap_or_default())
 }
 

@@ -11,7 +11,10 @@ use hyper::{
 };
 use tokio::time::timeout;
 
-use super::{backend::Answer, front::REQUEST_ID};
+use super::{
+    backend::Answer,
+    front::{REQUEST_ID, REQUEST_IDS},
+};
 use api::{Error, error::Envelope};
 
 /// How much of a request that is not handed on is read, and for how long.
@@ -47,10 +50,17 @@ async fn is_read_off(mut body: Incoming) -> bool {
     timeout(READ_OFF_TIME, read).await.unwrap_or(false)
 }
 
-/// The request's id, given by the caller or made here; the scoring process gets it too.
+/// The request's id, given by the caller by one of its names or made here; the scoring process gets it
+/// too.
 pub fn request_id(headers: &mut HeaderMap) -> Option<HeaderValue> {
     if let Some(id) = headers.get(&REQUEST_ID) {
         return Some(id.clone());
+    }
+    let names = REQUEST_IDS;
+    let given = names.iter().filter_map(|name| headers.get(name).cloned());
+    if let Some(id) = given.into_iter().find(|id| !id.is_empty()) {
+        headers.insert(REQUEST_ID, id.clone());
+        return Some(id);
     }
     let id = HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).ok()?;
     headers.insert(REQUEST_ID, id.clone());

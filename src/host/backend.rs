@@ -1,72 +1,119 @@
-//! A scoring process as the front sees it: a Unix socket that takes HTTP.
+//! A scoring process as the front sees it: an address that takes HTTP.
 
 use std::{
     io,
-    path::PathBuf,
+    panic::{self, AssertUnwindSafe},
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use http_body_util::{Either, Full, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::{
-    Request, Response, Uri,
+    Method, Request, Response, StatusCode, Uri,
     body::{Body, Frame, Incoming, SizeHint},
+    header::{self, HeaderValue},
 };
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioIo},
 };
-use tokio::net::UnixStream;
 use tower::util::BoxCloneSyncService;
 
-use super::pool::Pool;
+use super::{
+    native::Scorer,
+    payloads::Tee,
+    pool::{Heeded, Pool},
+    stream::{Address, Stream},
+};
 
-type Connector = BoxCloneSyncService<Uri, TokioIo<UnixStream>, io::Error>;
+use api::{Code, Error, error::Envelope};
+
+type Connector = BoxCloneSyncService<Uri, TokioIo<Stream>, io::Error>;
 
 /// A request's body: as it comes, or whole, so that it can be sent again.
 pub type Sent = Either<Limited<Incoming>, Full<Bytes>>;
 
+/// Why there is no answer.
+pub enum NoAnswer {
+    /// The request went on and on.
+    TooLong,
+    /// The process did not begin to answer.
+    Silent(String),
+}
+
+/// The body of an answer: as it comes, or made here.
+pub type Got = Either<Incoming, Full<Bytes>>;
+
+/// Requests of this length are scored where they are read, when the last one took less than this; others
+/// where nobody waits for them.
+const SHORT: usize = 16 << 10;
+const QUICK: Duration = Duration::from_millis(1);
+
+enum Kind {
+    Process(Box<Client<Connector, Sent>>),
+    Native(Native),
+}
+
+struct Native {
+    scorer: Arc<Scorer>,
+    /// The last request took long.
+    slow: AtomicBool,
+}
+
 pub struct Backend {
-    client: Client<Connector, Sent>,
+    kind: Kind,
     /// Requests that it has not answered to the end.
     busy: AtomicUsize,
+    /// The process with all that it has started, where there is one.
+    pub process: Option<u32>,
 }
 
 impl Backend {
-    /// Hands requests to whatever listens on `socket`.
-    pub fn new(socket: PathBuf) -> Self {
+    /// Hands requests to whatever listens at `address`.
+    pub fn new(address: Address) -> Self {
         let connector = tower::service_fn(move |_: Uri| {
-            let socket = socket.clone();
-            Box::pin(async move { UnixStream::connect(socket).await.map(TokioIo::new) })
+            let address = address.clone();
+            Box::pin(async move { address.connect().await.map(TokioIo::new) })
         });
+        let client = Client::builder(TokioExecutor::new()).build(Connector::new(connector));
         Self {
-            client: Client::builder(TokioExecutor::new()).build(Connector::new(connector)),
+            kind: Kind::Process(Box::new(client)),
             busy: AtomicUsize::new(0),
+            process: None,
         }
     }
 
+    /// Scores in this process.
+    pub fn native(scorer: Scorer) -> Self {
+        Self {
+            kind: Kind::Native(Native {
+                scorer: Arc::new(scorer),
+                slow: AtomicBool::new(true),
+            }),
+            busy: AtomicUsize::new(0),
+            process: None,
+        }
+    }
+
+    /// Says which process it is.
+    #[must_use]
+    pub fn of_process(mut self, process: Option<u32>) -> Self {
+        self.process = process;
+        self
+    }
+
     /// Sends a request on, its body as it comes; says why when there is no answer.
-    pub async fn send(&self, mut request: Request<Sent>) -> Result<Response<Incoming>, String> {
-        let path = request
-            .uri()
-            .path_and_query()
-            .map_or("/", |path| path.as_str());
-        *request.uri_mut() = format!("http://scoring{path}")
-            .parse()
-            .map_err(|_| "its address cannot be handed on".to_owned())?;
-        self.client.request(request).await.map_err(|error| {
-            let mut cause: &dyn std::error::Error = &error;
-            while let Some(deeper) = cause.source() {
-                cause = deeper;
-            }
-            cause.to_string()
-        })
+    pub async fn send(&self, request: Request<Sent>) -> Result<Response<Got>, NoAnswer> {
+        match &self.kind {
+            Kind::Process(client) => send(client, request).await,
+            Kind::Native(native) => native.score(request).await,
+        }
     }
 
     pub fn busy(&self) -> usize {
@@ -84,6 +131,90 @@ impl Backend {
     }
 }
 
+async fn send(
+    client: &Client<Connector, Sent>,
+    mut request: Request<Sent>,
+) -> Result<Response<Got>, NoAnswer> {
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
+    *request.uri_mut() = format!("http://scoring{path}")
+        .parse()
+        .map_err(|_| NoAnswer::Silent("its address cannot be handed on".to_owned()))?;
+    let answer = client.request(request).await;
+    answer
+        .map(|answer| answer.map(Either::Left))
+        .map_err(|error| NoAnswer::of(&error))
+}
+
+impl NoAnswer {
+    /// What lies at the bottom of an error.
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut cause = error;
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
+        }
+        if cause.is::<LengthLimitError>() {
+            NoAnswer::TooLong
+        } else {
+            NoAnswer::Silent(cause.to_string())
+        }
+    }
+}
+
+impl Native {
+    /// Answers a request by the model.
+    async fn score(&self, request: Request<Sent>) -> Result<Response<Got>, NoAnswer> {
+        let (parts, body) = request.into_parts();
+        let answer = if parts.uri.path() == "/swagger.json" {
+            Ok(self.scorer.swagger())
+        } else if parts.method != Method::POST {
+            Err(Error::invalid("Score with POST /score"))
+        } else {
+            let body = body
+                .collect()
+                .await
+                .map_err(|error| NoAnswer::of(&*error))?;
+            self.answer(body.to_bytes()).await
+        };
+        let (status, text) = match answer {
+            Ok(text) => (StatusCode::OK, text),
+            Err(error) => {
+                let status = match error.code {
+                    Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+                    _ => StatusCode::BAD_REQUEST,
+                };
+                let envelope = Envelope { error };
+                (status, serde_json::to_vec(&envelope).unwrap_or_default())
+            }
+        };
+        let mut response = Response::new(Either::Right(Full::from(text)));
+        *response.status_mut() = status;
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        Ok(response)
+    }
+
+    async fn answer(&self, body: Bytes) -> Result<Vec<u8>, Error> {
+        let ended = || Error::internal("The scoring ended without an answer");
+        let begun = Instant::now();
+        let is_short = body.len() <= SHORT;
+        let answer = if is_short && !self.slow.load(Ordering::Relaxed) {
+            let scored = panic::catch_unwind(AssertUnwindSafe(|| self.scorer.answer(&body)));
+            scored.unwrap_or_else(|_| Err(ended()))
+        } else {
+            let scorer = Arc::clone(&self.scorer);
+            let scored = tokio::task::spawn_blocking(move || scorer.answer(&body)).await;
+            scored.unwrap_or_else(|_| Err(ended()))
+        };
+        if is_short {
+            self.slow.store(begun.elapsed() > QUICK, Ordering::Relaxed);
+        }
+        answer
+    }
+}
+
 /// A place at a backend, kept until its answer has been sent on.
 pub struct Place {
     backend: Arc<Backend>,
@@ -91,8 +222,9 @@ pub struct Place {
 }
 
 impl Place {
-    /// A place at `backend` unless it has `most` requests already.
-    pub fn take(backend: &Arc<Backend>, pool: &Arc<Pool>, most: Option<u32>) -> Option<Self> {
+    /// A place at `backend` unless it has as many requests as it may.
+    pub fn take(backend: &Arc<Backend>, pool: &Arc<Pool>) -> Option<Self> {
+        let most = pool.heeded.requests.max_concurrent;
         let most = most.map_or(usize::MAX, |most| most as usize);
         let more = |busy| (busy < most).then_some(busy + 1);
         let taken = backend
@@ -107,6 +239,11 @@ impl Place {
     pub fn backend(&self) -> &Arc<Backend> {
         &self.backend
     }
+
+    /// How the generation is asked that the place is of.
+    pub fn heeded(&self) -> &Heeded {
+        &self.pool.heeded
+    }
 }
 
 impl Drop for Place {
@@ -118,16 +255,26 @@ impl Drop for Place {
 
 /// An answer's body: what a backend sends, or our own.
 pub struct Answer {
-    body: Either<Incoming, Full<Bytes>>,
+    body: Got,
     _place: Option<Place>,
+    /// Collects it while it passes.
+    tee: Option<Tee>,
 }
 
 impl Answer {
-    pub fn of(body: Incoming, place: Place) -> Self {
+    pub fn of(body: Got, place: Place) -> Self {
         Self {
-            body: Either::Left(body),
+            body,
             _place: Some(place),
+            tee: None,
         }
+    }
+
+    /// The same, collected while it passes.
+    #[must_use]
+    pub fn seen_by(mut self, tee: Tee) -> Self {
+        self.tee = Some(tee);
+        self
     }
 }
 
@@ -136,6 +283,7 @@ impl From<Bytes> for Answer {
         Self {
             body: Either::Right(Full::from(bytes)),
             _place: None,
+            tee: None,
         }
     }
 }
@@ -148,7 +296,13 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let (Some(tee), Some(data)) = (&mut self.tee, frame.data_ref())
+        {
+            tee.see(data);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -82,6 +82,7 @@ pub async fn keep(front: Arc<Front>, path: PathBuf) {
     let mut written = BTreeMap::new();
     loop {
         tokio::time::sleep(WRITE).await;
+        front.access.flush();
         let now = loads(&front);
         if now != written {
             write(&path, &now);

@@ -17,10 +17,15 @@ use tokio::{
 };
 
 use super::{
+    backend::Backend,
+    native::Scorer,
     pool::Pool,
     process::{Plan, Scoring},
 };
-use api::{Error, Result, deployments::Probe};
+use api::{
+    Error, Result,
+    deployments::{Deployment, Probe},
+};
 
 /// How long requests in flight may take when their process is to end.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -43,10 +48,19 @@ pub enum Event {
 
 /// How a process is known to be well.
 #[derive(Clone, Copy)]
-pub struct Probes {
-    pub liveness: Probe,
+struct Probes {
+    liveness: Probe,
     /// Without one a process may take any time to come up.
-    pub readiness: Option<Probe>,
+    readiness: Option<Probe>,
+}
+
+impl From<&Deployment> for Probes {
+    fn from(deployment: &Deployment) -> Self {
+        Self {
+            liveness: deployment.liveness.unwrap_or_default(),
+            readiness: deployment.readiness,
+        }
+    }
 }
 
 pub struct Fleet {
@@ -73,8 +87,8 @@ impl Fleet {
     pub async fn start(
         plan: Plan,
         log: PathBuf,
+        deployment: &Deployment,
         count: u32,
-        probes: Probes,
         events: mpsc::UnboundedSender<Event>,
     ) -> Result<Self> {
         let (size, watched) = watch::channel(count);
@@ -82,10 +96,10 @@ impl Fleet {
             worker: Worker {
                 plan: Arc::new(plan),
                 log,
-                pool: Arc::default(),
+                pool: Arc::new(Pool::heeding(Arc::new(deployment.into()))),
                 size: watched,
                 events,
-                probes,
+                probes: deployment.into(),
                 starts: Arc::default(),
             },
             size,
@@ -109,6 +123,30 @@ impl Fleet {
             }
         }
         Ok(fleet)
+    }
+
+    /// One place at which this process itself answers.
+    pub fn here(
+        scorer: Scorer,
+        deployment: &Deployment,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Self {
+        let (size, watched) = watch::channel(1);
+        let worker = Worker {
+            plan: Arc::default(),
+            log: PathBuf::new(),
+            pool: Arc::new(Pool::heeding(Arc::new(deployment.into()))),
+            size: watched,
+            events,
+            probes: deployment.into(),
+            starts: Arc::default(),
+        };
+        worker.pool.add(Arc::new(Backend::native(scorer)));
+        Self {
+            worker,
+            size,
+            tasks: Vec::new(),
+        }
     }
 
     pub fn pool(&self) -> &Arc<Pool> {
@@ -218,7 +256,10 @@ impl Worker {
         };
         let outcome = tokio::select! {
             outcome = scoring.ready() => outcome,
-            reason = too_late => Err(reason),
+            reason = too_late => Err(match scoring.elsewhere().await {
+                Some(why) => format!("{reason}\n{why}"),
+                None => reason,
+            }),
             () = superfluous(&mut self.size, instance) => {
                 scoring.stop().await;
                 return None;
@@ -271,8 +312,11 @@ mod tests {
         time::timeout,
     };
 
-    use super::{super::layout::Folders, Event, Fleet, Plan, Probes, Worker};
-    use api::deployments::Probe;
+    use super::{
+        super::{layout::Folders, process::Listens},
+        Event, Fleet, Plan, Worker,
+    };
+    use api::deployments::{Deployment, Routes};
 
     /// This program, which is no `aml` here, ends without an answer.
     #[tokio::test]
@@ -283,10 +327,10 @@ mod tests {
             command: vec!["no-such-program".to_owned()],
             folder: root.clone(),
             variables: [].into(),
-            sockets: root.join("s"),
-            port: 1,
+            listens: Listens::Port(None),
+            routes: Routes::default(),
             folders: Folders::default(),
-            held: None,
+            ..Plan::default()
         };
         let (events, mut received) = mpsc::unbounded_channel();
         let (size, watched) = watch::channel(0);
@@ -297,10 +341,7 @@ mod tests {
                 pool: Arc::default(),
                 size: watched,
                 events,
-                probes: Probes {
-                    liveness: Probe::default(),
-                    readiness: None,
-                },
+                probes: (&Deployment::default()).into(),
                 starts: Arc::new(AtomicU32::new(0)),
             },
             size,

@@ -1,22 +1,27 @@
 //! Handing a request on to a scoring process and its answer back: again when it fails before the
 //! answer begins, and as a copy.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Either, Full, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::{
-    HeaderMap, Request, Response, StatusCode,
+    HeaderMap, Method, Request, Response, StatusCode, Uri,
     body::{Body, Incoming},
     header::{self, HeaderName},
     http::request::Parts,
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{sleep, timeout},
+};
 
 use super::{
     answers::{failure, soon, unavailable},
-    backend::{Answer, Backend, Place, Sent},
-    front::{Chosen, DEPLOYMENT, now},
+    backend::{Answer, Backend, Got, NoAnswer, Place, Sent},
+    front::{Chosen, DEPLOYMENT, SCORE, now},
+    gzip, payloads,
+    pool::Heeded,
     target::{NoPlace, Target},
 };
 use api::Error;
@@ -25,6 +30,12 @@ use api::Error;
 const KEPT: u64 = 1 << 20;
 /// The longest request.
 const LONGEST: usize = 1 << 30;
+/// An answer of this length or less is awaited whole.
+const SHORT: u64 = 64 << 10;
+/// The longest request that comes compressed, or is scored in this process; and what a compressed one
+/// may hold.
+const LONGEST_PACKED: usize = 64 << 20;
+const LONGEST_UNPACKED: usize = 256 << 20;
 
 /// Headers that are about one connection and must not be handed on.
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -40,42 +51,93 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 /// Hands a request on and its answer back. A process that fails before its answer begins is replaced
 /// once by another one; scoring is taken to change nothing.
 pub async fn forward(chosen: &Chosen, request: Request<Incoming>) -> Response<Answer> {
+    // A program has its own ways with compressed bodies.
+    let packs = !chosen.target.is_program();
+    let taken = packs && gzip::is_taken(request.headers());
+    let answer = hand_on(chosen, request, packs).await;
+    if !taken {
+        return answer;
+    }
+    let packed = gzip::pack(answer).await;
+    packed.unwrap_or_else(|reason| silent(&chosen.target, &reason))
+}
+
+async fn hand_on(chosen: &Chosen, request: Request<Incoming>, packs: bool) -> Response<Answer> {
     let (mut parts, body) = request.into_parts();
     strip(&mut parts.headers);
     parts.headers.remove(header::AUTHORIZATION);
     parts.headers.remove(DEPLOYMENT);
-    let length = body.size_hint().exact();
-    if length.is_some_and(|length| length > LONGEST as u64) {
-        return failure(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            &Error::invalid(format!("A request has at most {LONGEST} bytes")),
-        );
-    }
     let target = &chosen.target;
-    if length.is_none_or(|length| length > KEPT) {
-        let sent = Request::from_parts(parts, Either::Left(Limited::new(body, LONGEST)));
+    if parts.method == Method::OPTIONS {
+        // It may come without a key: nothing of it is kept.
+        parts.headers.remove(header::CONTENT_LENGTH);
+        parts.headers.remove(header::CONTENT_ENCODING);
+        return again(target, parts, Bytes::new()).await;
+    }
+    let length = body.size_hint().exact();
+    let packed = packs && gzip::is_packed(&parts.headers);
+    let longest = longest(packed, &target.heeded());
+    if length.is_some_and(|length| length > longest as u64) {
+        return too_long(longest);
+    }
+    if !packed && length.is_none_or(|length| length > KEPT) {
+        if let Some(inlet) = target.inlet() {
+            inlet.leave_out();
+        }
+        let sent = Either::Left(Limited::new(body, longest));
+        let sent = Request::from_parts(parts, sent);
         return match attempt(target, None, sent).await {
             Ok(response) => response,
             Err(Failed::Answered(response)) => *response,
             Err(Failed::Silent(_, reason)) => silent(target, &reason),
         };
     }
-    let whole = match body.collect().await {
-        Ok(whole) => whole.to_bytes(),
-        Err(_) => {
-            let error = Error::invalid("The request ended before its body did");
-            return failure(StatusCode::BAD_REQUEST, &error);
-        }
+    let mut room = None;
+    let whole = match whole(target, body, longest).await {
+        Ok(whole) if packed => match take_room(target, whole.len()).await {
+            Ok(taken) => {
+                room = Some(taken);
+                unpacked(&mut parts, whole).await
+            }
+            Err(answer) => Err(answer),
+        },
+        whole => whole,
     };
-    if let Some(mirror) = &chosen.mirror {
+    let whole = match whole {
+        Ok(whole) => whole,
+        Err(answer) => return *answer,
+    };
+    if let Some(mirror) = &chosen.mirror
+        && parts.uri.path() == SCORE
+    {
         copy(Arc::clone(mirror), parts.clone(), whole.clone());
     }
+    let collects = target.inlet().filter(|_| parts.method == Method::POST);
+    let exchange = collects.and_then(|inlet| payloads::request(inlet, &parts, &whole));
+    let response = again(target, parts, whole).await;
+    drop(room);
+    match exchange {
+        Some(exchange) => {
+            let (parts, body) = response.into_parts();
+            let tee = exchange.answered(&parts);
+            Response::from_parts(parts, body.seen_by(tee))
+        }
+        None => response,
+    }
+}
+
+/// Sends a request that is kept whole, and to another process when one does not answer and it may be
+/// done twice.
+async fn again(target: &Target, parts: Parts, whole: Bytes) -> Response<Answer> {
+    let twice =
+        parts.uri.path() == SCORE || parts.method.is_idempotent() && parts.method != Method::DELETE;
     let sent = |parts: Parts| -> Request<Sent> {
         Request::from_parts(parts, Either::Right(Full::from(whole.clone())))
     };
     match attempt(target, None, sent(parts.clone())).await {
         Ok(response) => response,
         Err(Failed::Answered(response)) => *response,
+        Err(Failed::Silent(_, reason)) if !twice => silent(target, &reason),
         Err(Failed::Silent(failed, reason)) => {
             target.write(&format!(
                 "{} W front - The process did not answer ({reason}); another one is asked\n",
@@ -90,6 +152,101 @@ pub async fn forward(chosen: &Chosen, request: Request<Incoming>) -> Response<An
     }
 }
 
+/// Room in memory for what compressed requests hold, in MiB.
+static ROOM: Semaphore = Semaphore::const_new(1024);
+/// The most that a compressed byte can hold.
+const MOST_PACKED: usize = 1032;
+
+/// Waits for room for what `packed` bytes can hold at most; it is given back when it is dropped.
+async fn take_room(
+    target: &Target,
+    packed: usize,
+) -> Result<SemaphorePermit<'static>, Box<Response<Answer>>> {
+    let most = packed.saturating_mul(MOST_PACKED).min(LONGEST_UNPACKED);
+    let mebibytes = u32::try_from(most >> 20).unwrap_or(u32::MAX) + 1;
+    let patience = target.heeded().patience();
+    match timeout(patience, ROOM.acquire_many(mebibytes)).await {
+        Ok(Ok(permit)) => Ok(permit),
+        _ => Err(Box::new(soon(
+            StatusCode::TOO_MANY_REQUESTS,
+            &Error::unavailable("There is no room for another compressed request"),
+        ))),
+    }
+}
+
+/// How long a request may be.
+fn longest(packed: bool, heeded: &Heeded) -> usize {
+    if packed || heeded.native {
+        LONGEST_PACKED
+    } else {
+        LONGEST
+    }
+}
+
+/// `/score` of the endpoint is another path of the program; other paths are the same.
+fn at_route(uri: &Uri, route: &str) -> Uri {
+    let path = if uri.path() == SCORE {
+        route
+    } else {
+        uri.path()
+    };
+    let query = uri.query().map(|query| {
+        let more = if path.contains('?') { '&' } else { '?' };
+        format!("{more}{query}")
+    });
+    let text = format!("{path}{}", query.unwrap_or_default());
+    text.parse().unwrap_or_else(|_| uri.clone())
+}
+
+/// Reads a body to its end, for which the caller has as long as the answer may take to begin.
+async fn whole(
+    target: &Target,
+    body: Incoming,
+    longest: usize,
+) -> Result<Bytes, Box<Response<Answer>>> {
+    let patience = target.heeded().patience();
+    let answer = match timeout(patience, Limited::new(body, longest).collect()).await {
+        Ok(Ok(whole)) => return Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => too_long(longest),
+        Ok(Err(_)) => failure(
+            StatusCode::BAD_REQUEST,
+            &Error::invalid("The request ended before its body did"),
+        ),
+        Err(_) => failure(
+            StatusCode::REQUEST_TIMEOUT,
+            &Error::invalid(format!(
+                "The request did not come to its end within {} ms",
+                patience.as_millis()
+            )),
+        ),
+    };
+    Err(Box::new(answer))
+}
+
+/// What a compressed request holds, with headers that say so.
+async fn unpacked(parts: &mut Parts, packed: Bytes) -> Result<Bytes, Box<Response<Answer>>> {
+    match gzip::unpack(packed, LONGEST_UNPACKED).await {
+        Ok(plain) => {
+            parts.headers.remove(header::CONTENT_ENCODING);
+            let length = plain.len().into();
+            parts.headers.insert(header::CONTENT_LENGTH, length);
+            Ok(plain)
+        }
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            Err(Box::new(too_long(LONGEST_UNPACKED)))
+        }
+        Err(error) => {
+            let error = Error::invalid(format!("The request says that it is gzip: {error}"));
+            Err(Box::new(failure(StatusCode::BAD_REQUEST, &error)))
+        }
+    }
+}
+
+fn too_long(longest: usize) -> Response<Answer> {
+    let error = Error::invalid(format!("A request has at most {longest} bytes"));
+    failure(StatusCode::PAYLOAD_TOO_LARGE, &error)
+}
+
 enum Failed {
     /// There is an answer to it.
     Answered(Box<Response<Answer>>),
@@ -100,7 +257,7 @@ enum Failed {
 async fn attempt(
     target: &Target,
     failed: Option<&Arc<Backend>>,
-    request: Request<Sent>,
+    mut request: Request<Sent>,
 ) -> Result<Response<Answer>, Failed> {
     let answered = |answer| Failed::Answered(Box::new(answer));
     let place: Place = target.place(failed).await.map_err(|none| match none {
@@ -110,13 +267,23 @@ async fn attempt(
             &Error::unavailable("All processes of the deployment are busy"),
         )),
     })?;
-    let patience = target.patience();
-    match timeout(patience, place.backend().send(request)).await {
+    // As the generation takes it that answers.
+    let heeded = place.heeded();
+    if let Some(route) = &heeded.program {
+        *request.uri_mut() = at_route(request.uri(), route);
+    }
+    let (patience, longest) = (heeded.patience(), longest(false, heeded));
+    let answer = async {
+        let response = place.backend().send(request).await?;
+        whole_if_short(response).await
+    };
+    match timeout(patience, answer).await {
         Ok(Ok(mut response)) => {
             strip(response.headers_mut());
             Ok(response.map(|body| Answer::of(body, place)))
         }
-        Ok(Err(reason)) => {
+        Ok(Err(NoAnswer::TooLong)) => Err(answered(too_long(longest))),
+        Ok(Err(NoAnswer::Silent(reason))) => {
             let backend = Arc::clone(place.backend());
             drop(place);
             // What is dead is taken out of the pool first.
@@ -132,6 +299,19 @@ async fn attempt(
             .hint("Allow more: request_settings.request_timeout_ms"),
         ))),
     }
+}
+
+/// Waits for all of a short answer, so that one which breaks off is none: another process is asked.
+async fn whole_if_short(response: Response<Got>) -> Result<Response<Got>, NoAnswer> {
+    let length = response.body().size_hint().exact();
+    if length.is_none_or(|length| length > SHORT) {
+        return Ok(response);
+    }
+    let (parts, body) = response.into_parts();
+    let whole = body.collect().await;
+    let whole = whole.map_err(|error| NoAnswer::Silent(error.to_string()))?;
+    let whole = Either::Right(Full::from(whole.to_bytes()));
+    Ok(Response::from_parts(parts, whole))
 }
 
 fn silent(target: &Target, reason: &str) -> Response<Answer> {
@@ -156,6 +336,15 @@ fn copy(mirror: Arc<Target>, parts: Parts, whole: Bytes) {
         let begun = std::time::Instant::now();
         let method = parts.method.clone();
         let path = parts.uri.path().to_owned();
+        let (mut parts, mut whole) = (parts, whole);
+        if !mirror.is_program() && gzip::is_packed(&parts.headers) {
+            let room = take_room(&mirror, whole.len()).await;
+            let plain = unpacked(&mut parts, whole).await;
+            let (Ok(_room), Ok(plain)) = (room, plain) else {
+                return;
+            };
+            whole = plain;
+        }
         let request = Request::from_parts(parts, Either::Right(Full::from(whole)));
         let answer = match attempt(&mirror, None, request).await {
             Ok(answer) => answer,
@@ -163,7 +352,7 @@ fn copy(mirror: Arc<Target>, parts: Parts, whole: Bytes) {
             Err(Failed::Silent(_, reason)) => silent(&mirror, &reason),
         };
         let (took, status) = (begun.elapsed(), answer.status().as_u16());
-        mirror.counters.count(status, took);
+        mirror.count(status, took);
         mirror.write(&format!(
             "{} I front - copy of {method} {} {status} {:.3}ms\n",
             now(),
@@ -172,7 +361,7 @@ fn copy(mirror: Arc<Target>, parts: Parts, whole: Bytes) {
         ));
         let mut body = answer.into_body();
         let drained = async { while let Some(Ok(_)) = body.frame().await {} };
-        let _ = timeout(mirror.patience(), drained).await;
+        let _ = timeout(mirror.heeded().patience(), drained).await;
     });
 }
 

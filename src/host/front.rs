@@ -15,8 +15,8 @@ use std::{
 use bytes::Bytes;
 use hyper::{
     Method, Request, Response, StatusCode,
-    body::Incoming,
-    header::{HeaderName, HeaderValue},
+    body::{Body, Incoming},
+    header::{self, CONTENT_TYPE, HeaderName, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
@@ -24,10 +24,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{
+    access::{Access, AccessLog},
     answers::{failure, read_off, request_id, soon, unavailable},
     backend::Answer,
     forward, guard,
     orders::Orders,
+    slow::Caller,
     target::Target,
 };
 use api::{
@@ -39,10 +41,19 @@ use api::{
 /// How long a caller may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Azure's names of it: in answers, and in requests.
+pub const REQUEST_IDS: [HeaderName; 2] = [
+    HeaderName::from_static("x-ms-request-id"),
+    HeaderName::from_static("x-ms-client-request-id"),
+];
 /// Names the deployment that shall answer; in answers the one that has.
 pub const DEPLOYMENT: HeaderName = HeaderName::from_static("azureml-model-deployment");
+/// Where an endpoint scores.
+pub const SCORE: &str = "/score";
 /// Of a hundred requests in a row each gets another number: the step has no divisor with 100.
 const STEP: usize = 61;
+/// Where Prometheus asks.
+const METRICS: &str = "/metrics";
 
 pub struct Front {
     orders: Orders,
@@ -50,6 +61,7 @@ pub struct Front {
     turn: AtomicUsize,
     mirror_turn: AtomicUsize,
     log: File,
+    pub access: AccessLog,
 }
 
 /// Who answers a request, and who gets a copy of it.
@@ -59,13 +71,14 @@ pub struct Chosen {
 }
 
 impl Front {
-    pub fn new(orders: Orders, log: File) -> Self {
+    pub fn new(orders: Orders, log: File, access: AccessLog) -> Self {
         Self {
             orders,
             targets: RwLock::default(),
             turn: AtomicUsize::new(0),
             mirror_turn: AtomicUsize::new(0),
             log,
+            access,
         }
     }
 
@@ -126,7 +139,7 @@ impl Front {
         let _ = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), answer)
+            .serve_connection(TokioIo::new(Caller::new(stream)), answer)
             .await;
     }
 
@@ -135,28 +148,40 @@ impl Front {
         let id = request_id(request.headers_mut());
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
+        let received = request.body().size_hint().exact();
         let (target, mut response) = self.route(request).await;
         if let Some(id) = &id {
-            response
-                .headers_mut()
-                .entry(REQUEST_ID)
-                .or_insert_with(|| id.clone());
+            for name in [&REQUEST_ID, &REQUEST_IDS[0]] {
+                let headers = response.headers_mut();
+                headers.entry(name).or_insert_with(|| id.clone());
+            }
         }
         let took = begun.elapsed();
         let status = response.status();
+        let id = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-");
+        self.access.add(&Access {
+            deployment: target.as_ref().map(|target| target.name.as_str()),
+            method: method.as_str(),
+            path: &path,
+            status: status.as_u16(),
+            took,
+            received,
+            sent: response.body().size_hint().exact(),
+            id,
+        });
         let line = format!(
             "{} I front - {method} {} {} {:.3}ms {}\n",
             now(),
             path.escape_debug(),
             status.as_u16(),
             took.as_secs_f64() * 1e3,
-            id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-"),
+            id,
         );
         match target {
             Some(target) => {
                 // What a key or token was missing for was asked of no deployment.
                 if method == Method::POST && status != StatusCode::UNAUTHORIZED {
-                    target.counters.count(status.as_u16(), took);
+                    target.count(status.as_u16(), took);
                 }
                 target.write(&line);
             }
@@ -190,35 +215,45 @@ impl Front {
         match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/") => return refused(self.liveness()),
             // A browser asks with OPTIONS before it sends a key.
-            (&Method::POST | &Method::OPTIONS, "/score")
-            | (&Method::GET, "/score" | "/swagger.json") => {}
-            (_, "/" | "/score" | "/swagger.json") => {
+            (&Method::POST | &Method::OPTIONS, SCORE)
+            | (&Method::GET, SCORE | "/swagger.json" | METRICS) => {}
+            // Programs have paths and methods of their own.
+            _ if self.has_program() => {}
+            (_, "/" | "/score" | "/swagger.json" | METRICS) => {
                 return refused(failure(
                     StatusCode::METHOD_NOT_ALLOWED,
                     &Error::invalid("The address does not take this method")
                         .hint("Score with POST /score"),
                 ));
             }
-            _ => {
-                return refused(failure(
-                    StatusCode::NOT_FOUND,
-                    &Error::not_found("There is nothing at this address")
-                        .hint("Score with POST /score"),
-                ));
-            }
+            _ => return refused(nothing_here()),
         }
         let orders = match self.orders.current().await {
             Ok(Some(orders)) => orders,
             Ok(None) => return refused(unavailable("The endpoint was deleted")),
             Err(error) => return refused(soon(StatusCode::SERVICE_UNAVAILABLE, &error)),
         };
-        let open = request.method() == Method::OPTIONS;
+        let open = is_preflight(request);
         // Nobody's turn, so that strangers do not change the shares.
         if !open && let Some(refusal) = guard::refuse(&orders, request.headers()) {
             return Err((self.only(&orders), Box::new(refusal)));
         }
-        self.choose(&orders, request)
-            .map_err(|answer| (None, answer))
+        if (request.method(), request.uri().path()) == (&Method::GET, METRICS) {
+            return refused(self.metrics().await);
+        }
+        let chosen = self.choose(&orders, request);
+        let chosen = chosen.map_err(|answer| (None, answer))?;
+        let usual = matches!(request.uri().path(), SCORE | "/swagger.json");
+        if !usual && !chosen.target.is_program() {
+            return Err((Some(chosen.target), Box::new(nothing_here())));
+        }
+        Ok(chosen)
+    }
+
+    /// Whether a deployment is answered by a program.
+    fn has_program(&self) -> bool {
+        let targets = self.targets.read();
+        targets.is_ok_and(|targets| targets.values().any(|one| one.is_program()))
     }
 
     /// Chooses by the header, else by the shares of the requests.
@@ -280,6 +315,18 @@ impl Front {
         }
     }
 
+    /// What was measured, for Prometheus.
+    async fn metrics(&self) -> Response<Answer> {
+        let text = match self.orders.exposition().await {
+            Ok(text) => text,
+            Err(error) => return soon(StatusCode::SERVICE_UNAVAILABLE, &error),
+        };
+        let mut response = Response::new(Bytes::from(text).into());
+        let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        response
+    }
+
     fn liveness(&self) -> Response<Answer> {
         let targets = self.targets();
         let mut reason = "Nothing is deployed behind the endpoint".to_owned();
@@ -307,6 +354,20 @@ fn shared<'a>(shares: &'a Traffic, turn: &AtomicUsize) -> Option<&'a str> {
             number < upper
         })
         .map(|(name, _)| name.as_str())
+}
+
+/// Whether a browser asks what it may send, for which it has no key yet.
+fn is_preflight(request: &Request<Incoming>) -> bool {
+    let headers = request.headers();
+    request.method() == Method::OPTIONS
+        && request.uri().path() == SCORE
+        && headers.contains_key(header::ORIGIN)
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn nothing_here() -> Response<Answer> {
+    let error = Error::not_found("There is nothing at this address");
+    failure(StatusCode::NOT_FOUND, &error.hint("Score with POST /score"))
 }
 
 /// The answer when no deployment gets requests.

@@ -43,7 +43,7 @@ pub fn refuse(orders: &HostOrders, headers: &HeaderMap) -> Option<Response<Answe
     Some(response)
 }
 
-fn now() -> Time {
+pub fn now() -> Time {
     Time(chrono::Local::now().timestamp_millis())
 }
 

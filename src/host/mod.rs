@@ -5,29 +5,45 @@
 //! knows nothing that the store does not: killed at any moment, the next host goes on from the
 //! endpoint's orders.
 
+mod access;
 mod answers;
+mod apart;
 mod backend;
+mod collecting;
+mod container;
 mod counters;
+mod engine;
 mod explain;
 mod fleet;
 mod forward;
 mod front;
 mod guard;
+mod gzip;
 mod layout;
 mod leftovers;
+mod listening;
 mod logs;
+mod native;
 mod orders;
+mod payloads;
 mod pool;
 mod ports;
 mod process;
-mod requirements;
+mod recorder;
+mod registry;
 mod scaler;
+mod secrets;
+mod slow;
+mod stream;
 mod target;
 mod tender;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_bodies;
+#[cfg(test)]
 mod tests_shares;
+mod usage;
 mod watch;
 
 use std::{
@@ -48,10 +64,13 @@ use tokio::{
     time::sleep,
 };
 
+pub use apart::Apart;
+pub use container::free_images;
 pub use watch::watch;
 
+use access::AccessLog;
 use api::{
-    Code, Error, Result,
+    Code, Error, Operation, Result,
     endpoints::EndpointState,
     work::{DeploymentOrders, HostOrders, ReportDeployment, ReportHost},
 };
@@ -77,6 +96,8 @@ pub struct Settings {
     /// The endpoint's own folder and what is in it. The caller holds its lock.
     pub folder: PathBuf,
     pub log: PathBuf,
+    /// A line for each request.
+    pub access: PathBuf,
     pub stamp: PathBuf,
     pub loads: PathBuf,
     /// Variables of the machine that the scoring processes get.
@@ -91,10 +112,24 @@ impl Settings {
         self.folder.join(format!("d{deployment}.log"))
     }
 
+    /// What the package that collects data reads.
+    pub fn collector_of(&self, deployment: i64) -> PathBuf {
+        self.folder.join(format!("d{deployment}.collector"))
+    }
+
     /// Names the environment that a deployment was served in last.
     pub fn environment_of(&self, deployment: i64) -> PathBuf {
         self.folder.join(format!("d{deployment}.environment"))
     }
+}
+
+/// Calls the store from another thread than the one that answers requests.
+async fn aside<O: Operation>(client: &Client, operation: O) -> Result<O::Output> {
+    let client = client.clone();
+    let runtime = tokio::runtime::Handle::current();
+    let call = move || runtime.block_on(async move { client.call(&operation).await });
+    let called = tokio::task::spawn_blocking(call).await;
+    called.unwrap_or_else(|e| Err(Error::internal(format!("A call was lost: {e}"))))
 }
 
 /// What the deployments of an endpoint have in common.
@@ -106,9 +141,16 @@ struct Shared {
     endpoint: String,
     /// The orders were read again, or a deployment has nothing left to do.
     again: Notify,
+    /// What the recorder has yet to tell.
+    measured: tokio::sync::Mutex<recorder::Known>,
 }
 
 impl Shared {
+    /// Calls the store from another thread: what takes long must not hold up requests.
+    async fn aside<O: Operation>(&self, operation: O) -> Result<O::Output> {
+        aside(&self.client, operation).await
+    }
+
     /// Reads the orders again and has them heeded.
     async fn refresh(&self) {
         let _ = self.front.orders().refresh().await;
@@ -125,20 +167,25 @@ pub async fn run(client: Client, settings: Settings) -> Result<()> {
     };
     let log = process::append(&settings.log)
         .map_err(|e| Error::unavailable(format!("Cannot open the endpoint's log: {e}")))?;
-    let front = Arc::new(Front::new(orders, log));
+    let access = AccessLog::open(&settings.access)
+        .map_err(|e| Error::unavailable(format!("Cannot open the endpoint's access log: {e}")))?;
+    let front = Arc::new(Front::new(orders, log, access));
+    let shared = Arc::new(Shared {
+        client,
+        settings,
+        front: Arc::clone(&front),
+        workspace: known.workspace.clone(),
+        endpoint: known.name.clone(),
+        again: Notify::new(),
+        measured: tokio::sync::Mutex::default(),
+    });
     let helpers = [
-        tokio::spawn(counters::keep(Arc::clone(&front), settings.loads.clone())),
-        tokio::spawn(logs::keep(settings.folder.clone())),
+        tokio::spawn(counters::keep(front, shared.settings.loads.clone())),
+        tokio::spawn(logs::keep(shared.settings.folder.clone())),
+        tokio::spawn(recorder::keep(Arc::clone(&shared))),
     ];
     let mut host = Host {
-        shared: Arc::new(Shared {
-            client,
-            settings,
-            front,
-            workspace: known.workspace.clone(),
-            endpoint: known.name.clone(),
-            again: Notify::new(),
-        }),
+        shared,
         listening: None,
         seen: 0,
         tended: BTreeMap::new(),
@@ -307,7 +354,7 @@ impl Host {
             Error::unavailable(format!("Cannot open the log `{}`: {e}", path.display()))
                 .hint("Put that right, then stop and start the endpoint")
         })?;
-        let mut target = Target::new(one.name.clone(), log);
+        let mut target = Target::new(one.id, one.name.clone(), log);
         target.counters = Counters::resumed(&self.shared.settings.loads, &one.name);
         let target = Arc::new(target);
         self.shared.front.add(Arc::clone(&target));
@@ -365,6 +412,8 @@ impl Host {
         for tended in self.tended.into_values() {
             let _ = tended.task.await;
         }
+        self.shared.front.access.flush();
+        recorder::tell(&self.shared, false).await;
         let settings = &self.shared.settings;
         let loads = counters::loads(&self.shared.front);
         // A host that came to nothing leaves what the one before has counted.

@@ -13,6 +13,7 @@ use tokio::{
 
 use api::{
     Result,
+    endpoint_metrics::ExposeHostMetrics,
     work::{GetHostOrders, HostOrders},
 };
 use client::Client;
@@ -80,6 +81,14 @@ impl Orders {
             *known = (stamp, orders);
         }
         Ok(())
+    }
+
+    /// What Prometheus is told of the endpoint.
+    pub async fn exposition(&self) -> Result<String> {
+        let request = ExposeHostMetrics {
+            endpoint: self.endpoint,
+        };
+        super::aside(&self.client, request).await
     }
 
     /// Whether something was asked for that was not read yet.

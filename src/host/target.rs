@@ -14,31 +14,40 @@ use tokio::{
 
 use super::{
     backend::{Backend, Place},
+    collecting::Inlet,
     counters::Counters,
     front::now,
-    pool::Pool,
+    pool::{Heeded, Pool},
+    recorder::Recorder,
 };
-use api::deployments::RequestSettings;
 
 /// How long a request waits for a process that is being started again.
 const REVIVAL: Duration = Duration::from_secs(30);
 /// How long a request waits for a process that can take it, as in Azure when nothing is said.
 const QUEUE: Duration = Duration::from_millis(500);
-/// How long an answer may take to begin when nothing is said.
-const ANSWER: Duration = Duration::from_mins(5);
-
 /// How many copies of requests may be on their way at once.
 const COPIES: usize = 64;
 
 pub struct Target {
+    /// Its number in the store.
+    pub id: i64,
     pub name: String,
-    /// What answers now; a reason when nothing does.
-    pool: RwLock<Result<Arc<Pool>, String>>,
-    settings: RwLock<RequestSettings>,
+    now: RwLock<Now>,
+    /// Takes requests and answers that are collected.
+    inlet: RwLock<Option<Inlet>>,
     pub counters: Counters,
+    pub recorder: Recorder,
     /// Places for copies of requests that are on their way.
     pub copies: Arc<Semaphore>,
     log: File,
+}
+
+/// Where requests go.
+struct Now {
+    /// What answers, with how it is asked; what did when nothing does.
+    pool: Arc<Pool>,
+    /// Why nothing answers.
+    refused: Option<String>,
 }
 
 /// Why a request finds no place.
@@ -50,49 +59,72 @@ pub enum NoPlace {
 }
 
 impl Target {
-    pub fn new(name: String, log: File) -> Self {
+    pub fn new(id: i64, name: String, log: File) -> Self {
         Self {
-            pool: RwLock::new(Err(format!("The deployment `{name}` is starting"))),
+            id,
+            now: RwLock::new(Now {
+                pool: Arc::default(),
+                refused: Some(format!("The deployment `{name}` is starting")),
+            }),
             name,
-            settings: RwLock::default(),
+            inlet: RwLock::default(),
             counters: Counters::default(),
+            recorder: Recorder::default(),
             copies: Arc::new(Semaphore::new(COPIES)),
             log,
         }
     }
 
-    /// Sends requests to `pool` from now on; answers what they went to before.
-    pub fn switch(&self, pool: Result<Arc<Pool>, String>) -> Option<Arc<Pool>> {
-        let before = match self.pool.write() {
-            Ok(mut current) => std::mem::replace(&mut *current, pool).ok(),
-            Err(_) => None,
+    /// Sends requests to `pool` from now on, as it is asked; or to nobody, for a reason.
+    pub fn switch(&self, pool: Result<Arc<Pool>, String>) {
+        let Ok(mut now) = self.now.write() else {
+            return;
         };
-        if let Some(before) = &before {
-            // Who waits there finds a place at what answers now.
-            before.freed.notify_waiters();
+        let (pool, refused) = match pool {
+            Ok(pool) => (pool, None),
+            // What does not answer any more is let go of.
+            Err(reason) => {
+                let heeded = Arc::clone(&now.pool.heeded);
+                (Arc::new(Pool::heeding(heeded)), Some(reason))
+            }
+        };
+        let before = std::mem::replace(&mut *now, Now { pool, refused });
+        drop(now);
+        // Who waits there finds a place at what answers now.
+        before.pool.freed.notify_waiters();
+    }
+
+    /// How it is asked now, or was last.
+    pub fn heeded(&self) -> Arc<Heeded> {
+        let now = self.now.read();
+        now.map(|now| Arc::clone(&now.pool.heeded))
+            .unwrap_or_default()
+    }
+
+    /// Whether it is a program, which answers at all paths.
+    pub fn is_program(&self) -> bool {
+        self.heeded().program.is_some()
+    }
+
+    /// Collects requests and answers from now on, or does not any more.
+    pub fn collect(&self, inlet: Option<Inlet>) {
+        if let Ok(mut current) = self.inlet.write() {
+            *current = inlet;
         }
-        before
     }
 
-    pub fn set(&self, settings: RequestSettings) {
-        if let Ok(mut current) = self.settings.write() {
-            *current = settings;
-        }
+    /// What takes requests and answers, if they are collected.
+    pub fn inlet(&self) -> Option<Inlet> {
+        self.inlet.read().ok()?.clone()
     }
 
-    pub fn settings(&self) -> RequestSettings {
-        self.settings.read().map(|s| *s).unwrap_or_default()
-    }
-
-    /// How long an answer may take to begin.
-    pub fn patience(&self) -> Duration {
-        let own = self.settings().timeout_ms;
-        own.map_or(ANSWER, Duration::from_millis)
-    }
-
+    /// What answers now; a reason when nothing does.
     pub fn current(&self) -> Result<Arc<Pool>, String> {
-        match self.pool.read() {
-            Ok(current) => current.clone(),
+        match self.now.read() {
+            Ok(now) => match &now.refused {
+                None => Ok(Arc::clone(&now.pool)),
+                Some(reason) => Err(reason.clone()),
+            },
             Err(_) => Err("The front has failed".to_owned()),
         }
     }
@@ -100,18 +132,17 @@ impl Target {
     /// A place for a request; waits for one as long as the settings say. A request that `failed` at a
     /// process tries another one.
     pub async fn place(&self, failed: Option<&Arc<Backend>>) -> Result<Place, NoPlace> {
-        let settings = self.settings();
-        let most = settings.max_concurrent;
-        let queue = settings
-            .max_queue_wait_ms
-            .map_or(QUEUE, Duration::from_millis);
         let begun = Instant::now();
+        let mut waiting = None;
         loop {
             let pool = self.current().map_err(NoPlace::Nobody)?;
             let freed = pool.freed.notified();
-            if let Some(place) = pool.place(most, failed) {
+            if let Some(place) = pool.place(failed) {
                 return Ok(place);
             }
+            let queue = pool.heeded.requests.max_queue_wait_ms;
+            let queue = queue.map_or(QUEUE, Duration::from_millis);
+            waiting.get_or_insert_with(|| self.recorder.wait());
             let empty = pool.len() == 0;
             if empty {
                 pool.wanted.notify_one();
@@ -126,6 +157,12 @@ impl Target {
                 NoPlace::Busy
             });
         }
+    }
+
+    /// Counts a request.
+    pub fn count(&self, status: u16, took: Duration) {
+        self.counters.count(status, took);
+        self.recorder.count(status, took);
     }
 
     /// Writes a line of the host's own into the deployment's log.

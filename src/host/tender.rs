@@ -2,6 +2,7 @@
 //! then, and says how it stands.
 
 use std::{
+    io,
     pin::pin,
     sync::{
         Arc,
@@ -11,23 +12,32 @@ use std::{
 };
 
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, sleep_until},
 };
 
 use super::{
-    Shared, counters,
-    fleet::{Event, Fleet, Probes},
+    Shared,
+    collecting::Collecting,
+    counters,
+    engine::Outdated,
+    fleet::{Event, Fleet},
     layout::{self, Laid, Named},
-    process::Plan,
+    native::Scorer,
+    process::{Plan, Unpushed},
     scaler::Scaler,
+    secrets,
     target::Target,
 };
 use api::{
     Code, Error, Result,
+    autoscale::AskScale,
     endpoints::EndpointState,
     work::{DeploymentOrders, ReportDeployment},
 };
+
+/// How often it is asked how many processes there shall be, where rules say that.
+const ASK: Duration = Duration::from_secs(10);
 
 pub struct Tender {
     shared: Arc<Shared>,
@@ -41,15 +51,58 @@ pub struct Tender {
     idle: Arc<AtomicBool>,
 }
 
+/// What a generation is served with.
+enum Ready {
+    Native(Box<Scorer>),
+    Processes(Box<Plan>),
+}
+
+/// What a generation answers with.
+struct Up {
+    fleet: Fleet,
+    events: mpsc::UnboundedReceiver<Event>,
+    collecting: Option<Collecting>,
+    unpushed: Option<Unpushed>,
+    /// Images that are needed no more.
+    outdated: Option<Outdated>,
+}
+
 /// A generation that answers, or did.
 struct Served {
     generation: u64,
+    /// Where it listens, if it listens nowhere else.
+    port: Option<u16>,
     fleet: Fleet,
     events: mpsc::UnboundedReceiver<Event>,
     scaler: Option<Scaler>,
     look: Duration,
+    /// When their number was changed last.
+    resized: Instant,
     /// What was said of it last.
     said: EndpointState,
+    collecting: Option<Collecting>,
+    /// Told when its image is pushed that could not be at first.
+    pushed: Option<oneshot::Receiver<()>>,
+}
+
+impl Served {
+    /// As many processes as the rules ask for.
+    async fn rescale(&mut self, shared: &Shared, orders: &DeploymentOrders, target: &Target) {
+        let now = self.fleet.size();
+        let wanted = ask_scale(shared, orders, now, self.resized.elapsed()).await;
+        if wanted != now {
+            target.note(&format!("By its rules {now} instances become {wanted}"));
+            self.fleet.resize(wanted);
+            self.resized = Instant::now();
+        }
+    }
+
+    async fn end(self) {
+        self.fleet.end().await;
+        if let Some(collecting) = self.collecting {
+            collecting.end().await;
+        }
+    }
 }
 
 impl Tender {
@@ -84,47 +137,91 @@ impl Tender {
                 self.attend(&orders).await;
             }
         }
-        let before = self
-            .target
-            .switch(Err("The deployment is stopping".to_owned()));
-        drop(before);
+        self.take_down("The deployment is stopping".to_owned())
+            .await;
+    }
+
+    /// Lets nothing answer any more, for a reason.
+    async fn take_down(&mut self, why: String) {
+        self.target.switch(Err(why));
+        self.target.collect(None);
         if let Some(served) = self.served.take() {
-            served.fleet.end().await;
+            served.end().await;
         }
     }
 
     /// Serves a new generation; the one before it answers until the new one does.
     async fn deploy(&mut self, orders: &DeploymentOrders) {
         let mut wanted = self.wanted.clone();
-        let up = tokio::select! {
+        let ready = tokio::select! {
             // Dropped half-way, nothing of it stays.
             _ = wanted.changed() => return,
-            up = self.bring_up(orders) => up,
+            ready = self.prepare(orders) => ready,
         };
-        let (fleet, events) = match up {
+        let ready = match ready {
+            Ok(ready) => ready,
+            Err(error) => return self.fail(orders, &error).await,
+        };
+        self.make_room(orders).await;
+        let up = tokio::select! {
+            _ = wanted.changed() => return,
+            up = self.bring_up(orders, ready) => up,
+        };
+        let Up {
+            fleet,
+            events,
+            collecting,
+            unpushed,
+            outdated,
+        } = match up {
             Ok(up) => up,
             Err(error) => return self.fail(orders, &error).await,
         };
-        self.target.set(orders.deployment.requests);
-        let before = self.target.switch(Ok(Arc::clone(fleet.pool())));
-        drop(before);
-        let scale = orders.deployment.scale;
+        let inlet = collecting.as_ref().and_then(Collecting::inlet);
+        self.target.collect(inlet);
+        self.target.switch(Ok(Arc::clone(fleet.pool())));
+        let (message, pushed) = unpushed.map(|it| (it.why, it.pushed)).unzip();
+        // This process is as many as there can be.
+        let scale = orders
+            .deployment
+            .scale
+            .filter(|_| !orders.deployment.native);
         let capacity = orders.deployment.requests.max_concurrent;
         let served = Served {
             generation: orders.generation,
+            port: fixed_port(orders),
             fleet,
             events,
             scaler: scale.map(|scale| Scaler::new(scale, capacity)),
             look: Duration::from_secs(scale.map_or(1, |scale| u64::from(scale.polling_seconds))),
+            resized: Instant::now(),
             said: EndpointState::Healthy,
+            collecting,
+            pushed,
         };
         let old = self.served.replace(served);
-        self.report(orders, EndpointState::Healthy, None).await;
+        self.report(orders, EndpointState::Healthy, message).await;
         // It may get requests now that others got until here.
         self.shared.refresh().await;
-        if let Some(old) = old {
-            // On its own, so that an end of the new processes is seen meanwhile.
-            tokio::spawn(old.fleet.end());
+        // On its own, so that an end of the new processes is seen meanwhile.
+        tokio::spawn(async move {
+            if let Some(old) = old {
+                old.end().await;
+            }
+            if let Some(outdated) = outdated {
+                outdated.remove().await;
+            }
+        });
+    }
+
+    /// Ends what answers where the new generation is to listen: the two cannot be there at once.
+    async fn make_room(&mut self, orders: &DeploymentOrders) {
+        let wanted = fixed_port(orders);
+        let taken = |served: &Served| wanted.is_some() && served.port == wanted;
+        if self.served.as_ref().is_some_and(taken) {
+            let name = &self.target.name;
+            let why = format!("The deployment `{name}` is being replaced");
+            self.take_down(why).await;
         }
     }
 
@@ -137,6 +234,7 @@ impl Tender {
             return;
         };
         let mut next = Instant::now() + served.look;
+        let mut ask = Instant::now();
         let pool = Arc::clone(served.fleet.pool());
         loop {
             tokio::select! {
@@ -167,6 +265,16 @@ impl Tender {
                         }
                     }
                 }
+                () = sleep_until(ask), if orders.autoscaled => {
+                    ask = Instant::now() + ASK;
+                    served.rescale(&self.shared, orders, &self.target).await;
+                }
+                () = is_pushed(&mut served.pushed), if served.pushed.is_some() => {
+                    served.pushed = None;
+                    if served.said == EndpointState::Healthy {
+                        report(&self.shared, orders, EndpointState::Healthy, None).await;
+                    }
+                }
                 () = pool.wanted.notified(), if served.scaler.is_some() => {
                     if served.fleet.size() == 0 {
                         self.target.note("A request wakes the first instance");
@@ -179,10 +287,7 @@ impl Tender {
 
     /// Ends what does not come up any more.
     async fn give_up(&mut self, orders: &DeploymentOrders, reason: String) {
-        self.target.switch(Err(reason.clone()));
-        if let Some(served) = self.served.take() {
-            served.fleet.end().await;
-        }
+        self.take_down(reason.clone()).await;
         self.fail(orders, &Error::invalid(reason)).await;
     }
 
@@ -207,11 +312,8 @@ impl Tender {
         self.shared.refresh().await;
     }
 
-    /// Prepares and starts a generation's processes and waits until they answer.
-    async fn bring_up(
-        &self,
-        orders: &DeploymentOrders,
-    ) -> Result<(Fleet, mpsc::UnboundedReceiver<Event>)> {
+    /// Makes ready what a generation's processes need.
+    async fn prepare(&self, orders: &DeploymentOrders) -> Result<Ready> {
         let named = Named {
             workspace: &self.shared.workspace,
             endpoint: &self.shared.endpoint,
@@ -220,22 +322,64 @@ impl Tender {
         let folder = &self.shared.settings.folder;
         self.say(orders, "Laying out the model and the code").await;
         let laid = layout::lay_out(&self.shared.client, &named, folder).await?;
-        let plan = self.plan(&named, laid).await?;
-        self.say(orders, "Starting the scoring process").await;
-        let (events, received) = mpsc::unbounded_channel();
-        let deployment = &orders.deployment;
-        let probes = Probes {
-            liveness: deployment.liveness.unwrap_or_default(),
-            readiness: deployment.readiness,
+        if orders.deployment.native {
+            self.say(orders, "Loading the model").await;
+            return Ok(Ready::Native(Box::new(laid.scorer().await?)));
+        }
+        let mut plan = self.plan(&named, laid).await?;
+        let (given, place) = secrets::give(orders, folder)?;
+        plan.variables.extend(given);
+        if let Some(place) = place {
+            plan.folders.also(place);
+        }
+        Ok(Ready::Processes(Box::new(plan)))
+    }
+
+    /// Starts a generation's processes and waits until they answer.
+    async fn bring_up(&self, orders: &DeploymentOrders, ready: Ready) -> Result<Up> {
+        let failed = |e: io::Error| {
+            Error::unavailable(format!("Cannot collect data of the deployment: {e}"))
         };
+        let collecting = Collecting::start(&self.shared, &self.target, orders).await;
+        let collecting = collecting.map_err(failed)?;
+        let (events, received) = mpsc::unbounded_channel();
+        let mut plan = match ready {
+            Ready::Native(scorer) => {
+                return Ok(Up {
+                    fleet: Fleet::here(*scorer, &orders.deployment, events),
+                    events: received,
+                    collecting,
+                    unpushed: None,
+                    outdated: None,
+                });
+            }
+            Ready::Processes(plan) => *plan,
+        };
+        if let Some(collecting) = &collecting {
+            let file = self.shared.settings.collector_of(orders.id);
+            collecting.tell(&mut plan, &file).map_err(failed)?;
+        }
+        self.say(orders, "Starting the scoring process").await;
+        let deployment = &orders.deployment;
         // One is tried in any case.
         let count = deployment
             .scale
             .map_or(deployment.instances, |scale| scale.min)
             .max(1);
+        // What is replaced may have been given more by its rules.
+        let served = self.served.as_ref().filter(|_| orders.autoscaled);
+        let count = count.max(served.map_or(1, |served| served.fleet.size()));
+        let count = ask_scale(&self.shared, orders, count, Duration::ZERO).await;
         let log = self.shared.settings.log_of(orders.id);
-        let fleet = Fleet::start(plan, log, count, probes, events).await?;
-        Ok((fleet, received))
+        let (unpushed, outdated) = (plan.unpushed.take(), plan.outdated.take());
+        let fleet = Fleet::start(plan, log, deployment, count, events).await?;
+        Ok(Up {
+            fleet,
+            events: received,
+            collecting,
+            unpushed,
+            outdated,
+        })
     }
 
     /// Makes the environment ready, and tells what is being done meanwhile.
@@ -244,7 +388,14 @@ impl Tender {
         let say = move |line: &str| {
             let _ = sender.send(line.to_owned());
         };
-        let mut planned = pin!(laid.plan(named, &self.shared.settings, &say));
+        let settings = &self.shared.settings;
+        let planned = async {
+            match named.orders.deployment.container {
+                Some(_) => laid.containers(named, settings, &say).await,
+                None => laid.plan(named, settings, &say).await,
+            }
+        };
+        let mut planned = pin!(planned);
         loop {
             tokio::select! {
                 plan = &mut planned => return plan,
@@ -265,6 +416,36 @@ impl Tender {
         message: Option<String>,
     ) {
         report(&self.shared, orders, state, message).await;
+    }
+}
+
+/// The port of the machine on which a generation listens whatever it is told.
+fn fixed_port(orders: &DeploymentOrders) -> Option<u16> {
+    let deployment = &orders.deployment;
+    let program = deployment.program.as_ref();
+    // In containers each has such a port.
+    let program = program.filter(|_| deployment.container.is_none());
+    program.and_then(|program| program.port)
+}
+
+/// How many processes there shall be when there have been `now` for a while.
+async fn ask_scale(shared: &Shared, orders: &DeploymentOrders, now: u32, since: Duration) -> u32 {
+    if !orders.autoscaled {
+        return now;
+    }
+    let ask = AskScale {
+        endpoint: shared.settings.endpoint,
+        deployment: orders.id,
+        instances: now,
+        since_seconds: since.as_secs(),
+    };
+    shared.aside(ask).await.unwrap_or(now)
+}
+
+/// Returns when an image that could not be pushed is, or will not be any more.
+async fn is_pushed(pushed: &mut Option<oneshot::Receiver<()>>) {
+    if let Some(pushed) = pushed {
+        let _ = pushed.await;
     }
 }
 

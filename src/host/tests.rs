@@ -23,12 +23,13 @@ use tokio::{
 };
 
 use super::{
-    backend::Backend, front::Front, orders::Orders, pool::Pool, process::append, target::Target,
+    access::AccessLog, backend::Backend, front::Front, orders::Orders, pool::Pool, process::append,
+    stream::Address, target::Target,
 };
 use api::{
     deployments::Deployment,
     endpoints::{AuthMode, EndpointKeys, Traffic},
-    work::{DeploymentOrders, HostOrders},
+    work::{DeploymentOrders, HostOrders, Secrets},
 };
 use client::Client;
 
@@ -76,6 +77,10 @@ fn deployment(id: i64, name: &str) -> DeploymentOrders {
         name: name.to_owned(),
         generation: 1,
         deployment: Deployment::default(),
+        autoscaled: false,
+        secrets: Secrets::default(),
+        secret_files: Secrets::default(),
+        missing_secrets: Vec::new(),
         model: None,
         model_workspace: None,
         model_path: None,
@@ -97,9 +102,10 @@ impl Scene {
             .with_state(Arc::clone(&known));
         let orders = Orders::read(Client::in_process(store), 1, folder.join("stamp"));
         let log = append(&folder.join("log")).unwrap();
-        let front = Arc::new(Front::new(orders.await.unwrap(), log));
+        let access = AccessLog::open(&folder.join("access.log")).unwrap();
+        let front = Arc::new(Front::new(orders.await.unwrap(), log, access));
         let log = append(&folder.join("blue.log")).unwrap();
-        let blue = Arc::new(Target::new("blue".to_owned(), log));
+        let blue = Arc::new(Target::new(1, "blue".to_owned(), log));
         front.add(Arc::clone(&blue));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -135,9 +141,17 @@ impl Scene {
         self.behind(&socket);
     }
 
-    fn behind(&self, socket: &Path) {
+    pub fn behind(&self, socket: &Path) {
         let pool = Arc::new(Pool::default());
-        pool.add(Arc::new(Backend::new(socket.to_owned())));
+        pool.add(Arc::new(Backend::new(Address::Socket(socket.to_owned()))));
+        self.blue.switch(Ok(pool));
+    }
+
+    /// Has what answers asked as a deployment says.
+    pub fn heed(&self, deployment: &Deployment) {
+        let place = self.blue.current().unwrap().place(None).unwrap();
+        let pool = Arc::new(Pool::heeding(Arc::new(deployment.into())));
+        pool.add(Arc::clone(place.backend()));
         self.blue.switch(Ok(pool));
     }
 

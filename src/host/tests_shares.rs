@@ -12,12 +12,13 @@ use super::{
     backend::Backend,
     pool::Pool,
     process::append,
+    stream::Address,
     target::Target,
     tests::{Scene, orders},
 };
 use api::{
     Time,
-    deployments::RequestSettings,
+    deployments::{Deployment, Program, RequestSettings, Routes},
     endpoint_tokens,
     endpoints::{AuthMode, Traffic},
 };
@@ -42,11 +43,15 @@ fn process(scene: &Scene, name: &'static str) -> (Arc<Backend>, Arc<AtomicUsize>
     let socket = scene.folder.join(format!("s-{name}"));
     let listener = UnixListener::bind(&socket).unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await });
-    (Arc::new(Backend::new(socket)), count)
+    (Arc::new(Backend::new(Address::Socket(socket))), count)
 }
 
 fn pool(backends: &[&Arc<Backend>]) -> Arc<Pool> {
-    let pool = Arc::new(Pool::default());
+    asked_as(&Deployment::default(), backends)
+}
+
+fn asked_as(deployment: &Deployment, backends: &[&Arc<Backend>]) -> Arc<Pool> {
+    let pool = Arc::new(Pool::heeding(Arc::new(deployment.into())));
     for backend in backends {
         pool.add(Arc::clone(backend));
     }
@@ -57,7 +62,7 @@ fn pool(backends: &[&Arc<Backend>]) -> Arc<Pool> {
 fn green(scene: &Scene) -> (Arc<Target>, Arc<AtomicUsize>) {
     let (backend, count) = process(scene, "green");
     let log = append(&scene.folder.join("green.log")).unwrap();
-    let target = Arc::new(Target::new("green".to_owned(), log));
+    let target = Arc::new(Target::new(2, "green".to_owned(), log));
     target.switch(Ok(pool(&[&backend])));
     scene.front.add(Arc::clone(&target));
     (target, count)
@@ -154,7 +159,7 @@ async fn copies_go_to_another_deployment_whose_answers_nobody_gets() {
 #[tokio::test]
 async fn a_process_that_does_not_answer_is_replaced_by_another() {
     let scene = Scene::new().await;
-    let dead = Arc::new(Backend::new(scene.folder.join("nobody")));
+    let dead = Arc::new(Backend::new(Address::Socket(scene.folder.join("nobody"))));
     let (alive, count) = process(&scene, "blue");
     scene.blue.switch(Ok(pool(&[&dead, &alive])));
     for _ in 0..10 {
@@ -177,15 +182,49 @@ async fn a_request_waits_for_a_process_that_is_started_again() {
 }
 
 #[tokio::test]
+async fn who_waits_is_asked_for_as_the_new_generation_is() {
+    let scene = Scene::new().await;
+    let empty = pool(&[]);
+    scene.blue.switch(Ok(Arc::clone(&empty)));
+    let app = Router::new().route("/v2/predict", post(async || "new"));
+    let socket = scene.folder.join("s-new");
+    let listener = UnixListener::bind(&socket).unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let deployment = Deployment {
+        program: Some(Program {
+            command: "x".to_owned(),
+            folder: None,
+            port: None,
+            routes: Routes {
+                scoring: "/v2/predict".to_owned(),
+                ..Routes::default()
+            },
+        }),
+        ..Deployment::default()
+    };
+    let new = Arc::new(Backend::new(Address::Socket(socket)));
+    let later = async {
+        empty.wanted.notified().await;
+        scene.blue.switch(Ok(asked_as(&deployment, &[&new])));
+    };
+    let (answer, ()) = tokio::join!(ask(&scene, None), later);
+    assert_eq!((answer.0, answer.2.as_str()), (200, "new"));
+}
+
+#[tokio::test]
 async fn who_finds_all_busy_is_told_to_come_again_and_a_slow_answer_ends() {
     let scene = Scene::new().await;
     let (backend, count) = process(&scene, "blue");
-    scene.blue.switch(Ok(pool(&[&backend])));
-    scene.blue.set(RequestSettings {
+    let requests = RequestSettings {
         timeout_ms: Some(1500),
         max_concurrent: Some(1),
         max_queue_wait_ms: Some(10),
-    });
+    };
+    let deployment = Deployment {
+        requests,
+        ..Deployment::default()
+    };
+    scene.blue.switch(Ok(asked_as(&deployment, &[&backend])));
     let slow = async {
         let answer = scene.score("first", "hang").await;
         assert_eq!(answer.0, 408, "{}", answer.1);

@@ -5,7 +5,7 @@
 //! its children when the pipe closes. It has no state of its own.
 
 use std::{
-    io::{self, Read},
+    io::{self, Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
     process::{Command, Stdio},
     sync::mpsc,
@@ -14,12 +14,18 @@ use std::{
 };
 
 use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
     sys::signal::{SigSet, Signal, killpg},
     unistd::{Pid, setsid},
 };
 
+use super::{apart::Apart, front::now};
+
 /// How long the scoring process may take to answer what it has begun.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// Files that a process may open before it asks for more, as it is usual.
+const FILES: u64 = 1024;
 
 enum News {
     /// The pipe closed: the host wants an end, or has met its own.
@@ -28,13 +34,22 @@ enum News {
 }
 
 /// Runs `command` until it ends or stdin closes, and answers its exit code: 128 and the number of the
-/// signal when it was killed.
-pub fn watch(command: &[String]) -> io::Result<u8> {
+/// signal when it was killed. It may be kept apart.
+pub fn watch(command: &[String], apart: Option<&Apart>) -> io::Result<u8> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "No command"));
     };
+    // The host has as many as it can get; what goes by the number of files has too much of it then.
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, FILES.min(hard), hard);
+    }
     // No terminal can reach it any more. It fails when this leads a group already, which is as good.
     let _ = setsid();
+    match apart.map(Apart::keep) {
+        None | Some(Ok(true)) => {}
+        Some(Ok(false)) => say("this kernel has no Landlock"),
+        Some(Err(error)) => say(&error.to_string()),
+    }
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -67,6 +82,15 @@ pub fn watch(command: &[String]) -> io::Result<u8> {
     // What it has left behind in its group.
     let _ = killpg(group, Signal::SIGKILL);
     Ok(code)
+}
+
+/// In the log of what is served.
+fn say(why: &str) {
+    let line = format!(
+        "{} W watch - Other endpoints' files can be read here: {why}\n",
+        now()
+    );
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 fn ended_within(news: &mpsc::Receiver<News>, most: Duration) -> Option<u8> {

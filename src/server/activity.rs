@@ -16,7 +16,7 @@ use hyper::body::{Frame, SizeHint};
 use tokio::{sync::watch, time::timeout};
 
 /// Counts the requests that are being answered.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Activity(watch::Sender<Count>);
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,10 +26,6 @@ struct Count {
 }
 
 impl Activity {
-    pub fn new() -> Self {
-        Self(watch::Sender::new(Count::default()))
-    }
-
     /// The router, whose requests are counted.
     pub fn counted(&self, router: Router) -> Router {
         let own = self.clone();
@@ -46,8 +42,10 @@ impl Activity {
     pub async fn quiet(&self, long: Duration) {
         let mut count = self.0.subscribe();
         loop {
-            let _ = count.wait_for(|count| count.now == 0).await;
-            let begun = count.borrow().begun;
+            let idle = count.wait_for(|count| count.now == 0).await;
+            let Ok(begun) = idle.map(|count| count.begun) else {
+                return;
+            };
             let next = count.wait_for(|count| count.begun > begun);
             if timeout(long, next).await.is_err() {
                 return;
@@ -111,7 +109,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_answer_is_no_quiet() {
-        let activity = Activity::new();
+        let activity = Activity::default();
         let endless =
             || async { Body::from_stream(stream::pending::<Result<Bytes, axum::Error>>()) };
         let router = activity.counted(Router::new().route("/", get(endless)));

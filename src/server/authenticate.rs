@@ -11,7 +11,7 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use super::{Failure, log::CallerName};
+use super::{Failure, log::CallerName, page};
 use api::{Code, Error, Result, paths::percent_decode};
 use protocols::mlflow;
 use service::{Caller, Service};
@@ -41,7 +41,7 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
     let query = request.uri().query().map(str::to_owned);
     let known = match signer(&gate, &method, &path, query.as_deref()).await {
         Ok(Some(signer)) => Ok(signer),
-        Ok(None) => caller(&gate, request.headers()).await,
+        Ok(None) => caller(&gate, &method, request.headers()).await,
         Err(error) => Err(error),
     };
     match known {
@@ -52,7 +52,7 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
             response.extensions_mut().insert(name);
             response
         }
-        Err(error) if mlflow::owns(request.uri().path()) => mlflow::failure(error),
+        Err(error) if mlflow::owns(&path) && !page::owns(&path) => mlflow::failure(error),
         Err(error) => Failure(error).into_response(),
     }
 }
@@ -84,7 +84,7 @@ async fn signer(
     }
 }
 
-async fn caller(gate: &Gate, headers: &HeaderMap) -> Result<Caller> {
+async fn caller(gate: &Gate, method: &Method, headers: &HeaderMap) -> Result<Caller> {
     let Some(header) = headers.get(AUTHORIZATION) else {
         return match gate.trust {
             Trust::Owner => Ok(Caller::Owner),
@@ -102,6 +102,14 @@ async fn caller(gate: &Gate, headers: &HeaderMap) -> Result<Caller> {
             "The Authorization header is neither `Bearer TOKEN` nor `Basic` with a user and a token",
         ));
     };
+    // A browser that was logged in once sends the password with what any page asks it to send.
+    if credentials.user.is_some() && !method.is_safe() && of_another_site(headers) {
+        return Err(Error::new(
+            Code::Denied,
+            "A page of another site made this request, and a password alone does not tell that it was meant",
+        )
+        .hint("Programs send the token as `Authorization: Bearer TOKEN`"));
+    }
     if let Trust::OwnerBy(hash) = gate.trust
         && blake3::hash(credentials.token.as_bytes()) == hash
     {
@@ -165,9 +173,7 @@ fn from_this_machine(headers: &HeaderMap) -> Result<()> {
         ))
     } else if text("forwarded").or(text("x-forwarded-for")).is_some() {
         Some("a proxy passed it on".to_owned())
-    } else if matches!(text("sec-fetch-site"), Some(site) if site != "same-origin" && site != "none")
-        || matches!(text(ORIGIN.as_str()), Some(origin) if origin.split_once("://").map(|(_, host)| host) != Some(host))
-    {
+    } else if of_another_site(headers) {
         Some("a page of another site made it".to_owned())
     } else {
         None
@@ -178,6 +184,17 @@ fn from_this_machine(headers: &HeaderMap) -> Result<()> {
             "Without a token only this machine's own programs are trusted, and this request is not one of theirs: {problem}"
         ))),
     }
+}
+
+/// Whether a browser says that a page from elsewhere made the request. Programs say nothing of it.
+fn of_another_site(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let host = text(HOST.as_str());
+    let from = text("sec-fetch-site");
+    let origin = text(ORIGIN.as_str());
+    let origin = origin.map(|origin| origin.split_once("://").map(|(_, host)| host));
+    from.is_some_and(|site| site != "same-origin" && site != "none")
+        || origin.is_some_and(|origin| origin != host)
 }
 
 /// Whether a Host header can only mean this machine.
@@ -205,7 +222,7 @@ fn unauthenticated(message: impl Into<String>) -> Error {
 mod tests {
     use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::{Credentials, from_this_machine};
+    use super::{Credentials, from_this_machine, of_another_site};
 
     fn trusted(headers: &[(&'static str, &'static str)]) -> bool {
         let headers: HeaderMap = headers
@@ -246,6 +263,23 @@ mod tests {
         assert!(!trusted(&[host, ("origin", "null")]));
         assert!(!trusted(&[host, ("sec-fetch-site", "cross-site")]));
         assert!(!trusted(&[host, ("x-forwarded-for", "10.0.0.1")]));
+    }
+
+    #[test]
+    fn a_page_of_another_site_is_known() {
+        let other = |name: &'static str, value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", HeaderValue::from_static("ml.example:5000"));
+            headers.insert(name, HeaderValue::from_static(value));
+            of_another_site(&headers)
+        };
+        assert!(other("origin", "https://evil.example"));
+        assert!(other("origin", "null"));
+        assert!(other("sec-fetch-site", "cross-site"));
+        assert!(other("sec-fetch-site", "same-site"));
+        assert!(!other("origin", "https://ml.example:5000"));
+        assert!(!other("sec-fetch-site", "same-origin"));
+        assert!(!other("accept", "*/*"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use axum::{
     response::Response,
 };
 
+use super::Asked;
 use api::{Error, Time};
 
 /// Which requests get a line.
@@ -26,10 +27,12 @@ pub enum Verbosity {
     Requests,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Log {
     pub verbosity: Verbosity,
     pub clock: fn() -> Time,
+    /// Told of each request.
+    pub asked: Asked,
 }
 
 /// Put on an answer by whoever knows it, for the log.
@@ -42,6 +45,7 @@ pub struct InWorkspace(pub String);
 
 /// Writes the line of one request when it has been answered.
 pub async fn log(State(log): State<Log>, request: Request, next: Next) -> Response {
+    log.asked.once_more();
     let begun = Instant::now();
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
@@ -150,7 +154,7 @@ mod tests {
     use axum::{http::Method, response::IntoResponse};
 
     use super::{CallerName, InWorkspace, Verbosity, line, needed};
-    use crate::server::Failure;
+    use crate::Failure;
     use api::{Error, Time};
 
     #[test]

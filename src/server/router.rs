@@ -3,8 +3,8 @@
 use axum::{
     Extension, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, State, rejection::BytesRejection},
-    http::{Method, Uri, header::CONTENT_TYPE},
+    extract::{DefaultBodyLimit, Path, Query, State, rejection::BytesRejection},
+    http::{HeaderMap, Method, Uri, header::CONTENT_TYPE},
     middleware,
     response::{IntoResponse, Redirect, Response},
     routing::{any, get, post, put},
@@ -15,11 +15,11 @@ use super::{
     authenticate::{Gate, Trust, authenticate},
     files,
     log::{InWorkspace, Log},
-    run_logs, score,
+    page, run_logs, score,
 };
-use api::Error;
-use protocols::mlflow;
-use service::{Caller, Service};
+use api::{Error, endpoint_metrics::ExposeMetrics};
+use protocols::{found_by, mlflow};
+use service::{Caller, Perform, Service};
 
 /// The largest body of an operation; streams have no limit.
 const OPERATION_BODY: usize = 256 << 20;
@@ -34,14 +34,18 @@ pub fn router(service: Service, trust: Trust) -> Router {
     // that call the router in process need not wait until their routes are made.
     let foreign = match trust {
         Trust::Owner => Router::new(),
-        Trust::OwnerUntilUsers | Trust::OwnerBy(_) | Trust::Nobody => mlflow::routes(files::answer),
+        Trust::OwnerUntilUsers | Trust::OwnerBy(_) | Trust::Nobody => {
+            mlflow::routes(&service, files::answer, nothing_here, another_method)
+        }
     };
     Router::new()
         .route("/api/v1/{operation}", post(operate))
+        .route("/metrics", get(metrics))
         .layer(DefaultBodyLimit::max(OPERATION_BODY))
         .merge(streams())
         .merge(file_streams())
         .merge(foreign)
+        .route("/ws/{workspace}/jobs/{name}", get(page::job))
         .layer(middleware::from_fn_with_state(gate, authenticate))
         // Opened by an endpoint's key, which its front checks.
         .route("/ws/{workspace}/endpoints/{name}/{what}", any(score::score))
@@ -49,18 +53,18 @@ pub fn router(service: Service, trust: Trust) -> Router {
         // What anybody may ask.
         .route("/health", get(async || "OK"))
         .merge(mlflow::open_routes())
-        .fallback(nothing_here)
-        .method_not_allowed_fallback(another_method)
+        .fallback(async |method: Method, uri: Uri| nothing_here(&method, &uri))
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| another_method(&method, &uri))
 }
 
-async fn another_method(method: Method, uri: Uri) -> Response {
+fn another_method(method: &Method, uri: &Uri) -> Response {
     match uri.path() {
         path if mlflow::owns(path) => mlflow::no_such_method(method.as_str(), path),
-        _ => nothing_here(method, uri).await,
+        _ => nothing_here(method, uri),
     }
 }
 
-async fn nothing_here(method: Method, uri: Uri) -> Response {
+fn nothing_here(method: &Method, uri: &Uri) -> Response {
     let path = uri.path();
     // Clients put paths together, and two slashes are meant as one.
     if path.contains("//") {
@@ -72,7 +76,7 @@ async fn nothing_here(method: Method, uri: Uri) -> Response {
     if mlflow::owns(path) {
         return mlflow::no_such_call(method.as_str(), path);
     }
-    nothing_for(&method)
+    nothing_for(method)
 }
 
 fn nothing_for(method: &Method) -> Response {
@@ -123,6 +127,7 @@ async fn operate(
     State(service): State<Service>,
     Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
+    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let Some(act) = service::operation(&name) else {
@@ -133,7 +138,7 @@ async fn operate(
         Err(e) => return Failure(Error::invalid(e.body_text())).into_response(),
     };
     let workspace = workspace_named_in(&body);
-    let mut response = match act(service, caller, body).await {
+    let mut response = match act(found_by(service, &headers), caller, body).await {
         Ok(output) => ([(CONTENT_TYPE, "application/json")], output).into_response(),
         Err(error) => Failure(error).into_response(),
     };
@@ -141,6 +146,17 @@ async fn operate(
         response.extensions_mut().insert(InWorkspace(workspace));
     }
     response
+}
+
+/// What is measured of endpoints, as Prometheus reads it.
+async fn metrics(
+    State(service): State<Service>,
+    Extension(caller): Extension<Caller>,
+    Query(request): Query<ExposeMetrics>,
+) -> Result<Response, Failure> {
+    let text = request.perform(&service, &caller).await?;
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    Ok(([(CONTENT_TYPE, kind)], text).into_response())
 }
 
 /// For the log; a large body is not read a second time for it.

@@ -4,6 +4,8 @@ use axum::{
     Extension, Json,
     body::{Body, Bytes},
     extract::{Path, Query, State},
+    http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
+    response::{IntoResponse, Response},
 };
 use serde::Deserialize;
 
@@ -38,9 +40,14 @@ pub async fn read(
     Extension(caller): Extension<Caller>,
     Path(run): Path<String>,
     Query(at): Query<At>,
-) -> Result<Body, Failure> {
+) -> Result<Response, Failure> {
     let log = service
         .read_log(&caller, &at.workspace, &run, at.offset, at.follow)
         .await?;
-    Ok(Body::from_stream(log))
+    // What a script prints is never a page.
+    let headers = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    Ok((headers, Body::from_stream(log)).into_response())
 }

@@ -47,7 +47,7 @@ async fn forward(
     what: &str,
     mut request: Request,
 ) -> Result<Response> {
-    if !matches!(what, "score" | "swagger.json") {
+    if !matches!(what, "score" | "swagger.json" | "metrics") {
         return Err(Error::not_found("There is nothing at this address"));
     }
     // The front of a local endpoint asks for nothing; here others may come than on loopback. A browser

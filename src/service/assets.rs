@@ -178,6 +178,7 @@ pub(super) fn prepare(
             properties: request.properties,
             labels: request.labels,
             unlabel: Vec::new(),
+            settings: Map::new(),
         },
         by: caller.name().to_owned(),
         now: service.now(),
@@ -216,6 +217,11 @@ fn anonymous_name(kind: AssetKind, digest: Hash) -> (String, Option<String>) {
 /// What a spec must have to be used at all. Files are checked in full by who reads them.
 fn check_spec(kind: AssetKind, spec: &Map<String, Value>) -> Result<()> {
     let text = |key: &str| spec.get(key).and_then(Value::as_str).unwrap_or_default();
+    for (key, value) in spec {
+        if !OWN_WORDS.contains(&key.as_str()) {
+            check_addresses(value, key)?;
+        }
+    }
     match kind {
         AssetKind::Data => {
             let types = ["uri_file", "uri_folder", "mltable"];
@@ -226,15 +232,40 @@ fn check_spec(kind: AssetKind, spec: &Map<String, Value>) -> Result<()> {
                         .hint(format!("Types of data are {}", types.join(", "))),
                 );
             }
-            paths::check_open(text("path"))?;
             require(spec, kind, &["path"])
         }
-        AssetKind::Code => {
-            paths::check_open(text("path"))?;
-            require(spec, kind, &["path"])
-        }
+        AssetKind::Code => require(spec, kind, &["path"]),
         AssetKind::Environment => require(spec, kind, &["image", "build", "conda_file"]),
         AssetKind::Component => require(spec, kind, &["type"]),
+    }
+}
+
+/// Keys of what a process is told and people write as they like, and of what pip installs: no files of
+/// the workspace.
+const OWN_WORDS: [&str; 5] = [
+    "command",
+    "args",
+    "description",
+    "environment_variables",
+    "conda_file",
+];
+
+/// Refuses addresses with credentials, wherever a spec names files: whoever sees it would see them.
+fn check_addresses(value: &Value, at: &str) -> Result<()> {
+    let below = |key: &dyn std::fmt::Display| match at {
+        "" => key.to_string(),
+        at => format!("{at}.{key}"),
+    };
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(key, _)| !OWN_WORDS.contains(&key.as_str()))
+            .try_for_each(|(key, value)| check_addresses(value, &below(key))),
+        Value::Array(items) => (0..)
+            .zip(items)
+            .try_for_each(|(at, value): (usize, _)| check_addresses(value, &below(&at))),
+        Value::String(text) => paths::check_open(text).map_err(|error| error.at(at)),
+        _ => Ok(()),
     }
 }
 
@@ -360,6 +391,45 @@ impl Perform for ListAssets {
     }
 }
 
+/// Accepts those words of a version that may change.
+fn check_settings(kind: AssetKind, settings: &Map<String, Value>) -> Result<()> {
+    for (key, value) in settings {
+        let may = match kind {
+            AssetKind::Data | AssetKind::Environment => key == "auto_delete_setting",
+            AssetKind::Component => key == "display_name",
+            AssetKind::Code => false,
+        };
+        if !may {
+            return Err(Error::invalid(format!("`{key}` of {kind} cannot be changed")).at(key));
+        }
+        let fine = match key.as_str() {
+            "auto_delete_setting" => value.is_null() || is_auto_delete(value),
+            _ => value.is_null() || value.is_string(),
+        };
+        if !fine {
+            let error = Error::invalid(format!("`{value}` is no `{key}`")).at(key);
+            return Err(match key.as_str() {
+                "auto_delete_setting" => {
+                    error.hint("It has a condition (created_greater_than) and a value (30d)")
+                }
+                _ => error,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn is_auto_delete(value: &Value) -> bool {
+    let condition = value.get("condition").and_then(Value::as_str);
+    let known = ["created_greater_than", "last_accessed_greater_than"];
+    condition.is_none_or(|condition| known.contains(&condition))
+        && value.get("value").is_none_or(Value::is_string)
+        && value.as_object().is_some_and(|all| {
+            all.keys()
+                .all(|key| ["condition", "value"].contains(&key.as_str()))
+        })
+}
+
 #[async_trait]
 impl Perform for UpdateAsset {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Asset> {
@@ -367,6 +437,7 @@ impl Perform for UpdateAsset {
             .enter(caller, &self.workspace, Action::WriteAssets)
             .await?;
         check_words(&self.tags, &self.labels)?;
+        check_settings(self.kind, &self.settings)?;
         let pick = pick(self.version, None)?;
         let change = AssetChange {
             description: self.description,
@@ -374,6 +445,7 @@ impl Perform for UpdateAsset {
             properties: self.properties,
             labels: self.labels,
             unlabel: self.unlabel,
+            settings: self.settings,
         };
         let by = (caller.name().to_owned(), service.now());
         let updated = service

@@ -1,8 +1,12 @@
 //! Deploying: what may be served, in which environment, on which port.
 
-use super::{Action, Caller, Perform, Service};
+use super::{
+    Action, Caller, Perform, Service, autoscale::check_scalable, programs::check_program,
+    run_create::check_variable,
+};
 use api::{
     Error, Result,
+    autoscale::Autoscale,
     deployments::{DEFAULT, Deploy, Deployment, MOST_INSTANCES, ModelVersion},
     endpoints::{Endpoint, LOCAL},
     environments::Environment,
@@ -13,6 +17,17 @@ use api::{
 };
 use async_trait::async_trait;
 use store::{EndpointRow, ModelRow, NewDeployment, WorkspaceRow};
+
+/// Variables that tell the processes what they serve.
+const RESERVED: [&str; 7] = [
+    "AZUREML_MODEL_DIR",
+    "AZUREML_ENTRY_SCRIPT",
+    "AZUREML_DEPLOYMENT_NAME",
+    "AML_APP_ROOT",
+    "SERVICE_NAME",
+    "SERVICE_VERSION",
+    "WORKSPACE_NAME",
+];
 
 #[async_trait]
 impl Perform for Deploy {
@@ -89,6 +104,14 @@ impl Service {
     ) -> Result<EndpointRow> {
         names::DEPLOYMENT.check(&asked.name)?;
         check_numbers(&deployment)?;
+        self.check_secrets(caller, row, &deployment).await?;
+        let there = self.store.endpoint(row.id, &asked.endpoint).await?;
+        let before = there
+            .as_ref()
+            .and_then(|there| there.deployment(&asked.name));
+        if let Some(rules) = before.and_then(|before| before.autoscale.as_ref()) {
+            check_rules(rules, &deployment)?;
+        }
         let known = model.as_ref().map(|found| &found.model);
         self.check_deployment(caller, row, known, &deployment)
             .await?;
@@ -119,6 +142,19 @@ impl Service {
     }
 }
 
+/// Refuses what the rules that scale the deployment could not scale.
+fn check_rules(rules: &Autoscale, deployment: &Deployment) -> Result<()> {
+    if !rules.enabled {
+        return Ok(());
+    }
+    check_scalable(rules, deployment).map_err(|error| {
+        error.hint(format!(
+            "Or scale it by rules no more: az monitor autoscale delete -n {}",
+            rules.name
+        ))
+    })
+}
+
 /// Refuses a model whose files cannot be had.
 fn check_files(model: &Model) -> Result<()> {
     let name = format!("{}:{}", model.name, model.version);
@@ -139,11 +175,29 @@ fn check_files(model: &Model) -> Result<()> {
     })
 }
 
+/// Refuses to score natively what is no model, or has a script.
+fn check_native(model: Option<&Model>, deployment: &Deployment) -> Result<()> {
+    if deployment.container.is_some() {
+        let error = "What is scored natively is in no container";
+        return Err(Error::invalid(error).at("native"));
+    }
+    let error = match (model, &deployment.script) {
+        (Some(_), None) => return Ok(()),
+        (None, _) => "There is no model to score natively",
+        (Some(_), Some(_)) => "A scoring script needs Python: it is not scored natively",
+    };
+    Err(Error::invalid(error).at("native"))
+}
+
+/// How many processes a deployment has at most.
+pub fn most_instances(deployment: &Deployment) -> u32 {
+    let scale = deployment.scale;
+    scale.map_or(deployment.instances, |scale| scale.max)
+}
+
 /// Refuses numbers of processes that make no sense.
 fn check_numbers(deployment: &Deployment) -> Result<()> {
-    let most = deployment
-        .scale
-        .map_or(deployment.instances, |scale| scale.max);
+    let most = most_instances(deployment);
     if most == 0 || most > MOST_INSTANCES {
         return Err(Error::invalid(format!(
             "A deployment has 1 to {MOST_INSTANCES} instances, not {most}"
@@ -170,6 +224,35 @@ fn check_numbers(deployment: &Deployment) -> Result<()> {
 }
 
 impl Service {
+    /// Refuses secrets that are not there or that the caller may not read.
+    async fn check_secrets(
+        &self,
+        caller: &Caller,
+        row: &WorkspaceRow,
+        deployment: &Deployment,
+    ) -> Result<()> {
+        let files = &deployment.secret_files;
+        for (variable, name) in deployment.secrets.iter().chain(files) {
+            // A file is called as its variable.
+            check_variable(variable).map_err(|error| error.at("secrets"))?;
+            if RESERVED.contains(&variable.as_str()) {
+                let error = format!("The variable `{variable}` is set by the endpoint itself");
+                return Err(Error::invalid(error).at("secrets"));
+            }
+            let other = &deployment.environment_variables;
+            let twice = deployment.secrets.contains_key(variable) && files.contains_key(variable);
+            if twice || other.contains_key(variable) {
+                let error = format!("The variable `{variable}` is given twice");
+                return Err(Error::invalid(error).at("secrets"));
+            }
+            self.allow(caller, row, Action::ReadSecrets).await?;
+            self.open_secret(row, name)
+                .await
+                .map_err(|error| error.at("secrets"))?;
+        }
+        Ok(())
+    }
+
     /// Refuses what could not be served whatever the machine does.
     async fn check_deployment(
         &self,
@@ -181,6 +264,13 @@ impl Service {
         if let Some(model) = model {
             check_files(model)?;
         }
+        self.check_dockerfile(caller, row, deployment).await?;
+        if let Some(program) = &deployment.program {
+            return check_program(deployment, program);
+        }
+        if deployment.native {
+            return check_native(model, deployment);
+        }
         let Some(script) = &deployment.script else {
             return match model {
                 Some(model) if model.kind == ModelType::Mlflow => Ok(()),
@@ -189,7 +279,8 @@ impl Service {
                     model.name, model.version, model.kind
                 ))
                 .at("script")
-                .hint("Write one with init() and run(data), and add --script score.py")),
+                .hint("Write one with init() and run(data), and add --script score.py")
+                .hint("Or start a program that answers by itself: --command \"python server.py\"")),
                 None => Err(
                     Error::invalid("Without a model there must be a scoring script")
                         .at("model")

@@ -4,30 +4,24 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{
-    Action, Caller, Perform, Service,
+    Action, Caller, Perform, Service, collector,
     deploy::{Asked, check_endpoint_name},
+    deployment_settings,
     endpoints::find_deployment,
 };
 use api::{
     Done, Error, Result,
     assets::{AssetKind, AssetRef, GetAsset, Pick},
-    deployments::{
-        DeleteDeployment, Deployed, Deployment, GetDeployment, Probe, PutDeployment,
-        RequestSettings, Scale,
-    },
+    deployments::{DeleteDeployment, Deployed, Deployment, GetDeployment, PutDeployment},
     endpoints::{Endpoint, LOCAL, MOST_MIRRORED, PutEndpoint, Traffic},
     files::{CreateTree, GetTree, Hash},
     models::{LATEST, Model, Which},
 };
 use spec::{
-    kinds::serving::{self, ModelSource, OnlineDeployment, OnlineDeploymentBase, ScaleSettings},
+    kinds::serving::{ModelSource, OnlineDeployment, OnlineDeploymentBase},
     shape::Described as _,
 };
 use store::{DeploymentRow, EndpointChange, EndpointRow, ModelRow, WorkspaceRow};
-
-/// What Azure takes when a file says no numbers.
-const POLLING_SECONDS: u32 = 1;
-const TARGET_PERCENT: u32 = 70;
 
 #[async_trait]
 impl Perform for PutEndpoint {
@@ -107,7 +101,7 @@ fn check_traffic(found: Option<&EndpointRow>, asked: &PutEndpoint) -> Result<()>
                 "The shares of the requests are {sum} percent together, not 100 or 0"
             ))
             .at("traffic")
-            .hint("For example --traffic \"blue=90 green=10\""));
+            .hint("For example: blue=90 green=10"));
         }
     }
     let Some(mirror) = &asked.mirror_traffic else {
@@ -151,19 +145,31 @@ impl Perform for PutDeployment {
         let written = OnlineDeployment::read(Some(&definition)).map_err(|mismatch| {
             Error::invalid(format!("The deployment is not understood: {mismatch}"))
         })?;
-        let base = match &written {
-            OnlineDeployment::Managed(managed) => &managed.base,
-            OnlineDeployment::Kubernetes(kubernetes) => &kubernetes.base,
+        let mut base = match written {
+            OnlineDeployment::Managed(managed) => managed.base,
+            OnlineDeployment::Kubernetes(kubernetes) => kubernetes.base,
         };
-        let request = &self;
+        service.unpack(caller, &row, &mut base.base).await?;
+        let (request, base) = (&self, &base);
         let model = service.written_model(caller, &row, base).await?;
         let mut deployment = service
             .written_deployment(caller, &row, request, base)
             .await?;
+        let local = endpoint.name.strip_prefix(LOCAL);
+        let plain = local.unwrap_or(&endpoint.name);
+        let (collector, mut collections) = collector::written(base, plain, &self.name)?;
+        deployment.collector = collector;
+        if local.is_some() {
+            // It only writes to its log.
+            collections.clear();
+        }
+        let known = model.as_ref().map(|found| &found.model);
+        service
+            .add_program(caller, &row, &base.base, known, &mut deployment)
+            .await?;
         if let Some(before) = &before {
-            let model = model.as_ref().map(|found| &found.model);
             service
-                .keep_unsaid(caller, &row, before, model, &mut deployment)
+                .keep_unsaid(caller, &row, before, known, &mut deployment)
                 .await;
         }
         let asked = Asked {
@@ -175,7 +181,11 @@ impl Perform for PutDeployment {
             port: None,
         };
         let deployed = service.deploy(caller, &row, asked, model, deployment);
-        service.shown(deployed.await?, &self.name)
+        let deployed = deployed.await?;
+        service
+            .register_collections(caller, &row.workspace.name, collections)
+            .await?;
+        service.shown(deployed, &self.name)
     }
 }
 
@@ -252,21 +262,12 @@ impl Service {
             }
             None => None,
         };
-        let variables = written.environment_variables.iter();
         Ok(Deployment {
-            model: None,
             code,
             script,
             environment,
-            environment_variables: variables
-                .map(|(name, value)| (name.to_owned(), value.0.clone()))
-                .collect(),
-            instances: count(base.instance_count, 1, "instance_count")?,
-            scale: scale(base)?,
-            requests: requests(base)?,
-            liveness: probe(base.liveness_probe.as_ref(), "liveness_probe")?,
-            readiness: probe(base.readiness_probe.as_ref(), "readiness_probe")?,
             definition: request.definition.clone(),
+            ..deployment_settings::read(base)?
         })
     }
 
@@ -284,6 +285,7 @@ impl Service {
         if deployment.code.is_none() && deployment.script.is_some() {
             deployment.code = old.code;
         }
+        deployment.secret_files.clone_from(&old.secret_files);
         let said = |of: &Deployment| of.definition.contains_key("environment");
         if deployment.environment.is_some() || said(old) || said(deployment) {
             return;
@@ -301,6 +303,7 @@ impl Service {
             }
         }
         deployment.environment.clone_from(&old.environment);
+        deployment.image.clone_from(&old.image);
     }
 
     /// The files of code that the workspace, or a registry, has.
@@ -340,84 +343,6 @@ impl Service {
     }
 }
 
-/// A number of the file that is not negative.
-fn count(written: Option<i64>, absent: u32, target: &str) -> Result<u32> {
-    let Some(number) = written else {
-        return Ok(absent);
-    };
-    u32::try_from(number)
-        .map_err(|_| Error::invalid(format!("{number} is not a number from 0 up")).at(target))
-}
-
-fn scale(base: &OnlineDeploymentBase) -> Result<Option<Scale>> {
-    let Some(ScaleSettings::TargetUtilization(written)) = &base.scale_settings else {
-        return Ok(None);
-    };
-    let number =
-        |written, absent, key: &str| count(written, absent, &format!("scale_settings.{key}"));
-    let min = number(written.min_instances, 1, "min_instances")?;
-    Ok(Some(Scale {
-        min,
-        max: number(written.max_instances, min.max(1), "max_instances")?,
-        target_percent: number(
-            written.target_utilization_percentage,
-            TARGET_PERCENT,
-            "target_utilization_percentage",
-        )?,
-        polling_seconds: number(
-            written.polling_interval,
-            POLLING_SECONDS,
-            "polling_interval",
-        )?
-        .max(1),
-    }))
-}
-
-fn requests(base: &OnlineDeploymentBase) -> Result<RequestSettings> {
-    let Some(written) = &base.request_settings else {
-        return Ok(RequestSettings::default());
-    };
-    let number = |written: Option<i64>, key: &str| {
-        let target = format!("request_settings.{key}");
-        let number = written.map(|number| count(Some(number), 0, &target));
-        number.transpose()
-    };
-    Ok(RequestSettings {
-        timeout_ms: number(written.request_timeout_ms, "request_timeout_ms")?.map(u64::from),
-        max_concurrent: number(
-            written.max_concurrent_requests_per_instance,
-            "max_concurrent_requests_per_instance",
-        )?
-        .map(|most| most.max(1)),
-        max_queue_wait_ms: number(written.max_queue_wait_ms, "max_queue_wait_ms")?.map(u64::from),
-    })
-}
-
-fn probe(written: Option<&serving::Probe>, target: &str) -> Result<Option<Probe>> {
-    let Some(written) = written else {
-        return Ok(None);
-    };
-    let usual = Probe::default();
-    let number = |written, absent, key: &str| count(written, absent, &format!("{target}.{key}"));
-    Ok(Some(Probe {
-        initial_delay: number(written.initial_delay, usual.initial_delay, "initial_delay")?,
-        period: number(written.period, usual.period, "period")?.max(1),
-        timeout: number(written.timeout, usual.timeout, "timeout")?.max(1),
-        failure_threshold: number(
-            written.failure_threshold,
-            usual.failure_threshold,
-            "failure_threshold",
-        )?
-        .max(1),
-        success_threshold: number(
-            written.success_threshold,
-            usual.success_threshold,
-            "success_threshold",
-        )?
-        .max(1),
-    }))
-}
-
 #[async_trait]
 impl Perform for GetDeployment {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Deployed> {
@@ -451,9 +376,7 @@ impl Perform for DeleteDeployment {
         store
             .delete_deployment(found.id, &deployment.name, service.now())
             .await?;
-        if found.desired && store.endpoint_hosted(found.id) {
-            service.wake_host(found.id).await?;
-        }
+        service.tell_host(&found).await?;
         store.remove_deployment_files(found.id, deployment.id);
         Ok(Done {})
     }

@@ -132,7 +132,12 @@ impl Service {
     }
 
     /// What an image of the workspace's own container registry was built from.
-    async fn built(&self, caller: &Caller, workspace: &str, image: &str) -> Result<Option<Asset>> {
+    pub(super) async fn built(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+        image: &str,
+    ) -> Result<Option<Asset>> {
         let Some((registry, image)) = image.split_once(".azurecr.io/") else {
             return Ok(None);
         };

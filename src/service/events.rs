@@ -202,6 +202,12 @@ pub fn example(event: Event) -> Value {
         Event::ModelVersionAliasCreated | Event::PromptAliasCreated => {
             json!({"name": name, "alias": "example_alias", "version": "1"})
         }
+        Event::MonitorAlerted => json!({
+            "name": "example_monitor", "run": null, "data": "iris-ep/blue/model_inputs",
+            "reference": "iris-training:1",
+            "alerts": [{"feature": "sepal_length", "metric": "population_stability_index",
+                        "value": 0.31, "threshold": 0.2}],
+        }),
         Event::ModelVersionAliasDeleted | Event::PromptAliasDeleted => {
             json!({"name": name, "alias": "example_alias"})
         }

@@ -14,7 +14,7 @@ use api::{
     Done, Error, Result,
     files::{
         AddArtifacts, Artifact, BlobsStored, CreateTree, FindTree, GetTree, Hash, ListArtifacts,
-        MissingBlobs, RemoveArtifacts, Tree, TreeInfo, check_path, parents,
+        MissingBlobs, RecordTree, RemoveArtifacts, Tree, TreeInfo, check_path, parents,
     },
     frames,
 };
@@ -363,6 +363,27 @@ impl Perform for CreateTree {
         tree.check()?;
         let now = service.now();
         match service.store.create_tree(row.id, tree, now).await? {
+            Stored::Done(info) => Ok(info),
+            Stored::Missing(hash) => Err(again(hash)),
+        }
+    }
+}
+
+#[async_trait]
+impl Perform for RecordTree {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<TreeInfo> {
+        let row = service
+            .enter(caller, &self.workspace, Action::StoreFiles)
+            .await?;
+        let Some(tree) = service.store.tree_of_blob(self.hash).await? else {
+            return Err(again(self.hash));
+        };
+        let now = service.now();
+        match service
+            .store
+            .record_tree(row.id, self.hash, tree, now)
+            .await?
+        {
             Stored::Done(info) => Ok(info),
             Stored::Missing(hash) => Err(again(hash)),
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-use super::{Action, Caller, Perform, Service};
+use super::{Action, Caller, Perform, Service, automl, spark};
 use api::{
     Code, Error, Result,
     assets::{AssetKind, AssetRef, GetAsset},
@@ -37,21 +37,40 @@ impl Perform for CreateJob {
         service
             .enter(caller, &self.workspace, Action::WriteRuns)
             .await?;
-        match self.definition.get("type").and_then(Value::as_str) {
-            Some("pipeline") => return service.create_pipeline(caller, self).await,
-            Some("sweep") => return service.create_sweep(caller, self).await,
+        let (mut request, mut shown) = (self, None);
+        match request.definition.get("type").and_then(Value::as_str) {
+            Some("pipeline") => return service.create_pipeline(caller, request).await,
+            Some("sweep" | automl::TYPE) => return service.create_sweep(caller, request).await,
+            Some("spark") => {
+                let command = spark::as_command_job(&request.definition)?;
+                shown = Some(std::mem::replace(&mut request.definition, command));
+            }
             _ => {}
         }
-        let written = read(&self.definition)?;
+        let written = read(&request.definition)?;
         let submission = Draft {
             service,
             caller,
-            request: self,
+            request,
         }
         .submission(written)
         .await?;
-        submission.perform(service, caller).await
+        with_definition(submission, shown)
+            .perform(service, caller)
+            .await
     }
+}
+
+/// The job that became a command, shown as what it is.
+fn with_definition(mut submission: SubmitRun, shown: Option<Map<String, Value>>) -> SubmitRun {
+    if let (Some(mut shown), Some(described)) = (shown, &mut submission.job.described) {
+        for key in ["code", "environment", "compute"] {
+            let found = described.definition.get(key).cloned();
+            shown.extend(found.map(|found| (key.to_owned(), found)));
+        }
+        described.definition = shown;
+    }
+    submission
 }
 
 /// The definition as the kind of job it is.
@@ -62,7 +81,7 @@ fn read(definition: &Map<String, Value>) -> Result<CommandJob> {
         return Err(
             Error::unsupported(format!("Jobs of type `{kind}` are not run here"))
                 .at("type")
-                .hint("What is run is a command: type: command"),
+                .hint("What is run are commands, Spark scripts, sweeps, AutoML and pipelines"),
         );
     }
     CommandJob::read(Some(&Value::Object(definition.clone())))

@@ -7,16 +7,23 @@
 mod access;
 mod assessments;
 mod assets;
+mod automl;
+mod autoscale;
 mod batch;
 mod collect;
+mod collector;
 mod computes;
+mod connected;
 mod connections;
 mod curated;
 mod datastores;
 mod deploy;
+mod deployment_settings;
 mod deployments;
 mod driven;
+mod endpoint_hosts;
 mod endpoint_keys;
+mod endpoint_metrics;
 mod endpoints;
 mod environments;
 mod events;
@@ -37,9 +44,12 @@ mod minibatch;
 mod model_files;
 mod model_imports;
 mod models;
+mod monitors;
 mod operations;
+mod packed;
 mod paths;
 mod pipelines;
+mod programs;
 mod registered_models;
 mod registries;
 mod resource_groups;
@@ -50,6 +60,7 @@ mod schedules;
 mod secrets;
 mod signed;
 mod spans;
+mod spark;
 mod sweeps;
 #[cfg(test)]
 mod tests;
@@ -64,7 +75,7 @@ mod workspaces;
 
 use std::{
     path::PathBuf,
-    sync::atomic::AtomicBool,
+    sync::atomic::{AtomicBool, Ordering},
     sync::{Arc, OnceLock},
 };
 
@@ -72,8 +83,8 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 pub use access::{Action, Caller};
-pub use collect::FreeEnvironments;
-pub use endpoints::{Hosts, Revivals};
+pub use collect::Space;
+pub use endpoint_hosts::{Hosts, Revivals};
 pub use files::{Content, Pieces};
 pub use operations::{Act, operation};
 pub use vault::Vault;
@@ -87,23 +98,28 @@ use store::{KEPT_HERE, Store, WorkspaceRow};
 
 /// Handles operations. Cheap to clone.
 #[derive(Clone)]
-pub struct Service(Arc<Inner>);
+pub struct Service {
+    inner: Arc<Inner>,
+    /// What the caller of a request found it by, where that is its name.
+    found_by: Option<Arc<str>>,
+}
 
 pub struct Inner {
     store: Store,
     vault: Vault,
     clock: fn() -> Time,
-    /// Since when workers can renew their leases here.
-    opened_at: Time,
+    renewals: std::sync::Mutex<work::Renewals>,
     /// What clients can reach this service by, such as `http://127.0.0.1:5000`; empty without a socket.
     base_url: String,
+    /// Callers know better what it is called by than the machine.
+    called_as_found: AtomicBool,
     /// What clients can reach another service of the same store by.
     neighbour: OnceLock<String>,
     places: OnceLock<ArtifactPlaces>,
     hosts: OnceLock<Hosts>,
     /// This process starts the hosts of endpoints that were killed.
     revives: AtomicBool,
-    free_environments: OnceLock<FreeEnvironments>,
+    space: OnceLock<Space>,
     courier: OnceLock<Arc<dyn Courier>>,
     /// Woken when there are deliveries to make, by what happens in this process.
     deliveries: Notify,
@@ -121,7 +137,7 @@ pub struct Inner {
 impl std::ops::Deref for Service {
     type Target = Inner;
     fn deref(&self) -> &Inner {
-        &self.0
+        &self.inner
     }
 }
 
@@ -165,17 +181,18 @@ impl Service {
         bell: Option<Bell>,
     ) -> Result<Self> {
         let vault = Vault::new(store.home.key()?);
-        Ok(Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             store,
             vault,
             clock,
-            opened_at: clock(),
+            renewals: std::sync::Mutex::new(work::Renewals::from(clock())),
             base_url,
+            called_as_found: AtomicBool::new(false),
             neighbour: OnceLock::new(),
             places: OnceLock::new(),
             hosts: OnceLock::new(),
             revives: AtomicBool::new(false),
-            free_environments: OnceLock::new(),
+            space: OnceLock::new(),
             courier: OnceLock::new(),
             deliveries: Notify::new(),
             schedules: Notify::new(),
@@ -183,7 +200,34 @@ impl Service {
             bell,
             logs: Notify::new(),
             courses: std::sync::Mutex::default(),
-        })))
+        });
+        Ok(Self {
+            inner,
+            found_by: None,
+        })
+    }
+
+    /// Whether each caller is told addresses that begin with what the caller found the service by: on a
+    /// machine with several names nobody else knows which of them leads here from there.
+    #[must_use]
+    pub fn called_as_found(self, is_so: bool) -> Self {
+        self.called_as_found.store(is_so, Ordering::Relaxed);
+        self
+    }
+
+    /// The service for a caller who asked for a host, `host:port` as HTTP's `Host` has it.
+    #[must_use]
+    pub fn found_by<'a>(mut self, host: impl FnOnce() -> Option<&'a str>) -> Self {
+        let plain = |c: char| c.is_ascii_alphanumeric() || ".-:[]_".contains(c);
+        if self.called_as_found.load(Ordering::Relaxed)
+            && let Some(host) = host()
+            && !host.is_empty()
+            && host.chars().all(plain)
+            && let Some((scheme, _)) = self.base_url.split_once("://")
+        {
+            self.found_by = Some(format!("{scheme}://{host}").into());
+        }
+        self
     }
 
     /// Lets endpoints be started; without it they can only be looked at.
@@ -193,10 +237,10 @@ impl Service {
         self
     }
 
-    /// Lets environments of this machine be freed.
+    /// Lets environments and images of this machine be freed.
     #[must_use]
-    pub fn with_environments(self, free: FreeEnvironments) -> Self {
-        self.free_environments.get_or_init(|| free);
+    pub fn with_space(self, space: Space) -> Self {
+        self.space.get_or_init(|| space);
         self
     }
 
@@ -254,12 +298,12 @@ impl Service {
     }
 
     pub fn base_url(&self) -> &str {
-        &self.base_url
+        self.found_by.as_deref().unwrap_or(&self.base_url)
     }
 
     /// Where MLflow's clients find a workspace; empty while nothing listens.
     fn tracking_uri(&self, workspace: &str) -> Option<String> {
-        let url = match self.base_url.as_str() {
+        let url = match self.base_url() {
             "" => self.neighbour.get().map(String::as_str),
             url => Some(url),
         };

@@ -12,6 +12,7 @@ use api::{
     logged_models::{GetLoggedModel, LoggedModel, path_of},
     models::{Lineage, ModelSource, ModelType, Which},
     names,
+    paths::check_open,
     runs::{GetRun, Run},
 };
 use store::{ModelRow, Stored, WorkspaceRow};
@@ -76,10 +77,13 @@ impl Service {
                     ..Found::default()
                 })
             }
-            ModelSource::Elsewhere { uri } => Ok(Found {
-                location: Some(uri),
-                ..Found::default()
-            }),
+            ModelSource::Elsewhere { uri } => {
+                check_open(&uri)?;
+                Ok(Found {
+                    location: Some(uri),
+                    ..Found::default()
+                })
+            }
             ModelSource::Nothing => Ok(Found::default()),
         }
     }

@@ -6,7 +6,7 @@ use super::{
 use api::{
     Error, Result,
     imports::{ImportRegisteredModel, ImportedRegistration, ImportedVersion},
-    models::ModelType,
+    models::{ModelSource, ModelType},
     names,
 };
 use async_trait::async_trait;
@@ -50,17 +50,29 @@ impl Perform for ImportRegisteredModel {
 }
 
 impl Service {
+    /// What a logged model that was brought over is called here.
+    async fn model_here(&self, row: &WorkspaceRow, origin: String) -> Result<String> {
+        let here = self.store.imported_logged_model(row.id, &origin).await?;
+        Ok(here.unwrap_or(origin))
+    }
+
     async fn check_version(
         &self,
         caller: &Caller,
         row: &WorkspaceRow,
         name: &str,
-        version: ImportedVersion,
+        mut version: ImportedVersion,
     ) -> Result<VersionImport> {
         if version.version == 0 {
             return Err(Error::invalid("Versions are numbered from 1 on").at("version"));
         }
         check_tags(&version.tags)?;
+        if let ModelSource::LoggedModel { id, .. } = &mut version.source {
+            *id = self.model_here(row, std::mem::take(id)).await?;
+        }
+        if let Some(id) = version.logged_model.take() {
+            version.logged_model = Some(self.model_here(row, id).await?);
+        }
         let mut found = self.model_files(caller, row, version.source, true).await?;
         let lineage = &mut found.lineage;
         lineage.run = version.run.or(lineage.run.take());

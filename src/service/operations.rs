@@ -5,11 +5,12 @@ use futures_util::future::BoxFuture;
 
 use super::{Caller, Perform, Service};
 use api::{
-    Error, Operation, access::*, assets::*, batch::*, computes::*, connections::*, datastores::*,
-    deployments::*, endpoints::*, experiments::*, files::*, identities::*, imports::*, jobs::*,
-    lineage::*, logged_models::*, metrics::*, models::*, paths::*, pipelines::*,
-    registered_models::*, registries::*, resource_groups::*, runs::*, schedules::*, secrets::*,
-    trace_measures::*, traces::*, uploads::*, webhooks::*, work::*, workspaces::*,
+    Error, Operation, access::*, assets::*, autoscale::*, batch::*, collector::*, computes::*,
+    connections::*, datastores::*, deployments::*, endpoint_metrics::*, endpoints::*,
+    experiments::*, files::*, identities::*, imports::*, jobs::*, lineage::*, logged_models::*,
+    metrics::*, models::*, monitors::*, paths::*, pipelines::*, registered_models::*,
+    registries::*, resource_groups::*, runs::*, schedules::*, secrets::*, trace_measures::*,
+    traces::*, uploads::*, webhooks::*, work::*, workspaces::*,
 };
 
 /// Performs one operation: what comes and goes is JSON.
@@ -116,6 +117,7 @@ fn operations() -> &'static [(&'static str, Act)] {
         MissingBlobs,
         FindTree,
         CreateTree,
+        RecordTree,
         GetTree,
         ListArtifacts,
         AddArtifacts,
@@ -228,9 +230,17 @@ fn operations() -> &'static [(&'static str, Act)] {
         GetDeployment,
         DeleteDeployment,
         GetEndpointLog,
+        GetEndpointMetrics,
+        ExposeMetrics,
+        PutAutoscale,
+        ListAutoscale,
+        DeleteAutoscale,
         // Workers
         SyncWorker,
         ReportRun,
+        // Monitors
+        RecordDrift,
+        ListMonitorReports,
         // Batch endpoints
         PutBatchEndpoint,
         ListBatchEndpoints,
@@ -245,5 +255,9 @@ fn operations() -> &'static [(&'static str, Act)] {
         GetHostOrders,
         ReportHost,
         ReportDeployment,
+        ReportMeasured,
+        ReportCollected,
+        ExposeHostMetrics,
+        AskScale,
     ]
 }

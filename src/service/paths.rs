@@ -6,6 +6,7 @@ use api::{
     assets::{Asset, AssetKind, AssetRef, GetAsset},
     datastores::{Datastore, DatastoreType},
     files::{Hash, ListArtifacts, check_path},
+    jobs::SEARCHES,
     lineage::{Node, NodeKind},
     models::{GetModel, Which},
     names,
@@ -13,6 +14,7 @@ use api::{
     registries,
 };
 use async_trait::async_trait;
+use serde_json::Value;
 use store::{FilePlace, WorkspaceRow};
 
 /// The folder of a datastore whose contents are trees.
@@ -364,7 +366,8 @@ impl Service {
         };
         let described = found.run.job.and_then(|job| job.described);
         let kind = described.and_then(|described| described.definition.get("type").cloned());
-        if kind.is_none_or(|kind| kind != "sweep") {
+        let kind = kind.as_ref().and_then(Value::as_str);
+        if !kind.is_some_and(|kind| SEARCHES.contains(&kind)) {
             return Ok(run.to_owned());
         }
         found.run.tags.get(BEST_TAG).cloned().ok_or_else(|| {

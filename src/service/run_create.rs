@@ -192,24 +192,29 @@ pub(super) fn check_job(job: &Job) -> Result<()> {
     }
     let variables = job.environment_variables.keys().chain(job.secrets.keys());
     for variable in variables {
-        let good = !variable.is_empty()
-            && !variable.starts_with(|c: char| c.is_ascii_digit())
-            && variable
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !good {
-            return Err(Error::invalid(format!(
-                "`{variable}` cannot be the name of an environment variable"
-            ))
-            .at("job.environment_variables")
-            .hint("Such names have letters, digits and `_`, and begin with no digit"));
-        }
+        check_variable(variable).map_err(|error| error.at("job.environment_variables"))?;
     }
     let nul = |text: &String| text.contains('\0');
     if job.command.iter().any(nul) || job.environment_variables.values().any(nul) {
         return Err(Error::invalid("A command cannot contain a NUL character").at("job.command"));
     }
     metrics::check_params(&job.params)
+}
+
+/// Refuses what cannot be the name of an environment variable.
+pub(super) fn check_variable(variable: &str) -> Result<()> {
+    let good = !variable.is_empty()
+        && !variable.starts_with(|c: char| c.is_ascii_digit())
+        && variable
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if good {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "`{variable}` cannot be the name of an environment variable"
+    ))
+    .hint("Such names have letters, digits and `_`, and begin with no digit"))
 }
 
 /// Adds the tags by which MLflow's clients and pages know who made a run, from what.

@@ -58,8 +58,9 @@ impl Service {
         let all = self.store.newest_run_names(row.id).await?;
         let place = format!(" in `{}`", row.workspace.name);
         if let Some((run, _)) = all.iter().find(|(_, display)| display == name) {
-            return Ok(Error::unknown("run", name, &place, None)
-                .hint(format!("The newest run displayed by that name is `{run}`")));
+            let mut error = Error::unknown("run", name, &place, Some(run));
+            error.hints = vec![format!("The newest run displayed by that name is `{run}`")];
+            return Ok(error);
         }
         let nearest = names::nearest(name, all.iter().map(|(name, _)| name.as_str()));
         let error = Error::unknown("run", name, &place, nearest);
@@ -76,6 +77,9 @@ impl Perform for UpdateRun {
         let (row, found) = service
             .enter_run(caller, &self.workspace, &self.run, Action::WriteRuns)
             .await?;
+        if let Some(experiment) = &self.experiment {
+            names::EXPERIMENT.check(experiment)?;
+        }
         let restored = self.deleted == Some(false);
         if found.run.deleted && self.deleted.is_none() {
             return Err(Error::conflict(format!(
@@ -92,6 +96,7 @@ impl Perform for UpdateRun {
             status: self.status.filter(|_| !a_worker_decides && !restored),
             ended_at: self.ended_at.filter(|_| !a_worker_decides),
             deleted: self.deleted,
+            experiment: self.experiment,
         };
         match service
             .store

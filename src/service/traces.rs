@@ -60,7 +60,7 @@ pub(super) fn maker(caller: &Caller) -> Option<i64> {
 }
 
 pub(super) fn no_such_trace(row: &WorkspaceRow, id: &str) -> Error {
-    Error::not_found(format!("No trace `{id}` in `{}`", row.workspace.name))
+    Error::unknown("trace", id, &format!(" in `{}`", row.workspace.name), None)
 }
 
 /// Accepts an id that can be a part of an address.

@@ -1,16 +1,21 @@
 //! The work queue: what workers are told, and what they report.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{Action, Caller, Perform, Service};
+use super::{Action, Caller, Perform, Service, connected};
 use api::{
     Done, Error, Result, Time,
     computes::Size,
+    files::check_path,
     runs::Job,
-    work::{Assignment, LEASE_SECONDS, ReportRun, SyncWorker, WorkerOrders},
+    work::{Assignment, LEASE_SECONDS, Progress, ReportRun, SyncWorker, WorkerOrders},
 };
 use store::{Lock, Orders, Sync, Taken};
 
@@ -21,7 +26,26 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 const WORKER_GONE: &str = "Its worker is gone, and the run's process with it";
 
+/// When workers could renew their leases, as far as this process knows.
+pub struct Renewals {
+    possible_since: Time,
+    looked_at: Time,
+}
+
+impl From<Time> for Renewals {
+    fn from(now: Time) -> Self {
+        Self {
+            possible_since: now,
+            looked_at: now,
+        }
+    }
+}
+
 impl Service {
+    fn renewals(&self) -> MutexGuard<'_, Renewals> {
+        self.renewals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether some run waits for a worker: queued, or held by one that is dead. Cheap.
     pub async fn has_open_work(&self) -> Result<bool> {
         if !self.due_drivers().await?.is_empty() {
@@ -36,6 +60,11 @@ impl Service {
         }
         let lapsed = self.store.lapsed_workers(self.lapsed_before()).await?;
         Ok(!lapsed.is_empty())
+    }
+
+    /// The handles of the processes of which a worker has said that they run, and nothing since.
+    pub async fn processes_of(&self, worker: &'static str) -> Result<Vec<String>> {
+        self.store.processes_of(worker).await
     }
 
     /// Sees to runs whose worker has not renewed its lease in time, also when no other worker is
@@ -59,14 +88,28 @@ impl Service {
     }
 
     /// Leases that ran out before this have lapsed. None has while the workers had no time to renew
-    /// it: whoever serves them may have been down for longer than a lease lasts.
+    /// it: whoever serves them was down, or slept with its machine, or could write nothing down, for
+    /// longer than a lease lasts.
     fn lapsed_before(&self) -> Time {
         let now = self.now();
-        if now.since(self.opened_at) < LEASE_SECONDS * 1000 {
+        let mut renewals = self.renewals();
+        if now.since(renewals.looked_at) > LEASE_SECONDS * 1000 / 2 {
+            renewals.possible_since = now;
+        }
+        renewals.looked_at = now;
+        if now.since(renewals.possible_since) < LEASE_SECONDS * 1000 {
             Time(i64::MIN)
         } else {
             now
         }
+    }
+
+    async fn sync(&self, request: &SyncWorker) -> Result<Orders> {
+        let orders = self.sync_once(request).await;
+        if orders.is_err() {
+            self.renewals().possible_since = self.now();
+        }
+        orders
     }
 
     /// A worker on this machine is dead when nobody holds its lock file; of others only their
@@ -74,6 +117,11 @@ impl Service {
     fn is_dead(&self, worker: &str) -> bool {
         let lock = self.store.home.worker_lock(worker);
         lock.exists() && !Lock::is_held(&lock)
+    }
+
+    /// Whether a worker is on this machine, and loses its runs when this machine loses its power.
+    fn is_here(&self, worker: &str) -> bool {
+        self.store.home.worker_lock(worker).exists()
     }
 
     async fn sync_once(&self, request: &SyncWorker) -> Result<Orders> {
@@ -90,6 +138,7 @@ impl Service {
         self.store
             .sync_worker(Sync {
                 worker: request.worker.clone(),
+                here: self.is_here(&request.worker),
                 capacity: request.capacity,
                 holding: request
                     .holding
@@ -121,30 +170,47 @@ impl Service {
             handle,
             cancel,
         } = taken;
-        let Some(job) = row.run.job else {
+        let Some(mut job) = row.run.job else {
             return Ok(None);
         };
         let mut secrets = BTreeMap::new();
         if let Some(found) = self.store.workspace(&workspace).await? {
             for (variable, name) in &job.secrets {
-                match self.open_secret(&found, name).await {
-                    Ok(value) => secrets.insert(variable.clone(), value),
+                let opened = match name.strip_prefix(connected::SECRETS) {
+                    Some(connection) => self.lets_in(&found, connection, variable).await,
+                    None => {
+                        let opened = self.open_secret(&found, name).await;
+                        opened.map(|value| vec![(variable.clone(), value, true)])
+                    }
+                };
+                match opened {
+                    Ok(opened) => {
+                        for (variable, value, secret) in opened {
+                            let variables = if secret {
+                                &mut secrets
+                            } else {
+                                &mut job.environment_variables
+                            };
+                            variables.insert(variable, value);
+                        }
+                    }
                     Err(error) => {
                         let reason = error.message;
                         self.store.fail_run(row.id, reason, self.now()).await?;
                         self.advance_due().await;
                         return Ok(None);
                     }
-                };
+                }
             }
         }
-        let root = self.store.root_of(row.id).await?;
+        let (root_id, root) = self.store.root_of(row.id).await?.unzip();
         let size = self.size_for(row.workspace_id, &job).await?;
         Ok(Some(Assignment {
             token: self.vault.run_token(row.workspace_id, row.id),
             log_length: self.store.log_length(row.workspace_id, row.id)?,
             workspace,
             root: root.unwrap_or_else(|| row.run.name.clone()),
+            root_id,
             run: row.run.name,
             experiment: row.run.experiment,
             experiment_id: row.run.experiment_id,
@@ -210,14 +276,14 @@ impl Perform for SyncWorker {
             return Err(Error::invalid(format!("`{bad}` is not `workspace/run`")).at("holding"));
         }
         let until = Instant::now() + Duration::from_millis(self.wait_ms).min(LONGEST_WAIT);
-        let mut orders = service.sync_once(&self).await?;
+        let mut orders = service.sync(&self).await?;
         while !orders.are_news() && Instant::now() < until {
             // Listening begins before looking, so that nothing falls between.
             let notified = service.work.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
             if service.has_news(&self).await? {
-                orders = service.sync_once(&self).await?;
+                orders = service.sync(&self).await?;
             } else {
                 let next = until.min(Instant::now() + LOOK_AGAIN);
                 let _ = tokio::time::timeout_at(next, notified).await;
@@ -247,10 +313,17 @@ impl Perform for ReportRun {
         let row = service
             .enter(caller, &self.workspace, Action::WriteRuns)
             .await?;
+        if let Progress::Ended { artifacts, .. } = &self.progress {
+            for artifact in artifacts {
+                check_path(&artifact.path)?;
+            }
+        }
         let run = service.find_run(&row, &self.run).await?;
+        let here = service.is_here(&self.worker);
+        let from = (self.worker, here);
         service
             .store
-            .report_run(run, self.worker, self.progress, service.now())
+            .report_run(run, from, self.progress, service.now())
             .await?;
         service.advance_due().await;
         service.logs.notify_waiters();

@@ -42,15 +42,16 @@ impl Service {
 #[async_trait]
 impl Perform for CreateWorkspace {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Workspace> {
+        // First, as a hint is to be pasted.
+        names::WORKSPACE.check(&self.name)?;
         let allowed = service.allow_admin(caller, "create workspaces");
         allowed.map_err(|error| match caller {
             Caller::User { name: user, .. } => error.hint(format!(
-                "An admin can make you its owner: aml workspace share add -n {} --user {user} --role Owner",
-                self.name
+                "An admin can create it and make you its owner: aml workspace create -n {name} && aml workspace share add -n {name} --user {user} --role Owner",
+                name = self.name
             )),
             Caller::Owner | Caller::Run { .. } => error,
         })?;
-        names::WORKSPACE.check(&self.name)?;
         check_tags(&self.tags)?;
         let id = uuid::Uuid::new_v4().to_string();
         let keys = WorkspaceKeys {

@@ -47,7 +47,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// The canonical form of `node`; nothing if a problem was reported instead.
+    /// The canonical form of `node`. Where a problem was reported it is what is right of it, or nothing.
     pub fn value(&mut self, shape: &Shape, node: &Node) -> Option<Value> {
         if self.is_expression(shape, node) {
             return Some(node.to_value());
@@ -97,22 +97,30 @@ impl<'a> Checker<'a> {
             return self.wanted("a mapping", node);
         };
         let mut members = Object::new();
-        let mut right = true;
         for entry in entries {
+            let before = self.issues.len();
             // `score:` with nothing after it is an output of the default kind.
             let value = if entry.value.is_null() {
                 Some(Value::Null)
             } else {
                 self.value(shape, &entry.value)
             };
-            match value {
-                Some(value) => {
-                    members.insert(entry.key.clone(), value);
-                }
-                None => right = false,
+            if let Some(what) = called(shape) {
+                self.name(&called_by(what, &entry.key), before);
+            }
+            // What is wrong is there all the same: others may name it.
+            members.insert(entry.key.clone(), value.unwrap_or_default());
+        }
+        Some(Value::Object(members))
+    }
+
+    /// Lets what was reported since say what it is about.
+    fn name(&mut self, prefix: &str, before: usize) {
+        for issue in self.issues.iter_mut().skip(before) {
+            if !issue.message.starts_with(prefix) {
+                issue.message.insert_str(0, prefix);
             }
         }
-        right.then_some(Value::Object(members))
     }
 
     fn text(&mut self, text: &Text, node: &Node) -> Option<Value> {
@@ -172,6 +180,18 @@ impl<'a> Checker<'a> {
             self.report(Issue::error(span, "Nested too deep"));
         }
         deep
+    }
+}
+
+/// How messages about something begin that has a name.
+pub(crate) fn called_by(what: &str, name: &str) -> String {
+    format!("{what} `{name}`: ")
+}
+
+fn called(shape: &Shape) -> Option<&'static str> {
+    match shape {
+        Shape::Union(union) => union.called,
+        _ => None,
     }
 }
 

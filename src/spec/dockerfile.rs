@@ -2,12 +2,13 @@
 //! install. What else they do is left out and noted.
 
 mod lines;
+pub mod start;
 #[cfg(test)]
 mod tests;
 
 use std::{cell::RefCell, collections::BTreeMap, io, path::Path};
 
-use lines::{Instruction, expand, instructions, words_of};
+use lines::{Instruction, expand, instructions, pairs, words_of};
 
 use super::{conda, environment, requirements};
 use api::{Error, Result, environments::Environment};
@@ -128,6 +129,8 @@ struct Stage {
     variables: BTreeMap<String, String>,
     version: Option<String>,
     requirements: Vec<String>,
+    /// Path in the image → path in the context, of single files.
+    copied: BTreeMap<String, String>,
     notes: Vec<String>,
     left_out: Vec<String>,
 }
@@ -145,9 +148,10 @@ impl Build<'_> {
                 self.stage.left_out.push(line.to_owned());
             }
             "RUN" => self.run(rest, instruction.script.as_deref())?,
+            "COPY" | "ADD" => self.copied(rest),
             // They change nothing that Python packages need.
-            "COPY" | "ADD" | "WORKDIR" | "LABEL" | "EXPOSE" | "CMD" | "ENTRYPOINT" | "USER"
-            | "SHELL" | "MAINTAINER" | "STOPSIGNAL" | "HEALTHCHECK" | "VOLUME" => {}
+            "WORKDIR" | "LABEL" | "EXPOSE" | "CMD" | "ENTRYPOINT" | "USER" | "SHELL"
+            | "MAINTAINER" | "STOPSIGNAL" | "HEALTHCHECK" | "VOLUME" => {}
             _ => self.stage.left_out.push(line.to_owned()),
         }
         Ok(())
@@ -208,20 +212,24 @@ impl Build<'_> {
 
     fn variable(&mut self, rest: &str) {
         let rest = expand(rest, &self.stage.variables, true);
-        let (first, value) = rest.split_once(char::is_whitespace).unwrap_or((&rest, ""));
-        if !first.contains('=') {
-            self.stage
-                .variables
-                .insert(first.to_owned(), value.trim().to_owned());
-            return;
+        self.stage.variables.extend(pairs(&rest));
+    }
+
+    /// Remembers under which path of the image a single file is.
+    fn copied(&mut self, rest: &str) {
+        let rest = expand(rest, &self.stage.variables, true);
+        let words: Vec<String> = words_of(&rest).into_iter().flatten().collect();
+        if let [source, target] = words.as_slice()
+            && !source.starts_with("--")
+        {
+            let copied = &mut self.stage.copied;
+            copied.insert(target.clone(), source.clone());
         }
-        for word in words_of(&rest).into_iter().flatten() {
-            if let Some((name, value)) = word.split_once('=') {
-                self.stage
-                    .variables
-                    .insert(name.to_owned(), value.to_owned());
-            }
-        }
+    }
+
+    /// A path of the image as that of the context, where it was copied from there.
+    fn origin<'p>(&'p self, path: &'p str) -> &'p str {
+        self.stage.copied.get(path).map_or(path, String::as_str)
     }
 
     fn run(&mut self, rest: &str, script: Option<&str>) -> Result<()> {
@@ -304,6 +312,7 @@ impl Build<'_> {
             return Ok(());
         }
         self.file(file)?;
+        let file = self.origin(file).to_owned();
         let context = self.context;
         let read = |path: &Path| {
             let found = context.find(&path.to_string_lossy());
@@ -349,7 +358,7 @@ impl Build<'_> {
     }
 
     fn file(&self, file: &str) -> Result<String> {
-        let found = self.context.find(file);
+        let found = self.context.find(self.origin(file));
         found.ok_or_else(|| Error::not_found(format!("The build context has no file `{file}`")))
     }
 

@@ -29,28 +29,70 @@ pub enum Expression {
 impl Expression {
     /// Reads what stands between `${{` and `}}`.
     pub fn parse(text: &str) -> Self {
-        let text = text.trim();
-        let parts: Vec<&str> = text.split('.').map(str::trim).collect();
-        match parts.as_slice() {
-            ["inputs", name @ ..] if !name.is_empty() => Self::Input(name.join(".")),
-            ["outputs", name @ ..] if !name.is_empty() => Self::Output(name.join(".")),
-            ["parent", "inputs", name @ ..] if !name.is_empty() => {
-                Self::ParentInput(name.join("."))
+        let text = word(text);
+        let (first, rest) = part(text);
+        let named = |rest: Option<&str>| rest.map(name_of);
+        let known = match first {
+            "inputs" => named(rest).map(Self::Input),
+            "outputs" => named(rest).map(Self::Output),
+            "search_space" => named(rest).map(Self::SearchSpace),
+            "name" if rest.is_none() => Some(Self::Name),
+            "parent" => rest.and_then(Self::of_parent),
+            _ => None,
+        };
+        known.unwrap_or_else(|| Self::Other(text.to_owned()))
+    }
+
+    /// What follows `parent.`
+    fn of_parent(text: &str) -> Option<Self> {
+        let (first, rest) = part(text);
+        let rest = rest?;
+        match first {
+            "inputs" => Some(Self::ParentInput(name_of(rest))),
+            "outputs" => Some(Self::ParentOutput(name_of(rest))),
+            "jobs" => {
+                let (step, rest) = part(rest);
+                let step = step.to_owned();
+                let Some(rest) = rest else {
+                    return Some(Self::Step(step));
+                };
+                let (outputs, output) = part(rest);
+                let output = output.filter(|_| outputs == "outputs").map(name_of)?;
+                Some(Self::StepOutput { step, output })
             }
-            ["parent", "outputs", name @ ..] if !name.is_empty() => {
-                Self::ParentOutput(name.join("."))
-            }
-            ["parent", "jobs", step] => Self::Step((*step).to_owned()),
-            ["parent", "jobs", step, "outputs", output @ ..] if !output.is_empty() => {
-                Self::StepOutput {
-                    step: (*step).to_owned(),
-                    output: output.join("."),
-                }
-            }
-            ["search_space", name @ ..] if !name.is_empty() => Self::SearchSpace(name.join(".")),
-            ["name"] => Self::Name,
-            _ => Self::Other(text.to_owned()),
+            _ => None,
         }
+    }
+}
+
+/// Text up to the first dot, and what comes after that.
+fn part(text: &str) -> (&str, Option<&str>) {
+    match text.split_once('.') {
+        Some((first, rest)) => (word(first), Some(rest)),
+        None => (word(text), None),
+    }
+}
+
+/// A name of several parts, without blanks around these.
+fn name_of(text: &str) -> String {
+    let mut name = String::with_capacity(text.len());
+    for (at, part) in text.split('.').enumerate() {
+        if at > 0 {
+            name.push('.');
+        }
+        name.push_str(word(part));
+    }
+    name
+}
+
+/// Without blanks around it. Most have none, which the outer bytes tell.
+fn word(text: &str) -> &str {
+    let plain = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_graphic);
+    let bytes = text.as_bytes();
+    if plain(bytes.first()) && plain(bytes.last()) {
+        text
+    } else {
+        text.trim()
     }
 }
 
@@ -93,7 +135,7 @@ impl Template {
     pub fn parse(text: &str) -> Self {
         let mut pieces = Vec::new();
         let mut rest = text;
-        while let Some(at) = rest.find("${{").into_iter().chain(rest.find("$[[")).min() {
+        while let Some(at) = begins(rest) {
             push_text(&mut pieces, &rest[..at]);
             rest = &rest[at..];
             let close = if rest.starts_with("${{") { "}}" } else { "]]" };
@@ -183,6 +225,12 @@ impl Template {
         }
         Ok(())
     }
+}
+
+/// Where the next expression or optional block begins.
+fn begins(text: &str) -> Option<usize> {
+    let mut dollars = text.match_indices('$').map(|(at, _)| at);
+    dollars.find(|at| matches!(text.get(at + 1..at + 3), Some("{{" | "[[")))
 }
 
 fn push_text(pieces: &mut Vec<Piece>, text: &str) {

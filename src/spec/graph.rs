@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map as Object, Value};
 
 use super::{
+    check::called_by,
     expression::{Expression, Template},
     shape::{Fault, Wrong},
 };
@@ -20,6 +21,11 @@ use api::names;
 use interface::Interface;
 
 type Members = Object<String, Value>;
+
+/// How messages about a step begin.
+pub fn of_step(name: &str) -> String {
+    called_by("Step", name)
+}
 
 /// A command with inputs and outputs of its own: every expression names one of them.
 pub fn check_command(members: &Members) -> Vec<Wrong> {
@@ -146,7 +152,7 @@ impl<'a> Graph<'a> {
         self.inside(name, step);
         for wrong in &mut self.wrong[before..] {
             let message = &wrong.fault.message;
-            wrong.fault.message = format!("Step `{name}`: {message}");
+            wrong.fault.message = format!("{}{message}", of_step(name));
         }
     }
 

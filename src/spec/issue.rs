@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use serde_json::Value;
+
 use super::{
     shape::Mismatch,
     yaml::{Sources, Span},
@@ -148,6 +150,8 @@ fn floor(text: &str, at: usize) -> usize {
 pub struct Report {
     pub issues: Vec<Issue>,
     pub sources: Sources,
+    /// What is right of a file in which something is wrong: enough to see what else is.
+    pub partial: Option<Value>,
 }
 
 impl Report {

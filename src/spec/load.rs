@@ -8,11 +8,11 @@ use super::{
     check::Checker,
     includes,
     issue::{Issue, Report},
-    kinds::list::Kind,
+    kinds::list::{self, Kind},
     overrides::{self, Edit, Values},
     reference,
     shape::{Described, Shape},
-    yaml::{self, Node, Sources},
+    yaml::{self, Node, Sources, Span},
 };
 use api::Result;
 
@@ -95,6 +95,11 @@ impl Document {
     /// Where the keys lead that `path` joins by dots: `file:line:column` of the last of them that is
     /// there. None when not even the first is.
     pub fn place(&self, path: &str) -> Option<String> {
+        self.span(path).map(|span| self.sources.place(span))
+    }
+
+    /// The same, as a place of the text.
+    pub fn span(&self, path: &str) -> Option<Span> {
         let mut node = &self.root;
         let mut found = None;
         for key in path.split('.') {
@@ -107,7 +112,7 @@ impl Document {
             found = Some(entry.key_span);
             node = &entry.value;
         }
-        found.map(|span| self.sources.place(span))
+        found
     }
 
     /// Checks the document as the kind it is: of the kinds it may be, the first that fits, else the
@@ -116,6 +121,10 @@ impl Document {
         mut self,
         kinds: &[&'static Kind],
     ) -> (Option<&'static Kind>, Option<Value>, Report) {
+        if let [only] = kinds {
+            let (value, report) = self.check_as(only);
+            return (Some(only), value, report);
+        }
         let mut best: Option<(Option<&'static Kind>, Option<Value>, Report)> = None;
         for kind in kinds {
             let (value, report) = self.clone().check_as(kind);
@@ -149,7 +158,21 @@ impl Document {
             return issue
                 .hint("It looks like a conda file; an environment names it as its `conda_file`");
         }
-        issue.hint("Say it with --kind, or by a `$schema` in the file")
+        self.misspelt_mark()
+            .unwrap_or_else(|| issue.hint("Say it with --kind, or by a `$schema` in the file"))
+    }
+
+    /// That a key is nearly one that would tell what the file is.
+    fn misspelt_mark(&self) -> Option<Issue> {
+        let yaml::Data::Map(entries) = &self.root.data else {
+            return None;
+        };
+        entries.iter().find_map(|entry| {
+            let (kind, mark) = list::nearest_mark(&entry.key)?;
+            let message = format!("`{}` tells no kind of file", entry.key);
+            let hint = format!("Did you mean `{mark}`, as of the kind {kind}?");
+            Some(Issue::error(entry.key_span, message).hint(hint))
+        })
     }
 
     fn into_report(mut self) -> Report {
@@ -157,6 +180,7 @@ impl Document {
         Report {
             issues: self.issues,
             sources: self.sources,
+            partial: None,
         }
     }
 
@@ -210,11 +234,17 @@ impl Document {
             value = checker.value(shape, &root);
             issues.extend(checker.issues);
         }
+        let mut partial = None;
         if issues.iter().any(Issue::is_error) {
-            value = None;
+            partial = value.take();
         }
         issues.sort_by_key(|issue| issue.span);
-        (value, Report { issues, sources })
+        let report = Report {
+            issues,
+            sources,
+            partial,
+        };
+        (value, report)
     }
 }
 

@@ -117,6 +117,8 @@ pub struct Record {
     pub bindable: bool,
     /// What cannot be said of one key alone.
     pub rule: Option<Rule>,
+    /// The rule holds for the parts that are right, too, when others are wrong.
+    pub in_parts: bool,
 }
 
 /// Looks at a whole record that is right key by key; answers what is wrong where.
@@ -152,6 +154,7 @@ impl Record {
         open: false,
         bindable: false,
         rule: None,
+        in_parts: false,
     };
 
     /// All fields, those of the bases first.
@@ -217,6 +220,8 @@ pub struct Union {
     pub members: &'static [Shape],
     /// The `type` of a mapping without one.
     pub default_type: Option<&'static str>,
+    /// What messages call a value by its key: `Step`.
+    pub called: Option<&'static str>,
 }
 
 impl Union {
@@ -225,6 +230,7 @@ impl Union {
         doc: "",
         members: &[],
         default_type: None,
+        called: None,
     };
 
     /// The members, those of unions inside as well.

@@ -86,30 +86,7 @@ impl Store {
         files: Vec<TreeEntry>,
         now: Time,
     ) -> Result<Stored<()>> {
-        let blobs: Vec<_> = files.iter().map(|file| (file.hash, file.size)).collect();
-        self.db
-            .write(move |tx| {
-                if let Some(missing) = first_missing(tx, &blobs)? {
-                    return Ok(Stored::Missing(missing));
-                }
-                for file in files {
-                    if let Some(conflict) = obstacle(tx, of, &file.path)? {
-                        return Err(conflict);
-                    }
-                    put(
-                        tx,
-                        of,
-                        &Artifact {
-                            path: file.path,
-                            size: file.size,
-                            hash: file.hash,
-                            updated_at: now,
-                        },
-                    )?;
-                }
-                Ok(Stored::Done(()))
-            })
-            .await
+        self.db.write(move |tx| add(tx, of, files, now)).await
     }
 
     /// Stores the one blob of `pack` and records it as an artifact.
@@ -160,6 +137,27 @@ impl Store {
             })
             .await
     }
+}
+
+/// Records stored blobs as artifacts, all or none.
+pub(super) fn add(tx: &Tx<'_>, of: Holder, files: Vec<TreeEntry>, now: Time) -> Result<Stored<()>> {
+    let blobs: Vec<_> = files.iter().map(|file| (file.hash, file.size)).collect();
+    if let Some(missing) = first_missing(tx, blobs)? {
+        return Ok(Stored::Missing(missing));
+    }
+    for file in files {
+        if let Some(conflict) = obstacle(tx, of, &file.path)? {
+            return Err(conflict);
+        }
+        let artifact = Artifact {
+            path: file.path,
+            size: file.size,
+            hash: file.hash,
+            updated_at: now,
+        };
+        put(tx, of, &artifact)?;
+    }
+    Ok(Stored::Done(()))
 }
 
 /// What keeps a file from being at a path: a folder there, or a file where a folder would have to be.

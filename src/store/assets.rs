@@ -47,6 +47,8 @@ pub struct AssetChange {
     pub properties: BTreeMap<String, String>,
     pub labels: Vec<String>,
     pub unlabel: Vec<String>,
+    /// Keys of the spec; null takes one away.
+    pub settings: Map<String, Value>,
 }
 
 impl AssetChange {
@@ -56,6 +58,7 @@ impl AssetChange {
             && self.properties.is_empty()
             && self.labels.is_empty()
             && self.unlabel.is_empty()
+            && self.settings.is_empty()
     }
 }
 
@@ -430,16 +433,23 @@ fn apply(
     }
     merge(&mut asset.tags, change.tags);
     merge(&mut asset.properties, change.properties);
+    for (key, value) in change.settings {
+        match value {
+            Value::Null => drop(asset.spec.shift_remove(&key)),
+            value => drop(asset.spec.insert(key, value)),
+        }
+    }
     tx.execute(
         "UPDATE asset_versions SET description = ?2, tags = ?3, properties = ?4, updated_by = ?5, \
-         updated_at = ?6 WHERE id = ?1",
+         updated_at = ?6, spec = ?7 WHERE id = ?1",
         params![
             row.id,
             asset.description,
             to_json(&asset.tags)?,
             to_json(&asset.properties)?,
             by,
-            now
+            now,
+            to_json(&asset.spec)?
         ],
     )?;
     for label in change.labels {

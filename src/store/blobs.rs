@@ -1,10 +1,11 @@
 //! Blobs by their hash: which are stored, in which pack each lies.
 //!
-//! A blob that was acknowledged survives a kill and a power loss: its pack was on disk before its
-//! row. A blob that hashes to something else is never stored.
+//! A blob that was acknowledged survives a kill, and a power loss as soon as anything that survives
+//! that refers to it: its pack was on disk before its row, and its row is before what refers to it.
+//! A blob that hashes to something else is never stored.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -64,8 +65,10 @@ pub(super) fn place(tx: &Tx<'_>, hash: Hash) -> Result<Option<Place>> {
 pub type Chunks = tokio::sync::mpsc::Receiver<Result<bytes::Bytes>>;
 
 impl Store {
-    /// Which of `hashes` are not stored. Those that are count as just stored.
-    pub async fn missing_blobs(&self, hashes: Vec<Hash>, now: Time) -> Result<Vec<Hash>> {
+    /// Which of `hashes` are not stored, each once. Those that are count as just stored.
+    pub async fn missing_blobs(&self, mut hashes: Vec<Hash>, now: Time) -> Result<Vec<Hash>> {
+        hashes.sort_unstable();
+        hashes.dedup();
         let (mut missing, stale) = self
             .db
             .read(move |tx| {
@@ -83,7 +86,7 @@ impl Store {
         if !stale.is_empty() {
             missing.extend(
                 self.db
-                    .write(move |tx| {
+                    .write_soon(move |tx| {
                         let sql = "UPDATE blobs SET touched_at = ?2 WHERE hash = ?1";
                         let mut gone = Vec::new();
                         for hash in stale {
@@ -115,7 +118,7 @@ impl Store {
     async fn add_packs(&self, packs: Vec<Pack>, now: Time) -> Result<u64> {
         let (stored, unused) = self
             .db
-            .write(move |tx| {
+            .write_soon(move |tx| {
                 // The packs go through the transaction so that their locks outlast the commit.
                 let (mut stored, mut unused, mut used) = (0, Vec::new(), Vec::new());
                 for pack in packs {
@@ -212,7 +215,10 @@ fn touched_at(tx: &Tx<'_>, hash: Hash) -> Result<Option<Time>> {
 /// Records what a pack holds; answers how many blobs are new.
 pub(super) fn insert(tx: &Tx<'_>, pack: &Pack, now: Time) -> Result<u64> {
     let mut new = 0;
-    for blob in &pack.blobs {
+    // In the order of the table, so that each of its pages is written once.
+    let mut blobs: Vec<_> = pack.blobs.iter().collect();
+    blobs.sort_unstable_by_key(|blob| blob.hash);
+    for blob in blobs {
         let inserted = tx.execute(
             "INSERT INTO blobs(hash, size, pack, start, touched_at) VALUES (?1, ?2, ?3, ?4, ?5) \
              ON CONFLICT(hash) DO NOTHING",
@@ -230,19 +236,18 @@ pub(super) fn insert(tx: &Tx<'_>, pack: &Pack, now: Time) -> Result<u64> {
 }
 
 /// The first of `blobs` that is not stored with the size it is said to have.
-pub(super) fn first_missing(tx: &Tx<'_>, blobs: &[(Hash, u64)]) -> Result<Option<Hash>> {
-    let mut seen = HashSet::with_capacity(blobs.len());
+pub(super) fn first_missing(tx: &Tx<'_>, mut blobs: Vec<(Hash, u64)>) -> Result<Option<Hash>> {
+    // In the order of the table, so that each of its pages is looked at once.
+    blobs.sort_unstable();
+    blobs.dedup();
     for (hash, size) in blobs {
-        if !seen.insert((hash, size)) {
-            continue;
-        }
         let stored = tx.one(
             "SELECT size FROM blobs WHERE hash = ?1",
             params![hash],
             |row| count(row, 0),
         )?;
-        if stored != Some(*size) {
-            return Ok(Some(*hash));
+        if stored != Some(size) {
+            return Ok(Some(hash));
         }
     }
     Ok(None)

@@ -8,7 +8,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicI32, AtomicU8, Ordering},
+        atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -37,6 +37,8 @@ pub struct Checkpoints {
     state: Arc<AtomicU8>,
     /// Pages in the log after the last commit.
     pages: Arc<AtomicI32>,
+    /// Commits that wrote something.
+    commits: Arc<AtomicU64>,
 }
 
 impl Checkpoints {
@@ -46,8 +48,11 @@ impl Checkpoints {
         let shared = state.clone();
         let length = Arc::new(AtomicI32::new(0));
         let counted = length.clone();
+        let commits = Arc::new(AtomicU64::new(0));
+        let another = commits.clone();
         let (mut last, mut due) = (0, STEP);
         let committed = move |_: &mut Wal, pages: i32| {
+            another.fetch_add(1, Ordering::Relaxed);
             if pages < last {
                 due = STEP;
             }
@@ -63,7 +68,13 @@ impl Checkpoints {
         Ok(Self {
             state,
             pages: length,
+            commits,
         })
+    }
+
+    /// How many commits have written something.
+    pub fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 
     /// Whether the writer has its part to do.

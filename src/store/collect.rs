@@ -22,7 +22,7 @@ use super::{
 };
 use api::{
     Error, Result, Time,
-    deployments::Deployment,
+    deployments::{Deployment, ImageBase},
     environments::FreedEnvironments,
     files::{Collected, Hash},
 };
@@ -77,6 +77,7 @@ impl Store {
         };
         let mut collected = Collected {
             environments: FreedEnvironments::default(),
+            images: 0,
             blobs: 0,
             bytes: 0,
             recent: survey
@@ -336,8 +337,15 @@ fn used_trees(tx: &Tx<'_>) -> Result<HashSet<(i64, Hash)>> {
         &[],
         |row| Ok((row.get(0)?, json::<Deployment>(row, 1)?)),
     )?;
-    let code = |(workspace, deployment): (i64, Deployment)| Some((workspace, deployment.code?));
-    used.extend(endpoints.into_iter().filter_map(code));
+    for (workspace, deployment) in endpoints {
+        let folder = deployment.program.and_then(|program| program.folder);
+        let built = deployment.image.and_then(|image| match image {
+            ImageBase::Build { folder, .. } => Some(folder),
+            ImageBase::Named(_) => None,
+        });
+        let trees = deployment.code.into_iter().chain(folder).chain(built);
+        used.extend(trees.map(|tree| (workspace, tree)));
+    }
     Ok(used)
 }
 

@@ -21,7 +21,7 @@ use super::{
     column::Bound,
     home::{MAKE_ROOM, private_file},
     migrations,
-    writer::{Patience, Writer},
+    writer::{OnDisk, Patience, Writer},
 };
 use api::{Code, Error, Result};
 
@@ -100,10 +100,29 @@ impl Db {
         T: Send + 'static,
         F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
     {
-        restore(self.write_erased(erase(work)).await?)
+        self.write_when(OnDisk::First, work).await
     }
 
-    async fn write_erased(&self, work: Work) -> Result<Outcome> {
+    /// The same, but answers before it is on disk: for what can be found out or done again where it is
+    /// lost with the power. Whoever kills this process loses nothing of it.
+    pub async fn write_soon<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.write_when(OnDisk::Soon, work).await
+    }
+
+    /// Either, as the case is.
+    pub async fn write_when<T, F>(&self, when: OnDisk, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        restore(self.write_erased(erase(work), when).await?)
+    }
+
+    async fn write_erased(&self, work: Work, when: OnDisk) -> Result<Outcome> {
         let patience = if self.answers {
             Patience::LeaveAll
         } else if may_wait() {
@@ -111,7 +130,7 @@ impl Db {
         } else {
             Patience::Leave
         };
-        self.writer()?.write(work, patience).await
+        self.writer()?.write(work, patience, when).await
     }
 
     /// Runs `work` on a consistent view of the database.
@@ -152,7 +171,7 @@ impl Db {
         pool.view(work)
     }
 
-    fn writer(&self) -> Result<&Writer> {
+    pub(super) fn writer(&self) -> Result<&Writer> {
         if let Some(writer) = self.writer.get() {
             return Ok(writer);
         }

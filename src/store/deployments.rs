@@ -7,6 +7,7 @@ use super::{
 };
 use api::{
     Result, Time,
+    autoscale::Autoscale,
     deployments::{Deployment, FailedUpdate},
     endpoints::{EndpointState, Traffic},
     files::Hash,
@@ -34,6 +35,7 @@ pub struct DeploymentRow {
     pub model_lineage: Option<Lineage>,
     /// The workspace or registry that the model is of.
     pub model_workspace: Option<String>,
+    pub autoscale: Option<Autoscale>,
 }
 
 /// What is to be served.
@@ -69,7 +71,7 @@ pub struct DeploymentReport {
 
 const SELECT: &str = "SELECT d.id, d.name, d.spec, d.generation, d.state, d.state_generation, d.message, \
                       d.failed_update, d.created_at, d.updated_at, v.tree, v.lineage, w.name, \
-                      d.good_generation IS NOT NULL \
+                      d.good_generation IS NOT NULL, d.autoscale \
                       FROM deployments d LEFT JOIN model_versions v ON v.id = d.model_version_id \
                       LEFT JOIN models m ON m.id = v.model_id LEFT JOIN workspaces w ON w.id = m.workspace_id";
 
@@ -93,6 +95,7 @@ fn deployment(row: &Row<'_>) -> RowResult<DeploymentRow> {
         model_lineage: optional_json(row, 11)?,
         model_workspace: row.get(12)?,
         answered: row.get(13)?,
+        autoscale: optional_json(row, 14)?,
     })
 }
 
@@ -162,13 +165,19 @@ fn fall_back(tx: &Tx<'_>, report: &DeploymentReport) -> Result<bool> {
         ],
     )?;
     if changed > 0 {
-        tx.execute(
-            "UPDATE endpoints SET orders = orders + 1 \
-             WHERE id = (SELECT endpoint_id FROM deployments WHERE id = ?1)",
-            params![report.deployment],
-        )?;
+        order(tx, report.deployment)?;
     }
     Ok(changed > 0)
+}
+
+/// Has the host of a deployment look at its orders.
+fn order(tx: &Tx<'_>, deployment: i64) -> Result<()> {
+    tx.execute(
+        "UPDATE endpoints SET orders = orders + 1 \
+         WHERE id = (SELECT endpoint_id FROM deployments WHERE id = ?1)",
+        params![deployment],
+    )?;
+    Ok(())
 }
 
 /// Keeps what answers as what to go back to, and gives it the requests that it was to get.
@@ -198,6 +207,40 @@ fn answered(tx: &Tx<'_>, report: &DeploymentReport) -> Result<()> {
 }
 
 impl Store {
+    /// Says by what a deployment is scaled, and has its host look. Answers false, and changes nothing, when
+    /// another deployment of the workspace is scaled under the same name, or this one not as it was
+    /// `before`, if that is said.
+    pub async fn put_autoscale(
+        &self,
+        deployment: i64,
+        new: Option<Autoscale>,
+        before: Option<Autoscale>,
+    ) -> Result<bool> {
+        self.db
+            .write(move |tx| {
+                let text = new.as_ref().map(to_json).transpose()?;
+                if before.is_some() {
+                    let read = "SELECT autoscale FROM deployments WHERE id = ?1";
+                    let now = tx.one(read, params![deployment], |row| optional_json(row, 0))?;
+                    if now.flatten() != before {
+                        return Ok(false);
+                    }
+                }
+                let changed = tx.execute(
+                    "UPDATE deployments SET autoscale = ?2 \
+                     WHERE id = ?1 AND NOT EXISTS ( \
+                       SELECT 1 FROM deployments d JOIN endpoints e ON e.id = d.endpoint_id \
+                       WHERE d.id <> ?1 AND json_extract(d.autoscale, '$.name') = ?3 COLLATE NOCASE \
+                         AND e.workspace_id = (SELECT o.workspace_id FROM endpoints o \
+                           JOIN deployments t ON t.endpoint_id = o.id WHERE t.id = ?1))",
+                    params![deployment, text, new.map(|new| new.name)],
+                )?;
+                order(tx, deployment)?;
+                Ok(changed > 0)
+            })
+            .await
+    }
+
     /// Puts a deployment behind an endpoint, made if new; the endpoint is then wanted and the
     /// deployment starting. None when the model version was deleted meanwhile.
     pub async fn deploy(&self, workspace: i64, new: NewDeployment) -> Result<Option<EndpointRow>> {

@@ -9,6 +9,7 @@ use super::{
     run_create::{Created, NewRun, create},
     runs::{self, RunRow},
     work::{end, request_cancel},
+    writer::OnDisk,
 };
 use api::{
     Error, Result, Time,
@@ -178,7 +179,8 @@ impl Store {
 
     /// Takes the next step of a driven run as it was decided from where the run stood, all of it or
     /// nothing: an error is a child that cannot be made, because its name is taken or what it needs is
-    /// gone.
+    /// gone. Unless it ends by it, it is on disk only in a moment: what it was decided from is, and by
+    /// that it is decided again.
     pub async fn advance_driven(
         &self,
         run: i64,
@@ -186,9 +188,10 @@ impl Store {
         step: Advance,
         now: Time,
     ) -> Result<Advanced> {
-        self.db
-            .write(move |tx| advance(tx, run, from, &step, now))
-            .await
+        let ends = matches!(&step.status, Some((status, _)) if status.ended());
+        let work = move |tx: &Tx<'_>| advance(tx, run, from, &step, now);
+        let when = if ends { OnDisk::First } else { OnDisk::Soon };
+        self.db.write_when(when, work).await
     }
 
     /// The newest completed run with a key that was made before another run and is not deleted.
@@ -254,17 +257,17 @@ impl Store {
             .await
     }
 
-    /// The name of the driven run that no other one made and that a run is a part of.
-    pub async fn root_of(&self, run: i64) -> Result<Option<String>> {
+    /// Number and name of the driven run that no other one made and that a run is a part of.
+    pub async fn root_of(&self, run: i64) -> Result<Option<(i64, String)>> {
         self.db
             .look(move |tx| {
                 tx.one(
                     "WITH RECURSIVE up(id, name, driver) AS ( \
                      SELECT id, name, driver FROM runs WHERE id = ?1 UNION ALL \
                      SELECT p.id, p.name, p.driver FROM up JOIN runs p ON p.id = up.driver) \
-                     SELECT name FROM up WHERE driver IS NULL AND id <> ?1",
+                     SELECT id, name FROM up WHERE driver IS NULL AND id <> ?1",
                     params![run],
-                    |row| row.get(0),
+                    |row| Ok((row.get(0)?, row.get(1)?)),
                 )
             })
             .await

@@ -85,10 +85,18 @@ impl Store {
         read_log(&path, lines, offset).map_err(|e| io_error("read", &path, &e))
     }
 
+    /// The same part of the access log.
+    pub fn access_log(&self, id: i64, lines: Option<u32>, offset: u64) -> Result<(String, u64)> {
+        let path = self.home.access_log(id);
+        read_log(&path, lines, offset).map_err(|e| io_error("read", &path, &e))
+    }
+
     /// Removes what is left of a deployment that was deleted.
     pub fn remove_deployment_files(&self, id: i64, deployment: i64) {
         let _ = fs::remove_file(self.home.deployment_log(id, deployment));
         let _ = fs::remove_file(self.home.deployment_environment(id, deployment));
+        let _ = fs::remove_file(self.home.deployment_measures(id, deployment));
+        let _ = fs::remove_file(self.home.deployment_collector(id, deployment));
     }
 
     /// Removes what the hosts of a deleted endpoint have left.

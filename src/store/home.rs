@@ -107,6 +107,23 @@ impl Home {
         self.endpoint(endpoint).join(format!("d{deployment}.log"))
     }
 
+    /// A line for each request of an endpoint.
+    pub fn access_log(&self, endpoint: i64) -> PathBuf {
+        self.endpoint(endpoint).join("access.log")
+    }
+
+    /// What was measured of a deployment.
+    pub fn deployment_measures(&self, endpoint: i64, deployment: i64) -> PathBuf {
+        self.endpoint(endpoint)
+            .join(format!("d{deployment}.measures"))
+    }
+
+    /// What the package that collects data reads in a deployment's processes.
+    pub fn deployment_collector(&self, endpoint: i64, deployment: i64) -> PathBuf {
+        self.endpoint(endpoint)
+            .join(format!("d{deployment}.collector"))
+    }
+
     /// Names the environment that a deployment is served in.
     pub fn deployment_environment(&self, endpoint: i64, deployment: i64) -> PathBuf {
         self.endpoint(endpoint)

@@ -81,7 +81,7 @@ impl Store {
         let blobs: Vec<(Hash, u64)> = files.map(|file| (file.hash, file.size)).collect();
         self.db
             .write(move |tx| {
-                if let Some(missing) = first_missing(tx, &blobs)? {
+                if let Some(missing) = first_missing(tx, blobs)? {
                     return Ok(Stored::Missing(missing));
                 }
                 let import = |new| import_run(tx, workspace, experiment, new, now);

@@ -2,7 +2,7 @@
 
 use super::{
     Store,
-    db::{Row, RowResult, params},
+    db::{Row, RowResult, Tx, params},
 };
 use api::{
     Result, Time,
@@ -38,7 +38,8 @@ fn link(row: &Row<'_>) -> RowResult<LinkRow> {
 }
 
 impl Store {
-    /// Records links of a run; one of the same name is replaced.
+    /// Records links of a run; one of the same name is replaced. On disk in a moment, or when the run
+    /// has ended.
     pub async fn record_links(
         &self,
         workspace: i64,
@@ -48,28 +49,11 @@ impl Store {
     ) -> Result<()> {
         let run = run.to_owned();
         self.db
-            .write(move |tx| {
-                for (is_input, link) in links {
-                    tx.execute(
-                        "INSERT INTO lineage(workspace_id, run, is_input, name, kind, node, version, uri, type, \
-                         created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
-                         ON CONFLICT(workspace_id, run, is_input, name) DO UPDATE SET kind = ?5, node = ?6, \
-                         version = ?7, uri = ?8, type = ?9",
-                        params![
-                            workspace,
-                            run,
-                            is_input,
-                            link.name,
-                            link.node.kind.name(),
-                            link.node.name,
-                            link.node.version,
-                            link.uri,
-                            link.kind,
-                            now
-                        ],
-                    )?;
-                }
-                Ok(())
+            .write_soon(move |tx| {
+                let each = |(is_input, link): &(bool, RunLink)| {
+                    record(tx, (workspace, &run), *is_input, link, now)
+                };
+                links.iter().try_for_each(each)
             })
             .await
     }
@@ -125,4 +109,33 @@ impl Store {
             })
             .await
     }
+}
+
+/// Records a link of a run, which is named with its workspace.
+pub(super) fn record(
+    tx: &Tx<'_>,
+    (workspace, run): (i64, &str),
+    is_input: bool,
+    link: &RunLink,
+    now: Time,
+) -> Result<()> {
+    tx.execute(
+        "INSERT INTO lineage(workspace_id, run, is_input, name, kind, node, version, uri, type, \
+         created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+         ON CONFLICT(workspace_id, run, is_input, name) DO UPDATE SET kind = ?5, node = ?6, \
+         version = ?7, uri = ?8, type = ?9",
+        params![
+            workspace,
+            run,
+            is_input,
+            link.name,
+            link.node.kind.name(),
+            link.node.name,
+            link.node.version,
+            link.uri,
+            link.kind,
+            now
+        ],
+    )?;
+    Ok(())
 }

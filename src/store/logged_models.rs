@@ -308,6 +308,18 @@ impl Store {
         self.db.read(move |tx| by_name(tx, workspace, &id)).await
     }
 
+    /// The id that a model which was brought over has in a workspace, if it is there.
+    pub async fn imported_logged_model(
+        &self,
+        workspace: i64,
+        origin: &str,
+    ) -> Result<Option<String>> {
+        let origin = origin.to_owned();
+        self.db
+            .read(move |tx| imported_as(tx, workspace, &origin))
+            .await
+    }
+
     /// The logged models of a workspace or of one of its runs, newest first; not the deleted ones.
     pub async fn list_logged_models(
         &self,

@@ -39,6 +39,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0022_watched_metrics.sql"),
     include_str!("migrations/0024_triggered_by_hand.sql"),
     include_str!("migrations/0025_model_versions_named.sql"),
+    include_str!("migrations/0026_monitors.sql"),
+    include_str!("migrations/0027_autoscale.sql"),
 ];
 
 /// Brings the database to the newest format, after taking a copy of an older one. A newer format

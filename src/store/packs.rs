@@ -275,10 +275,31 @@ impl OpenBlob {
             .map_err(|e| io_error("read", &self.path, &e))
     }
 
+    /// Reads it from its beginning.
+    pub fn reader(&self) -> impl io::Read + '_ {
+        BlobReader { blob: self, at: 0 }
+    }
+
     /// All of it; for blobs that are known to be small.
     pub fn read(&self) -> Result<Vec<u8>> {
         let mut content = vec![0; usize::try_from(self.size).unwrap_or(usize::MAX)];
         self.read_at(&mut content, 0)?;
         Ok(content)
+    }
+}
+
+struct BlobReader<'a> {
+    blob: &'a OpenBlob,
+    at: u64,
+}
+
+impl io::Read for BlobReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.blob.size - self.at).unwrap_or(usize::MAX);
+        let length = left.min(buffer.len());
+        let start = self.blob.start + self.at;
+        self.blob.file.read_exact_at(&mut buffer[..length], start)?;
+        self.at += length as u64;
+        Ok(length)
     }
 }

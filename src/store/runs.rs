@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use super::{
     Store,
     db::{Row, RowResult, Tx, count, optional_json, params, to_json},
+    experiments::{self, KEPT_HERE},
     metrics,
 };
 use api::{
-    Result, Time,
+    Error, Result, Time,
     files::TreeInfo,
     runs::{Goal, Run, RunStatus, StatusChange, Usage},
 };
@@ -33,6 +34,8 @@ pub struct RunChange {
     pub status: Option<RunStatus>,
     pub ended_at: Option<Time>,
     pub deleted: Option<bool>,
+    /// Made when there is none of the name.
+    pub experiment: Option<String>,
 }
 
 const COLUMNS: &str = "r.id, r.workspace_id, r.name, r.display_name, e.name, r.experiment_id, r.status, \
@@ -290,6 +293,9 @@ impl Store {
                     set_display_name(tx, id, name)?;
                     metrics::set_tag(tx, id, NAME_TAG, name)?;
                 }
+                if let Some(experiment) = &change.experiment {
+                    move_run(tx, &found, experiment, now)?;
+                }
                 if let Some(deleted) = change.deleted {
                     tx.execute(
                         "UPDATE runs SET deleted = ?2 WHERE id = ?1",
@@ -381,6 +387,41 @@ pub(super) fn set_display_name(tx: &Tx<'_>, id: i64, name: &str) -> Result<()> {
         "UPDATE runs SET display_name = ?2 WHERE id = ?1",
         params![id, name],
     )?;
+    Ok(())
+}
+
+/// Moves a run with what it has logged to an experiment, made when there is none of the name.
+fn move_run(tx: &Tx<'_>, found: &RunRow, experiment: &str, now: Time) -> Result<()> {
+    let to = experiments::ensure(tx, found.workspace_id, experiment, now)?;
+    if experiments::is_deleted(tx, found.workspace_id, to)? == Some(true) {
+        return Err(
+            Error::conflict(format!("The experiment `{experiment}` is deleted"))
+                .at("experiment")
+                .hint("Choose another name for the experiment"),
+        );
+    }
+    // The address of a run's files begins with its experiment's: files kept here are found by the run
+    // alone, others would not be found any more.
+    let from = found.run.experiment_id.parse().unwrap_or(to);
+    let homes = [from, to].map(|id| experiments::home(tx, found.workspace_id, id));
+    for home in homes {
+        let elsewhere = home?.filter(|home| !home.artifact_location.starts_with(KEPT_HERE));
+        if let Some(home) = elsewhere.filter(|_| from != to) {
+            return Err(Error::conflict(format!(
+                "The experiment `{}` keeps its files at `{}`, where those of a run stay",
+                home.name, home.artifact_location
+            ))
+            .at("experiment"));
+        }
+    }
+    for statement in [
+        "UPDATE runs SET experiment_id = ?2 WHERE id = ?1",
+        "UPDATE metric_latest SET experiment_id = ?2 WHERE run_id = ?1",
+        "UPDATE traces SET experiment_id = ?2 WHERE run_id = ?1",
+        "UPDATE logged_models SET experiment_id = ?2 WHERE run_id = ?1",
+    ] {
+        tx.execute(statement, params![found.id, to])?;
+    }
     Ok(())
 }
 

@@ -30,6 +30,8 @@ pub struct ScheduleSpec {
     pub properties: BTreeMap<String, String>,
     pub trigger: Map<String, Value>,
     pub create_job: Map<String, Value>,
+    #[serde(default)]
+    pub create_monitor: Option<Map<String, Value>>,
     pub experiment: String,
     #[serde(default)]
     pub search_path: Option<String>,

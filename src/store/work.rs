@@ -7,13 +7,17 @@ use std::collections::BTreeSet;
 
 use super::{
     Store,
+    artifacts::{self, Holder},
     db::{Tx, count, params},
-    driven,
+    driven, lineage,
     runs::{self, RunRow},
     slots,
+    writer::OnDisk,
 };
 use api::{
-    Error, Result, Time,
+    Code, Error, Result, Time,
+    files::TreeEntry,
+    lineage::RunLink,
     runs::RunStatus,
     work::{Outcome, Progress},
 };
@@ -22,6 +26,8 @@ use api::{
 #[derive(Debug, Clone)]
 pub struct Sync {
     pub worker: String,
+    /// It is on this machine.
+    pub here: bool,
     pub capacity: u32,
     /// (workspace name, run name).
     pub holding: Vec<(String, String)>,
@@ -120,6 +126,22 @@ impl Store {
             .await
     }
 
+    /// The handles of the processes of which a worker has said that they run, and nothing since.
+    pub async fn processes_of(&self, worker: &'static str) -> Result<Vec<String>> {
+        self.db
+            .read(move |tx| {
+                tx.all(
+                    &format!(
+                        "SELECT handle FROM runs WHERE {OPEN} AND worker = ?1 \
+                         AND handle IS NOT NULL AND status = ?2"
+                    ),
+                    params![worker, RunStatus::Running.name()],
+                    |row| row.get(0),
+                )
+            })
+            .await
+    }
+
     pub async fn held_by(&self, worker: String) -> Result<Held> {
         let held = self
             .db
@@ -145,58 +167,61 @@ impl Store {
         }))
     }
 
-    /// Renews a worker's leases, gives it new work, says what was cancelled and what is lost.
+    /// Renews a worker's leases, gives it new work, says what was cancelled and what is lost. On disk at
+    /// once only where the worker goes on when this machine loses its power.
     pub async fn sync_worker(&self, sync: Sync) -> Result<Orders> {
-        self.db
-            .write(move |tx| {
-                tx.execute(
-                    "INSERT INTO workers(name, seen_at) VALUES (?1, ?2) \
+        let here = sync.here;
+        let work = move |tx: &Tx<'_>| {
+            tx.execute(
+                "INSERT INTO workers(name, seen_at) VALUES (?1, ?2) \
                      ON CONFLICT(name) DO UPDATE SET seen_at = ?2",
-                    params![sync.worker, sync.now],
-                )?;
-                let mut orders = Orders::default();
-                let mut held = BTreeSet::new();
-                for name in &sync.holding {
-                    renew(tx, &sync, name, &mut held, &mut orders)?;
+                params![sync.worker, sync.now],
+            )?;
+            let mut orders = Orders::default();
+            let mut held = BTreeSet::new();
+            for name in &sync.holding {
+                renew(tx, &sync, name, &mut held, &mut orders)?;
+            }
+            for (id, found) in candidates(tx, &sync)? {
+                let free = orders.take.len() < sync.capacity as usize;
+                if !held.contains(&id) && (free || found == Found::Own) {
+                    orders.take.extend(take(tx, &sync, id, found)?);
                 }
-                for (id, found) in candidates(tx, &sync)? {
-                    let free = orders.take.len() < sync.capacity as usize;
-                    if !held.contains(&id) && (free || found == Found::Own) {
-                        orders.take.extend(take(tx, &sync, id, found)?);
-                    }
-                }
-                Ok(orders)
-            })
-            .await
+            }
+            Ok(orders)
+        };
+        let when = if here { OnDisk::Soon } else { OnDisk::First };
+        self.db.write_when(when, work).await
     }
 
-    /// Takes down what the holder of a run says of it; from anyone else it is a conflict.
+    /// Takes down what the holder of a run says of it; from anyone else it is a conflict. That it has
+    /// ended, and with that all before, is on disk; the way there of a worker on this machine (`here`) is
+    /// in a moment.
     pub async fn report_run(
         &self,
         run: i64,
-        worker: String,
+        (worker, here): (String, bool),
         progress: Progress,
         now: Time,
     ) -> Result<()> {
-        self.db
-            .write(move |tx| {
-                let found = tx.one(
-                    "SELECT worker, ended_at IS NOT NULL FROM runs WHERE id = ?1",
-                    params![run],
-                    |row| Ok((row.get::<Option<String>>(0)?, row.get(1)?)),
-                )?;
-                match found {
-                    Some((Some(holder), false)) if holder == worker => {
-                        report(tx, run, &progress, now)
-                    }
-                    // The answer to the report of its end was lost, and it is sent again.
-                    Some((Some(holder), true)) if holder == worker => Ok(()),
-                    _ => Err(Error::conflict(format!(
-                        "The run is not held by the worker `{worker}`"
-                    ))),
-                }
-            })
-            .await
+        let at_once = !here || matches!(progress, Progress::Ended { .. });
+        let work = move |tx: &Tx<'_>| {
+            let found = tx.one(
+                "SELECT worker, ended_at IS NOT NULL FROM runs WHERE id = ?1",
+                params![run],
+                |row| Ok((row.get::<Option<String>>(0)?, row.get(1)?)),
+            )?;
+            match found {
+                Some((Some(holder), false)) if holder == worker => report(tx, run, &progress, now),
+                // The answer to the report of its end was lost, and it is sent again.
+                Some((Some(holder), true)) if holder == worker => Ok(()),
+                _ => Err(Error::conflict(format!(
+                    "The run is not held by the worker `{worker}`"
+                ))),
+            }
+        };
+        let when = if at_once { OnDisk::First } else { OnDisk::Soon };
+        self.db.write_when(when, work).await
     }
 
     /// Asks a run to stop: at once when no worker has it, else through its worker.
@@ -363,7 +388,16 @@ fn report(tx: &Tx<'_>, run: i64, progress: &Progress, now: Time) -> Result<()> {
         Progress::Preparing { message } => {
             advance(tx, run, RunStatus::Preparing, Some(message), now)
         }
-        Progress::Running { handle, node } => {
+        Progress::Running {
+            handle,
+            node,
+            messages,
+            uses,
+        } => {
+            for message in messages {
+                advance(tx, run, RunStatus::Preparing, Some(message), now)?;
+            }
+            link(tx, run, true, uses, now)?;
             tx.execute(
                 "UPDATE runs SET handle = ?2, node = ?3, started_at = COALESCE(started_at, ?4) WHERE id = ?1",
                 params![run, handle, node, now],
@@ -376,7 +410,16 @@ fn report(tx: &Tx<'_>, run: i64, progress: &Progress, now: Time) -> Result<()> {
             exit_code,
             reason,
             usage,
+            artifacts,
+            uses,
+            made,
         } => {
+            keep(tx, run, artifacts, now)?;
+            link(tx, run, true, uses, now)?;
+            link(tx, run, false, made, now)?;
+            if runs::status_of(tx, run)? == Some(RunStatus::Running) {
+                advance(tx, run, RunStatus::Finalizing, None, now)?;
+            }
             let peak_memory =
                 usage.map(|usage| i64::try_from(usage.peak_memory).unwrap_or(i64::MAX));
             tx.execute(
@@ -400,6 +443,37 @@ fn report(tx: &Tx<'_>, run: i64, progress: &Progress, now: Time) -> Result<()> {
             end(tx, run, status, reason.as_deref(), now)
         }
     }
+}
+
+/// Records what a run uses, or has made.
+fn link(tx: &Tx<'_>, run: i64, is_input: bool, links: &[RunLink], now: Time) -> Result<()> {
+    if links.is_empty() {
+        return Ok(());
+    }
+    let found = tx.one(
+        "SELECT workspace_id, name FROM runs WHERE id = ?1",
+        params![run],
+        |row| Ok((row.get::<i64>(0)?, row.get::<String>(1)?)),
+    )?;
+    let Some((workspace, name)) = found else {
+        return Ok(());
+    };
+    let each = |link| lineage::record(tx, (workspace, &name), is_input, link, now);
+    links.iter().try_for_each(each)
+}
+
+/// Keeps what a run leaves with its end. Where that cannot be, it has ended all the same.
+fn keep(tx: &Tx<'_>, run: i64, files: &[TreeEntry], now: Time) -> Result<()> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    tx.control("SAVEPOINT artifacts")?;
+    match artifacts::add(tx, Holder::Run(run), files.to_vec(), now) {
+        Ok(_) => {}
+        Err(error) if error.code == Code::Conflict => tx.control("ROLLBACK TO artifacts")?,
+        Err(error) => return Err(error),
+    }
+    tx.control("RELEASE artifacts")
 }
 
 /// Moves a run's status forward; a step back or the same again leaves the status as it is. What a

@@ -2,13 +2,20 @@
 //!
 //! Whoever has something to write and finds the connection free commits it on the spot, for waking
 //! another thread takes as long as writing. What comes meanwhile is left to a thread of the writer.
+//!
+//! What need not be on disk at once is committed without waiting for that: the next commit that must
+//! be takes it along, or a moment later the thread does.
 
 use std::{
     collections::VecDeque,
+    fs::File,
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError},
-    time::Duration,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, ErrorCode};
@@ -17,11 +24,16 @@ use tokio::sync::oneshot;
 use super::{
     checkpoint::Checkpoints,
     db::{BUSY_TIMEOUT, Outcome, Tx, Work, connect, db_error},
+    home::io_error,
 };
 use api::{Error, Result};
 
 /// Writes joined into one commit at most.
 const GROUP: usize = 512;
+/// How long what need not be on disk at once may take to get there.
+const SOON: Duration = Duration::from_millis(500);
+/// Nothing happens when it is over.
+const IDLE: Duration = Duration::from_hours(1);
 
 /// Dropped, its thread ends.
 pub struct Writer(Arc<Shared>);
@@ -32,6 +44,14 @@ struct Shared {
     bell: Condvar,
     connection: Mutex<Connection>,
     checkpoints: Checkpoints,
+    /// The file that commits go to.
+    log: PathBuf,
+    /// Commits wait for the disk now.
+    waits: AtomicBool,
+    /// The last ones did not.
+    owes: AtomicBool,
+    /// Held while those are brought to disk.
+    paying: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -43,6 +63,17 @@ struct Queue {
 struct Job {
     work: Work,
     answer: oneshot::Sender<Result<Outcome>>,
+    when: OnDisk,
+}
+
+/// When a write is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDisk {
+    /// Before it is answered.
+    First,
+    /// In a moment. It survives this process, but a power loss only then; all that was written before
+    /// what survives survives too.
+    Soon,
 }
 
 /// What a thread does when another process is writing.
@@ -63,11 +94,17 @@ impl Writer {
         connection
             .execute_batch("PRAGMA mmap_size=0")
             .map_err(db_error)?;
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             bell: Condvar::new(),
             connection: Mutex::new(connection),
             checkpoints,
+            log: log.into(),
+            waits: AtomicBool::new(true),
+            owes: AtomicBool::new(false),
+            paying: Mutex::default(),
         });
         let thread = shared.clone();
         std::thread::Builder::new()
@@ -77,10 +114,11 @@ impl Writer {
         Ok(Self(shared))
     }
 
-    /// Runs `work` in a transaction and answers when it is on disk.
-    pub async fn write(&self, work: Work, patience: Patience) -> Result<Outcome> {
+    /// Runs `work` in a transaction and answers when it is committed.
+    pub async fn write(&self, work: Work, patience: Patience, when: OnDisk) -> Result<Outcome> {
         let (answer, answered) = oneshot::channel();
-        self.0.queue().jobs.push_back(Job { work, answer });
+        let job = Job { work, answer, when };
+        self.0.queue().jobs.push_back(job);
         match patience {
             Patience::LeaveAll => self.0.bell.notify_one(),
             patience => self.0.commit_if_free(patience),
@@ -116,7 +154,8 @@ impl Shared {
     }
 
     fn serve(&self) {
-        while self.wait() {
+        let mut pay_at = None;
+        while self.wait(&mut pay_at) {
             let connection = self.connection.lock();
             let connection = connection.unwrap_or_else(PoisonError::into_inner);
             while !self.queue().jobs.is_empty() {
@@ -124,22 +163,65 @@ impl Shared {
             }
             self.checkpoints.finish(&connection);
         }
+        let _ = self.pay();
     }
 
     /// Answers no when nothing more will come.
-    fn wait(&self) -> bool {
+    fn wait(&self, pay_at: &mut Option<Instant>) -> bool {
         let mut queue = self.queue();
         loop {
+            if !self.owes.load(Ordering::Acquire) {
+                *pay_at = None;
+            } else if *pay_at.get_or_insert_with(|| Instant::now() + SOON) <= Instant::now() {
+                *pay_at = None;
+                drop(queue);
+                // What cannot be synced now is tried again.
+                let _ = self.pay();
+                queue = self.queue();
+                continue;
+            }
             if !queue.jobs.is_empty() || self.checkpoints.are_due() {
                 return true;
             }
             if queue.closed {
                 return false;
             }
-            queue = self
-                .bell
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner);
+            let longest = pay_at.map_or(IDLE, |at| at.saturating_duration_since(Instant::now()));
+            let waited = self.bell.wait_timeout(queue, longest);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Brings to disk what was committed without waiting for it.
+    fn pay(&self) -> Result<()> {
+        let _paying = self.paying.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.owes.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let synced = File::open(&self.log).and_then(|log| log.sync_data());
+        synced.map_err(|e| {
+            self.owe(true);
+            io_error("write", &self.log, &e)
+        })
+    }
+
+    /// Notes whether what was committed last is on disk. Who waits for that hears of it.
+    fn owe(&self, owes: bool) {
+        let _queue = self.queue();
+        if !self.owes.swap(owes, Ordering::AcqRel) && owes {
+            self.bell.notify_one();
+        }
+    }
+
+    /// Lets the next commit wait for the disk, or not.
+    fn set_waits(&self, connection: &Connection, waits: bool) {
+        if self.waits.load(Ordering::Relaxed) == waits {
+            return;
+        }
+        let level = if waits { "FULL" } else { "NORMAL" };
+        let set = connection.execute_batch(&format!("PRAGMA synchronous={level}"));
+        if set.is_ok() {
+            self.waits.store(waits, Ordering::Relaxed);
         }
     }
 
@@ -153,6 +235,8 @@ impl Shared {
         if group.is_empty() {
             return;
         }
+        let first = group.iter().any(|job| job.when == OnDisk::First);
+        self.set_waits(connection, first);
         let begun = begin(connection, patience);
         if let Err(error) = &begun
             && error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
@@ -176,10 +260,17 @@ impl Shared {
             (job.answer, result)
         };
         let answers: Vec<_> = group.into_iter().map(run).collect();
+        let before = self.checkpoints.commits();
         let ended = is_open().and_then(|()| tx.control("COMMIT"));
         if ended.is_err() && !connection.is_autocommit() {
             let _ = tx.control("ROLLBACK");
         }
+        if self.checkpoints.commits() > before {
+            // One that waited has taken all before it along.
+            self.owe(!self.waits.load(Ordering::Relaxed));
+        }
+        // What a write has found without changing it may not be on disk either.
+        let ended = ended.and_then(|()| if first { self.pay() } else { Ok(()) });
         for (answer, result) in answers {
             let result = match &ended {
                 Ok(()) => result,
@@ -279,6 +370,34 @@ mod tests {
         let sql = "SELECT COUNT(*) FROM workers";
         let rows = db.read(|tx| tx.one(sql, &[], |row| count(row, 0))).await;
         assert_eq!(rows.unwrap(), Some(1));
+    }
+
+    #[tokio::test]
+    async fn what_need_not_be_on_disk_at_once_is_read_at_once_and_the_next_commit_takes_it_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(&folder.path().join("aml.db")).unwrap();
+        let insert = |name: &'static str| {
+            move |tx: &crate::db::Tx<'_>| {
+                let sql = "INSERT INTO workers(name, seen_at) VALUES (?1, 0)";
+                tx.execute(sql, params![name])
+            }
+        };
+        let level =
+            |tx: &crate::db::Tx<'_>| tx.one("PRAGMA synchronous", &[], |row| row.get::<i64>(0));
+        assert_eq!(db.write(level).await.unwrap(), Some(2), "FULL");
+        assert_eq!(db.write_soon(level).await.unwrap(), Some(1), "NORMAL");
+        db.write_soon(insert("soon")).await.unwrap();
+        let sql = "SELECT COUNT(*) FROM workers";
+        let rows = db.read(|tx| tx.one(sql, &[], |row| count(row, 0))).await;
+        assert_eq!(rows.unwrap(), Some(1));
+        let shared = &db.writer().unwrap().0;
+        assert!(shared.owes.load(super::Ordering::Relaxed));
+        db.write(insert("now")).await.unwrap();
+        assert!(!shared.owes.load(super::Ordering::Relaxed));
+        db.write_soon(insert("later")).await.unwrap();
+        while shared.owes.load(super::Ordering::Relaxed) {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// A server's threads do not wait for other processes; the writer's own does.

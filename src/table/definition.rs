@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     cell::Cell,
     partition::Partition,
-    read::Reader,
+    read::{Parts, Reader},
     rows::Rows,
     step::{Step, Transformation, transformation},
 };
@@ -47,11 +47,23 @@ impl Source {
 }
 
 /// A table whose files are known.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Table {
     pub files: Vec<TableFile>,
     pub(crate) reader: Reader,
     pub(crate) steps: Vec<Step>,
+}
+
+/// How much of a file its first rows need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// It is a row itself.
+    Nothing,
+    /// Its first lines.
+    Beginnings,
+    /// Its end, and what that names.
+    Parts,
+    All,
 }
 
 /// A file with rows.
@@ -62,6 +74,50 @@ pub struct TableFile {
     pub name: String,
     /// What its path says of all its rows.
     pub columns: Vec<(String, Cell)>,
+    /// The ranges of it that are here, where not all of it is.
+    pub(crate) parts: Option<Parts>,
+}
+
+impl Table {
+    /// Of this one of its files only these parts are here: what is beyond them is an error.
+    pub fn in_parts(&mut self, file: usize, parts: &Parts) {
+        if let Some(file) = self.files.get_mut(file) {
+            file.parts = Some(parts.clone());
+        }
+    }
+
+    /// The same without the files behind the first so many.
+    #[must_use]
+    pub fn first(&self, files: usize) -> Self {
+        Self {
+            files: self.files.iter().take(files).cloned().collect(),
+            reader: self.reader.clone(),
+            steps: self.steps.clone(),
+        }
+    }
+
+    /// How many rows its files have before any step; of more the first so many count, and of one that
+    /// cannot be read those before it.
+    pub fn unread(&self, most: usize) -> usize {
+        let mut plain = self.first(self.files.len());
+        plain.steps.clear();
+        if let Reader::Delimited(delimited) = &mut plain.reader {
+            delimited.infer = false;
+        }
+        plain.rows().take(most).take_while(Result::is_ok).count()
+    }
+
+    /// How much of its files has to be there for its first rows.
+    pub fn needs(&self) -> Needs {
+        match &self.reader {
+            Reader::Paths => Needs::Nothing,
+            Reader::Parquet { .. } if self.steps.is_empty() => Needs::Parts,
+            Reader::Parquet { .. } => Needs::All,
+            Reader::Delimited(_) | Reader::JsonLines { .. } | Reader::Lines { .. } => {
+                Needs::Beginnings
+            }
+        }
+    }
 }
 
 impl Definition {
@@ -232,6 +288,7 @@ impl Definition {
                     path,
                     name: shown,
                     columns: Vec::new(),
+                    parts: None,
                 });
             }
         }
@@ -266,6 +323,7 @@ fn add(path: &Path, name: &str, files: &mut Vec<TableFile>) -> Result<()> {
                 path: path.join(&below),
                 name: shown,
                 columns: Vec::new(),
+                parts: None,
             });
         }
         return Ok(());
@@ -277,6 +335,7 @@ fn add(path: &Path, name: &str, files: &mut Vec<TableFile>) -> Result<()> {
         path: path.to_owned(),
         name: name.to_owned(),
         columns: Vec::new(),
+        parts: None,
     });
     Ok(())
 }

@@ -6,6 +6,7 @@
 mod cell;
 mod definition;
 mod filter;
+mod lines;
 mod partition;
 mod profile;
 mod read;
@@ -15,7 +16,8 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-pub use cell::{Cell, ColumnType};
-pub use definition::{Definition, MLTABLE, Table, TableFile};
+pub use cell::{Cell, ColumnType, time};
+pub use definition::{Definition, MLTABLE, Needs, Table, TableFile};
 pub use profile::{ColumnProfile, Profile};
+pub use read::{Chunk, Parts, first_chunks, of_json};
 pub use rows::{Row, Rows};

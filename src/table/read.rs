@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader, Read},
+    ops::Range,
     path::Path,
     sync::Arc,
 };
@@ -12,6 +13,7 @@ use encoding_rs_io::DecodeReaderBytesBuilder;
 
 use super::{
     cell::Cell,
+    definition::TableFile,
     rows::{Columns, Row},
 };
 use api::{Error, Result, names};
@@ -20,16 +22,26 @@ use api::{Error, Result, names};
 mod parquet;
 #[cfg(not(feature = "parquet"))]
 mod parquet {
-    use super::{Error, Path, RawRows, Result};
+    use super::{Chunk, Error, Parts, Path, RawRows, Result};
 
-    pub fn rows(path: &Path) -> Result<RawRows> {
-        Err(Error::unsupported(format!(
+    pub fn rows(path: &Path, _parts: Option<&Parts>) -> Result<RawRows> {
+        Err(unread(path))
+    }
+
+    pub fn first_chunks(path: &Path, _parts: &Parts, _rows: usize) -> Result<Vec<Chunk>> {
+        Err(unread(path))
+    }
+
+    fn unread(path: &Path) -> Error {
+        Error::unsupported(format!(
             "`{}` is Parquet, which this build does not read",
             path.display()
         ))
-        .hint("Build it with the feature parquet, or write the table as CSV"))
+        .hint("Build it with the feature parquet, or write the table as CSV")
     }
 }
+
+pub use parquet::first_chunks;
 
 /// How files become rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,6 +101,17 @@ pub enum Header {
     None,
 }
 
+/// Where a column of some rows is in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    pub range: Range<u64>,
+    /// How much of it comes before the values: a dictionary.
+    pub head: u64,
+}
+
+/// Ranges of bytes of a file.
+pub type Parts = Arc<Vec<Range<u64>>>;
+
 pub type RawRows = Box<dyn Iterator<Item = Result<Row>> + Send>;
 
 impl Reader {
@@ -125,16 +148,17 @@ impl Reader {
     }
 
     /// The rows of a file. `columns` are those of the first file, once they are known.
-    pub fn rows(&self, path: &Path, columns: Option<&Columns>) -> Result<RawRows> {
+    pub fn rows(&self, file: &TableFile, columns: Option<&Columns>) -> Result<RawRows> {
+        let path = &file.path;
         match self {
             Reader::Delimited(delimited) => delimited.rows(path, columns),
             Reader::JsonLines { drop, encoding, .. } => {
                 json_lines(path, encoding.as_deref(), *drop)
             }
-            Reader::Parquet { .. } => parquet::rows(path),
+            Reader::Parquet { .. } => parquet::rows(path, file.parts.as_ref()),
             Reader::Lines { encoding, .. } => {
                 let names: Columns = Arc::new(vec!["Line".to_owned()]);
-                let shown = path.to_owned();
+                let shown = path.clone();
                 let lines = BufReader::new(open(path, encoding.as_deref())?).lines();
                 Ok(Box::new(lines.map(move |line| {
                     let line = line.map_err(|e| unreadable(&shown, &e))?;

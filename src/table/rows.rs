@@ -52,6 +52,8 @@ pub struct Rows<'a> {
     types: Option<HashMap<String, ColumnType>>,
     steps: Vec<Running>,
     ended: bool,
+    /// By a step, or by a row that cannot be read: not because there are no more files.
+    closed: bool,
 }
 
 /// A step under way.
@@ -100,7 +102,13 @@ impl<'a> Rows<'a> {
             types: (!table.reader.infers()).then(HashMap::new),
             steps: table.steps.iter().map(running).collect(),
             ended: false,
+            closed: false,
         }
+    }
+
+    /// Whether more files could give more rows.
+    pub fn may_go_on(&self) -> bool {
+        !self.closed
     }
 
     /// The next row as the files have it, with what the file itself says.
@@ -128,7 +136,7 @@ impl<'a> Rows<'a> {
             }
             self.own.extend(file.columns.iter().cloned());
             self.widened = None;
-            self.open = Some(self.table.reader.rows(&file.path, self.first.as_ref())?);
+            self.open = Some(self.table.reader.rows(file, self.first.as_ref())?);
         }
     }
 
@@ -212,6 +220,7 @@ impl<'a> Rows<'a> {
             // One that has all it takes ends the table before another row is read.
             let full = |running: &Running| matches!(running.step, Step::Take(most) if running.seen >= most);
             if self.steps.iter().any(full) {
+                self.closed = true;
                 return Ok(None);
             }
             let Some(mut row) = self.typed()? else {
@@ -221,7 +230,10 @@ impl<'a> Rows<'a> {
                 row = match step.apply(row)? {
                     Flow::Row(row) => row,
                     Flow::LeftOut => continue 'rows,
-                    Flow::End => return Ok(None),
+                    Flow::End => {
+                        self.closed = true;
+                        return Ok(None);
+                    }
                 };
             }
             return Ok(Some(row));
@@ -238,6 +250,7 @@ impl Iterator for Rows<'_> {
         }
         let next = self.advance().transpose();
         self.ended = !matches!(next, Some(Ok(_)));
+        self.closed |= matches!(next, Some(Err(_)));
         next
     }
 }

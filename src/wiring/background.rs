@@ -16,8 +16,8 @@ use super::{
     serve::deliver,
     worker::{loopback, start_detached, wake_or_start},
 };
-use crate::server::{self, Activity, Trust};
 use api::{Error, Result};
+use server::{Activity, Trust};
 use service::Bell;
 use store::{Home, Lock};
 
@@ -70,7 +70,7 @@ pub async fn serve_in_background(home: PathBuf) -> Result<()> {
     lock.note(&Home::server_note(&url));
     let (leave, left) = watch::channel(false);
     let courier = tokio::spawn(deliver(service.clone(), left));
-    let activity = Activity::new();
+    let activity = Activity::default();
     let router = activity.counted(server::router(service, Trust::OwnerUntilUsers));
     let told = asked_to_stop()?;
     let stop = async move {

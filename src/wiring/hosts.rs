@@ -3,16 +3,15 @@
 use std::{collections::BTreeMap, fs, io, path::Path, process::Stdio};
 
 use super::{service_of, worker::program};
-use crate::{
-    host::{self, Settings},
-    server::{self, Trust},
-};
 use api::{Code, Error, Result, work::GetHostOrders};
 use client::Client;
+use host::{Apart, Settings};
 use nix::{
+    sys::resource::{Resource, getrlimit, setrlimit},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use server::Trust;
 use service::Hosts;
 use store::{Home, Lock, Store};
 
@@ -88,6 +87,13 @@ fn hosts_with(lock: &Path) -> Vec<Pid> {
     processes.flatten().filter_map(host).collect()
 }
 
+/// Lets this process have as many connections as the machine allows one to have.
+pub fn allow_many_files() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
 /// Serves an endpoint in this process until it is stopped; nothing happens when another process
 /// does. `variables` are what the scoring process gets of the machine's.
 pub async fn host_endpoint(
@@ -95,6 +101,7 @@ pub async fn host_endpoint(
     endpoint: i64,
     variables: BTreeMap<String, String>,
 ) -> Result<()> {
+    allow_many_files();
     // Away from the terminal and the signals of whoever started this; fails when that is so already.
     let _ = nix::unistd::setsid();
     let home = Home::open(home.to_owned())?;
@@ -120,6 +127,7 @@ pub async fn host_endpoint(
         home: home.root().to_owned(),
         folder: home.endpoint(endpoint),
         log: home.endpoint_log(endpoint),
+        access: home.access_log(endpoint),
         stamp: home.endpoint_stamp(endpoint),
         loads: home.endpoint_loads(endpoint),
         variables,
@@ -130,7 +138,8 @@ pub async fn host_endpoint(
     host::run(client, settings).await
 }
 
-/// Runs the scoring process of an endpoint and ends it when stdin closes; answers its exit code.
-pub fn watch_endpoint(command: &[String]) -> io::Result<u8> {
-    host::watch(command)
+/// Runs the scoring process of an endpoint, maybe kept apart, and ends it when stdin closes; answers its
+/// exit code.
+pub fn watch_endpoint(command: &[String], apart: Option<&Apart>) -> io::Result<u8> {
+    host::watch(command, apart)
 }

@@ -4,8 +4,8 @@
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::{Target, open_local};
-use crate::server::{self, Listener, Trust};
 use api::Result;
+use server::{Listener, Trust};
 
 /// What a process needs to be let in.
 pub struct Lent {

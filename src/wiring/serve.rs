@@ -8,11 +8,11 @@ use tokio::{
 };
 
 use super::{WorkerSettings, install_tls, now, open_service_for, worker};
-use crate::server::{
-    self, Listener, Log, Trust, Verbosity,
+use api::{Error, Result};
+use server::{
+    self, Asked, Listener, Log, Trust, Verbosity,
     tls::{self, Authority},
 };
-use api::{Error, Result};
 use service::{ArtifactPlaces, Revivals, Service};
 use store::{Home, Lock};
 
@@ -68,6 +68,7 @@ pub struct Served {
 /// Serves a state directory until the process is asked to stop. `listening` is told when requests
 /// are answered, and where.
 pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> Result<()> {
+    super::hosts::allow_many_files();
     let home = Home::open(settings.home.clone())?;
     let listener = Listener::bind(&settings.host, settings.port)?;
     let address = listener.address();
@@ -87,12 +88,13 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     } else {
         Trust::Nobody
     };
-    let service = open_service_for(&home, settings.url.unwrap_or(url.clone()), None)?.with_places(
-        ArtifactPlaces {
+    let as_found = settings.url.is_none() && address.ip().is_unspecified();
+    let service = open_service_for(&home, settings.url.unwrap_or(url.clone()), None)?
+        .called_as_found(as_found)
+        .with_places(ArtifactPlaces {
             folder: settings.folder,
             root: settings.artifact_root,
-        },
-    );
+        });
     if trust == Trust::Nobody && !service.has_users().await? {
         return Err(Error::conflict(format!(
             "Nobody could log in: {url} needs tokens, and there is no user yet"
@@ -123,7 +125,9 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     let log = Log {
         verbosity: settings.verbosity,
         clock: now,
+        asked: Asked::default(),
     };
+    tokio::spawn(server::rest_when_quiet(log.asked.clone()));
     let router = server::logged(server::router(service.clone(), trust), log);
     let (leave, left) = watch::channel(false);
     let courier = tokio::spawn(deliver(service.clone(), left.clone()));

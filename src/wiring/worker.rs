@@ -9,21 +9,19 @@ use std::{
     io,
     os::unix::{fs::DirBuilderExt, net::UnixDatagram, process::CommandExt},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::watch;
 
 use super::{asked_to_stop, install_tls, machine_name, open_service_for, serve::deliver};
-use crate::{
-    config::Config,
-    server::{self, Listener, Trust},
-    worker,
-};
+use crate::config::Config;
 use api::{Error, Result, access::WhoAmI};
 use client::{Client, Remote};
+use executor::local;
+use server::{Listener, Trust};
 use service::Service;
 use store::{Home, Lock};
 
@@ -33,6 +31,12 @@ const LOCAL: &str = "local";
 const RUNS_PORT: &str = "port";
 /// How long a worker in the background waits for more.
 const IDLE: Duration = Duration::from_mins(1);
+
+/// How long a command waits for the worker to say what is over, for one that it has started itself,
+/// and how often it looks.
+const SETTLING: Duration = Duration::from_secs(1);
+const STARTING: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What a worker is told on the command line and in the configuration.
 #[derive(Debug, Clone)]
@@ -192,8 +196,29 @@ pub async fn work_for(
 /// Sees to it that a worker takes what there is to do. Never fails a command: what is queued waits
 /// for the next one.
 pub async fn ensure_worker(home: &Home, service: &Service) {
-    if !Lock::is_held(&home.worker_lock(LOCAL)) && has_work(service).await.unwrap_or(false) {
-        let _ = start(home);
+    if Lock::is_held(&home.worker_lock(LOCAL)) {
+        settled(service, None).await;
+    } else if has_work(service).await.unwrap_or(false)
+        && let Ok(started) = start(home)
+    {
+        settled(service, Some(started)).await;
+    }
+}
+
+/// Waits until the worker has said so of what is over: nothing is answered to run that does not. One
+/// that does not get to it in time is not waited for: one that works could have said it before.
+async fn settled(service: &Service, mut started: Option<Child>) {
+    let begun = Instant::now();
+    while let Ok(handles) = service.processes_of(LOCAL).await
+        && handles.iter().any(|handle| local::is_over(handle))
+    {
+        let comes_up = started
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(None)));
+        if begun.elapsed() >= if comes_up { STARTING } else { SETTLING } {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
     }
 }
 
@@ -214,13 +239,13 @@ pub fn wake_or_start(home: &Home) {
 }
 
 /// Starts a worker in the background.
-fn start(home: &Home) -> io::Result<()> {
+fn start(home: &Home) -> io::Result<Child> {
     start_detached(home, "worker", &home.workers().join("worker.log"))
 }
 
 /// Starts this program's `command` for the state directory, away from the terminal; what it says goes
 /// to `log`, which is among the workers' files.
-pub(super) fn start_detached(home: &Home, command: &str, log: &Path) -> io::Result<()> {
+pub(super) fn start_detached(home: &Home, command: &str, log: &Path) -> io::Result<Child> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -235,7 +260,6 @@ pub(super) fn start_detached(home: &Home, command: &str, log: &Path) -> io::Resu
         .stdout(log.try_clone()?)
         .stderr(log)
         .spawn()
-        .map(drop)
 }
 
 /// This program, also when its file was replaced by a newer one meanwhile.

@@ -7,13 +7,15 @@ use std::{
 };
 
 use super::redact::Redactor;
-use crate::executor::supervisor::Exit;
 use client::traceback;
+use executor::supervisor::Exit;
 
 /// Ends the reason of a run that had too little memory.
 const OUT_OF_MEMORY: &str = "; it needed more memory than its compute has";
 /// Ends the reason of a run that had no room.
 pub const DISK_FULL: &str = "; the disk was full";
+/// Follows an exception that Python raises for what cannot be imported.
+const MODULE_MISSING: &str = "; neither the run's code nor its environment has it";
 /// How much of the end of a log is looked at.
 const LOOKED_AT: u64 = 128 << 10;
 /// A traceback with more lines after it than these did not end the command.
@@ -36,7 +38,12 @@ pub fn of(exit: &Exit, log: &Path, redactor: Redactor) -> Option<String> {
         ));
     }
     let code = exit.code.filter(|code| *code != 0)?;
-    let raised = exception(log, redactor).map(|exception| format!(": {exception}"));
+    let raised = exception(log, redactor).map(|exception| {
+        // What whoever forgets `--env` meets first.
+        let missing = exception.starts_with("ModuleNotFoundError: ");
+        let missing = if missing { MODULE_MISSING } else { "" };
+        format!(": {exception}{missing}")
+    });
     let raised = raised.unwrap_or_default();
     Some(format!(
         "The command ended with exit code {code}{raised}{why}"
@@ -103,6 +110,15 @@ mod tests {
         let told = reason(|exit| exit.disk_full = true, &long).unwrap();
         assert!(
             told.ends_with("ValueError: no ***; the disk was full"),
+            "{told}"
+        );
+        let module = raised.replace(
+            "ValueError: no hunter22",
+            "ModuleNotFoundError: No module named 'x'",
+        );
+        let told = reason(|_| (), &module).unwrap();
+        assert!(
+            told.ends_with("named 'x'; neither the run's code nor its environment has it"),
             "{told}"
         );
         let caught = format!("{raised}{}", "epoch\n".repeat(100));

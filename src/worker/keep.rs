@@ -35,6 +35,8 @@ pub struct Stored {
     /// Why outputs are not stored, or not registered.
     pub errors: Vec<Error>,
     pub notes: Vec<String>,
+    /// What the run made.
+    pub made: Vec<RunLink>,
 }
 
 /// Where an output is written.
@@ -53,10 +55,9 @@ impl Ports<'_> {
     /// ended. One that cannot be stored keeps none of the others from it.
     pub async fn store(&self, completed: bool) -> Stored {
         let mut stored = Stored::default();
-        let mut links = Vec::new();
         for placed in self.placed() {
             match self.store_one(&placed, completed, &mut stored.notes).await {
-                Ok(node) => links.push(RunLink {
+                Ok(node) => stored.made.push(RunLink {
                     name: placed.name.to_owned(),
                     node,
                     uri: Some(placed.output.path.clone()),
@@ -68,9 +69,6 @@ impl Ports<'_> {
                 }),
             }
         }
-        stored
-            .errors
-            .extend(self.record(Vec::new(), links).await.err());
         stored
     }
 

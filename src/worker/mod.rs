@@ -21,7 +21,10 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,7 +34,6 @@ use tokio::{
     time::Instant,
 };
 
-use crate::executor::local::Process;
 use api::{
     Code, Error, Result,
     datastores::UNREACHABLE,
@@ -39,6 +41,11 @@ use api::{
     work::{Assignment, Outcome, Progress, ReportRun, SyncWorker, WorkerOrders},
 };
 use client::{Client, inputs};
+use executor::{
+    local::{Process, Supervisors},
+    spares,
+};
+use ports::Places;
 use run::Execution;
 
 /// How long one call waits for news.
@@ -83,6 +90,11 @@ impl Settings {
     fn work(&self) -> PathBuf {
         self.home.join("work").join(&self.name)
     }
+
+    /// Environments that its runs have left as they were.
+    fn spares(&self) -> PathBuf {
+        spares::folder(&self.home).join(&self.name)
+    }
 }
 
 /// What becomes of a run that goes on.
@@ -104,82 +116,111 @@ pub async fn run(
     private_dir(&settings.work())?;
     let mut worker = Worker {
         client,
-        settings: Arc::new(settings),
+        machine: Machine {
+            supervisors: Arc::new(Supervisors::new(&settings.program)),
+            places: Arc::default(),
+            settings: Arc::new(settings),
+        },
         held: BTreeMap::new(),
+        later: BTreeMap::new(),
         tasks: JoinSet::new(),
         names: HashMap::new(),
     };
-    let mut retry = RETRY.0;
-    let mut busy_at = Instant::now();
-    let mut begun = false;
-    loop {
-        if !worker.held.is_empty() {
-            busy_at = Instant::now();
-        }
-        let idle = worker.settings.idle.map(|idle| busy_at + idle);
-        if idle.is_some_and(|until| until <= Instant::now()) {
-            return Ok(());
-        }
-        let request = worker.request(idle);
-        tokio::select! {
-            biased;
-            () = told(&mut stop) => return Ok(()),
-            Some(ended) = worker.tasks.join_next_with_id(), if !worker.tasks.is_empty() => {
-                worker.forget(ended).await;
-            }
-            orders = worker.client.call(&request) => match orders {
-                Ok(orders) => {
-                    retry = RETRY.0;
-                    worker.follow(orders);
-                    if !begun {
-                        begun = true;
-                        worker.clear_leftovers();
-                    }
-                }
-                // A defect of the server is mended by others, and the runs go on meanwhile.
-                Err(error) if error.code.retryable() || error.code == Code::Internal => {
-                    tokio::time::sleep(retry).await;
-                    retry = (retry * 2).min(RETRY.1);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
+    let worked = worker.work(&mut stop).await;
+    spares::forget(&worker.machine.settings.spares());
+    worked
 }
 
 async fn told(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
+/// A run that this worker has, or whose folder it is still removing.
+struct Held {
+    fate: watch::Sender<Fate>,
+    /// Its end was reported: it is nobody's any more and takes no slot.
+    ended: Arc<AtomicBool>,
+}
+
+/// What all runs of a worker share.
+#[derive(Clone)]
+struct Machine {
+    settings: Arc<Settings>,
+    supervisors: Arc<Supervisors>,
+    places: Arc<Places>,
+}
+
 struct Worker {
     client: Client,
-    settings: Arc<Settings>,
+    machine: Machine,
     /// By `workspace/run`.
-    held: BTreeMap<String, watch::Sender<Fate>>,
+    held: BTreeMap<String, Held>,
+    /// Runs that it was given again while it still ends what it had of them.
+    later: BTreeMap<String, Assignment>,
     tasks: JoinSet<()>,
     names: HashMap<Id, String>,
 }
 
 impl Worker {
+    /// Works until told to stop, or until there was nothing to do for as long as the settings say.
+    async fn work(&mut self, stop: &mut watch::Receiver<bool>) -> Result<()> {
+        let mut retry = RETRY.0;
+        let mut busy_at = Instant::now();
+        let mut begun = false;
+        loop {
+            if !self.held.is_empty() {
+                busy_at = Instant::now();
+            }
+            let idle = self.machine.settings.idle.map(|idle| busy_at + idle);
+            if idle.is_some_and(|until| until <= Instant::now()) {
+                return Ok(());
+            }
+            let request = self.request(idle);
+            tokio::select! {
+                biased;
+                () = told(stop) => return Ok(()),
+                Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
+                    self.forget(ended).await;
+                }
+                orders = self.client.call(&request) => match orders {
+                    Ok(orders) => {
+                        retry = RETRY.0;
+                        self.follow(orders);
+                        if !begun {
+                            begun = true;
+                            self.clear_leftovers();
+                        }
+                    }
+                    // A defect of the server is mended by others, and the runs go on meanwhile.
+                    Err(error) if error.code.retryable() || error.code == Code::Internal => {
+                        tokio::time::sleep(retry).await;
+                        retry = (retry * 2).min(RETRY.1);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
     fn request(&self, idle: Option<Instant>) -> SyncWorker {
         let until_idle = idle.map(|until| until.saturating_duration_since(Instant::now()));
         let wait = until_idle.map_or(WAIT, |left| left.min(WAIT));
-        let held = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
+        let open = self.held.iter();
+        let open = open.filter(|(_, held)| !held.ended.load(Ordering::Relaxed));
+        let holding: Vec<String> = open.map(|(name, _)| name.clone()).collect();
+        let open = u32::try_from(holding.len()).unwrap_or(u32::MAX);
         SyncWorker {
-            worker: self.settings.name.clone(),
-            capacity: self.settings.slots.saturating_sub(held),
-            holding: self.held.keys().cloned().collect(),
+            worker: self.machine.settings.name.clone(),
+            capacity: self.machine.settings.slots.saturating_sub(open),
+            holding,
             wait_ms: u64::try_from(wait.as_millis()).unwrap_or(0),
         }
     }
 
     fn follow(&mut self, orders: WorkerOrders) {
-        for assignment in orders.take {
-            self.take(assignment);
-        }
         let tell = |names: Vec<String>, fate: Fate| {
-            for sender in names.iter().filter_map(|name| self.held.get(name)) {
-                sender.send_if_modified(|old| {
+            for held in names.iter().filter_map(|name| self.held.get(name)) {
+                held.fate.send_if_modified(|old| {
                     let changed = *old != fate;
                     *old = fate;
                     changed
@@ -188,6 +229,15 @@ impl Worker {
         };
         tell(orders.cancel, Fate::Cancel);
         tell(orders.lost, Fate::Lost);
+        for assignment in orders.take {
+            let name = name_of(&assignment);
+            if self.held.contains_key(&name) {
+                // What this worker has of that run ends first.
+                self.later.insert(name, assignment);
+            } else {
+                self.take(assignment);
+            }
+        }
     }
 
     fn take(&mut self, assignment: Assignment) {
@@ -198,10 +248,14 @@ impl Worker {
             Fate::GoOn
         };
         let (sender, receiver) = watch::channel(fate);
-        let execution = Execution::new(&self.client, &self.settings, assignment, receiver);
+        let execution = Execution::new(&self.client, &self.machine, assignment, receiver);
+        let held = Held {
+            fate: sender,
+            ended: execution.ended(),
+        };
         let task = self.tasks.spawn(execution.execute());
         self.names.insert(task.id(), name.clone());
-        self.held.insert(name, sender);
+        self.held.insert(name, held);
     }
 
     /// A task that came down takes its run with it, or it would come down again and again.
@@ -214,20 +268,27 @@ impl Worker {
             return;
         };
         self.held.remove(&name);
+        let again = self.later.remove(&name);
         let Some((workspace, run)) = name.split_once('/') else {
             return;
         };
+        if let Some(assignment) = again {
+            return self.take(assignment);
+        }
         self.leave(workspace);
         if let Some(error) = failed {
             let report = ReportRun {
                 workspace: workspace.to_owned(),
                 run: run.to_owned(),
-                worker: self.settings.name.clone(),
+                worker: self.machine.settings.name.clone(),
                 progress: Progress::Ended {
                     outcome: Outcome::Failed,
                     exit_code: None,
                     reason: Some(format!("The worker failed: {error}")),
                     usage: None,
+                    artifacts: Vec::new(),
+                    uses: Vec::new(),
+                    made: Vec::new(),
                 },
             };
             let _ = self.client.call(&report).await;
@@ -236,8 +297,9 @@ impl Worker {
 
     /// Removes folders of runs that a worker before this one left behind and that nobody wants.
     fn clear_leftovers(&self) {
-        inputs::forget_unused(&self.settings.home.join("cache/inputs"));
-        let work = self.settings.work();
+        inputs::forget_unused(&self.machine.settings.home.join("cache/inputs"));
+        spares::forget(&self.machine.settings.spares());
+        let work = self.machine.settings.work();
         for workspace in names_in(&work) {
             let folder = work.join(&workspace);
             for run in names_in(&folder) {
@@ -259,7 +321,7 @@ impl Worker {
     fn leave(&self, workspace: &str) {
         let prefix = format!("{workspace}/");
         if !self.held.keys().any(|name| name.starts_with(&prefix)) {
-            let _ = fs::remove_dir(self.settings.work().join(workspace));
+            let _ = fs::remove_dir(self.machine.settings.work().join(workspace));
         }
     }
 }

@@ -1,31 +1,44 @@
 //! Inputs and outputs of a job by name: brought, and given a place, before its command starts.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
+
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 
 use super::{Settings, io_error, keep::Target, persist, private_dir, shell};
 use api::{
     Error, Result,
     assets::{AssetRef, Holder},
     jobs::{Described, InputMode, JobInput, JobOutput, OutputMode},
-    lineage::{Node, NodeKind, RecordLineage, RunLink},
+    lineage::{Node, NodeKind, RunLink},
     mirrors::Mirrors,
     paths::{Location, apart},
     work::Assignment,
 };
 use client::{
     Client,
-    inputs::{At, Bring, Fetched, Hold, Located, Wanted},
+    inputs::{At, Fetched, Hold, Located, Wanted},
 };
 use spec::expression::{Expression, Template};
+
+/// How the addresses begin of what jobs make.
+const OF_JOBS: &str = "azureml://jobs/";
+/// Places that are kept, at most.
+const PLACES: usize = 4096;
+/// Inputs that are brought at once, at most.
+const AT_ONCE: usize = 4;
+/// Where the tables are of what the rounds of loops made: they name places of the workspace.
+const GATHERED: &str = "/azureml/gathered/";
 
 /// The ports of one run.
 pub struct Ports<'a> {
     pub client: &'a Client,
     pub settings: &'a Settings,
+    pub places: &'a Places,
     pub assignment: &'a Assignment,
     pub described: &'a Described,
     /// The run's folder.
@@ -33,6 +46,32 @@ pub struct Ports<'a> {
     /// What stands for addresses.
     pub mirrors: Mirrors,
 }
+
+/// Where the outputs of steps are which others of their pipeline read, by the number of the pipeline's run:
+/// of the many that read one, only the first asks.
+#[derive(Debug, Default)]
+pub struct Places(Mutex<HashMap<String, Located>>);
+
+impl Places {
+    fn known(&self) -> MutexGuard<'_, HashMap<String, Located>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, key: &str) -> Option<Located> {
+        self.known().get(key).cloned()
+    }
+
+    fn keep(&self, key: String, located: &Located) {
+        let mut known = self.known();
+        if known.len() >= PLACES {
+            known.clear();
+        }
+        known.insert(key, located.clone());
+    }
+}
+
+/// The value of an input, what keeps its files, what it is.
+type Brought = (String, Vec<Hold>, RunLink);
 
 /// What the command finds.
 #[derive(Debug, Default)]
@@ -47,6 +86,8 @@ pub struct Bound {
     pub holds: Vec<Hold>,
     /// What could not be done as it was asked for.
     pub notes: Vec<String>,
+    /// What the run uses.
+    pub uses: Vec<RunLink>,
 }
 
 impl Bound {
@@ -114,12 +155,15 @@ impl Bound {
 }
 
 impl Ports<'_> {
-    /// Brings the inputs and makes the folders of the outputs. Records what the run uses.
+    /// Brings the inputs and makes the folders of the outputs.
     pub async fn bind(&self) -> Result<Bound> {
-        let mut bound = Bound::default();
-        let mut links = self.made_of();
+        let mut bound = Bound {
+            uses: self.made_of(),
+            ..Bound::default()
+        };
+        let mut files = Vec::new();
         for (name, input) in &self.described.inputs {
-            let (kind, path, mode) = match input {
+            match input {
                 JobInput::Value { value, made } => {
                     bound.inputs.insert(name.clone(), value.clone());
                     let words = if *made {
@@ -128,7 +172,6 @@ impl Ports<'_> {
                         &mut bound.literals
                     };
                     words.insert(name.clone());
-                    continue;
                 }
                 JobInput::Files {
                     kind,
@@ -141,17 +184,19 @@ impl Ports<'_> {
                             "The input {name} is not at {place} but where {{inputs.{name}}} says"
                         ));
                     }
-                    (kind, path, *mode)
+                    files.push((name, kind.as_str(), path.as_str(), *mode));
                 }
-            };
-            let brought = self.bring(name, kind, path, mode).await;
-            let (value, holds, link) = brought.map_err(|error| Error {
-                message: format!("The input `{name}`: {}", error.message),
-                ..error
-            })?;
-            bound.inputs.insert(name.clone(), value);
+            }
+        }
+        let mut all = Vec::new();
+        for (name, kind, path, mode) in files {
+            all.push(self.bring_named(name, kind, path, mode).boxed());
+        }
+        let mut brought = stream::iter(all).buffered(AT_ONCE);
+        while let Some((name, (value, holds, link))) = brought.try_next().await? {
+            bound.inputs.insert(name.to_owned(), value);
             bound.holds.extend(holds);
-            links.push(link);
+            bound.uses.push(link);
         }
         for placed in self.placed() {
             let value = self.place(&placed).await.map_err(|error| Error {
@@ -160,43 +205,48 @@ impl Ports<'_> {
             })?;
             bound.outputs.insert(placed.name.to_owned(), value);
         }
-        self.record(links, Vec::new()).await?;
         Ok(bound)
     }
 
-    /// The value of one input, and what is known of it.
-    async fn bring(
+    /// The same as [`bring`](Self::bring), with the input's name, which errors have too.
+    async fn bring_named<'b>(
         &self,
-        name: &str,
+        name: &'b str,
         kind: &str,
         path: &str,
         mode: InputMode,
-    ) -> Result<(String, Vec<Hold>, RunLink)> {
+    ) -> Result<(&'b str, Brought)> {
+        let brought = self.bring(name, kind, path, mode).await;
+        let brought = brought.map_err(|error| Error {
+            message: format!("The input `{name}`: {}", error.message),
+            ..error
+        })?;
+        Ok((name, brought))
+    }
+
+    /// The value of one input, and what is known of it.
+    async fn bring(&self, name: &str, kind: &str, path: &str, mode: InputMode) -> Result<Brought> {
         let located = self.locate(path, kind.ends_with("_model")).await?;
         let own = self.folder.join("inputs").join(name);
-        let cache = self.settings.home.join("cache/inputs");
-        let bring = Bring {
-            cache: &cache,
-            report: None,
-        };
         let mut held = Vec::new();
         let value = match mode {
             InputMode::Direct => located.direct(),
-            InputMode::RoMount => {
-                let mount = || self.client.mount(&located, &own, bring);
-                let (fetched, hold) = self.patiently(&located, mount).await?;
-                held.extend(hold);
-                fetched.path.to_string_lossy().into_owned()
-            }
             InputMode::EvalMount | InputMode::EvalDownload => {
                 let copies = mode == InputMode::EvalDownload;
                 let (path, holds) = self.evaluated(name, &located, copies).await?;
                 held = holds;
                 path.to_string_lossy().into_owned()
             }
-            InputMode::Download => {
-                let fetched = self.fetch(&located, &own).await?;
-                fetched.path.to_string_lossy().into_owned()
+            InputMode::RoMount | InputMode::Download => {
+                let mut path = if mode == InputMode::Download {
+                    self.fetch(&located, &own).await?.path
+                } else {
+                    self.mounted(&located, &own, &mut held).await?
+                };
+                if kind == "mltable" && located.uri.contains(GATHERED) {
+                    path = self.at_hand(name, path, &mut held).await?;
+                }
+                path.to_string_lossy().into_owned()
             }
         };
         // What is recorded can be read by all who see the run.
@@ -216,13 +266,32 @@ impl Ports<'_> {
     }
 
     pub(super) async fn locate(&self, path: &str, model: bool) -> Result<Located> {
+        let Assignment {
+            workspace,
+            root,
+            root_id,
+            ..
+        } = self.assignment;
+        // What it needs of the other steps is there, and stays where it is.
+        let of_root = path.strip_prefix(OF_JOBS).is_some_and(|job| {
+            let step = job.strip_prefix(root.as_str());
+            step.is_some_and(|step| step.starts_with('-'))
+        });
+        let known = root_id.filter(|_| of_root).map(|id| format!("{id} {path}"));
+        if let Some(known) = known.as_ref().and_then(|key| self.places.get(key)) {
+            return Ok(known);
+        }
         let wanted = Wanted {
-            workspace: &self.assignment.workspace,
+            workspace,
             path,
             model,
             mirrors: &self.mirrors,
         };
-        persist(|| self.client.locate(wanted)).await
+        let located = persist(|| self.client.locate(wanted)).await?;
+        if let Some(key) = known {
+            self.places.keep(key, &located);
+        }
+        Ok(located)
     }
 
     pub(super) async fn fetch(&self, located: &Located, to: &Path) -> Result<Fetched> {
@@ -273,7 +342,7 @@ impl Ports<'_> {
     }
 
     /// The code and the environment of the job.
-    fn made_of(&self) -> Vec<RunLink> {
+    pub fn made_of(&self) -> Vec<RunLink> {
         let definition = &self.described.definition;
         let link = |(key, kind): (&str, NodeKind)| {
             let text = definition.get(key)?.as_str()?;
@@ -294,19 +363,6 @@ impl Ports<'_> {
             ("environment", NodeKind::Environment),
         ];
         keys.into_iter().filter_map(link).collect()
-    }
-
-    pub(super) async fn record(&self, inputs: Vec<RunLink>, outputs: Vec<RunLink>) -> Result<()> {
-        if inputs.is_empty() && outputs.is_empty() {
-            return Ok(());
-        }
-        let record = RecordLineage {
-            workspace: self.assignment.workspace.clone(),
-            run: self.assignment.run.clone(),
-            inputs,
-            outputs,
-        };
-        persist(|| self.client.call(&record)).await.map(drop)
     }
 
     /// The outputs with their places in the run's folder.

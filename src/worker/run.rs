@@ -1,24 +1,24 @@
 //! One run, from its assignment to its end.
 
+mod leave;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    FULL_TRIES, Fate, Settings,
-    cause::{self, DISK_FULL},
-    io_error,
-    keep::Stored,
-    log::{Log, write_redacted},
-    means_lost, metrics,
+    FULL_TRIES, Fate, Machine, cause, io_error,
+    log::Log,
+    means_lost,
     outputs::Outputs,
     persist, persist_until,
     ports::{Bound, Ports},
@@ -26,96 +26,80 @@ use super::{
     redact::Redactor,
     task,
 };
-use crate::executor::{
-    environment::{self, Place, Ready},
-    local::{End, Process},
-    supervisor::{Stopped, Task},
-    use_of::Held,
-};
 use api::{
     Code, Error, Result,
+    files::TreeEntry,
     jobs::SERVICE_TAG,
+    lineage::RunLink,
     metrics::LogBatch,
-    runs::Usage,
     work::{Assignment, Outcome, Progress, ReportRun},
 };
 use client::{Client, inputs::remove_all};
+use executor::{
+    environment::{self, Place, Ready},
+    local::{End, Process},
+    spares::{self, Own},
+    supervisor::{Stopped, Task},
+    use_of::Held,
+};
+use leave::Ended;
 
 /// How often the message of a long preparation is passed on.
 const MESSAGE_EVERY: Duration = Duration::from_secs(2);
 
-/// How long a run that has completed waits for room on a full disk before its outputs are given up.
-const FULL_PATIENCE: Duration = Duration::from_secs(20);
+/// How long storing takes of which nothing is said.
+const SOON: Duration = Duration::from_millis(200);
 
 /// A run this worker has.
 pub struct Execution {
     client: Client,
-    settings: Arc<Settings>,
+    machine: Machine,
     assignment: Assignment,
     fate: watch::Receiver<Fate>,
     folder: PathBuf,
-    /// The process runs, and the workspace does not know yet.
-    unreported: AtomicBool,
+    /// That the process runs, while the workspace does not know yet.
+    unreported: Mutex<Option<Progress>>,
+    /// What it uses, as far as that is known and no start tells of it.
+    uses: Mutex<Vec<RunLink>>,
+    ended: Arc<AtomicBool>,
+    /// Its Python environment.
+    own: OnceLock<Own>,
 }
 
-/// What is reported as the end of a run.
-struct Ended {
-    outcome: Outcome,
-    exit_code: Option<i32>,
-    reason: Option<String>,
-    usage: Option<Usage>,
-}
-
-impl Ended {
-    fn failed(reason: String) -> Self {
-        Self {
-            outcome: Outcome::Failed,
-            exit_code: None,
-            reason: Some(reason),
-            usage: None,
-        }
-    }
-
-    /// Its outputs are lost to a full disk.
-    fn without_outputs(mut self, error: &Error) -> Self {
-        let first = self.reason.take();
-        if self.outcome == Outcome::Completed {
-            self.outcome = Outcome::Failed;
-        }
-        let first = first.as_deref().unwrap_or("The command completed");
-        let first = first.strip_suffix(DISK_FULL).unwrap_or(first);
-        let lost = format!("{DISK_FULL}, and its outputs could not be stored ({error})");
-        self.reason = Some(format!("{first}{lost}"));
-        self
-    }
-
-    /// The reason stays the one that was given with the request to cancel.
-    fn canceled() -> Self {
-        Self {
-            outcome: Outcome::Canceled,
-            exit_code: None,
-            reason: None,
-            usage: None,
-        }
-    }
+/// What was made ready for a process, kept in a file beside it for whoever goes on with its run.
+#[derive(Default, Serialize, Deserialize)]
+struct Begun {
+    /// Said of the run with its start.
+    messages: Vec<String>,
+    uses: Vec<RunLink>,
+    /// The folder of its own Python environment.
+    environment: Option<PathBuf>,
 }
 
 impl Execution {
     pub fn new(
         client: &Client,
-        settings: &Arc<Settings>,
+        machine: &Machine,
         assignment: Assignment,
         fate: watch::Receiver<Fate>,
     ) -> Self {
-        let folder = settings.work().join(&assignment.workspace);
+        let folder = machine.settings.work().join(&assignment.workspace);
         Self {
             client: client.clone(),
-            settings: settings.clone(),
+            machine: machine.clone(),
             folder: folder.join(&assignment.run),
             assignment,
             fate,
-            unreported: AtomicBool::new(false),
+            unreported: Mutex::default(),
+            uses: Mutex::default(),
+            ended: Arc::default(),
+            own: OnceLock::new(),
         }
+    }
+
+    /// Set once the end of the run is reported.
+    pub fn ended(&self) -> Arc<AtomicBool> {
+        self.ended.clone()
     }
 
     /// Brings the run to its end and reports it. A run that is lost is stopped and not reported.
@@ -135,15 +119,35 @@ impl Execution {
                 let _ = remove_all(&self.code());
             }
             if !means_lost(&error) {
-                let _ = self.report_end(Ended::failed(error.explained())).await;
+                let _ = self
+                    .report_end(Ended::failed(error.explained()), Vec::new())
+                    .await;
             }
         }
-        let _ = remove_all(&self.folder);
+        let (own, folder) = (self.own.get().cloned(), self.folder.clone());
+        let cleared = tokio::task::spawn_blocking(move || {
+            // The next run that wants the same may have it.
+            if let Some(own) = own {
+                spares::keep(&own);
+            }
+            let _ = remove_all(&folder);
+        });
+        let _ = cleared.await;
     }
 
     async fn to_the_end(&self) -> Result<()> {
         let begun = match Process::find(&self.folder) {
-            Some(process) => Ok((process, Outputs::resume(&self.code()))),
+            Some(process) => {
+                let begun = self.read_begun();
+                if let Some(own) = begun.environment.as_deref().and_then(Own::find) {
+                    let _ = self.own.set(own);
+                }
+                if self.assignment.handle.is_none() {
+                    self.note_start(&process, begun);
+                    self.report_running().await?;
+                }
+                Ok((process, Outputs::resume(&self.code())))
+            }
             None if self.assignment.handle.is_some() => Err(Ended::failed(
                 "The run's process was on a machine whose worker is gone".to_owned(),
             )),
@@ -152,8 +156,8 @@ impl Execution {
         let (process, outputs) = match begun {
             Ok(begun) => begun,
             Err(ended) => {
-                self.store_build_log().await;
-                return self.report_end(ended).await;
+                let logs = self.store_build_log().await;
+                return self.report_end(ended, logs).await;
             }
         };
         self.watch(process, outputs).await
@@ -161,6 +165,10 @@ impl Execution {
 
     fn code(&self) -> PathBuf {
         self.folder.join("code")
+    }
+
+    fn begun(&self) -> PathBuf {
+        self.folder.join("begun.json")
     }
 
     fn build_log(&self) -> PathBuf {
@@ -184,31 +192,58 @@ impl Execution {
             prepared = self.prepare() => prepared,
         };
         // Its supervisor holds the environment from its start on.
-        let (outputs, task, _held) = match prepared {
+        let (outputs, task, begun, _held) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return Ok(Err(Ended::failed(error.explained()))),
         };
-        let process = Process::start(&self.settings.program, &self.folder, &task).await?;
-        self.unreported.store(true, Ordering::Relaxed);
-        self.report_running(&process).await?;
+        let process = self.machine.supervisors.start(&self.folder, &task).await?;
+        self.note_start(&process, begun);
+        self.report_running().await?;
+        self.machine.supervisors.make_ready();
         Ok(Ok((process, outputs)))
     }
 
-    /// Reports that the process runs, unless that is done. On a full disk it is done later.
-    async fn report_running(&self, process: &Process) -> Result<()> {
-        if !self.unreported.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let running = Progress::Running {
+    /// That the process runs is to be said.
+    fn note_start(&self, process: &Process, begun: Begun) {
+        self.note_uses(Vec::new());
+        *self.unreported() = Some(Progress::Running {
             handle: process.handle(),
-            node: self.settings.node.clone(),
+            node: self.machine.settings.node.clone(),
+            messages: begun.messages,
+            uses: begun.uses,
+        });
+    }
+
+    fn note_uses(&self, uses: Vec<RunLink>) -> Vec<RunLink> {
+        let mut noted = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut noted, uses)
+    }
+
+    fn read_begun(&self) -> Begun {
+        let kept = fs::read(self.begun()).unwrap_or_default();
+        serde_json::from_slice(&kept).unwrap_or_default()
+    }
+
+    fn unreported(&self) -> MutexGuard<'_, Option<Progress>> {
+        self.unreported
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports that the process runs, unless that is done. On a full disk it is done later.
+    async fn report_running(&self) -> Result<()> {
+        let running = self.unreported().clone();
+        let Some(running) = running else {
+            return Ok(());
         };
         let reported = self.report(running).await;
-        self.unreported.store(reported.is_err(), Ordering::Relaxed);
+        if reported.is_ok() {
+            *self.unreported() = None;
+        }
         unless_full(reported)
     }
 
-    async fn prepare(&self) -> Result<(Outputs, Task, Option<Held>)> {
+    async fn prepare(&self) -> Result<(Outputs, Task, Begun, Option<Held>)> {
         let Assignment { workspace, job, .. } = &self.assignment;
         // What a worker that was killed had begun.
         if let Err(e) = remove_all(&self.folder)
@@ -227,12 +262,24 @@ impl Execution {
         };
         let (outputs, ready, bound) = tokio::try_join!(layout, self.environment(), self.bind())?;
         let machine = ready.variables;
-        let made = task::of_run(&self.settings, &self.assignment, &bound, machine, code)?;
-        for message in ready.notes.into_iter().chain(made.notes) {
-            self.report(Progress::Preparing { message }).await?;
-        }
+        let mut made = task::of_run(
+            &self.machine.settings,
+            &self.assignment,
+            &bound,
+            machine,
+            code,
+        )?;
+        made.task.holds.extend(ready.own.as_ref().map(Own::note));
+        let begun = Begun {
+            messages: ready.notes.into_iter().chain(made.notes).collect(),
+            uses: bound.uses,
+            environment: ready.own.as_ref().map(|own| own.path().to_owned()),
+        };
+        let text = serde_json::to_vec(&begun).map_err(|e| Error::internal(e.to_string()))?;
+        let path = self.begun();
+        fs::write(&path, text).map_err(|e| io_error("write", &path, &e))?;
         self.record_services(made.services).await?;
-        Ok((outputs, made.task, ready.held))
+        Ok((outputs, made.task, begun, ready.held))
     }
 
     /// Notes on the run where its services answer.
@@ -258,58 +305,36 @@ impl Execution {
         };
         Ok(Some(Ports {
             client: &self.client,
-            settings: &self.settings,
+            settings: &self.machine.settings,
+            places: &self.machine.places,
             assignment: &self.assignment,
             described,
             folder: &self.folder,
-            mirrors: (self.settings.mirrors)()?,
+            mirrors: (self.machine.settings.mirrors)()?,
         }))
     }
 
     async fn bind(&self) -> Result<Bound> {
-        match self.ports()? {
-            Some(ports) => ports.bind().await,
-            None => Ok(Bound::default()),
-        }
-    }
-
-    /// Keeps the named outputs. What cannot be kept makes a run fail that had completed; whatever its
-    /// reason does not say is noted.
-    async fn store_named(&self, ended: Ended, notes: &mut Vec<String>) -> Ended {
-        let completed = ended.outcome == Outcome::Completed;
-        let stored = match self.ports() {
-            Ok(Some(ports)) => ports.store(completed).await,
-            Ok(None) => return ended,
-            Err(error) => Stored {
-                errors: vec![error],
-                notes: Vec::new(),
-            },
+        let Some(ports) = self.ports()? else {
+            return Ok(Bound::default());
         };
-        notes.extend(stored.notes);
-        let mut errors = stored.errors.into_iter();
-        let reason = if completed { errors.next() } else { None };
-        notes.extend(errors.map(|error| error.to_string()));
-        match reason {
-            Some(error) => Ended {
-                outcome: Outcome::Failed,
-                reason: Some(error.explained()),
-                ..ended
-            },
-            None => ended,
-        }
+        self.note_uses(ports.made_of());
+        let bound = ports.bind().await?;
+        self.note_uses(bound.uses.clone());
+        Ok(bound)
     }
 
     /// Makes the environment ready and passes on what people want to know meanwhile.
     async fn environment(&self) -> Result<Ready> {
         let (sender, mut messages) = watch::channel(String::new());
         let log = self.build_log();
-        let own = self.folder.join("environment");
+        let spares = self.machine.settings.spares();
         let place = Place {
-            home: &self.settings.home,
-            variables: &self.settings.variables,
+            home: &self.machine.settings.home,
+            variables: &self.machine.settings.variables,
             log: &log,
             progress: &|line| drop(sender.send(line.to_owned())),
-            own: Some(&own),
+            spares: Some(&spares),
         };
         let ready = environment::prepare(&self.assignment.job.environment, place);
         tokio::pin!(ready);
@@ -317,7 +342,13 @@ impl Execution {
         loop {
             tokio::select! {
                 biased;
-                ready = &mut ready => return ready,
+                ready = &mut ready => {
+                    let ready = ready?;
+                    if let Some(own) = &ready.own {
+                        let _ = self.own.set(own.clone());
+                    }
+                    return Ok(ready);
+                }
                 Ok(()) = messages.changed() => {}
             }
             if Instant::now() >= next {
@@ -329,7 +360,7 @@ impl Execution {
     }
 
     /// Follows the process to its end and stores what it leaves.
-    async fn watch(&self, process: Process, mut outputs: Outputs) -> Result<()> {
+    async fn watch(&self, mut process: Process, mut outputs: Outputs) -> Result<()> {
         let (workspace, run) = self.names();
         let stored = self.assignment.log_length;
         let mut log = Log::new(
@@ -339,133 +370,56 @@ impl Execution {
             self.redactor(),
             stored,
         );
+        let (end, canceled) = self.follow(&process, &mut log, &mut outputs).await?;
+        if matches!(&end, End::Exited(exit) if exit.stopped.is_none()) {
+            self.machine.supervisors.take_back(&mut process);
+        }
+        let ended = self.judge(end, &process.log(), canceled);
+        self.report_running().await?;
+        let storing = self.store(ended, &process, log, outputs);
+        let said = async {
+            tokio::time::sleep(SOON).await;
+            self.report_finalizing().await
+        };
+        tokio::pin!(storing, said);
+        let (ended, logs) = tokio::select! {
+            biased;
+            stored = &mut storing => stored?,
+            // Beside the storing: neither stands still while the other waits.
+            said = &mut said => {
+                said?;
+                storing.await?
+            }
+        };
+        self.report_end(ended, logs).await
+    }
+
+    /// Follows the process to its end; whether it was to be cancelled.
+    async fn follow(
+        &self,
+        process: &Process,
+        log: &mut Log,
+        outputs: &mut Outputs,
+    ) -> Result<(End, bool)> {
+        let (workspace, run) = self.names();
         let ended = process.ended();
         tokio::pin!(ended);
         let mut fate = self.fate.clone();
         let mut canceled = false;
-        let end = loop {
+        loop {
             tokio::select! {
-                end = &mut ended => break end?,
+                end = &mut ended => return Ok((end?, canceled)),
                 () = turned(&mut fate, Fate::Cancel), if !canceled => {
                     canceled = true;
                     process.stop();
                 }
                 () = tokio::time::sleep(log.pause()) => unless_full(log.send_new().await)?,
                 () = tokio::time::sleep_until(outputs.next().into()) => {
-                    self.report_running(&process).await?;
+                    self.report_running().await?;
                     outputs.store_new(&self.client, workspace, run).await;
                 }
             }
-        };
-        let mut ended = self.judge(end, &process.log(), canceled);
-        self.report_running(&process).await?;
-        unless_full(log.send_new().await)?;
-        self.report_finalizing().await?;
-        let patience = match ended.outcome {
-            Outcome::Completed => FULL_PATIENCE,
-            Outcome::Failed | Outcome::Canceled => MESSAGE_EVERY,
-        };
-        let stored = self.store_outputs(&mut outputs, patience).await;
-        let (mut notes, stored) = match stored {
-            Err(error) if error.code == Code::Full => (Vec::new(), Err(error)),
-            stored => (stored?, Ok(())),
-        };
-        notes.extend(self.log_metrics().await?);
-        ended = self.store_named(ended, &mut notes).await;
-        if let Err(error) = stored {
-            notes.push(format!("some outputs were not stored: {error}"));
-            ended = ended.without_outputs(&error);
-            // They cannot be kept; without them there is room to say so.
-            let _ = remove_all(&self.code());
-            self.report_finalizing().await?;
         }
-        unless_full(log.finish(&notes).await)?;
-        // The run has its log already; without this copy among its artifacts it has ended all the same.
-        let _ = self.store_log(&process, &notes).await;
-        self.report_end(ended).await
-    }
-
-    /// Stores what the run put out. What cannot be stored is answered; a disk that stays full is an
-    /// error.
-    async fn store_outputs(
-        &self,
-        outputs: &mut Outputs,
-        patience: Duration,
-    ) -> Result<Vec<String>> {
-        let (workspace, run) = self.names();
-        let mut attempts = 3;
-        let mut full_since = None;
-        let refused = loop {
-            match outputs.store_all(&self.client, workspace, run).await {
-                Ok(refused) => break refused,
-                Err(error) if error.code == Code::Full => {
-                    if full_since.get_or_insert_with(Instant::now).elapsed() > patience {
-                        return Err(error);
-                    }
-                    tokio::time::sleep(MESSAGE_EVERY).await;
-                }
-                Err(error) if error.code.retryable() => {
-                    tokio::time::sleep(MESSAGE_EVERY).await;
-                }
-                Err(error) => {
-                    attempts -= 1;
-                    if attempts == 0 {
-                        return Ok(vec![format!("some outputs were not stored: {error}")]);
-                    }
-                }
-            }
-        };
-        if full_since.is_some() {
-            self.report_finalizing().await?;
-        }
-        let note = |path: String| format!("{path:?} was not stored because of its name");
-        Ok(refused.into_iter().map(note).collect())
-    }
-
-    /// Logs `outputs/metrics.json`. A file that cannot be understood is answered.
-    async fn log_metrics(&self) -> Result<Option<String>> {
-        let path = self.code().join("outputs/metrics.json");
-        let Ok(text) = fs::read_to_string(&path) else {
-            return Ok(None);
-        };
-        let (workspace, run) = self.names();
-        let batch = metrics::parse(&text, modified_ms(&path)).map(|metrics| LogBatch {
-            workspace: workspace.to_owned(),
-            run: run.to_owned(),
-            metrics,
-            ..LogBatch::default()
-        });
-        let logged = match batch {
-            Ok(batch) => persist(|| self.client.call(&batch)).await,
-            Err(error) => Err(error),
-        };
-        Ok(logged
-            .err()
-            .map(|error| format!("outputs/metrics.json was not logged: {error}")))
-    }
-
-    /// Stores the whole log, and that of the environment if one was built, as artifacts.
-    async fn store_log(&self, process: &Process, notes: &[String]) -> Result<()> {
-        let whole = self.folder.join("std_log.txt");
-        write_redacted(&process.log(), &whole, self.redactor(), notes)
-            .map_err(|e| io_error("write", &whole, &e))?;
-        self.store_file("user_logs/std_log.txt", &whole).await?;
-        self.store_build_log().await;
-        Ok(())
-    }
-
-    async fn store_build_log(&self) {
-        let log = self.build_log();
-        if log.exists() {
-            let _ = self.store_file("system_logs/environment.log", &log).await;
-        }
-    }
-
-    async fn store_file(&self, path: &str, file: &Path) -> Result<()> {
-        let (workspace, run) = self.names();
-        let files = [(path.to_owned(), file.to_owned())];
-        let store = || self.client.upload_artifacts(workspace, run, &files, None);
-        persist(store).await.map(drop)
     }
 
     /// What the end of the process means for the run.
@@ -493,6 +447,7 @@ impl Execution {
             exit_code: exit.code.or(exit.signal.map(|signal| 128 + signal)),
             reason,
             usage: Some(exit.usage),
+            made: Vec::new(),
         }
     }
 
@@ -504,7 +459,7 @@ impl Execution {
         let report = ReportRun {
             workspace: self.assignment.workspace.clone(),
             run: self.assignment.run.clone(),
-            worker: self.settings.name.clone(),
+            worker: self.machine.settings.name.clone(),
             progress,
         };
         persist_until(tries, || self.client.call(&report)).await?;
@@ -516,14 +471,19 @@ impl Execution {
         unless_full(self.report(Progress::Finalizing).await)
     }
 
-    async fn report_end(&self, ended: Ended) -> Result<()> {
+    async fn report_end(&self, ended: Ended, artifacts: Vec<TreeEntry>) -> Result<()> {
         self.report(Progress::Ended {
             outcome: ended.outcome,
             exit_code: ended.exit_code,
             reason: ended.reason,
             usage: ended.usage,
+            artifacts,
+            uses: self.note_uses(Vec::new()),
+            made: ended.made,
         })
-        .await
+        .await?;
+        self.ended.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -541,9 +501,4 @@ async fn turned(fate: &mut watch::Receiver<Fate>, to: Fate) {
     if !seen {
         std::future::pending::<()>().await;
     }
-}
-
-fn modified_ms(path: &Path) -> i64 {
-    use std::os::unix::fs::MetadataExt;
-    fs::metadata(path).map_or(0, |m| m.mtime() * 1000 + m.mtime_nsec() / 1_000_000)
 }

@@ -7,6 +7,8 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
+use serde_json::Value;
+
 use super::{io_error, ports::Ports};
 use api::{Error, Result, assets::Holder, paths::Location};
 use client::inputs::{Bring, Hold, Located};
@@ -31,20 +33,59 @@ impl Ports<'_> {
             return Ok((folder, holds));
         }
         let definition = Definition::load(&folder)?;
-        let mut brought = BTreeMap::new();
-        for (number, address) in definition.addresses().enumerate() {
-            self.must_be_here(address)?;
-            let there = self.locate(address, false).await?;
-            let part = parts.join(number.to_string());
-            let path = self.mounted(&there, &part, &mut holds).await?;
-            brought.insert(address.to_owned(), path);
-        }
+        let addresses = definition.addresses().collect();
+        let brought = self.brought(addresses, &parts, &mut holds).await?;
         let own = self.folder.join("inputs").join(name);
         for file in definition.open(&brought)?.files {
             put(&file.path, &own, &file.name, copies)?;
         }
         super::private_dir(&own)?;
         Ok((own, holds))
+    }
+
+    /// Where a command finds the table in a folder: there, or where it names places of workspaces, in a
+    /// folder of this run's with all else of it and those places on this machine.
+    pub(super) async fn at_hand(
+        &self,
+        name: &str,
+        folder: PathBuf,
+        holds: &mut Vec<Hold>,
+    ) -> Result<PathBuf> {
+        // What is not understood is the command's to read.
+        let Ok(definition) = Definition::load(&folder) else {
+            return Ok(folder);
+        };
+        let addresses: Vec<&str> = definition
+            .addresses()
+            .filter(|address| address.starts_with("azureml:"))
+            .collect();
+        if addresses.is_empty() {
+            return Ok(folder);
+        }
+        let parts = self.folder.join("inputs").join(format!("{name}.parts"));
+        let brought = self.brought(addresses, &parts, holds).await?;
+        let own = parts.join("table");
+        super::private_dir(&own)?;
+        with_places(&folder, &own, &brought)?;
+        Ok(own)
+    }
+
+    /// The places that a table names, each brought below `parts`.
+    async fn brought(
+        &self,
+        addresses: Vec<&str>,
+        parts: &Path,
+        holds: &mut Vec<Hold>,
+    ) -> Result<BTreeMap<String, PathBuf>> {
+        let mut brought = BTreeMap::new();
+        for (number, address) in addresses.into_iter().enumerate() {
+            self.must_be_here(address)?;
+            let there = self.locate(address, false).await?;
+            let part = parts.join(number.to_string());
+            let path = self.mounted(&there, &part, holds).await?;
+            brought.insert(address.to_owned(), path);
+        }
+        Ok(brought)
     }
 
     /// Whoever wrote a table may not read other workspaces by it: nobody looked at what it names when
@@ -69,7 +110,8 @@ impl Ports<'_> {
         Ok(())
     }
 
-    async fn mounted(
+    /// What an input mounts as its own, from the cache where it is there.
+    pub(super) async fn mounted(
         &self,
         located: &Located,
         own: &Path,
@@ -85,6 +127,31 @@ impl Ports<'_> {
         holds.extend(hold);
         Ok(fetched.path)
     }
+}
+
+/// Makes a table again in another folder, with other places for some that it names.
+fn with_places(from: &Path, to: &Path, places: &BTreeMap<String, PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(from).map_err(|e| io_error("read", from, &e))? {
+        let entry = entry.map_err(|e| io_error("read", from, &e))?;
+        if entry.file_name() != MLTABLE {
+            let link = to.join(entry.file_name());
+            symlink(entry.path(), &link).map_err(|e| io_error("make", &link, &e))?;
+        }
+    }
+    let path = from.join(MLTABLE);
+    let text = fs::read_to_string(&path).map_err(|e| io_error("read", &path, &e))?;
+    let mut table: Value = serde_saphyr::from_str(&text)
+        .map_err(|e| Error::invalid(format!("The table is not understood: {e}")))?;
+    let named = table.get_mut("paths").and_then(Value::as_array_mut);
+    for place in named.into_iter().flatten() {
+        for (_, address) in place.as_object_mut().into_iter().flatten() {
+            if let Some(here) = address.as_str().and_then(|address| places.get(address)) {
+                *address = Value::from(here.to_string_lossy());
+            }
+        }
+    }
+    let path = to.join(MLTABLE);
+    fs::write(&path, table.to_string()).map_err(|e| io_error("write", &path, &e))
 }
 
 /// Puts a file below a folder under its name in the table; where another has it, with a number.

@@ -15,12 +15,12 @@ use super::{
     services::{self, Beside},
     variables,
 };
-use crate::executor::{limits::Limits, supervisor::Task};
 use api::{
     Error, Result,
     jobs::{Distribution, Framework},
     work::Assignment,
 };
+use executor::{limits::Limits, supervisor::Task};
 
 type Variables = BTreeMap<String, String>;
 

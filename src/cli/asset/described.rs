@@ -8,11 +8,11 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use super::Local;
-use crate::cli::{context::Context, gathered::Gathered};
+use crate::cli::{context::Context, gathered::Gathered, job::local::repository};
 use api::{
     Error, Result,
     assets::{Asset, AssetKind, CreateAsset},
-    paths::is_local,
+    paths::{apart, is_local},
 };
 
 /// Keys that are fields of a version, not part of what it is made of.
@@ -49,6 +49,14 @@ pub async fn create_described(
         AssetKind::Environment => environment(&mut fields)?,
         AssetKind::Component => {
             brought_along(ctx, workspace, &mut fields).await?;
+            let address = fields.get("code").and_then(Value::as_str);
+            if let Some(address) =
+                address.filter(|it| it.starts_with("git+") && apart(it).1.is_some())
+            {
+                // What lets one in stays here.
+                let stored = repository(ctx, workspace, address).await?;
+                fields.insert("code".to_owned(), Value::from(stored));
+            }
             let code = code(&mut fields);
             let own = code.as_ref().map(|code| code.path.as_path());
             gathered = Gathered::of(ctx, own, &mut fields)?;

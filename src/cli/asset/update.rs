@@ -42,6 +42,7 @@ pub async fn update(ctx: &Context, kind: AssetKind, args: UpdateArgs) -> anyhow:
         properties: parse_pairs("--property", &args.properties)?,
         labels: args.labels,
         unlabel: args.unlabel,
+        settings: serde_json::Map::new(),
     };
     ctx.ui
         .show(&Shown(ctx.client().await?.call(&request).await?))

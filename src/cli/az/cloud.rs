@@ -8,7 +8,7 @@ use super::{
     grammar::{Flag, Group, Verb, flag, switch, verb},
 };
 use crate::cli::login;
-use api::Error;
+use api::{Error, names};
 
 /// The release of Azure's command line and of its `ml` extension whose grammar is spoken.
 const CLI: &str = "2.77.0";
@@ -58,6 +58,140 @@ pub const TOP: Group = Group {
         ),
     ],
 };
+
+/// Commands of Azure's that scripts call on their way, and why they do not work here.
+pub const NOT_HERE: &[(&str, &str)] = &[
+    ("aks", "no clusters of Kubernetes are made"),
+    ("appservice", NO_APPS),
+    ("bicep", NO_TEMPLATES),
+    ("cognitiveservices", NO_SERVED),
+    ("connectedk8s", "no clusters of Kubernetes are connected"),
+    ("container", NO_APPS),
+    ("containerapp", NO_APPS),
+    ("cosmosdb", NO_DATABASES),
+    ("deployment", NO_TEMPLATES),
+    ("disk", NO_MACHINES),
+    ("feature", "nothing of Azure is behind a feature"),
+    ("functionapp", NO_APPS),
+    ("k8s-extension", "no clusters of Kubernetes are connected"),
+    ("keyvault delete", WITH_WORKSPACE),
+    (
+        "keyvault set-policy",
+        "who may read secrets follows from the role: az role assignment create",
+    ),
+    ("ml azure-openai-deployment", NO_SERVED),
+    ("ml capability-host", NO_SERVED),
+    ("ml deployment-template", NO_SERVED),
+    ("ml feature-set", NO_FEATURES),
+    ("ml feature-store", NO_FEATURES),
+    ("ml feature-store-entity", NO_FEATURES),
+    ("ml index", NO_SERVED),
+    ("ml marketplace-subscription", NO_SERVED),
+    ("ml serverless-endpoint", NO_SERVED),
+    ("mysql", NO_DATABASES),
+    ("network", "there are no networks but the machine's own"),
+    ("postgres", NO_DATABASES),
+    ("search", "there is no search service"),
+    ("sql", NO_DATABASES),
+    ("storage account delete", WITH_WORKSPACE),
+    (
+        "storage blob directory",
+        "blobs make their folders: az storage blob upload-batch",
+    ),
+    (
+        "synapse",
+        "Spark runs on the machine itself: spark jobs need nothing",
+    ),
+    ("vm", NO_MACHINES),
+    ("vmss", NO_MACHINES),
+    ("webapp", NO_APPS),
+];
+const NO_APPS: &str = "only endpoints are served: az ml online-endpoint create";
+const NO_DATABASES: &str = "there are no databases";
+const NO_FEATURES: &str = "features are not materialised; aml validate checks their files";
+const NO_SERVED: &str = "only models of the workspace are served: az ml online-endpoint create";
+const WITH_WORKSPACE: &str = "it belongs to its workspace and goes with it: az ml workspace delete";
+const NO_MACHINES: &str = "there are no virtual machines; jobs run on the worker's machine";
+const NO_TEMPLATES: &str = "templates are not deployed: az ml workspace create makes a workspace";
+
+/// Those of which there is something here.
+const PROVIDERS: [&str; 7] = [
+    "Microsoft.Authorization",
+    "Microsoft.ContainerRegistry",
+    "Microsoft.Insights",
+    "Microsoft.KeyVault",
+    "Microsoft.MachineLearningServices",
+    "Microsoft.ManagedIdentity",
+    "Microsoft.Storage",
+];
+const NAMESPACE: &[Flag] = &[
+    flag("namespace", "Namespace, such as Microsoft.Storage")
+        .short('n')
+        .required(),
+    switch("wait", "Until it is done"),
+];
+
+pub const PROVIDER: Group = Group {
+    path: "provider",
+    about: "What kinds of resources there are",
+    verbs: &[
+        verb!(
+            "show",
+            "Show whether there are any of a namespace",
+            [NAMESPACE],
+            provider
+        ),
+        verb!(
+            "register",
+            "Not needed here: the namespace must be there",
+            [NAMESPACE],
+            register
+        ),
+        verb!("list", "List the namespaces", [], providers),
+    ],
+};
+
+fn shown(namespace: &str, registered: bool) -> Value {
+    json!({
+        "id": format!("/subscriptions/{}/providers/{namespace}", super::ids::NO_ID),
+        "namespace": namespace,
+        "registrationPolicy": "RegistrationRequired",
+        "registrationState": if registered { "Registered" } else { "NotRegistered" },
+        "resourceTypes": [],
+    })
+}
+
+fn known(namespace: &str) -> Option<&'static str> {
+    PROVIDERS
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(namespace))
+}
+
+async fn provider(_az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let namespace = given.required("namespace")?;
+    Ok(match known(namespace) {
+        Some(known) => shown(known, true),
+        None => shown(namespace, false),
+    })
+}
+
+async fn providers(_az: &Az, _given: &Given) -> anyhow::Result<Value> {
+    Ok(PROVIDERS
+        .iter()
+        .map(|namespace| shown(namespace, true))
+        .collect())
+}
+
+async fn register(_az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let namespace = given.required("namespace")?;
+    match known(namespace) {
+        Some(_) => Ok(Value::Null),
+        None => {
+            let nearest = names::nearest(namespace, PROVIDERS);
+            Err(Error::unknown("resources of", namespace, " are here", nearest).into())
+        }
+    }
+}
 
 /// `az --version`.
 pub const VERSION_TEXT: Verb = verb!("version", "Show the versions", [], version_text);

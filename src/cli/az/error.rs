@@ -95,6 +95,16 @@ pub fn parser(error: &clap::Error, verb: &Verb) -> String {
                 nearest.unwrap_or_default()
             )
         }
+        ErrorKind::ArgumentConflict => {
+            let prior = context(ContextKind::PriorArg)
+                .iter()
+                .map(shown)
+                .collect::<Vec<_>>();
+            format!(
+                "argument {arguments}: not allowed with argument {}",
+                prior.join(", ")
+            )
+        }
         ErrorKind::InvalidValue => {
             let value = context(ContextKind::InvalidValue).concat();
             let choices = context(ContextKind::ValidValue);

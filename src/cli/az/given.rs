@@ -88,7 +88,6 @@ impl Given {
             Some((key, value)) => (key.to_owned(), value.to_owned()),
             None => (word.clone(), String::new()),
         };
-        // Several pairs may stand in one quoted word.
         self.words(flag).iter().map(pair).collect()
     }
 

@@ -68,6 +68,8 @@ pub struct Flag {
     takes: Takes,
     required: bool,
     choices: &'static [&'static str],
+    /// The flag with which it cannot be given.
+    excluded: Option<&'static str>,
     help: &'static str,
 }
 
@@ -81,6 +83,7 @@ pub const fn flag(long: &'static str, help: &'static str) -> Flag {
         takes: Takes::Word,
         required: false,
         choices: &[],
+        excluded: None,
         help,
     }
 }
@@ -112,6 +115,11 @@ impl Flag {
 
     pub const fn required(mut self) -> Self {
         self.required = true;
+        self
+    }
+
+    pub const fn not_with(mut self, other: &'static str) -> Self {
+        self.excluded = Some(other);
         self
     }
 
@@ -168,6 +176,9 @@ impl Flag {
         }
         if let Some(short) = self.short {
             arg = arg.short(short).visible_short_aliases(self.also_short);
+        }
+        if let Some(other) = self.excluded {
+            arg = arg.conflicts_with(other);
         }
         if !self.choices.is_empty() {
             arg = arg
@@ -234,7 +245,7 @@ pub const THE_FILE: &[Flag] = &[flag("file", "YAML file that describes it")
     .required()];
 pub const MAX: &[Flag] = &[flag("max-results", "At most so many").short('r')];
 pub const ARCHIVED: &[Flag] = &[
-    switch("archived-only", "List archived ones alone"),
+    switch("archived-only", "List archived ones alone").not_with("include-archived"),
     switch("include-archived", "List archived ones too"),
 ];
 pub const VERSION: &[Flag] = &[flag("version", "Version").short('v')];

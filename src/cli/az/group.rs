@@ -7,6 +7,7 @@ use super::{
     given::{Given, is_tagged},
     grammar::{Flag, Group, NO_WAIT, YES, flag, verb},
     ids,
+    wait::{self, Wait},
 };
 use api::resource_groups::{
     CreateResourceGroup, DeleteResourceGroup, GetResourceGroup, ListResourceGroups, ResourceGroup,
@@ -60,16 +61,9 @@ pub const GROUP: Group = Group {
         ),
         verb!(
             "wait",
-            "Not needed here: what is created is there",
-            [
-                NAME,
-                &[
-                    flag("created", "").maybe(),
-                    flag("deleted", "").maybe(),
-                    flag("exists", "").maybe(),
-                ]
-            ],
-            show
+            "Wait until a resource group is as it should be",
+            [NAME, wait::FLAGS],
+            wait_for
         ),
     ],
 };
@@ -106,6 +100,12 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
 async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let name = name(az, given)?.to_owned();
     shown(az, &az.call(&GetResourceGroup { name }).await?)
+}
+
+async fn wait_for(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let wait = Wait::of(given)?;
+    wait.until(async || show(az, given).await).await?;
+    Ok(Value::Null)
 }
 
 async fn exists(az: &Az, given: &Given) -> anyhow::Result<Value> {

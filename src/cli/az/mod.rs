@@ -11,6 +11,7 @@
 
 mod account;
 mod acr;
+mod autoscale;
 mod cloud;
 mod configure;
 mod early;
@@ -26,8 +27,10 @@ mod ml;
 mod output;
 mod pattern;
 mod place;
+mod resource;
 mod role;
 mod storage;
+mod wait;
 
 use std::{path::Path, process::ExitCode};
 
@@ -39,7 +42,7 @@ use clap::Command;
 
 use super::{Globals, complete::with_candidates, context::Context};
 use crate::config::AzConfig;
-use api::{Operation, Result, names};
+use api::{Error, Operation, Result, names};
 
 /// All commands.
 const GROUPS: &[&Group] = &[
@@ -48,12 +51,18 @@ const GROUPS: &[&Group] = &[
     &configure::CONFIG,
     &extension::GROUP,
     &group::GROUP,
+    &resource::GROUP,
+    &cloud::PROVIDER,
     &role::GROUP,
+    &autoscale::GROUP,
+    &autoscale::RULES,
+    &autoscale::PROFILES,
     &role::AD,
     &keyvault::GROUP,
     &keyvault::SECRETS,
     &storage::BLOBS,
     &storage::CONTAINERS,
+    &storage::FILE_SYSTEMS,
     &storage::ACCOUNTS,
     &acr::GROUP,
     &acr::REPOSITORIES,
@@ -105,13 +114,14 @@ pub struct Az {
 }
 
 impl Az {
-    fn new(given: &Given) -> Result<Self> {
+    fn new(given: &Given, profile: Option<String>) -> Result<Self> {
         let config = AzConfig::load()?;
         let group = given.owned("resource-group");
         let workspace = given.owned("workspace-name");
         let mut workspace = workspace.or_else(|| config.default("workspace"));
         let globals = Globals {
             workspace: workspace.clone(),
+            profile,
             ..Globals::default()
         };
         let mut ctx = Context::new(globals)?;
@@ -267,14 +277,56 @@ fn run(group: &Group, verb: &Verb, words: &[String]) -> ExitCode {
     }
 }
 
+/// Performs a verb of `az ml service`, on the same target as `ctx`.
+pub async fn service(ctx: &Context, words: &[String]) -> anyhow::Result<()> {
+    let group = &early::service::GROUP;
+    let called = words.first().map_or("", String::as_str);
+    let Some(verb) = group.verbs.iter().find(|verb| verb.name == called) else {
+        let all = || group.verbs.iter().map(|verb| verb.name);
+        let error = Error::invalid(format!("There is no command `service {called}`"));
+        return Err(match names::nearest(called, all()) {
+            Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
+            None => error.hint(format!(
+                "There are {}",
+                all().collect::<Vec<_>>().join(", ")
+            )),
+        }
+        .into());
+    };
+    let words = verb.expand(&words[1..]).map_err(Error::invalid)?;
+    let command = verb.command(format!("aml service {called}"));
+    let given = match command.try_get_matches_from(words) {
+        Ok(matches) => Given(matches),
+        Err(error) if error.exit_code() == 0 => return ctx.ui.print(&error.to_string()),
+        Err(error) => return Err(Error::invalid(error::parser(&error, verb)).into()),
+    };
+    let profile = ctx.profile().unwrap_or("local").to_owned();
+    let mut az = Az::new(&given, Some(profile))?;
+    if !given.has("workspace-name") {
+        let workspace = ctx.workspace().await?;
+        az.ctx.work_in(Some(workspace.clone()));
+        az.workspace = Some(workspace);
+    }
+    let answer = (verb.run)(&az, &given).await?;
+    // What was asked for before the word `service` counts as well.
+    let own = given.has("output") || given.has("query");
+    let ui = if own { &az.ctx.ui } else { &ctx.ui };
+    if answer.is_null() {
+        return Ok(());
+    }
+    ui.show_value(answer)
+}
+
 fn perform(verb: &Verb, given: &Given) -> anyhow::Result<()> {
     let query = given.text("query");
-    query.map(output::check_query).transpose()?;
+    query
+        .map(|query| output::check_query("query", query))
+        .transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let az = Az::new(given)?;
+        let az = Az::new(given, None)?;
         let answer = (verb.run)(&az, given).await;
         let answer = answer.map_err(|error| az.ctx.ui.ended(error))?;
         az.ctx.ui.show_value(answer)
@@ -290,6 +342,15 @@ fn elsewhere(path: &[&str], words: &[String]) -> ExitCode {
     let asks = words
         .get(known)
         .is_none_or(|word| word == "-h" || word == "--help");
+    let called = |words: &str| {
+        words
+            .split(' ')
+            .eq(path.iter().copied().take(words.split(' ').count()))
+    };
+    if let Some((words, why)) = cloud::NOT_HERE.iter().find(|(words, _)| called(words)) {
+        let error = Error::unsupported(format!("`az {words}` means nothing here: {why}"));
+        return error::report(&error.into());
+    }
     if let Some(word) = path.get(known) {
         let nearest = names::nearest(word, below.iter().map(|(name, _)| *name));
         let nearest = nearest.map(|nearest| format!("\nDid you mean '{nearest}' ?"));

@@ -27,17 +27,18 @@ pub fn print(ui: &Ui, format: &str, query: Option<&str>, answer: Value) -> anyho
     }
 }
 
-/// Checks a query before anything is done.
-pub fn check_query(query: &str) -> Result<()> {
+/// Checks the query of a flag before anything is done.
+pub fn check_query(flag: &str, query: &str) -> Result<()> {
     match jpx_core::compile(query) {
         Ok(_) => Ok(()),
         Err(e) => Err(Error::invalid(format!(
-            "argument --query: invalid jmespath_type value: '{query}' ({e})"
+            "argument --{flag}: invalid jmespath_type value: '{query}' ({e})"
         ))),
     }
 }
 
-fn search(query: &str, answer: &Value) -> Result<Value> {
+/// What a query makes of an answer.
+pub fn search(query: &str, answer: &Value) -> Result<Value> {
     jpx_core::compile(query)
         .and_then(|expression| expression.search(answer))
         .map_err(|e| Error::invalid(format!("The query failed: {e}")))
@@ -150,7 +151,7 @@ fn truth(value: &Value) -> String {
     }
 }
 
-fn title(key: &str) -> String {
+pub fn title(key: &str) -> String {
     let mut letters = key.chars();
     match letters.next() {
         Some(first) => first.to_uppercase().chain(letters).collect(),

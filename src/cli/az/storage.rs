@@ -146,6 +146,11 @@ pub const CONTAINERS: Group = Group {
         verb!("list", "List the containers", [ACCOUNT], list_containers),
     ],
 };
+pub const FILE_SYSTEMS: Group = Group {
+    path: "storage fs",
+    about: "File systems of storage accounts, which are containers",
+    verbs: CONTAINERS.verbs,
+};
 pub const ACCOUNTS: Group = Group {
     path: "storage account",
     about: "Storage accounts of workspaces",

@@ -1,9 +1,11 @@
 //! `aml data`
 
+mod beginning;
 mod create;
+mod here;
 mod preview;
 mod profile;
-mod table;
+pub mod table;
 
 use clap::Subcommand;
 

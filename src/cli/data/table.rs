@@ -8,11 +8,20 @@ use std::{
 
 use clap::Args;
 
+use super::beginning::{Lazy, first_of};
 use crate::cli::context::Context;
 use api::{Code, Error, Result, paths::is_local};
-use client::inputs::{At, Bring, Hold, Located, Wanted};
+use client::{
+    Client,
+    inputs::{At, Bring, Hold, Located, Wanted},
+};
 use spec::reference::nearest_sibling;
 use table::{Definition, Table};
+
+const NOTHING: &str = "nothing is kept of what had come";
+
+/// The workspace that is asked, when it is not the one worked in.
+pub type Where<'a> = (&'a Client, &'a str);
 
 /// Which table a command is about.
 #[derive(Debug, Args)]
@@ -39,144 +48,176 @@ impl TableArgs {
     /// Brings the files here, without a copy for each who reads them where that can be. Of a large file
     /// of elsewhere no more comes than holds the `first` rows, if only those are wanted.
     pub async fn open(&self, ctx: &Context, first: Option<usize>) -> anyhow::Result<Brought> {
-        let id = uuid::Uuid::new_v4().simple();
-        let mut files = Files {
-            ctx,
-            own: ctx.config.home.join(format!("cache/table-{id}")),
-            holds: Vec::new(),
-        };
-        let found = self.find(&mut files, first);
-        let opened = ctx
-            .ui
-            .until_ctrl_c("nothing is kept of what had come", found)
-            .await;
-        if opened.is_err() {
-            let _ = fs::remove_dir_all(&files.own);
-        }
-        Ok(Brought {
-            table: opened?,
-            own: files.own,
-            _holds: files.holds,
-        })
+        open(ctx, None, &self.data, first).await
     }
+}
 
-    async fn find(&self, files: &mut Files<'_>, first: Option<usize>) -> Result<Table> {
-        let here = files.ctx.folder.join(&self.data);
-        let address = if is_local(&self.data) {
-            format!("azureml:{}", self.data)
-        } else {
-            self.data.clone()
+/// Opens the table that is named in one of the ways of [`TableArgs`], and as it says.
+pub async fn open(
+    ctx: &Context,
+    place: Option<Where<'_>>,
+    data: &str,
+    first: Option<usize>,
+) -> anyhow::Result<Brought> {
+    let mut files = Files::from(ctx, place);
+    let found = async { find(&mut files, data, first).await.map(Some) };
+    let found = ctx.ui.until_ctrl_c(NOTHING, found).await;
+    let brought = files.brought(found)?;
+    brought.ok_or_else(|| Error::internal("No table was found").into())
+}
+
+/// Opens what some folders below another one have, which is an address of a datastore; none when there
+/// is nothing.
+pub async fn open_below(
+    ctx: &Context,
+    place: Where<'_>,
+    address: &str,
+    folders: &[String],
+) -> anyhow::Result<Option<Brought>> {
+    let mut files = Files::from(ctx, Some(place));
+    let found = below(&mut files, address, folders);
+    let found = ctx.ui.until_ctrl_c(NOTHING, found).await;
+    Ok(files.brought(found)?)
+}
+
+async fn below(files: &mut Files<'_>, address: &str, folders: &[String]) -> Result<Option<Table>> {
+    let address = address.trim_end_matches('/');
+    let mut all: Option<Table> = None;
+    for folder in folders {
+        let path = match files.bring(&format!("{address}/{folder}")).await {
+            Ok(path) => path,
+            Err(error) if error.code == Code::NotFound => continue,
+            Err(error) => return Err(error),
         };
-        let path = if is_local(&self.data) && here.exists() {
-            here
-        } else {
-            let brought = files.first_or_all(&address, first).await;
-            brought.map_err(|error| match nearest_sibling(&here) {
-                Some(near) if error.code == Code::NotFound && is_local(&self.data) => {
-                    let near = Path::new(&self.data).with_file_name(near);
-                    error.hint(format!(
-                        "Of this machine: did you mean `{}`?",
-                        near.display()
-                    ))
-                }
-                _ => error,
-            })?
-        };
-        let definition = Definition::load(&path)?;
-        let mut brought = BTreeMap::new();
-        for address in definition.addresses() {
-            brought.insert(address.to_owned(), files.bring(address).await?);
+        let opened = Definition::load(&path)?.open(&BTreeMap::new())?;
+        match &mut all {
+            Some(all) => all.files.extend(opened.files),
+            None => all = Some(opened),
         }
-        definition.open(&brought)
     }
+    Ok(all)
+}
+
+async fn find(files: &mut Files<'_>, data: &str, first: Option<usize>) -> Result<Table> {
+    let here = files.ctx.folder.join(data);
+    let address = if is_local(data) {
+        format!("azureml:{data}")
+    } else {
+        data.to_owned()
+    };
+    let path = if is_local(data) && here.exists() {
+        here
+    } else {
+        let suggest = |error: Error| match nearest_sibling(&here) {
+            Some(near) if error.code == Code::NotFound && is_local(data) => {
+                let near = Path::new(data).with_file_name(near);
+                error.hint(format!(
+                    "Of this machine: did you mean `{}`?",
+                    near.display()
+                ))
+            }
+            _ => error,
+        };
+        let located = files.located(&address).await.map_err(suggest)?;
+        if let Some(rows) = first {
+            let lazy = Lazy::new(files.client().await?, &files.own);
+            let locate = async |address: &str| files.located(address).await;
+            if let Some(table) = first_of(lazy, &located, rows, locate).await? {
+                return Ok(table);
+            }
+        }
+        files.bring_located(&located).await.map_err(suggest)?
+    };
+    let definition = Definition::load(&path)?;
+    let mut brought = BTreeMap::new();
+    for address in definition.addresses() {
+        brought.insert(address.to_owned(), files.bring(address).await?);
+    }
+    definition.open(&brought)
 }
 
 struct Files<'a> {
     ctx: &'a Context,
+    place: Option<Where<'a>>,
     own: PathBuf,
+    /// What was brought.
+    count: usize,
     holds: Vec<Hold>,
 }
 
-/// Bytes of a file that are read first, where not all of it is wanted.
-const BEGINNING: u64 = 256 << 10;
-/// By so many rows it is found out what the texts of columns look like.
-const LOOKED_AT: usize = 1000;
-/// Files whose rows are lines, which can be read without their end.
-const LINES: [&str; 5] = ["csv", "tsv", "tab", "jsonl", "ndjson"];
-
-/// Whether the beginning of a file has as many rows, and those by which they are read. What is behind
-/// the last whole line is cut off.
-fn has_rows(path: &Path, rows: usize) -> Result<bool> {
-    let failed = |e: std::io::Error| Error::internal(format!("`{}`: {e}", path.display()));
-    let text = fs::read(path).map_err(failed)?;
-    let lines = text.split(|byte| *byte == b'\n').count();
-    if lines <= rows.max(LOOKED_AT) + 1 {
-        return Ok(false);
+impl<'a> Files<'a> {
+    fn from(ctx: &'a Context, place: Option<Where<'a>>) -> Self {
+        let id = uuid::Uuid::new_v4().simple();
+        // A run has a folder of its own, and may be on another machine than its workspace.
+        let own = match ctx.config.inside_run {
+            Some(_) => ctx.folder.join(format!(".table-{id}")),
+            None => ctx.config.home.join(format!("cache/table-{id}")),
+        };
+        Self {
+            ctx,
+            place,
+            own,
+            count: 0,
+            holds: Vec::new(),
+        }
     }
-    let whole = text.iter().rposition(|byte| *byte == b'\n').unwrap_or(0) + 1;
-    fs::write(path, &text[..whole]).map_err(failed)?;
-    // A field may go over several lines; one that is cut off is behind what is wanted.
-    let table = Definition::load(path)?.open(&BTreeMap::new())?;
-    Ok(table.rows().take(rows + 1).flatten().count() > rows)
+
+    /// The table with what was brought for it, of which nothing stays when there is none.
+    fn brought(self, found: Result<Option<Table>>) -> Result<Option<Brought>> {
+        if !matches!(found, Ok(Some(_))) {
+            let _ = fs::remove_dir_all(&self.own);
+        }
+        Ok(found?.map(|table| Brought {
+            table,
+            own: self.own,
+            _holds: self.holds,
+        }))
+    }
 }
 
-impl Files<'_> {
-    async fn first_or_all(&mut self, address: &str, first: Option<usize>) -> Result<PathBuf> {
-        if let Some(rows) = first
-            && let Some(path) = self.beginning(address, rows).await?
-        {
-            return Ok(path);
-        }
-        self.bring(address).await
-    }
-
-    /// As much of a file of elsewhere as holds its first rows; none of what is not read by lines.
-    async fn beginning(&mut self, address: &str, rows: usize) -> Result<Option<PathBuf>> {
-        let located = self.located(address).await?;
-        let client = self.ctx.client().await?;
-        let place = match &located.at {
-            At::Url(url) => url.split(['?', '#']).next().unwrap_or_default(),
-            At::Datastore { path, .. } => path,
-            _ => return Ok(None),
-        };
-        let end = place
-            .rsplit_once('.')
-            .map(|(_, end)| end.to_ascii_lowercase());
-        if !end.is_some_and(|end| LINES.contains(&end.as_str())) {
-            return Ok(None);
-        }
-        let mut bytes = BEGINNING;
-        loop {
-            let begun = client.fetch_beginning(&located, &self.own, bytes).await?;
-            match begun {
-                None => return Ok(None),
-                Some((path, whole)) if whole || has_rows(&path, rows)? => return Ok(Some(path)),
-                Some(_) => bytes *= 4,
-            }
+impl<'a> Files<'a> {
+    async fn client(&self) -> Result<&'a Client> {
+        match self.place {
+            Some((client, _)) => Ok(client),
+            None => self.ctx.client().await,
         }
     }
 
     async fn located(&self, address: &str) -> Result<Located> {
+        let workspace = match self.place {
+            Some((_, workspace)) => workspace.to_owned(),
+            None => self.ctx.workspace().await?,
+        };
         let wanted = Wanted {
-            workspace: &self.ctx.workspace().await?,
+            workspace: &workspace,
             path: address,
             model: false,
             mirrors: &self.ctx.config.settings.mirrors,
         };
-        self.ctx.client().await?.locate(wanted).await
+        self.client().await?.locate(wanted).await
     }
 
     /// Where the files of an address are on this machine.
     async fn bring(&mut self, address: &str) -> Result<PathBuf> {
-        let client = self.ctx.client().await?;
         let located = self.located(address).await?;
+        self.bring_located(&located).await
+    }
+
+    async fn bring_located(&mut self, located: &Located) -> Result<PathBuf> {
+        if let At::Here(path) = &located.at
+            && path.exists()
+        {
+            return Ok(path.clone());
+        }
+        let client = self.client().await?;
         let report = self.ctx.ui.report();
         let bring = Bring {
             cache: &self.ctx.config.home.join("cache/inputs"),
             report: Some(&report),
         };
-        let own = self.own.join(self.holds.len().to_string());
-        let (fetched, hold) = client.mount(&located, &own, bring).await?;
+        self.count += 1;
+        let own = self.own.join(self.count.to_string());
+        let (fetched, hold) = client.mount(located, &own, bring).await?;
         self.holds.extend(hold);
         Ok(fetched.path)
     }

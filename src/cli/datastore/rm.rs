@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::cli::{context::Context, transfer::Stored};
 use api::datastores::RemoveStoredFiles;
 
 /// Remove a file, or all files below a folder, from a datastore
@@ -31,7 +31,12 @@ pub async fn rm(ctx: &Context, args: RmArgs) -> anyhow::Result<()> {
         path: path.clone(),
     };
     ctx.client().await?.call(&request).await?;
-    ctx.ui
-        .status(&format!("Removed {path} from the datastore {datastore}."));
-    Ok(())
+    let sentence = format!("Removed {path} from the datastore {datastore}.");
+    let removed = Stored {
+        datastore,
+        path,
+        files: None,
+        bytes: None,
+    };
+    ctx.ui.done(&sentence, &removed)
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::InStoreArgs;
-use crate::cli::{context::Context, views::size};
+use crate::cli::{context::Context, transfer::Stored, views::size};
 use api::Error;
 
 /// Upload a file or folder into a datastore
@@ -29,9 +29,15 @@ pub async fn upload(ctx: &Context, args: UploadArgs) -> anyhow::Result<()> {
         .await?
         .upload_to_datastore(&workspace, &datastore, &from, &path, Some(&ctx.ui.report()))
         .await?;
-    ctx.ui.status(&format!(
+    let sentence = format!(
         "Uploaded {files} files, {}, to azureml://datastores/{datastore}/paths/{path}",
         size(bytes)
-    ));
-    Ok(())
+    );
+    let uploaded = Stored {
+        datastore,
+        path,
+        files: Some(files),
+        bytes: Some(bytes),
+    };
+    ctx.ui.done(&sentence, &uploaded)
 }

@@ -85,7 +85,7 @@ pub fn over(draft: &mut Draft, before: &Map<String, Value>) {
 }
 
 /// Uploads what a deployment names on this machine, and puts in its place what names it there.
-async fn bring(ctx: &Context, workspace: &str, fields: &mut Map<String, Value>) -> Result<()> {
+pub async fn bring(ctx: &Context, workspace: &str, fields: &mut Map<String, Value>) -> Result<()> {
     if let Some(Value::Object(code)) = fields.get_mut("code_configuration")
         && let Some(folder) = code.get("code").and_then(local_text)
     {

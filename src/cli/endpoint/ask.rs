@@ -163,6 +163,7 @@ impl Asked<'_> {
             deployment: refusal.deployment.clone(),
             lines: Some(LOOKED_AT),
             offset: 0,
+            access: false,
         };
         let log = self.client.call(&get).await.ok()?.text;
         traceback::raised_for(&log, request)

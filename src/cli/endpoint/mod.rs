@@ -2,9 +2,11 @@
 
 pub mod ask;
 mod delete;
+mod export;
 mod keys;
 mod list;
 mod logs;
+mod metrics;
 pub mod score;
 mod show;
 mod start;
@@ -34,11 +36,13 @@ pub enum EndpointCommand {
     Show(show::ShowArgs),
     Score(score::ScoreArgs),
     Logs(logs::LogsArgs),
+    Metrics(metrics::MetricsArgs),
     Keys(keys::KeysArgs),
     Token(token::TokenArgs),
     Traffic(traffic::TrafficArgs),
     Stop(stop::StopArgs),
     Start(start::StartArgs),
+    Export(export::ExportArgs),
     Delete(delete::DeleteArgs),
 }
 
@@ -48,11 +52,13 @@ pub async fn run(ctx: &Context, command: EndpointCommand) -> anyhow::Result<()> 
         EndpointCommand::Show(args) => show::show(ctx, args).await,
         EndpointCommand::Score(args) => score::score(ctx, args).await,
         EndpointCommand::Logs(args) => logs::logs(ctx, args).await,
+        EndpointCommand::Metrics(args) => metrics::metrics(ctx, args).await,
         EndpointCommand::Keys(args) => keys::keys(ctx, args).await,
         EndpointCommand::Token(args) => token::token(ctx, args).await,
         EndpointCommand::Traffic(args) => traffic::traffic(ctx, args).await,
         EndpointCommand::Stop(args) => stop::stop(ctx, args).await,
         EndpointCommand::Start(args) => start::start(ctx, args).await,
+        EndpointCommand::Export(args) => export::export(ctx, args).await,
         EndpointCommand::Delete(args) => delete::delete(ctx, args).await,
     }
 }
@@ -150,8 +156,9 @@ fn outcome(endpoint: &Endpoint, found: &Deployed, generation: u64) -> anyhow::Re
             EndpointState::Healthy => "still answers",
             _ => "is started again",
         };
-        let text = format!("{reason}\nDeployment {before} {verb}");
-        return Err(failure(name, &text));
+        let what = format!("The update of `{name}`");
+        let text = format!("{reason}\nGeneration {before} of `{}` {verb}", found.name);
+        return Err(failure_of(&what, name, &text));
     }
     if found.generation != generation {
         return Err(Error::conflict(format!("`{name}` was deployed again meanwhile")).into());
@@ -176,7 +183,11 @@ fn outcome(endpoint: &Endpoint, found: &Deployed, generation: u64) -> anyhow::Re
 }
 
 fn failure(name: &str, reason: &str) -> anyhow::Error {
-    let error = Error::unavailable(format!("The endpoint `{name}` failed: {reason}"))
+    failure_of(&format!("The endpoint `{name}`"), name, reason)
+}
+
+fn failure_of(what: &str, name: &str, reason: &str) -> anyhow::Error {
+    let error = Error::unavailable(format!("{what} failed: {reason}"))
         .hint(format!("See all of its log: aml endpoint logs {name}"));
     anyhow::Error::new(error).context(Exit(ENDPOINT_FAILED))
 }

@@ -65,9 +65,13 @@ pub async fn score(ctx: &Context, args: ScoreArgs) -> anyhow::Result<()> {
 fn check_json(data: &str) -> Result<(), Error> {
     match serde_json::from_str::<serde::de::IgnoredAny>(data) {
         Ok(_) => Ok(()),
-        Err(e) => Err(Error::invalid(format!("This is no JSON: {e}"))
-            .at("--data")
-            .hint("What is no JSON is sent from a file: --file FILE, or --file - for stdin")),
+        Err(e) => Err(Error::invalid(format!(
+            "This is no JSON: it goes wrong at line {}, column {}",
+            e.line(),
+            e.column()
+        ))
+        .at("--data")
+        .hint("What is no JSON is sent from a file: --file FILE, or --file - for stdin")),
     }
 }
 

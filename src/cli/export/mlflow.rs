@@ -12,7 +12,6 @@ use crate::{
         context::{Context, read_ca},
         views::size,
     },
-    exchange::{Chosen, Credentials, Export, ExportDatabase, Options, Source, Tally},
     wiring,
 };
 use api::{
@@ -22,6 +21,7 @@ use api::{
     workspaces::GetWorkspace,
 };
 use client::Client;
+use exchange::{Chosen, Credentials, Export, ExportDatabase, Options, Source, Tally};
 
 /// Write the workspace into a database that MLflow's own server reads
 ///

@@ -10,10 +10,10 @@ use crate::{
         error::{Exit, IMPORT_INCOMPLETE},
         views::size,
     },
-    exchange::{Credentials, Import, Options, Source, Tally},
     wiring,
 };
 use api::Error;
+use exchange::{Credentials, Import, Options, Source, Tally};
 use spec::reference::missing;
 
 /// Bring a server, database or folder of MLflow into the workspace

@@ -1,6 +1,7 @@
 //! `aml job create`
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -8,7 +9,7 @@ use std::{
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::{entity::Entity, local, stream, workspace};
+use super::{also, entity::Entity, local, stream, workspace};
 use crate::cli::{
     context::Context,
     run::{git, naming},
@@ -28,7 +29,10 @@ use spec::{
 };
 
 /// The experiment of jobs whose folder cannot be one.
-const EXPERIMENT: &str = "Default";
+pub(super) const EXPERIMENT: &str = "Default";
+
+/// Computes that nobody creates.
+const ANYWHERE: [&str; 2] = ["local", "serverless"];
 
 /// Create a job from a YAML file and queue it
 ///
@@ -72,10 +76,13 @@ pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
         ctx.ui.status(&format!("Web View: {}", entity.page()));
     }
     if !args.stream {
-        say_what_is_stopped(ctx, &workspace.name, &run).await;
+        say_of_compute(ctx, &workspace.name, &run).await;
     }
     if args.stream {
         stream::to_the_end(ctx, &run).await?;
+        if ctx.ui.answers_alone() {
+            return Ok(());
+        }
         let run = super::workspace_run(ctx, &run.name).await?;
         return ctx.ui.show(&Entity::new(&run, &workspace));
     }
@@ -95,15 +102,24 @@ pub async fn request_of(
     set: &[String],
     name: Option<String>,
 ) -> Result<(String, CreateJob)> {
-    let (value, report) = check(ctx, file, set)?;
+    let (value, mut report) = check(ctx, file, set)?;
     let Some(Value::Object(definition)) = value else {
+        also::find(ctx, file, set, &mut report).await;
         return Err(report.into_error());
     };
     ctx.ui.excerpts(&report);
     let workspace = workspace(ctx).await?.name;
-    let request = request(ctx, &workspace, name, definition).await;
-    let request = request.map_err(|error| located(ctx, file, set, error))?;
-    Ok((workspace, request))
+    match request(ctx, &workspace, name, definition).await {
+        Ok(request) => Ok((workspace, request)),
+        Err(error) if error.code.retryable() => Err(error),
+        Err(error) => {
+            // Something that the file names on this machine.
+            let error = located(ctx, file, set, error);
+            let (value, mut report) = check(ctx, file, set)?;
+            report.partial = value;
+            Err(also::with(ctx, file, set, report, error).await)
+        }
+    }
 }
 
 /// An error about the keys of a file with their lines.
@@ -121,7 +137,7 @@ pub fn located(ctx: &Context, file: &Path, set: &[String], error: Error) -> Erro
     error
 }
 
-fn opened(ctx: &Context, file: &Path, set: &[String]) -> Result<load::Document> {
+pub(super) fn opened(ctx: &Context, file: &Path, set: &[String]) -> Result<load::Document> {
     let name = file.display().to_string();
     let mut document = load::open(&ctx.folder.join(file), &name)?;
     let edits: Vec<Edit> = set
@@ -180,30 +196,64 @@ async fn request(
     })
 }
 
-/// Says that a queued job waits for a compute that somebody has to start.
-pub async fn say_what_is_stopped(ctx: &Context, workspace: &str, run: &Run) {
+/// Says that a queued job waits for a compute that somebody has to start, or that it names none of the
+/// workspace but nearly one: any machine takes it then, which may not be what was meant.
+pub async fn say_of_compute(ctx: &Context, workspace: &str, run: &Run) {
     let described = run.job.as_ref().and_then(|job| job.described.as_ref());
-    let compute = described.and_then(|job| job.definition.get("compute")?.as_str());
-    let Some(compute) = compute.filter(|_| run.status == RunStatus::Queued) else {
+    let Some(described) = described.filter(|_| !run.status.ended()) else {
         return;
-    };
-    let name = compute.strip_prefix("azureml:").unwrap_or(compute);
-    let get = GetCompute {
-        workspace: workspace.to_owned(),
-        name: name.rsplit('/').next().unwrap_or(name).to_owned(),
     };
     let Ok(client) = ctx.client().await else {
         return;
     };
-    if let Ok(found) = client.call(&get).await
-        && found.state == Some(ComputeState::Stopped)
-    {
-        let name = found.name;
-        ctx.ui.warn(&format!(
-            "The compute {name} is stopped: the job waits until it is started"
-        ));
-        ctx.ui.hint(&format!("Start it: aml compute start {name}"));
+    // A pipeline is not queued itself.
+    let waits = run.status == RunStatus::Queued || described.definition.contains_key("jobs");
+    for name in computes(&described.definition) {
+        let get = GetCompute {
+            workspace: workspace.to_owned(),
+            name: name.to_owned(),
+        };
+        match client.call(&get).await {
+            Ok(found) if waits && found.state == Some(ComputeState::Stopped) => {
+                let name = found.name;
+                ctx.ui.warn(&format!(
+                    "The compute {name} is stopped: the job waits until it is started"
+                ));
+                ctx.ui.hint(&format!("Start it: aml compute start {name}"));
+            }
+            Err(Error {
+                unknown: Some(unknown),
+                ..
+            }) => {
+                if let Some(nearest) = unknown.nearest {
+                    ctx.ui.warn(&format!(
+                        "No compute is called {name}: any machine takes what names it"
+                    ));
+                    ctx.ui.hint(&format!("Did you mean `{nearest}`?"));
+                }
+            }
+            _ => {}
+        }
     }
+}
+
+/// The computes that a job and its steps name, each once.
+fn computes(definition: &Map<String, Value>) -> BTreeSet<&str> {
+    let steps = definition.get("jobs").and_then(Value::as_object);
+    let steps = steps.into_iter().flat_map(Map::values);
+    let own = [
+        definition.get("compute"),
+        definition
+            .get("settings")
+            .and_then(|settings| settings.get("default_compute")),
+    ];
+    let named = own.into_iter().chain(steps.map(|step| step.get("compute")));
+    named
+        .filter_map(|compute| compute?.as_str())
+        .map(|compute| compute.strip_prefix("azureml:").unwrap_or(compute))
+        .map(|compute| compute.rsplit('/').next().unwrap_or(compute))
+        .filter(|compute| !ANYWHERE.contains(compute))
+        .collect()
 }
 
 fn save(file: &Path, entity: &Entity) -> Result<()> {

@@ -3,10 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Serialize;
 
 use super::{JobArg, entity::BEST_TAG};
-use crate::cli::{context::Context, error::Exit};
-use api::{Code, Error, Result, files::ListArtifacts, names, paths::ResolvePath, runs::Run};
+use crate::cli::{
+    context::Context,
+    error::{Exit, is_not_found},
+    views::{Show, View, list},
+};
+use api::{
+    Error, Result, files::ListArtifacts, jobs::SEARCHES, names, paths::ResolvePath, runs::Run,
+};
 use client::inputs::Wanted;
 
 /// Azure ML's names of what a job keeps itself.
@@ -44,20 +51,23 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
     let folder = ctx.path(&args.download_path);
     let run = best_of(ctx, run).await?;
     let outputs = outputs_of(&run);
-    match &args.output_name {
-        Some(name) if ARTIFACTS.contains(&name.as_str()) => artifacts(ctx, &run, &folder).await,
+    let mut got = Got::default();
+    let downloaded = match &args.output_name {
+        Some(name) if ARTIFACTS.contains(&name.as_str()) => {
+            artifacts(ctx, &run, &folder, &mut got).await
+        }
         Some(name) => {
             let known = |known: &&String| known.eq_ignore_ascii_case(name);
             let Some(name) = outputs.iter().find(known) else {
                 return Err(unknown(&run, name, &outputs).into());
             };
-            output(ctx, &run, name, &folder).await
+            output(ctx, &run, name, &folder, &mut got).await
         }
         None => {
-            let mut failed = artifacts(ctx, &run, &folder).await.err();
+            let mut failed = artifacts(ctx, &run, &folder, &mut got).await.err();
             for name in outputs.iter().filter(|_| args.all) {
-                match output(ctx, &run, name, &folder).await {
-                    Err(error) if is_not_there(&error) => ctx
+                match output(ctx, &run, name, &folder, &mut got).await {
+                    Err(error) if is_not_found(&error) => ctx
                         .ui
                         .status(&format!("Nothing was kept of the output {name}.")),
                     Err(error) if error.is::<Exit>() => return Err(error),
@@ -70,26 +80,54 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
             }
             failed.map_or(Ok(()), Err)
         }
+    };
+    downloaded?;
+    ctx.ui.show_if_asked(&got)
+}
+
+/// What was downloaded, in its order.
+#[derive(Debug, Default, Serialize)]
+#[serde(transparent)]
+struct Got(Vec<Part>);
+
+#[derive(Debug, Serialize)]
+struct Part {
+    folder: String,
+    files: u64,
+}
+
+impl Got {
+    /// Says at once that these files are there.
+    fn add(&mut self, ctx: &Context, files: u64, folder: &Path) {
+        let shown = folder.strip_prefix(&ctx.folder).unwrap_or(folder);
+        let folder = shown.display().to_string();
+        let counted = match files {
+            1 => "1 file".to_owned(),
+            files => format!("{files} files"),
+        };
+        ctx.ui.status(&format!("Downloaded {counted} to {folder}"));
+        self.0.push(Part { folder, files });
+    }
+}
+
+impl Show for Got {
+    fn view(&self) -> View {
+        let row = |part: &Part| [part.folder.clone(), part.files.to_string()];
+        list(["Folder", "Files"], self.0.iter().map(row))
     }
 }
 
 /// What a sweep has made is what its best trial has.
 async fn best_of(ctx: &Context, run: Run) -> Result<Run> {
     let described = run.job.as_ref().and_then(|job| job.described.as_ref());
-    let kind = described.and_then(|described| described.definition.get("type"));
+    let kind = described.and_then(|described| described.definition.get("type")?.as_str());
     match run.tags.get(BEST_TAG) {
-        Some(best) if kind.is_some_and(|kind| kind == "sweep") => {
+        Some(best) if kind.is_some_and(|kind| SEARCHES.contains(&kind)) => {
             ctx.ui.status(&format!("The best trial is {best}."));
             JobArg::named(best).get(ctx).await
         }
         _ => Ok(run),
     }
-}
-
-/// What a job that failed did not come to make.
-fn is_not_there(error: &anyhow::Error) -> bool {
-    let known = error.downcast_ref::<Error>();
-    known.is_some_and(|error| error.code == Code::NotFound)
 }
 
 fn outputs_of(run: &Run) -> Vec<String> {
@@ -114,7 +152,7 @@ fn unknown(run: &Run, name: &str, outputs: &[String]) -> Error {
     }
 }
 
-async fn artifacts(ctx: &Context, run: &Run, folder: &Path) -> anyhow::Result<()> {
+async fn artifacts(ctx: &Context, run: &Run, folder: &Path, got: &mut Got) -> anyhow::Result<()> {
     let workspace = ctx.workspace().await?;
     let client = ctx.client().await?;
     let list = ListArtifacts {
@@ -131,17 +169,23 @@ async fn artifacts(ctx: &Context, run: &Run, folder: &Path) -> anyhow::Result<()
     let report = ctx.ui.report();
     let download = client.download_artifacts(&workspace, &run.name, "", &to, Some(&report));
     let files = ctx.ui.download_until_ctrl_c(to.display(), download).await?;
-    said(ctx, files.len() as u64, &to);
+    got.add(ctx, files.len() as u64, &to);
     Ok(())
 }
 
-async fn output(ctx: &Context, run: &Run, name: &str, folder: &Path) -> anyhow::Result<()> {
+async fn output(
+    ctx: &Context,
+    run: &Run,
+    name: &str,
+    folder: &Path,
+    got: &mut Got,
+) -> anyhow::Result<()> {
     let to = folder.join("named-outputs").join(name);
     let fetched = ctx
         .ui
         .download_until_ctrl_c(to.display(), fetch(ctx, run, name, &to))
         .await?;
-    said(ctx, fetched, &to);
+    got.add(ctx, fetched, &to);
     Ok(())
 }
 
@@ -167,14 +211,4 @@ async fn fetch(ctx: &Context, run: &Run, name: &str, to: &Path) -> Result<u64> {
     let report = ctx.ui.report();
     let fetched = client.fetch(&located, to, Some(&report)).await?;
     Ok(fetched.files)
-}
-
-fn said(ctx: &Context, files: u64, to: &Path) {
-    let files = match files {
-        1 => "1 file".to_owned(),
-        files => format!("{files} files"),
-    };
-    let shown = to.strip_prefix(&ctx.folder).unwrap_or(to);
-    ctx.ui
-        .status(&format!("Downloaded {files} to {}", shown.display()));
 }

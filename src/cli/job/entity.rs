@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::views::{self, Show, View};
 use api::{
-    jobs::{DESCRIPTION_TAG, SERVICE_TAG},
+    jobs::{DESCRIPTION_TAG, SEARCHES, SERVICE_TAG},
     pipelines::PipelineStep,
     runs::Run,
     workspaces::Workspace,
@@ -89,9 +89,7 @@ impl Entity {
         fields
             .entry("compute".to_owned())
             .or_insert_with(|| json!("azureml:serverless"));
-        if fields.get("type").is_some_and(|kind| kind == "sweep") {
-            of_sweep(&mut fields, run);
-        }
+        of_search(&mut fields, run);
         services(&mut fields, run, workspace);
         outputs(&mut fields, run);
         Self {
@@ -152,9 +150,16 @@ impl Show for Entity {
 }
 
 /// By these properties Azure's clients know the best trial.
-fn of_sweep(fields: &mut BTreeMap<String, Value>, run: &Run) {
+fn of_search(fields: &mut BTreeMap<String, Value>, run: &Run) {
+    let kind = fields.get("type").and_then(Value::as_str);
+    let kind = kind.unwrap_or_default().to_owned();
+    if !SEARCHES.contains(&&*kind) {
+        return;
+    }
     if let Some(Value::Object(properties)) = fields.get_mut("properties") {
-        properties.insert("runTemplate".to_owned(), json!("HyperDrive"));
+        if kind == "sweep" {
+            properties.insert("runTemplate".to_owned(), json!("HyperDrive"));
+        }
         for key in [BEST_TAG, SCORE_TAG] {
             properties.extend(run.tags.get(key).map(|tag| (key.to_owned(), json!(tag))));
         }

@@ -8,9 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::cli::{context::Context, gathered::Gathered};
+use crate::cli::{context::Context, gathered::Gathered, run::script};
 use api::{
     Error, Result,
     assets::{AssetKind, CreateAsset},
@@ -49,6 +49,51 @@ pub async fn bring(
     brought.part(definition, "").await
 }
 
+/// Puts what is nowhere yet in the place of what a job names on this machine: where only the rest of it
+/// is looked at.
+pub fn leave_out(part: &mut Map<String, Value>) {
+    if part.get("code").and_then(local_text).is_some() {
+        part.shift_remove("code");
+    }
+    if part.get("environment").is_some_and(Value::is_object) {
+        part.insert("environment".to_owned(), json!({"image": "any"}));
+    }
+    for (_, input) in data_of(part) {
+        if input.get("path").and_then(local_text).is_some() {
+            input.insert("path".to_owned(), Value::from("https://localhost/any"));
+        }
+    }
+    for key in PARTS {
+        if let Some(Value::Object(inside)) = part.get_mut(key) {
+            leave_out(inside);
+        }
+    }
+    let steps = part.get_mut("jobs").and_then(Value::as_object_mut);
+    for (_, step) in steps.into_iter().flatten() {
+        if let Value::Object(step) = step {
+            leave_out(step);
+        }
+    }
+}
+
+/// What a job or step reads, by where it is said.
+fn data_of(part: &mut Map<String, Value>) -> Vec<(String, &mut Map<String, Value>)> {
+    let mut data = Vec::new();
+    for (key, value) in part {
+        let Value::Object(members) = value else {
+            continue;
+        };
+        match key.as_str() {
+            "inputs" => data.extend(members.iter_mut().filter_map(|(name, input)| {
+                Some((format!("inputs.{name}"), input.as_object_mut()?))
+            })),
+            key if TABLES.contains(&key) => data.push((key.to_owned(), members)),
+            _ => {}
+        }
+    }
+    data
+}
+
 /// What was brought for a job already.
 struct Brought<'a> {
     ctx: &'a Context,
@@ -57,6 +102,8 @@ struct Brought<'a> {
     known: HashMap<String, String>,
 }
 
+/// The tables of AutoML jobs.
+const TABLES: [&str; 3] = ["training_data", "validation_data", "test_data"];
 /// Parts of a step that name things as the step itself does.
 const PARTS: [&str; 3] = ["component", "trial", "task"];
 
@@ -64,7 +111,11 @@ impl Brought<'_> {
     /// A job, a step, a component.
     async fn part(&mut self, part: &mut Map<String, Value>, at: &str) -> Result<()> {
         let own = part.get("code").and_then(local_text).map(PathBuf::from);
-        if let Some(gathered) = Gathered::of(self.ctx, own.as_deref(), part)? {
+        let gathered = Gathered::of(self.ctx, own.as_deref(), part)?;
+        let folder = gathered.as_ref().map(|gathered| gathered.path.as_path());
+        script_is_there(part, folder.or(own.as_deref()))
+            .map_err(|error| under(error, at, "command"))?;
+        if let Some(gathered) = gathered {
             let reference = code_asset(self.ctx, self.workspace, &gathered.path).await;
             let reference = reference.map_err(|e| under(e, at, "code"))?;
             part.insert("code".to_owned(), Value::from(reference));
@@ -82,13 +133,9 @@ impl Brought<'_> {
             let reference = reference.map_err(|e| under(e, at, "environment"))?;
             part.insert("environment".to_owned(), Value::from(reference));
         }
-        if let Some(Value::Object(inputs)) = part.get_mut("inputs") {
-            for (name, input) in inputs {
-                if let Value::Object(input) = input {
-                    let brought = self.data(input).await;
-                    brought.map_err(|e| under(e, at, &format!("inputs.{name}.path")))?;
-                }
-            }
+        for (name, input) in data_of(part) {
+            let brought = self.data(input).await;
+            brought.map_err(|e| under(e, at, &format!("{name}.path")))?;
         }
         for key in PARTS {
             if let Some(Value::Object(inside)) = part.get_mut(key) {
@@ -153,6 +200,15 @@ impl Brought<'_> {
     }
 }
 
+/// Refuses a command whose script is plainly not in the code, where the code is on this machine.
+fn script_is_there(part: &Map<String, Value>, code: Option<&Path>) -> Result<()> {
+    let elsewhere = code.is_none() && part.contains_key("code");
+    match part.get("command").and_then(Value::as_str) {
+        Some(command) if !elsewhere => script::check_job(command, code),
+        _ => Ok(()),
+    }
+}
+
 /// An error with the keys that lead to what it is about.
 fn under(error: Error, at: &str, key: &str) -> Error {
     match &error.target {
@@ -161,8 +217,8 @@ fn under(error: Error, at: &str, key: &str) -> Error {
     }
 }
 
-/// Stores what a git repository has now.
-async fn repository(ctx: &Context, workspace: &str, address: &str) -> Result<String> {
+/// Stores what a git repository has now; answers the code asset that it is.
+pub async fn repository(ctx: &Context, workspace: &str, address: &str) -> Result<String> {
     let stored = async {
         let cloned = Cloned::of(ctx, workspace, address).await?;
         code_asset(ctx, workspace, &cloned.path).await

@@ -1,5 +1,6 @@
 //! `aml job`
 
+mod also;
 pub mod archive;
 pub mod cancel;
 pub mod create;
@@ -17,7 +18,7 @@ use clap::Subcommand;
 
 use super::context::Context;
 use api::{
-    Result,
+    Error, Result,
     runs::{GetRun, Run},
     workspaces::{GetWorkspace, Workspace},
 };
@@ -90,14 +91,26 @@ impl JobArg {
         name.map_or("", |name| name.strip_prefix("azureml:").unwrap_or(name))
     }
 
-    /// The run of that name.
+    /// The run of that name, which is called a job where jobs are asked for.
     pub async fn get(&self, ctx: &Context) -> Result<Run> {
-        workspace_run(ctx, self.name()).await
+        let found = workspace_run(ctx, self.name()).await;
+        let Err(error) = found else { return found };
+        let Some(unknown) = error.unknown.as_ref().filter(|_| error.is_unknown("run")) else {
+            return Err(error);
+        };
+        let place = format!(" in `{}`", ctx.workspace().await?);
+        let nearest = unknown.nearest.as_deref();
+        let mut job = Error::unknown("job", &unknown.name, &place, nearest);
+        job.hints = match nearest {
+            Some(_) => error.hints,
+            None => vec!["See which there are: aml job list".to_owned()],
+        };
+        Err(job)
     }
 }
 
 /// One run of the workspace worked in.
-async fn workspace_run(ctx: &Context, name: &str) -> Result<Run> {
+pub async fn workspace_run(ctx: &Context, name: &str) -> Result<Run> {
     let get = GetRun {
         workspace: ctx.workspace().await?,
         run: name.to_owned(),

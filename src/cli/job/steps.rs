@@ -12,7 +12,7 @@ use futures_util::{
     Stream, StreamExt,
     stream::{self, SelectAll},
 };
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::cli::{
     context::Context,
@@ -29,8 +29,11 @@ use client::Client;
 /// How often the pipeline is asked how its steps stand.
 const ASK: Duration = Duration::from_millis(400);
 
+/// How seldom its steps are, at most.
+const SELDOM: Duration = Duration::from_secs(5);
+
 /// Types of steps that consist of other runs.
-const OF_OTHERS: [&str; 4] = ["pipeline", "sweep", "do_while", "parallel_for"];
+const OF_OTHERS: [&str; 5] = ["pipeline", "sweep", "automl", "do_while", "parallel_for"];
 
 /// Prints what the steps of a pipeline or the trials of a sweep write until it has ended, and answers
 /// its run.
@@ -45,6 +48,7 @@ pub async fn to_the_end(
         client: ctx.client().await?,
         workspace,
         run,
+        list_at: Instant::now(),
         said: BTreeMap::new(),
         followed: BTreeSet::new(),
         logs: SelectAll::new(),
@@ -69,6 +73,8 @@ struct Follower<'a> {
     client: &'a Client,
     workspace: &'a str,
     run: &'a str,
+    /// When it is asked next how its steps stand: of many that takes a while, which they need themselves.
+    list_at: Instant,
     /// What was said of each step last.
     said: BTreeMap<String, RunStatus>,
     followed: BTreeSet<String>,
@@ -110,7 +116,13 @@ impl Follower<'_> {
         // First the run: what its steps do after that is seen.
         let looked = async {
             let run = self.client.call(&get).await?;
-            Ok((run, self.client.call(&list).await?))
+            let begun = Instant::now();
+            if begun < self.list_at && !run.status.ended() {
+                return Ok((run, Vec::new()));
+            }
+            let steps = self.client.call(&list).await?;
+            self.list_at = begun + (begun.elapsed() * 20).min(SELDOM);
+            Ok((run, steps))
         };
         let (run, steps) = match looked.await {
             Ok(looked) => looked,
@@ -190,6 +202,6 @@ impl Follower<'_> {
         if !rest.is_empty() {
             self.begun.insert(path, rest);
         }
-        self.ctx.ui.print_bytes(&out)
+        self.ctx.ui.print_followed(&out)
     }
 }

@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::{
     JobArg,
-    create::say_what_is_stopped,
-    entity::{kind, page},
+    create::say_of_compute,
+    entity::{Entity, kind, page},
     steps, workspace,
 };
 use crate::cli::{
@@ -31,7 +31,7 @@ pub async fn stream(ctx: &Context, args: StreamArgs) -> anyhow::Result<()> {
 }
 
 /// Prints the log of a job, with what Azure ML prints around it; of a pipeline or
-/// sweep those of its steps or trials.
+/// sweep those of its steps or trials. Where a format was named, the job is the answer.
 pub async fn to_the_end(ctx: &Context, run: &Run) -> anyhow::Result<()> {
     let name = &run.name;
     let workspace = workspace(ctx).await?;
@@ -39,16 +39,18 @@ pub async fn to_the_end(ctx: &Context, run: &Run) -> anyhow::Result<()> {
     let head = format!("RunId: {name}\nWeb View: {page}\n");
     let file = "Streaming user_logs/std_log.txt";
     let line = "=".repeat(file.len());
-    ctx.ui.print(&format!("{head}\n{file}\n{line}\n\n"))?;
-    say_what_is_stopped(ctx, &workspace.name, run).await;
+    let begin = format!("{head}\n{file}\n{line}\n\n");
+    ctx.ui.print_followed(begin.as_bytes())?;
+    say_of_compute(ctx, &workspace.name, run).await;
     let ended = match kind(run) {
-        Some(what @ ("pipeline" | "sweep")) => {
+        Some(what @ ("pipeline" | "sweep" | "automl")) => {
             steps::to_the_end(ctx, &workspace.name, name, what).await?
         }
         _ => follow::to_the_end(ctx, &workspace.name, name).await?,
     };
-    ctx.ui
-        .print(&format!("\nExecution Summary\n=================\n{head}\n"))?;
+    let end = format!("\nExecution Summary\n=================\n{head}\n");
+    ctx.ui.print_followed(end.as_bytes())?;
+    ctx.ui.show_if_asked(&Entity::new(&ended, &workspace))?;
     let reason = ended.reason.unwrap_or_default();
     match ended.status {
         RunStatus::Completed => Ok(()),

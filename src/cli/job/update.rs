@@ -14,9 +14,9 @@ use api::{
 use spec::overrides::{self, Edit, Values};
 
 /// What can change of a job.
-const CHANGEABLE: [&str; 3] = ["display_name", "description", "tags"];
+const CHANGEABLE: [&str; 4] = ["display_name", "description", "experiment_name", "tags"];
 
-/// Change a job's display name, description or tags
+/// Change a job's display name, description, experiment or tags
 ///
 /// What it ran stays as it was.
 #[derive(Debug, Args)]
@@ -94,14 +94,22 @@ async fn apply(
     let workspace = ctx.workspace().await?;
     let client = ctx.client().await?;
     let text = |key: &str| after.get(key).and_then(Value::as_str).map(str::to_owned);
-    if after.get("display_name") != before.get("display_name") {
-        let rename = UpdateRun {
+    let changed = |key: &str| after.get(key) != before.get(key);
+    if changed("experiment_name") && text("experiment_name").is_none() {
+        return Err(Error::invalid("A job is always in an experiment")
+            .at("--set")
+            .hint("Name another one: --set experiment_name=NAME"));
+    }
+    if changed("display_name") || changed("experiment_name") {
+        let own = || text("display_name").unwrap_or_else(|| run.name.clone());
+        let update = UpdateRun {
             workspace: workspace.clone(),
             run: run.name.clone(),
-            display_name: Some(text("display_name").unwrap_or_else(|| run.name.clone())),
+            display_name: changed("display_name").then(own),
+            experiment: text("experiment_name").filter(|_| changed("experiment_name")),
             ..UpdateRun::default()
         };
-        client.call(&rename).await?;
+        client.call(&update).await?;
     }
     let mut batch = LogBatch {
         workspace,

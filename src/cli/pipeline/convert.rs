@@ -1,6 +1,9 @@
 //! `aml pipeline convert`
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use serde_json::Value;
@@ -21,14 +24,7 @@ pub struct ConvertArgs {
 }
 
 pub fn convert(ctx: &Context, args: &ConvertArgs) -> anyhow::Result<()> {
-    let path = ctx.folder.join(&args.file);
-    let folder = path.parent().unwrap_or(&path).to_owned();
-    let old = read(&path, &args.file.display().to_string())?;
-    let converted = v1::converted(&old, &|file| read(&folder.join(file), file));
-    let converted = converted.map_err(|error| {
-        let target = error.target.clone().unwrap_or_default();
-        error.at(format!("{}: {target}", args.file.display()))
-    })?;
+    let (converted, _) = converted(&ctx.folder, &args.file.display().to_string())?;
     for note in &converted.notes {
         ctx.ui.warn(note);
     }
@@ -37,7 +33,20 @@ pub fn convert(ctx: &Context, args: &ConvertArgs) -> anyhow::Result<()> {
     ctx.ui.print(&text)
 }
 
-fn read(path: &PathBuf, name: &str) -> Result<Value> {
+/// The pipeline of a file, and the folder where its relative paths start.
+pub fn converted(here: &Path, file: &str) -> Result<(v1::Converted, PathBuf)> {
+    let path = here.join(file);
+    let folder = path.parent().unwrap_or(&path).to_owned();
+    let old = read(&path, file)?;
+    let converted = v1::converted(&old, &|other| read(&folder.join(other), other));
+    let converted = converted.map_err(|error| {
+        let target = error.target.clone().unwrap_or_default();
+        error.at(format!("{file}: {target}"))
+    })?;
+    Ok((converted, folder))
+}
+
+fn read(path: &Path, name: &str) -> Result<Value> {
     let text = fs::read_to_string(path);
     let text = text.map_err(|e| Error::invalid(format!("Cannot read `{name}`: {e}")))?;
     serde_saphyr::from_str(&text).map_err(|e| Error::invalid(e.to_string()).at(name))

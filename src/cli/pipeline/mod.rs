@@ -1,6 +1,6 @@
 //! `aml pipeline`
 
-mod convert;
+pub mod convert;
 pub mod plan;
 
 use clap::Subcommand;

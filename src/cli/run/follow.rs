@@ -1,4 +1,5 @@
-//! Following a run to its end: its log on stdout, where it stands on stderr.
+//! Following a run to its end: its log on stdout, where it stands on stderr. Where a format was named,
+//! stdout has the run once it has ended, and the log is on stderr.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::{
     wiring,
 };
 use api::{
-    Result,
+    Error, Result,
     runs::{GetRun, Run, RunStatus},
 };
 use client::Client;
@@ -54,6 +55,7 @@ fn detached(ctx: &Context, run: &str) -> anyhow::Error {
 }
 
 fn conclude(ctx: &Context, run: &Run) -> anyhow::Result<()> {
+    ctx.ui.show_if_asked(run)?;
     let name = &run.name;
     let took = run
         .duration_ms()
@@ -111,13 +113,13 @@ impl Follower<'_> {
                     biased;
                     bytes = log.next() => match bytes {
                         Some(bytes) => {
-                            let bytes = bytes?;
+                            let bytes = bytes.map_err(|error| self.goes_on(error))?;
                             offset += bytes.len() as u64;
                             if !said.running {
                                 // What it writes comes after the word that it runs.
                                 let _ = self.say_news(&mut said, true).await;
                             }
-                            self.ctx.ui.print_bytes(&bytes)?;
+                            self.ctx.ui.print_followed(&bytes)?;
                         }
                         None => break,
                     },
@@ -137,6 +139,17 @@ impl Follower<'_> {
             }
             tick.tick().await;
         }
+    }
+
+    /// Whoever cannot follow any more is told that the run does not mind.
+    fn goes_on(&self, error: Error) -> Error {
+        if !error.code.retryable() {
+            return error;
+        }
+        let run = &self.request.run;
+        error.hint(format!(
+            "The run goes on; follow it again: aml run logs {run} --follow"
+        ))
     }
 
     /// Says what has been added to the run's history, except how it ended. While more of its log may

@@ -24,7 +24,9 @@ pub struct ListArgs {
     /// Only the runs with this tag, as KEY=VALUE; may be repeated
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     tags: Vec<String>,
-    /// Only the runs that fulfil a condition, such as "metrics.loss < 0.5 AND params.lr = '0.1'"
+    /// Only the runs that fulfil a condition, such as "metrics.loss < 0.5 AND params.lr = '0.1'"; it
+    /// takes OR, NOT and parentheses, `min.loss` and `max.loss` for the best of all values, and
+    /// `parent = 'NAME'` for the runs below one
     #[arg(long, value_name = "CONDITION")]
     filter: Option<String>,
     /// Order by a field, such as "metrics.loss DESC"; may be repeated [default: newest first]

@@ -6,17 +6,15 @@ use clap::Args;
 use tokio::time::Instant;
 
 use crate::{
-    cli::{
-        args::parse_pairs,
-        context::{Context, read_ca},
-    },
-    wiring::{self, Target},
+    cli::{args::parse_pairs, context::Context},
+    wiring,
 };
 use api::{
-    Error, Result,
+    Error, Operation, Result,
     metrics::{LogBatch, MetricPoint, Value},
+    runs::GetRun,
 };
-use client::{Client, Remote};
+use client::Client;
 
 /// How long the process of a run waits for a worker, and how often it asks.
 const WORKER_GONE: Duration = Duration::from_mins(1);
@@ -80,20 +78,30 @@ pub async fn log(ctx: &Context, args: LogArgs) -> anyhow::Result<()> {
         tags: parse_pairs("--tag", &args.tags)?,
         ..LogBatch::default()
     };
-    send(&client, &batch, patience).await?;
-    Ok(())
+    patiently(&client, &batch, patience).await?;
+    if !ctx.ui.answers_alone() {
+        return Ok(());
+    }
+    // Who hears of an error here would log the same again.
+    let LogBatch { workspace, run, .. } = batch;
+    let run = patiently(&client, &GetRun { workspace, run }, patience).await?;
+    ctx.ui.show(&run)
 }
 
-/// Tries again while the server cannot be reached. The points have their time already, so that one
-/// whose answer was lost is not logged twice.
-async fn send(client: &Client, batch: &LogBatch, patience: Duration) -> Result<()> {
+/// Tries again while the server cannot be reached. Points have their time already, so that one whose
+/// answer was lost is not logged twice.
+async fn patiently<O: Operation>(
+    client: &Client,
+    operation: &O,
+    patience: Duration,
+) -> Result<O::Output> {
     let until = Instant::now() + patience;
     loop {
-        match client.call(batch).await {
+        match client.call(operation).await {
             Err(error) if error.code.retryable() && Instant::now() < until => {
                 tokio::time::sleep(RETRY_AFTER).await;
             }
-            sent => return sent.map(drop),
+            answered => return answered,
         }
     }
 }
@@ -107,12 +115,7 @@ async fn destination(ctx: &Context, name: Option<String>) -> Result<(Client, Str
         return Err(Error::invalid("Which run? This is not the process of one")
             .hint("Name it: aml run log NAME --metric loss=0.1"));
     };
-    let client = wiring::open_client(&Target::Remote(Remote {
-        url: inside.url.clone(),
-        token: Some(inside.token.clone()),
-        ca: inside.ca_file.as_deref().map(read_ca).transpose()?,
-    }))
-    .await?;
+    let client = super::inside(inside).await?;
     Ok((client, inside.workspace.clone(), inside.run.clone()))
 }
 

@@ -7,7 +7,8 @@ use crate::cli::context::Context;
 
 /// Print what a run has written, stdout and stderr in order
 ///
-/// With --follow the exit code is that of the run's end: 0 completed, 10 failed, 11 cancelled.
+/// With --follow the exit code is that of the run's end: 0 completed, 10 failed, 11 cancelled; where
+/// an output format is named, the log is on stderr and the run the answer.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
     #[command(flatten)]
@@ -28,5 +29,5 @@ pub async fn logs(ctx: &Context, args: LogsArgs) -> anyhow::Result<()> {
         ctx.ui
             .hint("A client logs to this run; what its program prints is where it was started.");
     }
-    ctx.ui.print_bytes(&log)
+    ctx.ui.show_text(&log)
 }

@@ -20,8 +20,16 @@ mod submit;
 
 use clap::Subcommand;
 
-use super::context::Context;
-use api::runs::{GetRun, Run};
+use super::context::{Context, read_ca};
+use crate::{
+    config::InsideRun,
+    wiring::{self, Target},
+};
+use api::{
+    Result,
+    runs::{GetRun, Run},
+};
+use client::{Client, Remote};
 
 /// Submit, watch, compare and manage runs
 #[derive(Debug, Subcommand)]
@@ -55,6 +63,16 @@ pub async fn run(ctx: &Context, command: RunCommand) -> anyhow::Result<()> {
         RunCommand::Delete(args) => delete::delete(ctx, args).await,
         RunCommand::Log(args) => log::log(ctx, args).await,
     }
+}
+
+/// A client of the server that a run's process was given.
+pub async fn inside(run: &InsideRun) -> Result<Client> {
+    wiring::open_client(&Target::Remote(Remote {
+        url: run.url.clone(),
+        token: Some(run.token.clone()),
+        ca: run.ca_file.as_deref().map(read_ca).transpose()?,
+    }))
+    .await
 }
 
 /// The run a command is about.

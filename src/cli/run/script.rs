@@ -13,6 +13,9 @@ const INTERPRETERS: [&str; 12] = [
 /// What files are looked at to find one with a similar name.
 const LOOK_AT: usize = 5000;
 
+/// What the shell reads as more than itself.
+const SPECIAL: &str = "|&;<>()$`\\\"'*?[]{}~#=";
+
 /// Refuses a command whose script is not in the code. `here` is the folder of the caller.
 pub fn check(command: &[String], code: Option<&Path>, here: &Path) -> Result<()> {
     if let Some(code) = code
@@ -20,13 +23,8 @@ pub fn check(command: &[String], code: Option<&Path>, here: &Path) -> Result<()>
     {
         return Err(no_folder(code, here));
     }
-    let line;
     let words: Vec<&str> = match command {
-        [one] if one.contains(|c| "|&;<>()$`\\\"'*?[]{}~\n".contains(c)) => return Ok(()),
-        [one] => {
-            line = one.clone();
-            line.split_whitespace().collect()
-        }
+        [line] => first_words(line),
         words => words.iter().map(String::as_str).collect(),
     };
     let Some(script) = script(&words) else {
@@ -43,20 +41,78 @@ pub fn check(command: &[String], code: Option<&Path>, here: &Path) -> Result<()>
     if code.join(script).exists() {
         return Ok(());
     }
+    let shown = format!("`{}`", code.display());
+    let error = absent(script, code, &shown).at("--code");
+    if !error.hints.is_empty() {
+        return Err(error);
+    }
+    Err(error.hint(if here.join(script).is_file() {
+        format!("`{script}` is in this folder: --code .")
+    } else {
+        "Paths in the command are relative to the code folder".to_owned()
+    }))
+}
+
+/// Refuses the command of a job whose script is not in its code, which is a folder or a file.
+pub fn check_job(command: &str, code: Option<&Path>) -> Result<()> {
+    let Some(script) = script(&first_words(command)) else {
+        return Ok(());
+    };
+    let Some(code) = code else {
+        return Err(
+            Error::invalid(format!("`{script}` is not there: the job has no code"))
+                .at("command")
+                .hint("Name the folder that has it: code: ./src"),
+        );
+    };
+    let there = if code.is_file() {
+        Path::new(script).file_name() == code.file_name()
+    } else {
+        code.join(script).exists()
+    };
+    if there {
+        return Ok(());
+    }
+    let mut error = absent(script, code, "the code").at("command");
+    if error.hints.is_empty() {
+        error = error.hint("Paths in the command are relative to the folder that `code` names");
+    }
+    Err(error)
+}
+
+/// That a script is not in the code, with the file that may have been meant.
+fn absent(script: &str, code: &Path, shown: &str) -> Error {
     let mut files = Vec::new();
     list(code, code, &mut files);
-    let error = Error::invalid(format!("`{script}` is not in `{}`", code.display())).at("--code");
+    let error = Error::invalid(format!("`{script}` is not in {shown}"));
     let base = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
     let same = files.iter().find(|file| base(file) == base(script));
     let nearest = same.map(String::as_str);
     let nearest = nearest.or_else(|| names::nearest(script, files.iter().map(String::as_str)));
-    Err(match nearest {
+    match nearest {
         Some(file) => error.hint(format!("Did you mean `{file}`?")),
-        None if here.join(script).is_file() => {
-            error.hint(format!("`{script}` is in this folder: --code ."))
-        }
-        None => error.hint("Paths in the command are relative to the code folder"),
-    })
+        None => error,
+    }
+}
+
+/// The plain words that a line for the shell begins with; none where the command may fail and the line
+/// goes on, for then it need not be there.
+fn first_words(line: &str) -> Vec<&str> {
+    let line = line.trim();
+    let goes_on = |line: &str| {
+        let broken = line
+            .lines()
+            .rev()
+            .skip(1)
+            .any(|line| !line.trim_end().ends_with('\\'));
+        broken || line.contains(';') || line.contains("||") || line.trim_end().ends_with('&')
+    };
+    if goes_on(line) {
+        return Vec::new();
+    }
+    line.split_whitespace()
+        .take_while(|word| !word.contains(|c| SPECIAL.contains(c)))
+        .collect()
 }
 
 /// Says why a path is no folder of code; it is shown as it was typed in the folder `here`.
@@ -115,10 +171,10 @@ fn list(root: &Path, folder: &Path, files: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
-    use super::script;
+    use super::{first_words, script};
 
     fn of(line: &str) -> Option<&str> {
-        script(&line.split(' ').collect::<Vec<_>>())
+        script(&first_words(line))
     }
 
     #[test]
@@ -127,6 +183,9 @@ mod tests {
         assert_eq!(of("/usr/bin/python3.11 src/train.py"), Some("src/train.py"));
         assert_eq!(of("./train.sh x"), Some("./train.sh"));
         assert_eq!(of("Rscript fit.R"), Some("fit.R"));
+        assert_eq!(of("python a.py --in ${{inputs.d}}"), Some("a.py"));
+        assert_eq!(of("python a.py && python b.py"), Some("a.py"));
+        assert_eq!(of("python a.py \\\n  --x 'y z'\n"), Some("a.py"));
     }
 
     #[test]
@@ -140,6 +199,14 @@ mod tests {
             "python /abs/t.py",
             "python ../t.py",
             "make x",
+            "python $SCRIPT",
+            "python a.py || true",
+            "python a.py; echo",
+            "python a.py &",
+            "python a.py\npython b.py",
+            "cd src && python a.py",
+            "X=1 python a.py",
+            "python '${{inputs.s}}'",
         ] {
             assert_eq!(of(line), None, "{line}");
         }

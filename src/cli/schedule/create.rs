@@ -53,8 +53,12 @@ pub async fn request(ctx: &Context, mut fields: Map<String, Value>) -> Result<Cr
         _ => None,
     };
     let trigger = object(fields.shift_remove("trigger"));
-    let create_job = fields.shift_remove("create_job");
-    let mut create_job = create_job.ok_or_else(|| no_job(&fields))?;
+    let mut create_monitor = object(fields.shift_remove("create_monitor"));
+    let mut create_job = match (fields.shift_remove("create_job"), &create_monitor) {
+        (Some(job), _) => job,
+        (None, Some(_)) => Value::Null,
+        (None, None) => return Err(no_job(&fields)),
+    };
     let trigger = trigger.ok_or_else(|| {
         Error::invalid("The schedule has no trigger")
             .at("trigger")
@@ -62,6 +66,9 @@ pub async fn request(ctx: &Context, mut fields: Map<String, Value>) -> Result<Cr
     })?;
     let workspace = ctx.workspace().await?;
     bring(ctx, &workspace, &mut create_job).await?;
+    if let Some(monitor) = &mut create_monitor {
+        bring_data(ctx, &workspace, monitor).await?;
+    }
     let text = |key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);
     Ok(CreateSchedule {
         workspace,
@@ -72,6 +79,7 @@ pub async fn request(ctx: &Context, mut fields: Map<String, Value>) -> Result<Cr
         properties: texts(&fields, "properties"),
         trigger,
         create_job,
+        create_monitor,
         experiment: naming::experiment_of(&ctx.folder).unwrap_or_else(|_| EXPERIMENT.to_owned()),
         search_path: ctx.profile().is_none().then(|| ctx.config.path.clone()),
     })
@@ -88,15 +96,38 @@ async fn bring(ctx: &Context, workspace: &str, create_job: &mut Value) -> Result
     Ok(())
 }
 
+/// Uploads what the data of a monitor's signals names on this machine.
+async fn bring_data(
+    ctx: &Context,
+    workspace: &str,
+    monitor: &mut Map<String, Value>,
+) -> Result<()> {
+    let signals = monitor.get_mut("monitoring_signals");
+    let Some(signals) = signals.and_then(Value::as_object_mut) else {
+        return Ok(());
+    };
+    for signal in signals.values_mut() {
+        for side in ["production_data", "reference_data"] {
+            let data = signal
+                .get_mut(side)
+                .and_then(|data| data.get_mut("input_data"));
+            if let Some(data) = data.filter(|data| data.is_object()) {
+                let mut inputs = Map::from_iter([("data".to_owned(), data.take())]);
+                let mut job = Map::from_iter([("inputs".to_owned(), inputs.into())]);
+                local::bring(ctx, workspace, &mut job).await?;
+                inputs = match job.shift_remove("inputs") {
+                    Some(Value::Object(inputs)) => inputs,
+                    _ => Map::new(),
+                };
+                *data = inputs.shift_remove("data").unwrap_or_default();
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Why a schedule of something else than a job is refused.
 fn no_job(fields: &Map<String, Value>) -> Error {
-    if fields.contains_key("create_monitor") {
-        return Error::unsupported(
-            "A monitor looks at data that Azure collects from its deployments; nothing collects it here",
-        )
-        .at("create_monitor")
-        .hint("Schedule a job that looks at the data: create_job: ./job.yml");
-    }
     if fields.contains_key("import_data") {
         return Error::unsupported(
             "Data is imported through connections by a service of Azure, which is not here",

@@ -14,6 +14,7 @@ use api::{
     Error, Result, metrics,
     runs::{ListRuns, Run, RunStatus, View as Deleted},
 };
+use spec::kinds::automl::logged;
 
 /// Trials of a sweep, at most.
 const MOST: u32 = 10_000;
@@ -99,7 +100,11 @@ impl Sweep {
         let definition = described.map(|described| &described.definition);
         let objective = definition.and_then(|definition| definition.get("objective"));
         let text = |key: &str| objective?.get(key)?.as_str().map(str::to_owned);
-        let (Some(primary_metric), Some(goal)) = (text("primary_metric"), text("goal")) else {
+        let automl = definition.and_then(|definition| definition.get("primary_metric")?.as_str());
+        let objective = automl.map(logged);
+        let objective = objective.map(|(metric, goal)| (metric.to_owned(), goal.to_owned()));
+        let written = || text("primary_metric").zip(text("goal"));
+        let Some((primary_metric, goal)) = objective.or_else(written) else {
             return Err(Error::invalid(format!("`{}` is no sweep", run.name))
                 .hint(format!("See what it is: aml job show {}", run.name)));
         };

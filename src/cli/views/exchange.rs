@@ -1,7 +1,7 @@
 //! Imports and exports, as people see what they came to.
 
 use super::{Show, View};
-use crate::exchange::{Count, Tally};
+use exchange::{Count, Tally};
 
 impl Show for Tally {
     fn view(&self) -> View {

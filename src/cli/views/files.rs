@@ -37,6 +37,7 @@ impl Show for Collected {
                 self.environments.environments.to_string(),
             ),
             ("Their space", size(self.environments.bytes)),
+            ("Images freed", self.images.to_string()),
         ])
     }
 }

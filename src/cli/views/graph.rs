@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::runs::duration;
-use api::{pipelines::PipelineStep, runs::RunStatus};
+use api::{jobs::SEARCHES, pipelines::PipelineStep, runs::RunStatus};
 
 /// More lines side by side than this are not drawn; the steps say what they wait for instead.
 const LANES: usize = 24;
@@ -46,7 +46,7 @@ fn lines(steps: &[PipelineStep]) -> Vec<String> {
 
 /// The steps of a step; trials only while there are few.
 fn inside(step: &PipelineStep) -> Vec<String> {
-    if step.kind == "sweep" && step.steps.len() > TRIALS {
+    if SEARCHES.contains(&&*step.kind) && step.steps.len() > TRIALS {
         return Vec::new();
     }
     lines(&step.steps)
@@ -89,7 +89,7 @@ fn label(step: &PipelineStep, width: usize) -> String {
         _ => String::new(),
     };
     let trials = match step.steps.len() {
-        count if step.kind == "sweep" && count > 0 => format!("  {count} trials"),
+        count if SEARCHES.contains(&&*step.kind) && count > 0 => format!("  {count} trials"),
         _ => String::new(),
     };
     format!("{name:width$}  {stands}{took}{trials}")

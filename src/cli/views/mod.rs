@@ -5,6 +5,7 @@ mod datastores;
 mod exchange;
 mod files;
 mod graph;
+mod metrics;
 mod run_table;
 mod runs;
 mod serving;

@@ -26,6 +26,14 @@ impl Show for RunTable {
             .windows(2)
             .all(|two| two[0].experiment == two[1].experiment);
         let mut columns = vec![Column::of("name", &self.runs, |run| run.name.clone())];
+        // What people call runs that MLflow's clients begin, whose names are numbers.
+        let shown = Column::of("display name", &self.runs, |run| {
+            let shown = (run.display_name != run.name).then_some(&run.display_name);
+            shown.cloned().unwrap_or_default()
+        });
+        if shown.filled() > 0 {
+            columns.push(shown);
+        }
         columns.push(Column::of("status", &self.runs, |run| {
             run.status.to_string()
         }));

@@ -158,13 +158,20 @@ fn served(one: &Deployed) -> [(&'static str, String); 7] {
     };
     [
         ("Model", model(one)),
-        ("Script", deployment.script.clone().unwrap_or_default()),
+        answering(deployment),
         ("Environment", environment(deployment)),
         ("Variables", pairs(&deployment.environment_variables)),
         ("Deployment", update),
         ("Instances", instances),
         ("Load", load.unwrap_or_default()),
     ]
+}
+
+fn answering(deployment: &Deployment) -> (&'static str, String) {
+    match &deployment.program {
+        Some(program) => ("Command", program.command.clone()),
+        None => ("Script", deployment.script.clone().unwrap_or_default()),
+    }
 }
 
 impl Show for Deployed {
@@ -209,6 +216,9 @@ fn first_line(text: Option<&str>) -> String {
 /// Without one that was asked for, a deployment gets one of its own.
 fn environment(deployment: &Deployment) -> String {
     match (&deployment.environment, &deployment.script) {
+        _ if deployment.native => "native, without Python".to_owned(),
+        _ if deployment.container.is_some() => "a container".to_owned(),
+        (None, _) if deployment.program.is_some() => "host".to_owned(),
         (Some(environment), _) => environment.name().to_owned(),
         (None, Some(_)) => "the scoring server alone".to_owned(),
         (None, None) => "the one that the model describes".to_owned(),

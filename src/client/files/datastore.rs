@@ -13,7 +13,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderValue, Method, Request, header::RANGE},
+    http::{Method, Request},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
@@ -32,6 +32,8 @@ use api::{
 
 /// Files at once.
 const FILES: usize = 8;
+/// Bytes of a small file.
+const SMALL: u64 = 16 << 10;
 const PIECE: usize = 256 << 10;
 const PIECES: usize = 4;
 
@@ -95,31 +97,16 @@ impl Client {
         file: PathBuf,
         counter: Counter,
     ) -> Result<()> {
-        let (sender, mut receiver) = mpsc::channel::<std::io::Result<Bytes>>(PIECES);
-        tokio::task::spawn_blocking(move || {
-            let read = (|| {
-                let mut file = File::open(&file)?;
-                let mut buffer = vec![0; PIECE];
-                loop {
-                    let length = file.read(&mut buffer)?;
-                    if length == 0 {
-                        return Ok(());
-                    }
-                    counter.add(length);
-                    let piece = Bytes::copy_from_slice(&buffer[..length]);
-                    if sender.blocking_send(Ok(piece)).is_err() {
-                        return Ok(());
-                    }
-                }
-            })();
-            if let Err(error) = read {
-                let _ = sender.blocking_send(Err(error));
-            }
-        });
-        let pieces = stream::poll_fn(move |context| receiver.poll_recv(context));
         let request = stored_file(Method::PUT, workspace, datastore, &path)?;
-        let request = request.map(|_| Body::from_stream(pieces));
-        self.send(request).await.map(|_| ())
+        let body = match small(&file) {
+            // Sooner read than another thread is woken for it.
+            Some(bytes) => {
+                counter.add(bytes.len());
+                Body::from(bytes)
+            }
+            None => Body::from_stream(pieces_of(file, counter)),
+        };
+        self.send(request.map(|_| body)).await.map(|_| ())
     }
 
     /// Copies the files of a datastore at or below `path` to the folder `to`, relative to `path`; a
@@ -173,43 +160,6 @@ impl Client {
         Ok(files)
     }
 
-    /// Writes the first bytes of the one file at `path` of a datastore to the folder `to`, under its own
-    /// name. None when something else is there; else where they are, and whether that is all.
-    pub(crate) async fn first_of_stored(
-        &self,
-        workspace: &str,
-        datastore: &str,
-        path: &str,
-        to: &Path,
-        bytes: u64,
-    ) -> Result<Option<(PathBuf, bool)>> {
-        let path = path.trim_matches('/');
-        let list = ListStoredFiles {
-            workspace: workspace.to_owned(),
-            datastore: datastore.to_owned(),
-            path: path.to_owned(),
-            limit: Some(2),
-        };
-        let files = self.call(&list).await?;
-        let [file] = files.as_slice() else {
-            return Ok(None);
-        };
-        let name = path.rsplit('/').next().unwrap_or_default();
-        if file.path != path || check_path(name).is_err() {
-            return Ok(None);
-        }
-        let mut request = stored_file(Method::GET, workspace, datastore, path)?;
-        if file.size > bytes {
-            let range = HeaderValue::try_from(format!("bytes=0-{}", bytes - 1));
-            let range = range.map_err(|e| Error::internal(e.to_string()))?;
-            request.headers_mut().insert(RANGE, range);
-        }
-        fs::create_dir_all(to).map_err(|e| failed("make", to, &e))?;
-        let target = to.join(name);
-        save(self.send(request).await?, &target, |_| {}).await?;
-        Ok(Some((target, file.size <= bytes)))
-    }
-
     async fn get_stored_file(
         &self,
         workspace: &str,
@@ -222,6 +172,43 @@ impl Client {
         let body = self.send(request).await?;
         save(body, &target, |length| counter.add(length)).await
     }
+}
+
+/// All of a file, when that is little.
+fn small(file: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut file = File::open(file).ok()?.take(SMALL + 1);
+    file.read_to_end(&mut bytes).ok()?;
+    (bytes.len() as u64 <= SMALL).then_some(bytes)
+}
+
+/// A file, read by another thread.
+fn pieces_of(
+    file: PathBuf,
+    counter: Counter,
+) -> impl futures_util::Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+    let (sender, mut receiver) = mpsc::channel::<std::io::Result<Bytes>>(PIECES);
+    tokio::task::spawn_blocking(move || {
+        let read = (|| {
+            let mut file = File::open(&file)?;
+            let mut buffer = vec![0; PIECE];
+            loop {
+                let length = file.read(&mut buffer)?;
+                if length == 0 {
+                    return Ok(());
+                }
+                counter.add(length);
+                let piece = Bytes::copy_from_slice(&buffer[..length]);
+                if sender.blocking_send(Ok(piece)).is_err() {
+                    return Ok(());
+                }
+            }
+        })();
+        if let Err(error) = read {
+            let _ = sender.blocking_send(Err(error));
+        }
+    });
+    stream::poll_fn(move |context| receiver.poll_recv(context))
 }
 
 /// Writes a body to a file, whole or not at all.

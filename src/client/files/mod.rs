@@ -2,9 +2,12 @@
 //! write outside their folder.
 
 mod below;
+#[cfg(test)]
+mod cache_tests;
 mod datastore;
 mod download;
 mod limit;
+mod model;
 mod prepare;
 mod read;
 mod send;
@@ -34,11 +37,16 @@ use axum::{
 use super::{Client, address::address};
 use api::{
     Code, Error, Result,
-    files::{AddArtifacts, CreateTree, FindTree, Hash, Tree, TreeEntry, TreeInfo, check_path},
+    files::{
+        AddArtifacts, FindTree, Hash, LONGEST_TREE, RecordTree, TreeEntry, TreeInfo, check_path,
+    },
 };
 
 /// How often files that change while they are uploaded are looked at anew.
 const ATTEMPTS: u32 = 3;
+
+/// So many files are described by less than a tree may have.
+const COUNTED: usize = 200_000;
 
 /// What a transfer is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,9 +91,27 @@ impl Client {
     ) -> Result<Uploaded> {
         settle(root, || async {
             let (folder, own) = (root.to_owned(), options.clone());
-            let prepared = blocking(move || prepare::folder(&folder, &own)).await?;
-            self.store_tree(workspace, prepared, options.report.as_ref())
-                .await
+            let mut listed = blocking(move || prepare::list(&folder, &own)).await?;
+            let warnings = listed.warnings();
+            if let Some(hash) = listed.unchanged
+                && let Some(tree) = self.find_tree(workspace, hash).await?
+            {
+                let sent = 0;
+                return Ok(Uploaded {
+                    tree,
+                    sent,
+                    warnings,
+                });
+            }
+            let report = options.report.clone();
+            let (prepared, hash) = blocking(move || listed.read(report.as_ref())).await?;
+            let report = options.report.as_ref();
+            let (tree, sent) = self.store_tree(workspace, prepared, hash, report).await?;
+            Ok(Uploaded {
+                tree,
+                sent,
+                warnings,
+            })
         })
         .await
     }
@@ -107,7 +133,13 @@ impl Client {
         settle(file, || async {
             let files = vec![(name.to_owned(), file.to_owned())];
             let prepared = blocking(move || prepare::files(&files)).await?;
-            self.store_tree(workspace, prepared, report).await
+            let hash = prepared.tree.hash();
+            let (tree, sent) = self.store_tree(workspace, prepared, hash, report).await?;
+            Ok(Uploaded {
+                tree,
+                sent,
+                warnings: Vec::new(),
+            })
         })
         .await
     }
@@ -131,12 +163,12 @@ impl Client {
             let files = files.to_vec();
             let prepared = blocking(move || prepare::files(&files)).await?;
             let sent = self
-                .send_missing(workspace, prepared.sources, report)
+                .send_missing(workspace, &prepared, None, report)
                 .await?;
             let add = AddArtifacts {
                 workspace: workspace.to_owned(),
                 run: run.to_owned(),
-                files: prepared.entries,
+                files: prepared.tree.entries,
             };
             match self.call(&add).await {
                 // A collection came between; a conflict about a path has a target.
@@ -162,8 +194,8 @@ impl Client {
             let files = files.to_vec();
             let mut prepared = blocking(move || prepare::files(&files)).await?;
             prepared.add(memory);
-            self.send_missing(workspace, prepared.sources, None).await?;
-            Ok(prepared.entries)
+            self.send_missing(workspace, &prepared, None, None).await?;
+            Ok(prepared.tree.entries)
         })
         .await
     }
@@ -202,40 +234,41 @@ impl Client {
         self.send(request).await.map(drop)
     }
 
+    async fn find_tree(&self, workspace: &str, hash: Hash) -> Result<Option<TreeInfo>> {
+        let workspace = workspace.to_owned();
+        self.call(&FindTree { workspace, hash }).await
+    }
+
+    /// Stores a tree by its hash, with what of its contents is missing. Answers the bytes that were sent
+    /// as well.
     async fn store_tree(
         &self,
         workspace: &str,
         prepared: Prepared,
+        hash: Hash,
         report: Option<&Report>,
-    ) -> Attempt<Uploaded> {
-        let Prepared {
-            entries,
-            sources,
-            warnings,
-        } = prepared;
-        let tree = Tree::new(entries);
-        let find = FindTree {
-            workspace: workspace.to_owned(),
-            hash: Hash::of(&tree.encode()),
-        };
-        let (tree, sent) = match self.call(&find).await? {
-            Some(tree) => (tree, 0),
-            None => {
-                let sent = self.send_missing(workspace, sources, report).await?;
-                let workspace = workspace.to_owned();
-                let create = CreateTree { workspace, tree };
-                match self.call(&create).await {
-                    // A collection came between; what it took is sent again.
-                    Err(error) if error.code == Code::Conflict => return Err(Trouble::Changed),
-                    stored => (stored?, sent),
-                }
-            }
-        };
-        Ok(Uploaded {
-            tree,
-            sent,
-            warnings,
-        })
+    ) -> Attempt<(TreeInfo, u64)> {
+        if let Some(tree) = self.find_tree(workspace, hash).await? {
+            return Ok((tree, 0));
+        }
+        let files = prepared.tree.entries.len();
+        if files > COUNTED && prepared.tree.encoded_len() > LONGEST_TREE {
+            return Err(
+                Error::invalid(format!("{files} files are too many to be stored as one"))
+                    .hint("Pack them into archives, or store parts of the folder by themselves")
+                    .into(),
+            );
+        }
+        let sent = self
+            .send_missing(workspace, &prepared, Some(hash), report)
+            .await?;
+        drop(prepared);
+        let workspace = workspace.to_owned();
+        match self.call(&RecordTree { workspace, hash }).await {
+            // A collection came between; what it took is sent again.
+            Err(error) if error.code == Code::Conflict => Err(Trouble::Changed),
+            recorded => Ok((recorded?, sent)),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is to be uploaded: the files' hashes, taken on all cores, from the cache where they are known.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
@@ -11,13 +12,12 @@ use axum::body::Bytes;
 
 use super::{
     Attempt, Report, Step, Trouble, UploadOptions,
-    send::{Content, Source},
     stat_cache::StatCache,
-    walk::{Found, Stat, walk},
+    walk::{Found, Stat, Walked, walk},
 };
 use api::{
     Error,
-    files::{Hash, TreeEntry},
+    files::{Hash, Tree, TreeEntry},
 };
 
 const BUFFER: usize = 1 << 20;
@@ -25,34 +25,62 @@ const BUFFER: usize = 1 << 20;
 /// Entries of a tree and where their contents are.
 #[derive(Debug)]
 pub struct Prepared {
-    pub entries: Vec<TreeEntry>,
-    pub sources: Vec<Source>,
-    pub warnings: Vec<String>,
+    pub tree: Tree,
+    contents: Contents,
+}
+
+/// Where the contents of entries are, by their numbers. Of a folder with many files nothing is kept
+/// that the entries say already.
+#[derive(Debug)]
+struct Contents {
+    /// The folder below which the others are, at their paths.
+    root: PathBuf,
+    own: HashMap<usize, Content>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Content {
+    File(PathBuf),
+    Memory(Bytes),
 }
 
 impl Prepared {
     /// Adds contents that are in memory under their paths.
     pub fn add(&mut self, contents: &[(String, Bytes)]) {
         for (path, content) in contents {
-            let (hash, size) = (Hash::of(content), content.len() as u64);
-            self.entries.push(TreeEntry {
+            let own = Content::Memory(content.clone());
+            self.contents.own.insert(self.tree.entries.len(), own);
+            self.tree.entries.push(TreeEntry {
                 path: path.clone(),
-                hash,
-                size,
+                hash: Hash::of(content),
+                size: content.len() as u64,
                 executable: false,
                 symlink: false,
             });
-            self.sources.push(Source {
-                hash,
-                size,
-                content: Content::Memory(content.clone()),
-            });
+        }
+    }
+
+    /// Where the content of an entry is.
+    pub fn content(&self, number: usize) -> Content {
+        match self.contents.own.get(&number) {
+            Some(own) => own.clone(),
+            None => Content::File(self.contents.root.join(&self.tree.entries[number].path)),
         }
     }
 }
 
-/// Prepares a folder: lists it, refuses it when it is too large, then hashes what changed.
-pub fn folder(root: &Path, options: &UploadOptions) -> Attempt<Prepared> {
+/// A folder as it was listed, before anything of it was read.
+pub struct Listed {
+    root: PathBuf,
+    walked: Walked,
+    known: Vec<Option<Hash>>,
+    cache: Option<StatCache>,
+    /// The tree that all of it was when nothing has changed since.
+    pub unchanged: Option<Hash>,
+}
+
+/// Lists a folder, refuses it when it is too large, and says what of it has not changed.
+pub fn list(root: &Path, options: &UploadOptions) -> Attempt<Listed> {
     let (given, shown) = (root, root.display());
     let root = fs::canonicalize(given)
         .map_err(|e| Error::invalid(format!("The folder `{shown}` cannot be used: {e}")))?;
@@ -62,31 +90,46 @@ pub fn folder(root: &Path, options: &UploadOptions) -> Attempt<Prepared> {
     let cache = options
         .cache
         .as_ref()
-        .and_then(|caches| StatCache::open(caches, &root));
+        .and_then(|caches| StatCache::open(caches, &root, options.take));
     let walked = walk(&root, options.take)?;
     options.limit.check(given, &walked.files)?;
-    let mut known = match &cache {
+    let (known, unchanged) = match &cache {
         Some(cache) => cache.known(&walked.files),
-        None => vec![None; walked.files.len()],
+        None => (vec![None; walked.files.len()], None),
     };
-    for (found, known) in walked.files.iter().zip(&mut known) {
-        if let Some(target) = &found.link {
-            *known = Some(Hash::of(target.as_bytes()));
+    Ok(Listed {
+        root,
+        walked,
+        known,
+        cache,
+        unchanged,
+    })
+}
+
+impl Listed {
+    pub fn warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.walked.warnings)
+    }
+
+    /// Hashes what has changed. Answers the tree as well.
+    pub fn read(self, report: Option<&Report>) -> Attempt<(Prepared, Hash)> {
+        let (root, mut known) = (self.root, self.known);
+        let files = self.walked.files;
+        for (found, known) in files.iter().zip(&mut known) {
+            if let Some(target) = &found.link {
+                *known = Some(Hash::of(target.as_bytes()));
+            }
         }
+        let path = |number: usize| root.join(&files[number].path);
+        let stat = |number: usize| files[number].stat;
+        let hashes = hash_unknown(path, stat, known, report)?;
+        let (prepared, stats) = assemble(root, files, hashes);
+        let hash = prepared.tree.hash();
+        if let Some(cache) = self.cache {
+            cache.save(&prepared.tree.entries, &stats, hash);
+        }
+        Ok((prepared, hash))
     }
-    let files: Vec<(PathBuf, &Found)> = walked
-        .files
-        .iter()
-        .map(|found| (root.join(&found.path), found))
-        .collect();
-    let hashes = hash_unknown(&files, known, options.report.as_ref())?;
-    if let Some(cache) = cache {
-        let real = walked.files.iter().zip(hashes.iter().copied());
-        cache.save(real.filter(|(found, _)| found.link.is_none()));
-    }
-    let mut prepared = assemble(files, hashes);
-    prepared.warnings = walked.warnings;
-    Ok(prepared)
 }
 
 /// Prepares single files under the paths they shall have.
@@ -99,76 +142,77 @@ pub fn files(files: &[(String, PathBuf)]) -> Attempt<Prepared> {
         }
         found.push(super::walk::file(path.clone(), &metadata));
     }
-    let files: Vec<(PathBuf, &Found)> = files
-        .iter()
-        .zip(&found)
-        .map(|((_, file), found)| (file.clone(), found))
-        .collect();
-    let hashes = hash_unknown(&files, vec![None; files.len()], None)?;
-    Ok(assemble(files, hashes))
+    let path = |number: usize| files[number].1.clone();
+    let stat = |number: usize| found[number].stat;
+    let hashes = hash_unknown(path, stat, vec![None; files.len()], None)?;
+    let (mut prepared, _) = assemble(PathBuf::new(), found, hashes);
+    let own = files.iter().map(|(_, file)| Content::File(file.clone()));
+    prepared.contents.own.extend(own.enumerate());
+    Ok(prepared)
 }
 
-fn assemble(files: Vec<(PathBuf, &Found)>, hashes: Vec<Hash>) -> Prepared {
+fn assemble(root: PathBuf, files: Vec<Found>, hashes: Vec<Hash>) -> (Prepared, Vec<Stat>) {
     let mut entries = Vec::with_capacity(files.len());
-    let mut sources = Vec::with_capacity(files.len());
-    for ((file, found), hash) in files.into_iter().zip(hashes) {
-        let size = match &found.link {
-            Some(target) => target.len() as u64,
-            None => found.stat.size,
-        };
+    let mut stats = Vec::with_capacity(files.len());
+    let mut own = HashMap::new();
+    for (found, hash) in files.into_iter().zip(hashes) {
+        let symlink = found.link.is_some();
+        let size = found
+            .link
+            .as_ref()
+            .map_or(found.stat.size, |target| target.len() as u64);
+        if let Some(target) = found.link {
+            own.insert(entries.len(), Content::Memory(Bytes::from(target)));
+        }
         entries.push(TreeEntry {
-            path: found.path.clone(),
+            path: found.path,
             hash,
             size,
             executable: found.executable,
-            symlink: found.link.is_some(),
+            symlink,
         });
-        let content = match &found.link {
-            Some(target) => Content::Memory(Bytes::from(target.clone())),
-            None => Content::File(file),
-        };
-        sources.push(Source {
-            hash,
-            size,
-            content,
-        });
+        stats.push(found.stat);
     }
-    Prepared {
-        entries,
-        sources,
-        warnings: Vec::new(),
-    }
+    let contents = Contents { root, own };
+    let tree = Tree { entries };
+    (Prepared { tree, contents }, stats)
 }
 
 /// Hashes the files whose hash is not known, several at once.
 fn hash_unknown(
-    files: &[(PathBuf, &Found)],
+    path: impl Fn(usize) -> PathBuf + Sync,
+    stat: impl Fn(usize) -> Stat + Sync,
     known: Vec<Option<Hash>>,
     report: Option<&Report>,
 ) -> Attempt<Vec<Hash>> {
-    let unknown: Vec<usize> = (0..files.len())
-        .filter(|&index| known[index].is_none())
+    let unknown: Vec<usize> = (0..known.len())
+        .filter(|&number| known[number].is_none())
         .collect();
-    let total: u64 = unknown.iter().map(|&index| files[index].1.stat.size).sum();
+    let total: u64 = unknown.iter().map(|&number| stat(number).size).sum();
     let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
     let work = || -> Attempt<Vec<(usize, Hash)>> {
         let mut buffer = vec![0; BUFFER];
         let mut hashed = Vec::new();
-        while let Some(&index) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (path, found) = &files[index];
+        while let Some(&number) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
             let each = |length| {
                 let done = done.fetch_add(length, Ordering::Relaxed) + length;
                 if let Some(report) = report {
                     report(Step::Read, done, total);
                 }
             };
-            hashed.push((index, hash_file(path, &found.stat, &mut buffer, each)?));
+            let hash = hash_file(&path(number), &stat(number), &mut buffer, each)?;
+            hashed.push((number, hash));
         }
         Ok(hashed)
     };
-    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let threads = cores.min(8).min(unknown.len());
+    let threads = match unknown.len() {
+        0 | 1 => 0,
+        several => super::walk::threads().min(several),
+    };
     let results: Vec<Attempt<Vec<(usize, Hash)>>> = std::thread::scope(|scope| {
+        if threads == 0 {
+            return vec![work()];
+        }
         let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let ended = || Err(Error::internal("Reading files ended early").into());
         handles
@@ -178,8 +222,8 @@ fn hash_unknown(
     });
     let mut hashes = known;
     for result in results {
-        for (index, hash) in result? {
-            hashes[index] = Some(hash);
+        for (number, hash) in result? {
+            hashes[number] = Some(hash);
         }
     }
     Ok(hashes.into_iter().flatten().collect())

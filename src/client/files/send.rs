@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     fs::File,
     io::{self, Read},
-    path::PathBuf,
+    iter::Peekable,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -18,11 +18,14 @@ use axum::{
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 
-use super::{Attempt, Client, Report, Step, Trouble};
+use super::{
+    Attempt, Client, Report, Step, Trouble,
+    prepare::{Content, Prepared},
+};
 use crate::address::address;
 use api::{
-    Code, Error,
-    files::{Hash, MissingBlobs},
+    Code, Error, Result,
+    files::{Hash, MissingBlobs, Tree, TreeEntry},
     frames,
 };
 
@@ -34,18 +37,14 @@ const REQUESTS: usize = 2;
 const PIECE: usize = 256 << 10;
 const PIECES: usize = 8;
 
-/// Content to send.
-#[derive(Debug, Clone)]
-pub struct Source {
-    pub hash: Hash,
-    pub size: u64,
-    pub content: Content,
-}
+/// Hashes that are asked for at once.
+const ASKED: usize = 50_000;
 
-#[derive(Debug, Clone)]
-pub enum Content {
-    File(PathBuf),
-    Memory(Bytes),
+/// Content to send.
+struct Source {
+    hash: Hash,
+    size: u64,
+    content: Content,
 }
 
 /// Counts what was sent by all requests.
@@ -66,32 +65,60 @@ impl Counter {
 }
 
 impl Client {
-    /// Sends what the workspace does not have; answers its size.
+    /// Sends what the workspace does not have, and with it the entries as the blob `tree`; answers the
+    /// size of the contents.
     pub(super) async fn send_missing(
         &self,
         workspace: &str,
-        mut sources: Vec<Source>,
+        prepared: &Prepared,
+        tree: Option<Hash>,
         report: Option<&Report>,
     ) -> Attempt<u64> {
-        let mut seen = HashSet::with_capacity(sources.len());
-        sources.retain(|source| seen.insert(source.hash));
-        let ask = MissingBlobs {
-            workspace: workspace.to_owned(),
-            hashes: sources.iter().map(|source| source.hash).collect(),
-        };
-        let missing: HashSet<Hash> = self.call(&ask).await?.into_iter().collect();
-        sources.retain(|source| missing.contains(&source.hash));
+        let missing = self.missing(workspace, &prepared.tree.entries).await?;
+        let size = |number: &usize| prepared.tree.entries[*number].size;
         let counter = Counter {
             sent: Arc::default(),
-            total: sources.iter().map(|source| source.size).sum(),
+            total: missing.iter().map(size).sum(),
             report: report.cloned(),
         };
-        stream::iter(batches(sources))
+        let mut left = missing.into_iter().peekable();
+        let mut tree = tree;
+        // Each batch is put together when it is its turn.
+        let batches = std::iter::from_fn(|| {
+            let mut batch = batch(prepared, &mut left);
+            if left.peek().is_none()
+                && let Some(hash) = tree.take()
+            {
+                batch.push(described(&prepared.tree, hash));
+            }
+            (!batch.is_empty()).then_some(batch)
+        });
+        stream::iter(batches)
             .map(|batch| self.put_batch(workspace, batch, counter.clone()))
             .buffer_unordered(REQUESTS)
             .try_collect::<()>()
             .await?;
         Ok(counter.total)
+    }
+
+    /// The numbers of the entries whose content the workspace does not have, one for each content, in
+    /// their order.
+    async fn missing(&self, workspace: &str, entries: &[TreeEntry]) -> Result<Vec<usize>> {
+        let mut numbers: Vec<usize> = (0..entries.len()).collect();
+        numbers.sort_by_key(|number| entries[*number].hash);
+        numbers.dedup_by_key(|number| entries[*number].hash);
+        let mut missing = Vec::new();
+        for asked in numbers.chunks(ASKED) {
+            let ask = MissingBlobs {
+                workspace: workspace.to_owned(),
+                hashes: asked.iter().map(|number| entries[*number].hash).collect(),
+            };
+            let answer: HashSet<Hash> = self.call(&ask).await?.into_iter().collect();
+            let is_missing = |number: &usize| answer.contains(&entries[*number].hash);
+            missing.extend(asked.iter().copied().filter(is_missing));
+        }
+        missing.sort_unstable();
+        Ok(missing)
     }
 
     async fn put_batch(
@@ -128,22 +155,34 @@ impl Client {
     }
 }
 
-/// Splits contents into requests; a large one goes alone.
-fn batches(sources: Vec<Source>) -> Vec<Vec<Source>> {
-    let mut batches: Vec<Vec<Source>> = Vec::new();
-    let mut room = 0;
-    for source in sources {
-        let size = source.size + frames::HEADER as u64;
-        match batches.last_mut() {
-            Some(last) if size <= room => last.push(source),
-            _ => {
-                room = BATCH;
-                batches.push(vec![source]);
-            }
+/// The entries as the blob by which a tree is recorded.
+fn described(tree: &Tree, hash: Hash) -> Source {
+    let bytes = Bytes::from(tree.encode());
+    Source {
+        hash,
+        size: bytes.len() as u64,
+        content: Content::Memory(bytes),
+    }
+}
+
+/// The next contents that go in one request; a large one goes alone.
+fn batch(prepared: &Prepared, left: &mut Peekable<impl Iterator<Item = usize>>) -> Vec<Source> {
+    let (mut batch, mut room) = (Vec::new(), BATCH);
+    while let Some(&number) = left.peek() {
+        let entry = &prepared.tree.entries[number];
+        let size = entry.size + frames::HEADER as u64;
+        if size > room && !batch.is_empty() {
+            break;
         }
         room = room.saturating_sub(size);
+        left.next();
+        batch.push(Source {
+            hash: entry.hash,
+            size: entry.size,
+            content: prepared.content(number),
+        });
     }
-    batches
+    batch
 }
 
 /// Sends frames in pieces of a good size. A file that became shorter is an unexpected end.
@@ -162,7 +201,20 @@ fn write_frames(
     for source in batch {
         piece.extend_from_slice(&frames::header(source.hash, source.size));
         match &source.content {
-            Content::Memory(content) => piece.extend_from_slice(content),
+            Content::Memory(content) if content.len() < PIECE => piece.extend_from_slice(content),
+            // Of much a copy would be as much again.
+            Content::Memory(content) => {
+                let mut rest = content.clone();
+                let before = std::mem::take(&mut piece);
+                let mut next = Bytes::from(before);
+                while !next.is_empty() {
+                    counter.add(next.len());
+                    if sender.blocking_send(Ok(next)).is_err() {
+                        return Ok(());
+                    }
+                    next = rest.split_to(rest.len().min(PIECE));
+                }
+            }
             Content::File(path) => {
                 let mut file =
                     File::open(path).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;

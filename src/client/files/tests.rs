@@ -18,8 +18,7 @@ use futures_util::{StreamExt, stream};
 use tempfile::TempDir;
 
 use super::{
-    Client, Limit, Take, UploadOptions, download,
-    prepare::{self, Prepared},
+    Client, Limit, Take, UploadOptions, download, prepare,
     walk::{Walked, walk},
 };
 use api::{
@@ -28,11 +27,11 @@ use api::{
     frames,
 };
 
-struct Folder(TempDir);
+pub(super) struct Folder(TempDir);
 
 impl Folder {
     /// A folder with empty files at these paths.
-    fn with(paths: &[&str]) -> Self {
+    pub(super) fn with(paths: &[&str]) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         for path in paths {
             folder.write(path, "");
@@ -40,11 +39,11 @@ impl Folder {
         folder
     }
 
-    fn root(&self) -> PathBuf {
+    pub(super) fn root(&self) -> PathBuf {
         self.0.path().canonicalize().unwrap()
     }
 
-    fn write(&self, path: &str, content: &str) -> PathBuf {
+    pub(super) fn write(&self, path: &str, content: &str) -> PathBuf {
         let path = self.root().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
@@ -63,15 +62,18 @@ impl Folder {
             .collect()
     }
 
-    fn prepare(&self, cache: &Path) -> BTreeMap<String, Hash> {
+    pub(super) fn prepare(&self, cache: &Path) -> BTreeMap<String, Hash> {
         let options = UploadOptions {
             cache: Some(cache.to_owned()),
             limit: Limit::default(),
             take: Take::Unignored,
             report: None,
         };
-        let Prepared { entries, .. } = prepare::folder(&self.root(), &options).unwrap();
-        entries
+        let listed = prepare::list(&self.root(), &options).unwrap();
+        let (prepared, _) = listed.read(None).unwrap();
+        prepared
+            .tree
+            .entries
             .into_iter()
             .map(|entry| (entry.path, entry.hash))
             .collect()
@@ -328,99 +330,6 @@ fn a_large_folder_is_refused_unread_with_the_lines_that_help() {
         refused.message
     );
     Limit::NONE.check(&folder.root(), &walked.files).unwrap();
-}
-
-/// Sets the time at which the file was last written to long ago.
-fn age(file: &Path) {
-    let old = fs::FileTimes::new()
-        .set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_000_000_001));
-    fs::File::options()
-        .write(true)
-        .open(file)
-        .unwrap()
-        .set_times(old)
-        .unwrap();
-}
-
-#[test]
-fn the_cache_saves_reading_and_never_hides_a_change() {
-    let folder = Folder::with(&[]);
-    let caches = tempfile::tempdir().unwrap();
-    let file = folder.write("a", "first");
-    let first = folder.prepare(caches.path());
-    assert_eq!(first["a"], Hash::of(b"first"));
-
-    // Changed at once, to the same size, with the old times put back: the change time tells.
-    let times = fs::metadata(&file).unwrap().modified().unwrap();
-    fs::write(&file, "other").unwrap();
-    let back = fs::FileTimes::new().set_modified(times);
-    fs::File::options()
-        .write(true)
-        .open(&file)
-        .unwrap()
-        .set_times(back)
-        .unwrap();
-    assert_eq!(folder.prepare(caches.path())["a"], Hash::of(b"other"));
-
-    // Again and again, quicker than any clock's tick.
-    for round in 0..50 {
-        let content = format!("{round:05}");
-        fs::write(&file, &content).unwrap();
-        assert_eq!(
-            folder.prepare(caches.path())["a"],
-            Hash::of(content.as_bytes())
-        );
-    }
-
-    // A damaged cache is as good as none.
-    for cache in fs::read_dir(caches.path()).unwrap().flatten() {
-        let mut bytes = fs::read(cache.path()).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::write(cache.path(), bytes).unwrap();
-    }
-    assert_eq!(folder.prepare(caches.path())["a"], Hash::of(b"00049"));
-}
-
-#[test]
-fn an_unchanged_file_is_not_read_again() {
-    let folder = Folder::with(&[]);
-    let caches = tempfile::tempdir().unwrap();
-    let file = folder.write("a", "content");
-    age(&file);
-    // Until the clock has moved on, the file counts as just changed and is not remembered.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let known = folder.prepare(caches.path());
-        assert_eq!(known["a"], Hash::of(b"content"));
-        let cached = fs::read_dir(caches.path())
-            .unwrap()
-            .flatten()
-            .map(|c| c.metadata().unwrap().len());
-        if cached.sum::<u64>() > 40 {
-            break;
-        }
-        assert!(Instant::now() < deadline, "the file is never remembered");
-    }
-    // The cache is believed: what it says of an unchanged file is what comes out.
-    let cache = fs::read_dir(caches.path())
-        .unwrap()
-        .flatten()
-        .next()
-        .unwrap()
-        .path();
-    let mut bytes = fs::read(&cache).unwrap();
-    let hash = Hash::of(b"content").0;
-    let at = bytes.windows(32).position(|window| window == hash).unwrap();
-    bytes[at..at + 32].copy_from_slice(&[7; 32]);
-    let end = bytes.len() - 32;
-    let sum = Hash::of(&bytes[..end]).0;
-    bytes[end..].copy_from_slice(&sum);
-    fs::write(&cache, bytes).unwrap();
-    assert_eq!(folder.prepare(caches.path())["a"], Hash([7; 32]));
-    // A change of its time alone makes it be read.
-    fs::write(&file, "content").unwrap();
-    assert_eq!(folder.prepare(caches.path())["a"], Hash::of(b"content"));
 }
 
 fn entry(path: &str, content: &str, symlink: bool) -> TreeEntry {

@@ -20,6 +20,8 @@ use api::{
 
 /// The ignore file of our own; it has the last word.
 pub const IGNORE_FILE: &str = ".amlignore";
+/// So many entries are looked at sooner than threads are woken for them.
+const FEW: usize = 200;
 
 /// What tells whether a file changed, as git's index keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,24 +80,31 @@ pub enum Take {
 /// Lists the files of a folder without reading any, sorted by path.
 pub fn walk(root: &Path, take: Take) -> Result<Walked> {
     let (sender, receiver) = mpsc::channel();
+    let share = || Share {
+        walked: Ok(Walked::default()),
+        sender: sender.clone(),
+    };
+    let see = |entry: std::result::Result<DirEntry, ignore::Error>| match entry {
+        Ok(entry) if entry.depth() == 0 => None,
+        Ok(entry) => look(root, &entry),
+        Err(e) if take == Take::Unignored && vanished(&e) => None,
+        Err(e) => Some(Seen::Error(unreadable(&e.to_string()))),
+    };
     let builder = match take {
         Take::Unignored => unignored(root),
         Take::Everything => everything(root),
     };
-    builder.build_parallel().run(|| {
-        let mut share = Share {
-            walked: Ok(Walked::default()),
-            sender: sender.clone(),
-        };
-        Box::new(move |entry| {
-            share.add(match entry {
-                Ok(entry) if entry.depth() == 0 => None,
-                Ok(entry) => look(root, &entry),
-                Err(e) if take == Take::Unignored && vanished(&e) => None,
-                Err(e) => Some(Seen::Error(unreadable(&e.to_string()))),
-            })
-        })
-    });
+    let few: Vec<_> = builder.build().take(FEW + 1).collect();
+    if few.len() <= FEW {
+        let mut share = share();
+        few.into_iter()
+            .all(|entry| share.add(see(entry)) == WalkState::Continue);
+    } else {
+        builder.build_parallel().run(|| {
+            let mut share = share();
+            Box::new(move |entry| share.add(see(entry)))
+        });
+    }
     drop(sender);
     let mut walked = Walked::default();
     for share in receiver {
@@ -151,11 +160,14 @@ pub fn walk_everything(root: &Path) -> Result<Vec<String>> {
 pub fn stats_of(path: &Path) -> Result<(Hash, u64)> {
     let files = match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => vec![(String::new(), Stat::of(&metadata))],
-        _ => walk(path, Take::Everything)?
-            .files
-            .into_iter()
-            .map(|found| (found.path, found.stat))
-            .collect(),
+        _ => match flat(path) {
+            Some(files) => files,
+            None => walk(path, Take::Everything)?
+                .files
+                .into_iter()
+                .map(|found| (found.path, found.stat))
+                .collect(),
+        },
     };
     let mut text = String::new();
     let mut bytes = 0;
@@ -172,6 +184,22 @@ pub fn stats_of(path: &Path) -> Result<(Hash, u64)> {
     Ok((Hash::of(text.as_bytes()), bytes))
 }
 
+/// The files of a folder in which nothing else is than some plain files, sorted: looked at sooner than a
+/// walk is begun.
+fn flat(folder: &Path) -> Option<Vec<(String, Stat)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).ok()? {
+        let entry = entry.ok()?;
+        let name = entry.file_name().into_string().ok()?;
+        if files.len() >= FEW || check_path(&name).is_err() || !entry.file_type().ok()?.is_file() {
+            return None;
+        }
+        files.push((name, Stat::of(&entry.metadata().ok()?)));
+    }
+    files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    Some(files)
+}
+
 fn everything(root: &Path) -> WalkBuilder {
     let mut builder = WalkBuilder::new(root);
     builder
@@ -181,7 +209,8 @@ fn everything(root: &Path) -> WalkBuilder {
     builder
 }
 
-fn threads() -> usize {
+/// Threads that look at files at once.
+pub(super) fn threads() -> usize {
     std::thread::available_parallelism().map_or(2, |cores| cores.get().min(8))
 }
 

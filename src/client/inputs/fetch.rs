@@ -1,14 +1,8 @@
 //! Copies of files in a folder of their own.
 
-use std::{
-    fs,
-    io::Write as _,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{fs, ops::Range, path::Path, process::Stdio, time::Duration};
 
-use axum::body::Body;
+use axum::{body::Body, http::header::RANGE};
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{At, Located};
@@ -72,7 +66,7 @@ impl Client {
                     bytes: files.iter().map(|file| file.size).sum(),
                 })
             }
-            At::Url(url) => fetch_url(url, located.kind.as_deref(), to, report).await,
+            At::Url(url) => fetch_url(self, url, located.kind.as_deref(), to, report).await,
             At::Git {
                 url,
                 revision,
@@ -80,70 +74,46 @@ impl Client {
             } => clone(url, revision.as_deref(), path, to).await,
         }
     }
-}
 
-impl Client {
-    /// Writes the first bytes of one located file that lies in a datastore or on a web server to the
-    /// folder `to`. None of anything else; else where they are, and whether that is all of the file.
-    pub async fn fetch_beginning(
+    /// Asks a web server for a file, or for a part of it.
+    pub(super) async fn ask(
         &self,
-        located: &Located,
-        to: &Path,
-        bytes: u64,
-    ) -> Result<Option<(PathBuf, bool)>> {
-        match &located.at {
-            At::Datastore {
-                workspace,
-                datastore,
-                path,
-            } => {
-                self.first_of_stored(workspace, datastore, path, to, bytes)
-                    .await
+        url: &str,
+        address: &str,
+        part: Option<Range<u64>>,
+    ) -> Result<reqwest::Response> {
+        let unreachable = |cause: &dyn std::fmt::Display| {
+            Error::unavailable(format!("Cannot download `{}`: {cause}", shown(url))).hint(MIRROR)
+        };
+        let client = match self.web.get() {
+            Some(client) => client,
+            None => {
+                let made = web_client().map_err(|e| unreachable(&e.without_url()))?;
+                self.web.get_or_init(|| made)
             }
-            At::Url(url)
-                if located
-                    .kind
-                    .as_deref()
-                    .is_none_or(|kind| kind == "uri_file") =>
-            {
-                first_of_url(url, to, bytes).await
-            }
-            _ => Ok(None),
+        };
+        let mut request = client.get(address);
+        if let Some(part) = part {
+            request = request.header(RANGE, format!("bytes={}-{}", part.start, part.end - 1));
         }
+        let answer = request.send().await;
+        let answer = answer.map_err(|e| unreachable(&deepest(&e.without_url())))?;
+        if !answer.status().is_success() {
+            return Err(unreachable(&format!(
+                "the server answered {}",
+                answer.status()
+            )));
+        }
+        Ok(answer)
     }
 }
 
-/// Reads no more of a file of a web server than its first bytes, also where the server knows no ranges.
-async fn first_of_url(url: &str, to: &Path, bytes: u64) -> Result<Option<(PathBuf, bool)>> {
-    let address = to_https(url).unwrap_or_else(|| url.to_owned());
-    let plain = address.split(['?', '#']).next().unwrap_or_default();
-    let is_web = address.starts_with("https://") || address.starts_with("http://");
-    if !is_web || plain.ends_with('/') {
-        return Ok(None);
-    }
-    let mut answer = ask(url, &address, Some(bytes)).await?;
-    let name = file_name(plain);
-    check_path(&name)?;
-    let target = to.join(name);
-    let cannot =
-        |e: std::io::Error| Error::invalid(format!("Cannot write `{}`: {e}", target.display()));
-    fs::create_dir_all(to).map_err(cannot)?;
-    let mut file = fs::File::create(&target).map_err(cannot)?;
-    let mut left = bytes;
-    loop {
-        let piece = answer.chunk().await;
-        let piece =
-            piece.map_err(|e| Error::unavailable(format!("The download broke off: {e}")))?;
-        let Some(piece) = piece else {
-            return Ok(Some((target, left > 0)));
-        };
-        let taken = usize::try_from(left).map_or(piece.len(), |left| left.min(piece.len()));
-        file.write_all(&piece[..taken]).map_err(cannot)?;
-        left -= taken as u64;
-        if taken < piece.len() {
-            return Ok(Some((target, false)));
-        }
-    }
+fn web_client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT)
+        .read_timeout(SILENCE)
+        .user_agent(concat!("aml/", env!("CARGO_PKG_VERSION")))
+        .build()
 }
 
 /// Copies a file or folder of this machine. Links are followed: a copy leads nowhere else.
@@ -191,6 +161,7 @@ fn copy(from: &Path, to: &Path) -> Result<Fetched> {
 
 /// Downloads one file of a web server.
 async fn fetch_url(
+    client: &Client,
     url: &str,
     kind: Option<&str>,
     to: &Path,
@@ -213,7 +184,7 @@ async fn fetch_url(
         .hint("Create a datastore for it and name azureml://datastores/NAME/paths/PATH")
         .hint(MIRROR));
     }
-    let answer = ask(url, &address, None).await?;
+    let answer = client.ask(url, &address, None).await?;
     let name = file_name(plain);
     check_path(&name)?;
     let total = answer.content_length().unwrap_or(0);
@@ -238,30 +209,12 @@ async fn fetch_url(
     })
 }
 
-/// Asks a web server for a file, or for its first bytes.
-async fn ask(url: &str, address: &str, first: Option<u64>) -> Result<reqwest::Response> {
-    let unreachable = |cause: &dyn std::fmt::Display| {
-        Error::unavailable(format!("Cannot download `{}`: {cause}", shown(url))).hint(MIRROR)
-    };
-    let client = reqwest::Client::builder()
-        .connect_timeout(CONNECT)
-        .read_timeout(SILENCE)
-        .user_agent(concat!("aml/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(|e| unreachable(&e.without_url()))?;
-    let mut request = client.get(address);
-    if let Some(bytes) = first {
-        request = request.header("Range", format!("bytes=0-{}", bytes - 1));
-    }
-    let answer = request.send().await;
-    let answer = answer.map_err(|e| unreachable(&deepest(&e.without_url())))?;
-    if !answer.status().is_success() {
-        return Err(unreachable(&format!(
-            "the server answered {}",
-            answer.status()
-        )));
-    }
-    Ok(answer)
+/// The address by which a file of a web server is asked for.
+pub(super) fn web(url: &str) -> Option<String> {
+    let address = to_https(url).unwrap_or_else(|| url.to_owned());
+    let plain = address.split(['?', '#']).next().unwrap_or_default();
+    let is_web = address.starts_with("https://") || address.starts_with("http://");
+    (is_web && !plain.ends_with('/')).then_some(address)
 }
 
 /// The last part of an address, as a name.

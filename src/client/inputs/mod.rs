@@ -5,12 +5,14 @@
 
 mod fetch;
 mod mount;
+mod part;
 
 pub use super::files::Fetched;
 
 use std::path::{Path, PathBuf};
 
 pub use mount::{Hold, forget_unused, remove_all};
+pub use part::Below;
 
 use super::{Client, Report};
 use api::{

@@ -50,23 +50,28 @@ impl Client {
         bring: Bring<'_>,
     ) -> Result<(Fetched, Option<Hold>)> {
         let name = match &located.at {
-            At::Tree { hash, path, .. } => key(&["tree", &hash.hex(), path]),
+            At::Tree { hash, path, .. } => Ok(key(&["tree", &hash.hex(), path])),
             At::Here(path) => {
                 if !path.exists() {
                     return Err(Error::not_found(format!("Nothing is at `{}`", located.uri)));
                 }
-                let looked = path.clone();
-                let (digest, _) = blocking(move || stats_of(&looked)).await?;
-                key(&["here", &path.to_string_lossy(), &digest.hex()])
+                Err(path.clone())
             }
             At::Artifacts { .. } | At::Datastore { .. } | At::Url(_) | At::Git { .. } => {
                 let fetched = self.fetch(located, own, bring.report).await?;
                 return Ok((fetched, None));
             }
         };
-        let folder = bring.cache.join(&name);
+        let cache = bring.cache.to_owned();
         let look = move || {
-            let layout = Layout::turn(&folder)?;
+            let name = match name {
+                Ok(name) => name,
+                Err(path) => {
+                    let (digest, _) = stats_of(&path)?;
+                    key(&["here", &path.to_string_lossy(), &digest.hex()])
+                }
+            };
+            let layout = Layout::turn(&cache.join(&name))?;
             Ok((layout.ready(), layout))
         };
         let (ready, layout) = blocking(look).await?;

@@ -9,7 +9,7 @@ use std::{
     path::Path,
 };
 
-use crate::exchange::{
+use crate::{
     names::select,
     record::{Experiment, Owner, Run},
     source::{Cursor, Source},
@@ -55,6 +55,7 @@ impl Export<'_> {
         let mut tally = Tally::default();
         let found = std::mem::take(&mut self.chosen.0);
         tally.experiments.found = found.len() as u64;
+        let mut wanted = Vec::new();
         for experiment in &found {
             if experiment.deleted && !self.include_deleted {
                 tally.experiments.left_out += 1;
@@ -63,6 +64,10 @@ impl Export<'_> {
             }
             add(&mut tally.experiments, self.target.experiment(experiment)?);
             self.write_runs(experiment, &mut tally).await?;
+            wanted.push(experiment);
+        }
+        // Models and traces name runs, which may be those of another experiment.
+        for experiment in wanted {
             self.write_models(experiment, &mut tally).await?;
             self.write_traces(experiment, &mut tally).await?;
         }
@@ -137,8 +142,15 @@ impl Export<'_> {
     }
 
     async fn write_models(&mut self, experiment: &Experiment, tally: &mut Tally) -> Result<()> {
-        for model in self.source.models(experiment).await? {
+        for mut model in self.source.models(experiment).await? {
             tally.logged_models.found += 1;
+            // As in MLflow, what was measured goes with its run: one that is left out has none.
+            let measured = std::mem::take(&mut model.metrics);
+            for (run, metric) in measured {
+                if self.target.has_run(&run)? {
+                    model.metrics.push((run, metric));
+                }
+            }
             let stamp = stamp(&model);
             if model.deleted && !self.include_deleted {
                 tally.logged_models.left_out += 1;

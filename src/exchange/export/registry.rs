@@ -2,7 +2,7 @@
 //! or lie by themselves.
 
 use super::{Export, Files, add, copy};
-use crate::exchange::{
+use crate::{
     origin::{Place, place},
     record::{Experiment, Owner, Registered, Version},
     tally::Tally,

@@ -1,7 +1,7 @@
 //! Traces with their spans and assessments, one by one.
 
 use super::{Export, Files, add, copy};
-use crate::exchange::{
+use crate::{
     record::{Experiment, Owner, Trace},
     tally::Tally,
     target::Database,

@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{Import, State};
-use crate::exchange::record::{File, Owner};
+use crate::record::{File, Owner};
 use api::{
     Result,
     files::{TreeEntry, check_path},

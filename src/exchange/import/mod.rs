@@ -9,7 +9,7 @@ mod traces;
 
 use std::collections::BTreeMap;
 
-use crate::exchange::{
+use crate::{
     names,
     record::{Experiment, Run},
     source::Source,

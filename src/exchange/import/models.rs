@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Import, State};
-use crate::exchange::{
+use crate::{
     record::{Model, Owner},
     tally::Count,
 };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Import, State, is_trouble_of_one};
-use crate::exchange::{
+use crate::{
     origin::{Place, place},
     record::{Owner, Registered, Version},
     tally::Count,

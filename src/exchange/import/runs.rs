@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Import, State, bare, files::Gathered, is_trouble_of_one};
-use crate::exchange::{
+use crate::{
     record::{Model, Owner, Run},
     source::{Cursor, POINTS},
 };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, stream};
 
 use super::{Import, State, is_trouble_of_one};
-use crate::exchange::{
+use crate::{
     record::{Experiment, Owner, Trace},
     tally::Count,
 };

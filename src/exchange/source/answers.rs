@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use crate::exchange::record::{self, Experiment, Model, Pairs, Registered, Run, Version};
+use crate::record::{self, Experiment, Model, Pairs, Registered, Run, Version};
 use api::{
     Code, Error, Time,
     logged_models::{DatasetUse, LoggedModelStatus, ModelMetric, ModelOutput, RunLinks},

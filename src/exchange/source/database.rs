@@ -11,9 +11,7 @@ use super::{
     Cursor, Options, POINTS, Points, RUNS, database_models, database_registry, database_traces,
     place::{Places, cannot_read, files_in},
 };
-use crate::exchange::record::{
-    Experiment, File, Model, Owner, Pairs, Registered, Run, Trace, status, value,
-};
+use crate::record::{Experiment, File, Model, Owner, Pairs, Registered, Run, Trace, status, value};
 use api::{
     Error, Page, Result, Time,
     logged_models::{DatasetUse, ModelOutput, RunLinks},

@@ -3,7 +3,7 @@
 use rusqlite::params;
 
 use super::database::{Database, text};
-use crate::exchange::record::{Experiment, Model, Pairs, value};
+use crate::record::{Experiment, Model, Pairs, value};
 use api::{
     Result, Time,
     logged_models::{LoggedModelStatus, ModelMetric},

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Row, params};
 
 use super::database::{Database, text};
-use crate::exchange::record::{Pairs, Registered, Version, stage};
+use crate::record::{Pairs, Registered, Version, stage};
 use api::{Result, Time};
 
 pub fn registered(database: &Database) -> Result<Vec<Registered>> {

@@ -11,7 +11,7 @@ use super::{
     folder::read,
     trace_answers,
 };
-use crate::exchange::record::{Experiment, Owner, Pairs, Trace};
+use crate::record::{Experiment, Owner, Pairs, Trace};
 use api::{
     Page, Result, Time,
     imports::ImportedTrace,

@@ -14,7 +14,7 @@ use super::{
     folder_models, folder_registry, folder_traces,
     place::{Places, cannot_read, files_in},
 };
-use crate::exchange::record::{Experiment, File, Model, Owner, Pairs, Registered, Run, Trace};
+use crate::record::{Experiment, File, Model, Owner, Pairs, Registered, Run, Trace};
 use api::{
     Error, Page, Result, Time,
     metrics::{MetricPoint, Value},

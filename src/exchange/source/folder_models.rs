@@ -8,7 +8,7 @@ use super::{
     folder::{META, folders_with_meta, name_of, pairs, parse_point, read, read_yaml},
     place::files_in,
 };
-use crate::exchange::record::{Model, Pairs};
+use crate::record::{Model, Pairs};
 use api::{
     Result, Time,
     logged_models::{DatasetUse, LoggedModelStatus, ModelMetric, ModelOutput, RunLinks},

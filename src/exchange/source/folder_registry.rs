@@ -8,7 +8,7 @@ use super::{
     folder::{META, folders_with_meta, name_of, pairs, read, read_yaml},
     place::{cannot_read, files_in},
 };
-use crate::exchange::record::{Registered, Version, stage};
+use crate::record::{Registered, Version, stage};
 use api::{Result, Time};
 
 #[derive(Deserialize)]
@@ -99,7 +99,7 @@ fn version(name: &str, folder: &Path) -> Result<Option<Version>> {
 
 fn aliases(folder: &Path) -> Result<BTreeMap<String, u64>> {
     let files = files_in(folder)?;
-    let alias = |file: crate::exchange::record::File| {
+    let alias = |file: crate::record::File| {
         let path = folder.join(&file.path);
         let number = read(&path)?.trim().parse();
         let number = number.map_err(|_| cannot_read(&path, &"it is no version"))?;

@@ -10,7 +10,7 @@ use super::{
     place::cannot_read,
     trace_answers,
 };
-use crate::exchange::record::Trace;
+use crate::record::Trace;
 use api::{Page, Result};
 
 const INFO: &str = "trace_info.yaml";

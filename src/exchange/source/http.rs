@@ -11,7 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value as Json, json};
 
 use super::{Cursor, Options, Points, answers};
-use crate::exchange::record::{Experiment, File, Model, Owner, Registered, Run, Version};
+use crate::record::{Experiment, File, Model, Owner, Registered, Run, Version};
 use api::{Error, Page, Result, metrics::MetricPoint, paths::percent_decode};
 use client::{Client, Remote, below, collect};
 

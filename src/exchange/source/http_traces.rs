@@ -11,7 +11,7 @@ use super::{
     http::{API, CALLS, Http, PAGES},
     trace_answers,
 };
-use crate::exchange::record::{Experiment, Trace};
+use crate::record::{Experiment, Trace};
 use api::{Code, Page, Result, span_files, traces::Span};
 use client::{below, collect};
 

@@ -5,7 +5,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::exchange::record::{File, Owner, Version};
+use crate::record::{File, Owner, Version};
 use api::{Error, Result, files::check_path, paths::percent_decode};
 
 /// Links to folders may go round in circles.
@@ -147,7 +147,7 @@ mod tests {
     use std::{fs, os::unix::fs::symlink};
 
     use super::Places;
-    use crate::exchange::record::{Owner, Pairs, Version};
+    use crate::record::{Owner, Pairs, Version};
     use api::{Time, models::Stage};
 
     #[test]

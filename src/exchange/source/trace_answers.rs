@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value as Json;
 
 use super::answers::{integer, list, pairs, text, time};
-use crate::exchange::record::{Pairs, Trace};
+use crate::record::{Pairs, Trace};
 use api::{
     Time,
     imports::ImportedTrace,

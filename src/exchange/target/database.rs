@@ -12,7 +12,7 @@ use std::{
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::STAMP;
-use crate::exchange::record::{Experiment, Model, Pairs, Run};
+use crate::record::{Experiment, Model, Pairs, Run};
 use api::{
     Error, Result, Time,
     files::{Hash, check_path},
@@ -205,6 +205,11 @@ impl Database {
             of_run
         };
         self.one(sql, [id, STAMP])
+    }
+
+    pub fn has_run(&self, id: &str) -> Result<bool> {
+        let found: Option<i64> = self.one("SELECT 1 FROM runs WHERE run_uuid = ?1", [id])?;
+        Ok(found.is_some())
     }
 
     /// Writes a run without its points; answers whether it was there before.

@@ -3,7 +3,7 @@
 use rusqlite::params;
 
 use super::database::Database;
-use crate::exchange::record::{Registered, Version};
+use crate::record::{Registered, Version};
 use api::{Result, imports::Outcome};
 
 impl Database {

@@ -7,7 +7,7 @@ use super::{
     STAMP,
     database::{Database, name_for},
 };
-use crate::exchange::record::Trace;
+use crate::record::Trace;
 use api::{
     Result,
     imports::Outcome,

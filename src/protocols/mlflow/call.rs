@@ -6,13 +6,17 @@ use super::{
     error::{ErrorCode, Failure},
     fields::Fields,
 };
+use crate::found_by;
 use api::{
     Code, Error,
     workspaces::{CreateWorkspace, ListWorkspaces, Workspace},
 };
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request},
+    extract::{
+        FromRequest, FromRequestParts, Query, RawPathParams, Request,
+        rejection::RawPathParamsRejection,
+    },
     http::{HeaderMap, Method, header, request::Parts},
 };
 use service::{Caller, Perform, Service};
@@ -67,7 +71,8 @@ impl FromRequestParts<Service> for Place {
                 .iter()
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
-            Err(_) => BTreeMap::new(),
+            Err(RawPathParamsRejection::MissingPathParams(_)) => BTreeMap::new(),
+            Err(other) => return Err(Failure::invalid(other.body_text())),
         };
         let workspace = match (path.remove("workspace"), named_in(&parts.headers)) {
             (Some(name), Some(other)) if !other.eq_ignore_ascii_case(&name) => {
@@ -81,7 +86,7 @@ impl FromRequestParts<Service> for Place {
             (None, header) => root(service, &caller, header.is_some()).await?,
         };
         Ok(Self {
-            service: service.clone(),
+            service: found_by(service.clone(), &parts.headers),
             caller,
             workspace,
             path,

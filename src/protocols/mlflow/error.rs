@@ -104,7 +104,11 @@ impl From<Error> for Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let body = json!({"error_code": self.code.name(), "message": self.message});
-        (self.code.status(), Json(body)).into_response()
+        let mut response = (self.code.status(), Json(body)).into_response();
+        // For the server's log.
+        let error = Error::invalid(self.message);
+        response.extensions_mut().insert(error);
+        response
     }
 }
 

@@ -96,7 +96,7 @@ fn check_id(id: &str) -> Result<(), Failure> {
 /// there, which a client's user has to see.
 pub fn not_found(error: Error, message: String) -> Failure {
     match error.code {
-        Code::NotFound if !error.message.starts_with("No workspace") => Failure::missing(message),
+        Code::NotFound if !error.is_unknown("workspace") => Failure::missing(message),
         _ => error.into(),
     }
 }

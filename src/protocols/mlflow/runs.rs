@@ -136,6 +136,7 @@ pub async fn update(call: Call) -> Answer {
         status: status.as_deref().and_then(wire::run_status),
         ended_at: fields.integer("end_time")?.map(Time),
         deleted: None,
+        experiment: None,
     };
     let run = change(&call, update).await?;
     answer(&UpdatedRun {

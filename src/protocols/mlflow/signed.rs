@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::{HeaderMap, header::HOST};
+use axum::http::HeaderMap;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
@@ -13,6 +13,7 @@ use super::{
     runs,
     wire::{Answer, answer},
 };
+use crate::said;
 use api::{Time, logged_models::GetLoggedModel};
 
 /// What stands for itself in a path.
@@ -48,17 +49,14 @@ pub async fn address(
 /// Where the caller found us: what a proxy in between says, else what the request says; below the path
 /// that `--url` names.
 fn base(own: &str, headers: &HeaderMap) -> String {
-    let said = |name: &str| headers.get(name)?.to_str().ok()?.split(',').next();
     let (scheme, own) = own.split_once("://").unwrap_or(("http", own));
     let (host, below) = own.split_at(own.find('/').unwrap_or(own.len()));
-    let scheme = match said("x-forwarded-proto").map(str::trim) {
+    let scheme = match said(headers, "x-forwarded-proto") {
         Some(known @ ("http" | "https")) => known,
         _ => scheme,
     };
-    let host = said("x-forwarded-host")
-        .or_else(|| said(HOST.as_str()))
-        .unwrap_or(host);
-    format!("{scheme}://{}{below}", host.trim())
+    let host = crate::host(headers).unwrap_or(host);
+    format!("{scheme}://{host}{below}")
 }
 
 /// The path of a file of the proxy.

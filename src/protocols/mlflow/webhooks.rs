@@ -92,7 +92,12 @@ impl From<OurWebhook> for Webhook {
             name: webhook.name,
             description: webhook.description,
             url: webhook.url,
-            events: webhook.events.into_iter().map(event).collect(),
+            events: webhook
+                .events
+                .into_iter()
+                .filter(|event| event.is_of_mlflow())
+                .map(event)
+                .collect(),
             status: match webhook.status {
                 WebhookStatus::Active => "ACTIVE",
                 WebhookStatus::Disabled => "DISABLED",
@@ -155,7 +160,8 @@ fn event(fields: &Fields) -> Result<Event, Failure> {
     let entity = by_number(fields, "entity", &ENTITIES)?.to_lowercase();
     let action = by_number(fields, "action", &ACTIONS)?.to_lowercase();
     format!("{entity}.{action}").parse().map_err(|_| {
-        let of_entity = Event::ALL.into_iter().map(Event::parts);
+        let of_entity = Event::ALL.into_iter().filter(|event| event.is_of_mlflow());
+        let of_entity = of_entity.map(Event::parts);
         let valid: Vec<&str> = of_entity
             .filter(|(known, _)| *known == entity)
             .map(|(_, action)| action)
@@ -231,7 +237,10 @@ pub async fn list(call: Call) -> Answer {
         page: call.fields.some_text("page_token")?,
     };
     let page = call.perform(list).await?;
-    let webhooks: Vec<Webhook> = page.items.into_iter().map(Into::into).collect();
+    // Clients refuse those that are told nothing.
+    let known = |webhook: &OurWebhook| webhook.events.iter().any(|event| event.is_of_mlflow());
+    let webhooks = page.items.into_iter().filter(known);
+    let webhooks: Vec<Webhook> = webhooks.map(Into::into).collect();
     wire::page("webhooks", &webhooks, page.next)
 }
 

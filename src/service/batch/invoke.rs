@@ -10,9 +10,9 @@ use serde_json::{Map, Value, json};
 use super::{
     super::{
         Action, Caller, Perform, Service,
-        minibatch::{self, DRIVER_PATH, OutputAction, positive},
+        minibatch::{self, DRIVER, OutputAction, positive},
     },
-    base, environment, pinned, read,
+    base, pinned, read,
 };
 use api::{
     Error, Result,
@@ -23,9 +23,12 @@ use api::{
     models::{Model, ModelType},
     runs::{GetRun, Run},
 };
-use spec::kinds::{
-    batch::{self, BatchSettings},
-    serving::{DeploymentBase, ModelSource},
+use spec::{
+    kinds::{
+        batch::{self, BatchSettings},
+        serving::{DeploymentBase, ModelSource},
+    },
+    mlflow,
 };
 use store::WorkspaceRow;
 
@@ -187,6 +190,24 @@ struct Invocation<'a> {
     deployment: &'a BatchDeployment,
 }
 
+/// An input as a pipeline job has it: an invocation writes a value as `{type: string, default: x}`.
+fn literal(input: &Value) -> Value {
+    let Some(value) = input.get("default").filter(|_| input.get("path").is_none()) else {
+        return input.clone();
+    };
+    let kind = input
+        .get("type")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    // From a command line it comes as text.
+    match (kind, value) {
+        ("number" | "integer" | "boolean", Value::String(text)) => {
+            serde_json::from_str(&text.to_lowercase()).unwrap_or_else(|_| value.clone())
+        }
+        _ => value.clone(),
+    }
+}
+
 impl Invocation<'_> {
     fn workspace(&self) -> &str {
         &self.row.workspace.name
@@ -205,17 +226,19 @@ impl Invocation<'_> {
                 job.insert(key.to_owned(), value.clone());
             }
         }
+        let inputs = self.request.inputs.iter();
+        let inputs = inputs.map(|(name, input)| (name.clone(), literal(input)));
         for (key, given) in [
-            ("inputs", &self.request.inputs),
-            ("outputs", &self.request.outputs),
+            ("inputs", inputs.collect()),
+            ("outputs", self.request.outputs.clone()),
         ] {
             if given.is_empty() {
                 continue;
             }
             match job.get_mut(key) {
-                Some(Value::Object(before)) => before.extend(given.clone()),
+                Some(Value::Object(before)) => before.extend(given),
                 _ => {
-                    job.insert(key.to_owned(), json!(given));
+                    job.insert(key.to_owned(), given.into());
                 }
             }
         }
@@ -272,7 +295,7 @@ impl Invocation<'_> {
             .at("code_configuration"));
         }
         let mut inputs = self.inputs().await?;
-        let mut command = format!("python {DRIVER_PATH}");
+        let mut command = format!("python {}", DRIVER.path);
         for name in inputs.keys() {
             command.extend([" --input \"${{inputs.", name, "}}\""]);
         }
@@ -419,7 +442,9 @@ impl Invocation<'_> {
     /// The reference of the deployment's code with the driver in it.
     async fn code(&self, code: Option<Hash>) -> Result<String> {
         let workspace = self.workspace().to_owned();
-        let files = self.service.with_driver(self.caller, &workspace, code);
+        let files = self
+            .service
+            .with_driver(self.caller, &workspace, code, &DRIVER);
         let files = files.await?;
         let mut spec = Map::new();
         spec.insert("path".to_owned(), json!(self.deployment.name));
@@ -446,7 +471,7 @@ impl Invocation<'_> {
         let requirements = self.file_of(holder, model, "requirements.txt").await?;
         Ok(json!({
             "image": MLFLOW_IMAGE,
-            "conda_file": environment::described(&conda, &requirements),
+            "conda_file": mlflow::described(&conda, &requirements),
         }))
     }
 

@@ -1,6 +1,5 @@
 //! Batch endpoints: what they run, and which runs by itself.
 
-mod environment;
 mod invoke;
 
 use async_trait::async_trait;

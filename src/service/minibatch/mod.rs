@@ -11,9 +11,18 @@ use api::{
     frames,
 };
 
-const DRIVER: &str = include_str!("driver.py");
-/// Where the driver is in the code.
-pub const DRIVER_PATH: &str = ".aml_batch_driver.py";
+/// A script of ours that is put beside the code of a job.
+pub struct Driver {
+    /// Where it is in the code.
+    pub path: &'static str,
+    pub text: &'static str,
+}
+
+/// The driver of mini-batches.
+pub const DRIVER: Driver = Driver {
+    path: ".aml_batch_driver.py",
+    text: include_str!("driver.py"),
+};
 /// The variable that holds the [`Settings`].
 pub const VARIABLE: &str = "AML_BATCH";
 
@@ -75,12 +84,13 @@ pub fn positive(number: i64, target: &str) -> Result<i64> {
 }
 
 impl Service {
-    /// The files of code with the driver beside them.
+    /// The files of code with a driver beside them.
     pub(super) async fn tree_with_driver(
         &self,
         caller: &Caller,
         workspace: &str,
         code: Option<Hash>,
+        driver: &Driver,
     ) -> Result<Tree> {
         let mut entries = match code {
             Some(hash) => {
@@ -92,11 +102,11 @@ impl Service {
             }
             None => Vec::new(),
         };
-        entries.retain(|entry| entry.path != DRIVER_PATH);
+        entries.retain(|entry| entry.path != driver.path);
         entries.push(TreeEntry {
-            path: DRIVER_PATH.to_owned(),
-            hash: Hash::of(DRIVER.as_bytes()),
-            size: DRIVER.len() as u64,
+            path: driver.path.to_owned(),
+            hash: Hash::of(driver.text.as_bytes()),
+            size: driver.text.len() as u64,
             executable: false,
             symlink: false,
         });
@@ -109,11 +119,13 @@ impl Service {
         caller: &Caller,
         workspace: &str,
         code: Option<Hash>,
+        driver: &Driver,
     ) -> Result<Hash> {
-        let tree = self.tree_with_driver(caller, workspace, code).await?;
-        let driver = DRIVER.as_bytes();
-        let mut frame = frames::header(Hash::of(driver), driver.len() as u64).to_vec();
-        frame.extend_from_slice(driver);
+        let tree = self.tree_with_driver(caller, workspace, code, driver);
+        let tree = tree.await?;
+        let text = driver.text.as_bytes();
+        let mut frame = frames::header(Hash::of(text), text.len() as u64).to_vec();
+        frame.extend_from_slice(text);
         let body = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from(frame))]);
         self.store_blobs(caller, workspace, body).await?;
         let create = CreateTree {

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     driven::PIPELINE,
     run_create::source_tags,
-    sweeps::{BEST_TAG, SCORE_TAG, seed_of, sweep_run},
+    sweeps::{AUTOML_TAG, BEST_TAG, SCORE_TAG, seed_of, sweep_run},
 };
 use api::{
     Error, Result, Time,
@@ -155,7 +155,7 @@ impl Bound<'_> {
         let workspace = self.parent.workspace_id;
         let found = self.service.store.run(workspace, &reuses).await?;
         let tags = found.map(|row| row.run.tags).unwrap_or_default();
-        for tag in [BEST_TAG, SCORE_TAG] {
+        for tag in [BEST_TAG, SCORE_TAG, AUTOML_TAG] {
             let value = tags.get(tag).cloned();
             new.tags.extend(value.map(|value| (tag.to_owned(), value)));
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    compile::{Scope, as_shown},
+    compile::{Scope, as_shown, together},
     components::{FILES, HOLDER, REFERENCE},
     graph::SweepStep,
     ports::Asked,
@@ -49,28 +49,14 @@ impl Steps<'_> {
         let written = written.map_err(|mismatch| {
             Error::invalid(format!("The step is not understood: {mismatch}"))
         })?;
-        let holder = command.holder();
-        let snapshot = match (&written.run.code, command.files()) {
-            (_, Some(files)) => {
-                let workspace = &self.request.workspace;
-                self.service
-                    .have_tree(self.caller, workspace, holder, files)
-                    .await?;
-                definition.remove("code");
-                Some(files)
-            }
-            (Some(code), None) => {
-                let (files, reference) = self.code(holder, code).await?;
-                if let Some(reference) = reference {
-                    definition.insert("code".to_owned(), Value::from(reference));
-                }
-                Some(files)
-            }
-            (None, None) => None,
-        };
+        let snapshot = self.snapshot(command, &written, &mut definition).await;
         let holder = command.holder_of("environment");
         let source = &written.run.environment;
-        let (environment, reference) = self.environment(holder, source).await?;
+        let environment = self.environment(holder, source).await;
+        let (snapshot, (environment, reference)) = match (snapshot, environment) {
+            (Err(code), Err(environment)) => return Err(together(vec![code, environment])),
+            (snapshot, environment) => (snapshot?, environment?),
+        };
         if let Some(reference) = reference {
             definition.insert("environment".to_owned(), Value::from(reference));
         }
@@ -89,6 +75,34 @@ impl Steps<'_> {
             self.check(described).await?;
         }
         Ok(job)
+    }
+
+    /// The files of its code, which the workspace has from now on.
+    async fn snapshot(
+        &mut self,
+        command: &Command<'_>,
+        written: &CommandJob,
+        definition: &mut Members,
+    ) -> Result<Option<Hash>> {
+        let holder = command.holder();
+        match (&written.run.code, command.files()) {
+            (_, Some(files)) => {
+                let workspace = &self.request.workspace;
+                self.service
+                    .have_tree(self.caller, workspace, holder, files)
+                    .await?;
+                definition.remove("code");
+                Ok(Some(files))
+            }
+            (Some(code), None) => {
+                let (files, reference) = self.code(holder, code).await?;
+                if let Some(reference) = reference {
+                    definition.insert("code".to_owned(), Value::from(reference));
+                }
+                Ok(Some(files))
+            }
+            (None, None) => Ok(None),
+        }
     }
 
     /// Looks at the ports as whoever asks: the worker that runs the step may do more.
@@ -190,6 +204,9 @@ impl Steps<'_> {
                 datastore: scope.datastore.clone(),
                 tags: BTreeMap::new(),
                 as_inputs: true,
+                first: Vec::new(),
+                enough: None,
+                tires: false,
             },
             definition,
         })

@@ -17,6 +17,7 @@ use crate::{Caller, Service};
 use api::{
     Error, Result,
     jobs::{CreateJob, JobInput, JobOutput},
+    runs::Job,
 };
 use spec::{
     expression::{Expression, Template},
@@ -65,12 +66,20 @@ pub async fn compile(
         return Err(together(errors));
     };
     let holder = text(pipeline, HOLDER).unwrap_or(&request.workspace);
-    let scope = scope_of(service, caller, request, &definition, pipeline);
+    let mut scope_errors = Vec::new();
+    let scope = scope_of(
+        service,
+        caller,
+        request,
+        (&definition, pipeline),
+        &mut scope_errors,
+    );
     let scope = Scope {
         at,
         holder: holder.to_owned(),
         ..scope.await?
     };
+    errors.extend(scope_errors);
     let mut steps = Steps::new(service, caller, request, stores);
     let compiled = pipeline_of(&mut steps, pipeline, scope).await;
     add_new(&mut errors, steps.errors);
@@ -147,8 +156,8 @@ async fn scope_of(
     service: &Service,
     caller: &Caller,
     request: &CreateJob,
-    definition: &Map<String, Value>,
-    pipeline: &Map<String, Value>,
+    (definition, pipeline): (&Map<String, Value>, &Map<String, Value>),
+    errors: &mut Vec<Error>,
 ) -> Result<Scope> {
     let settings = definition.get("settings").and_then(Value::as_object);
     let setting = |key: &str| settings.and_then(|settings| settings.get(key));
@@ -159,7 +168,15 @@ async fn scope_of(
     let datastore = service
         .datastore_named(caller, &request.workspace, datastore)
         .await
-        .map_err(|error| error.at("settings.default_datastore"))?;
+        .map_err(|error| error.at("settings.default_datastore"));
+    let datastore = match datastore {
+        Err(error) if error.code.retryable() => return Err(error),
+        Err(error) => {
+            errors.push(error);
+            String::new()
+        }
+        Ok(datastore) => datastore,
+    };
     let mut inputs = Inputs::default();
     let given = definition.get("inputs").and_then(Value::as_object);
     for (name, value) in given.into_iter().flatten() {
@@ -170,7 +187,13 @@ async fn scope_of(
     for holder in [pipeline, definition] {
         let written = holder.get("outputs").and_then(Value::as_object);
         for (name, value) in written.into_iter().flatten() {
-            let mut asked = Asked::read(Some(value))?;
+            let mut asked = match Asked::read(Some(value)) {
+                Ok(asked) => asked,
+                Err(error) => {
+                    errors.push(error.at(format!("outputs.{name}")));
+                    continue;
+                }
+            };
             if let Some(path) = &asked.path {
                 asked.path = Some(of_pipeline(path));
             }
@@ -360,4 +383,18 @@ pub fn as_shown(step: &Map<String, Value>) -> Map<String, Value> {
         (key.clone(), value)
     };
     step.iter().map(show).collect()
+}
+
+/// Shows a step that became a command as it was written, with these of what the command was found
+/// to be.
+pub fn show_as_written(job: &mut Job, step: &Map<String, Value>, kind: &str, found: &[&str]) {
+    if let Some(described) = &mut job.described {
+        let mut definition = as_shown(step);
+        definition.insert("type".to_owned(), Value::from(kind));
+        for key in found {
+            let value = described.definition.get(*key).cloned();
+            definition.extend(value.map(|value| ((*key).to_owned(), value)));
+        }
+        described.definition = definition;
+    }
 }

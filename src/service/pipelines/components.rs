@@ -9,6 +9,7 @@ use api::{
     Error, Result,
     assets::{AssetKind, AssetRef, GetAsset, Holder},
 };
+use spec::graph::of_step;
 
 /// Keys of a component that was looked up: no file can have such.
 /// Where it is kept, in which what it names is looked up.
@@ -80,7 +81,13 @@ impl<'a> Lookup<'a> {
         for (name, step) in steps {
             if let Value::Object(step) = step {
                 let at = join(at, &format!("jobs.{name}"));
+                let before = self.errors.len();
                 self.component_of(step, holder, &at, depth).await;
+                for error in &mut self.errors[before..] {
+                    if !error.message.starts_with("Step `") {
+                        error.message.insert_str(0, &of_step(name));
+                    }
+                }
             }
         }
     }

@@ -14,7 +14,10 @@ use super::{
     values::is_true,
 };
 use api::{Error, Result, jobs::JobOutput, names};
-use spec::expression::{Expression, Template};
+use spec::{
+    expression::{Expression, Template},
+    graph::of_step,
+};
 
 /// The input by which a condition comes that is not known before.
 pub const CONDITION: &str = "@condition";
@@ -45,16 +48,15 @@ impl<'a> Around<'a> {
                 continue;
             };
             let mut wrong = |message: String| {
-                errors.push(Error::invalid(message).at(format!("jobs.{name}.body")));
+                errors
+                    .push(Error::invalid(of_step(name) + &message).at(format!("jobs.{name}.body")));
             };
             if is_control(members) {
                 wrong(format!(
-                    "Step `{name}`: `{body}` decides about others itself; put it and them into a pipeline component"
+                    "`{body}` decides about others itself; put it and them into a pipeline component"
                 ));
             } else if let Some(other) = bodies.insert(body, name) {
-                wrong(format!(
-                    "Step `{name}`: `{body}` is the body of `{other}` already"
-                ));
+                wrong(format!("`{body}` is the body of `{other}` already"));
             }
         }
         let own = jobs.keys().map(String::as_str);

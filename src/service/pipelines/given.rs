@@ -60,6 +60,9 @@ impl Inputs {
                 _ => Value::from(text),
             };
         }
+        if let Some(other) = template.only() {
+            return Value::from(other.to_string());
+        }
         let filled = template.fill(&mut |expression| -> std::result::Result<_, ()> {
             match expression {
                 Expression::ParentInput(name) => match self.known.get(name) {
@@ -245,13 +248,5 @@ pub fn misfit(name: &str, input: &JobInput, port: &Value) -> Option<Error> {
             show("max")
         )));
     }
-    let words = port.get("enum").and_then(Value::as_array)?;
-    let words: Vec<String> = words.iter().map(python_text).collect();
-    let found = words.is_empty() || words.contains(value);
-    (!found).then(|| {
-        Error::invalid(format!(
-            "The input `{name}` is `{value}`, which is none of {}",
-            words.join(", ")
-        ))
-    })
+    None
 }

@@ -20,6 +20,7 @@ mod plan;
 mod ports;
 mod reuse;
 mod rounds;
+mod spark;
 mod step;
 mod steps;
 mod transfer;

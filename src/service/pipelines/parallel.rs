@@ -3,17 +3,20 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     command::Command,
-    compile::{Scope, as_shown},
+    compile::{Scope, show_as_written},
     components::{FILES, HOLDER, REFERENCE},
     given::is_data,
     ports::Asked,
     step::{Members, Ports, Steps},
 };
-use crate::minibatch::{DRIVER_PATH, OutputAction, Settings, VARIABLE, positive};
+use crate::{
+    minibatch::{DRIVER, Driver, OutputAction, Settings, VARIABLE, positive},
+    spark::settings_over,
+};
 use api::{
     Error, Result,
     files::Hash,
@@ -59,7 +62,7 @@ impl Steps<'_> {
         ports: &mut Ports,
         outputs: BTreeMap<String, Asked>,
     ) -> Result<Job> {
-        let settings = settings_of(step, component);
+        let settings = settings_over(step, component, &SETTINGS, |key| key != "task");
         let written = ParallelSettings::read(Some(&Value::Object(settings.clone())));
         let written = written.map_err(|mismatch| {
             Error::invalid(format!("The step is not understood: {mismatch}"))
@@ -93,49 +96,20 @@ impl Steps<'_> {
         let mut job = self
             .command(&command, ports.inputs.clone(), outputs)
             .await?;
-        job.snapshot = Some(self.with_driver(job.snapshot).await?);
-        if let Some(described) = &mut job.described {
-            let mut definition = as_shown(step);
-            definition.insert("type".to_owned(), Value::from("parallel"));
-            for key in ["compute", "resources"] {
-                let value = described.definition.get(key).cloned();
-                definition.extend(value.map(|value| (key.to_owned(), value)));
-            }
-            described.definition = definition;
-        }
+        job.snapshot = Some(self.with_driver(job.snapshot, &DRIVER).await?);
+        show_as_written(&mut job, step, "parallel", &["compute", "resources"]);
         Ok(job)
     }
 
-    /// The hash of the code with the driver beside it. Who only plans may not store it.
-    async fn with_driver(&self, code: Option<Hash>) -> Result<Hash> {
-        let workspace = &self.request.workspace;
+    /// The hash of code with a driver beside it. Who only plans may not store it.
+    pub(super) async fn with_driver(&self, code: Option<Hash>, driver: &Driver) -> Result<Hash> {
+        let (service, caller, workspace) = (self.service, self.caller, &self.request.workspace);
         if self.stores {
-            let stored = self.service.with_driver(self.caller, workspace, code);
-            return stored.await;
+            return service.with_driver(caller, workspace, code, driver).await;
         }
-        let tree = self.service.tree_with_driver(self.caller, workspace, code);
+        let tree = service.tree_with_driver(caller, workspace, code, driver);
         Ok(Hash::of(&tree.await?.encode()))
     }
-}
-
-/// The settings of a component with those of its step over them.
-fn settings_of(step: &Members, component: Option<&Members>) -> Members {
-    let mut settings = Map::new();
-    for holder in component.into_iter().chain([step]) {
-        for key in SETTINGS {
-            let value = holder.get(key).filter(|value| !value.is_null());
-            let merged = match (settings.get(key), value) {
-                (Some(Value::Object(before)), Some(Value::Object(own))) if key != "task" => {
-                    let mut before = before.clone();
-                    before.extend(own.clone());
-                    Some(Value::Object(before))
-                }
-                (_, value) => value.cloned(),
-            };
-            settings.extend(merged.map(|value| (key.to_owned(), value)));
-        }
-    }
-    settings
 }
 
 /// The input that is cut into mini-batches.
@@ -329,7 +303,8 @@ impl Parallel<'_> {
         outputs: &BTreeMap<String, Asked>,
     ) -> Result<String> {
         let mut command = vec![format!(
-            "python {DRIVER_PATH} --input \"${{{{inputs.{data}}}}}\""
+            "python {} --input \"${{{{inputs.{data}}}}}\"",
+            DRIVER.path
         )];
         command.extend(model.map(|model| format!("--model \"{model}\"")));
         let output = self.collects(outputs)?;

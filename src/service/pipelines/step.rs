@@ -14,14 +14,17 @@ use super::{
     items::too_many,
     ports::{Asked, Output, outputs_of},
 };
-use crate::{Caller, Service};
+use crate::{Caller, Service, automl};
 use api::{
     Error, Result,
     environments::Environment,
     files::Hash,
     jobs::{CreateJob, JobInput},
 };
-use spec::expression::{Expression, Template};
+use spec::{
+    expression::{Expression, Template},
+    graph::of_step,
+};
 
 pub(super) type Members = Map<String, Value>;
 /// Output of the step → output of the pipeline.
@@ -109,7 +112,7 @@ impl<'a> Steps<'a> {
                     Some(target) => join(&at, target),
                     None => at,
                 };
-                let message = format!("Step `{name}`: {}", error.message);
+                let message = of_step(name) + &error.message;
                 self.errors.push(Error { message, ..error }.at(at));
             }
         })
@@ -127,7 +130,18 @@ impl<'a> Steps<'a> {
         if self.count > STEPS {
             return Err(too_many());
         }
-        let step = filled(step, &scope.inputs)?;
+        let written = (step.get("type").is_some_and(|kind| kind == automl::TYPE)).then_some(step);
+        let mut step = match written {
+            Some(job) => filled(&automl::with_inputs(job), &scope.inputs)?,
+            None => filled(step, &scope.inputs)?,
+        };
+        let search = match written {
+            Some(_) => {
+                let sweep = automl::as_step(&step)?;
+                Some(std::mem::replace(&mut step, sweep))
+            }
+            None => None,
+        };
         let component = step.get("component").or_else(|| step.get("trial"));
         let component = component.and_then(Value::as_object);
         let kind = kind_of(&step, component);
@@ -140,16 +154,26 @@ impl<'a> Steps<'a> {
             .collect();
         let outputs = with_parents(outputs, scope);
         let after = after(&ports.bindings);
-        if !matches!(kind, "pipeline") {
+        let anywhere;
+        let mut scope = scope;
+        if !matches!(kind, "pipeline" | "spark") {
             let command = Command {
                 step: &step,
                 component,
                 scope,
             };
-            wrong.extend(command.compute().err());
+            if let Err(error) = command.compute() {
+                wrong.push(error);
+                // What else is wrong is seen all the same.
+                anywhere = Scope {
+                    compute: Some(Value::from("azureml:any")),
+                    ..scope.clone()
+                };
+                scope = &anywhere;
+            }
         }
         let work = self.work((name, kind), (&step, component), &mut ports, outputs, scope);
-        let work = match work.await {
+        let mut work = match work.await {
             Ok(work) if wrong.is_empty() => work,
             Ok(_) => return Err(together(wrong)),
             Err(error) if wrong.contains(&error) || !unknown_component(&step).is_empty() => {
@@ -160,10 +184,21 @@ impl<'a> Steps<'a> {
                 return Err(together(wrong));
             }
         };
+        if let (Work::Sweep(sweep), Some(search), Some(written)) = (&mut work, &search, written) {
+            let driver = self.with_driver(None, &automl::DRIVER).await?;
+            automl::complete(&mut sweep.plan, search, driver);
+            let compute = sweep.definition.shift_remove("compute");
+            sweep.definition = automl::shown(as_shown(written), search);
+            let compute = compute.map(|compute| ("compute".to_owned(), compute));
+            sweep.definition.extend(compute);
+        }
         let text = |key: &str| step.get(key).and_then(Value::as_str).map(str::to_owned);
         let step = Step {
             name: name.to_owned(),
-            written: matches!(kind, "parallel" | "data_transfer").then(|| kind.to_owned()),
+            written: match kind {
+                "parallel" | "data_transfer" | "spark" => Some(kind.to_owned()),
+                _ => written.map(|_| automl::TYPE.to_owned()),
+            },
             display_name: text("display_name"),
             tags: tags(&step),
             after,
@@ -201,6 +236,10 @@ impl<'a> Steps<'a> {
             }
             ("data_transfer", component) => {
                 let job = self.transfer(step, component, scope, ports, outputs);
+                Work::Command(Box::new(job.await?))
+            }
+            ("spark", component) => {
+                let job = self.spark(step, component, scope, ports, outputs);
                 Work::Command(Box::new(job.await?))
             }
             ("sweep", _) => {

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     command::Command,
-    compile::{Scope, as_shown},
+    compile::{Scope, show_as_written},
+    components::join,
     ports::Asked,
     step::{Members, Ports, Steps},
 };
+use crate::connected::{self, Connected};
 use api::{
     Error, Result,
     jobs::{InputMode, JobInput},
@@ -33,6 +35,28 @@ impl Steps<'_> {
             own.or_else(|| component.and_then(|component| component.get(key)?.as_str()))
         };
         let task = word("task").unwrap_or("copy_data");
+        let side = if task == "export_data" {
+            "sink"
+        } else {
+            "source"
+        };
+        let place = step.get(side).and_then(Value::as_object);
+        if let Some(place) = place.filter(|_| task != "copy_data") {
+            let makes = outputs.values().next();
+            let makes = makes.and_then(|output| output.kind.as_deref());
+            let makes = makes.unwrap_or("uri_folder").to_owned();
+            let workspace = &self.request.workspace;
+            let found = self
+                .service
+                .connected(self.caller, workspace, (task, place), &makes);
+            let found = found.await.map_err(|error| {
+                let key = error.target.clone().unwrap_or_default();
+                error.at(join(side, &key))
+            })?;
+            if let Some(connected) = found {
+                return self.connected(step, scope, ports, outputs, connected).await;
+            }
+        }
         match task {
             "import_data" => {
                 let input = JobInput::Files {
@@ -53,26 +77,74 @@ impl Steps<'_> {
             }
             _ => {}
         }
-        let inputs: Vec<String> = ports
-            .inputs
-            .iter()
-            .filter(|(_, input)| matches!(input, JobInput::Files { .. }))
-            .map(|(name, _)| name.clone())
-            .chain(
-                ports
-                    .bindings
-                    .iter()
-                    .filter(|(_, binding)| !binding.value)
-                    .map(|(name, _)| name.clone()),
-            )
-            .collect();
+        let inputs = files_of(ports);
         let command = copying(&inputs, &outputs, word("data_copy_mode"))?;
         let mut like = Members::new();
         like.insert("command".to_owned(), Value::from(command));
+        like.insert("environment".to_owned(), json!({"image": "python"}));
+        let mut job = self.command_like(like, step, scope, ports, outputs).await?;
+        show_as_written(&mut job, step, "data_transfer", &["compute"]);
+        Ok(job)
+    }
+
+    /// Copies from or to what is behind a connection.
+    async fn connected(
+        &mut self,
+        step: &Members,
+        scope: &Scope,
+        ports: &Ports,
+        outputs: BTreeMap<String, Asked>,
+        connected: Connected,
+    ) -> Result<Job> {
+        let imports = connected.order["task"] == "import_data";
+        let (port, names): (_, Vec<String>) = if imports {
+            ("outputs", outputs.keys().cloned().collect())
+        } else {
+            ("inputs", files_of(ports))
+        };
+        if imports && names.len() != 1 {
+            let count = names.len();
+            let error = format!("Data is imported to one output; the step has {count}");
+            return Err(Error::invalid(error).at("outputs"));
+        }
+        if names.is_empty() {
+            return Err(Error::invalid("The step has nothing to copy").at("inputs"));
+        }
+        let places = names
+            .iter()
+            .map(|name| format!("\"${{{{{port}.{name}}}}}\""));
+        let places = places.collect::<Vec<_>>().join(" ");
+        let line = format!("python {} {}", connected::DRIVER.path, places);
+        let dependencies = json!(["python", "pip", {"pip": connected.packages}]);
+        let mut like = Members::new();
+        like.insert("command".to_owned(), Value::from(line));
         like.insert(
             "environment".to_owned(),
-            serde_json::json!({"image": "python"}),
+            json!({"name": "data-transfer", "conda_file": {"dependencies": dependencies}}),
         );
+        let variables = json!({connected::VARIABLE: connected.order.to_string()});
+        like.insert("environment_variables".to_owned(), variables);
+        let mut job = self.command_like(like, step, scope, ports, outputs).await?;
+        job.snapshot = Some(self.with_driver(None, &connected::DRIVER).await?);
+        let secrets = format!("{}{}", connected::SECRETS, connected.name);
+        job.secrets = [(connected::LETS_IN.to_owned(), secrets)].into();
+        if let Some(facts) = job.described.as_mut().and_then(|d| d.step.as_mut()) {
+            // What is there may be other data tomorrow.
+            facts.deterministic = false;
+        }
+        show_as_written(&mut job, step, "data_transfer", &["compute"]);
+        Ok(job)
+    }
+
+    /// The job of a command that does what a step asks for, on the compute that the step names.
+    async fn command_like(
+        &mut self,
+        mut like: Members,
+        step: &Members,
+        scope: &Scope,
+        ports: &Ports,
+        outputs: BTreeMap<String, Asked>,
+    ) -> Result<Job> {
         let compute = step.get("compute").cloned();
         like.extend(compute.map(|compute| ("compute".to_owned(), compute)));
         let command = Command {
@@ -80,38 +152,37 @@ impl Steps<'_> {
             component: None,
             scope,
         };
-        let mut job = self
-            .command(&command, ports.inputs.clone(), outputs)
-            .await?;
-        if let Some(described) = &mut job.described {
-            let mut definition = as_shown(step);
-            definition.insert("type".to_owned(), Value::from("data_transfer"));
-            let compute = described.definition.get("compute").cloned();
-            definition.extend(compute.map(|compute| ("compute".to_owned(), compute)));
-            described.definition = definition;
-        }
-        Ok(job)
+        self.command(&command, ports.inputs.clone(), outputs).await
     }
 }
 
-/// The path of a source or sink; what is behind a connection is not reached from here.
+/// The inputs that are files.
+fn files_of(ports: &Ports) -> Vec<String> {
+    let known = ports.inputs.iter();
+    let known = known.filter(|(_, input)| matches!(input, JobInput::Files { .. }));
+    let bound = ports.bindings.iter().filter(|(_, binding)| !binding.value);
+    let known = known.map(|(name, _)| name.clone());
+    known.chain(bound.map(|(name, _)| name.clone())).collect()
+}
+
+/// The path of a source or sink that is behind no connection.
 fn path_of(step: &Members, key: &str) -> Result<String> {
     let place = step.get(key).and_then(Value::as_object);
     let word = |name: &str| place.and_then(|place| place.get(name)?.as_str());
     if word("type") == Some("database") {
-        return Err(Error::unsupported("Databases are not read or written here")
-            .at(key)
-            .hint("Let a command step do it, with the connection's secret as a variable"));
+        return Err(Error::invalid(format!("The {key} names no connection"))
+            .at(format!("{key}.connection"))
+            .hint("Name one of the workspace: connection: azureml:NAME"));
     }
     let Some(path) = word("path") else {
         return Err(Error::invalid(format!("The {key} has no path")).at(format!("{key}.path")));
     };
     if !path.starts_with("azureml:") && !path.contains("://") {
-        return Err(Error::unsupported(format!(
-            "`{path}` is a path behind a connection, which is not reached from here"
+        return Err(Error::invalid(format!(
+            "`{path}` is a path behind a connection, and none is named"
         ))
-        .at(format!("{key}.path"))
-        .hint("Name a place of a datastore: azureml://datastores/NAME/paths/PATH"));
+        .at(format!("{key}.connection"))
+        .hint("Name one (connection: azureml:NAME), or a place of a datastore: azureml://datastores/NAME/paths/PATH"));
     }
     Ok(path.to_owned())
 }

@@ -2,10 +2,12 @@
 
 mod fire;
 mod job;
+mod monitor;
 mod recurrence;
 #[cfg(test)]
 mod tests;
 mod trigger;
+mod zone;
 mod zones;
 
 use std::collections::BTreeMap;
@@ -21,6 +23,7 @@ use api::{
 use async_trait::async_trait;
 use store::{Claim, ScheduleRow, ScheduleSpec, WorkspaceRow};
 use trigger::Due;
+pub(super) use zones::zone as time_zone;
 
 /// Times to come that are shown.
 const SHOWN: usize = 5;
@@ -112,6 +115,7 @@ fn shown(row: ScheduleRow) -> Schedule {
         properties: row.spec.properties,
         trigger: row.spec.trigger,
         create_job: row.spec.create_job,
+        create_monitor: row.spec.create_monitor,
         enabled: row.enabled,
         next,
         firings: Vec::new(),
@@ -132,8 +136,12 @@ impl Perform for CreateSchedule {
         let created_by_id = Service::caller_id(caller)?;
         let now = service.now();
         let due = Due::read(&self.trigger, now)?;
+        let create_job = match &self.create_monitor {
+            Some(monitor) => service.job_of_monitor(&row, &self.name, monitor).await?,
+            None => self.create_job,
+        };
         let create_job = service
-            .job_of_schedule(caller, &self.workspace, self.create_job)
+            .job_of_schedule(caller, &self.workspace, create_job)
             .await?;
         let spec = ScheduleSpec {
             display_name: self.display_name.filter(|name| !name.is_empty()),
@@ -142,6 +150,7 @@ impl Perform for CreateSchedule {
             properties: self.properties,
             trigger: self.trigger,
             create_job,
+            create_monitor: self.create_monitor,
             experiment: self.experiment,
             search_path: self.search_path,
             counted_from: Some(now),
@@ -212,6 +221,7 @@ async fn changed(
         if row.spec.create_job != job {
             // It runs with the rights of whoever says what it is.
             row.spec.create_job = job;
+            row.spec.create_monitor = None;
             caller.name().clone_into(&mut row.created_by);
             row.created_by_id = Service::caller_id(caller)?;
         }

@@ -4,7 +4,8 @@ use chrono::{
     DateTime, Datelike, Days, MappedLocalTime, Months, NaiveDate, NaiveDateTime, NaiveTime,
     TimeDelta, TimeZone, Utc,
 };
-use chrono_tz::Tz;
+
+use super::zone::Zone;
 
 /// Periods that are looked through for one with a time: there is none for the 30th of every February.
 const PERIODS: i64 = 5000;
@@ -32,7 +33,7 @@ pub enum On {
 /// Every `interval` units.
 #[derive(Debug, Clone)]
 pub struct Recurrence {
-    pub zone: Tz,
+    pub zone: Zone,
     /// Periods are counted from its day; there is no time before it.
     pub start: DateTime<Utc>,
     pub unit: Unit,
@@ -97,7 +98,7 @@ impl Recurrence {
             .days(period)
             .into_iter()
             .flat_map(|day| self.at.iter().map(move |at| day.and_time(*at)))
-            .filter_map(|local| instant(self.zone, local))
+            .filter_map(|local| instant(&self.zone, local))
             .collect();
         times.sort_unstable();
         times.dedup();
@@ -130,7 +131,7 @@ impl Recurrence {
 
 /// When the local clock shows a time: the first of two such instants; when it is put forward past
 /// it, the moment that is done.
-pub fn instant(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
+pub fn instant(zone: &Zone, local: NaiveDateTime) -> Option<DateTime<Utc>> {
     (0..=LONGEST_GAP_MINUTES).find_map(|minutes| {
         let moved = match minutes {
             0 => local,

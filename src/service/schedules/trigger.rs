@@ -1,7 +1,6 @@
 //! When a schedule is due: what its trigger means.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc};
-use chrono_tz::Tz;
 use croner::{
     Cron,
     parser::{CronParser, Seconds, Year},
@@ -10,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     recurrence::{On, Recurrence, Unit, instant},
+    zone::Zone,
     zones::zone,
 };
 use api::{Error, Result, Time};
@@ -25,7 +25,7 @@ use spec::{
 #[derive(Debug, Clone)]
 pub struct Due {
     rule: Rule,
-    zone: Tz,
+    zone: Zone,
     start: DateTime<Utc>,
     end: Option<DateTime<Utc>>,
 }
@@ -52,7 +52,7 @@ impl Due {
         };
         let zone = zone(name)?;
         let time = |text: Option<&str>, key: &str| {
-            let time = text.map(|text| moment(text, zone));
+            let time = text.map(|text| moment(text, &zone));
             time.transpose()
                 .map_err(|error| error.at(format!("trigger.{key}")))
         };
@@ -64,7 +64,7 @@ impl Due {
         }
         let rule = match &trigger {
             Trigger::Cron(cron) => Rule::Cron(Box::new(crontab(&cron.expression)?)),
-            Trigger::Recurrence(written) => recurrence(written, zone, start)?,
+            Trigger::Recurrence(written) => recurrence(written, &zone, start)?,
         };
         Ok(Self {
             rule,
@@ -135,7 +135,7 @@ fn whole_second(time: Time) -> DateTime<Utc> {
 }
 
 /// Reads a point in time; without an offset it is one of the zone's clock.
-fn moment(text: &str, zone: Tz) -> Result<DateTime<Utc>> {
+fn moment(text: &str, zone: &Zone) -> Result<DateTime<Utc>> {
     const FORMATS: [&str; 4] = [
         "%Y-%m-%dT%H:%M:%S%.f",
         "%Y-%m-%dT%H:%M",
@@ -180,7 +180,7 @@ fn crontab(expression: &str) -> Result<Cron> {
         .map_err(|error| wrong(error.to_string()))
 }
 
-fn recurrence(written: &Written, zone: Tz, start: DateTime<Utc>) -> Result<Rule> {
+fn recurrence(written: &Written, zone: &Zone, start: DateTime<Utc>) -> Result<Rule> {
     let interval = u32::try_from(written.interval).ok();
     let interval = interval.filter(|interval| (1..=100_000).contains(interval));
     let interval = interval.ok_or_else(|| {
@@ -195,14 +195,14 @@ fn recurrence(written: &Written, zone: Tz, start: DateTime<Utc>) -> Result<Rule>
         Frequency::Week => Unit::Week,
         Frequency::Month => Unit::Month,
     };
-    let local = start.with_timezone(&zone).naive_local();
+    let local = start.with_timezone(zone).naive_local();
     let on = days(written.schedule.as_ref(), unit, local)?;
     let at = match &written.schedule {
         None => vec![local.time()],
         Some(times) => times_of_day(times)?,
     };
     let recurrence = Recurrence {
-        zone,
+        zone: zone.clone(),
         start,
         unit,
         interval,

@@ -18,8 +18,16 @@ use store::{Advance, Child, Place, RunRow};
 
 /// By this tag Azure's clients find the best trial of a sweep.
 pub const BEST_TAG: &str = "best_child_run_id";
+/// And the best one of an AutoML job.
+pub const AUTOML_TAG: &str = "automl_best_child_run_id";
 /// Its metric.
 pub const SCORE_TAG: &str = "score";
+/// A search is tired of when so many trials have ended and so many after the best were not better: as
+/// with Azure's AutoML.
+const TRIED: usize = 30;
+const WORSE: usize = 10;
+/// An AutoML job of which the first so many trials have failed is wrong itself: its column, or its data.
+const HOPELESS: usize = 3;
 /// Values of a metric that are read at once.
 const POINTS: usize = 10_000;
 
@@ -227,9 +235,16 @@ impl Sweep {
             return Vec::new();
         }
         self.best.clone_from(&best);
-        let tags =
-            best.map(|(name, score)| [(BEST_TAG.to_owned(), name), (SCORE_TAG.to_owned(), score)]);
-        tags.into_iter().flatten().collect()
+        let Some((name, score)) = best else {
+            return Vec::new();
+        };
+        let mut tags = vec![(BEST_TAG, name.clone()), (SCORE_TAG, score)];
+        if self.plan.tires || !self.plan.first.is_empty() {
+            tags.push((AUTOML_TAG, name));
+        }
+        tags.into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect()
     }
 
     /// Asks trials to stop that the policy gives up.
@@ -264,8 +279,36 @@ impl Sweep {
         }
     }
 
+    /// Whether nothing better is needed, or to be expected.
+    fn has_enough(&self) -> bool {
+        let Some((best, metric)) = self.best() else {
+            return self.is_hopeless();
+        };
+        let goal = self.search.sampler.goal;
+        let reached = |enough: f64| !goal.is_better(enough, metric);
+        let ended = |known: &&Known| known.child.status == RunStatus::Completed;
+        let count = self.trials.values().filter(ended).count();
+        let since = self.trials.values().filter(ended);
+        let since = since.filter(|known| known.child.place > best.child.place);
+        let tired = self.plan.tires && count >= TRIED && since.count() >= WORSE;
+        tired || self.plan.enough.is_some_and(reached)
+    }
+
+    fn is_hopeless(&self) -> bool {
+        let failed = |known: &Known| known.child.status == RunStatus::Failed;
+        !self.plan.first.is_empty()
+            && self.trials.values().filter(|known| failed(known)).count() >= HOPELESS
+            && self
+                .trials
+                .values()
+                .all(|known| failed(known) || known.is_open())
+    }
+
     /// Begins as many trials as may run.
     fn begin(&mut self, step: &mut Advance, run: &RunRow, now: Time) -> Result<()> {
+        if self.has_enough() {
+            return Ok(());
+        }
         let open = self.trials.values().filter(|known| known.is_open()).count() as u64;
         let room = self.search.at_once.saturating_sub(open);
         // Not those that are known: one may be deleted, and no number is given twice.
@@ -273,7 +316,12 @@ impl Sweep {
         let left = self.search.most.saturating_sub(begun).min(room);
         let mut known = self.known();
         for number in begun..begun + left {
-            let Some(values) = self.search.sampler.trial(number, &known) else {
+            let first = usize::try_from(number).ok();
+            let first = first
+                .and_then(|number| self.plan.first.get(number))
+                .cloned();
+            let next = || self.search.sampler.trial(number, &known);
+            let Some(values) = first.or_else(next) else {
                 break;
             };
             let space = &self.search.sampler.space;

@@ -7,7 +7,7 @@ mod course;
 mod plan;
 mod trial;
 
-pub use course::{BEST_TAG, SCORE_TAG, Sweep};
+pub use course::{AUTOML_TAG, BEST_TAG, SCORE_TAG, Sweep};
 pub use plan::{Plan, Search, seed_of};
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Caller, Perform, Service,
+    Caller, Perform, Service, automl,
     driven::SWEEP,
     jobs::{inputs, job_of},
     pipelines::{Asked, is_of_one_run},
@@ -48,15 +48,36 @@ const SHARED: [&str; 6] = [
 
 impl Service {
     /// Creates a sweep and begins with its first trials.
-    pub(super) async fn create_sweep(&self, caller: &Caller, request: CreateJob) -> Result<Run> {
+    pub(super) async fn create_sweep(
+        &self,
+        caller: &Caller,
+        mut request: CreateJob,
+    ) -> Result<Run> {
         let row = self.may_submit(caller, &request.workspace).await?;
+        let mut shown = None;
+        if request
+            .definition
+            .get("type")
+            .is_some_and(|kind| kind == automl::TYPE)
+        {
+            let sweep = automl::as_sweep(&automl::with_inputs(&request.definition))?;
+            shown = Some(std::mem::replace(&mut request.definition, sweep));
+        }
         let written = SweepJob::read(Some(&Value::Object(request.definition.clone())));
         let written = written.map_err(|mismatch| {
             Error::invalid(format!("The sweep is not understood: {mismatch}"))
         })?;
         let heading = Heading::read(row.id, &request, &written.base)?;
-        let plan = self.plan_of_sweep(caller, &request).await?;
-        let (job, driven) = sweep_run(&plan, request.definition, &request.name)?;
+        let mut plan = self.plan_of_sweep(caller, &request).await?;
+        let definition = match shown {
+            Some(written) => {
+                let driver = self.with_driver(caller, &request.workspace, None, &automl::DRIVER);
+                automl::complete(&mut plan, &written, driver.await?);
+                automl::shown(written.clone(), &written)
+            }
+            None => request.definition,
+        };
+        let (job, driven) = sweep_run(&plan, definition, &request.name)?;
         self.create_driven(caller, heading, job, driven).await
     }
 
@@ -124,6 +145,9 @@ impl Service {
             datastore,
             tags: BTreeMap::new(),
             as_inputs: false,
+            first: Vec::new(),
+            enough: None,
+            tires: false,
         })
     }
 }

@@ -43,6 +43,15 @@ pub struct Plan {
     /// What is tried are inputs of the trial, too: it is a component.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub as_inputs: bool,
+    /// What the first trials try, before the sampler chooses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first: Vec<Vec<Value>>,
+    /// With this value of the metric no more is tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enough: Option<f64>,
+    /// Nor when nothing better has been found for a while.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tires: bool,
 }
 
 /// What the settings of a sweep mean.

@@ -60,6 +60,7 @@ fn update(name: &str, version: Option<&str>) -> UpdateAsset {
         properties: [].into(),
         labels: Vec::new(),
         unlabel: Vec::new(),
+        settings: serde_json::Map::new(),
     }
 }
 
@@ -495,4 +496,100 @@ async fn a_registry_changes_and_holds_no_runs() {
         ),
         Code::NotFound
     );
+}
+
+#[tokio::test]
+async fn what_does_not_make_a_version_may_change() {
+    let bench = Bench::new().await;
+    bench
+        .ask(data("d", "azureml://datastores/a/paths/x"))
+        .await
+        .unwrap();
+    let set = |key: &str, value: Value| UpdateAsset {
+        settings: [(key.to_owned(), value)].into_iter().collect(),
+        ..update("d", None)
+    };
+    let keep = json!({"condition": "created_greater_than", "value": "30d"});
+    let kept = bench
+        .ask(set("auto_delete_setting", keep.clone()))
+        .await
+        .unwrap();
+    assert_eq!(kept.spec["auto_delete_setting"], keep);
+    // It is the same version for who creates it again.
+    let again = CreateAsset {
+        version: Some("1".to_owned()),
+        ..data("d", "azureml://datastores/a/paths/x")
+    };
+    let again = bench.ask(again).await.unwrap();
+    assert_eq!(
+        (again.version, &again.spec["auto_delete_setting"]),
+        (kept.version, &keep)
+    );
+    let gone = bench
+        .ask(set("auto_delete_setting", Value::Null))
+        .await
+        .unwrap();
+    assert!(!gone.spec.contains_key("auto_delete_setting"));
+    for (key, value) in [
+        ("path", json!("x")),
+        ("auto_delete_setting", json!({"condition": "full_moon"})),
+        ("auto_delete_setting", json!("30d")),
+    ] {
+        let refused = bench.ask(set(key, value)).await.unwrap_err();
+        assert_eq!(
+            (refused.code, refused.target.as_deref()),
+            (Code::Invalid, Some(key))
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_address_is_kept_with_credentials() {
+    let bench = Bench::new().await;
+    let address = "git+https://me:hunter2@host/code.git";
+    for (kind, spec, at) in [
+        (
+            AssetKind::Data,
+            json!({"type": "uri_folder", "path": address}),
+            "path",
+        ),
+        (
+            AssetKind::Environment,
+            json!({"build": {"path": address}}),
+            "build.path",
+        ),
+        (
+            AssetKind::Component,
+            json!({"type": "command", "code": address}),
+            "code",
+        ),
+        (
+            AssetKind::Component,
+            json!({"type": "pipeline", "jobs": {"a": {"component": {"code": address}}}}),
+            "jobs.a.component.code",
+        ),
+        (
+            AssetKind::Component,
+            json!({"type": "command", "inputs": {"d": {"default": address}}}),
+            "inputs.d.default",
+        ),
+        (
+            AssetKind::Component,
+            json!({"type": "parallel", "additional_includes": ["a", address]}),
+            "additional_includes.1",
+        ),
+    ] {
+        let refused = bench.ask(new(kind, "x", &spec)).await.unwrap_err();
+        assert_eq!(refused.target.as_deref(), Some(at));
+        assert!(!refused.to_string().contains("hunter2"), "{refused}");
+    }
+    let model = api::models::RegisterModel {
+        workspace: "ws".to_owned(),
+        name: "m".to_owned(),
+        source: api::models::ModelSource::Elsewhere {
+            uri: address.to_owned(),
+        },
+        ..Default::default()
+    };
+    assert_eq!(bench.ask(model).await.unwrap_err().code, Code::Invalid);
 }

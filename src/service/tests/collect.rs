@@ -16,7 +16,8 @@ use super::{
 };
 use crate::Caller;
 use api::{
-    Done,
+    Done, Time,
+    deployments::{Deployment, ImageBase, Program, Routes},
     files::{
         AddArtifacts, CollectGarbage, Collected, FindTree, GetTree, MissingBlobs, RemoveArtifacts,
         TreeInfo,
@@ -24,6 +25,7 @@ use api::{
     runs::{CancelRun, DeleteRun},
     work::Outcome,
 };
+use store::NewDeployment;
 
 impl Bench {
     async fn collect(&self, dry_run: bool, grace_seconds: u64) -> Collected {
@@ -66,7 +68,7 @@ impl Bench {
         collected
     }
 
-    async fn snapshot(&self, contents: &[&[u8]]) -> TreeInfo {
+    pub(super) async fn snapshot(&self, contents: &[&[u8]]) -> TreeInfo {
         self.put(framed(contents)).await.unwrap();
         let entries = contents
             .iter()
@@ -312,4 +314,51 @@ async fn the_code_of_steps_that_have_not_begun_stays() {
         hashes: tree.entries.iter().map(|entry| entry.hash).collect(),
     };
     assert_eq!(bench.ask(missing).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_a_program_is_run_in_stays() {
+    let bench = Bench::new().await;
+    let [code, folder, image] = [
+        bench.snapshot(&[b"the code"]).await,
+        bench.snapshot(&[b"a server"]).await,
+        bench.snapshot(&[b"a Dockerfile"]).await,
+    ];
+    let store = &bench.service.store;
+    let workspace = store.workspace("ws").await.unwrap().unwrap();
+    let program = Program {
+        command: "sh server.sh".to_owned(),
+        folder: Some(folder.hash),
+        port: None,
+        routes: Routes::default(),
+    };
+    let new = NewDeployment {
+        endpoint: "ep".to_owned(),
+        name: "blue".to_owned(),
+        deployment: Deployment {
+            code: Some(code.hash),
+            program: Some(program),
+            image: Some(ImageBase::Build {
+                folder: image.hash,
+                dockerfile: "Dockerfile".to_owned(),
+            }),
+            ..Deployment::default()
+        },
+        model_version: None,
+        all_traffic: false,
+        first_traffic: false,
+        port: None,
+        sealed_keys: Vec::new(),
+        now: Time(1),
+    };
+    store.deploy(workspace.id, new).await.unwrap().unwrap();
+    wait_seconds(120);
+    bench.collect_exactly().await;
+    for kept in [code, folder, image] {
+        let get = GetTree {
+            workspace: "ws".to_owned(),
+            hash: kept.hash,
+        };
+        bench.ask(get).await.unwrap();
+    }
 }

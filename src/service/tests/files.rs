@@ -9,7 +9,7 @@ use api::{
     Code, Error, Result,
     files::{
         AddArtifacts, Artifact, BlobsStored, CreateTree, FindTree, GetTree, Hash, ListArtifacts,
-        MissingBlobs, RemoveArtifacts, Tree, TreeEntry, TreeInfo,
+        MissingBlobs, RecordTree, RemoveArtifacts, Tree, TreeEntry, TreeInfo,
     },
     frames,
 };
@@ -220,6 +220,46 @@ async fn a_tree_has_plain_paths_and_stored_contents() {
         bench.ask(get).await.unwrap().entries,
         [both[1].clone(), both[0].clone()]
     );
+}
+
+#[tokio::test]
+async fn a_tree_is_recorded_by_the_blob_that_describes_it() {
+    let bench = Bench::new().await;
+    let record = |tree: &[u8]| RecordTree {
+        workspace: "ws".into(),
+        hash: Hash::of(tree),
+    };
+    let code = async |tree: &[u8]| bench.ask(record(tree)).await.unwrap_err().code;
+    let tree = Tree::new(vec![entry("b", b"x"), entry("a/c", b"y")]);
+    let bytes = tree.encode();
+    assert_eq!(tree.hash(), Hash::of(&bytes));
+    assert_eq!(code(&bytes).await, Code::Conflict, "it is not there");
+    bench.put(framed(&[&bytes, b"x"])).await.unwrap();
+    assert_eq!(code(&bytes).await, Code::Conflict, "a content is missing");
+    bench.put(framed(&[b"y"])).await.unwrap();
+    let info = bench.ask(record(&bytes)).await.unwrap();
+    assert_eq!((info.hash, info.files, info.size), (tree.hash(), 2, 2));
+    assert_eq!(bench.ask(record(&bytes)).await.unwrap(), info, "again");
+    let get = GetTree {
+        workspace: "ws".into(),
+        hash: info.hash,
+    };
+    assert_eq!(bench.ask(get).await.unwrap(), tree);
+
+    let unsorted = Tree {
+        entries: tree.entries.iter().rev().cloned().collect(),
+    };
+    let spaced = [b" ", bytes.as_slice()].concat();
+    let outside = Tree::new(vec![entry("../x", b"x")]);
+    for wrong in [
+        unsorted.encode(),
+        spaced,
+        outside.encode(),
+        b"no tree".to_vec(),
+    ] {
+        bench.put(framed(&[&wrong])).await.unwrap();
+        assert_eq!(code(&wrong).await, Code::Invalid);
+    }
 }
 
 #[tokio::test]

@@ -7,11 +7,13 @@ use api::{
     experiments::Experiment,
     files::{Hash, TreeEntry},
     imports::{
-        FindImported, ImportExperiments, ImportModels, ImportRuns, ImportTraces,
-        ImportedExperiment, ImportedModel, ImportedRun, ImportedTrace,
+        FindImported, ImportExperiments, ImportModels, ImportRegisteredModel, ImportRuns,
+        ImportTraces, ImportedExperiment, ImportedModel, ImportedRun, ImportedTrace,
+        ImportedVersion,
     },
     logged_models::{GetRunLinks, LoggedModelStatus, ModelOutput},
     metrics::GetMetricHistory,
+    models::{GetModel, ModelSource, Stage},
     runs::{DeleteRun, RunStatus, UpdateRun},
     traces::{DeleteTraces, GetTraces, Span, TraceState, keys},
 };
@@ -218,6 +220,50 @@ async fn models_come_with_their_runs_and_links() {
     let first = bench.ask(import.clone()).await.unwrap();
     assert_ne!(first, ["m-1"]);
     assert_eq!(bench.ask(import).await.unwrap(), first);
+    // Versions name models as they were called there.
+    for (workspace, id) in [("ws", "m-1"), ("other", first[0].as_str())] {
+        bench.ask(registered(workspace)).await.unwrap();
+        let get = GetModel {
+            workspace: workspace.to_owned(),
+            name: "Iris".to_owned(),
+            version: Some(1),
+            version_name: None,
+            alias: None,
+        };
+        let model = bench.ask(get).await.unwrap();
+        assert_eq!(model.lineage.logged_model.as_deref(), Some(id));
+    }
+}
+
+/// A registered model of which the version is the logged model `m-1`.
+fn registered(workspace: &str) -> ImportRegisteredModel {
+    ImportRegisteredModel {
+        workspace: workspace.to_owned(),
+        name: "Iris".to_owned(),
+        description: String::new(),
+        tags: [].into(),
+        aliases: [].into(),
+        created_at: Time(1),
+        updated_at: Time(2),
+        versions: vec![ImportedVersion {
+            version: 1,
+            source: ModelSource::LoggedModel {
+                id: "m-1".to_owned(),
+                path: String::new(),
+            },
+            uri: None,
+            run: None,
+            logged_model: Some("m-1".to_owned()),
+            run_link: None,
+            description: String::new(),
+            tags: [].into(),
+            stage: Stage::None,
+            created_by: String::new(),
+            created_at: Time(1),
+            updated_at: Time(2),
+        }],
+        again: false,
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 mod access;
 mod assets;
+mod automl;
+mod autoscale;
 mod collect;
 mod computes;
 mod control_flow;
@@ -17,6 +19,7 @@ mod metric_histories;
 mod metrics;
 mod models;
 mod pipeline_plans;
+mod pipeline_steps;
 mod pipeline_sweeps;
 mod pipelines;
 mod random_search;

@@ -62,7 +62,7 @@ impl Bench {
 fn flatten(steps: &[PipelineStep], at: &str, into: &mut Course) {
     for step in steps {
         let path = format!("{at}{}", step.name);
-        if step.kind == "pipeline" {
+        if matches!(step.kind.as_str(), "pipeline" | "parallel_for") {
             flatten(&step.steps, &format!("{path}."), into);
         } else if step.run.is_some() {
             into.insert(path, step.reuses.clone());
@@ -223,25 +223,39 @@ impl Chance {
         usize::try_from(self.0 % end as u64).unwrap_or_default()
     }
 
-    /// Steps that need some of those before them.
-    fn steps(&mut self, names: &[&str]) -> Map<String, Value> {
+    fn one_of<'a>(&mut self, names: &'a [String]) -> &'a String {
+        &names[self.below(names.len())]
+    }
+
+    fn command(&mut self) -> Value {
+        json!(format!("echo {}", self.below(3)))
+    }
+
+    /// A step that needs some of those before it.
+    fn step(&mut self, before: &[String]) -> Value {
+        let needs = before.iter().map(String::as_str);
+        let needs: Vec<&str> = needs.filter(|_| self.below(3) == 0).collect();
+        let mut made = step(&needs);
+        made["command"] = self.command();
+        if self.below(3) == 0 {
+            made["inputs"]["rate"] = json!("${{parent.inputs.rate}}");
+        }
+        made
+    }
+
+    fn steps(&mut self, names: &[String]) -> Map<String, Value> {
         let mut steps = Map::new();
         for (at, name) in names.iter().enumerate() {
-            let needs = names[..at].iter().copied();
-            let needs: Vec<&str> = needs.filter(|_| self.below(3) == 0).collect();
-            let mut made = step(&needs);
-            made["command"] = json!(format!("echo {}", self.below(3)));
-            if self.below(3) == 0 {
-                made["inputs"]["rate"] = json!("${{parent.inputs.rate}}");
-            }
-            steps.insert((*name).to_owned(), made);
+            steps.insert(name.clone(), self.step(&names[..at]));
         }
         steps
     }
 
+    /// Some steps, a pipeline among them, two of which one runs, a loop, and what needs all of them.
     fn pipeline(&mut self) -> Value {
-        let mut jobs = self.steps(&["a", "b", "c", "d", "e"]);
-        let inner = self.steps(&["x", "y"]);
+        let plain: Vec<String> = (0..2 + self.below(6)).map(|at| format!("a{at}")).collect();
+        let mut jobs = self.steps(&plain);
+        let inner = self.steps(&["x".to_owned(), "y".to_owned()]);
         let mut inner = json!({
             "type": "pipeline", "name": "inner", "jobs": inner,
             "inputs": {"rate": {"type": "number"}, "data": {"type": "uri_folder", "optional": true}},
@@ -251,33 +265,72 @@ impl Chance {
         inner["jobs"]["x"]["inputs"]["data"] = json!("${{parent.inputs.data}}");
         let mut given = json!({"rate": "${{parent.inputs.rate}}"});
         if self.below(2) == 0 {
-            given["data"] = json!("${{parent.jobs.a.outputs.o}}");
+            given["data"] = json!("${{parent.jobs.a0.outputs.o}}");
         }
-        jobs.insert(
-            "in".to_owned(),
+        let mut add = |name: &str, step: Value| jobs.insert(name.to_owned(), step);
+        add(
+            "in",
             json!({"type": "pipeline", "component": inner, "inputs": given}),
         );
-        let mut last = step(&["e"]);
+        add("yes", self.step(&plain));
+        add("no", self.step(&plain));
+        add(
+            "pick",
+            json!({
+                "type": "if_else", "condition": self.below(2) == 0,
+                "true_block": "${{parent.jobs.yes}}", "false_block": "${{parent.jobs.no}}",
+            }),
+        );
+        let mut body = self.step(&plain);
+        body["command"] = json!("echo ${{inputs.k}}");
+        add("body", body);
+        let items: Vec<Value> = (0..=self.below(3)).map(|k| json!({"k": k})).collect();
+        add(
+            "each",
+            json!({
+                "type": "parallel_for", "body": "${{parent.jobs.body}}", "items": items,
+            }),
+        );
+        let mut last = step(&[plain.last().expect("a step")]);
         last["inputs"]["made"] = json!("${{parent.jobs.in.outputs.made}}");
-        jobs.insert("last".to_owned(), last);
+        last["inputs"]["all"] = json!("${{parent.jobs.each.outputs.o}}");
+        add("last", last);
         json!({"inputs": {"rate": 0.1}, "jobs": jobs})
     }
 
     fn edit(&mut self, definition: &mut Value) {
-        let name = ["a", "b", "c", "d", "e", "last"][self.below(6)];
-        match self.below(6) {
+        let Value::Object(jobs) = &mut definition["jobs"] else {
+            return;
+        };
+        let commands = jobs
+            .iter()
+            .filter(|(_, step)| step.get("command").is_some());
+        let commands: Vec<String> = commands.map(|(name, _)| name.clone()).collect();
+        let name = self.one_of(&commands);
+        match self.below(10) {
             0 => definition["inputs"]["rate"] = json!([0.1, 0.2, 0.3][self.below(3)]),
-            1 => definition["jobs"][name]["command"] = json!(format!("echo {}", self.below(3))),
+            1 if name != "body" => jobs[name]["command"] = self.command(),
             2 => {
                 let inner = ["x", "y"][self.below(2)];
-                let command = json!(format!("echo {}", self.below(3)));
-                definition["jobs"]["in"]["component"]["jobs"][inner]["command"] = command;
+                jobs["in"]["component"]["jobs"][inner]["command"] = self.command();
             }
-            3 => {
-                let value = json!({"V": self.below(2)});
-                definition["jobs"][name]["environment_variables"] = value;
+            3 => jobs[name]["environment_variables"] = json!({"V": self.below(2)}),
+            4 => jobs[name]["inputs"]["k"] = json!(self.below(2)),
+            5 => jobs["pick"]["condition"] = json!(self.below(2) == 0),
+            6 => {
+                let items: Vec<Value> = (0..=self.below(4)).map(|k| json!({"k": k})).collect();
+                jobs["each"]["items"] = json!(items);
             }
-            4 => definition["jobs"][name]["inputs"]["k"] = json!(self.below(2)),
+            // Nobody needs what is new, and it needs what it likes.
+            7 => {
+                let plain: Vec<String> = commands
+                    .into_iter()
+                    .filter(|name| name.starts_with('a'))
+                    .collect();
+                let made = self.step(&plain);
+                jobs.insert(format!("b{}", self.below(3)), made);
+            }
+            8 => drop(jobs.shift_remove(&format!("b{}", self.below(3)))),
             _ => {
                 let force = json!({"default_compute": "x", "force_rerun": self.below(4) == 0});
                 definition["settings"] = force;
@@ -286,29 +339,44 @@ impl Chance {
     }
 }
 
+/// One pipeline and what becomes of it in several rounds of edits, failures and deletions.
+async fn plans_of(seed: u64) {
+    let bench = Bench::new().await;
+    let mut chance = Chance(seed * 7919);
+    let mut definition = chance.pipeline();
+    let mut made: Vec<String> = Vec::new();
+    for round in 0..8 {
+        let planned = bench.planned(&definition).await;
+        let fails = ["", "", "", "-a1", "-in-x", "-each-body_0"][chance.below(6)];
+        let name = format!("p{seed}r{round}");
+        let executed = bench.executed(&name, &definition, fails).await;
+        for (step, reuses) in &executed {
+            let plan = planned.get(step);
+            assert_eq!(plan, Some(reuses), "{name}, step {step}\n{definition:#}");
+        }
+        if fails.is_empty() {
+            assert_eq!(planned.len(), executed.len(), "{name}\n{definition:#}");
+        }
+        made.extend(
+            executed
+                .keys()
+                .map(|step| format!("{name}-{}", step.replace('.', "-"))),
+        );
+        if chance.below(3) == 0 {
+            let run = chance.one_of(&made).clone();
+            let workspace = "ws".to_owned();
+            // Some were deleted before.
+            let _ = bench.ask(DeleteRun { workspace, run }).await;
+        }
+        for _ in 0..chance.below(3) {
+            chance.edit(&mut definition);
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_a_plan_says_is_what_happens() {
     for seed in 1..=8 {
-        let bench = Bench::new().await;
-        let mut chance = Chance(seed * 7919);
-        let mut definition = chance.pipeline();
-        for round in 0..10 {
-            let planned = bench.planned(&definition).await;
-            let fails = ["", "", "", "-c", "-in-x"][chance.below(5)];
-            let name = format!("p{seed}r{round}");
-            let executed = bench.executed(&name, &definition, fails).await;
-            for (step, reuses) in &executed {
-                assert_eq!(
-                    planned[step], *reuses,
-                    "{name}, step {step}\n{definition:#}"
-                );
-            }
-            if fails.is_empty() {
-                assert_eq!(planned.len(), executed.len(), "{name}");
-            }
-            for _ in 0..chance.below(3) {
-                chance.edit(&mut definition);
-            }
-        }
+        plans_of(seed).await;
     }
 }

@@ -394,12 +394,12 @@ async fn data_is_copied_by_a_command() {
         (
             "/copy",
             json!({"type": "data_transfer", "task": "import_data", "source": {"type": "database", "connection": "azureml:c", "query": "q"}, "outputs": {"o": null}}),
-            "Databases are not read or written here",
+            "jobs.copy.source.connection: Step `copy`: No connection `c`",
         ),
         (
             "/copy",
-            json!({"type": "data_transfer", "task": "import_data", "source": {"type": "file_system", "connection": "azureml:c", "path": "a/b"}, "outputs": {"o": null}}),
-            "is a path behind a connection",
+            json!({"type": "data_transfer", "task": "import_data", "source": {"type": "file_system", "path": "a/b"}, "outputs": {"o": null}}),
+            "is a path behind a connection, and none is named",
         ),
     ] {
         let mut jobs = jobs.clone();

@@ -4,12 +4,14 @@
 use serde_json::{Map, Value, json};
 
 use super::support::{Bench, ended, names, running};
+use crate::driven::PIPELINE;
 use api::{
     Code, Error, Result,
     jobs::{CreateJob, JobInput},
     runs::{CancelRun, Run, RunStatus},
     work::Outcome,
 };
+use store::{Created, ExperimentRef, NewDriven, NewRun};
 
 pub fn members(value: Value) -> Map<String, Value> {
     match value {
@@ -180,7 +182,7 @@ async fn another_process_goes_on_where_one_was_killed() {
     // As a process does that is killed before it takes the next step.
     let report = bench.service.store.report_run(
         a,
-        "w".to_owned(),
+        ("w".to_owned(), true),
         ended(Outcome::Completed),
         bench.service.now(),
     );
@@ -297,7 +299,7 @@ async fn all_that_is_wrong_is_said_at_once() {
     let all_of = all(&error.unwrap_err());
     assert_eq!(all_of.len(), 3, "{all_of:?}");
     assert!(
-        all_of[0].starts_with("jobs.three.component: No component `gone`"),
+        all_of[0].starts_with("jobs.three.component: Step `three`: No component `gone`"),
         "{all_of:?}"
     );
     let text = all_of.join("\n");
@@ -328,7 +330,7 @@ async fn all_that_is_wrong_is_said_at_once() {
         "jobs.bound.inputs.n: Step `bound`: The input `n` is of type `integer`; the output `o` of the step `a` is of type",
         "jobs.bound.inputs.k: Step `bound`: The input `k` is of type `number`",
         "jobs.bound.compute: Step `bound`: The step has no compute",
-        "jobs.gone.component: No component `gone`",
+        "jobs.gone.component: Step `gone`: No component `gone`",
         "jobs.gone.compute: Step `gone`: The step has no compute",
         "These steps wait for each other: round → round",
         "there is no step `nobody`",
@@ -347,4 +349,49 @@ async fn all_that_is_wrong_is_said_at_once() {
         "jobs.a.compute: Step `a`: The step has no compute"
     );
     assert!(bench.taken().await.is_empty(), "nothing runs");
+}
+
+#[tokio::test]
+async fn steps_that_wait_for_each_other_end_their_pipeline() {
+    let bench = Bench::new().await;
+    let jobs = json!({"jobs": {"a": step(&[]), "b": step(&["a"]), "c": step(&[])}});
+    bench.pipeline("p", jobs).await.unwrap();
+    let store = &bench.service.store;
+    let row = store.workspace("ws").await.unwrap().unwrap();
+    let id = store.run_id(row.id, "p").await.unwrap().unwrap();
+    let known = store.driven(id).await.unwrap().unwrap();
+    let mut plan: Value = serde_json::from_str(&known.plan).unwrap();
+    // No file gets so far: its circle is seen before.
+    plan["steps"][0]["after"] = json!([1]);
+    let made = store.create_run(NewRun {
+        workspace: row.id,
+        name: "stuck".to_owned(),
+        experiment: ExperimentRef::Name("exp".to_owned()),
+        display_name: "stuck".to_owned(),
+        status: RunStatus::Queued,
+        user: "owner".to_owned(),
+        job: known.row.run.job,
+        tags: [].into(),
+        created_at: bench.service.now(),
+        started_at: None,
+        driver: None,
+        driven: Some(NewDriven {
+            kind: PIPELINE.to_owned(),
+            plan: plan.to_string(),
+            state: "{}".to_owned(),
+            watches: None,
+        }),
+        reuse_key: None,
+        reuses: None,
+    });
+    assert!(matches!(made.await.unwrap(), Created::New(_)));
+    let mut taken = bench.taken().await;
+    taken.sort();
+    assert_eq!(taken, ["p-a", "p-c", "stuck-c"]);
+    assert_eq!(bench.status("stuck").await, RunStatus::Running);
+    bench.end("stuck-c", Outcome::Completed).await;
+    let run = bench.run("stuck").await;
+    assert_eq!(run.status, RunStatus::Failed);
+    let reason = "These steps wait for each other and never begin: a, b";
+    assert_eq!(run.reason.as_deref(), Some(reason));
 }

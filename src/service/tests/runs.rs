@@ -341,6 +341,48 @@ async fn a_client_may_end_and_resume_its_own_run_but_not_a_workers() {
 }
 
 #[tokio::test]
+async fn a_run_is_moved_to_another_experiment_with_its_metrics() {
+    let bench = Bench::new().await;
+    let first = CreateExperiment {
+        workspace: owned("ws"),
+        name: owned("first"),
+        artifact_location: None,
+        tags: [].into(),
+    };
+    let made = bench.ask(first).await;
+    let run = CreateRun {
+        workspace: owned("ws"),
+        name: owned("r"),
+        experiment_id: made.unwrap().id,
+        display_name: owned("r"),
+        user: owned("me"),
+        status: RunStatus::Running,
+        started_at: None,
+        tags: [].into(),
+    };
+    bench.ask(run).await.unwrap();
+    bench.metric("r", "loss", 0.5).await;
+    let update = |experiment: &str| UpdateRun {
+        status: Some(RunStatus::Completed),
+        workspace: owned("ws"),
+        run: owned("r"),
+        experiment: Some(owned(experiment)),
+        ..UpdateRun::default()
+    };
+    let moved = bench.ask(update("a new one")).await.unwrap();
+    assert_eq!(moved.experiment, "a new one");
+    let best = api::runs::BestRun {
+        workspace: owned("ws"),
+        experiment: owned("a new one"),
+        metric: owned("loss"),
+        goal: api::runs::Goal::Minimize,
+    };
+    assert_eq!(bench.ask(best).await.unwrap().run.name, "r");
+    let wrong = bench.ask(update("")).await.unwrap_err();
+    assert_eq!(wrong.code, Code::Invalid);
+}
+
+#[tokio::test]
 async fn an_experiment_is_deleted_and_restored_with_its_runs() {
     let bench = Bench::new().await;
     bench.complete("r").await;

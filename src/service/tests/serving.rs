@@ -7,11 +7,15 @@ use super::{
     support::Bench,
 };
 use api::{
-    Result,
+    Code, Result,
+    autoscale::{Autoscale, PutAutoscale, ScaleProfile},
     batch::{InvokeBatch, PutBatchDeployment, PutBatchEndpoint},
-    deployments::{Deploy, Deployed, Deployment, GetDeployment, ModelVersion, PutDeployment},
+    deployments::{
+        Container, Deploy, Deployed, Deployment, GetDeployment, ImageBase, ModelVersion, Program,
+        PutDeployment, Routes, Scale,
+    },
     environments::Environment,
-    files::{CreateTree, Hash, Tree},
+    files::{CreateTree, GetTree, Hash, Tree},
     models::{ModelSource, ModelType, RegisterModel},
     registries::CreateRegistry,
     runs::Run,
@@ -211,4 +215,140 @@ async fn an_update_keeps_what_only_flags_have_said() {
     };
     check(update(&bench, described(1, 2)).await, 2);
     check(update(&bench, described(2, 3)).await, 3);
+}
+
+/// What an image is built by is read from its folder, and nothing else is.
+#[tokio::test]
+async fn a_dockerfile_of_elsewhere_is_refused() {
+    let bench = Bench::new().await;
+    iris(&bench, "ws", b"numpy\n").await;
+    let folder = bench.snapshot(&[b"FROM debian\n"]).await;
+    let tree = GetTree {
+        workspace: "ws".to_owned(),
+        hash: folder.hash,
+    };
+    let there = bench.ask(tree).await.unwrap().entries[0].path.clone();
+    let deploy = async |dockerfile: &str, container: bool| {
+        let deployment = Deployment {
+            model: Some(ModelVersion {
+                model: "iris".to_owned(),
+                version: 1,
+            }),
+            image: Some(ImageBase::Build {
+                folder: folder.hash,
+                dockerfile: dockerfile.to_owned(),
+            }),
+            container: container.then(Container::default),
+            ..Deployment::default()
+        };
+        let deploy = Deploy {
+            workspace: "ws".to_owned(),
+            name: "ep".to_owned(),
+            deployment_name: None,
+            deployment,
+            all_traffic: false,
+            port: None,
+        };
+        bench.ask(deploy).await.unwrap_err()
+    };
+    let target = Some("environment.build.dockerfile_path");
+    for outside in ["../../vault.key", "/etc/passwd", "a/../../b", ""] {
+        let error = deploy(outside, false).await;
+        assert_eq!(
+            (error.code, error.target.as_deref()),
+            (Code::Invalid, target)
+        );
+    }
+    let error = deploy("Dockerfile.gpu", true).await;
+    assert_eq!(
+        (error.code, error.target.as_deref()),
+        (Code::NotFound, target)
+    );
+    // What is there is not refused; there is only no host here.
+    for (dockerfile, container) in [(there.as_str(), true), ("Dockerfile.gpu", false)] {
+        assert_ne!(
+            deploy(dockerfile, container).await.target.as_deref(),
+            target
+        );
+    }
+}
+
+/// What is scaled by rules is not made what no rules can scale, in whichever order the two are said.
+#[tokio::test]
+async fn an_update_does_not_contradict_the_rules_that_scale_a_deployment() {
+    let bench = Bench::new().await;
+    iris(&bench, "ws", b"numpy\n").await;
+    let plain = || Deployment {
+        model: Some(ModelVersion {
+            model: "iris".to_owned(),
+            version: 1,
+        }),
+        ..Deployment::default()
+    };
+    let deploy = async |deployment: Deployment| {
+        let deploy = Deploy {
+            workspace: "ws".to_owned(),
+            name: "ep".to_owned(),
+            deployment_name: Some("blue".to_owned()),
+            deployment,
+            all_traffic: false,
+            port: None,
+        };
+        bench.ask(deploy).await.unwrap_err()
+    };
+    let scale = async |enabled: bool| {
+        let put = PutAutoscale {
+            workspace: "ws".to_owned(),
+            endpoint: "ep".to_owned(),
+            deployment: "blue".to_owned(),
+            autoscale: Autoscale {
+                name: "rules".to_owned(),
+                enabled,
+                profiles: vec![ScaleProfile {
+                    name: "default".to_owned(),
+                    min: 1,
+                    max: 3,
+                    count: 1,
+                    rules: Vec::new(),
+                    recurring: None,
+                }],
+            },
+            before: None,
+        };
+        bench.ask(put).await
+    };
+    let no_host = deploy(plain()).await;
+    scale(true).await.unwrap();
+    let native = || Deployment {
+        native: true,
+        ..plain()
+    };
+    let utilized = Deployment {
+        scale: Some(Scale {
+            min: 1,
+            max: 2,
+            target_percent: 70,
+            polling_seconds: 1,
+        }),
+        ..plain()
+    };
+    let pinned = Deployment {
+        program: Some(Program {
+            command: "serve".to_owned(),
+            folder: None,
+            port: Some(8501),
+            routes: Routes::default(),
+        }),
+        ..plain()
+    };
+    for refused in [native(), utilized, pinned] {
+        let error = deploy(refused).await;
+        let hint = "az monitor autoscale delete -n rules";
+        assert!(error.explained().contains(hint), "{}", error.explained());
+    }
+    assert_eq!(shown(&bench).await.deployment, plain());
+    scale(false).await.unwrap();
+    assert_eq!(deploy(native()).await.message, no_host.message);
+    assert!(shown(&bench).await.deployment.native);
+    assert_eq!(scale(true).await.unwrap_err().code, Code::Conflict);
 }

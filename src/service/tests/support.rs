@@ -6,6 +6,7 @@ use crate::{Caller, Perform, Service};
 use api::{
     Result, Time,
     metrics::{LogBatch, MetricPoint, Value},
+    paths::{Files, ResolvePath},
     runs::{Job, Run, SubmitRun},
     work::{Assignment, Outcome, Progress, ReportRun, SyncWorker, WorkerOrders},
     workspaces::{CreateWorkspace, Edition, ExistingResources},
@@ -41,6 +42,19 @@ impl Drop for Bench {
 }
 
 impl Bench {
+    /// Where an output of a job is in its datastore.
+    pub async fn output(&self, job: &str, name: &str) -> String {
+        let resolve = ResolvePath {
+            workspace: "ws".to_owned(),
+            path: format!("azureml://jobs/{job}/outputs/{name}"),
+            model: false,
+        };
+        match self.ask(resolve).await.unwrap().files {
+            Files::Datastore { path, .. } => path,
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub async fn new() -> Self {
         let home = std::env::temp_dir().join(format!("aml-test-{}", uuid::Uuid::new_v4().simple()));
         let store = Store::open(home.clone()).unwrap();
@@ -94,6 +108,22 @@ impl Bench {
         })
         .await
         .unwrap();
+    }
+
+    /// Makes changes of runs fail, as on a full disk.
+    pub fn refuse_changes_of_runs(&self) {
+        self.sql(
+            "CREATE TRIGGER full BEFORE UPDATE ON runs BEGIN SELECT RAISE(ABORT, 'full'); END",
+        );
+    }
+
+    pub fn take_changes_of_runs(&self) {
+        self.sql("DROP TRIGGER full");
+    }
+
+    fn sql(&self, sql: &str) {
+        let database = rusqlite::Connection::open(self.home.join("aml.db")).unwrap();
+        database.execute_batch(sql).unwrap();
     }
 
     pub async fn sync(&self, worker: &str, capacity: u32, holding: &[&str]) -> WorkerOrders {
@@ -173,6 +203,9 @@ pub fn ended(outcome: Outcome) -> Progress {
         exit_code: Some(0),
         reason: None,
         usage: None,
+        artifacts: Vec::new(),
+        uses: Vec::new(),
+        made: Vec::new(),
     }
 }
 
@@ -180,6 +213,8 @@ pub fn running(handle: &str) -> Progress {
     Progress::Running {
         handle: handle.to_owned(),
         node: "here".to_owned(),
+        messages: Vec::new(),
+        uses: Vec::new(),
     }
 }
 

@@ -7,7 +7,6 @@ use api::{
     Result,
     jobs::CreateJob,
     metrics::LogBatch,
-    paths::{Files, ResolvePath},
     runs::{CancelRun, ListRuns, Run, RunStatus},
     work::Outcome,
 };
@@ -119,15 +118,8 @@ async fn trials_run_some_at_once_and_the_best_is_marked() {
     assert_eq!(done.tags["best_child_run_id"], "s-2");
     assert_eq!(done.tags["score"], "0.2");
     assert_eq!(bench.trials("s").await.len(), 6);
-    let resolve = ResolvePath {
-        workspace: "ws".to_owned(),
-        path: "azureml://jobs/s/outputs/model".to_owned(),
-        model: false,
-    };
-    match bench.ask(resolve).await.unwrap().files {
-        Files::Datastore { path, .. } => assert!(path.contains("/s-2/model"), "{path}"),
-        other => panic!("{other:?}"),
-    }
+    let path = bench.output("s", "model").await;
+    assert!(path.contains("/s-2/model"), "{path}");
 }
 
 #[tokio::test]

@@ -1,8 +1,12 @@
 //! The work queue.
 
-use super::support::{Bench, ended, names, running, submission, wait_seconds};
+use super::{
+    files::{entry, framed},
+    support::{Bench, ended, names, running, submission, wait_seconds},
+};
 use api::{
     Code,
+    files::{ListArtifacts, TreeEntry},
     runs::{CancelRun, RunStatus},
     work::{Outcome, Progress, SyncWorker},
     workspaces::DeleteWorkspace,
@@ -50,7 +54,7 @@ async fn a_lapsed_lease_moves_the_run_with_its_handle() {
     wait_seconds(15);
     assert!(bench.sync("w2", 1, &[]).await.take.is_empty());
     assert!(!bench.service.has_open_work().await.unwrap());
-    wait_seconds(31);
+    serve_for(&bench, 31).await;
     assert!(bench.service.has_open_work().await.unwrap());
     let orders = bench.sync("w2", 1, &[]).await;
     assert_eq!(orders.take[0].handle.as_deref(), Some("pid 7"));
@@ -79,6 +83,34 @@ async fn a_lapsed_lease_moves_the_run_with_its_handle() {
     assert_eq!(reasons, ["Its worker ended; taken over by w2"]);
 }
 
+/// Lets time pass in which the service looks at the queue, as one that serves workers does.
+async fn serve_for(bench: &Bench, seconds: i64) {
+    for second in (0..seconds).step_by(10) {
+        wait_seconds((seconds - second).min(10));
+        bench.service.has_open_work().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_lease_that_could_not_be_renewed_has_not_lapsed() {
+    let bench = Bench::new().await;
+    bench.submit("a").await;
+    bench.sync("w1", 1, &[]).await;
+    serve_for(&bench, 20).await;
+    bench.refuse_changes_of_runs();
+    let renewal = SyncWorker {
+        worker: "w1".to_owned(),
+        capacity: 0,
+        holding: vec!["ws/a".to_owned()],
+        wait_ms: 0,
+    };
+    assert!(bench.ask(renewal).await.is_err());
+    serve_for(&bench, 20).await;
+    bench.take_changes_of_runs();
+    assert!(!bench.service.release_lapsed().await.unwrap());
+    assert!(bench.sync("w1", 0, &["ws/a"]).await.lost.is_empty());
+}
+
 #[tokio::test]
 async fn a_lease_that_ran_out_while_nobody_served_can_still_be_renewed() {
     let bench = Bench::new().await;
@@ -89,7 +121,7 @@ async fn a_lease_that_ran_out_while_nobody_served_can_still_be_renewed() {
     assert!(!again.service.has_open_work().await.unwrap());
     assert!(again.sync("w2", 1, &[]).await.take.is_empty());
     assert!(again.sync("w1", 1, &["ws/a"]).await.lost.is_empty());
-    wait_seconds(31);
+    serve_for(&again, 31).await;
     assert_eq!(names(&again.sync("w2", 1, &[]).await.take), ["a"]);
 }
 
@@ -252,9 +284,11 @@ async fn runs_of_a_worker_that_is_gone_end_though_no_other_one_asks() {
     }
     bench.ask(cancel("unwanted")).await.unwrap();
     assert!(!bench.service.release_lapsed().await.unwrap());
-    wait_seconds(31);
-    // A server that was down meanwhile gives the worker time to come back.
+    wait_seconds(100);
+    // A server that was down or slept meanwhile gives the worker time to come back.
     assert!(!bench.reopened().service.release_lapsed().await.unwrap());
+    assert!(!bench.service.release_lapsed().await.unwrap());
+    serve_for(&bench, 31).await;
     assert!(bench.service.release_lapsed().await.unwrap());
     let run = bench.run("started").await;
     assert_eq!(run.status, RunStatus::Failed);
@@ -268,4 +302,44 @@ async fn runs_of_a_worker_that_is_gone_end_though_no_other_one_asks() {
         bench.sync("w1", 0, &["ws/started"]).await.lost,
         ["ws/started"]
     );
+}
+
+#[tokio::test]
+async fn a_run_ends_with_what_it_leaves_or_without() {
+    let bench = Bench::new().await;
+    bench.put(framed(&[b"kept"])).await.unwrap();
+    let ends = |files: Vec<TreeEntry>| Progress::Ended {
+        outcome: Outcome::Completed,
+        exit_code: Some(0),
+        reason: None,
+        usage: None,
+        artifacts: files,
+        uses: Vec::new(),
+        made: Vec::new(),
+    };
+    let kept = [entry("logs/a.txt", b"kept")];
+    let circle = [entry("a", b"kept"), entry("a/b", b"kept")];
+    let missing = [entry("a", b"nowhere")];
+    for (name, files, left) in [
+        ("a", &kept[..], 1),
+        ("b", &circle[..], 0),
+        ("c", &missing[..], 0),
+    ] {
+        bench.submit(name).await;
+        bench.sync("w", 1, &[]).await;
+        bench.report("w", name, ends(files.to_vec())).await.unwrap();
+        assert_eq!(bench.run(name).await.status, RunStatus::Completed);
+        let list = ListArtifacts {
+            workspace: "ws".to_owned(),
+            run: name.to_owned(),
+            path: String::new(),
+        };
+        assert_eq!(bench.ask(list).await.unwrap().len(), left, "{name}");
+    }
+    bench.submit("d").await;
+    bench.sync("w", 1, &[]).await;
+    let bad = bench
+        .report("w", "d", ends(vec![entry("../d", b"kept")]))
+        .await;
+    assert_eq!(bad.unwrap_err().code, Code::Invalid);
 }

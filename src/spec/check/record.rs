@@ -3,9 +3,10 @@
 use serde_json::{Map as Object, Value};
 
 use super::Checker;
+use crate::graph::of_step;
 use crate::{
     issue::Issue,
-    shape::{Field, Record},
+    shape::{Field, Record, Wrong},
     yaml::{Data, Entry, Node, Span},
 };
 use api::names;
@@ -30,14 +31,14 @@ impl Checker<'_> {
         let value = if self.is_too_deep(node.span.head()) {
             None
         } else {
-            self.record(record, node)
+            Some(self.record(record, node))
         };
         self.bindable = bindable;
         self.depth -= 1;
         value
     }
 
-    fn record(&mut self, record: &'static Record, node: &Node) -> Option<Value> {
+    fn record(&mut self, record: &'static Record, node: &Node) -> Value {
         let fields = record.all();
         let before = self.issues.len();
         let mut members = Object::new();
@@ -57,11 +58,48 @@ impl Checker<'_> {
                 self.absent(record, field, node, &mut members);
             }
         }
-        if self.issues[before..].iter().any(Issue::is_error) {
-            return None;
+        if !self.issues[before..].iter().any(Issue::is_error) {
+            self.apply_rule(record, node, &members);
+        } else if record.in_parts {
+            self.apply_rule_in_parts(record, node, &members, before);
         }
-        self.apply_rule(record, node, &members);
-        (!self.issues[before..].iter().any(Issue::is_error)).then_some(Value::Object(members))
+        Value::Object(members)
+    }
+
+    /// Applies the rule to what is right of a record with steps: of the steps about which something was
+    /// said `since`, it is not known what else would be.
+    fn apply_rule_in_parts(
+        &mut self,
+        record: &Record,
+        node: &Node,
+        members: &Object<String, Value>,
+        since: usize,
+    ) {
+        let Some(rule) = record.rule else { return };
+        let said: Vec<String> = self.issues[since..]
+            .iter()
+            .map(|issue| issue.message.clone())
+            .collect();
+        for wrong in rule(members) {
+            let about = match wrong.path.as_slice() {
+                [jobs, step, ..] if jobs == "jobs" => of_step(step),
+                _ => String::new(),
+            };
+            let known = !about.is_empty() && said.iter().any(|said| said.starts_with(&about));
+            if !known && !wrong.harmless {
+                self.report_wrong(node, wrong);
+            }
+        }
+    }
+
+    fn report_wrong(&mut self, node: &Node, wrong: Wrong) {
+        let span = locate(node, &wrong.path);
+        let new = if wrong.harmless {
+            Issue::note::<String>
+        } else {
+            Issue::error::<String>
+        };
+        self.report(new(span, wrong.fault.message).maybe(wrong.fault.hint));
     }
 
     fn field(&mut self, field: &Field, entry: &Entry, members: &mut Object<String, Value>) {
@@ -149,13 +187,7 @@ impl Checker<'_> {
         }
         let Some(rule) = record.rule else { return };
         for wrong in rule(members) {
-            let span = locate(node, &wrong.path);
-            let new = if wrong.harmless {
-                Issue::note::<String>
-            } else {
-                Issue::error::<String>
-            };
-            self.report(new(span, wrong.fault.message).maybe(wrong.fault.hint));
+            self.report_wrong(node, wrong);
         }
     }
 }

@@ -104,7 +104,7 @@ impl Checker<'_> {
             return self.value(only, node);
         }
         let before = self.issues.len();
-        let mut best: Option<(usize, Vec<Issue>)> = None;
+        let mut best: Option<(usize, Vec<Issue>, Option<Value>)> = None;
         for member in members {
             let value = self.value(member, node);
             let found = self.issues.split_off(before);
@@ -113,13 +113,13 @@ impl Checker<'_> {
                 return value;
             }
             let distance = strange_keys(member, node) * 1000 + found.len();
-            if best.as_ref().is_none_or(|(least, _)| distance < *least) {
-                best = Some((distance, found));
+            if best.as_ref().is_none_or(|(least, ..)| distance < *least) {
+                best = Some((distance, found, value));
             }
         }
-        self.issues
-            .extend(best.map(|(_, issues)| issues).unwrap_or_default());
-        None
+        let (_, issues, value) = best?;
+        self.issues.extend(issues);
+        value
     }
 }
 

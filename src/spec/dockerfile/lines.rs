@@ -136,3 +136,17 @@ pub fn words_of(text: &str) -> Vec<Vec<String>> {
     commands.retain(|command| !command.is_empty());
     commands
 }
+
+/// The variables that an `ENV` sets, in its older form one.
+pub fn pairs(rest: &str) -> Vec<(String, String)> {
+    let (first, value) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    if !first.contains('=') {
+        return vec![(first.to_owned(), value.trim().to_owned())];
+    }
+    let words = words_of(rest).into_iter().flatten();
+    let pairs = words.filter_map(|word| {
+        let (name, value) = word.split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    });
+    pairs.collect()
+}

@@ -111,3 +111,15 @@ fn stages_go_on_from_each_other_and_arguments_are_given() {
     assert_eq!(given(&[]), ["a==1", "b==7", "c==3", "e==2.1"]);
     assert_eq!(given(&[("V", "5"), ("W", "9")])[..2], ["a==5", "b==7"]);
 }
+
+#[test]
+fn a_file_is_the_one_that_was_copied_there() {
+    let text = "FROM x\nARG MODEL=one\nCOPY $MODEL/needs.txt /tmp/list.txt\nRUN pip install -r /tmp/list.txt\n";
+    let files = [
+        ("Dockerfile", text),
+        ("one/needs.txt", "a"),
+        ("two/needs.txt", "b"),
+    ];
+    assert_eq!(packages(&files, &[]).0, ["a"]);
+    assert_eq!(packages(&files, &[("MODEL", "two")]).0, ["b"]);
+}

@@ -3,6 +3,7 @@
 use serde_json::{Map as Object, Value};
 
 use crate::{
+    described::python_text,
     expression::Template,
     shape::{Fault, Wrong},
 };
@@ -72,6 +73,12 @@ impl<'a> Interface<'a> {
                 Some(port) => {
                     if let Some(fault) = misfit(name, port, value) {
                         wrong.push(Wrong::at(path, fault));
+                    } else if let Some(fault) = unlisted(name, port, value) {
+                        // Azure ML takes it without a word.
+                        wrong.push(Wrong {
+                            harmless: true,
+                            ..Wrong::at(path, fault)
+                        });
                     }
                 }
             }
@@ -132,6 +139,20 @@ fn kind_of(port: &Value) -> String {
         .and_then(Value::as_str)
         .unwrap_or("a value");
     format!("of type `{kind}`")
+}
+
+/// That a value is none of those that the port names.
+fn unlisted(name: &str, port: &Value, value: &Value) -> Option<Fault> {
+    let words = port.get("enum").and_then(Value::as_array)?;
+    let words: Vec<String> = words.iter().map(python_text).collect();
+    let is_open = value.as_str().is_some_and(|text| text.contains("${{"));
+    let value = python_text(value);
+    (!words.is_empty() && !is_open && !words.contains(&value)).then(|| {
+        Fault::new(format!(
+            "The input `{name}` is `{value}`, which is none of {}",
+            words.join(", ")
+        ))
+    })
 }
 
 /// Why a value cannot be what the port wants. Expressions can be anything until the graph is known.

@@ -46,7 +46,7 @@ fn wiring(text: &str, path: &Path) -> Vec<String> {
 
 fn component(folder: &Path) {
     let text = "name: c\ntype: command\ncommand: x ${{inputs.rate}}\nenvironment: azureml:e@latest\n\
-                inputs:\n  rate: {type: number}\n  data: {type: uri_folder}\n  note: {type: string, optional: true}\n\
+                inputs:\n  rate: {type: number}\n  data: {type: uri_folder}\n  note: {type: string, optional: true, enum: ['True', a]}\n\
                 outputs: {model: {type: uri_folder}}\n";
     fs::write(folder.join("c.yml"), text).unwrap();
 }
@@ -175,7 +175,8 @@ fn step_names_and_types_are_checked() {
             "  My-step:\n    command: ls\n    environment: azureml:e@latest\n  b:\n    type: foo\n"
         ),
         [
-            "f:9:11: `foo` is not the type of a step | Possible are `command`, `sweep`, `parallel`, `pipeline`, `automl`, `spark`, `data_transfer`, `import`, `do_while`, `if_else`, `parallel_for`"
+            "f:5:3: The step name `My-step` may only have small letters, digits and underscores, and begins with a letter",
+            "f:9:11: Step `b`: `foo` is not the type of a step | Possible are `command`, `sweep`, `parallel`, `pipeline`, `automl`, `spark`, `data_transfer`, `import`, `do_while`, `if_else`, `parallel_for`"
         ]
     );
     assert_eq!(
@@ -195,7 +196,7 @@ fn a_component_gets_what_it_takes() {
         wiring(&text, &folder.path().join("f.yml"))
     };
     assert_eq!(
-        check("{rate: 0.1, data: '${{parent.inputs.data}}'}"),
+        check("{rate: 0.1, data: '${{parent.inputs.data}}', note: true}"),
         [] as [&str; 0]
     );
     assert_eq!(
@@ -204,6 +205,7 @@ fn a_component_gets_what_it_takes() {
             "f:7:5: Step `a`: The input `data` of the component is not given | Add it to the step's inputs, or give the component's input a `default` or `optional: true`; it is of type `uri_folder`",
             "f:7:20: Step `a`: The input `rate` is of type `number`; `\"fast\"` is not",
             "f:7:26: Step `a`: The component has no input `dta`; it is left out | Did you mean `data`?",
+            "f:7:66: Step `a`: The input `note` is `5`, which is none of True, a",
         ]
     );
     assert_eq!(

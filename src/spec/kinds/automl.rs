@@ -17,6 +17,15 @@ use crate::{
 pub use image::*;
 pub use text::*;
 
+/// The name under which trials log a metric, and the goal of who looks for the best of it.
+pub fn logged(metric: &str) -> (&str, &'static str) {
+    match metric {
+        "auc_weighted" => ("AUC_weighted", "maximize"),
+        other if other.ends_with("_error") => (other, "minimize"),
+        other => (other, "maximize"),
+    }
+}
+
 record! {
     /// What every AutoML job may say.
     AutomlBase = "AutoML job" (bindable: true) {

@@ -105,6 +105,7 @@ impl Described for CondaFile {
             Shape::Map(&Shape::Any),
         ],
         default_type: None,
+        called: None,
     });
 
     fn read(value: Option<&Value>) -> Result<Self, Mismatch> {

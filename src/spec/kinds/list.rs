@@ -169,6 +169,17 @@ fn reread<T: Described>(value: &Value) -> Result<Option<Value>, Mismatch> {
     T::read(Some(value)).map(|read| read.write())
 }
 
+/// The key nearest to this one of those that tell kinds apart, with the first kind that it tells.
+pub fn nearest_mark(key: &str) -> Option<(&'static str, &'static str)> {
+    let marks = || {
+        KINDS
+            .iter()
+            .flat_map(|kind| kind.marks.iter().map(|mark| (kind.name, *mark)))
+    };
+    let nearest = api::names::nearest(key, marks().map(|(_, mark)| mark))?;
+    marks().find(|(_, mark)| *mark == nearest)
+}
+
 /// The kind of that name.
 pub fn named(name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.name == name)

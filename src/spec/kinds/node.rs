@@ -235,7 +235,7 @@ record! {
 
 union! {
     /// A step of a pipeline.
-    NodeShape = "a step" {
+    NodeShape = "a step" (called: Some("Step")) {
         Command(Box<CommandNode>),
         InlineCommand(Box<InlineCommandNode>),
         Sweep(Box<SweepNode>),

@@ -22,7 +22,7 @@ use crate::{
 
 record! {
     /// Runs steps that depend on each other.
-    PipelineJob = "pipeline job" (rule: Some(crate::graph::check)) {
+    PipelineJob = "pipeline job" (rule: Some(crate::graph::check), in_parts: true) {
         ..base: JobBase,
         r#type: PipelineType,
         /// What holds for all steps.
@@ -49,14 +49,14 @@ record! {
     }
 
     /// A pipeline that other pipelines use as a step.
-    PipelineComponent = "pipeline component" (rule: Some(crate::graph::check)) {
+    PipelineComponent = "pipeline component" (rule: Some(crate::graph::check), in_parts: true) {
         ..parts: PipelineComponentParts,
         /// The name that pipelines use: `azureml:NAME:VERSION`.
         name: ComponentName,
     }
 
     /// A pipeline component in a file that a pipeline names.
-    InlinePipelineComponent = "pipeline component" (rule: Some(crate::graph::check)) {
+    InlinePipelineComponent = "pipeline component" (rule: Some(crate::graph::check), in_parts: true) {
         ..parts: PipelineComponentParts,
         name: Option<String>,
     }

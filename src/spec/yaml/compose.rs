@@ -146,6 +146,7 @@ impl<'a> Composer<'a, '_> {
     fn mapping(&mut self, begin: Span, depth: usize) -> Result<Node, Issue> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut merged: Vec<Entry> = Vec::new();
+        let mut known = Keys::default();
         let end = loop {
             let (event, key_span) = self.next()?;
             if matches!(event, Event::MappingEnd) {
@@ -162,7 +163,7 @@ impl<'a> Composer<'a, '_> {
                 ));
             } else if plain && key.text == "<<" {
                 self.merge(value, &mut merged);
-            } else if let Some(first) = entries.iter().find(|entry| entry.key == key.text) {
+            } else if let Some(first) = known.find(&entries, &key.text) {
                 let issue = Issue::error(key.span, format!("`{}` is given twice", key.text))
                     .also(first.key_span, "first given here");
                 self.issues.push(issue);
@@ -255,5 +256,24 @@ fn size(node: &Node) -> usize {
                 .sum::<usize>()
         }
         _ => 1,
+    }
+}
+
+/// More keys than this are looked up, not gone through.
+const MANY: usize = 32;
+
+/// Where the keys of a mapping are.
+#[derive(Default)]
+struct Keys(HashMap<String, usize>);
+
+impl Keys {
+    fn find<'a>(&mut self, entries: &'a [Entry], key: &str) -> Option<&'a Entry> {
+        if entries.len() <= MANY {
+            return entries.iter().find(|entry| entry.key == key);
+        }
+        for (at, entry) in entries.iter().enumerate().skip(self.0.len()) {
+            self.0.insert(entry.key.clone(), at);
+        }
+        self.0.get(key).and_then(|at| entries.get(*at))
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, Metadata},
     io::{ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -92,7 +92,8 @@ pub fn open(root: &Path, path: &str) -> Result<Option<PlacedFile>> {
     }))
 }
 
-pub fn write(root: &Path, path: &str, mut chunks: Chunks) -> Result<u64> {
+/// The path of a file to write, in a folder that is made.
+fn file_to_write(root: &Path, path: &str) -> Result<PathBuf> {
     let full = root.join(path);
     let folder = full.parent().unwrap_or(root);
     fs::DirBuilder::new()
@@ -104,6 +105,32 @@ pub fn write(root: &Path, path: &str, mut chunks: Chunks) -> Result<u64> {
     if full.is_dir() {
         return Err(Error::conflict(format!("`{path}` is a folder")).at("path"));
     }
+    Ok(full)
+}
+
+pub fn append(root: &Path, path: &str, bytes: &[u8]) -> Result<()> {
+    let full = file_to_write(root, path)?;
+    let failed = |e: std::io::Error| not_written("write", &full, &e);
+    let mut options = fs::OpenOptions::new();
+    let file = options.create(true).read(true).append(true).open(&full);
+    let mut file = file.map_err(failed)?;
+    let before = file.metadata().map_err(failed)?.len();
+    let mut last = [b'\n'];
+    if before > 0 {
+        file.read_exact_at(&mut last, before - 1).map_err(failed)?;
+    }
+    // A line that was cut stays alone.
+    let begin: &[u8] = if last == [b'\n'] { b"" } else { b"\n" };
+    let written = file.write_all(&[begin, bytes].concat());
+    if written.is_err() {
+        let _ = file.set_len(before);
+    }
+    written.map_err(failed)
+}
+
+pub fn write(root: &Path, path: &str, mut chunks: Chunks) -> Result<u64> {
+    let full = file_to_write(root, path)?;
+    let folder = full.parent().unwrap_or(root);
     let name = uuid::Uuid::new_v4().simple();
     let temporary = folder.join(format!(".{name}{UNFINISHED}"));
     let failed = |e: std::io::Error| not_written("write", &full, &e);

@@ -119,6 +119,27 @@ impl FilePlace {
         })
     }
 
+    /// Adds to the end of a file, made if it is not there. A cloud's files cannot be added to: there what
+    /// is added is a file of its own, whose name begins as this one's.
+    pub async fn append(&self, path: &str, bytes: Vec<u8>, now: Time) -> Result<()> {
+        check_path(path)?;
+        match self {
+            FilePlace::Folder(root) => {
+                let (root, path) = (root.clone(), path.to_owned());
+                blocking(move || folder::append(&root, &path, &bytes)).await
+            }
+            FilePlace::Cloud(cloud) => {
+                let (begin, end) = path.rsplit_once('.').unwrap_or((path, ""));
+                let part = format!("{begin}-{}-{}.{end}", now.0, uuid::Uuid::new_v4().simple());
+                let (sender, chunks) = mpsc::channel(1);
+                // There is room for it.
+                let _ = sender.try_send(Ok(bytes.into()));
+                drop(sender);
+                cloud.write(&part, chunks).await.map(drop)
+            }
+        }
+    }
+
     /// Removes the file at `path`, or all below it; answers how many there were.
     pub async fn remove(&self, path: &str) -> Result<u64> {
         check_path(path)?;

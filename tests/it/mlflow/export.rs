@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    import::traces,
+    import::{call, traces},
     stores::{database, mlruns},
 };
 use crate::support::{Aml, each_mode};
@@ -113,4 +113,47 @@ fn what_cannot_be_written_is_said() {
     let error = aml.fails(3, "export mlflow --to new.db -e nothing");
     assert!(error.contains("No experiment `nothing`"), "{error}");
     assert!(!aml.path("new.db").exists(), "nothing is left half written");
+}
+
+#[test]
+fn what_a_run_that_is_left_out_measured_of_a_model_is_left_out() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        let call = |name: &str, body: Value| {
+            call(
+                aml,
+                "-d @body.json",
+                &format!("api/2.0/mlflow/{name}"),
+                &body,
+            )
+        };
+        let experiment = &call("experiments/create", json!({"name": "e"}))["experiment_id"];
+        let run = || {
+            let run = call("runs/create", json!({"experiment_id": experiment}));
+            run["run"]["info"]["run_id"].clone()
+        };
+        let (kept, deleted) = (run(), run());
+        let model = call(
+            "logged-models",
+            json!({"experiment_id": experiment, "name": "m"}),
+        );
+        let model = &model["model"]["info"]["model_id"];
+        for (run, value) in [(&kept, 1), (&deleted, 2)] {
+            let metric = json!({"run_id": run, "model_id": model, "key": "loss", "value": value,
+                "timestamp": 1, "step": 0});
+            call("runs/log-metric", metric);
+        }
+        call("runs/delete", json!({"run_id": deleted}));
+        for (options, measured) in [("", json!([1.0])), ("--include-deleted", json!([1.0, 2.0]))] {
+            aml.ok(format!("export mlflow --to out/mlflow.db {options}"));
+            let store = rusqlite::Connection::open(aml.path("out/mlflow.db")).expect("a database");
+            let sql = "SELECT metric_value FROM logged_model_metrics ORDER BY 1";
+            let mut found = store.prepare(sql).expect("a table");
+            let found = found
+                .query_map([], |row| row.get::<_, f64>(0))
+                .expect("rows");
+            let found: Vec<f64> = found.map(|value| value.expect("a number")).collect();
+            assert_eq!(json!(found), measured, "{options}");
+        }
+    });
 }

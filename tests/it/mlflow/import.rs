@@ -92,7 +92,7 @@ pub(super) fn traces(aml: &Aml, experiment: &str) -> Value {
     found
 }
 
-fn call(aml: &Aml, options: &str, path: &str, body: &Value) -> Value {
+pub(super) fn call(aml: &Aml, options: &str, path: &str, body: &Value) -> Value {
     aml.write("body.json", body.to_string());
     let script = format!(
         "curl -sS {options} -H 'Content-Type: application/json' \
@@ -215,7 +215,7 @@ fn a_killed_import_is_gone_on_with() {
         runs.as_u64().filter(|runs| *runs > 0)
     };
     eventually("some runs are here", 60, there);
-    import_process.signal(nix::sys::signal::Signal::SIGKILL);
+    import_process.kill();
     import_process.wait(10);
     let before = there().expect("what was acknowledged stays");
     let tally = import(&aml, "mlflow.db", "");

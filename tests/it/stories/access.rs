@@ -176,7 +176,7 @@ fn roles_hold_over_the_network() {
     expect![[r#"
         Error: `ann` is not an admin of the server and may not create workspaces
         Hint: An admin can do it
-        Hint: An admin can make you its owner: aml workspace share add -n mine --user ann --role Owner
+        Hint: An admin can create it and make you its owner: aml workspace create -n mine && aml workspace share add -n mine --user ann --role Owner
     "#]]
     .assert_eq(&ann.fails(4, "workspace create -n mine"));
     assert_eq!(ann.json("workspace show -n churn --query name"), "churn");

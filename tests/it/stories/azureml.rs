@@ -86,6 +86,16 @@ fn a_file_that_is_nothing_and_a_kind_that_is_not_are_said() {
         output.stderr
     );
     aml.write("empty.yml", "# nothing\n");
+    aml.write(
+        "slip.yml",
+        "environment: {image: python}\ncomand: python train.py\n",
+    );
+    let slip = aml.run(["validate", "slip.yml"]);
+    assert!(
+        slip.stderr.contains("slip.yml:2:1") && slip.stderr.contains("Did you mean `command`"),
+        "{}",
+        slip.stderr
+    );
     let output = aml.run(["validate", "empty.yml"]);
     assert!(
         output.stderr.contains("The file is empty"),

@@ -66,7 +66,7 @@ pub(super) fn serve_again(aml: &Aml) -> Process {
 fn a_killed_server_loses_nothing() {
     let aml = Aml::remote();
     submit_waiting(&aml);
-    aml.server().expect("a server").signal(Signal::SIGKILL);
+    aml.server().expect("a server").kill();
     let error = eventually("the server is gone", 10, || {
         let output = aml.run("run show r");
         (output.status == 6).then_some(output.stderr)
@@ -82,10 +82,17 @@ fn when_everything_is_killed_the_run_fails_with_the_reason() {
     each_mode(|aml| {
         submit_waiting(aml);
         if let Some(server) = aml.server() {
-            server.signal(Signal::SIGKILL);
+            server.kill();
         }
         kill_all(aml, |_| true);
         let _server = aml.is_remote().then(|| serve_again(aml));
+        if !aml.is_remote() {
+            let run = aml.json("run show r");
+            assert_ne!(
+                run["status"], "Running",
+                "the very next command knows: {run}"
+            );
+        }
         let run: Value = eventually("the run has failed", 30, || {
             let run = aml.json("run show r");
             (run["status"] == "Failed").then_some(run)

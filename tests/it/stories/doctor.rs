@@ -83,6 +83,8 @@ fn a_broken_configuration_file_is_a_finding() {
         "{found}"
     );
     assert_eq!(aml.run("doctor").status, 1);
+    // A new shell has its completion all the same.
+    aml.ok("completions bash");
 }
 
 #[test]
@@ -123,9 +125,7 @@ fn a_profile_that_is_not_there_is_a_finding() {
 fn servers_are_asked() {
     let aml = Aml::remote();
     assert_eq!(check(&aml, "profile team").0, "ok");
-    aml.server()
-        .expect("a server")
-        .signal(nix::sys::signal::Signal::SIGKILL);
+    aml.server().expect("a server").kill();
     let aml = eventually("the server is gone", 10, || {
         (check(&aml, "profile team").0 == "problem").then_some(&aml)
     });

@@ -212,7 +212,10 @@ fn a_new_deployment_takes_over_and_a_broken_one_does_not() {
         aml.write("bad.py", BAD);
         let error = aml.fails(12, "deploy echo --name echo-ep --script bad.py");
         assert!(error.contains("RuntimeError: no weights"), "{error}");
-        assert!(error.contains("Deployment 2 still answers"), "{error}");
+        assert!(
+            error.contains("Generation 2 of `default` still answers"),
+            "{error}"
+        );
         let kept = aml.json("endpoint show echo-ep");
         assert_eq!(kept["state"], "healthy");
         let (kept_one, second_one) = (&kept["deployments"][0], &second["deployments"][0]);
@@ -222,7 +225,7 @@ fn a_new_deployment_takes_over_and_a_broken_one_does_not() {
         }
         let message = kept["message"].as_str().expect("a message");
         let expected =
-            "Deployment 3 failed and deployment 2 still answers; The scoring script failed";
+            "Generation 3 failed and generation 2 still answers; The scoring script failed";
         assert!(message.starts_with(expected), "{message}");
         assert_eq!(score(aml)["weight"], 43);
         // What it goes back to cannot be deleted, and is what is started again.

@@ -75,7 +75,11 @@ fn a_file_becomes_a_job_with_its_inputs_and_outputs() {
         assert_eq!(job["outputs"]["made"]["path"], made);
         assert_eq!(aml.json("run show j1 --query params"), json!({}));
 
-        aml.ok("job download -n j1 --all -p got");
+        let got = aml.json("job download -n j1 --all -p got -o json");
+        let part = |folder, files| json!({"folder": folder, "files": files});
+        assert_eq!(got[0]["folder"], "got/artifacts");
+        assert_eq!(got[1], part("got/named-outputs/made", 1));
+        assert_eq!(got[2], part("got/named-outputs/one", 1));
         assert_eq!(aml.read("got/artifacts/outputs/a.txt"), "a\n");
         assert_eq!(aml.read("got/named-outputs/made/x.txt"), "made\n");
         assert_eq!(aml.read("got/named-outputs/one/one"), "one\n");
@@ -103,6 +107,23 @@ fn a_file_becomes_a_job_with_its_inputs_and_outputs() {
             up.as_array()
                 .expect("a list")
                 .contains(&json!(["run", "j1"])),
+            "{up}"
+        );
+
+        // A run that never started tells what it was to use.
+        let broken = "name: broken\nimage: python\nconda_file:\n  dependencies:\n  - pip:\n    - amlite-is-no-package==1\n";
+        aml.write("broken.yml", broken);
+        aml.ok("environment create -f broken.yml");
+        aml.write(
+            "never.yml",
+            "command: 'true'\nenvironment: azureml:broken@latest\n",
+        );
+        aml.fails(10, "job create -f never.yml -n j3 --stream");
+        let up = aml.json("lineage j3 --query nodes[].[kind,name]");
+        assert!(
+            up.as_array()
+                .expect("a list")
+                .contains(&json!(["environment", "broken"])),
             "{up}"
         );
     });
@@ -138,7 +159,7 @@ fn jobs_are_listed_changed_hidden_and_cancelled() {
         assert_eq!(updated["tags"], json!({}));
         expect![[r#"
             Error: --set: `command` of a job does not change
-            Hint: What changes is display_name, description, tags
+            Hint: What changes is display_name, description, experiment_name, tags
         "#]]
         .assert_eq(&aml.fails(2, "job update -n a --set command=x"));
         aml.write(
@@ -455,5 +476,26 @@ fn a_job_gets_the_files_that_a_table_names() {
         let run = aml.run("job create -f job.yml -w ws -n elsewhere --stream");
         let said = format!("{}{}", run.stdout, run.stderr);
         assert!(said.contains("which is in another workspace"), "{said}");
+    });
+}
+
+#[test]
+fn a_misspelt_compute_is_told_where_any_machine_would_do() {
+    each_mode(|aml| {
+        with_files(aml);
+        let elsewhere = aml.run("job create -f job.yml -n j1");
+        assert!(
+            !elsewhere.stderr.contains("compute"),
+            "{}",
+            elsewhere.stderr
+        );
+        aml.ok("compute create -n cpu-clusters --type amlcompute");
+        let near = aml.run("job create -f job.yml -n j2");
+        assert!(
+            near.stderr.contains("No compute is called cpu-cluster:")
+                && near.stderr.contains("Did you mean `cpu-clusters`?"),
+            "{}",
+            near.stderr
+        );
     });
 }

@@ -9,7 +9,6 @@ use std::{
     thread,
 };
 
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::crashes::serve_again;
@@ -179,7 +178,7 @@ fn what_was_acknowledged_survives_a_kill_amid_batches() {
                 heard.recv().expect("clients log");
             }
             let running = server.as_ref().or(aml.server());
-            running.expect("a server").signal(Signal::SIGKILL);
+            running.expect("a server").kill();
             clients
                 .into_iter()
                 .filter_map(|client| client.join().expect("ends"))

@@ -300,3 +300,34 @@ fn on_a_terminal_it_asks_and_shows_tables_in_colour() {
         assert_eq!(aml.json("workspace list"), serde_json::json!([]));
     });
 }
+
+#[test]
+fn what_is_followed_leaves_stdout_to_an_answer_that_was_asked_for() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        let script = "echo said; aml run log --metric m=2; exit 3";
+        let ended = aml.run([
+            "run", "submit", "-n", "r", "--stream", "-o", "json", "--", script,
+        ]);
+        assert_eq!(ended.status, 10, "{}", ended.stderr);
+        let run: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON alone");
+        assert_eq!(
+            (&run["status"], &run["exit_code"]),
+            (&"Failed".into(), &3.into())
+        );
+        assert!(ended.stderr.contains("said\n"), "{}", ended.stderr);
+        let status = aml.run("run logs r --follow --query status -o tsv");
+        assert_eq!((status.status, status.stdout.as_str()), (10, "Failed\n"));
+        assert_eq!(aml.run("run logs r --follow").stdout, "said\n");
+        assert_eq!(aml.json("run logs r -o json"), "said\n");
+        let job = aml.run("job stream r -o json");
+        let job: serde_json::Value = serde_json::from_str(&job.stdout).expect("JSON alone");
+        assert_eq!(job["status"], "Failed");
+        let logged = aml.json("run log r --tag a=b -o json");
+        assert_eq!(
+            (&logged["tags"]["a"], &logged["metrics"]["m"]["last"]),
+            (&"b".into(), &2.0.into())
+        );
+        assert_eq!(aml.ok("run log r --tag a=c"), "");
+    });
+}

@@ -127,7 +127,7 @@ fn what_does_not_fit_is_said_with_its_line_before_anything_runs() {
         aml.write("bad.yml", bad.replace("./train.yml", "azureml:train:7"));
         let error = aml.run("job create -f bad.yml -n p1").failed(3);
         assert!(
-            error.contains("bad.yml:15:5: No component `train`"),
+            error.contains("bad.yml:15:5: Step `train`: No component `train`"),
             "{error}"
         );
         aml.write("bad.yml", &bad);
@@ -136,6 +136,96 @@ fn what_does_not_fit_is_said_with_its_line_before_anything_runs() {
             let said = format!("bad.yml:{line}:3: Step `{step}`: The step has no compute\n");
             assert!(error.contains(&said), "{error}");
         }
+        assert_eq!(aml.json("job list"), serde_json::json!([]));
+    });
+}
+
+/// Each of these is wrong in another way; some of it only the workspace knows.
+const WRONG: &str = "\
+type: pipeline
+inputs: {data: {type: uri_folder, path: data}}
+outputs: {final: }
+jobs:
+  first:
+    command: echo ${{inputs.x}}
+    environment: {image: python}
+    compute: azureml:serverless
+    inputs: {x: '${{parent.jobs.second.outputs.o}}'}
+    outputs: {o: , f: '${{parent.outputs.final}}'}
+  second:
+    command: echo ${{inputs.x}}
+    environment: {image: python}
+    compute: azureml:serverless
+    inputs: {x: '${{parent.jobs.first.outputs.o}}'}
+    outputs: {o: , f: '${{parent.outputs.final}}'}
+  unknown:
+    component: azureml:nobody:3
+    compute: azureml:serverless
+  nowhere:
+    command: ls
+    environment: azureml:sklearn-9.9@latest
+  binding:
+    command: ls
+    environment: {image: python}
+    compute: azureml:serverless
+    inputs: {x: '${{parent.jobs.frist.outputs.o}}'}
+  typed:
+    component: azureml:typed@latest
+    compute: azureml:serverless
+    inputs: {n: many}
+  search:
+    type: sweep
+    sampling_algorithm: random
+    objective: {goal: minimize, primary_metric: loss}
+    search_space: {n: {type: uniform, min_value: 0, max_value: 1}}
+    limits: {max_total_trials: 2}
+    compute: azureml:serverless
+  misspelt:
+    comand: ls
+    environment: {image: python}
+    compute: azureml:serverless
+";
+
+#[test]
+fn all_that_is_wrong_is_said_at_once_whoever_knows_it() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        aml.write("data/a.txt", "");
+        aml.write("typed.yml", "name: typed\ntype: command\ncommand: ls\nenvironment: {image: python}\ninputs: {n: {type: integer}}\n");
+        aml.ok("component create -f typed.yml");
+        aml.write("wrong.yml", WRONG);
+        let error = aml.run("job create -f wrong.yml").failed(2);
+        for (line, said) in [
+            (9, "These steps wait for each other: first → second → first"),
+            (
+                16,
+                "Step `second`: The pipeline's output `final` is written by `first` as well",
+            ),
+            (18, "Step `unknown`: No component `nobody`"),
+            (20, "Step `nowhere`: The step has no compute"),
+            (22, "Step `nowhere`: No environment `sklearn-9.9`"),
+            (
+                27,
+                "Step `binding`: `${{parent.jobs.frist.outputs.o}}`: there is no step `frist`",
+            ),
+            (
+                31,
+                "Step `typed`: The input `n` is of type `integer`; `\"many\"` is not",
+            ),
+            (
+                33,
+                "Step `search`: `trial` is missing; a sweep step must have it",
+            ),
+            (40, "Step `misspelt`: A command step has no key `comand`"),
+        ] {
+            let at = error
+                .find(said)
+                .unwrap_or_else(|| panic!("{said}\n{error}"));
+            let place = format!("wrong.yml:{line}:");
+            let after = &error[at..(at + 300).min(error.len())];
+            assert!(after.contains(&place), "{said} at {place}\n{error}");
+        }
+        assert!(error.starts_with("Error: 9 errors in wrong.yml"), "{error}");
         assert_eq!(aml.json("job list"), serde_json::json!([]));
     });
 }

@@ -408,7 +408,7 @@ fn following_goes_on_when_the_server_was_killed_and_is_back() {
         "run", "submit", "-n", "r", "-e", "exp", "--stream", "--", &line,
     ]);
     follow.stdout_line("begun", 30);
-    aml.server().expect("a server").signal(Signal::SIGKILL);
+    aml.server().expect("a server").kill();
     let port = aml
         .url()
         .and_then(|url| url.rsplit(':').next())

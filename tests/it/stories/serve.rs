@@ -9,6 +9,10 @@ use std::{
 use expect_test::expect;
 use nix::sys::signal::Signal;
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+
+use serde_json::Value;
+
 use crate::support::{Aml, Process, eventually};
 
 /// Starts a server on this machine and says where it listens.
@@ -91,6 +95,40 @@ fn other_addresses_need_a_user_and_a_token() {
     let answer = exchange(&url, &whoami("127.0.0.1", ""));
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     assert!(answer.contains("www-authenticate: Bearer"), "{answer}");
+}
+
+#[test]
+fn callers_are_told_addresses_by_the_name_they_used() {
+    let aml = Aml::local();
+    aml.ok("workspace create -n churn");
+    let token = first_user(&aml);
+    let told = |url: &str, host: &str| {
+        let body = r#"{"workspace": "churn"}"#;
+        let answer = exchange(
+            url,
+            &format!(
+                "POST /api/v1/workspaces.get HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\
+                 Authorization: Bearer {token}\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            ),
+        );
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        let workspace: Value = serde_json::from_str(body).expect("JSON");
+        workspace["mlflow_tracking_uri"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no URI: {answer}"))
+            .to_owned()
+    };
+    let (anywhere, url) = serve(&aml, "--host 0.0.0.0");
+    assert_eq!(told(&url, "10.1.2.3:81"), "http://10.1.2.3:81/ws/churn");
+    let own = told(&url, "no name<");
+    assert!(
+        own.ends_with(&format!(":{}/ws/churn", port_of(&url))),
+        "{own}"
+    );
+    drop(anywhere);
+    let (_named, url) = serve(&aml, "--host 0.0.0.0 --url https://ml.example");
+    assert_eq!(told(&url, "10.1.2.3:81"), "https://ml.example/ws/churn");
 }
 
 #[test]
@@ -266,7 +304,7 @@ fn what_was_acknowledged_outlives_a_killed_server() {
         eventually("twenty are acknowledged", 60, || {
             (acknowledged.lock().expect("no panic").len() >= 20).then_some(())
         });
-        server.signal(Signal::SIGKILL);
+        server.kill();
     });
     let names = aml.json("workspace list --query '[].name'");
     let names = names.as_array().expect("a list");
@@ -330,4 +368,61 @@ fn the_log_names_callers_and_keeps_secrets() {
     server.stderr_line("users.whoami", 5);
     let log = server.stderr();
     assert!(!log.contains("hunter2") && !log.contains(&token), "{log}");
+}
+
+#[test]
+fn the_page_of_a_job_shows_it_to_whom_may_see_it() {
+    let aml = Aml::local();
+    aml.ok("workspace create -n churn");
+    aml.ok("run submit -n j1 --param 'a=<b>' -- \
+         'echo \"<script>x</script>\"; aml run log --metric loss=0.25'");
+    aml.ok("run logs j1 --follow");
+    let (_server, url) = serve(&aml, "");
+    let ask = |path: &str| {
+        exchange(
+            &url,
+            &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+        )
+    };
+    let page = ask("/ws/churn/jobs/j1");
+    assert!(page.starts_with("HTTP/1.1 200"), "{page}");
+    let head = page.to_lowercase();
+    assert!(
+        head.contains("content-security-policy: default-src 'none'"),
+        "{page}"
+    );
+    assert!(
+        page.contains("Completed") && page.contains("0.25"),
+        "{page}"
+    );
+    assert!(
+        page.contains("&lt;b&gt;") && !page.contains("<b>"),
+        "{page}"
+    );
+    assert!(!page.contains("http-equiv"), "{page}");
+    let log = page
+        .split("href=\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next());
+    let log = ask(log.expect("a link"));
+    assert!(log.contains("<script>x</script>"), "{log}");
+    assert!(
+        log.to_lowercase().contains("content-type: text/plain"),
+        "{log}"
+    );
+    assert!(ask("/ws/churn/jobs/none").starts_with("HTTP/1.1 404"));
+    let token = first_user(&aml);
+    let refused = ask("/ws/churn/jobs/j1");
+    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+    assert!(refused.contains("Basic realm"), "{refused}");
+    let password = BASE64_STANDARD.encode(format!("ann:{token}"));
+    let password = format!("Authorization: Basic {password}\r\n");
+    let known = whoami("localhost", &password);
+    assert!(exchange(&url, &known).starts_with("HTTP/1.1 200"));
+    let elsewhere = whoami(
+        "localhost",
+        &format!("{password}Sec-Fetch-Site: cross-site\r\n"),
+    );
+    let refused = exchange(&url, &elsewhere);
+    assert!(refused.starts_with("HTTP/1.1 403"), "{refused}");
 }

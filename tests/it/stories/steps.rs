@@ -336,6 +336,38 @@ fn steps_are_chosen_repeated_and_run_for_each_item() {
     });
 }
 
+/// Reads what each round wrote, by the table of their places.
+const GATHERED: &str = "\
+type: pipeline
+settings: {default_compute: azureml:serverless}
+jobs:
+  one:
+    command: echo from ${{inputs.k}} > ${{outputs.o}}/f.txt
+    environment: {image: python}
+    outputs: {o: {type: uri_folder}}
+  each:
+    type: parallel_for
+    body: ${{parent.jobs.one}}
+    items: [{k: 1}, {k: 2}]
+  all:
+    command: >-
+      python -c 'import json, sys;
+      [print(open(place[\"folder\"] + \"/f.txt\").read(), end=\"\") for place in json.load(open(sys.argv[1] + \"/MLTable\"))[\"paths\"]]'
+      ${{inputs.table}}
+    environment: {image: python}
+    inputs: {table: {type: mltable, path: '${{parent.jobs.each.outputs.o}}'}}
+";
+
+#[test]
+fn a_step_finds_on_its_machine_what_all_rounds_of_a_loop_made() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        aml.write("pipeline.yml", GATHERED);
+        let said = aml.run("job create -f pipeline.yml --stream").ok();
+        assert!(said.contains("[all] from 1\n[all] from 2\n"), "{said}");
+    });
+}
+
 #[test]
 fn a_component_is_tried_alone() {
     each_mode(|aml| {
@@ -394,6 +426,62 @@ jobs:
         failed.clone().failed(10);
         let said = failed.stdout;
         assert!(said.contains("x/1.txt is there already"), "{said}");
+    });
+}
+
+#[test]
+fn rows_go_from_a_database_to_a_table_and_to_another_one() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        let database = aml.path("a.db").display().to_string();
+        aml.write(
+            "connection.yml",
+            format!("name: db\ntype: custom\ntarget: sqlite:///{database}\ncredentials: {{type: none}}\n"),
+        );
+        aml.ok("connection create -f connection.yml");
+        aml.write("rows/a.csv", "a,b\n1,x\n2,01234\n9007199254740993,NA\n");
+        aml.write(
+            "p.yml",
+            "\
+type: pipeline
+settings: {default_compute: azureml:serverless}
+jobs:
+  out:
+    type: data_transfer
+    task: export_data
+    inputs: {rows: {type: uri_folder, path: rows}}
+    sink: {type: database, connection: 'azureml:db', table_name: t}
+",
+        );
+        aml.ok("job create -f p.yml --stream");
+        aml.write(
+            "p.yml",
+            "\
+type: pipeline
+settings: {default_compute: azureml:serverless}
+outputs: {rows: {type: uri_file}}
+jobs:
+  in:
+    type: data_transfer
+    task: import_data
+    source: {type: database, connection: 'azureml:db', query: 'SELECT CAST(a AS INTEGER) AS a, b FROM t WHERE CAST(a AS INTEGER) > 1'}
+    outputs: {rows: {type: uri_file, path: '${{parent.outputs.rows}}'}}
+  back:
+    type: data_transfer
+    task: export_data
+    inputs: {rows: {type: uri_file, path: '${{parent.jobs.in.outputs.rows}}'}}
+    sink: {type: database, connection: 'azureml:db', table_name: u}
+",
+        );
+        let said = aml.run("job create -f p.yml -n p --stream").ok();
+        assert!(said.contains("[back] 2 rows were written\n"), "{said}");
+        aml.ok("job download -n p --output-name rows -p got");
+        let got = std::fs::read_dir(aml.path("got/named-outputs/rows")).expect("a folder");
+        let got: Vec<_> = got.flatten().map(|entry| entry.path()).collect();
+        assert_eq!(
+            std::fs::read_to_string(&got[0]).expect("rows"),
+            "a,b\n2,01234\n9007199254740993,NA\n"
+        );
     });
 }
 

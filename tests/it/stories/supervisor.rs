@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::{Value, json};
+
 use crate::support::{Aml, eventually};
 
 #[test]
@@ -9,7 +11,8 @@ fn a_supervisor_that_gets_no_task_leaves_the_folder_free_for_another() {
     let aml = Aml::local();
     let folder = aml.path("run");
     fs::create_dir(&folder).unwrap();
-    let run = || aml.run_with_stdin(["supervise", folder.to_str().unwrap()], "");
+    let named = format!("{:?}\n", folder.to_str().unwrap());
+    let run = || aml.run_with_stdin("supervise", &named);
     for _ in 0..2 {
         let output = run();
         // It could be found before it was told what to do.
@@ -21,16 +24,22 @@ fn a_supervisor_that_gets_no_task_leaves_the_folder_free_for_another() {
 }
 
 #[test]
+fn one_that_nobody_needs_leaves() {
+    let output = Aml::local().run_with_stdin("supervise", "");
+    assert_eq!((output.status, &*output.stdout), (0, ""), "{output:?}");
+}
+
+#[test]
 fn the_end_of_a_command_is_written_down_as_soon_as_it_can_be() {
     let aml = Aml::local();
     let folder = aml.path("run");
     let exit = folder.join("exit.json");
     fs::create_dir_all(&exit).unwrap();
+    let named = format!("{:?}\n", folder.to_str().unwrap());
     let task =
         r#"{"command": ["exit 3"], "directory": "/", "variables": {"PATH": "/usr/bin:/bin"}}"#;
     std::thread::scope(|scope| {
-        let ended =
-            scope.spawn(|| aml.run_with_stdin(["supervise", folder.to_str().unwrap()], task));
+        let ended = scope.spawn(|| aml.run_with_stdin("supervise", &format!("{named}{task}")));
         // What was to be written waits beside the folder that is in the way, in the room kept for it.
         eventually("the end of the command", 20, || {
             let kept = fs::read_to_string(folder.join("exit.reserved")).unwrap_or_default();
@@ -42,4 +51,46 @@ fn the_end_of_a_command_is_written_down_as_soon_as_it_can_be() {
     });
     let exit: serde_json::Value = serde_json::from_slice(&fs::read(exit).unwrap()).unwrap();
     assert_eq!(exit["code"], 3);
+}
+
+#[test]
+fn one_sees_to_one_command_after_another_and_mixes_nothing() {
+    let aml = Aml::local();
+    let mut lines = Vec::new();
+    for (name, command) in [
+        (
+            "large",
+            "sleep 100 & python3 -c 'x = bytearray(1) * 100_000_000; print(len(x))'",
+        ),
+        // No name is known of this signal.
+        (
+            "killed",
+            "python3 -c 'import os; os.kill(os.getpid(), 41)' & kill -40 $$",
+        ),
+        ("small", "exit 3"),
+    ] {
+        let folder = aml.path(name);
+        fs::create_dir(&folder).unwrap();
+        let path = std::env::var("PATH").unwrap();
+        let task = json!({"command": [command], "directory": "/", "variables": {"PATH": path}});
+        lines.extend([json!(folder).to_string(), task.to_string()]);
+    }
+    let output = aml.run_with_stdin("supervise", &(lines.join("\n") + "\n"));
+    assert_eq!(output.status, 0, "{output:?}");
+    // It said each time that it can be found, and by the same name.
+    let said: Vec<&str> = output.stdout.lines().collect();
+    assert_eq!(said, [said[0]; 3]);
+    let exit = |name: &str| -> Value {
+        let text = fs::read(aml.path(name).join("exit.json")).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    };
+    let (large, small) = (exit("large"), exit("small"));
+    assert_eq!((&large["code"], &small["code"]), (&json!(0), &json!(3)));
+    assert_eq!(exit("killed")["signal"], 40);
+    assert_eq!(aml.read("large/log"), "100000000\n");
+    let memory = |exit: &Value| exit["usage"]["peak_memory"].as_u64().unwrap();
+    assert!(memory(&large) > 100_000_000, "{large}");
+    assert!(memory(&small) < 50_000_000, "{small}");
+    let seconds = |exit: &Value| exit["usage"]["cpu_seconds"].as_f64().unwrap();
+    assert!(seconds(&small) < seconds(&large), "{small} {large}");
 }

@@ -13,22 +13,21 @@ use std::{
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use expect_test::expect;
-use nix::sys::signal::Signal;
 use ring::hmac;
 use serde_json::{Value, json};
 
 use crate::support::{Aml, each_mode, eventually, http};
 
 /// A program that is told of events.
-struct Receiver {
-    url: String,
+pub struct Receiver {
+    pub url: String,
     /// What it answers.
     status: Arc<AtomicU16>,
     letters: mpsc::Receiver<Letter>,
 }
 
 #[derive(Debug)]
-struct Letter {
+pub struct Letter {
     headers: Vec<(String, String)>,
     body: String,
 }
@@ -65,12 +64,12 @@ impl Letter {
         found.map(|(_, value)| value.as_str()).expect("the header")
     }
 
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("JSON")
     }
 
     /// As MLflow tells receivers to check it.
-    fn is_signed_with(&self, secret: &str) -> bool {
+    pub fn is_signed_with(&self, secret: &str) -> bool {
         let signature = self.header("x-mlflow-signature");
         let signature = signature.strip_prefix("v1,").expect("a version");
         let signed = format!(
@@ -86,7 +85,7 @@ impl Letter {
 }
 
 impl Receiver {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
         let url = format!("http://{}/hook", listener.local_addr().expect("an address"));
         let status = Arc::new(AtomicU16::new(200));
@@ -113,14 +112,14 @@ impl Receiver {
     }
 
     #[track_caller]
-    fn next(&self) -> Letter {
+    pub fn next(&self) -> Letter {
         let letter = self.letters.recv_timeout(Duration::from_mins(1));
         letter.expect("is told in time")
     }
 }
 
 /// Lets webhooks be on this machine.
-fn allow_loopback(aml: &Aml) {
+pub fn allow_loopback(aml: &Aml) {
     let file = aml.root().join("config.toml");
     let config = std::fs::read_to_string(&file).unwrap_or_default();
     let allow = "[webhooks]\nschemes = [\"https\", \"http\"]\nallow_private = true\n";
@@ -235,7 +234,7 @@ fn no_delivery_is_lost_with_the_server() {
     send(&url, "webhooks", &webhook);
     send(&url, "registered-models/create", &json!({"name": "iris"}));
     let first = receiver.next();
-    server.signal(Signal::SIGKILL);
+    server.kill();
     server.wait(20);
     receiver.status.store(200, Ordering::SeqCst);
     let (_server, _) = serve();

@@ -88,7 +88,7 @@ fn a_killed_worker_loses_nothing() {
     fs::write(&gate, "").unwrap();
     // The command ends while nobody watches.
     eventually("the end of the process", 20, || {
-        (!is_there(&aml, "aml supervise")).then_some(())
+        aml.supervisors().is_empty().then_some(())
     });
     wait_for(&aml, &run, "Completed");
     let expected: String = (1..=6)
@@ -130,7 +130,7 @@ fn a_killed_supervisor_fails_the_run_and_leaves_no_process() {
         workspace(aml);
         let run = submit(aml, "", "echo begun; sleep 1000 & sleep 1001");
         wait_for_log(aml, &run, "begun");
-        kill(process(aml, "supervise"), Signal::SIGKILL).unwrap();
+        kill(aml.supervisors()[0], Signal::SIGKILL).unwrap();
         wait_for(aml, &run, "Failed");
         let reason = "The run's supervisor was killed, and the run with it";
         assert_eq!(show(aml, &run)["reason"], reason);
@@ -397,7 +397,7 @@ fn a_worker_on_another_machine_goes_on_without_the_server() {
     drop(first);
     fs::write(&gate, "").unwrap();
     eventually("the end of the processes", 20, || {
-        (!is_there(&aml, "aml supervise")).then_some(())
+        aml.supervisors().is_empty().then_some(())
     });
     let port = url.rsplit(':').next().expect("a port");
     let _second = server(&aml, port);
@@ -428,7 +428,7 @@ fn a_server_that_is_killed_finds_its_runs_again() {
     );
     let run = submit(&aml, "", &line);
     wait_for_log(&aml, &run, "begun");
-    first.signal(Signal::SIGKILL);
+    first.kill();
     first.wait(10);
     let _second = begin(&port);
     fs::write(&gate, "").unwrap();
@@ -448,8 +448,8 @@ fn a_run_whose_worker_is_gone_fails_on_a_server_without_one() {
     worker.stderr_line("Working as ", 20);
     let run = submit(&aml, "", "echo begun; sleep 1000");
     wait_for_log(&aml, &run, "begun");
-    worker.signal(Signal::SIGKILL);
-    kill(process(&aml, "aml supervise"), Signal::SIGKILL).unwrap();
+    worker.kill();
+    kill(aml.supervisors()[0], Signal::SIGKILL).unwrap();
     // The lease lasts for thirty seconds.
     eventually("the end of the run", 90, || {
         (status(&aml, &run) == "Failed").then_some(())

@@ -311,4 +311,15 @@ impl Aml {
     pub fn processes(&self) -> Vec<(nix::unistd::Pid, String)> {
         process::processes_of(self.root())
     }
+
+    /// The supervisors of commands, without those that wait for one.
+    pub fn supervisors(&self) -> Vec<nix::unistd::Pid> {
+        let all = self.processes().into_iter();
+        let supervises = |(pid, line): &(nix::unistd::Pid, String)| {
+            let works_in = std::fs::read_link(format!("/proc/{pid}/cwd"));
+            line.starts_with("aml supervise")
+                && works_in.is_ok_and(|folder| folder.parent().is_some())
+        };
+        all.filter(supervises).map(|(pid, _)| pid).collect()
+    }
 }

@@ -2,11 +2,17 @@
 
 use std::{
     fs::{self, File},
-    os::unix::fs::MetadataExt,
+    os::unix::{
+        fs::{MetadataExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{LazyLock, Mutex},
 };
+
+/// A user that owns nothing.
+const NOBODY: u32 = 65534;
 
 /// Where components are kept between test runs.
 pub fn folder() -> PathBuf {
@@ -91,18 +97,25 @@ pub fn python_with(packages: &[&str]) -> Result<PathBuf, String> {
 
 /// A program of a Debian package, installed when it is missing and this is root.
 pub fn debian(program: &str, package: &str) -> Result<PathBuf, String> {
+    debian_in(program, package, || {
+        path().split(':').map(PathBuf::from).collect()
+    })
+}
+
+/// The same of a program that is in one of these folders.
+fn debian_in(
+    program: &str,
+    package: &str,
+    folders: impl Fn() -> Vec<PathBuf>,
+) -> Result<PathBuf, String> {
     let found = || {
-        let path = path();
-        let mut folders = path
-            .split(':')
-            .map(|folder| Path::new(folder).join(program));
-        folders.find(|file| file.is_file())
+        let mut files = folders().into_iter().map(|folder| folder.join(program));
+        files.find(|file| file.is_file())
     };
     if let Some(program) = found() {
         return Ok(program);
     }
-    let root = fs::metadata("/proc/self").is_ok_and(|this| this.uid() == 0);
-    if !root {
+    if !is_root() {
         return Err(format!(
             "`{program}` is missing; as root: apt-get install {package}"
         ));
@@ -119,6 +132,31 @@ pub fn debian(program: &str, package: &str) -> Result<PathBuf, String> {
         apt(&install).or_else(|_| apt(&["update", "-q"]).and_then(|()| apt(&install)))
     })?;
     found().ok_or_else(|| format!("`{package}` has no program `{program}`"))
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|this| this.uid() == 0)
+}
+
+/// A program of PostgreSQL's server, which refuses to run as root: as nobody, then.
+pub fn postgres(program: &str) -> Result<Command, String> {
+    let folders = || {
+        let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+        let folders = versions.flatten().map(|version| version.path().join("bin"));
+        folders.collect()
+    };
+    let mut command = Command::new(debian_in(program, "postgresql", folders)?);
+    if is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    Ok(command)
+}
+
+/// Gives a folder to who runs [`postgres`].
+pub fn give_to_postgres(folder: &Path) {
+    if is_root() {
+        chown(folder, Some(NOBODY), Some(NOBODY)).expect("gives the folder away");
+    }
 }
 
 /// Says why a test proves nothing here. Only what this machine truly cannot have may be skipped.

@@ -11,7 +11,10 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        signal::{Signal, kill},
+        wait::{Id, WaitPidFlag, waitid},
+    },
     unistd::Pid,
 };
 
@@ -137,6 +140,13 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.pid().try_into().expect("a process id"));
         kill(pid, signal).expect("the process is there");
+    }
+
+    /// Kills this process alone and waits until nothing of it is left, its port neither.
+    pub fn kill(&self) {
+        self.signal(Signal::SIGKILL);
+        let id = Id::Pid(Pid::from_raw(self.pid().cast_signed()));
+        waitid(id, WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT).expect("a child ends");
     }
 
     /// Waits for the end.

@@ -326,6 +326,7 @@ async fn deprecate(az: &Az, given: &Given) -> anyhow::Result<Value> {
         properties: [].into(),
         labels: Vec::new(),
         unlabel: Vec::new(),
+        settings: Map::new(),
     };
     az.call(&request).await?;
     archive(az, given).await

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{COMMON, METADATA, NAME, answer};
+use super::{COMMON, METADATA, NAME, answer, database};
 use crate::cli::{
     az::{
         Az,
@@ -200,6 +200,27 @@ pub const GROUP: Group = Group {
                 ("protocol", "protocol"),
                 ("endpoint", "endpoint"),
             ]
+        ),
+        verb!(
+            "attach-sqldb",
+            "Make an SQL database of Azure a connection",
+            [COMMON, METADATA, NAME, database::FLAGS],
+            database::attach,
+            &database::SQL
+        ),
+        verb!(
+            "attach-mysqldb",
+            "Make a MySQL database of Azure a connection",
+            [COMMON, METADATA, NAME, database::FLAGS],
+            database::attach,
+            &database::MYSQL
+        ),
+        verb!(
+            "attach-psqldb",
+            "Make a PostgreSQL database of Azure a connection",
+            [COMMON, METADATA, NAME, database::FLAGS],
+            database::attach,
+            &database::POSTGRES
         ),
     ],
 };

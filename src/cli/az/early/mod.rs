@@ -4,17 +4,20 @@
 //! Where a name is that of a command of today as well, `find` says which one is meant.
 
 pub mod compute;
+mod database;
 pub mod dataset;
 pub mod datastore;
 mod deploy;
 pub mod environment;
 pub mod folder;
 pub mod model;
+mod pipeline;
 pub mod run;
 mod serve;
 pub mod service;
 mod submit;
 mod sweep;
+mod tensorboard;
 pub mod workspace;
 
 use std::{
@@ -141,6 +144,7 @@ fn mapping(path: &Path) -> Result<Map<String, Value>> {
         let report = Report {
             issues: document.issues,
             sources: document.sources,
+            partial: None,
         };
         return Err(report.into_error());
     }

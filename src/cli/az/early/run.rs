@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{COMMON, METADATA, answer, attached, folder, submit, sweep};
+use super::{COMMON, METADATA, answer, attached, folder, pipeline, submit, sweep, tensorboard};
 use crate::cli::{
     az::{
         Az,
@@ -72,6 +72,27 @@ pub const GROUP: Group = Group {
             sweep::submit
         ),
         verb!(
+            "submit-pipeline",
+            "Run a pipeline as it was written in 2020",
+            [
+                COMMON,
+                METADATA,
+                &[
+                    flag("pipeline-yaml", "File of the pipeline").short('y'),
+                    flag("pipeline-id", "Not here: a pipeline is its file").short('i'),
+                    flag("experiment-name", "Experiment of the run").short('n'),
+                    flag("parameters", "Values of parameters, as NAME=VALUE")
+                        .short('p')
+                        .many(),
+                    flag("datapaths", "Places of data, as NAME=DATASTORE/PATH")
+                        .short('d')
+                        .many(),
+                    flag("output_file", "File to write the answer to").short('f'),
+                ]
+            ],
+            pipeline::submit
+        ),
+        verb!(
             "list",
             "List runs, newest first",
             [
@@ -121,6 +142,16 @@ pub const GROUP: Group = Group {
             "Follow the log of a run to its end",
             [COMMON, THE_RUN],
             monitor
+        ),
+        verb!(
+            "monitor-tensorboard",
+            "Show what a run logs for TensorBoard",
+            [
+                COMMON,
+                THE_RUN,
+                &[flag("local-directory", "Folder to write it to")]
+            ],
+            tensorboard::monitor
         ),
     ],
 };
@@ -235,7 +266,7 @@ async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
     answer(az, given, runs.iter().map(one).collect())
 }
 
-async fn get(az: &Az, given: &Given) -> Result<Run> {
+pub async fn get(az: &Az, given: &Given) -> Result<Run> {
     let get = GetRun {
         workspace: az.here().await?,
         run: given.required("run")?.to_owned(),

@@ -451,6 +451,7 @@ async fn logs(az: &Az, given: &Given) -> anyhow::Result<Value> {
         deployment: Some(version.to_owned()),
         lines: Some(given.number("num_lines")?.unwrap_or(5000)),
         offset: 0,
+        access: false,
     };
     az.ctx.ui.print(&az.call(&request).await?.text)?;
     Ok(Value::Null)

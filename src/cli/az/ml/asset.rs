@@ -158,7 +158,9 @@ pub async fn update(az: &Az, given: &Given, kind: AssetKind) -> anyhow::Result<V
     let mut draft = Draft::of(&before, &az.ctx.folder);
     draft.edit(&given.edits()?, given.values())?;
     let after = draft.unchecked()?;
-    refuse_others(&before, &after, kind.name())?;
+    let settings = settings(kind, &before, &after);
+    let unchanged = |key: &String| settings.contains_key(key);
+    refuse_others(&before, &after, kind.name(), unchanged)?;
     let request = UpdateAsset {
         workspace: place.name(),
         kind,
@@ -169,8 +171,27 @@ pub async fn update(az: &Az, given: &Given, kind: AssetKind) -> anyhow::Result<V
         properties: changed(&found.properties, &after, "properties"),
         labels: Vec::new(),
         unlabel: Vec::new(),
+        settings,
     };
     Ok(shown(&place, &az.call(&request).await?))
+}
+
+/// The words of a version that may change and have.
+fn settings(
+    kind: AssetKind,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+) -> Map<String, Value> {
+    let may: &[&str] = match kind {
+        AssetKind::Data | AssetKind::Environment => &["auto_delete_setting"],
+        AssetKind::Component => &["display_name"],
+        AssetKind::Code => &[],
+    };
+    let changed = may
+        .iter()
+        .filter(|key| before.get(**key) != after.get(**key));
+    let now = |key: &&str| after.get(*key).cloned().unwrap_or_default();
+    changed.map(|key| ((*key).to_owned(), now(key))).collect()
 }
 
 /// The description, if it is another one now.
@@ -188,11 +209,13 @@ pub fn refuse_others(
     before: &Map<String, Value>,
     after: &Map<String, Value>,
     kind: &str,
+    may_change: impl Fn(&String) -> bool,
 ) -> Result<()> {
-    let may = ["description", "tags", "properties", "stage"];
+    let may = ["description", "tags", "properties"];
     let keys = before.keys().chain(after.keys());
-    let mut others =
-        keys.filter(|key| !may.contains(&key.as_str()) && before.get(*key) != after.get(*key));
+    let mut others = keys.filter(|key| {
+        !may.contains(&key.as_str()) && !may_change(key) && before.get(*key) != after.get(*key)
+    });
     match others.next() {
         None => Ok(()),
         Some(key) => Err(Error::invalid(format!(

@@ -1,12 +1,9 @@
 //! `az ml batch-deployment`
 
-use std::{collections::BTreeMap, path::Path};
-
 use serde_json::{Map, Value, json};
 
 use super::asset::put_flags;
 use crate::cli::{
-    asset::create_described,
     az::{
         Az,
         given::Given,
@@ -16,21 +13,18 @@ use crate::cli::{
         },
         ids,
     },
-    deployment::described::{model_version, over},
+    batch::{jobs::jobs_of, uploads::bring},
+    deployment::described::over,
     document::Draft,
-    job::{
-        entity::Entity,
-        local::{code_asset, environment_asset, local_text},
-    },
+    job::entity::Entity,
 };
 use api::{
     Result,
-    assets::AssetKind,
     batch::{
-        BatchDeployment, DEPLOYMENT_TAG, DeleteBatchDeployment, ENDPOINT_TAG, GetBatchDeployment,
-        ListBatchDeployments, PutBatchDeployment,
+        BatchDeployment, DeleteBatchDeployment, GetBatchDeployment, ListBatchDeployments,
+        PutBatchDeployment,
     },
-    runs::{ListRuns, Run},
+    runs::Run,
     workspaces::Workspace,
 };
 use spec::overrides::Values;
@@ -131,7 +125,7 @@ async fn save(
     existing: bool,
 ) -> anyhow::Result<Value> {
     let workspace = az.this_workspace().await?;
-    bring(az, &workspace.name, &mut fields).await?;
+    bring(&az.ctx, &workspace.name, &mut fields).await?;
     let request = PutBatchDeployment {
         workspace: workspace.name.clone(),
         endpoint: ids::text(&fields, "endpoint_name").unwrap_or_default(),
@@ -141,37 +135,6 @@ async fn save(
         set_default: given.switch("set-default"),
     };
     Ok(shown(&workspace, &az.call(&request).await?))
-}
-
-/// Uploads what a deployment names on this machine, and puts in its place what names it there.
-async fn bring(az: &Az, workspace: &str, fields: &mut Map<String, Value>) -> Result<()> {
-    let ctx = &az.ctx;
-    if let Some(Value::Object(code)) = fields.get_mut("code_configuration")
-        && let Some(folder) = code.get("code").and_then(local_text)
-    {
-        let reference = code_asset(ctx, workspace, Path::new(folder)).await;
-        let reference = reference.map_err(|error| error.at("code_configuration.code"))?;
-        code.insert("code".to_owned(), Value::from(reference));
-    }
-    if let Some(Value::Object(inline)) = fields.get("model") {
-        let reference = model_version(ctx, workspace, inline).await;
-        let reference = reference.map_err(|error| error.at("model"))?;
-        fields.insert("model".to_owned(), Value::from(reference));
-    }
-    if let Some(Value::Object(inline)) = fields.get("environment") {
-        let reference = environment_asset(ctx, workspace, inline.clone()).await?;
-        fields.insert("environment".to_owned(), Value::from(reference));
-    }
-    // The file of a pipeline component was read where it is named.
-    if let Some(Value::Object(component)) = fields.get("component") {
-        let component = component.clone();
-        let kind = AssetKind::Component;
-        let made = create_described(ctx, workspace, kind, component, Vec::new()).await;
-        let made = made.map_err(|error| error.at("component"))?;
-        let reference = format!("azureml:{}:{}", made.name, made.version);
-        fields.insert("component".to_owned(), Value::from(reference));
-    }
-    Ok(())
 }
 
 async fn get(az: &Az, workspace: &str, endpoint: &str, name: &str) -> Result<BatchDeployment> {
@@ -234,26 +197,6 @@ async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
     Ok(Value::Null)
 }
 
-/// The jobs that an endpoint, or one of its deployments, has started; newest first.
-pub async fn jobs_of(
-    az: &Az,
-    workspace: &Workspace,
-    endpoint: &str,
-    deployment: Option<&str>,
-) -> Result<Vec<Run>> {
-    let mut tags = BTreeMap::from([(ENDPOINT_TAG.to_owned(), endpoint.to_owned())]);
-    if let Some(deployment) = deployment {
-        tags.insert(DEPLOYMENT_TAG.to_owned(), deployment.to_owned());
-    }
-    let request = ListRuns {
-        workspace: workspace.name.clone(),
-        tags,
-        limit: Some(1000),
-        ..ListRuns::default()
-    };
-    Ok(az.call(&request).await?.items)
-}
-
 pub fn shown_jobs(workspace: &Workspace, jobs: &[Run]) -> Value {
     let one = |run: &Run| {
         let entity = Entity::new(run, workspace);
@@ -265,6 +208,6 @@ pub fn shown_jobs(workspace: &Workspace, jobs: &[Run]) -> Value {
 async fn list_jobs(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let workspace = az.this_workspace().await?;
     let found = the_deployment(az, given, &workspace.name).await?;
-    let jobs = jobs_of(az, &workspace, &found.endpoint, Some(&found.name)).await?;
+    let jobs = jobs_of(&az.ctx, &workspace.name, &found.endpoint, Some(&found.name)).await?;
     Ok(shown_jobs(&workspace, &jobs))
 }

@@ -2,11 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    asset::put_flags,
-    batch_deployment::{jobs_of, shown_jobs},
-    tags,
-};
+use super::{asset::put_flags, batch_deployment::shown_jobs, named_draft, tags};
 use crate::cli::{
     asset::texts,
     az::{
@@ -17,24 +13,22 @@ use crate::cli::{
         },
         ids,
     },
+    batch::{invoke, jobs::jobs_of},
     document::Draft,
     job,
     run::naming,
 };
 use api::{
-    Error, Result,
+    Result,
     batch::{
         BatchEndpoint, DeleteBatchEndpoint, GetBatchEndpoint, InvokeBatch, ListBatchEndpoints,
         PutBatchEndpoint,
     },
-    paths::is_local,
     workspaces::Workspace,
 };
-use spec::overrides::Values;
+use spec::overrides::{Edit, Values};
 
 const KIND: &str = "batch-endpoint";
-/// The name of an input that was given without one.
-const INPUT: &str = "input";
 const INVOKE: &[Flag] = &[
     flag("deployment-name", "Deployment that shall run").short('d'),
     flag("experiment-name", "Experiment of the job"),
@@ -92,7 +86,7 @@ pub const GROUP: Group = Group {
             "invoke",
             "Start a job that scores data",
             [PLACE, THE_NAME, SET, INVOKE],
-            invoke
+            start
         ),
         verb!(
             "list-jobs",
@@ -139,7 +133,7 @@ fn request(workspace: &str, fields: &Map<String, Value>, existing: bool) -> PutB
 }
 
 async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    let mut draft = named_draft(az, given)?;
     put_flags(&mut draft, given, &["name"]);
     draft.edit(&given.edits()?, Values::Strings)?;
     let fields = draft.check(KIND)?;
@@ -210,74 +204,22 @@ async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
     Ok(Value::Null)
 }
 
-/// What `--input` names, as a job's input is written.
-fn input(az: &Az, given: &Given, path: &str) -> Result<Value> {
-    let asked = given.text("input-type");
-    if !is_local(path) {
-        let mut input = json!({"path": path});
-        if let Some(kind) = asked {
-            input["type"] = json!(kind);
-        }
-        return Ok(input);
-    }
-    let found = az.ctx.folder.join(path);
-    let kind = match (asked, found.is_file()) {
-        (Some(kind), _) => kind.to_ascii_lowercase(),
-        (None, true) => "uri_file".to_owned(),
-        (None, false) => "uri_folder".to_owned(),
-    };
-    let real = found
-        .canonicalize()
-        .map_err(|_| Error::invalid(format!("No such file or directory: {path}")).at("--input"))?;
-    Ok(json!({"type": kind, "path": real.to_string_lossy()}))
-}
-
-/// Inputs and outputs of the file, with what the flags change of them.
-fn data(az: &Az, given: &Given) -> Result<(Map<String, Value>, Map<String, Value>)> {
-    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+async fn start(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let workspace = az.this_workspace().await?;
     let mut edits = given.edits()?;
     for part in ["inputs", "outputs"] {
         for word in given.words(part) {
-            edits.push(spec::overrides::Edit::set(&format!("{part}.{word}"))?);
+            edits.push(Edit::set(&format!("{part}.{word}"))?);
         }
     }
-    draft.edit(&edits, Values::Strings)?;
-    let mut fields = draft.unchecked()?;
-    let mut part = |key: &str| match fields.shift_remove(key) {
-        Some(Value::Object(part)) => part,
-        _ => Map::new(),
+    let said = invoke::Given {
+        file: given.text("file"),
+        edits: &edits,
+        input: given.text("input"),
+        input_type: given.text("input-type"),
+        output_path: given.text("output-path"),
     };
-    let (mut inputs, mut outputs) = (part("inputs"), part("outputs"));
-    if let Some(path) = given.text("input") {
-        inputs.insert(INPUT.to_owned(), input(az, given, path)?);
-    }
-    if let Some(path) = given.text("output-path") {
-        let output = json!({"type": "uri_folder", "path": path});
-        outputs.insert("score".to_owned(), output);
-    }
-    // Relative to the file, as in a job.
-    let folder = given.text("file").map(|file| az.ctx.folder.join(file));
-    let folder = folder.as_deref().and_then(std::path::Path::parent);
-    for input in inputs.values_mut() {
-        let path = input.get("path").and_then(Value::as_str);
-        if let Some(path) = path.filter(|path| is_local(path)) {
-            let near = folder.unwrap_or(&az.ctx.folder).join(path);
-            let real = near.canonicalize().unwrap_or(near);
-            input["path"] = json!(real.to_string_lossy());
-        }
-    }
-    Ok((inputs, outputs))
-}
-
-async fn invoke(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    let workspace = az.this_workspace().await?;
-    let (inputs, outputs) = data(az, given)?;
-    let mut brought = ids::fields(json!({"inputs": inputs}));
-    job::local::bring(&az.ctx, &workspace.name, &mut brought).await?;
-    let inputs = match brought.shift_remove("inputs") {
-        Some(Value::Object(inputs)) => inputs,
-        _ => Map::new(),
-    };
+    let (inputs, outputs) = said.data(&az.ctx, &workspace.name).await?;
     let request = InvokeBatch {
         workspace: workspace.name.clone(),
         endpoint: given.required("name")?.to_owned(),
@@ -306,6 +248,6 @@ async fn list_jobs(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let name = get(az, &workspace.name, given.required("name")?)
         .await?
         .name;
-    let jobs = jobs_of(az, &workspace, &name, None).await?;
+    let jobs = jobs_of(&az.ctx, &workspace.name, &name, None).await?;
     Ok(shown_jobs(&workspace, &jobs))
 }

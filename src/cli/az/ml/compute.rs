@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{asset::put_flags, refuse, tags};
+use super::{asset::put_flags, named_draft, refuse, tags};
 use crate::cli::{
     az::{
         Az,
@@ -275,7 +275,7 @@ const SSH: [(&str, &str); 5] = [
 ];
 
 async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    let mut draft = named_draft(az, given)?;
     put_flags(
         &mut draft,
         given,
@@ -299,7 +299,7 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
 }
 
 async fn attach(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    let mut draft = named_draft(az, given)?;
     put_flags(
         &mut draft,
         given,

@@ -2,17 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{asset, refuse};
-use crate::cli::{
-    az::{
-        Az,
-        given::Given,
-        grammar::{
-            ARCHIVED, FILE, Flag, GENERIC, Group, LABEL, MAX, NAME, NO_WAIT, PLACE, REGISTRY, SET,
-            THE_NAME, VERSION, flag, switch, verb,
-        },
+use super::{asset, mount, named_draft, refuse};
+use crate::cli::az::{
+    Az,
+    given::Given,
+    grammar::{
+        ARCHIVED, FILE, Flag, GENERIC, Group, LABEL, MAX, NAME, NO_WAIT, PLACE, REGISTRY, SET,
+        THE_NAME, VERSION, flag, switch, verb,
     },
-    document::Draft,
 };
 use api::assets::AssetKind;
 
@@ -24,12 +21,6 @@ const NEW: &[Flag] = &[
     flag("tags", "Tags, as KEY=VALUE").many(),
     flag("datastore", "Datastore that local files are uploaded to"),
     switch("skip-validation", "Do not read an MLTable file before"),
-];
-pub const MOUNT: &[Flag] = &[
-    flag("path", "What to mount").required(),
-    flag("mode", "How it is mounted"),
-    flag("mount-point", "Where it is mounted"),
-    switch("persistent", "Also after a restart"),
 ];
 pub const SHARE: &[Flag] = &[
     flag("registry-name", "Registry to copy to").required(),
@@ -99,11 +90,9 @@ pub const GROUP: Group = Group {
         ),
         verb!(
             "mount",
-            "Not here: files are downloaded",
-            [PLACE, MOUNT],
-            refuse,
-            "Files are not mounted on this machine outside of jobs",
-            "Download them: aml datastore download DATASTORE PATH --output FOLDER"
+            "Lay the files of data out in a folder",
+            [PLACE, mount::FLAGS],
+            mount::mount
         ),
         verb!(
             "list-materialization-status",
@@ -121,7 +110,7 @@ pub const GROUP: Group = Group {
 };
 
 async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    let mut draft = named_draft(az, given)?;
     let flags = [
         "name",
         "version",

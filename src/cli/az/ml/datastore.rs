@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{asset::put_flags, changed_tags, data::MOUNT, refuse, tags};
+use super::{asset::put_flags, changed_tags, mount, tags};
 use crate::cli::{
     az::{
         Az,
@@ -56,11 +56,9 @@ pub const GROUP: Group = Group {
         ),
         verb!(
             "mount",
-            "Not here: files are downloaded",
-            [PLACE, MOUNT],
-            refuse,
-            "Files are not mounted on this machine outside of jobs",
-            "Download them: aml datastore download DATASTORE PATH --output FOLDER"
+            "Lay files of a datastore out in a folder",
+            [PLACE, mount::FLAGS],
+            mount::mount
         ),
     ],
 };

@@ -2,17 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{asset, data::SHARE};
-use crate::cli::{
-    az::{
-        Az,
-        given::Given,
-        grammar::{
-            ARCHIVED, FILE, Flag, GENERIC, Group, LABEL, MAX, NAME, NO_WAIT, PLACE, REGISTRY, SET,
-            THE_NAME, VERSION, flag, verb,
-        },
+use super::{asset, data::SHARE, named_draft};
+use crate::cli::az::{
+    Az,
+    given::Given,
+    grammar::{
+        ARCHIVED, FILE, Flag, GENERIC, Group, LABEL, MAX, NAME, NO_WAIT, PLACE, REGISTRY, SET,
+        THE_NAME, VERSION, flag, verb,
     },
-    document::Draft,
 };
 use api::assets::AssetKind;
 
@@ -84,7 +81,7 @@ pub const GROUP: Group = Group {
 };
 
 async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    let mut draft = named_draft(az, given)?;
     let flags = [
         "name",
         "version",

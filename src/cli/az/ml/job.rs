@@ -14,7 +14,7 @@ use crate::cli::{
     job::{self, JobArg, entity::Entity},
 };
 use api::{
-    Error,
+    Code, Error,
     runs::{GetRun, RunStatus},
 };
 
@@ -97,7 +97,7 @@ pub const GROUP: Group = Group {
         ),
         verb!(
             "update",
-            "Change a job's name to show, description and tags",
+            "Change a job's name to show, description, experiment and tags",
             [PLACE, THE_NAME, GENERIC, WEB],
             update
         ),
@@ -184,8 +184,19 @@ async fn download(az: &Az, given: &Given) -> anyhow::Result<Value> {
         output_name: given.owned("output-name"),
         all: given.switch("all"),
     };
-    job::download::download(&az.ctx, args).await?;
+    match job::download::download(&az.ctx, args).await {
+        // There it is no error, and scripts go on.
+        Err(error) if is_no_output(&error) => az.note(given, &format!("WARNING: {error:#}")),
+        downloaded => downloaded?,
+    }
     Ok(Value::Null)
+}
+
+/// Whether there is a job, but no output of the name.
+fn is_no_output(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Error>().is_some_and(|error| {
+        error.code == Code::NotFound && error.target.as_deref() == Some("--output-name")
+    })
 }
 
 /// One that has ended already is no error.

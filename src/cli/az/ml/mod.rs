@@ -11,9 +11,11 @@ pub mod datastore;
 pub mod environment;
 pub mod job;
 pub mod model;
+mod mount;
 pub mod online_deployment;
 pub mod online_endpoint;
 pub mod outbound_rule;
+mod package;
 pub mod registry;
 pub mod schedule;
 pub mod workspace;
@@ -22,9 +24,31 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Az, given::Given};
-use crate::cli::asset::texts;
-use api::Error;
+use super::{
+    Az,
+    given::{Given, missing},
+};
+use crate::cli::{asset::texts, document::Draft};
+use api::{Error, Result};
+
+/// What a new thing is told by a file and by flags, of which one must name it.
+fn named_draft(az: &Az, given: &Given) -> Result<Draft> {
+    let named = given.has("file") || given.has("name") || !given.words("set").is_empty();
+    if !named {
+        return Err(missing(&["name/-n"]).hint("Or describe it by a file: --file"));
+    }
+    Draft::open(given.text("file"), &az.ctx.folder)
+}
+
+/// The one word that answers write with a capital.
+fn spell_access(all: &mut Map<String, Value>) {
+    if let Some(access) = all.get_mut("public_network_access") {
+        let is_open = access
+            .as_str()
+            .is_some_and(|access| access.eq_ignore_ascii_case("enabled"));
+        *access = Value::from(if is_open { "Enabled" } else { "Disabled" });
+    }
+}
 
 /// The tags that a checked file gives.
 pub fn tags(fields: &Map<String, Value>) -> BTreeMap<String, String> {

@@ -1,12 +1,16 @@
 //! `az ml model`
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::{
     asset::{description, put_flags, refuse_others},
     changed, changed_tags,
     data::SHARE,
-    refuse, tags,
+    named_draft,
+    package::package,
+    tags,
 };
 use crate::cli::{
     asset::texts,
@@ -15,7 +19,7 @@ use crate::cli::{
         given::Given,
         grammar::{
             ARCHIVED, FILE, Flag, GENERIC, Group, LABEL, MAX, NAME, NO_WAIT, PLACE, REGISTRY, SET,
-            THE_NAME, VERSION, flag, verb,
+            THE_FILE, THE_NAME, VERSION, flag, verb,
         },
         ids,
         place::Place,
@@ -34,7 +38,9 @@ use api::{
 };
 use spec::overrides::Values;
 
-const STAGE: &[Flag] = &[flag("stage", "None, Staging, Production or Archived").short('s')];
+const STAGE: &[Flag] = &[flag("stage", "Stage, any word").short('s')];
+/// The tag with a stage that is none of MLflow's four. It counts while there is none of those.
+const OWN_STAGE: &str = "azureml.stage";
 const NEW: &[Flag] = &[
     flag("path", "File, folder, or what a job has put out").short('p'),
     flag(
@@ -110,11 +116,9 @@ pub const GROUP: Group = Group {
         ),
         verb!(
             "package",
-            "Not here: models are deployed without an image",
-            [PLACE, REGISTRY, THE_NAME, VERSION, FILE],
-            refuse,
-            "Models are not packed into images here",
-            "Deploy the model as it is: aml deploy MODEL:VERSION --name ENDPOINT"
+            "Make an environment that brings the model, its script and packages along",
+            [PLACE, REGISTRY, THE_NAME, VERSION, LABEL, THE_FILE, SET],
+            package
         ),
     ],
 };
@@ -151,8 +155,8 @@ fn shown(place: &Place, model: &Model) -> Value {
         "path": path,
         "properties": model.properties,
         "resourceGroup": place.resource_group(),
-        "stage": model.stage.name(),
-        "tags": model.tags,
+        "stage": stage_of(model),
+        "tags": shown_tags(model),
         "type": type_name(model.kind),
         "version": version,
     });
@@ -160,6 +164,20 @@ fn shown(place: &Place, model: &Model) -> Value {
         all["is_archived"] = json!(true);
     }
     all
+}
+
+fn stage_of(model: &Model) -> &str {
+    let own = model.tags.get(OWN_STAGE);
+    match own.filter(|_| model.stage == Stage::None) {
+        Some(own) => own,
+        None => model.stage.name(),
+    }
+}
+
+fn shown_tags(model: &Model) -> BTreeMap<String, String> {
+    let mut tags = model.tags.clone();
+    tags.remove(OWN_STAGE);
+    tags
 }
 
 fn type_name(kind: ModelType) -> &'static str {
@@ -180,24 +198,8 @@ fn version_of(text: Option<&str>) -> (Option<u64>, Option<String>) {
     text.map_or((None, None), |text| Which::version(text).apart())
 }
 
-fn stage(given: &Given) -> Result<Option<Stage>> {
-    let Some(name) = given.text("stage") else {
-        return Ok(None);
-    };
-    stage_called(name).map(Some)
-}
-
-fn stage_called(name: &str) -> Result<Stage> {
-    Stage::called(name).ok_or_else(|| {
-        let stages = Stage::ALL.map(Stage::name).join(", ");
-        Error::invalid(format!("`{name}` is no stage of a model"))
-            .at("stage")
-            .hint(format!("The stages are {stages}"))
-    })
-}
-
 async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    let mut draft = named_draft(az, given)?;
     let flags = [
         "name",
         "version",
@@ -219,7 +221,7 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let path = text("path").ok_or_else(|| Error::invalid("The model has no `path`").at("path"))?;
     let jobs = az.workspace().unwrap_or_else(|_| place.name());
     let (version, version_name) = version_of(text("version"));
-    let request = RegisterModel {
+    let mut request = RegisterModel {
         workspace: place.name(),
         name: text("name").unwrap_or_default().to_owned(),
         source: source(&az.ctx, &place.name(), &jobs, path).await?,
@@ -237,8 +239,13 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
         version_name,
         ..RegisterModel::default()
     };
+    let stage = text("stage");
+    let known = stage.and_then(Stage::called);
+    if let (Some(own), None) = (stage, known) {
+        request.tags.insert(OWN_STAGE.to_owned(), own.to_owned());
+    }
     let mut made = az.call(&request).await?;
-    if let Some(stage) = text("stage").map(stage_called).transpose()? {
+    if let Some(stage) = known {
         made = change_stage(az, &place, &made, stage).await?;
     }
     Ok(shown(&place, &made))
@@ -252,7 +259,7 @@ fn job_of(path: &str) -> Option<String> {
     }
 }
 
-async fn get(az: &Az, given: &Given, place: &Place) -> Result<Model> {
+pub async fn get(az: &Az, given: &Given, place: &Place) -> Result<Model> {
     let label = given.owned("label");
     let (version, version_name) = version_of(given.text("version"));
     let get = GetModel {
@@ -280,10 +287,10 @@ async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
         prompts: false,
     };
     let of_one = request.name.is_some();
-    let stage = stage(given)?;
+    let stage = given.text("stage");
     let mut all = az.call(&request).await?;
     all.retain(|model| !only || model.archived());
-    all.retain(|model| stage.is_none_or(|stage| model.stage == stage));
+    all.retain(|model| stage.is_none_or(|stage| stage_of(model).eq_ignore_ascii_case(stage)));
     if let Some(max) = given.number("max-results")? {
         all.truncate(max as usize);
     }
@@ -316,11 +323,22 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
     put_flags(&mut draft, given, &["stage"]);
     draft.edit(&given.edits()?, given.values())?;
     let after: Map<String, Value> = draft.unchecked()?;
-    refuse_others(&before, &after, "model")?;
-    let (removed, set) = changed_tags(&found.tags, &after)
+    refuse_others(&before, &after, "model", |key| key == "stage")?;
+    let (mut removed, mut set) = changed_tags(&shown_tags(&found), &after)
         .into_iter()
-        .partition::<std::collections::BTreeMap<_, _>, _>(|(_, value)| value.is_empty());
-    let stage = after.get("stage").and_then(Value::as_str).map(stage_called);
+        .partition::<BTreeMap<_, _>, _>(|(_, value)| value.is_empty());
+    let stage = after.get("stage").and_then(Value::as_str);
+    let stage = stage.filter(|stage| *stage != stage_of(&found));
+    let known = stage.and_then(Stage::called);
+    match (stage, known) {
+        (Some(own), None) => {
+            set.insert(OWN_STAGE.to_owned(), own.to_owned());
+        }
+        (Some(_), Some(_)) => {
+            removed.insert(OWN_STAGE.to_owned(), String::new());
+        }
+        (None, _) => {}
+    }
     let request = UpdateModel {
         workspace: place.name(),
         name: found.name.clone(),
@@ -329,7 +347,10 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
         set_tags: set,
         remove_tags: removed.into_keys().collect(),
         add_properties: changed(&found.properties, &after, "properties"),
-        stage: stage.transpose()?.filter(|stage| *stage != found.stage),
+        // Where MLflow knows the stage it counts, else the word does.
+        stage: stage
+            .map(|_| known.unwrap_or(Stage::None))
+            .filter(|stage| *stage != found.stage),
         archive_others: false,
     };
     Ok(shown(&place, &az.call(&request).await?))

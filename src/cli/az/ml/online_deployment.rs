@@ -280,6 +280,7 @@ async fn get_logs(az: &Az, given: &Given) -> anyhow::Result<Value> {
         deployment: Some(given.required("name")?.to_owned()),
         lines: Some(given.number("lines")?.unwrap_or(5000)),
         offset: 0,
+        access: false,
     };
     let log = az.call(&request).await?;
     // There is no container that brings the files.

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     asset::put_flags,
+    named_draft,
     online_deployment::{IS_LOCAL, address},
     tags,
 };
@@ -132,10 +133,13 @@ fn provisioning_state(endpoint: &Endpoint) -> &'static str {
 fn shown(workspace: &Workspace, endpoint: &Endpoint) -> Value {
     let name = own_name(endpoint);
     let openapi = endpoint.scoring_uri.strip_suffix("/score");
+    let id = ids::within(workspace, &format!("onlineEndpoints/{name}"));
+    let mut properties = json!(endpoint.properties);
+    properties["azureml.onlineendpointid"] = json!(id);
     json!({
         "auth_mode": endpoint.auth_mode.name(),
         "description": endpoint.description,
-        "id": ids::within(workspace, &format!("onlineEndpoints/{name}")),
+        "id": id,
         "identity": {
             "principal_id": workspace.id,
             "tenant_id": ids::NO_ID,
@@ -146,7 +150,7 @@ fn shown(workspace: &Workspace, endpoint: &Endpoint) -> Value {
         "mirror_traffic": endpoint.mirror_traffic,
         "name": name,
         "openapi_uri": openapi.map(|base| format!("{base}/swagger.json")),
-        "properties": endpoint.properties,
+        "properties": properties,
         "provisioning_state": provisioning_state(endpoint),
         "public_network_access": "enabled",
         "resourceGroup": workspace.resource_group,
@@ -212,7 +216,7 @@ fn request(
 }
 
 async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    let mut draft = named_draft(az, given)?;
     put_flags(&mut draft, given, &["name", "auth-mode"]);
     draft.edit(&given.edits()?, Values::Strings)?;
     let fields = draft.check(KIND)?;

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{asset::put_flags, changed_tags, tags};
+use super::{asset::put_flags, changed_tags, named_draft, tags};
 use crate::cli::{
     az::{
         Az,
@@ -74,6 +74,7 @@ fn shown(az: &Az, registry: &Registry) -> anyhow::Result<Value> {
         "tags": registry.tags,
     }));
     all.extend(registry.spec.clone());
+    super::spell_access(&mut all);
     Ok(Value::Object(all))
 }
 
@@ -93,7 +94,7 @@ const FLAGS: [&str; 5] = [
 
 /// One that is there already is changed, as Azure does it.
 async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    let mut draft = named_draft(az, given)?;
     put_flags(&mut draft, given, &FLAGS);
     if !draft.has("location") {
         let location = az.config.default("location");
@@ -183,8 +184,6 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
 
 async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let registry = given.required("name")?.to_owned();
-    let question = format!("Delete the registry {registry} with all assets in it?");
-    az.ctx.ui.confirm(given.switch("yes"), &question)?;
     az.call(&DeleteRegistry { registry }).await?;
     Ok(Value::Null)
 }

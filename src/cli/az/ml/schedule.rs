@@ -86,8 +86,12 @@ pub const GROUP: Group = Group {
 /// A schedule as Azure's command line shows it.
 fn shown(workspace: &Workspace, schedule: &Schedule) -> Value {
     let created_by = schedule.created_by.as_str();
+    let (what, definition) = match &schedule.create_monitor {
+        Some(monitor) => ("create_monitor", monitor),
+        None => ("create_job", &schedule.create_job),
+    };
     json!({
-        "create_job": schedule.create_job,
+        what: definition,
         "creation_context": ids::creation(
             (schedule.created_at, created_by),
             (schedule.updated_at, created_by),

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::named_draft;
 use crate::{
     cli::{
         az::{
@@ -224,10 +225,7 @@ pub fn shown(workspace: &Workspace) -> Value {
     });
     if let Value::Object(all) = &mut all {
         all.extend(workspace.spec.clone());
-        // The one word that answers write with a capital.
-        if workspace.spec.get("public_network_access") == Some(&json!("disabled")) {
-            all.insert("public_network_access".to_owned(), json!("Disabled"));
-        }
+        super::spell_access(all);
     }
     all
 }
@@ -268,7 +266,7 @@ fn rest(fields: Map<String, Value>) -> Map<String, Value> {
 
 /// One that is there already is changed, as Azure does it.
 async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
+    let mut draft = named_draft(az, given)?;
     if let Some(name) = given.text("name") {
         draft.put("name", name, "--name");
     }

@@ -108,7 +108,7 @@ fn named(call: &Call) -> Result<(String, String), Failure> {
 
 /// MLflow's sentences for what is missing; other errors stay.
 fn error(trace: &str, error: Error) -> Failure {
-    if error.message.starts_with("No trace") {
+    if error.is_unknown("trace") {
         return trace_error(trace, error);
     }
     error.into()

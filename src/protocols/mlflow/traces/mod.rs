@@ -14,12 +14,11 @@ use axum::{
         header::{CONTENT_DISPOSITION, CONTENT_TYPE},
     },
     response::IntoResponse,
-    routing::{get, patch, post},
 };
 use serde_json::{Value, json};
 
 use super::{
-    Routes, SendFile,
+    SendFile,
     address::{Owner, Target},
     artifacts::{check_plain, send_file},
     call::Call,
@@ -27,6 +26,7 @@ use super::{
     experiments,
     fields::{Fields, missing},
     limits,
+    routes::{Routes, table},
     runs::run_error,
     wire::{Answer, answer, done, page},
 };
@@ -45,34 +45,27 @@ const FILE: &str = "traces.json";
 /// What a client says of a trace's size is how it is known that all spans are there.
 const SIZE: &str = "mlflow.trace.sizeStats";
 
-pub fn calls() -> Routes {
-    vec![
-        ("/get-trace-artifact", get(get_file)),
-        ("/traces", get(v2::search).post(start)),
-        ("/traces/search", post(search)),
-        ("/traces/get", get(get_whole)),
-        ("/traces/batchGet", get(batch_get)),
-        ("/traces/batchGetInfos", post(batch_get_infos)),
-        ("/traces/delete-traces", post(delete_traces)),
-        ("/traces/link-to-run", post(link_to_run)),
-        ("/traces/link-prompts", post(link_prompts)),
-        ("/traces/metrics", post(measures::measure)),
-        (
-            "/traces/calculate-filter-correlation",
-            post(measures::correlate),
-        ),
-        ("/traces/{trace_id}", get(get_info).patch(v2::end)),
-        ("/traces/{trace_id}/info", get(v2::get_info)),
-        ("/traces/{trace_id}/tags", patch(set_tag).delete(delete_tag)),
-        ("/traces/{trace_id}/assessments", post(assessments::create)),
-        (
-            "/traces/{trace_id}/assessments/{assessment_id}",
-            get(assessments::get)
-                .patch(assessments::update)
-                .delete(assessments::delete),
-        ),
-    ]
-}
+pub const CALLS: Routes = table! {
+    "/get-trace-artifact": GET get_file;
+    "/traces": GET v2::search, POST start;
+    "/traces/search": POST search;
+    "/traces/get": GET get_whole;
+    "/traces/batchGet": GET batch_get;
+    "/traces/batchGetInfos": POST batch_get_infos;
+    "/traces/delete-traces": POST delete_traces;
+    "/traces/link-to-run": POST link_to_run;
+    "/traces/link-prompts": POST link_prompts;
+    "/traces/metrics": POST measures::measure;
+    "/traces/calculate-filter-correlation": POST measures::correlate;
+    "/traces/{trace_id}": GET get_info, PATCH v2::end;
+    "/traces/{trace_id}/info": GET v2::get_info;
+    "/traces/{trace_id}/tags": PATCH set_tag, DELETE delete_tag;
+    "/traces/{trace_id}/assessments": POST assessments::create;
+    "/traces/{trace_id}/assessments/{assessment_id}":
+        GET assessments::get,
+        PATCH assessments::update,
+        DELETE assessments::delete;
+};
 
 /// MLflow's sentence for a trace that is missing; other errors stay.
 fn trace_error(id: &str, error: Error) -> Failure {

@@ -188,6 +188,64 @@ fn environments_components_and_models_are_registered() {
 }
 
 #[test]
+fn what_does_not_make_a_version_changes() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.write("data/titanic.csv", "a\n1\n");
+        aml.az("ml data create -n t -p data/titanic.csv -t uri_file")
+            .ok();
+        aml.az("ml data create -n folder -p data").ok();
+        let keep = "ml data update -n t --query auto_delete_setting.value -o tsv \
+                    --set auto_delete_setting.condition=created_greater_than auto_delete_setting.value=30d";
+        assert_eq!(aml.az(keep).ok(), "30d\n");
+        let forget = "ml data update -n t --remove auto_delete_setting --query auto_delete_setting";
+        assert_eq!(aml.az(forget).ok(), "");
+        aml.az("ml data mount --path azureml:folder:1 --mount-point there")
+            .ok();
+        assert_eq!(aml.read("there/titanic.csv"), "a\n1\n");
+        let again = error(
+            aml,
+            1,
+            "ml data mount --path azureml:folder:1 --mount-point there",
+        );
+        assert!(again.contains("has something already"), "{again}");
+        error(
+            aml,
+            1,
+            "ml data mount --path azureml:folder:1 --mode rw_mount",
+        );
+        aml.write(
+            "component.yml",
+            "name: my_train\ncommand: 'true'\nenvironment: {image: python}\n",
+        );
+        aml.az("ml component create --file component.yml").ok();
+        aml.az("ml model create -n m -v 5 -p data --set tags.a=b")
+            .ok();
+        // Any word is a stage there; MLflow's four are those of the model.
+        let stage = |line: &str| {
+            aml.az(format!("ml model {line} -n m -v 5 --query stage"))
+                .json()
+        };
+        assert_eq!(stage("update --stage Development"), "Development");
+        assert_eq!(stage("show"), "Development");
+        let of_stage = "ml model list --stage development --query [].version -o tsv";
+        assert_eq!(aml.az(of_stage).ok(), "5\n");
+        assert_eq!(aml.json("model show m:5 --query stage"), "None");
+        assert_eq!(
+            stage("update --set stage=Production tags.c=d"),
+            "Production"
+        );
+        assert_eq!(
+            aml.az("ml model show -n m -v 5 --query tags").json(),
+            json!({"a": "b", "c": "d"})
+        );
+        let component =
+            "ml component update -n my_train --set display_name=Shown --query display_name";
+        assert_eq!(aml.az(component).json(), "Shown");
+    });
+}
+
+#[test]
 fn datastores_keep_their_secrets() {
     each_mode(|aml| {
         with_workspace(aml);

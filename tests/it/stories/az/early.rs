@@ -81,7 +81,10 @@ fn a_script_runs_and_its_model_is_registered() {
             said.contains("There is no run configuration `other`"),
             "{said}"
         );
-        assert!(error(aml, 1, "ml run submit-script -c plain nothing.py").contains("failed"));
+        let none = error(aml, 1, "ml run submit-script -c plain nothing.py");
+        assert!(none.contains("`nothing.py` is not in the code"), "{none}");
+        aml.write("fails.py", "raise SystemExit(3)\n");
+        assert!(error(aml, 1, "ml run submit-script -c plain fails.py").contains("failed"));
     });
 }
 
@@ -304,5 +307,52 @@ fn computes_are_changed_and_workspaces_shared() {
         );
         aml.az("ml workspace delete -w w").ok();
         assert_eq!(aml.az("ml workspace list").ok(), "[]\n");
+    });
+}
+
+#[test]
+fn a_pipeline_of_that_time_runs_and_databases_are_connections() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.az("configure --defaults workspace=w group=g").ok();
+        aml.write(
+            "steps/greet.py",
+            "import sys\nprint('hello', sys.argv[1])\n",
+        );
+        aml.write(
+            "old.yml",
+            "pipeline:\n  name: Greeting\n  parameters:\n    WhoElse: {type: string, default: nobody}\n  steps:\n    Greet:\n      \
+             type: PythonScriptStep\n      name: greet\n      script_name: greet.py\n      source_directory: ./steps\n      \
+             arguments: ['parameter:WhoElse']\n      parameters: {WhoElse: {source: WhoElse}}\n",
+        );
+        let submit = "ml run submit-pipeline -y old.yml -n first -p WhoElse=world -f made.json";
+        let run = aml.az(submit).json();
+        assert_eq!(run["experimentName"], "first");
+        assert_eq!(file(aml, "made.json")["runId"], run["runId"]);
+        let id = run["runId"].as_str().expect("an id");
+        let said = aml.az(format!("ml run monitor-logs -r {id}")).ok();
+        assert!(said.contains("hello world"), "{said}");
+        let wrong = error(aml, 3, "ml run submit-pipeline -y old.yml -p WhoEls=x");
+        assert!(wrong.contains("Did you mean `who_else`?"), "{wrong}");
+        assert!(error(aml, 1, "ml run submit-pipeline -i 5").contains("a pipeline is its file"));
+
+        let attach =
+            "ml datastore attach-psqldb -n shop -d orders --server-name db -u me -p hunter2";
+        let made = aml.az(attach).json();
+        assert_eq!(made["datastore_type"], "AzurePostgreSql");
+        let shown = aml.az("ml connection show -n shop").json();
+        assert_eq!(
+            shown["target"],
+            "db.postgres.database.azure.com:5432/orders"
+        );
+        assert!(!shown.to_string().contains("hunter2"), "{shown}");
+
+        let half = "ml datastore attach-sqldb -n half -d o --server-name s --tenant-id t";
+        assert!(error(aml, 2, half).contains("required: --client-id, --client-secret"));
+        let both = format!("{half} --client-id c --client-secret s -u me");
+        assert!(error(aml, 1, &both).contains("--username of a user"));
+
+        let none = error(aml, 3, &format!("ml run monitor-tensorboard -r {id}"));
+        assert!(none.contains("has left nothing in `logs`"), "{none}");
     });
 }

@@ -3,9 +3,12 @@
 use serde_json::{Value, json};
 
 use super::{error, with_workspace};
-use crate::support::{
-    Aml, each_mode,
-    http::{post, send},
+use crate::{
+    stories::batch::SCRIPT,
+    support::{
+        Aml, each_mode,
+        http::{post, send},
+    },
 };
 
 const SCORE: &str = "\
@@ -184,15 +187,6 @@ fn status_without_key(url: &str) -> u16 {
     answer[9..12].parse().expect("a status")
 }
 
-const BATCH: &str = "\
-import os
-def init():
-    global weight
-    weight = int(open(os.path.join(os.environ['AZUREML_MODEL_DIR'], 'model', 'weight.txt')).read())
-def run(files):
-    return [(os.path.basename(f), weight * int(open(f).read())) for f in files]
-";
-
 const BATCH_DEPLOYMENT: &str = "\
 name: doubles
 endpoint_name: somewhere
@@ -216,7 +210,7 @@ fn a_batch_endpoint_scores_the_files_of_a_folder() {
     each_mode(|aml| {
         with_workspace(aml);
         aml.write("model/weight.txt", "3");
-        aml.write("code/batch.py", BATCH);
+        aml.write("code/batch.py", SCRIPT);
         aml.write("deployment.yml", BATCH_DEPLOYMENT);
         for number in 1..=5 {
             aml.write(&format!("data/f{number}.txt"), number.to_string());
@@ -241,6 +235,10 @@ fn a_batch_endpoint_scores_the_files_of_a_folder() {
             aml.read("out/named-outputs/score/out.csv"),
             "f1.txt,3\nf2.txt,6\nf3.txt,9\nf4.txt,12\nf5.txt,15\n"
         );
+        // Of an output that is not there nothing comes, which is no error in Azure either.
+        let none = aml.az(format!("ml job download -n {job} --output-name nothing"));
+        assert!(none.stderr.contains("No output `nothing`"), "{none}");
+        none.ok();
         let jobs = "ml batch-deployment list-jobs -n doubles -e scores --query [].name";
         assert_eq!(aml.az(jobs).json(), json!([job]));
         let of_endpoint = "ml batch-endpoint list-jobs -n scores --query [].name";

@@ -35,15 +35,17 @@ fn a_job_is_created_watched_and_downloaded() {
             .ok();
         assert_eq!(aml.read("out/artifacts/outputs/x.txt"), "x\n");
         aml.az(format!(
-            "ml job update -n {name} --set tags.a=b display_name=shown"
+            "ml job update -n {name} --set tags.a=b display_name=shown experiment_name='another one'"
         ))
         .ok();
         let shown = aml
             .az(format!(
-                "ml job show -n {name} --query '[tags.a, display_name]'"
+                "ml job show -n {name} --query '[tags.a, display_name, experiment_name]'"
             ))
             .json();
-        assert_eq!(shown, json!(["b", "shown"]));
+        assert_eq!(shown, json!(["b", "shown", "another one"]));
+        let other = format!("ml job update -n {name} --set command=true");
+        assert!(error(aml, 1, &other).contains("does not change"));
         assert_eq!(
             aml.az("ml job list --query [].name -o tsv").ok().trim(),
             name
@@ -179,5 +181,49 @@ fn a_model_is_made_of_a_job_s_output() {
         aml.sh("test -f \"$(find got -name weights)\"").ok();
         assert_eq!(aml.json("model show kept:1 --query lineage.run"), "j");
         assert_eq!(aml.json("model show whole:1 --query files.files"), 1);
+    });
+}
+
+#[test]
+fn a_script_that_is_plainly_not_in_the_code_is_refused() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.write("src/train.py", "print('trained')\n");
+        let job = |command: &str, code: &str| {
+            aml.write(
+                "job.yml",
+                format!("command: {command}\n{code}environment: {{image: python}}\n"),
+            );
+            aml.az("ml job create -f job.yml --stream")
+        };
+        let near = job(
+            "python trian.py --rate ${{inputs.rate}}",
+            "code: src\ninputs: {rate: 1}\n",
+        );
+        let near = near.failed(1);
+        assert!(
+            near.contains("job.yml:1:1: `trian.py` is not in the code")
+                && near.contains("Did you mean `train.py`?"),
+            "{near}"
+        );
+        let none = job("python train.py", "").failed(1);
+        assert!(
+            none.contains("the job has no code") && none.contains("code: ./src"),
+            "{none}"
+        );
+        assert_eq!(aml.az("ml job list").json(), json!([]), "nothing was made");
+        // Where the line goes on without it, and where it may come from elsewhere, it may be missing.
+        job("python other.py || echo without", "code: src\n").ok();
+        job("cp train.py made.py && python made.py", "code: src\n").ok();
+        job("python train.py", "code: src/train.py\n").ok();
+        aml.write(
+            "pipeline.yml",
+            "type: pipeline\njobs:\n  one:\n    command: python trian.py\n    code: src\n    environment: {image: python}\n",
+        );
+        let step = aml.az("ml job create -f pipeline.yml").failed(1);
+        assert!(
+            step.contains("pipeline.yml:4:5: `trian.py` is not in the code"),
+            "{step}"
+        );
     });
 }

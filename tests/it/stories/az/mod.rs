@@ -4,6 +4,7 @@ mod assets;
 mod early;
 mod endpoints;
 mod frame;
+mod generic;
 mod jobs;
 mod resources;
 

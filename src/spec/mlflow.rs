@@ -23,14 +23,16 @@ pub fn described(conda: &str, requirements: &str) -> Value {
             for one in dependencies {
                 packages.extend(one.as_str().map(str::to_owned));
                 let listed = one["pip"].as_array().into_iter().flatten();
-                pip.extend(listed.filter_map(Value::as_str).map(str::to_owned));
+                for line in listed.filter_map(Value::as_str) {
+                    match line.trim_start().strip_prefix("-r") {
+                        // The list that lies beside it; there is no other one.
+                        Some(_) => pip.extend(lines_of(requirements)),
+                        None => pip.push(line.to_owned()),
+                    }
+                }
             }
         }
-        None => {
-            let lines = requirements.lines().map(str::trim);
-            let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
-            pip.extend(lines.map(str::to_owned));
-        }
+        None => pip.extend(lines_of(requirements)),
     }
     let old = packages.iter().any(|package| is_old_python(package));
     let named = |package: &str, pip: &[String]| {
@@ -50,6 +52,12 @@ pub fn described(conda: &str, requirements: &str) -> Value {
     let mut dependencies: Vec<Value> = packages.into_iter().map(Value::from).collect();
     dependencies.push(json!({"pip": pip}));
     json!({"name": "mlflow-env", "dependencies": dependencies})
+}
+
+fn lines_of(requirements: &str) -> impl Iterator<Item = String> {
+    let lines = requirements.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(str::to_owned)
 }
 
 fn name_of(line: &str) -> &str {
@@ -84,6 +92,15 @@ mod tests {
                 "pip",
                 {"pip": ["mlflow", "pandas==1.4", "numpy<1.25", "setuptools<80"]}
             ])
+        );
+    }
+
+    #[test]
+    fn a_conda_file_may_name_the_requirements_beside_it() {
+        let conda = "dependencies:\n- python=3.11\n- pip:\n  - -r requirements.txt\n  - mlflow\n";
+        assert_eq!(
+            described(conda, "numpy==2.3.1\n")["dependencies"],
+            json!(["python=3.11", {"pip": ["numpy==2.3.1", "mlflow", "pandas"]}])
         );
     }
 

@@ -1,0 +1,65 @@
+//! `aml batch deploy`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::uploads::bring;
+use crate::cli::{
+    context::Context,
+    document::{Draft, edits},
+};
+use api::batch::PutBatchDeployment;
+use spec::overrides::Values;
+
+/// Deploy what a YAML file describes behind a batch endpoint
+///
+/// The file is that of Azure ML's batch deployments, of a model or of a pipeline component. What it
+/// names on this machine is uploaded first.
+#[derive(Debug, Args)]
+pub struct DeployArgs {
+    /// Batch endpoint to deploy behind [default: the file's]
+    name: Option<String>,
+    /// YAML file of the deployment
+    #[arg(short, long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    file: PathBuf,
+    /// Name of the deployment [default: the file's]
+    #[arg(short, long, value_name = "NAME")]
+    deployment: Option<String>,
+    /// Value to change first, such as `settings.mini_batch_size=5`; several can follow
+    #[arg(long, value_name = "KEY=VALUE", num_args = 1..)]
+    set: Vec<String>,
+    /// Let it run when none is named
+    #[arg(long)]
+    set_default: bool,
+}
+
+pub async fn deploy(ctx: &Context, args: DeployArgs) -> anyhow::Result<()> {
+    let file = args.file.to_string_lossy();
+    let mut draft = Draft::open(Some(&file), &ctx.folder)?;
+    for (key, given, flag) in [
+        ("endpoint_name", args.name, "NAME"),
+        ("name", args.deployment, "--deployment"),
+    ] {
+        if let Some(given) = given {
+            draft.put(key, given, flag);
+        }
+    }
+    draft.edit(&edits(&args.set)?, Values::Strings)?;
+    let mut fields = draft.check("batch-deployment")?;
+    let workspace = ctx.workspace().await?;
+    bring(ctx, &workspace, &mut fields).await?;
+    let text = |key: &str| {
+        let text = fields.get(key).and_then(serde_json::Value::as_str);
+        text.unwrap_or_default().to_owned()
+    };
+    let request = PutBatchDeployment {
+        workspace,
+        endpoint: text("endpoint_name"),
+        name: text("name"),
+        definition: fields,
+        existing: false,
+        set_default: args.set_default,
+    };
+    ctx.ui.show(&ctx.client().await?.call(&request).await?)
+}

@@ -1,0 +1,128 @@
+//! Batch endpoints by the program's own commands.
+
+use serde_json::json;
+
+use crate::support::{Aml, each_mode};
+
+/// Multiplies the number in each file by that of the model.
+pub const SCRIPT: &str = "\
+import os
+def init():
+    global weight
+    weight = int(open(os.path.join(os.environ['AZUREML_MODEL_DIR'], 'model', 'weight.txt')).read())
+def run(files):
+    return [(os.path.basename(f), weight * int(open(f).read())) for f in files]
+";
+
+const DEPLOYMENT: &str = "\
+name: doubles
+endpoint_name: somewhere
+type: model
+model: {path: model}
+code_configuration: {code: code, scoring_script: batch.py}
+environment: {image: python}
+compute: azureml:batch-cluster
+settings: {mini_batch_size: 2, output_action: append_row, output_file_name: out.csv, error_threshold: 0}
+";
+
+const PIPELINE: &str = "\
+name: hello
+endpoint_name: somewhere
+type: pipeline
+component: greet.yml
+settings: {default_compute: batch-cluster}
+";
+
+const COMPONENT: &str = "\
+name: greet
+version: '1'
+type: pipeline
+inputs: {word: {type: string, default: nobody}, times: {type: integer, default: 1}}
+jobs:
+  greet:
+    command: echo hello ${{inputs.word}} ${{inputs.times}}
+    environment: {image: python}
+    inputs: {word: '${{parent.inputs.word}}', times: '${{parent.inputs.times}}'}
+";
+
+fn prepare(aml: &Aml) {
+    aml.ok("workspace create -n Churn");
+    aml.ok("compute create -n batch-cluster --type amlcompute");
+    aml.write("model/weight.txt", "3");
+    aml.write("code/batch.py", SCRIPT);
+    aml.write("deployment.yml", DEPLOYMENT);
+    aml.write("hello.yml", PIPELINE);
+    aml.write("greet.yml", COMPONENT);
+    for number in 1..=3 {
+        aml.write(&format!("data/f{number}.txt"), number.to_string());
+    }
+}
+
+#[test]
+fn a_folder_is_scored_by_what_is_deployed_and_chosen() {
+    each_mode(|aml| {
+        prepare(aml);
+        aml.ok("batch create scores --description first");
+        let error = aml.fails(2, "batch invoke scores --input data");
+        assert!(error.contains("no default deployment"), "{error}");
+        aml.ok("batch deploy scores -f deployment.yml --set-default");
+        let shown = aml.json("batch show scores");
+        assert_eq!(shown["default_deployment"], "doubles");
+        let job = aml.json("batch invoke scores --input data --query name");
+        let job = job.as_str().expect("a name");
+        aml.ok(format!("job stream {job}").as_str());
+        aml.ok(format!("job download {job} --output-name score -p out").as_str());
+        let rows = "f1.txt,3\nf2.txt,6\nf3.txt,9\n";
+        assert_eq!(aml.read("out/named-outputs/score/out.csv"), rows);
+        assert_eq!(aml.json("batch jobs scores --query [].name"), json!([job]));
+
+        // A pipeline behind the same endpoint, with an input that is a value.
+        aml.ok("batch deploy scores -f hello.yml");
+        let words = "batch invoke scores -d hello --query name --inputs word.type=string \
+                     word.default=world times.type=integer times.default=3";
+        let pipeline = aml.json(words);
+        let pipeline = pipeline.as_str().expect("a name");
+        let log = aml.ok(format!("job stream {pipeline}").as_str());
+        assert!(log.contains("hello world 3"), "{log}");
+        let of_hello = aml.json("batch jobs scores -d hello --query [].name");
+        assert_eq!(of_hello, json!([pipeline]));
+        let names = aml.json("batch deployments scores --query [].name");
+        assert_eq!(names, json!(["doubles", "hello"]));
+
+        aml.ok("batch create scores --default hello");
+        assert_eq!(aml.json("batch show scores --query description"), "first");
+        aml.ok("batch delete scores -d doubles --yes");
+        let error = aml.fails(3, "batch show scores -d doubles");
+        assert!(error.contains("No "), "{error}");
+        aml.ok("batch delete scores --yes");
+        assert_eq!(aml.json("batch list"), json!([]));
+    });
+}
+
+#[test]
+fn services_are_endpoints_by_their_old_commands() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n Churn");
+        assert_eq!(aml.json("service list"), json!([]));
+        let error = aml.fails(2, "service lst");
+        assert!(error.contains("Did you mean `list`?"), "{error}");
+        aml.write("model/weight.txt", "3");
+        aml.write("score.py", "def init(): pass\ndef run(raw): return raw\n");
+        aml.ok("model register -n echo --path model");
+        aml.ok("deploy echo:1 --name echo-ep --script score.py");
+        assert_eq!(aml.json("service show -n echo-ep")["state"], "Healthy");
+        let answer = aml.json(["service", "run", "-n", "echo-ep", "-d", "[1]"]);
+        assert_eq!(answer, "[1]");
+        let keys = aml.json("service get-keys -n echo-ep");
+        assert_eq!(
+            keys["primaryKey"],
+            aml.json("endpoint keys echo-ep --query primary")
+        );
+        assert!(
+            aml.ok("service get-logs -n echo-ep")
+                .contains("POST /score 200")
+        );
+        aml.ok("service delete -n echo-ep");
+        assert_eq!(aml.json("endpoint list"), json!([]));
+    });
+}
