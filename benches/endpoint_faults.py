@@ -103,7 +103,19 @@ def processes(word):
 
 
 def scoring():
-    return [pid for pid, line in processes("serve.py") if "endpoint-watch" not in line]
+    """The instances: of each its first process, and those that it has forked."""
+    pids = [pid for pid, line in processes("serve.py") if "endpoint-watch" not in line]
+    parents = {}
+    for pid in pids:
+        try:
+            parents[pid] = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            pass  # ended meanwhile
+    return [
+        [pid, *(child for child, parent in parents.items() if parent == pid)]
+        for pid in parents
+        if parents[pid] not in parents
+    ]
 
 
 def ask(document='"x"', timeout=60, deployment=None):
@@ -160,8 +172,14 @@ def killing(every, processes):
             time.sleep(every)
             alive = scoring()
             if len(alive) == processes:
-                os.kill(alive[killed % processes], signal.SIGKILL)
+                for pid in alive[killed % processes]:
+                    try:
+                        os.kill(pid, signal.SIGKILL)
+                    except ProcessLookupError:
+                        pass  # it went with the one before
                 killed += 1
+        if not killed:
+            expect("processes were killed", False)
         return killed
 
     return kill

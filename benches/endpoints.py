@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Compares ways to serve the same scikit-learn model, in one run on one machine.
 
-Usage: benches/endpoints.py --peers DIR [--install] [--binary target/release/aml] [--seconds 5]
-                            [--docs docs/performance.md]
+Usage: benches/endpoints.py --peers DIR [--install] [--binary target/release/aml] [--seconds 2]
+                            [--rounds 9] [--docs docs/performance.md]
 
 The model is a random forest of iris. It is served by Azure ML's scoring server alone, by `aml deploy`
 (which stands before that server), by MLflow's own `models serve`, by BentoML, and by `aml deploy
@@ -28,7 +28,8 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--binary", default="target/release/aml")
 parser.add_argument("--peers", type=pathlib.Path, required=True, help="folder of the Python environment")
 parser.add_argument("--install", action="store_true")
-parser.add_argument("--seconds", type=int, default=5)
+parser.add_argument("--seconds", type=int, default=2, help="of each measurement")
+parser.add_argument("--rounds", type=int, default=9, help="turns of each; the median counts")
 parser.add_argument("--docs", type=pathlib.Path)
 args = parser.parse_args()
 
@@ -57,7 +58,7 @@ from skl2onnx import to_onnx
 x, y = load_iris(return_X_y=True)
 model = RandomForestClassifier(n_estimators=20, random_state=0).fit(x, y)
 joblib.dump(model, "model.joblib")
-mlflow.sklearn.save_model(model, "mlflow_model")
+mlflow.sklearn.save_model(model, "mlflow_model", serialization_format="cloudpickle")
 onnx = to_onnx(model, x[:1].astype(numpy.float32), options={"zipmap": False})
 open("model.onnx", "wb").write(onnx.SerializeToString())
 """
@@ -125,15 +126,17 @@ class Target:
         while True:
             try:
                 return self.ask()
-            except OSError:
+            except OSError as error:
                 if time.monotonic() > end:
-                    raise
+                    log = ROOT / f"{urllib.parse.urlparse(self.url).port}.log"
+                    said = log.read_text()[-3000:] if log.exists() else ""
+                    raise SystemExit(f"{self.url}: {error}\n{said}")
                 time.sleep(0.2)
 
     def wrk(self, connections, seconds):
         script = ROOT / "ask.lua"
         lines = [f'wrk.headers["{name}"] = "{value}"' for name, value in self.headers.items()]
-        script.write_text("\n".join(['wrk.method = "POST"', f"wrk.body = [[{self.body}]]", *lines]))
+        script.write_text("\n".join(['wrk.method = "POST"', f"wrk.body = [==[{self.body}]==]", *lines]))
         text = run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), self.url])
         unit = {"us": 1e-3, "ms": 1, "s": 1e3}
         value, name = re.search(r"50%\s+([\d.]+)(us|ms|s)", text).groups()
@@ -165,7 +168,11 @@ try:
     targets = {}
 
     bare = free_port()
-    server = [str(args.peers.resolve() / "bin" / "azmlinfsrv"), "--entry_script", "score.py", "--model_dir", str(ROOT)]
+    alone_with = ROOT / "alone"
+    alone_with.mkdir()
+    shutil.copy(ROOT / "model.joblib", alone_with)
+    server = [str(args.peers.resolve() / "bin" / "azmlinfsrv"), "--entry_script", "score.py",
+              "--model_dir", str(alone_with)]
     start([*server, "--port", str(bare)], bare)
     targets["scoring server alone"] = Target(bare, "/score", {"data": ROWS})
 
@@ -207,7 +214,7 @@ try:
     os.killpg(children[-1].pid, 15)
 
     results = {name: ([], []) for name in targets}
-    for _ in range(3):
+    for _ in range(args.rounds):
         for name, target in targets.items():
             results[name][0].append(target.wrk(1, args.seconds)[0])
             results[name][1].append(target.wrk(8, args.seconds)[1])

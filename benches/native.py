@@ -26,7 +26,7 @@ parser.add_argument("--rows", type=int, default=1000)
 parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
 
-PACKAGES = ["scikit-learn==1.7.0", "numpy<2.4", "pandas<3", "skl2onnx", "onnx", "onnxmltools", "lightgbm", "xgboost-cpu"]
+PACKAGES = ["scikit-learn==1.7.0", "numpy<2.4", "pandas<3", "skl2onnx", "onnx", "onnxmltools", "packaging", "lightgbm", "xgboost-cpu"]
 AML = str(pathlib.Path(args.binary).resolve())
 ROOT = pathlib.Path(tempfile.mkdtemp(prefix="aml-native-"))
 PYTHON = args.peers.resolve() / "bin" / "python"
