@@ -172,6 +172,7 @@ impl Context {
                 None => self.config.stored_token(name)?,
             },
             ca: profile.ca_file.as_deref().map(read_ca).transpose()?,
+            slow: Some(self.ui.teller()),
         })
     }
 

@@ -3,7 +3,7 @@
 
 use std::{
     io::{self, BufRead, IsTerminal, Write},
-    sync::{Mutex, atomic::AtomicBool},
+    sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
 use anstream::{AutoStream, ColorChoice};
@@ -43,7 +43,7 @@ pub struct Ui {
     /// How commands are shown that the user may paste.
     pub paste: Paste,
     color: ColorChoice,
-    stderr: Mutex<AutoStream<io::Stderr>>,
+    stderr: Arc<Mutex<AutoStream<io::Stderr>>>,
     /// A transfer was ended by ctrl-C.
     pub(super) interrupted: AtomicBool,
 }
@@ -83,7 +83,7 @@ impl Ui {
             azure: None,
             paste,
             color,
-            stderr: Mutex::new(AutoStream::new(io::stderr(), color)),
+            stderr: Arc::new(Mutex::new(AutoStream::new(io::stderr(), color))),
             interrupted: AtomicBool::new(false),
         })
     }
@@ -205,6 +205,16 @@ impl Ui {
     /// Says what happened, on stderr.
     pub fn status(&self, sentence: &str) {
         self.say(&format!("{sentence}\n"));
+    }
+
+    /// Says what comes up while something else is waited for.
+    pub fn teller(&self) -> Arc<dyn Fn(&str) + Send + Sync> {
+        let stderr = Arc::clone(&self.stderr);
+        Arc::new(move |sentence| {
+            if let Ok(mut stderr) = stderr.lock() {
+                let _ = writeln!(stderr, "{sentence}");
+            }
+        })
     }
 
     pub fn warn(&self, sentence: &str) {

@@ -85,7 +85,7 @@ impl Client {
         }
         let bytes = collect(response.into_body()).await?;
         match serde_json::from_slice::<Envelope>(&bytes) {
-            Ok(envelope) => Err(envelope.error),
+            Ok(envelope) => Err(self.seen_from_here(envelope.error)),
             Err(_) => {
                 let text = String::from_utf8_lossy(&bytes);
                 let code = Code::ALL
@@ -97,6 +97,17 @@ impl Client {
                 ))
             }
         }
+    }
+
+    /// What a server advises those at its own machine is of no use to others.
+    fn seen_from_here(&self, mut error: Error) -> Error {
+        if let (Code::Full, Transport::Socket { remote, .. }) = (error.code, &self.transport) {
+            error.hints = vec![format!(
+                "It is the disk of `{}`: ask who runs it to make room, then try again",
+                remote.url
+            )];
+        }
+        error
     }
 }
 

@@ -1,5 +1,13 @@
 //! How a request reaches the router: by a call, or over a socket.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
 use axum::{
     Router,
     body::Body,
@@ -9,14 +17,19 @@ use tower::ServiceExt;
 
 use api::{Error, Result};
 
+/// After so long without its first answer a server is said to be slow.
+const SLOW: Duration = Duration::from_secs(5);
+
 /// Where a remote server is and how to be let in.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Remote {
     /// Scheme, host and port, without a path.
     pub url: String,
     pub token: Option<String>,
     /// PEM of a certificate to trust besides the system's.
     pub ca: Option<Vec<u8>>,
+    /// Tells the user that the first answer lets itself be waited for.
+    pub slow: Option<Arc<dyn Fn(&str) + Send + Sync>>,
 }
 
 #[derive(Clone)]
@@ -25,6 +38,8 @@ pub enum Transport {
     Socket {
         http: reqwest::Client,
         remote: Remote,
+        /// The server has answered once: what takes long from then on is work.
+        answered: Arc<AtomicBool>,
     },
 }
 
@@ -49,7 +64,11 @@ impl Transport {
         let http = builder
             .build()
             .map_err(|e| Error::internal(format!("Cannot set up the HTTP client: {e}")))?;
-        Ok(Self::Socket { http, remote })
+        Ok(Self::Socket {
+            http,
+            remote,
+            answered: Arc::default(),
+        })
     }
 
     /// Sends a request whose URI is a path with query.
@@ -59,7 +78,11 @@ impl Transport {
                 Ok(response) => Ok(response),
                 Err(never) => match never {},
             },
-            Transport::Socket { http, remote } => {
+            Transport::Socket {
+                http,
+                remote,
+                answered,
+            } => {
                 let (parts, body) = request.into_parts();
                 let url = format!("{}{}", remote.url, parts.uri);
                 let has_key = parts.headers.contains_key(header::AUTHORIZATION);
@@ -70,7 +93,23 @@ impl Transport {
                 if let Some(token) = remote.token.as_ref().filter(|_| !has_key) {
                     outgoing = outgoing.bearer_auth(token);
                 }
-                let response = outgoing.send().await.map_err(|e| unreachable(remote, &e))?;
+                let mut answer = std::pin::pin!(outgoing.send());
+                let response = tokio::select! {
+                    biased;
+                    response = &mut answer => response,
+                    () = tokio::time::sleep(SLOW), if !answered.load(Ordering::Relaxed) => {
+                        if let Some(slow) = &remote.slow {
+                            slow(&format!(
+                                "`{}` has not answered for {} s. Still waiting; ctrl-C ends this.",
+                                remote.url,
+                                SLOW.as_secs()
+                            ));
+                        }
+                        answer.await
+                    }
+                };
+                let response = response.map_err(|e| unreachable(remote, &e))?;
+                answered.store(true, Ordering::Relaxed);
                 Ok(Response::from(response).map(Body::new))
             }
         }

@@ -110,7 +110,8 @@ async fn write(
         },
         folders: HashMap::new(),
     };
-    let tally = export.run().await;
+    let remains = "what was written stays; the same command goes on from there";
+    let tally = ctx.ui.until_ctrl_c(remains, export.run()).await;
     bar.finish_and_clear();
     Ok(tally?)
 }

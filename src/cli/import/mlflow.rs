@@ -65,7 +65,8 @@ pub async fn mlflow(ctx: &Context, args: MlflowArgs) -> anyhow::Result<()> {
         again: args.again,
         progress: &|some| bar.inc(some),
     };
-    let tally = import.run().await;
+    let remains = "what has come over stays; the same command goes on from there";
+    let tally = ctx.ui.until_ctrl_c(remains, import.run()).await;
     bar.finish_and_clear();
     conclude(ctx, &tally?)
 }

@@ -59,6 +59,7 @@ pub async fn login(ctx: &Context, args: LoginArgs) -> anyhow::Result<()> {
         ca: ca_file.as_deref().map(read_ca).transpose()?,
         token: token(ctx, args.token.as_ref())?,
         url: url.clone(),
+        slow: Some(ctx.ui.teller()),
     };
     if in_the_clear(&url) {
         ctx.ui.warn(

@@ -71,6 +71,7 @@ pub async fn inside(run: &InsideRun) -> Result<Client> {
         url: run.url.clone(),
         token: Some(run.token.clone()),
         ca: run.ca_file.as_deref().map(read_ca).transpose()?,
+        ..Remote::default()
     }))
     .await
 }

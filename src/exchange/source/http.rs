@@ -79,6 +79,7 @@ impl Http {
                 url: url.trim_end_matches('/').to_owned(),
                 token: None,
                 ca: credentials.ca,
+                ..Remote::default()
             })?,
             authorization: authorization.transpose()?,
             workspace: workspace.transpose()?,
