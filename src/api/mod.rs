@@ -89,6 +89,11 @@ macro_rules! operation {
 }
 pub(crate) use operation;
 
+/// A document as people read it. What writes this is compiled here, optimised, for all that print.
+pub fn pretty(document: &serde_json::Value) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec_pretty(document)
+}
+
 /// The answer of an operation that has nothing to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {}

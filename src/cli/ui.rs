@@ -187,7 +187,7 @@ impl Ui {
         if colored {
             return self.print(&(color_json(&serde_json::to_string_pretty(value)?) + "\n"));
         }
-        self.print_bytes(&with_newline(serde_json::to_vec_pretty(value)?))
+        self.print_bytes(&with_newline(api::pretty(value)?))
     }
 
     /// Prints text that is the answer itself (a log, a file) on stdout, as it is.

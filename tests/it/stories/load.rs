@@ -276,6 +276,7 @@ fn a_full_disk_refuses_writes_answers_reads_and_recovers() {
     let Some((server, url)) = serve_on_a_small_disk(&aml) else {
         return;
     };
+    aml.ok(format!("login {url} --profile small"));
     let mut client = Client::new(&url).expect("connects");
     // The server's disk, seen from here.
     let disk = aml.root().join("disk");
@@ -295,6 +296,9 @@ fn a_full_disk_refuses_writes_answers_reads_and_recovers() {
         refusal.1.contains("is full") && refusal.1.contains("Free some space"),
         "{refusal:?}"
     );
+    // Who asks from elsewhere is told whose disk it is.
+    let error = aml.fails(6, "--profile small workspace create -n other");
+    assert!(error.contains("ask who runs it to make room"), "{error}");
     // Reads go on, and nothing is half there.
     assert_eq!(
         whole_batches(&url, &client.run),

@@ -426,3 +426,15 @@ fn the_page_of_a_job_shows_it_to_whom_may_see_it() {
     let refused = exchange(&url, &elsewhere);
     assert!(refused.starts_with("HTTP/1.1 403"), "{refused}");
 }
+
+#[test]
+fn a_server_that_lets_wait_is_said_to_and_waited_for() {
+    let aml = Aml::remote();
+    aml.ok("workspace create -n churn");
+    let server = aml.server().expect("a server");
+    server.signal(Signal::SIGSTOP);
+    let patient = aml.start("workspace list --query [].name -o tsv");
+    patient.stderr_line("has not answered for 5 s. Still waiting", 30);
+    server.signal(Signal::SIGCONT);
+    assert_eq!(patient.wait(30).ok(), "churn\n");
+}
