@@ -33,6 +33,8 @@ const VARIABLES: &str = "variables";
 /// Waits between attempts to push an image.
 const FIRST_WAIT: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
+/// How long an attempt waits for another image that is being pushed to the same registry.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An image that is there.
 pub struct Made {
@@ -224,9 +226,15 @@ impl Push {
         };
         let alone = {
             let folder = folder.clone();
-            tokio::task::spawn_blocking(move || registry::alone(&folder)).await
+            tokio::task::spawn_blocking(move || registry::alone(&folder, PATIENCE)).await
         };
         let lock = alone.map_err(|e| Error::internal(format!("Cannot push: {e}")))??;
+        let lock = lock.ok_or_else(|| {
+            Error::unavailable(format!(
+                "Another image has been written to `{}` for a minute",
+                folder.display()
+            ))
+        })?;
         let place = folder.display();
         if engine.name == "podman" {
             let target = format!("oci:{place}:{name}");

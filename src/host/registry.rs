@@ -3,10 +3,12 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -20,6 +22,9 @@ use api::{
 const FOLDER: &str = "registry";
 /// Held by who writes there.
 const LOCK: &str = ".lock";
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How long unused images wait for one that is being written before they stay.
+const PATIENCE: Duration = Duration::from_secs(5);
 const INDEX: &str = "index.json";
 /// What the layout calls an image by.
 const NAME: &str = "org.opencontainers.image.ref.name";
@@ -40,10 +45,12 @@ pub fn folder(home: &Path, workspace: &str) -> PathBuf {
     root(home).join(api::names::plain(workspace))
 }
 
-/// Waits until nobody else writes to a registry, and makes it when it is not there.
-pub fn alone(folder: &Path) -> Result<File> {
+/// Waits until nobody else writes to a registry, and makes it when it is not there. None when whoever
+/// does takes longer than `patience`.
+pub fn alone(folder: &Path, patience: Duration) -> Result<Option<File>> {
     let failed = |e: io::Error| cannot("write", folder, &e);
     let path = folder.join(LOCK);
+    let begun = Instant::now();
     loop {
         fs::create_dir_all(folder).map_err(failed)?;
         let lock = match File::create(&path) {
@@ -51,11 +58,19 @@ pub fn alone(folder: &Path) -> Result<File> {
             Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
             made => made.map_err(failed)?,
         };
-        lock.lock().map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) if begun.elapsed() > patience => return Ok(None),
+            Err(TryLockError::WouldBlock) => {
+                thread::sleep(LOOK_AGAIN);
+                continue;
+            }
+            Err(TryLockError::Error(e)) => return Err(failed(e)),
+        }
         let inode = |meta: fs::Metadata| (meta.dev(), meta.ino());
         let there = fs::metadata(&path).ok().map(inode);
         if there == Some(inode(lock.metadata().map_err(failed)?)) {
-            return Ok(lock);
+            return Ok(Some(lock));
         }
         // Who had it before has removed it with the registry.
     }
@@ -76,7 +91,10 @@ pub fn free(home: &Path, kept: &Kept<'_>, dry_run: bool) -> Result<(u64, u64)> {
         if !folder.is_dir() {
             continue;
         }
-        let lock = alone(&folder)?;
+        let Some(lock) = alone(&folder, PATIENCE)? else {
+            // What is written there now is in use; the rest can go another time.
+            continue;
+        };
         // Asked when nothing comes any more: who has put an image here is among them, or is gone.
         let mut kept: Vec<Imaged> = kept()?.into_values().collect();
         kept.retain(|image| self::folder(home, &image.workspace) == folder);
@@ -192,7 +210,7 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeMap, thread};
+    use std::collections::BTreeMap;
 
     use super::*;
     use serde_json::json;
@@ -244,10 +262,13 @@ mod tests {
         let left: HashSet<_> = left.map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["aa", "b1", "b2", "cc"].map(Into::into).into());
         // Whoever waits for a registry that is removed makes a new one.
-        let lock = alone(&folder).unwrap();
+        let long = Duration::from_secs(60);
+        let lock = alone(&folder, long).unwrap().unwrap();
+        // Not for ever, as who writes may hang.
+        assert!(alone(&folder, Duration::ZERO).unwrap().is_none());
         let waits = thread::spawn({
             let folder = folder.clone();
-            move || alone(&folder).map(|_| folder.join(LOCK).exists())
+            move || alone(&folder, long).map(|lock| lock.is_some() && folder.join(LOCK).exists())
         });
         // At once, as whoever waits makes its folder again meanwhile.
         fs::rename(&folder, home.path().join("removed")).unwrap();
