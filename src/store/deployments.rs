@@ -235,7 +235,9 @@ impl Store {
                            JOIN deployments t ON t.endpoint_id = o.id WHERE t.id = ?1))",
                     params![deployment, text, new.map(|new| new.name)],
                 )?;
-                order(tx, deployment)?;
+                if changed > 0 {
+                    order(tx, deployment)?;
+                }
                 Ok(changed > 0)
             })
             .await

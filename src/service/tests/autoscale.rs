@@ -185,7 +185,7 @@ async fn a_setting_is_not_put_over_one_that_was_not_read() {
         .await
         .unwrap()
         .unwrap();
-    let id = other.deployments[0].id;
+    let (id, orders) = (other.deployments[0].id, other.orders);
     let mut same = plain;
     same.name = "RULES".to_owned();
     assert!(
@@ -194,6 +194,8 @@ async fn a_setting_is_not_put_over_one_that_was_not_read() {
             .await
             .unwrap()
     );
+    let unchanged = store.endpoint_by_id(other.id).await.unwrap().unwrap();
+    assert_eq!(unchanged.orders, orders, "its host has nothing to look at");
     same.name = "own".to_owned();
     assert!(store.put_autoscale(id, Some(same), None).await.unwrap());
     put(&bench, "ep", changed.clone(), Some(changed))
