@@ -8,6 +8,7 @@ use crate::cli::{
 };
 use api::{
     Code, Error, Result,
+    deployments::Deployed,
     endpoints::{
         AuthMode, Endpoint, EndpointState, GetEndpoint, GetEndpointKeys, GetEndpointLog,
         GetEndpointToken,
@@ -38,6 +39,7 @@ pub async fn ask(
         client,
         workspace,
         name,
+        deployment,
     };
     let key = asked.key().await?;
     let begun = Instant::now();
@@ -50,12 +52,32 @@ pub async fn ask(
             Err(error) if error.code == Code::Unavailable => (false, error),
             Err(error) => return Err(error.into()),
         };
-        let (comes_up, error) = asked.explained(error).await;
-        if !(soon && comes_up && begun.elapsed() < PATIENCE) {
-            return Err(error.into());
+        let (mut hope, mut why) = asked.explained(&error).await;
+        let in_time = || soon && begun.elapsed() < PATIENCE;
+        // Each refusal counts as an error of the deployment: until it is up it is only looked at.
+        let mut came_up = false;
+        while hope == Hope::ComesUp && in_time() {
+            tokio::time::sleep(AGAIN).await;
+            (hope, why) = asked.explained(&error).await;
+            came_up = hope == Hope::Soon;
+        }
+        if came_up {
+            continue;
+        }
+        if hope != Hope::Soon || !in_time() {
+            return Err(why.into());
         }
         tokio::time::sleep(AGAIN).await;
     }
+}
+
+/// Whether who did not answer may do so without anybody's doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hope {
+    None,
+    /// Not before it is up.
+    ComesUp,
+    Soon,
 }
 
 /// An endpoint that was asked.
@@ -63,6 +85,7 @@ struct Asked<'a> {
     client: &'a Client,
     workspace: &'a str,
     name: &'a str,
+    deployment: Option<&'a str>,
 }
 
 impl Asked<'_> {
@@ -92,32 +115,51 @@ impl Asked<'_> {
         }
     }
 
-    /// Why the endpoint does not answer, and whether it may without anybody's doing.
-    async fn explained(&self, error: Error) -> (bool, Error) {
+    /// Why it does not answer, and whether it may.
+    async fn explained(&self, error: &Error) -> (Hope, Error) {
         let name = self.name;
         let endpoint = match self.endpoint().await {
             Ok(endpoint) => endpoint,
-            Err(gone) if gone.code == Code::NotFound => return (false, gone),
-            Err(_) => return (true, error),
+            Err(gone) if gone.code == Code::NotFound => return (Hope::None, gone),
+            Err(_) => return (Hope::Soon, error.clone()),
+        };
+        let mut all = endpoint.deployments.into_iter();
+        let meant = self.deployment.and_then(|meant| {
+            let is_it = |one: &Deployed| one.name.eq_ignore_ascii_case(meant);
+            all.find(is_it)
+        });
+        let (state, message, who, logs) = match meant {
+            Some(one) => (
+                one.state,
+                one.message,
+                format!("deployment `{}` of `{name}`", one.name),
+                format!("aml endpoint logs {name} --deployment {}", one.name),
+            ),
+            None => (
+                endpoint.state,
+                endpoint.message,
+                format!("endpoint `{name}`"),
+                format!("aml endpoint logs {name}"),
+            ),
         };
         let said = |what: &str| Error {
-            message: format!("The endpoint `{name}` {what}"),
+            message: format!("The {who} {what}"),
             hints: Vec::new(),
             ..error.clone()
         };
-        let message = endpoint.message.unwrap_or_default();
-        match endpoint.state {
+        let message = message.unwrap_or_default();
+        match state {
             EndpointState::Stopped => {
                 let start = format!("Start it: aml endpoint start {name}");
-                (false, said("is stopped").hint(start))
+                (Hope::None, said("is stopped").hint(start))
             }
             EndpointState::Failed => {
                 // The rest of it is shown with the endpoint.
                 let why = message.lines().next().unwrap_or_default();
                 let error = said(&format!("failed: {why}"))
                     .hint(format!("Start it again: aml endpoint start {name}"))
-                    .hint(format!("See its log: aml endpoint logs {name}"));
-                (false, error)
+                    .hint(format!("See its log: {logs}"));
+                (Hope::None, error)
             }
             EndpointState::Starting => {
                 let what = match message.as_str() {
@@ -125,9 +167,9 @@ impl Asked<'_> {
                     message => format!("is starting: {message}"),
                 };
                 let see = format!("See how far it is: aml endpoint show {name}");
-                (true, said(&what).hint(see))
+                (Hope::ComesUp, said(&what).hint(see))
             }
-            EndpointState::Healthy => (true, error),
+            EndpointState::Healthy => (Hope::Soon, error.clone()),
         }
     }
 

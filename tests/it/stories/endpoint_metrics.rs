@@ -73,6 +73,31 @@ fn what_was_asked_is_counted_timed_and_outlives_the_host() {
     });
 }
 
+#[test]
+fn a_score_that_waits_for_an_endpoint_is_refused_once_at_most() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n Churn");
+        aml.write("model/weight.txt", "42");
+        let slow = "import time\ndef init(): time.sleep(2)\ndef run(raw): return raw\n";
+        aml.write("score.py", slow);
+        aml.ok("model register -n echo --path model");
+        aml.ok("deploy echo:1 --name echo-ep --script score.py");
+        aml.ok("endpoint stop echo-ep");
+        aml.ok("endpoint start echo-ep --no-wait");
+        let mut scores = 0;
+        eventually("a score has waited long enough", 60, || {
+            scores += 1;
+            let score = aml.run(["endpoint", "score", "echo-ep", "--data", "1"]);
+            (score.status == 0).then_some(())
+        });
+        aml.ok("endpoint stop echo-ep");
+        let statuses = &total(aml)["statuses"];
+        assert_eq!(statuses["200"], 1);
+        let refused = statuses["503"].as_u64().unwrap_or(0);
+        assert!(refused <= scores, "{statuses} of {scores}");
+    });
+}
+
 /// Two families as Prometheus' own client reads them; it is strict.
 const PARSE: &str = "
 import json, sys
