@@ -27,7 +27,8 @@ use api::{
     deployments::{Deployment, Probe},
 };
 
-/// How long requests in flight may take when their process is to end.
+/// How long requests in flight may take when the deployment is to end; when only their process is, they
+/// have as long as any.
 const DRAIN: Duration = Duration::from_secs(30);
 /// Restarts after which a deployment without any process is given up, the waits between them doubling
 /// from the first to the longest.
@@ -63,9 +64,36 @@ impl From<&Deployment> for Probes {
     }
 }
 
+/// What there shall be of a fleet.
+#[derive(Clone, Copy)]
+struct Wanted {
+    processes: u32,
+    /// How long those that are to end may take for what they have begun.
+    drain: Duration,
+}
+
+impl Wanted {
+    /// So many of a deployment whose processes come and go.
+    fn lasting(processes: u32, pool: &Pool) -> Self {
+        Self {
+            processes,
+            drain: pool.heeded.patience().max(DRAIN),
+        }
+    }
+}
+
+/// Lets a fleet that is ending not take its time.
+pub struct Hurry(watch::Sender<Wanted>);
+
+impl Hurry {
+    pub fn up(&self) {
+        self.0.send_modify(|wanted| wanted.drain = DRAIN);
+    }
+}
+
 pub struct Fleet {
     worker: Worker,
-    size: watch::Sender<u32>,
+    wanted: watch::Sender<Wanted>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -75,7 +103,7 @@ struct Worker {
     plan: Arc<Plan>,
     log: PathBuf,
     pool: Arc<Pool>,
-    size: watch::Receiver<u32>,
+    wanted: watch::Receiver<Wanted>,
     events: mpsc::UnboundedSender<Event>,
     probes: Probes,
     /// Numbers the starts: no two processes listen at the same place.
@@ -91,18 +119,19 @@ impl Fleet {
         count: u32,
         events: mpsc::UnboundedSender<Event>,
     ) -> Result<Self> {
-        let (size, watched) = watch::channel(count);
+        let pool = Arc::new(Pool::heeding(Arc::new(deployment.into())));
+        let (wanted, watched) = watch::channel(Wanted::lasting(count, &pool));
         let mut fleet = Self {
             worker: Worker {
                 plan: Arc::new(plan),
                 log,
-                pool: Arc::new(Pool::heeding(Arc::new(deployment.into()))),
-                size: watched,
+                pool,
+                wanted: watched,
                 events,
                 probes: deployment.into(),
                 starts: Arc::default(),
             },
-            size,
+            wanted,
             tasks: Vec::new(),
         };
         // The first alone: what is wrong with one is wrong with all.
@@ -131,12 +160,13 @@ impl Fleet {
         deployment: &Deployment,
         events: mpsc::UnboundedSender<Event>,
     ) -> Self {
-        let (size, watched) = watch::channel(1);
+        let pool = Arc::new(Pool::heeding(Arc::new(deployment.into())));
+        let (wanted, watched) = watch::channel(Wanted::lasting(1, &pool));
         let worker = Worker {
             plan: Arc::default(),
             log: PathBuf::new(),
-            pool: Arc::new(Pool::heeding(Arc::new(deployment.into()))),
-            size: watched,
+            pool,
+            wanted: watched,
             events,
             probes: deployment.into(),
             starts: Arc::default(),
@@ -144,7 +174,7 @@ impl Fleet {
         worker.pool.add(Arc::new(Backend::native(scorer)));
         Self {
             worker,
-            size,
+            wanted,
             tasks: Vec::new(),
         }
     }
@@ -154,13 +184,14 @@ impl Fleet {
     }
 
     pub fn size(&self) -> u32 {
-        *self.size.borrow()
+        self.wanted.borrow().processes
     }
 
     /// Starts processes or ends some until there are so many.
     pub fn resize(&mut self, count: u32) {
         self.tasks.retain(|task| !task.is_finished());
-        let before = self.size.send_replace(count);
+        let wanted = Wanted::lasting(count, self.pool());
+        let before = self.wanted.send_replace(wanted).processes;
         for instance in before..count {
             self.keep(instance, None);
         }
@@ -172,10 +203,15 @@ impl Fleet {
         self.tasks.push(tokio::spawn(worker.run(instance, first)));
     }
 
+    /// Hurries this when it is being ended.
+    pub fn hurry(&self) -> Hurry {
+        Hurry(self.wanted.clone())
+    }
+
     /// Ends all processes, after what they have begun, and removes what they were laid out in.
     pub async fn end(mut self) {
-        self.size.send_replace(0);
-        for task in std::mem::take(&mut self.tasks) {
+        self.wanted.send_modify(|wanted| wanted.processes = 0);
+        for task in &mut self.tasks {
             let _ = task.await;
         }
         self.worker.plan.folders.remove().await;
@@ -230,7 +266,7 @@ impl Worker {
             restarts += 1;
             tokio::select! {
                 () = sleep(wait) => {}
-                () = superfluous(&mut self.size, instance) => return,
+                () = superfluous(&mut self.wanted, instance) => return,
             }
         }
     }
@@ -260,7 +296,7 @@ impl Worker {
                 Some(why) => format!("{reason}\n{why}"),
                 None => reason,
             }),
-            () = superfluous(&mut self.size, instance) => {
+            () = superfluous(&mut self.wanted, instance) => {
                 scoring.stop().await;
                 return None;
             }
@@ -282,11 +318,11 @@ impl Worker {
         let well = scoring.well(self.probes.liveness);
         let how = tokio::select! {
             how = well => Some(how),
-            () = superfluous(&mut self.size, instance) => None,
+            () = superfluous(&mut self.wanted, instance) => None,
         };
         self.pool.remove(&backend);
         if how.is_none() {
-            backend.drained(DRAIN).await;
+            drained(&backend, &mut self.wanted).await;
         }
         scoring.stop().await;
         how
@@ -294,9 +330,21 @@ impl Worker {
 }
 
 /// Returns when there shall be fewer processes than this one's number.
-async fn superfluous(size: &mut watch::Receiver<u32>, instance: u32) {
+async fn superfluous(wanted: &mut watch::Receiver<Wanted>, instance: u32) {
     // Whoever could ask for it is gone: there shall be none.
-    let _ = size.wait_for(|size| *size <= instance).await;
+    let _ = wanted.wait_for(|wanted| wanted.processes <= instance).await;
+}
+
+/// Returns when a process has answered all it was sent, or may not take longer.
+async fn drained(backend: &Backend, wanted: &mut watch::Receiver<Wanted>) {
+    let begun = tokio::time::Instant::now();
+    loop {
+        let most = wanted.borrow_and_update().drain;
+        tokio::select! {
+            () = backend.drained(most.saturating_sub(begun.elapsed())) => return,
+            Ok(()) = wanted.changed() => {}
+        }
+    }
 }
 
 #[cfg(test)]
@@ -313,8 +361,8 @@ mod tests {
     };
 
     use super::{
-        super::{layout::Folders, process::Listens},
-        Event, Fleet, Plan, Worker,
+        super::{layout::Folders, process::Listens, stream::Address},
+        Backend, Event, Fleet, Plan, Pool, Wanted, Worker, drained,
     };
     use api::deployments::{Deployment, Routes};
 
@@ -333,18 +381,18 @@ mod tests {
             ..Plan::default()
         };
         let (events, mut received) = mpsc::unbounded_channel();
-        let (size, watched) = watch::channel(0);
+        let (wanted, watched) = watch::channel(Wanted::lasting(0, &Pool::default()));
         let mut fleet = Fleet {
             worker: Worker {
                 plan: Arc::new(plan),
                 log: PathBuf::from("/dev/null"),
                 pool: Arc::default(),
-                size: watched,
+                wanted: watched,
                 events,
                 probes: (&Deployment::default()).into(),
                 starts: Arc::new(AtomicU32::new(0)),
             },
-            size,
+            wanted,
             tasks: Vec::new(),
         };
         fleet.resize(1);
@@ -356,5 +404,26 @@ mod tests {
             }
         }
         fleet.end().await;
+    }
+
+    #[tokio::test]
+    async fn who_ends_takes_its_time_for_what_it_has_begun_until_it_is_hurried() {
+        let pool = Arc::new(Pool::default());
+        let backend = Arc::new(Backend::new(Address::Port(1)));
+        pool.add(Arc::clone(&backend));
+        let place = pool.place(None).expect("a place");
+        let lasting = Wanted::lasting(0, &pool);
+        assert!(lasting.drain >= pool.heeded.patience());
+        let (wanted, mut watched) = watch::channel(lasting);
+        let early = timeout(Duration::from_millis(50), drained(&backend, &mut watched));
+        early.await.expect_err("it has more time");
+        let hurry = async {
+            wanted.send_modify(|wanted| wanted.drain = Duration::ZERO);
+        };
+        let late = tokio::join!(drained(&backend, &mut watched), hurry);
+        assert_eq!((late, backend.busy()), (((), ()), 1));
+        drop(place);
+        wanted.send_replace(lasting);
+        drained(&backend, &mut watched).await;
     }
 }

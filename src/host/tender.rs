@@ -13,6 +13,7 @@ use std::{
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
     time::{Instant, sleep_until},
 };
 
@@ -21,7 +22,7 @@ use super::{
     collecting::Collecting,
     counters,
     engine::Outdated,
-    fleet::{Event, Fleet},
+    fleet::{Event, Fleet, Hurry},
     layout::{self, Laid, Named},
     native::Scorer,
     process::{Plan, Unpushed},
@@ -45,6 +46,8 @@ pub struct Tender {
     /// What to serve; none is an end.
     wanted: watch::Receiver<Option<DeploymentOrders>>,
     served: Option<Served>,
+    /// Those before, which end what they have begun.
+    leaving: Vec<Leaving>,
     /// The generation that could not be served; the one before it goes on.
     failed: Option<u64>,
     /// Nothing is served and nothing is left to try.
@@ -85,6 +88,12 @@ struct Served {
     pushed: Option<oneshot::Receiver<()>>,
 }
 
+/// A generation that gets no more requests.
+struct Leaving {
+    hurry: Hurry,
+    task: JoinHandle<()>,
+}
+
 impl Served {
     /// As many processes as the rules ask for.
     async fn rescale(&mut self, shared: &Shared, orders: &DeploymentOrders, target: &Target) {
@@ -117,6 +126,7 @@ impl Tender {
             target,
             wanted,
             served: None,
+            leaving: Vec::new(),
             failed: None,
             idle,
         }
@@ -137,8 +147,14 @@ impl Tender {
                 self.attend(&orders).await;
             }
         }
+        for one in &self.leaving {
+            one.hurry.up();
+        }
         self.take_down("The deployment is stopping".to_owned())
             .await;
+        for one in self.leaving {
+            let _ = one.task.await;
+        }
     }
 
     /// Lets nothing answer any more, for a reason.
@@ -146,6 +162,7 @@ impl Tender {
         self.target.switch(Err(why));
         self.target.collect(None);
         if let Some(served) = self.served.take() {
+            served.fleet.hurry().up();
             served.end().await;
         }
     }
@@ -203,8 +220,10 @@ impl Tender {
         self.report(orders, EndpointState::Healthy, message).await;
         // It may get requests now that others got until here.
         self.shared.refresh().await;
+        self.leaving.retain(|one| !one.task.is_finished());
+        let hurry = old.as_ref().map(|old| old.fleet.hurry());
         // On its own, so that an end of the new processes is seen meanwhile.
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             if let Some(old) = old {
                 old.end().await;
             }
@@ -212,6 +231,8 @@ impl Tender {
                 outdated.remove().await;
             }
         });
+        self.leaving
+            .extend(hurry.map(|hurry| Leaving { hurry, task }));
     }
 
     /// Ends what answers where the new generation is to listen: the two cannot be there at once.
