@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Done, Time, operation};
 
+/// What a client has for a token that needs none and must send one; whoever needs none takes it for none.
+pub const NO_TOKEN: &str = "not-needed";
+
 /// A built-in role. What each allows is listed in `docs/architecture.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Role {

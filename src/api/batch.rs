@@ -23,12 +23,18 @@ pub struct BatchEndpoint {
     /// The deployment that runs when none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_deployment: Option<String>,
-    /// Where jobs are asked for.
+    /// Where jobs are asked for over REST; empty while nothing listens.
     pub scoring_uri: String,
     /// Names of its deployments.
     pub deployments: Vec<String>,
     pub created_at: Time,
     pub updated_at: Time,
+}
+
+/// Where the server at `url` is asked for the jobs of a batch endpoint.
+pub fn scoring_uri(url: &str, workspace: &str, name: &str) -> String {
+    let workspace = workspace.to_lowercase();
+    format!("{url}/ws/{workspace}/batch-endpoints/{name}/jobs")
 }
 
 /// Makes a batch endpoint or changes one that is there: what is absent stays as it is.
@@ -156,6 +162,15 @@ pub struct InvokeBatch {
     pub mini_batch_size: Option<u32>,
     #[serde(default)]
     pub instance_count: Option<u32>,
+    #[serde(default)]
+    pub output_file_name: Option<String>,
+    #[serde(default)]
+    pub error_threshold: Option<i64>,
+    #[serde(default)]
+    pub max_retries: Option<i64>,
+    /// Seconds that a mini-batch may take.
+    #[serde(default)]
+    pub timeout: Option<i64>,
     /// Where programs are looked for, when it is started on the machine that runs it.
     #[serde(default)]
     pub search_path: Option<String>,

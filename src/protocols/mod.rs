@@ -1,6 +1,7 @@
 //! Foreign protocols: their own request and response types, mapped to our operations. An adapter
 //! never touches the store.
 
+pub mod batch;
 pub mod mlflow;
 
 use axum::http::{HeaderMap, header::HOST};

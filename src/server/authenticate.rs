@@ -11,8 +11,8 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 
-use super::{Failure, log::CallerName, page};
-use api::{Code, Error, Result, paths::percent_decode};
+use super::{Failure, batch, log::CallerName, page};
+use api::{Code, Error, Result, access::NO_TOKEN, paths::percent_decode};
 use protocols::mlflow;
 use service::{Caller, Service};
 
@@ -52,7 +52,9 @@ pub async fn authenticate(State(gate): State<Gate>, mut request: Request, next: 
             response.extensions_mut().insert(name);
             response
         }
-        Err(error) if mlflow::owns(&path) && !page::owns(&path) => mlflow::failure(error),
+        Err(error) if mlflow::owns(&path) && !page::owns(&path) && !batch::owns(&path) => {
+            mlflow::failure(error)
+        }
         Err(error) => Failure(error).into_response(),
     }
 }
@@ -85,7 +87,9 @@ async fn signer(
 }
 
 async fn caller(gate: &Gate, method: &Method, headers: &HeaderMap) -> Result<Caller> {
-    let Some(header) = headers.get(AUTHORIZATION) else {
+    let header = headers.get(AUTHORIZATION);
+    let no_token = format!("Bearer {NO_TOKEN}");
+    let Some(header) = header.filter(|header| header.as_bytes() != no_token.as_bytes()) else {
         return match gate.trust {
             Trust::Owner => Ok(Caller::Owner),
             Trust::OwnerUntilUsers if !gate.service.has_users().await? => {

@@ -5,6 +5,7 @@
 
 mod activity;
 mod authenticate;
+mod batch;
 mod error;
 mod files;
 mod listen;

@@ -13,7 +13,7 @@ use axum::{
 use super::{
     Failure,
     authenticate::{Gate, Trust, authenticate},
-    files,
+    batch, files,
     log::{InWorkspace, Log},
     page, run_logs, score,
 };
@@ -45,6 +45,7 @@ pub fn router(service: Service, trust: Trust) -> Router {
         .merge(streams())
         .merge(file_streams())
         .merge(foreign)
+        .merge(batch::routes())
         .route("/ws/{workspace}/jobs/{name}", get(page::job))
         .layer(middleware::from_fn_with_state(gate, authenticate))
         // Opened by an endpoint's key, which its front checks.

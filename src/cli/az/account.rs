@@ -9,10 +9,11 @@ use super::{
     ids::NO_ID,
 };
 use crate::config::CLOUD;
-use api::{Result, access::WhoAmI, workspaces::ListWorkspaces};
-
-/// What is answered where nobody asks for a token, so that scripts which get one first go on.
-const ANY_TOKEN: &str = "not-needed";
+use api::{
+    Result,
+    access::{NO_TOKEN, WhoAmI},
+    workspaces::ListWorkspaces,
+};
 
 pub const GROUP: Group = Group {
     path: "account",
@@ -128,7 +129,8 @@ async fn access_token(az: &Az, _given: &Given) -> anyhow::Result<Value> {
         None => az.ctx.config.token.clone(),
     };
     Ok(json!({
-        "accessToken": token.as_deref().unwrap_or(ANY_TOKEN),
+        // Scripts get one first, also where nobody asks for it.
+        "accessToken": token.as_deref().unwrap_or(NO_TOKEN),
         "expiresOn": "9999-12-31 23:59:59.000000",
         "expires_on": 253_402_300_799_i64,
         "subscription": az.subscription()?,

@@ -13,6 +13,15 @@ use spec::overrides::{Edit, Values};
 const INPUT: &str = "input";
 /// The output of a model deployment.
 const SCORE: &str = "score";
+/// What can be said in place of what the deployment says.
+const SETTINGS: [&str; 6] = [
+    "mini_batch_size",
+    "instance_count",
+    "output_file_name",
+    "error_threshold",
+    "retry_settings.max_retries",
+    "retry_settings.timeout",
+];
 
 /// Start a job that scores data
 ///
@@ -77,18 +86,17 @@ pub async fn invoke(ctx: &Context, args: InvokeArgs) -> anyhow::Result<()> {
         output_path: args.output_path.as_deref(),
     };
     let workspace = ctx.workspace().await?;
-    let (inputs, outputs) = given.data(ctx, &workspace).await?;
+    let written = given.written(ctx, &workspace).await?;
     let request = InvokeBatch {
         workspace,
         endpoint: args.name,
         deployment: args.deployment,
         job: args.job_name.unwrap_or_else(naming::new_name),
         experiment: args.experiment,
-        inputs,
-        outputs,
-        mini_batch_size: args.mini_batch_size,
-        instance_count: args.instance_count,
+        mini_batch_size: args.mini_batch_size.or(written.mini_batch_size),
+        instance_count: args.instance_count.or(written.instance_count),
         search_path: ctx.profile().is_none().then(|| ctx.config.path.clone()),
+        ..written
     };
     let mut run = ctx.client().await?.call(&request).await?;
     if args.stream {
@@ -102,7 +110,7 @@ pub async fn invoke(ctx: &Context, args: InvokeArgs) -> anyhow::Result<()> {
     ctx.ui.show(&job::entity::Entity::new(&run, &workspace))
 }
 
-/// What is said of the data of an invocation.
+/// What is said of an invocation in its file and by flags.
 pub struct Given<'a> {
     pub file: Option<&'a str>,
     pub edits: &'a [Edit],
@@ -112,32 +120,25 @@ pub struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// Inputs and outputs of the file, with what is changed of them; what they name on this machine was
-    /// uploaded.
-    pub async fn data(
-        &self,
-        ctx: &Context,
-        workspace: &str,
-    ) -> Result<(Map<String, Value>, Map<String, Value>)> {
-        let (inputs, outputs) = self.written(ctx)?;
+    /// Inputs, outputs and settings of the file, with what is changed of them; what they name on this
+    /// machine was uploaded.
+    pub async fn written(&self, ctx: &Context, workspace: &str) -> Result<InvokeBatch> {
+        let mut written = self.read(ctx)?;
         let mut brought = Map::new();
-        brought.insert("inputs".to_owned(), inputs.into());
+        brought.insert("inputs".to_owned(), written.inputs.into());
         job::local::bring(ctx, workspace, &mut brought).await?;
-        match brought.shift_remove("inputs") {
-            Some(Value::Object(inputs)) => Ok((inputs, outputs)),
-            _ => Ok((Map::new(), outputs)),
-        }
+        written.inputs = mapping(&mut brought, "inputs");
+        Ok(written)
     }
 
-    fn written(&self, ctx: &Context) -> Result<(Map<String, Value>, Map<String, Value>)> {
+    fn read(&self, ctx: &Context) -> Result<InvokeBatch> {
         let mut draft = Draft::open(self.file, &ctx.folder)?;
         draft.edit(self.edits, Values::Strings)?;
         let mut fields = draft.unchecked()?;
-        let mut part = |key: &str| match fields.shift_remove(key) {
-            Some(Value::Object(part)) => part,
-            _ => Map::new(),
-        };
-        let (mut inputs, mut outputs) = (part("inputs"), part("outputs"));
+        let (mut inputs, mut outputs) = (
+            mapping(&mut fields, "inputs"),
+            mapping(&mut fields, "outputs"),
+        );
         if let Some(path) = self.input {
             inputs.insert(INPUT.to_owned(), self.input(ctx, path)?);
         }
@@ -156,7 +157,32 @@ impl Given<'_> {
                 input["path"] = json!(real.to_string_lossy());
             }
         }
-        Ok((inputs, outputs))
+        let mut retries = mapping(&mut fields, "retry_settings");
+        let written = InvokeBatch {
+            inputs,
+            outputs,
+            mini_batch_size: number(&mut fields, "mini_batch_size")?,
+            instance_count: number(&mut fields, "instance_count")?,
+            error_threshold: number(&mut fields, "error_threshold")?,
+            max_retries: number(&mut retries, "max_retries")?,
+            timeout: number(&mut retries, "timeout")?,
+            output_file_name: match fields.shift_remove("output_file_name") {
+                Some(Value::String(name)) => Some(name),
+                _ => None,
+            },
+            ..InvokeBatch::default()
+        };
+        fields.shift_remove("$schema");
+        let mut unknown = fields.keys().chain(retries.keys());
+        match unknown.next() {
+            None => Ok(written),
+            Some(key) => Err(Error::invalid("An invocation has no such setting")
+                .at(key)
+                .hint(format!(
+                    "It has inputs, outputs and {}",
+                    SETTINGS.join(", ")
+                ))),
+        }
     }
 
     /// The one input that was given without a name, as a job's input is written.
@@ -179,4 +205,26 @@ impl Given<'_> {
         })?;
         Ok(json!({"type": kind, "path": real.to_string_lossy()}))
     }
+}
+
+/// Takes a mapping out of another one; an empty one where there is none.
+fn mapping(fields: &mut Map<String, Value>, key: &str) -> Map<String, Value> {
+    match fields.shift_remove(key) {
+        Some(Value::Object(found)) => found,
+        _ => Map::new(),
+    }
+}
+
+/// Takes a number out of a mapping; from flags it comes as text.
+fn number<T: TryFrom<i64>>(fields: &mut Map<String, Value>, key: &str) -> Result<Option<T>> {
+    let Some(value) = fields.shift_remove(key) else {
+        return Ok(None);
+    };
+    let number = match &value {
+        Value::String(text) => text.parse().ok(),
+        other => other.as_i64(),
+    };
+    let number = number.and_then(|number: i64| T::try_from(number).ok());
+    let wrong = || Error::invalid(format!("{value} is no such number")).at(key);
+    number.map(Some).ok_or_else(wrong)
 }

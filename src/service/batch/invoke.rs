@@ -52,12 +52,18 @@ impl Perform for InvokeBatch {
         let named = self.deployment.clone();
         let name = named.or_else(|| endpoint.endpoint.default_deployment.clone());
         let Some(name) = name else {
+            let there = service.store.batch_deployments(endpoint.id).await?;
+            let endpoint = &endpoint.endpoint.name;
+            let hint = if there.is_empty() {
+                format!("Make one: aml batch deploy {endpoint} -f deployment.yml")
+            } else {
+                "Name a deployment, or make one the default".to_owned()
+            };
             return Err(Error::invalid(format!(
-                "The batch endpoint `{}` has no default deployment",
-                endpoint.endpoint.name
+                "The batch endpoint `{endpoint}` has no default deployment"
             ))
             .at("deployment")
-            .hint("Name a deployment, or make one the default"));
+            .hint(hint));
         };
         let deployment = service.find_batch_deployment(&endpoint, &name).await?;
         let written = read(&deployment.definition)?;
@@ -399,11 +405,9 @@ impl Invocation<'_> {
         for (name, value) in &settings.variables {
             variables.insert((*name).to_owned(), json!(value));
         }
-        let instances = self
-            .request
-            .instance_count
-            .map_or(settings.instances, i64::from);
-        let size = self.request.mini_batch_size.map(i64::from);
+        let asked = self.request;
+        let instances = asked.instance_count.map_or(settings.instances, i64::from);
+        let size = asked.mini_batch_size.map(i64::from);
         let name = model
             .and_then(|model| model.lineage.path.as_deref())
             .and_then(|path| path.trim_end_matches('/').rsplit('/').next())
@@ -426,12 +430,18 @@ impl Invocation<'_> {
             } else {
                 OutputAction::SummaryOnly
             },
-            output_file_name: settings.output_file,
+            output_file_name: asked
+                .output_file_name
+                .as_deref()
+                .unwrap_or(settings.output_file),
             output_is_file: false,
             separator: ",",
-            max_retries: settings.retries.max(0),
-            timeout: positive(settings.timeout, "retry_settings.timeout")?,
-            error_threshold: settings.error_threshold,
+            max_retries: asked.max_retries.unwrap_or(settings.retries).max(0),
+            timeout: positive(
+                asked.timeout.unwrap_or(settings.timeout),
+                "retry_settings.timeout",
+            )?,
+            error_threshold: asked.error_threshold.unwrap_or(settings.error_threshold),
             mini_batch_error_threshold: -1,
             logging_level: settings.logging_level,
         };

@@ -12,7 +12,7 @@ use api::{
     batch::{
         BatchDeployment, BatchEndpoint, DeleteBatchDeployment, DeleteBatchEndpoint,
         GetBatchDeployment, GetBatchEndpoint, ListBatchDeployments, ListBatchEndpoints,
-        PutBatchDeployment, PutBatchEndpoint,
+        PutBatchDeployment, PutBatchEndpoint, scoring_uri,
     },
     models::Model,
     names,
@@ -54,12 +54,10 @@ impl Service {
 
     fn show_batch(&self, workspace: &WorkspaceRow, row: BatchEndpointRow) -> BatchEndpoint {
         let mut shown = row.endpoint;
-        let name = workspace.workspace.name.to_lowercase();
-        shown.scoring_uri = format!(
-            "{}/ws/{name}/batch-endpoints/{}/jobs",
-            self.base_url(),
-            shown.name
-        );
+        let url = self.base_url();
+        if !url.is_empty() {
+            shown.scoring_uri = scoring_uri(url, &workspace.workspace.name, &shown.name);
+        }
         shown
     }
 }

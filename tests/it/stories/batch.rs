@@ -1,8 +1,11 @@
 //! Batch endpoints by the program's own commands.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Aml, each_mode};
+use crate::support::{
+    Aml, each_mode,
+    http::{post, send},
+};
 
 /// Multiplies the number in each file by that of the model.
 pub const SCRIPT: &str = "\
@@ -96,6 +99,61 @@ fn a_folder_is_scored_by_what_is_deployed_and_chosen() {
         assert!(error.contains("No "), "{error}");
         aml.ok("batch delete scores --yes");
         assert_eq!(aml.json("batch list"), json!([]));
+    });
+}
+
+/// As scripts do it that were written for Azure.
+#[test]
+fn a_job_is_started_and_asked_for_over_rest() {
+    each_mode(|aml| {
+        prepare(aml);
+        aml.ok("batch create scores");
+        aml.ok("batch deploy scores -f deployment.yml");
+        aml.az("configure --defaults workspace=Churn").ok();
+        aml.ok("data create -n flowers --type uri_folder --path data");
+        let get = |words: &str| aml.az(words).ok().trim_end().to_owned();
+        let uri = get("ml batch-endpoint show -n scores --query scoring_uri -o tsv");
+        let token = get("account get-access-token --query accessToken -o tsv");
+        let body = r#"{"properties": {
+            "InputData": {"flowers": {"JobInputType": "UriFolder", "Uri": "azureml:flowers@latest"}},
+            "OutputFileName": "rest.csv"
+        }}"#;
+        let (status, text) = post(&uri, &token, body);
+        assert_eq!(status, 201, "{text}");
+        let told: Value = serde_json::from_str(&text).expect("JSON");
+        let job = told["name"].as_str().expect("a name");
+        let id = told["id"].as_str().expect("an id");
+        assert!(
+            id.ends_with(&format!("/batchEndpoints/scores/jobs/{job}")),
+            "{id}"
+        );
+        aml.ok(format!("job stream {job}").as_str());
+        let bearer = format!("Bearer {token}");
+        let ask = |job: &str| {
+            send(
+                "GET",
+                &format!("{uri}/{job}"),
+                &[("authorization", &bearer)],
+                "",
+            )
+        };
+        let told: Value = serde_json::from_str(&ask(job).1).expect("JSON");
+        assert_eq!(told["properties"]["status"], "Completed");
+        aml.ok(format!("job download {job} --output-name score -p out").as_str());
+        assert_eq!(
+            aml.read("out/named-outputs/score/rest.csv"),
+            "f1.txt,3\nf2.txt,6\nf3.txt,9\n"
+        );
+
+        assert_eq!(ask("other").0, 404);
+        assert_eq!(post(&uri, "wrong", body).0, 401);
+        let local = r#"{"properties": {"dataset": {"Path": "./data"}}}"#;
+        let (status, text) = post(&uri, &token, local);
+        assert_eq!(status, 400, "{text}");
+        assert!(text.contains("az ml data create"), "{text}");
+        let error = aml.az("ml batch-endpoint invoke -n scores --set mini_batch=2");
+        let error = error.failed(1);
+        assert!(error.contains("mini_batch_size"), "{error}");
     });
 }
 

@@ -3,26 +3,29 @@
 use serde_json::{Map, Value, json};
 
 use super::{asset::put_flags, batch_deployment::shown_jobs, named_draft, tags};
-use crate::cli::{
-    asset::texts,
-    az::{
-        Az,
-        given::Given,
-        grammar::{
-            FILE, Flag, GENERIC, Group, NAME, NO_WAIT, PLACE, SET, THE_NAME, YES, flag, verb,
+use crate::{
+    cli::{
+        asset::texts,
+        az::{
+            Az,
+            given::Given,
+            grammar::{
+                FILE, Flag, GENERIC, Group, NAME, NO_WAIT, PLACE, SET, THE_NAME, YES, flag, verb,
+            },
+            ids,
         },
-        ids,
+        batch::{invoke, jobs::jobs_of},
+        document::Draft,
+        job,
+        run::naming,
     },
-    batch::{invoke, jobs::jobs_of},
-    document::Draft,
-    job,
-    run::naming,
+    wiring,
 };
 use api::{
     Result,
     batch::{
         BatchEndpoint, DeleteBatchEndpoint, GetBatchEndpoint, InvokeBatch, ListBatchEndpoints,
-        PutBatchEndpoint,
+        PutBatchEndpoint, scoring_uri,
     },
     workspaces::Workspace,
 };
@@ -152,7 +155,14 @@ async fn get(az: &Az, workspace: &str, name: &str) -> Result<BatchEndpoint> {
 
 async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let workspace = az.this_workspace().await?;
-    let found = get(az, &workspace.name, given.required("name")?).await?;
+    let mut found = get(az, &workspace.name, given.required("name")?).await?;
+    let query = given.text("query");
+    let wanted = query.is_none_or(|query| query.contains("scoring_uri"));
+    // Whoever is given the address must find somebody there.
+    if wanted && found.scoring_uri.is_empty() && az.ctx.profile().is_none() {
+        let url = wiring::ensure_server(&az.ctx.config.home).await?;
+        found.scoring_uri = scoring_uri(&url, &workspace.name, &found.name);
+    }
     Ok(shown(&workspace, &found))
 }
 
@@ -219,22 +229,21 @@ async fn start(az: &Az, given: &Given) -> anyhow::Result<Value> {
         input_type: given.text("input-type"),
         output_path: given.text("output-path"),
     };
-    let (inputs, outputs) = said.data(&az.ctx, &workspace.name).await?;
+    let written = said.written(&az.ctx, &workspace.name).await?;
     let request = InvokeBatch {
         workspace: workspace.name.clone(),
         endpoint: given.required("name")?.to_owned(),
         deployment: given.owned("deployment-name"),
         job: given.owned("job-name").unwrap_or_else(naming::new_name),
         experiment: given.owned("experiment-name"),
-        inputs,
-        outputs,
-        mini_batch_size: given.number("mini-batch-size")?,
-        instance_count: given.number("instance-count")?,
+        mini_batch_size: given.number("mini-batch-size")?.or(written.mini_batch_size),
+        instance_count: given.number("instance-count")?.or(written.instance_count),
         search_path: az
             .ctx
             .profile()
             .is_none()
             .then(|| az.ctx.config.path.clone()),
+        ..written
     };
     let run = az.call(&request).await?;
     az.ctx

@@ -1,0 +1,265 @@
+//! Azure's REST calls at the scoring address of a batch endpoint: a job is started, and told of.
+//!
+//! The three ages of the body are read: `InputData` and `OutputData` of today, of any spelling of their
+//! keys, and the `dataset` and `outputDataset` of the first.
+
+use serde_json::{Map, Value, json};
+
+use api::{
+    Error, Result,
+    batch::{DEPLOYMENT_TAG, ENDPOINT_TAG, InvokeBatch},
+    paths::is_local,
+    runs::Run,
+    workspaces::Workspace,
+};
+
+/// Names the deployment that shall run.
+pub const DEPLOYMENT: &str = "azureml-model-deployment";
+/// The input of a body that names none.
+const INPUT: &str = "input";
+/// The output of a model deployment.
+const SCORE: &str = "score";
+
+/// Who is asked, and what the job shall be called.
+pub struct Asked {
+    pub workspace: String,
+    pub endpoint: String,
+    pub deployment: Option<String>,
+    pub job: String,
+}
+
+/// The invocation that a body asks for; an empty one asks for a job without inputs.
+pub fn invocation(asked: Asked, body: &[u8]) -> Result<InvokeBatch> {
+    let document: Value = match body.trim_ascii() {
+        [] => Value::Null,
+        text => serde_json::from_slice(text)
+            .map_err(|e| Error::invalid(format!("The body is no JSON: {e}")))?,
+    };
+    let properties = field(&document, &["properties"]).unwrap_or(&Value::Null);
+    let mut inputs = Map::new();
+    for (name, written) in mapping(field(properties, &["inputData", "inputs"])) {
+        let input = data(written).map_err(|e| e.at(format!("properties.InputData.{name}")))?;
+        inputs.insert(name.clone(), input);
+    }
+    if let Some(dataset) = field(properties, &["dataset"]) {
+        let input = dataset_of(dataset).map_err(|e| e.at("properties.dataset"))?;
+        inputs.insert(INPUT.to_owned(), input);
+    }
+    let mut outputs = Map::new();
+    for (name, written) in mapping(field(properties, &["outputData", "outputs"])) {
+        let output = data(written).map_err(|e| e.at(format!("properties.OutputData.{name}")))?;
+        outputs.insert(name.clone(), output);
+    }
+    if let Some(dataset) = field(properties, &["outputDataset"]) {
+        let path = placed(dataset).map_err(|e| e.at("properties.outputDataset"))?;
+        let output = json!({"type": "uri_folder", "path": path});
+        outputs.insert(SCORE.to_owned(), output);
+    }
+    let retries = field(properties, &["retrySettings"]);
+    let count = field(properties, &["compute"]).and_then(|at| field(at, &["instanceCount"]));
+    let text = |key: &str| field(properties, &[key]).and_then(Value::as_str);
+    Ok(InvokeBatch {
+        workspace: asked.workspace,
+        endpoint: asked.endpoint,
+        deployment: asked.deployment,
+        job: asked.job,
+        experiment: text("experimentName").map(str::to_owned),
+        inputs,
+        outputs,
+        mini_batch_size: number(field(properties, &["miniBatchSize"]), "miniBatchSize")?,
+        instance_count: number(count, "compute.instanceCount")?,
+        output_file_name: text("outputFileName").map(str::to_owned),
+        error_threshold: number(field(properties, &["errorThreshold"]), "errorThreshold")?,
+        max_retries: number(
+            retries.and_then(|at| field(at, &["maxRetries"])),
+            "retrySettings.maxRetries",
+        )?,
+        // A duration such as PT30S is how the service itself would have it; the deployment's counts.
+        timeout: None,
+        search_path: None,
+    })
+}
+
+/// The job as Azure tells of it.
+pub fn told(workspace: &Workspace, endpoint: &str, run: &Run) -> Value {
+    let id = format!(
+        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.MachineLearningServices/workspaces/{}\
+         /batchEndpoints/{endpoint}/jobs/{}",
+        workspace.subscription, workspace.resource_group, workspace.name, run.name
+    );
+    json!({
+        "id": id,
+        "name": run.name,
+        "type": "Microsoft.MachineLearningServices/workspaces/batchEndpoints/jobs",
+        "properties": {
+            "name": run.name,
+            "experimentName": run.experiment,
+            "deploymentName": run.tags.get(DEPLOYMENT_TAG),
+            "status": run.status,
+            "error": run.reason,
+        },
+    })
+}
+
+/// Whether a job is one that an endpoint has started.
+pub fn is_of(run: &Run, endpoint: &str) -> bool {
+    let of = run.tags.get(ENDPOINT_TAG);
+    of.is_some_and(|of| of.eq_ignore_ascii_case(endpoint))
+}
+
+/// A field by its name in any case, the first of several names that is there.
+fn field<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
+    let fields = value.as_object()?;
+    names.iter().find_map(|name| {
+        let mut all = fields.iter();
+        let (_, found) = all.find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        (!found.is_null()).then_some(found)
+    })
+}
+
+fn mapping(value: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
+    value.and_then(Value::as_object).into_iter().flatten()
+}
+
+/// An input or output as jobs write it; a literal is its value.
+fn data(written: &Value) -> Result<Value> {
+    let kind = field(written, &["jobInputType", "jobOutputType", "type"]);
+    let kind = kind.and_then(Value::as_str).unwrap_or("UriFolder");
+    let plain: String = kind.chars().filter(|letter| *letter != '_').collect();
+    let kind = match plain.to_ascii_lowercase().as_str() {
+        "literal" => {
+            let value = field(written, &["value"]).cloned();
+            return value.ok_or_else(|| Error::invalid("A literal has a `Value`"));
+        }
+        "urifolder" => "uri_folder",
+        "urifile" => "uri_file",
+        "mltable" => "mltable",
+        "mlflowmodel" => "mlflow_model",
+        "custommodel" => "custom_model",
+        "tritonmodel" => "triton_model",
+        _ => return Err(Error::invalid(format!("`{kind}` is no type of data"))),
+    };
+    match field(written, &["uri", "path"]).and_then(Value::as_str) {
+        Some(uri) => Ok(json!({"type": kind, "path": reachable(uri)?})),
+        None if field(written, &["jobOutputType"]).is_some() => Ok(json!({"type": kind})),
+        None => Err(Error::invalid("It has no `Uri`")),
+    }
+}
+
+/// The one input of the first bodies: an address, or a version of a data asset.
+fn dataset_of(written: &Value) -> Result<Value> {
+    let text = |key: &str| field(written, &[key]).and_then(Value::as_str);
+    if let Some(name) = text("datasetName") {
+        let version = text("datasetVersion").map_or(String::new(), |version| format!(":{version}"));
+        return Ok(json!({"path": format!("azureml:{name}{version}")}));
+    }
+    let path = text("path")
+        .or_else(|| text("assetId"))
+        .or_else(|| text("datasetId"));
+    match path {
+        // What it is tells the asset.
+        Some(path) => Ok(json!({"path": reachable(path)?})),
+        None => Err(Error::invalid("It has no `Path`")),
+    }
+}
+
+/// Where the first bodies want the scores: a path in a datastore.
+fn placed(written: &Value) -> Result<String> {
+    let text = |key: &str| field(written, &[key]).and_then(Value::as_str);
+    let path = text("path").unwrap_or_default().trim_matches('/');
+    let Some(datastore) = text("datastoreId") else {
+        return Ok(reachable(path)?.to_owned());
+    };
+    let name = datastore.trim_end_matches('/').rsplit('/').next();
+    let name = name.unwrap_or_default().trim_start_matches("azureml:");
+    Ok(format!("azureml://datastores/{name}/paths/{path}"))
+}
+
+/// Refuses what lies on the caller's machine.
+fn reachable(uri: &str) -> Result<&str> {
+    if is_local(uri) {
+        return Err(
+            Error::invalid(format!("`{uri}` is no address that the server can read"))
+                .hint("Register it first: az ml data create"),
+        );
+    }
+    Ok(uri)
+}
+
+fn number<T: TryFrom<i64>>(value: Option<&Value>, at: &str) -> Result<Option<T>> {
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    let number = value.as_i64().and_then(|number| T::try_from(number).ok());
+    let wrong = || Error::invalid(format!("{value} is no such number"));
+    number
+        .map(Some)
+        .ok_or_else(|| wrong().at(format!("properties.{at}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(body: &Value) -> Result<InvokeBatch> {
+        let asked = Asked {
+            workspace: "w".to_owned(),
+            endpoint: "scores".to_owned(),
+            deployment: None,
+            job: "j".to_owned(),
+        };
+        invocation(asked, body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn bodies_of_all_ages_are_read() {
+        let today = read(&json!({"properties": {
+            "InputData": {
+                "heart": {"JobInputType": "UriFolder", "Uri": "azureml:heart@latest"},
+                "mode": {"JobInputType": "Literal", "Value": "append"},
+            },
+            "OutputData": {"score": {
+                "JobOutputType": "UriFile", "Uri": "azureml://datastores/d/paths/p",
+            }},
+            "MiniBatchSize": 7,
+            "retrySettings": {"maxRetries": 2},
+        }}));
+        let today = today.unwrap();
+        let heart = json!({"type": "uri_folder", "path": "azureml:heart@latest"});
+        assert_eq!(today.inputs["heart"], heart);
+        assert_eq!(today.inputs["mode"], "append");
+        assert_eq!(
+            today.outputs["score"],
+            json!({"type": "uri_file", "path": "azureml://datastores/d/paths/p"})
+        );
+        assert_eq!(
+            (today.mini_batch_size, today.max_retries),
+            (Some(7), Some(2))
+        );
+
+        let first = read(&json!({"properties": {
+            "dataset": {"dataInputType": "DataUrl", "Path": "https://h/data"},
+            "outputDataset": {"datastoreId": "/subscriptions/s/datastores/blobs", "path": "/out"},
+            "outputFileName": "rows.csv",
+        }}));
+        let first = first.unwrap();
+        assert_eq!(first.inputs[INPUT], json!({"path": "https://h/data"}));
+        assert_eq!(
+            first.outputs[SCORE]["path"],
+            "azureml://datastores/blobs/paths/out"
+        );
+        assert_eq!(first.output_file_name.as_deref(), Some("rows.csv"));
+        assert!(read(&Value::Null).unwrap().inputs.is_empty());
+    }
+
+    #[test]
+    fn what_only_the_caller_can_read_is_refused() {
+        let body = json!({"properties": {"InputData": {"x": {
+            "JobInputType": "UriFile", "Uri": "/etc/passwd",
+        }}}});
+        let error = read(&body).unwrap_err();
+        assert_eq!(error.target.as_deref(), Some("properties.InputData.x"));
+        let body = json!({"properties": {"miniBatchSize": "many"}});
+        assert!(read(&body).is_err());
+    }
+}
