@@ -41,7 +41,10 @@ pub fn failure(how: &str, log: &str) -> String {
     let advice = missing(&lines).map_or(String::new(), |module| format!("\n{}", advice(module)));
     let headline = match traceback.last() {
         Some(exception) => format!("The scoring script failed: {exception}"),
-        None => format!("The scoring process {how}"),
+        None => match reason(&lines) {
+            Some(reason) => format!("The scoring process {how}: {reason}"),
+            None => format!("The scoring process {how}"),
+        },
     };
     let shown = match traceback {
         [] => &lines[lines.len().saturating_sub(TAIL)..],
@@ -52,6 +55,12 @@ pub fn failure(how: &str, log: &str) -> String {
         return headline;
     }
     format!("{headline}\n{}{advice}", shown.join("\n"))
+}
+
+/// Why the scoring server gave up, in its own words.
+fn reason<'a>(lines: &[&'a str]) -> Option<&'a str> {
+    let mut last = lines.iter().rev();
+    last.find_map(|line| Some(line.split_once(" gunicorn.error - Reason: ")?.1))
 }
 
 /// The Python module that could not be found, if that is why.

@@ -4,18 +4,41 @@ The server itself listens on every address of the machine, where nothing would a
 """
 
 import logging
+import mmap
 import sys
 
 from azureml_inference_server_http import constants
 from flask import g, has_request_context
 from gunicorn.config import KNOWN_SETTINGS
+from gunicorn.errors import HaltServer
 
 constants.DEFAULT_HOST = "unix:" + sys.argv.pop(1)
 
+# Which workers have come up, seen by them and by who watches over them.
+up = mmap.mmap(-1, mmap.PAGESIZE)
+
+
+def came_up(worker):
+    up[worker.age % len(up)] = 1
+
+
+def ended(_, worker):
+    """Gives up when a worker ended before it came up; the server would start it again and again."""
+    place = worker.age % len(up)
+    was_up, up[place] = up[place], 0
+    if not was_up:
+        raise HaltServer("It ended in the scoring script, before or in init()", 3)
+
+
 # Two servers of one user would fight over a socket that nothing here uses; older ones have none.
+DEFAULTS = {
+    "control_socket_disable": True,
+    "post_worker_init": staticmethod(came_up),
+    "child_exit": staticmethod(ended),
+}
 for setting in KNOWN_SETTINGS:
-    if setting.name == "control_socket_disable":
-        setting.default = True
+    if setting.name in DEFAULTS:
+        setting.default = DEFAULTS[setting.name]
 
 # Only now: it copies the constants.
 from azureml_inference_server_http import amlserver  # noqa: E402

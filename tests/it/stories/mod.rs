@@ -12,6 +12,7 @@ mod datastores;
 mod doctor;
 mod endpoint_apart;
 mod endpoint_containers;
+mod endpoint_ends;
 mod endpoint_export;
 mod endpoint_metrics;
 #[cfg(feature = "native")]
