@@ -134,6 +134,8 @@ impl Target {
     pub async fn place(&self, failed: Option<&Arc<Backend>>) -> Result<Place, NoPlace> {
         let begun = Instant::now();
         let mut waiting = None;
+        // Since when there is somebody to wait for: a start takes longer than a queue may.
+        let mut queued = None;
         loop {
             let pool = self.current().map_err(NoPlace::Nobody)?;
             let freed = pool.freed.notified();
@@ -144,10 +146,13 @@ impl Target {
             let queue = queue.map_or(QUEUE, Duration::from_millis);
             waiting.get_or_insert_with(|| self.recorder.wait());
             let empty = pool.len() == 0;
-            if empty {
+            let end = if empty {
                 pool.wanted.notify_one();
-            }
-            let end = begun + if empty { REVIVAL } else { queue };
+                queued = None;
+                begun + REVIVAL
+            } else {
+                *queued.get_or_insert_with(Instant::now) + queue
+            };
             if timeout_at(end, freed).await.is_ok() {
                 continue;
             }

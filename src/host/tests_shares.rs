@@ -1,8 +1,11 @@
 //! Several deployments and processes behind one front.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use axum::{Router, body::Bytes, extract::State, routing::post};
@@ -238,6 +241,30 @@ async fn who_finds_all_busy_is_told_to_come_again_and_a_slow_answer_ends() {
     };
     tokio::join!(slow, second);
     assert_eq!(ask(&scene, None).await.0, 200);
+}
+
+/// What waits for a process to come up has not stood in its queue.
+#[tokio::test]
+async fn the_queue_begins_when_there_is_a_process() {
+    let scene = Scene::new().await;
+    let (backend, _) = process(&scene, "blue");
+    let queue = Duration::from_millis(200);
+    let deployment = Deployment {
+        requests: RequestSettings {
+            max_concurrent: Some(1),
+            max_queue_wait_ms: Some(200),
+            ..RequestSettings::default()
+        },
+        ..Deployment::default()
+    };
+    let pool = asked_as(&deployment, &[]);
+    scene.blue.switch(Ok(Arc::clone(&pool)));
+    let comes_up = async {
+        tokio::time::sleep(2 * queue).await;
+        pool.add(backend);
+    };
+    let (first, second, ()) = tokio::join!(ask(&scene, None), ask(&scene, None), comes_up);
+    assert_eq!((first.0, second.0), (200, 200));
 }
 
 #[tokio::test]
