@@ -104,7 +104,8 @@ fn check_traffic(found: Option<&EndpointRow>, asked: &PutEndpoint) -> Result<()>
             .hint("For example: blue=90 green=10"));
         }
     }
-    let Some(mirror) = &asked.mirror_traffic else {
+    let kept = found.map(|row| &row.mirror_traffic);
+    let Some(mirror) = asked.mirror_traffic.as_ref().or(kept) else {
         return Ok(());
     };
     let copied: Vec<_> = mirror.iter().filter(|(_, share)| **share > 0).collect();
@@ -117,6 +118,14 @@ fn check_traffic(found: Option<&EndpointRow>, asked: &PutEndpoint) -> Result<()>
         [(name, _)] => {
             let own = asked.traffic.as_ref().or(found.map(|row| &row.traffic));
             match own.and_then(|own| own.get(*name)) {
+                Some(own) if *own > 0 && asked.mirror_traffic.is_none() => Err(Error::conflict(
+                    format!("`{name}` gets copies of requests, so it can get none of its own"),
+                )
+                .at("traffic")
+                .hint(format!(
+                    "End that with it: aml endpoint traffic {} {name}={own} … --mirror {name}=0",
+                    asked.name
+                ))),
                 Some(own) if *own > 0 => Err(Error::conflict(format!(
                     "`{name}` gets requests of its own, so none can be copied to it"
                 ))

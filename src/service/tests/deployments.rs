@@ -14,6 +14,7 @@ use store::{DeploymentReport, EndpointRow, NewDeployment};
 const NONE: Hosts = Hosts {
     start: |_: &Path, _| Ok(()),
     end: |_: &Path, _, _| (),
+    native: false,
 };
 
 async fn deploy(bench: &Bench, name: &str, all_traffic: bool) -> EndpointRow {
@@ -63,6 +64,14 @@ fn shares(shares: &[(&str, u8)]) -> Traffic {
 
 /// Gives shares while the endpoint shall not run, so that no host is waited for.
 async fn share(bench: &Bench, traffic: &[(&str, u8)]) -> Result<Endpoint> {
+    put(bench, Some(traffic), None).await
+}
+
+async fn put(
+    bench: &Bench,
+    traffic: Option<&[(&str, u8)]>,
+    mirror: Option<&[(&str, u8)]>,
+) -> Result<Endpoint> {
     let store = &bench.service.store;
     let row = deployed(bench).await;
     let stopped = store.want_endpoint(row.id, false, None, Time(3)).await;
@@ -71,13 +80,9 @@ async fn share(bench: &Bench, traffic: &[(&str, u8)]) -> Result<Endpoint> {
         workspace: "ws".to_owned(),
         name: "ep".to_owned(),
         existing: true,
-        auth_mode: None,
-        traffic: Some(shares(traffic)),
-        mirror_traffic: None,
-        description: None,
-        tags: None,
-        properties: None,
-        port: None,
+        traffic: traffic.map(shares),
+        mirror_traffic: mirror.map(shares),
+        ..PutEndpoint::default()
     };
     bench.ask(put).await
 }
@@ -100,6 +105,24 @@ async fn shares_are_kept_under_the_names_of_the_deployments() {
     let twice = share(&bench, &[("BLUE", 50), ("blue", 50)]).await;
     let error = twice.unwrap_err();
     assert_eq!(error.message, "The deployment `blue` is named twice");
+}
+
+#[tokio::test]
+async fn who_gets_copies_gets_no_requests_beside_them() {
+    let bench = Bench::new().await;
+    deploy(&bench, "blue", true).await;
+    deploy(&bench, "green", false).await;
+    share(&bench, &[("blue", 100)]).await.unwrap();
+    put(&bench, None, Some(&[("green", 10)])).await.unwrap();
+    let error = share(&bench, &[("blue", 90), ("green", 10)])
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, Code::Conflict);
+    share(&bench, &[("blue", 100)]).await.unwrap();
+    let both: &[(&str, u8)] = &[("blue", 90), ("green", 10)];
+    let endpoint = put(&bench, Some(both), Some(&[("green", 0)])).await;
+    let endpoint = endpoint.unwrap();
+    assert_eq!(endpoint.traffic["green"], 10);
 }
 
 #[tokio::test]
