@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
-    Done, Time,
+    Done, Error, Time,
     collector::Collector,
     endpoints::{Endpoint, EndpointState},
     environments::Environment,
@@ -276,6 +276,13 @@ pub struct Deployed {
     pub load: Option<Load>,
     pub created_at: Time,
     pub updated_at: Time,
+}
+
+/// That a program cannot score by itself.
+pub fn without_native() -> Error {
+    Error::invalid("This aml was built without native scoring")
+        .hint("Build one with it: cargo install --path . --features native")
+        .hint("Or deploy without --native, to score with Python")
 }
 
 /// Deploys a model version behind an endpoint, made if new. Answers at once; the deployment is then

@@ -66,6 +66,7 @@ use tokio::{
 
 pub use apart::Apart;
 pub use container::free_images;
+pub use native::BUILT as SCORES_NATIVELY;
 pub use watch::watch;
 
 use access::AccessLog;

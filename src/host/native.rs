@@ -6,20 +6,21 @@ pub use native::Scorer;
 #[cfg(not(feature = "native"))]
 pub use absent::Scorer;
 
+/// Whether it was.
+pub const BUILT: bool = cfg!(feature = "native");
+
 /// What stands for scoring in a program that was built without.
 #[cfg(not(feature = "native"))]
 mod absent {
     use std::{convert::Infallible, path::Path};
 
-    use api::{Error, Result};
+    use api::{Result, deployments::without_native};
 
     pub struct Scorer(Infallible);
 
     impl Scorer {
         pub fn load(_: &Path) -> Result<Self> {
-            Err(Error::invalid("This aml was built without native scoring")
-                .hint("Build one with it: cargo install --path . --features native")
-                .hint("Or deploy without --native, to score with Python"))
+            Err(without_native())
         }
 
         pub fn answer(&self, _: &[u8]) -> Result<Vec<u8>> {

@@ -7,7 +7,7 @@ use super::{
 use api::{
     Error, Result,
     autoscale::Autoscale,
-    deployments::{DEFAULT, Deploy, Deployment, MOST_INSTANCES, ModelVersion},
+    deployments::{DEFAULT, Deploy, Deployment, MOST_INSTANCES, ModelVersion, without_native},
     endpoints::{Endpoint, LOCAL},
     environments::Environment,
     files::GetTree,
@@ -269,7 +269,9 @@ impl Service {
             return check_program(deployment, program);
         }
         if deployment.native {
-            return check_native(model, deployment);
+            check_native(model, deployment)?;
+            let can = self.hosts.get().is_none_or(|hosts| hosts.native);
+            return if can { Ok(()) } else { Err(without_native()) };
         }
         let Some(script) = &deployment.script else {
             return match model {

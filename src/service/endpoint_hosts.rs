@@ -30,6 +30,8 @@ pub struct Hosts {
     pub start: fn(home: &Path, endpoint: i64) -> Result<()>,
     /// Tells the one that holds the endpoint's lock to end, or kills it.
     pub end: fn(home: &Path, endpoint: i64, at_once: bool),
+    /// Whether they can score by themselves.
+    pub native: bool,
 }
 
 /// What a server remembers of the endpoints whose hosts it has started again.

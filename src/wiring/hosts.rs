@@ -22,6 +22,7 @@ const HOST_COMMAND: &str = "endpoint-host";
 pub const HOSTS: Hosts = Hosts {
     start: start_endpoint_host,
     end: end_endpoint_host,
+    native: host::SCORES_NATIVELY,
 };
 
 /// Starts the host process of an endpoint. It outlives this process; its own errors go to the

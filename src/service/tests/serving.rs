@@ -6,13 +6,14 @@ use super::{
     files::{entry, framed},
     support::Bench,
 };
+use crate::Hosts;
 use api::{
     Code, Result,
     autoscale::{Autoscale, PutAutoscale, ScaleProfile},
     batch::{InvokeBatch, PutBatchDeployment, PutBatchEndpoint},
     deployments::{
         Container, Deploy, Deployed, Deployment, GetDeployment, ImageBase, ModelVersion, Program,
-        PutDeployment, Routes, Scale,
+        PutDeployment, Routes, Scale, without_native,
     },
     environments::Environment,
     files::{CreateTree, GetTree, Hash, Tree},
@@ -86,14 +87,9 @@ async fn invoke(bench: &Bench) -> Result<Run> {
     let invoke = InvokeBatch {
         workspace: "ws".to_owned(),
         endpoint: "scores".to_owned(),
-        deployment: None,
         job: "job".to_owned(),
-        experiment: None,
         inputs: fields(json!({"data": {"type": "uri_folder", "path": "https://h/data"}})),
-        outputs: Map::new(),
-        mini_batch_size: None,
-        instance_count: None,
-        search_path: None,
+        ..InvokeBatch::default()
     };
     bench.ask(invoke).await
 }
@@ -351,4 +347,34 @@ async fn an_update_does_not_contradict_the_rules_that_scale_a_deployment() {
     assert_eq!(deploy(native()).await.message, no_host.message);
     assert!(shown(&bench).await.deployment.native);
     assert_eq!(scale(true).await.unwrap_err().code, Code::Conflict);
+}
+
+#[tokio::test]
+async fn what_no_host_can_score_is_refused_and_leaves_nothing() {
+    let mut bench = Bench::new().await;
+    iris(&bench, "ws", b"numpy\n").await;
+    bench.service = bench.service.clone().with_hosts(Hosts {
+        start: |_, _| Ok(()),
+        end: |_, _, _| (),
+        native: false,
+    });
+    let deploy = Deploy {
+        workspace: "ws".to_owned(),
+        name: "ep".to_owned(),
+        deployment_name: None,
+        deployment: Deployment {
+            model: Some(ModelVersion {
+                model: "iris".to_owned(),
+                version: 1,
+            }),
+            native: true,
+            ..Deployment::default()
+        },
+        all_traffic: false,
+        port: None,
+    };
+    let error = bench.ask(deploy).await.unwrap_err();
+    assert_eq!(error, without_native());
+    let all = bench.service.store.list_endpoints(None).await.unwrap();
+    assert!(all.is_empty());
 }
