@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use super::{
     Client, Limit, Take, UploadOptions, download, prepare,
     walk::{Walked, walk},
+    walk_everything,
 };
 use api::{
     Code, Error,
@@ -171,6 +172,20 @@ fn the_ignore_file_of_our_own_has_the_last_word() {
             "notes.txt"
         ]
     );
+}
+
+#[test]
+fn a_state_directory_is_never_taken_along() {
+    let folder = Folder::with(&[
+        "a.py",
+        "home/vault.key",
+        "home/aml.db",
+        "home/blobs/p",
+        "x/aml.db",
+    ]);
+    assert_eq!(folder.taken(), ["a.py", "x/aml.db"]);
+    let all = walk_everything(&folder.root()).unwrap();
+    assert_eq!(all, ["a.py", "x/aml.db"]);
 }
 
 #[test]

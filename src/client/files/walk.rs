@@ -205,8 +205,16 @@ fn everything(root: &Path) -> WalkBuilder {
     builder
         .standard_filters(false)
         .follow_links(true)
-        .threads(threads());
+        .threads(threads())
+        .filter_entry(|entry| entry.depth() == 0 || !is_state(entry));
     builder
+}
+
+/// Whether this is a state directory: its keys and secrets are for no other workspace, and it changes
+/// while it is read.
+fn is_state(entry: &DirEntry) -> bool {
+    let has = |name: &str| entry.path().join(name).is_file();
+    entry.file_type().is_some_and(|kind| kind.is_dir()) && has("vault.key") && has("aml.db")
 }
 
 /// Threads that look at files at once.
@@ -235,7 +243,7 @@ fn unignored(root: &Path) -> WalkBuilder {
         }
         let (path, name) = (entry.path(), entry.file_name());
         let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
-        if name == ".git" || (name == ".aml" && is_folder) {
+        if name == ".git" || (name == ".aml" && is_folder) || is_state(entry) {
             return false;
         }
         !docker.leaves_out(path, is_folder)
