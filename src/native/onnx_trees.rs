@@ -1,5 +1,5 @@
 //! Operators of ONNX's machine learning domain that tract has not, or scores otherwise than the
-//! reference: ensembles of trees, scaling, filling in.
+//! reference: ensembles of trees, scaling, filling in, linear models.
 
 use std::{
     hash::{Hash, Hasher},
@@ -19,6 +19,7 @@ pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("TreeEnsembleRegressor", regressor);
     operators.insert("Scaler", scaler);
     operators.insert("Imputer", imputer);
+    operators.insert("LinearRegressor", linear);
 }
 
 type Parsed = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
@@ -68,6 +69,23 @@ fn imputer(_: &ParsingContext, node: &NodeProto) -> Parsed {
         .get_attr_opt("replaced_value_float")?
         .unwrap_or(f32::NAN);
     expanded(ByRows::new(Work::Fill { with, replaced }))
+}
+
+fn linear(_: &ParsingContext, node: &NodeProto) -> Parsed {
+    let weights: Vec<f32> = node.get_attr_vec("coefficients")?;
+    let targets = node.get_attr_opt("targets")?.unwrap_or(1_usize).max(1);
+    let added: Vec<f32> = node.get_attr_opt_vec("intercepts")?.unwrap_or_default();
+    match node.get_attr_opt("post_transform")?.unwrap_or("NONE") {
+        "NONE" => {}
+        other => bail!("the transformation {other} is not known"),
+    }
+    let doubles = |list: Vec<f32>| list.into_iter().map(f64::from).collect();
+    expanded(ByRows::new(Work::Add {
+        features: weights.len() / targets,
+        weights: doubles(weights),
+        added: doubles(added),
+        targets,
+    }))
 }
 
 /// What the sums of the leaves become.
@@ -257,10 +275,28 @@ impl Trees {
 /// What is done with each row.
 #[derive(Debug)]
 enum Work {
-    Classify { trees: Trees, labels: Tensor },
-    Regress { trees: Trees },
-    Scale { offset: Vec<f32>, scale: Vec<f32> },
-    Fill { with: Vec<f32>, replaced: f32 },
+    Classify {
+        trees: Trees,
+        labels: Tensor,
+    },
+    Regress {
+        trees: Trees,
+    },
+    Scale {
+        offset: Vec<f32>,
+        scale: Vec<f32>,
+    },
+    Fill {
+        with: Vec<f32>,
+        replaced: f32,
+    },
+    /// In doubles: large terms may leave a small sum.
+    Add {
+        weights: Vec<f64>,
+        features: usize,
+        added: Vec<f64>,
+        targets: usize,
+    },
 }
 
 /// An operator that turns each row of a table into another one.
@@ -283,6 +319,7 @@ impl ByRows {
     fn width(&self) -> Option<usize> {
         match self.0.as_ref() {
             Work::Classify { trees, .. } | Work::Regress { trees } => Some(trees.forest.outputs),
+            Work::Add { targets, .. } => Some(*targets),
             Work::Scale { .. } | Work::Fill { .. } => None,
         }
     }
@@ -391,6 +428,25 @@ impl EvalOp for ByRows {
                 Ok(tvec!(
                     Tensor::from_shape(table.shape(), &answers)?.into_tvalue()
                 ))
+            }
+            Work::Add {
+                weights,
+                features,
+                added,
+                targets,
+            } => {
+                if columns != *features {
+                    bail!("a row has {columns} values; the model asks for {features}");
+                }
+                for row in rows {
+                    for (at, weights) in weights.chunks(columns.max(1)).enumerate() {
+                        let terms = weights.iter().zip(row);
+                        let sum: f64 = terms.map(|(by, value)| by * f64::from(*value)).sum();
+                        answers.push(single(&(sum + added.get(at).copied().unwrap_or(0.0))));
+                    }
+                }
+                let shape = [count, *targets];
+                Ok(tvec!(Tensor::from_shape(&shape, &answers)?.into_tvalue()))
             }
             Work::Fill { with, replaced } => {
                 #[expect(clippy::float_cmp, reason = "it is replaced where it is exactly that")]
