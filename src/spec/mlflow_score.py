@@ -4,6 +4,7 @@
 {"columns": [...], "data": [[...]]}, rows as [[...]] or [{...}], or named tensors as {"name": [...]}.
 """
 
+import base64
 import json
 import os
 
@@ -12,6 +13,7 @@ import numpy
 import pandas
 from azureml_inference_server_http.api.aml_response import AMLResponse
 from mlflow.exceptions import MlflowException
+from mlflow.types import DataType
 
 NAMES = ("input_data", "data", "dataframe_split", "dataframe_records", "instances", "inputs")
 
@@ -69,9 +71,12 @@ def table(data):
         frame = pandas.DataFrame(data, columns=names)
     if names is None or not set(names) <= set(frame.columns):
         return frame
-    # JSON knows one kind of number: bring the columns to the types that the model was logged with.
-    for name, kind in zip(names, schema.pandas_types()):
-        if kind != object:
+    # JSON knows one kind of number and no bytes: bring the columns to the types that the model was
+    # logged with, as MLflow's own server does.
+    for name, kind, is_of in zip(names, schema.pandas_types(), schema.input_types()):
+        if is_of == DataType.binary:
+            frame[name] = frame[name].map(base64.b64decode)
+        else:
             frame[name] = frame[name].astype(kind)
     return frame[names]
 
