@@ -92,13 +92,14 @@ impl Engine {
             .lines()
             .filter(|line| !line.trim().is_empty())
             .collect();
-        let last = &lines[lines.len().saturating_sub(5)..];
-        Err(Error::invalid(format!(
-            "`{} {}` failed:\n{}",
-            self.name,
-            words[0],
-            last.join("\n")
-        )))
+        let last = lines.last().copied().unwrap_or("it says nothing of why");
+        let before = &lines[lines.len().saturating_sub(5)..lines.len().saturating_sub(1)];
+        // The first line of it is what short answers say.
+        let mut why = format!("`{} {}` failed: {last}", self.name, words[0]);
+        if !before.is_empty() {
+            why = format!("{why}\nBefore that it said:\n{}", before.join("\n"));
+        }
+        Err(Error::invalid(why))
     }
 
     /// What it answers, unless it fails.

@@ -268,10 +268,13 @@ impl Front {
                 let mut all = orders.deployments.iter();
                 let known = all.find(|one| one.name.eq_ignore_ascii_case(asked));
                 let Some(known) = known else {
+                    let all = orders.deployments.iter();
+                    let all: Vec<&str> = all.map(|one| one.name.as_str()).collect();
                     let error = Error::not_found(format!(
                         "The endpoint has no deployment `{}`",
                         asked.escape_debug()
-                    ));
+                    ))
+                    .hint(format!("Its deployments are {}", all.join(", ")));
                     return Err(Box::new(failure(StatusCode::NOT_FOUND, &error)));
                 };
                 known.name.as_str()

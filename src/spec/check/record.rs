@@ -136,15 +136,20 @@ impl Checker<'_> {
         let issue = match written {
             Some(entry) if entry.value.is_null() => Issue::error(
                 entry.key_span,
-                format!("`{}` is empty; a {} must say it", field.name, record.name),
+                format!(
+                    "`{}` is empty; {} must say it",
+                    field.name,
+                    with_article(record.name)
+                ),
             ),
             // It is there and wrong, which was reported.
             Some(_) => return,
             None => Issue::error(
                 first_key(node),
                 format!(
-                    "`{}` is missing; a {} must have it",
-                    field.name, record.name
+                    "`{}` is missing; {} must have it",
+                    field.name,
+                    with_article(record.name)
                 ),
             )
             .maybe(field.hint()),
@@ -223,4 +228,14 @@ fn first_key(node: &Node) -> Span {
         Some(entry) => entry.key_span,
         None => node.span.head(),
     }
+}
+
+/// `an online deployment`, `a model`.
+fn with_article(name: &str) -> String {
+    let article = if name.starts_with(['a', 'e', 'i', 'o']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {name}")
 }
