@@ -2,12 +2,14 @@
 
 use std::{
     fs::File,
+    io::ErrorKind,
     path::{Path, PathBuf},
     process::Stdio,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use nix::{
@@ -23,12 +25,14 @@ use tokio::{
 
 use super::{
     io_error, process_table,
-    supervisor::{Exit, Handle, LOCK, LOG, Task, read_exit, read_handle},
+    supervisor::{EXIT, Exit, Handle, LOCK, LOG, Task, read_exit, read_handle},
 };
 use api::{Error, Result};
 
 /// Supervisors that wait for commands, at most.
 const WAITING: usize = 8;
+/// How often it is looked whether a supervisor has started what it was to start.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A command that was started in a folder of its own, by this process or one before it.
 pub struct Process {
@@ -222,6 +226,29 @@ impl Process {
         is_alive(&self.handle)
     }
 
+    /// Whether the command was started, once that is certain: a supervisor may have been told nothing, or
+    /// not have lived to do it. Of one from before the machine's last start it is not known, and it counts
+    /// as started.
+    pub async fn is_begun(&self) -> bool {
+        loop {
+            let held = is_held(&self.folder);
+            if self.has_traces() || self.handle.boot != process_table::boot_id() {
+                return true;
+            }
+            if !held {
+                return false;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Whether there is what a supervisor leaves that has begun to start the command.
+    fn has_traces(&self) -> bool {
+        [LOG, EXIT]
+            .iter()
+            .any(|trace| self.folder.join(trace).exists())
+    }
+
     /// Waits for the end. A supervisor that was killed takes the command with it.
     pub async fn ended(&self) -> Result<End> {
         self.supervisor_gone().await?;
@@ -231,6 +258,11 @@ impl Process {
         if self.handle.boot != process_table::boot_id() {
             return Ok(End::Vanished(
                 "The machine was restarted while the run was going on".to_owned(),
+            ));
+        }
+        if !self.has_traces() {
+            return Ok(End::Vanished(
+                "The run's supervisor was killed before it started the command".to_owned(),
             ));
         }
         self.kill_family();
@@ -278,10 +310,13 @@ pub fn is_over(handle: &str) -> bool {
         .is_ok_and(|Named { handle, folder }| !(is_alive(&handle) && is_held(&folder)))
 }
 
-/// Whether somebody sees to the command of a folder.
+/// Whether somebody sees to the command of a folder. Where that cannot be found out, as when no more files
+/// can be opened, somebody may.
 fn is_held(folder: &Path) -> bool {
-    let lock = File::open(folder.join(LOCK));
-    lock.is_ok_and(|lock| lock.try_lock_shared().is_err())
+    match File::open(folder.join(LOCK)) {
+        Ok(lock) => lock.try_lock_shared().is_err(),
+        Err(e) => !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    }
 }
 
 fn is_alive(handle: &Handle) -> bool {
@@ -346,6 +381,35 @@ mod tests {
         assert!(bystander.try_wait().unwrap().is_none(), "it still runs");
         bystander.kill().unwrap();
         bystander.wait().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_told_nothing_has_not_begun_once_nobody_can_tell_it() {
+        let (told_nothing, process) = folder(|_| ());
+        assert!(!process.is_begun().await);
+        let lock = File::open(told_nothing.path().join(LOCK)).unwrap();
+        lock.lock().unwrap();
+        let mut begun = std::pin::pin!(process.is_begun());
+        let open = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(begun.as_mut().poll(context).is_pending())
+        });
+        assert!(open.await, "its supervisor may yet be told");
+        fs::write(told_nothing.path().join(LOG), "").unwrap();
+        assert!(begun.await);
+        let (_folder, before) = folder(|handle| handle.boot = "another".to_owned());
+        assert!(before.is_begun().await, "its log may be lost");
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_opened_may_be_held() {
+        let (folder, _) = folder(|_| ());
+        assert!(!is_held(folder.path()));
+        let lock = folder.path().join(LOCK);
+        fs::remove_file(&lock).unwrap();
+        assert!(!is_held(folder.path()));
+        // Cannot be opened, whoever asks.
+        std::os::unix::fs::symlink(LOCK, &lock).unwrap();
+        assert!(is_held(folder.path()));
     }
 
     #[tokio::test]

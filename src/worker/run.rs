@@ -136,7 +136,7 @@ impl Execution {
     }
 
     async fn to_the_end(&self) -> Result<()> {
-        let begun = match Process::find(&self.folder) {
+        let begun = match self.find_process().await {
             Some(process) => {
                 let begun = self.read_begun();
                 if let Some(own) = begun.environment.as_deref().and_then(Own::find) {
@@ -161,6 +161,13 @@ impl Execution {
             }
         };
         self.watch(process, outputs).await
+    }
+
+    /// The process that a worker before this one has started.
+    async fn find_process(&self) -> Option<Process> {
+        let process = Process::find(&self.folder)?;
+        // That worker may have died before it said what to start: then it is to be started.
+        (self.assignment.handle.is_some() || process.is_begun().await).then_some(process)
     }
 
     fn code(&self) -> PathBuf {
