@@ -259,24 +259,29 @@ impl Wanted<'_> {
             let Some(refused) = pins.refused(&outcome.output) else {
                 return Err(self.failed(&outcome));
             };
-            let wanted = folder.join("wanted.txt");
-            write_whole(&wanted, pins.wanted(refused).as_bytes())?;
-            let wanted = wanted.to_string_lossy();
-            let mut nearest = vec!["pip", "compile", "--quiet", "--python", &interpreter];
-            nearest.extend(["--no-build", "--resolution"]);
-            nearest.extend(if refused.by_needs {
-                &["lowest-direct"][..]
-            } else {
-                &["lowest", "--no-deps"][..]
-            });
-            nearest.extend(["--no-header", "--no-annotate", &wanted]);
-            let outcome = tools
-                .run(uv, &nearest)
-                .await
-                .map_err(|e| io_error("run", uv, &e))?;
-            let found = pins.found(refused, &outcome.output);
-            let found = found.filter(|_| outcome.status.success());
-            pins.settle(refused.pin, found);
+            let mut found = None;
+            for wanted in pins.wanted(refused) {
+                let file = folder.join("wanted.txt");
+                write_whole(&file, wanted.as_bytes())?;
+                let file = file.to_string_lossy();
+                let mut nearest = vec!["pip", "compile", "--quiet", "--python", &interpreter];
+                nearest.extend(["--no-build", "--resolution"]);
+                nearest.extend(if refused.by_needs {
+                    &["lowest-direct"][..]
+                } else {
+                    &["lowest", "--no-deps"][..]
+                });
+                nearest.extend(["--no-header", "--no-annotate", &file]);
+                let outcome = tools
+                    .run(uv, &nearest)
+                    .await
+                    .map_err(|e| io_error("run", uv, &e))?;
+                if outcome.status.success() {
+                    found = pins.found(refused, &outcome.output).map(str::to_owned);
+                    break;
+                }
+            }
+            pins.settle(refused.pin, found.as_deref());
         }
     }
 

@@ -192,20 +192,21 @@ impl Pins {
         })
     }
 
-    /// The versions that may stand for a pin: later ones that break nothing. Where it is what it needs that
-    /// is not there, any later one.
-    pub fn wanted(&self, refused: Refused) -> String {
+    /// The versions that may stand for a pin, those to ask for first: later ones that break nothing. Where
+    /// it is what it needs that is not there, and no such version can do without, any later one.
+    pub fn wanted(&self, refused: Refused) -> Vec<String> {
         let Pin { name, version, .. } = &self.pins[refused.pin];
         let name = without_extras(name);
+        let any = format!("{name}>={version}");
+        let Some(major) = major(version) else {
+            return vec![any];
+        };
+        let near = format!("{any},<{}", major + 1);
         if refused.by_needs {
-            return format!("{name}>={version}");
+            vec![near, any]
+        } else {
+            vec![near]
         }
-        let major = version
-            .split('.')
-            .next()
-            .and_then(|major| major.parse().ok());
-        let next = major.map_or_else(String::new, |major: u32| format!(",<{}", major + 1));
-        format!("{name}>={version}{next}")
     }
 
     /// The version for a pin among those that an installer has found.
@@ -230,10 +231,17 @@ impl Pins {
     /// A sentence about each pin that another version stands for.
     pub fn notes(&self, python: &str) -> Vec<String> {
         let note = |pin: &Pin| match &pin.stands {
-            Stands::Nearest(version) => Some(format!(
-                "{} {} has no wheel for Python {python}; used {version}",
-                pin.name, pin.version
-            )),
+            Stands::Nearest(version) => {
+                let far = if major(version) == major(&pin.version) {
+                    ""
+                } else {
+                    ", another major version that may do things otherwise"
+                };
+                Some(format!(
+                    "{} {} has no wheel for Python {python}; used {version}{far}",
+                    pin.name, pin.version
+                ))
+            }
             Stands::Runs(version) => Some(format!(
                 "{} {} does not run on Python {python}; used {version}",
                 pin.name, pin.version
@@ -251,6 +259,11 @@ impl Pins {
         let notes = self.pins.iter().filter_map(note);
         notes.chain(old).chain(mlflow).collect()
     }
+}
+
+/// The number whose change says that something was broken.
+fn major(version: &str) -> Option<u32> {
+    version.split('.').next()?.parse().ok()
 }
 
 /// The first three numbers of a version.
@@ -386,7 +399,7 @@ mod tests {
         assert_eq!(pins.refused(said), Some(refused(0)));
         let short = Pins::of(&["numpy==1.22".to_owned()], "3.11");
         assert_eq!(short.refused(said), Some(refused(0)));
-        assert_eq!(pins.wanted(refused(0)), "numpy>=1.22.0,<2");
+        assert_eq!(pins.wanted(refused(0)), ["numpy>=1.22.0,<2"]);
         pins.settle(0, Some("1.23.2"));
         let said = "scikit-learn==1.1.2 depends on Python>=3.8,<3.11";
         assert_eq!(pins.refused(said), Some(refused(1)));
@@ -418,8 +431,12 @@ mod tests {
                     used. And because mltable==0.1.0b4 depends on prep>=4 we can conclude";
         let refused = pins.refused(said).unwrap();
         assert_eq!((refused.pin, refused.by_needs), (0, true));
-        assert_eq!(pins.wanted(refused), "mltable>=0.1.0b4");
+        let wanted = ["mltable>=0.1.0b4,<1", "mltable>=0.1.0b4"];
+        assert_eq!(pins.wanted(refused), wanted);
         pins.settle(0, Some("1.5.0"));
+        let note = "mltable 0.1.0b4 has no wheel for Python 3.11; used 1.5.0, another major version that may do \
+                    things otherwise";
+        assert_eq!(pins.notes("3.11"), [note]);
         assert_eq!(pins.lines(), ["mltable==1.5.0", "pandas>=1.1,<1.2"]);
         assert_eq!(pins.refused("x<1 depends on y, but y has no wheels"), None);
     }
