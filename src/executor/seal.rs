@@ -6,11 +6,23 @@
 //! each time the environment is used.
 
 use std::{
+    ffi::OsStr,
     fs, io,
-    os::unix::fs::{MetadataExt, PermissionsExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{
+            ffi::OsStrExt,
+            fs::{MetadataExt, PermissionsExt},
+        },
+    },
     path::Path,
 };
 
+use nix::{
+    NixPath,
+    fcntl::{AT_FDCWD, AtFlags, OFlag, openat},
+    sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, lstat},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -41,16 +53,6 @@ fn stamp(metadata: &fs::Metadata) -> Stamp {
         metadata.size()
     };
     (size, metadata.mtime(), metadata.mtime_nsec())
-}
-
-/// Of what nobody else has a link to, the time that no program can set back.
-fn own_stamp(metadata: &fs::Metadata) -> Stamp {
-    if metadata.is_dir() || metadata.nlink() == 1 {
-        let (size, ..) = stamp(metadata);
-        (size, metadata.ctime(), metadata.ctime_nsec())
-    } else {
-        stamp(metadata)
-    }
 }
 
 /// Archives and images keep whole seconds only.
@@ -120,51 +122,110 @@ fn read(list: &Path) -> Option<Vec<Entry>> {
     serde_json::from_slice(&fs::read(list).ok()?).ok()
 }
 
-/// Writes down what is in a folder now: folders, whose paths end with `/`, and all else.
+/// Ends a note that is whole.
+const END: &[u8] = b"end";
+
+/// Writes down what is in a folder now: itself and each folder below, by a path that ends with `/`, and
+/// after it what else is in it, by name. A note is read each time a run takes the environment, so it is
+/// plain: `SIZE SECONDS NANOSECONDS PATH`, each ended by a zero.
 pub(super) fn note(folder: &Path, to: &Path) -> Result<()> {
-    let mut entries = Vec::new();
-    note_below(folder, "./", &mut entries)?;
-    let text = serde_json::to_vec(&entries).map_err(|e| Error::internal(e.to_string()))?;
+    let mut text = Vec::new();
+    note_below(folder, b"./", &mut text).map_err(|e| io_error("read", folder, &e))?;
+    text.extend_from_slice(END);
     fs::write(to, text).map_err(|e| io_error("write", to, &e))
 }
 
-fn note_below(root: &Path, below: &str, entries: &mut Vec<Entry>) -> Result<()> {
-    let folder = root.join(below);
-    let failed = |e: io::Error| io_error("read", &folder, &e);
-    for found in fs::read_dir(&folder).map_err(failed)? {
-        let found = found.map_err(failed)?;
-        let metadata = found.metadata().map_err(failed)?;
-        let path = format!("{below}{}", found.file_name().to_string_lossy());
-        if metadata.is_dir() {
-            note_below(root, &format!("{path}/"), entries)?;
-        } else if found.file_name() != MARKER {
+fn note_below(root: &Path, below: &[u8], text: &mut Vec<u8>) -> io::Result<()> {
+    let folder = root.join(OsStr::from_bytes(below));
+    note_one(text, own_stamp(&lstat(&folder)?), below);
+    let mut folders = Vec::new();
+    for found in fs::read_dir(&folder)? {
+        let found = found?;
+        let name = found.file_name();
+        if found.file_type()?.is_dir() {
+            folders.push([below, name.as_bytes(), b"/"].concat());
+        } else if name != MARKER {
             // The time of that says when it was used.
-            entries.push(Entry(path, own_stamp(&metadata)));
+            note_one(text, own_stamp(&lstat(&found.path())?), name.as_bytes());
         }
     }
-    let metadata = fs::symlink_metadata(&folder).map_err(failed)?;
-    entries.push(Entry(below.to_owned(), own_stamp(&metadata)));
-    Ok(())
+    let mut folders = folders.iter();
+    folders.try_for_each(|folder| note_below(root, folder, text))
+}
+
+fn note_one(text: &mut Vec<u8>, (size, seconds, nanoseconds): Stamp, path: &[u8]) {
+    text.extend_from_slice(format!("{size} {seconds} {nanoseconds} ").as_bytes());
+    text.extend_from_slice(path);
+    text.push(0);
+}
+
+/// Of what nobody else has a link to, the time that no program can set back. How large a folder is says
+/// nothing.
+fn own_stamp(found: &FileStat) -> Stamp {
+    let folder = SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR;
+    let size = if folder { 0 } else { found.st_size };
+    let size = u64::try_from(size).unwrap_or_default();
+    if folder || found.st_nlink == 1 {
+        (size, found.st_ctime, found.st_ctime_nsec)
+    } else {
+        (size, found.st_mtime, found.st_mtime_nsec)
+    }
 }
 
 /// Whether everything in a folder is as it was noted, and nothing came or went.
 pub(super) fn is_as_noted(folder: &Path, note: &Path) -> bool {
-    agrees(folder, note, |_| true)
+    agrees(folder, note, true)
 }
 
 /// Whether nothing came or went in a folder or those below.
 pub(super) fn folders_are_as_noted(folder: &Path, note: &Path) -> bool {
-    agrees(folder, note, |path| path.ends_with('/'))
+    agrees(folder, note, false)
 }
 
-fn agrees(folder: &Path, note: &Path, asked: impl Fn(&str) -> bool) -> bool {
-    let Some(entries) = read(note) else {
+fn agrees(folder: &Path, note: &Path, with_files: bool) -> bool {
+    let text = fs::read(note).unwrap_or_default();
+    let (Some(noted), Ok(root)) = (text.strip_suffix(END), open_folder(AT_FDCWD, folder)) else {
         return false;
     };
-    let mut entries = entries.iter().filter(|Entry(path, _)| asked(path));
-    entries.all(|Entry(path, was)| {
-        fs::symlink_metadata(folder.join(path)).is_ok_and(|now| own_stamp(&now) == *was)
+    let mut current = None;
+    let mut records = noted.split_inclusive(|byte| *byte == 0);
+    records.all(|record| {
+        let Some((was, path)) = read_record(record) else {
+            return false;
+        };
+        let now = match (&current, path.ends_with(b"/")) {
+            (_, true) if with_files => {
+                let opened = open_folder(root.as_fd(), path);
+                let now = opened.as_ref().map_err(|e| *e).and_then(fstat);
+                current = opened.ok();
+                now
+            }
+            (_, true) => fstatat(&root, path, AtFlags::AT_SYMLINK_NOFOLLOW),
+            // By its name in a folder that is open, not by a path from the root each time.
+            (Some(folder), false) => fstatat(folder, path, AtFlags::AT_SYMLINK_NOFOLLOW),
+            (None, false) => return !with_files,
+        };
+        now.is_ok_and(|now| own_stamp(&now) == was)
     })
+}
+
+fn open_folder(at: impl AsFd, path: &(impl NixPath + ?Sized)) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(at, path, flags, Mode::empty())
+}
+
+fn read_record(record: &[u8]) -> Option<(Stamp, &[u8])> {
+    let mut rest = record.strip_suffix(&[0])?;
+    let mut number = || {
+        let end = rest.iter().position(|byte| *byte == b' ')?;
+        let (digits, after) = rest.split_at(end);
+        rest = &after[1..];
+        std::str::from_utf8(digits).ok()
+    };
+    let size = number()?.parse().ok()?;
+    let seconds = number()?.parse().ok()?;
+    let nanoseconds = number()?.parse().ok()?;
+    Some(((size, seconds, nanoseconds), rest))
 }
 
 /// Notes that an environment was changed and must not be used by more than use it already.
