@@ -153,6 +153,20 @@ impl Service {
             .await
     }
 
+    /// Whether a worker that will wait needs no sync before that: it has renewed its leases lately, and
+    /// there is nothing to say. A busy one calls with every run that ends.
+    async fn has_just_synced(&self, request: &SyncWorker) -> Result<bool> {
+        if request.wait_ms == 0 {
+            return Ok(false);
+        }
+        // That it could renew them.
+        self.lapsed_before();
+        let held = self.store.held_by(request.worker.clone()).await?;
+        let left = held.lease_until.map_or(0, |until| until.since(self.now()));
+        let fresh = left > LEASE_SECONDS * 1000 * 2 / 3;
+        Ok(fresh && held.cancelled == 0 && !self.has_news(request).await?)
+    }
+
     /// Whether another sync would have something to say. Cheap.
     async fn has_news(&self, request: &SyncWorker) -> Result<bool> {
         let held = self.store.held_by(request.worker.clone()).await?;
@@ -276,7 +290,11 @@ impl Perform for SyncWorker {
             return Err(Error::invalid(format!("`{bad}` is not `workspace/run`")).at("holding"));
         }
         let until = Instant::now() + Duration::from_millis(self.wait_ms).min(LONGEST_WAIT);
-        let mut orders = service.sync(&self).await?;
+        let mut orders = if service.has_just_synced(&self).await? {
+            Orders::default()
+        } else {
+            service.sync(&self).await?
+        };
         while !orders.are_news() && Instant::now() < until {
             // Listening begins before looking, so that nothing falls between.
             let notified = service.work.notified();

@@ -64,6 +64,10 @@ pub struct Held {
     pub runs: u64,
     /// Of these, how many it has to cancel and was not told.
     pub cancels: u64,
+    /// How many it has to cancel, told or not.
+    pub cancelled: u64,
+    /// When the first of its leases runs out.
+    pub lease_until: Option<Time>,
 }
 
 /// A run given to a worker.
@@ -148,7 +152,8 @@ impl Store {
             .read(move |tx| {
                 tx.one(
                     &format!(
-                        "SELECT COUNT(*), COUNT(CASE cancel WHEN 1 THEN 1 END) FROM runs \
+                        "SELECT COUNT(*), COUNT(CASE cancel WHEN 1 THEN 1 END), \
+                         COUNT(NULLIF(cancel, 0)), MIN(lease_until) FROM runs \
                          WHERE {OPEN} AND worker = ?1"
                     ),
                     params![worker],
@@ -156,6 +161,8 @@ impl Store {
                         Ok(Held {
                             runs: count(row, 0)?,
                             cancels: count(row, 1)?,
+                            cancelled: count(row, 2)?,
+                            lease_until: row.get(3)?,
                         })
                     },
                 )
@@ -164,6 +171,8 @@ impl Store {
         Ok(held.unwrap_or(Held {
             runs: 0,
             cancels: 0,
+            cancelled: 0,
+            lease_until: None,
         }))
     }
 

@@ -4,6 +4,7 @@
 //! worker can take over at any moment. It speaks to the workspace through the client only.
 
 mod cause;
+mod endings;
 mod keep;
 mod log;
 mod metrics;
@@ -21,6 +22,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -41,6 +43,7 @@ use api::{
     work::{Assignment, Outcome, Progress, ReportRun, SyncWorker, WorkerOrders},
 };
 use client::{Client, inputs};
+use endings::Endings;
 use executor::{
     local::{Process, Supervisors},
     spares,
@@ -119,6 +122,7 @@ pub async fn run(
         machine: Machine {
             supervisors: Arc::new(Supervisors::new(&settings.program)),
             places: Arc::default(),
+            endings: Arc::default(),
             settings: Arc::new(settings),
         },
         held: BTreeMap::new(),
@@ -148,6 +152,40 @@ struct Machine {
     settings: Arc<Settings>,
     supervisors: Arc<Supervisors>,
     places: Arc<Places>,
+    endings: Arc<Endings>,
+}
+
+/// A call for orders that is under way.
+struct Asked {
+    capacity: u32,
+    holding: Vec<String>,
+    answer: Pin<Box<dyn Future<Output = Result<WorkerOrders>> + Send>>,
+}
+
+impl Asked {
+    fn new(client: &Client, endings: &Arc<Endings>, request: SyncWorker) -> Self {
+        let (client, endings) = (client.clone(), endings.clone());
+        Self {
+            capacity: request.capacity,
+            holding: request.holding.clone(),
+            answer: Box::pin(async move {
+                endings.settled().await;
+                client.call(&request).await
+            }),
+        }
+    }
+
+    fn is_of(&self, request: &SyncWorker) -> bool {
+        self.capacity == request.capacity && self.holding == request.holding
+    }
+}
+
+/// Waits for a time; for ever where there is none.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 struct Worker {
@@ -167,6 +205,8 @@ impl Worker {
         let mut retry = RETRY.0;
         let mut busy_at = Instant::now();
         let mut begun = false;
+        let endings = self.machine.endings.clone();
+        let mut asked: Option<Asked> = None;
         loop {
             if !self.held.is_empty() {
                 busy_at = Instant::now();
@@ -176,27 +216,37 @@ impl Worker {
                 return Ok(());
             }
             let request = self.request(idle);
+            // What is asked already is not asked anew because something else has happened.
+            let call = match &mut asked {
+                Some(asked) if asked.is_of(&request) => asked,
+                asked => asked.insert(Asked::new(&self.client, &endings, request)),
+            };
             tokio::select! {
                 biased;
                 () = told(stop) => return Ok(()),
                 Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
                     self.forget(ended).await;
                 }
-                orders = self.client.call(&request) => match orders {
-                    Ok(orders) => {
-                        retry = RETRY.0;
-                        self.follow(orders);
-                        if !begun {
-                            begun = true;
-                            self.clear_leftovers();
+                () = endings.changed() => asked = None,
+                () = at(idle) => {}
+                orders = &mut call.answer => {
+                    asked = None;
+                    match orders {
+                        Ok(orders) => {
+                            retry = RETRY.0;
+                            self.follow(orders);
+                            if !begun {
+                                begun = true;
+                                self.clear_leftovers();
+                            }
                         }
+                        // A defect of the server is mended by others, and the runs go on meanwhile.
+                        Err(error) if error.code.retryable() || error.code == Code::Internal => {
+                            tokio::time::sleep(retry).await;
+                            retry = (retry * 2).min(RETRY.1);
+                        }
+                        Err(error) => return Err(error),
                     }
-                    // A defect of the server is mended by others, and the runs go on meanwhile.
-                    Err(error) if error.code.retryable() || error.code == Code::Internal => {
-                        tokio::time::sleep(retry).await;
-                        retry = (retry * 2).min(RETRY.1);
-                    }
-                    Err(error) => return Err(error),
                 }
             }
         }

@@ -479,6 +479,7 @@ impl Execution {
     }
 
     async fn report_end(&self, ended: Ended, artifacts: Vec<TreeEntry>) -> Result<()> {
+        let _ending = self.machine.endings.begin();
         self.report(Progress::Ended {
             outcome: ended.outcome,
             exit_code: ended.exit_code,
