@@ -5,7 +5,7 @@ use std::{
     fs::{self, Metadata},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::mpsc,
+    sync::{LazyLock, mpsc},
 };
 
 use ignore::{
@@ -217,9 +217,12 @@ fn is_state(entry: &DirEntry) -> bool {
     entry.file_type().is_some_and(|kind| kind.is_dir()) && has("vault.key") && has("aml.db")
 }
 
-/// Threads that look at files at once.
+/// Threads that look at files at once. To find out reads files itself.
+static THREADS: LazyLock<usize> =
+    LazyLock::new(|| std::thread::available_parallelism().map_or(2, |cores| cores.get().min(8)));
+
 pub(super) fn threads() -> usize {
-    std::thread::available_parallelism().map_or(2, |cores| cores.get().min(8))
+    *THREADS
 }
 
 fn unignored(root: &Path) -> WalkBuilder {

@@ -25,6 +25,8 @@ use api::{Code, Error, Result, files::Hash};
 
 /// How long what nobody uses is kept.
 const KEPT: Duration = Duration::from_hours(24 * 30);
+/// How exactly it is known when a layout was used last.
+const NOTED: Duration = Duration::from_hours(1);
 /// Locked by whoever makes or removes a layout.
 const TURN: &str = "lock";
 /// Locked by whoever reads a layout.
@@ -183,8 +185,13 @@ impl Layout {
         }
         let hold = self.hold(&seal.of).ok()?;
         // Written again, so that it has the time of its last use: by that it is collected.
-        if let Ok(text) = serde_json::to_vec(&seal) {
-            let _ = fs::write(self.folder.join(SEAL), &text);
+        let path = self.folder.join(SEAL);
+        let noted = fs::metadata(&path).and_then(|noted| noted.modified());
+        let noted = noted.ok().and_then(|noted| noted.elapsed().ok());
+        if noted.is_none_or(|age| age > NOTED)
+            && let Ok(text) = serde_json::to_vec(&seal)
+        {
+            let _ = fs::write(&path, &text);
         }
         let fetched = Fetched {
             path: files.join(&seal.file),
