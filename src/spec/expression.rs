@@ -43,6 +43,13 @@ impl Expression {
         known.unwrap_or_else(|| Self::Other(text.to_owned()))
     }
 
+    /// The expression, if a string is nothing else: as [`Template::only`], without splitting it.
+    pub fn only(text: &str) -> Option<Self> {
+        let inside = text.strip_prefix("${{")?;
+        let end = inside.find("}}")?;
+        (end + 2 == inside.len()).then(|| Self::parse(&inside[..end]))
+    }
+
     /// What follows `parent.`
     fn of_parent(text: &str) -> Option<Self> {
         let (first, rest) = part(text);

@@ -98,8 +98,8 @@ fn bodies(steps: &Members) -> BTreeMap<String, String> {
 
 /// The step of `${{parent.jobs.STEP}}`; its name alone does, too.
 fn step_named(text: &str) -> Option<String> {
-    match Template::parse(text).only() {
-        Some(Expression::Step(name)) => Some(name.clone()),
+    match Expression::only(text) {
+        Some(Expression::Step(name)) => Some(name),
         Some(_) => None,
         None => Some(text.to_owned()),
     }
@@ -225,6 +225,10 @@ impl<'a> Graph<'a> {
     fn expressions(&mut self, step: &'a str, value: &Value, path: &mut Vec<String>) {
         match value {
             Value::String(text) if text.contains("${{") => {
+                if let Some(expression) = Expression::only(text) {
+                    self.expression(step, &expression, path);
+                    return;
+                }
                 for expression in Template::parse(text).expressions() {
                     self.expression(step, expression, path);
                 }

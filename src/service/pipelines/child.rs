@@ -70,6 +70,10 @@ pub async fn of(bound: &Bound<'_>, pipeline: &Pipeline, at: usize) -> Result<New
             fill(&mut job, inputs);
             let (key, reuses) = bound.reused(&mut job, &pipeline.graph).await?;
             settle(&mut job, &name, &pipeline.graph, reuses.as_deref())?;
+            // Of what is only thought of, nobody sees it.
+            if let Some(described) = job.described.as_mut().filter(|_| !bound.thinks()) {
+                show_ports(described);
+            }
             let new = run_of(step, parent, at, name, job);
             let status = if reuses.is_some() {
                 RunStatus::Completed
@@ -224,7 +228,6 @@ fn settle(job: &mut Job, run: &str, graph: &Graph, reuses: Option<&str>) -> Resu
             None => place(output, name, run, graph)?,
         };
     }
-    show_ports(described);
     Ok(())
 }
 

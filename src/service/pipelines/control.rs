@@ -91,11 +91,10 @@ impl<'a> Around<'a> {
     pub fn misfit(&self, name: &str, given: &Value, port: Option<&Value>) -> Option<Error> {
         let wanted = port?.get("type")?.as_str()?;
         let text = given.as_str().or_else(|| given.get("path")?.as_str())?;
-        let template = Template::parse(text);
-        let Some(Expression::StepOutput { step, output }) = template.only() else {
+        let Some(Expression::StepOutput { step, output }) = Expression::only(text) else {
             return None;
         };
-        let made = self.type_of(step, output)?;
+        let made = self.type_of(&step, &output)?;
         let wants_value = matches!(wanted, "integer" | "number" | "boolean");
         (wants_value && is_data(made)).then(|| {
             Error::invalid(format!(
@@ -127,8 +126,8 @@ fn body_of(step: &Value) -> Option<String> {
 
 /// The step of `${{parent.jobs.STEP}}`; its name alone does, too.
 fn step_named(text: &str) -> Option<String> {
-    match Template::parse(text).only() {
-        Some(Expression::Step(name)) => Some(name.clone()),
+    match Expression::only(text) {
+        Some(Expression::Step(name)) => Some(name),
         Some(_) => None,
         None => Some(text.to_owned()),
     }

@@ -53,17 +53,17 @@ impl Inputs {
     }
 
     fn put_in_text(&self, text: &str) -> Value {
-        let template = Template::parse(text);
-        if let Some(Expression::ParentInput(name)) = template.only() {
-            return match self.known.get(name) {
-                Some(value) if !value.is_object() => value.clone(),
-                _ => Value::from(text),
-            };
+        match Expression::only(text) {
+            Some(Expression::ParentInput(name)) => {
+                return match self.known.get(&name) {
+                    Some(value) if !value.is_object() => value.clone(),
+                    _ => Value::from(text),
+                };
+            }
+            Some(other) => return Value::from(other.to_string()),
+            None => {}
         }
-        if let Some(other) = template.only() {
-            return Value::from(other.to_string());
-        }
-        let filled = template.fill(&mut |expression| -> std::result::Result<_, ()> {
+        let filled = Template::parse(text).fill(&mut |expression| -> std::result::Result<_, ()> {
             match expression {
                 Expression::ParentInput(name) => match self.known.get(name) {
                     Some(value) if !value.is_object() => Ok(Some(python_text(value))),
@@ -95,18 +95,14 @@ impl Inputs {
         if !text.contains("${{") {
             return Ok(Given::Known(value.clone()));
         }
-        let template = Template::parse(text);
-        let from = match template.only() {
-            Some(Expression::ParentInput(name)) => match self.known.get(name) {
+        let from = match Expression::only(text) {
+            Some(Expression::ParentInput(name)) => match self.known.get(&name) {
                 Some(known) => return Ok(Given::Known(taken_as(known, around))),
-                None if self.later.contains(name) => Source::Parent(name.clone()),
+                None if self.later.contains(&name) => Source::Parent(name),
                 None => return Ok(Given::Nothing),
             },
-            Some(Expression::StepOutput { step, output }) => match steps(step) {
-                Some(step) => Source::Output {
-                    step,
-                    output: output.clone(),
-                },
+            Some(Expression::StepOutput { step, output }) => match steps(&step) {
+                Some(step) => Source::Output { step, output },
                 None => return Err(Error::invalid(format!("There is no step `{step}`"))),
             },
             Some(other) => {

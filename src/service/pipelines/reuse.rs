@@ -108,7 +108,7 @@ pub fn key(job: &Job) -> Option<Hash> {
     if why_not(job).is_some() {
         return None;
     }
-    let text = json!([FORMAT, facts(job)]).to_string();
+    let text = serde_json::to_string(&(FORMAT, facts(job))).ok()?;
     Hash::parse(&blake3::hash(text.as_bytes()).to_hex()).ok()
 }
 

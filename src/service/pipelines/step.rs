@@ -479,11 +479,10 @@ fn unknown_component(step: &Members) -> Vec<Error> {
 /// Whether what is given is the text that another step wrote, not the file.
 fn is_value(given: &Value, around: &Around<'_>, port: Option<&Value>) -> bool {
     let text = given.as_str().or_else(|| given.get("path")?.as_str());
-    let template = Template::parse(text.unwrap_or_default());
     let takes_data = port.and_then(|port| port.get("type")?.as_str());
-    match template.only() {
+    match Expression::only(text.unwrap_or_default()) {
         Some(Expression::StepOutput { step, output }) => {
-            !takes_data.is_some_and(is_data) && around.is_value(step, output)
+            !takes_data.is_some_and(is_data) && around.is_value(&step, &output)
         }
         _ => false,
     }

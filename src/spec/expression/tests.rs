@@ -49,6 +49,18 @@ fn expressions_are_found_in_every_form() {
         Some(&Expression::ParentOutput("o".to_owned()))
     );
     assert_eq!(Template::parse(" ${{inputs.o}}").only(), None);
+    for text in [
+        "${{ parent.jobs.a.outputs.b }}",
+        "${{inputs.a}}${{inputs.b}}",
+        "${{inputs.a}}}",
+        "$[[${{inputs.a}}]]",
+        "${{a",
+        "${{}}",
+        "a",
+    ] {
+        let template = Template::parse(text);
+        assert_eq!(Expression::only(text).as_ref(), template.only(), "{text}");
+    }
 }
 
 #[test]
