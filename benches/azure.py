@@ -121,8 +121,8 @@ def data(number):
 
 
 def environments(number):
-    """A new set each round, installed from wheels that are in uv's cache, and a first use of it. What is
-    built for jobs is compiled as well, once for all of them; so is the second one of uv's."""
+    """A new set each round, installed from wheels that are in uv's cache, and a first use of it. The next
+    job comes while it is compiled as a whole; the last one when that is done."""
     lines = [*REQUIREMENTS, f"colorama=={['0.4.4', '0.4.5', '0.4.6'][number % 3]}"]
     dependencies = ", ".join(f'"{line}"' for line in lines)
     job = ROOT / f"job{number}.yml"
@@ -139,8 +139,17 @@ def environments(number):
         run("bash", "-c", USE, PATH=f"{venv}/bin:{ENV['PATH']}")
         samples.setdefault(name, []).append((time.perf_counter() - start) * 1000)
     create = [AML, "job", "create", "-f", str(job), "--stream", "-o", "none"]
+    there = compiled()
     timed("a job with a new environment", *create)
+    timed("the next job", *create)
+    while compiled() == there:
+        time.sleep(0.1)
     timed("a job with an environment that is there", *create)
+
+
+def compiled():
+    """The environments that are compiled."""
+    return set((ROOT / "state/environments").glob("*-compiled/aml-complete"))
 
 
 def many():
@@ -223,9 +232,10 @@ def main():
         "aml data create": "dvc add",
         "aml data create, nothing changed": "dvc add, nothing changed",
         "a job with a new environment": "uv venv and uv pip install",
+        "the next job": None,
         "a job with an environment that is there": None,
     }
-    compiled = "the same with --compile-bytecode"
+    whole = "the same with --compile-bytecode"
     lines = ["| | AMLite (ms) | | (ms) | times |", "|---|---:|---|---:|---:|"]
     for ours, theirs in pairs.items():
         if ours in medians and theirs in medians:
@@ -233,8 +243,8 @@ def main():
             lines.append(f"| {ours} | {medians[ours]:,.1f} | {theirs} | {medians[theirs]:,.1f} | {times:.1f} |")
         elif ours in medians:
             lines.append(f"| {ours} | {medians[ours]:,.1f} | | | |")
-    if compiled in medians:
-        lines.append(f"| | | {compiled} | {medians[compiled]:,.1f} | |")
+    if whole in medians:
+        lines.append(f"| | | {whole} | {medians[whole]:,.1f} | |")
     write("azure", lines)
 
 

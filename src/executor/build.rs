@@ -8,9 +8,10 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Variables,
+    Unfinished, Variables,
+    compiled::{self, Pace},
     environment::{MARKER, NOTES, Place, REQUESTS},
-    io_error, own,
+    io_error, on_files, own,
     pins::Pins,
     private_dir,
     python::{self, Installer, Python},
@@ -95,7 +96,7 @@ impl Wanted<'_> {
         let spares = spares.to_owned();
         on_files(move || {
             let name = fs::read_to_string(&request).ok()?;
-            let from = root.join(name.trim());
+            let from = compiled::or(root.join(name.trim()));
             // Nobody frees what it was made of meanwhile, and it counts as used.
             let _held = use_of::hold(&from)?;
             let version = fs::read_to_string(from.join(MARKER)).ok()?;
@@ -108,6 +109,14 @@ impl Wanted<'_> {
     pub async fn own(&self, from: &Path, spares: &Path) -> Result<Own> {
         let (from, spares) = (from.to_owned(), spares.to_owned());
         on_files(move || own::make(&from, &spares)).await?
+    }
+
+    /// Compiles an environment whose modules are not, when nobody else does.
+    pub async fn compile(&self, folder: &Path, place: Place<'_>) -> Result<()> {
+        let path = compiled::beside(folder).with_extension("lock");
+        let lock = take_lock(&path, self.name, place.progress).await?;
+        (place.progress)(&format!("Compiling the environment {}", self.name));
+        compiled::make(folder, Pace::Now, place.variables, &lock).await
     }
 
     /// The environment in this folder, built unless it is there; none when it was changed and is in
@@ -134,10 +143,12 @@ impl Wanted<'_> {
             }
             State::Changed(_) | State::Absent => {}
         }
-        // One whose Python is gone may be in use as well.
-        if !use_of::remove_unheld(folder)? {
-            seal::condemn(folder)?;
-            return Ok(None);
+        // One whose Python is gone may be in use as well. Who compiles it holds it.
+        for folder in [folder, &compiled::beside(folder)] {
+            if !use_of::remove_unheld(folder)? {
+                seal::condemn(folder)?;
+                return Ok(None);
+            }
         }
         self.build(folder, python, &lock, place).await.map(Some)
     }
@@ -178,9 +189,12 @@ impl Wanted<'_> {
             log: place.log,
             progress: place.progress,
         };
-        let unfinished = Unfinished(Some(folder));
+        let unfinished = Unfinished::new(folder);
         let installer = python::installer(&place.home.join("tools"), python, tools).await?;
         self.install(folder, python, &installer, tools).await?;
+        if self.installs() {
+            compiled::put_off(folder)?;
+        }
         let sealed = folder.to_owned();
         // The work goes on when nobody waits for it any more; nobody else may build meanwhile.
         let held = lock.try_clone().map_err(|e| io_error("hold", folder, &e))?;
@@ -192,6 +206,13 @@ impl Wanted<'_> {
         write_whole(&folder.join(MARKER), python.version.as_bytes())?;
         unfinished.finished();
         Ok((folder.to_owned(), python.version.clone()))
+    }
+
+    /// Whether it has more than a Python. All that such a Python imports is compiled, or not worth it.
+    fn installs(&self) -> bool {
+        self.requirements
+            .iter()
+            .any(|line| !line.starts_with("-c "))
     }
 
     async fn install(
@@ -224,6 +245,7 @@ impl Wanted<'_> {
                     .await?;
                 let files = write_files(folder, self.requirements)?;
                 let mut install = vec!["-m", "pip", "install", "--disable-pip-version-check"];
+                install.push("--no-compile");
                 install.extend(files.iter().map(String::as_str));
                 self.step(tools, &folder.join("bin/python"), &install).await
             }
@@ -243,9 +265,7 @@ impl Wanted<'_> {
         let mut pins = Pins::of(self.requirements, python.minor());
         loop {
             let files = write_files(folder, &pins.lines())?;
-            // Each run would compile for itself what it imports.
-            let mut install = vec!["pip", "install", "--compile-bytecode"];
-            install.extend(["--python", &interpreter]);
+            let mut install = vec!["pip", "install", "--python", &interpreter];
             let not_built = pins.not_built().flat_map(|name| ["--only-binary", name]);
             install.extend(not_built);
             install.extend(files.iter().map(String::as_str));
@@ -285,8 +305,7 @@ impl Wanted<'_> {
         }
     }
 
-    /// Where nothing was installed nothing is compiled: not even what each Python imports that starts,
-    /// which the first of each run would add then.
+    /// Compiles what each Python imports that starts, which the first of each run would add else.
     async fn compile_hooks(&self, folder: &Path, python: &Python, tools: Tools<'_>) -> Result<()> {
         let hooks = format!("lib/python{}/site-packages/_distutils_hack", python.minor());
         let hooks = folder.join(hooks);
@@ -370,9 +389,10 @@ enum State {
     Absent,
 }
 
-/// Looks whether an environment is there, whole and as it was built, and its Python too.
+/// Looks whether an environment is there, whole and as it was built, and its Python too. That it was
+/// compiled tells its folder.
 async fn look(folder: &Path) -> Result<State> {
-    let folder = folder.to_owned();
+    let folder = compiled::or(folder.to_owned());
     on_files(move || {
         let version = fs::read_to_string(folder.join(MARKER)).ok();
         let Some(version) = version.filter(|_| folder.join("bin/python").exists()) else {
@@ -384,30 +404,6 @@ async fn look(folder: &Path) -> Result<State> {
         }
     })
     .await
-}
-
-/// Does work on many files where it keeps nobody waiting.
-async fn on_files<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|e| Error::internal(format!("Work on files ended early: {e}")))
-}
-
-/// Removes a half-built environment when dropped. (One left by a killed process has no marker and
-/// is removed by the next build.)
-struct Unfinished<'a>(Option<&'a Path>);
-
-impl Unfinished<'_> {
-    fn finished(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        if let Some(folder) = self.0 {
-            let _ = fs::remove_dir_all(folder);
-        }
-    }
 }
 
 async fn take_lock(path: &Path, name: &str, progress: Progress<'_>) -> Result<File> {

@@ -12,7 +12,7 @@ use std::{
 use super::{
     Variables,
     build::Wanted,
-    python,
+    compiled, python,
     spares::Own,
     tool::Progress,
     use_of::{Held, hold},
@@ -155,15 +155,26 @@ async fn find(wanted: &Wanted<'_>, place: Place<'_>) -> Result<Found> {
             tokio::time::sleep(HOLD_AGAIN).await;
             continue;
         };
-        return match place.spares {
-            Some(spares) => Ok(own((wanted.own(&folder, spares).await?, python))),
-            None => Ok(Found {
+        let put_off = compiled::is_put_off(&folder);
+        let Some(spares) = place.spares else {
+            // What Python compiles there would be noted by nobody.
+            if put_off {
+                drop(held);
+                wanted.compile(&folder, place).await?;
+                continue;
+            }
+            return Ok(Found {
                 folder,
                 python,
                 held: Some(held),
                 own: None,
-            }),
+            });
         };
+        let made = wanted.own(&folder, spares).await?;
+        if put_off {
+            compiled::make_later(folder, place.variables.clone());
+        }
+        return Ok(own((made, python)));
     }
     let name = wanted.name;
     Err(
@@ -182,12 +193,12 @@ pub async fn check_machine(variables: &Variables) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::{os::unix::fs::PermissionsExt, sync::Mutex};
 
     use super::*;
 
-    fn machine() -> Variables {
+    pub fn machine() -> Variables {
         #[expect(
             clippy::disallowed_methods,
             reason = "a test of what is on the machine"
@@ -294,6 +305,60 @@ mod tests {
             .filter(|name| !name.contains("lock") && name != "requests")
             .collect();
         assert!(left.is_empty(), "{left:?}");
+    }
+
+    /// A package of one module, in a folder.
+    const WHEEL: &str = "\
+import sys, zipfile
+files = {
+    'tiny.py': 'a = 1',
+    'tiny-1.dist-info/METADATA': 'Metadata-Version: 2.1\\nName: tiny\\nVersion: 1\\n',
+    'tiny-1.dist-info/WHEEL': 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n',
+}
+files['tiny-1.dist-info/RECORD'] = ''.join(f'{name},,\\n' for name in files)
+with zipfile.ZipFile(sys.argv[1] + '/tiny-1-py3-none-any.whl', 'w') as wheel:
+    for name, text in files.items():
+        wheel.writestr(name, text)
+";
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn it_is_used_before_it_is_compiled_and_compiled_after() {
+        let home = tempfile::tempdir().unwrap();
+        let mut make = std::process::Command::new("python3");
+        let made = make.args(["-c", WHEEL]).arg(home.path()).status();
+        assert!(made.unwrap().success());
+        let variables = machine();
+        let log = home.path().join("log");
+        let spares = home.path().join("spares");
+        let place = Place {
+            spares: Some(&spares),
+            ..quiet(home.path(), &variables, &log)
+        };
+        let packages = format!("--find-links {}", home.path().display());
+        let environment = python(&["--no-index", &packages, "tiny==1"]);
+        let compiled = |ready: &Ready| {
+            let folder = Path::new(&ready.variables["VIRTUAL_ENV"]);
+            let python = fs::read_dir(folder.join("lib")).unwrap().next();
+            let packages = python.unwrap().unwrap().path().join("site-packages");
+            assert!(packages.join("tiny.py").exists());
+            packages.join("__pycache__").exists()
+        };
+        let first = prepare(&environment, place).await.unwrap();
+        assert!(!compiled(&first));
+        let mut tries = 0;
+        while compiled::under_way() {
+            tries += 1;
+            assert!(tries < 1200, "it is still compiled");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let second = prepare(&environment, place).await.unwrap();
+        assert!(compiled(&second) && !compiled(&first));
+        // Who has none of their own waits, and here finds it done.
+        let shared = prepare(&environment, quiet(home.path(), &variables, &log));
+        let shared = shared.await.unwrap();
+        assert!(compiled(&shared) && shared.held.is_some());
+        let built = fs::read_to_string(&log).unwrap();
+        assert_eq!(built.matches("pip install").count(), 1, "{built}");
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! Knows neither workspace nor client: a job comes in as plain data, files and exit codes go out.
 
 mod build;
+pub mod compiled;
 pub mod environment;
 pub mod limits;
 pub mod local;
@@ -17,7 +18,11 @@ mod tool;
 pub mod use_of;
 mod watch;
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
 
 use api::{Error, Result};
 
@@ -50,6 +55,34 @@ fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
         .and_then(|()| std::fs::rename(&temporary, path))
         .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
         .map_err(|e| io_error("write", path, &e))
+}
+
+/// Does work on many files where it keeps nobody waiting.
+async fn on_files<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| Error::internal(format!("Work on files ended early: {e}")))
+}
+
+/// Removes a half-made environment when dropped. (One left by a killed process has no marker and is
+/// removed by whoever makes it next.)
+struct Unfinished(Option<PathBuf>);
+
+impl Unfinished {
+    fn new(folder: &Path) -> Self {
+        Self(Some(folder.to_owned()))
+    }
+
+    fn finished(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.0 {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -24,24 +24,29 @@ const LONGEST_SCRIPT: u64 = 1 << 20;
 
 /// Makes the environment at `from` again among the `spares`. Its scripts name their own Python.
 pub fn make(from: &Path, spares: &Path) -> Result<Own> {
-    spares::make(spares, from, |to| {
-        link(from, to)?;
-        // Each has its own: who installs into one must not wait for who installs into another.
-        let _ = fs::remove_file(to.join(INSTALLER_LOCK));
-        rename_in_scripts(from, to)
-    })
+    // Each has its own lock: who installs into one must not wait for who installs into another.
+    spares::make(spares, from, |to| copy(from, to, &[INSTALLER_LOCK]))
+}
+
+/// Makes the environment at `from` again at `to`, without some of the files at its root.
+pub fn copy(from: &Path, to: &Path, without: &[&str]) -> Result<()> {
+    link(from, to, without)?;
+    rename_in_scripts(from, to)
 }
 
 /// Links all files below a folder into another.
-fn link(from: &Path, to: &Path) -> Result<()> {
+fn link(from: &Path, to: &Path, without: &[&str]) -> Result<()> {
     fs::create_dir(to).map_err(|e| io_error("make", to, &e))?;
     let entries = fs::read_dir(from).map_err(|e| io_error("read", from, &e))?;
     for entry in entries {
         let entry = entry.map_err(|e| io_error("read", from, &e))?;
+        if without.iter().any(|name| entry.file_name() == *name) {
+            continue;
+        }
         let (path, target) = (entry.path(), to.join(entry.file_name()));
         let kind = entry.file_type().map_err(|e| io_error("read", &path, &e))?;
         if kind.is_dir() {
-            link(&path, &target)?;
+            link(&path, &target, &[])?;
             continue;
         }
         let placed = if kind.is_symlink() {

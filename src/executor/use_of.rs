@@ -15,6 +15,7 @@ use std::{
 use nix::sys::{stat::futimens, time::TimeSpec};
 
 use super::{
+    compiled,
     environment::{MARKER, REQUESTS},
     io_error, spares,
 };
@@ -200,7 +201,10 @@ fn forget_requests(root: &Path) {
     let requests = fs::read_dir(root.join(REQUESTS)).into_iter().flatten();
     for request in requests.flatten() {
         let path = request.path();
-        let gone = |key: String| !root.join(key.trim()).join(MARKER).exists();
+        let gone = |key: String| {
+            let folder = compiled::or(root.join(key.trim()));
+            !folder.join(MARKER).exists()
+        };
         if fs::read_to_string(&path).is_ok_and(gone) {
             let _ = fs::remove_file(&path);
         }

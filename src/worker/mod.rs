@@ -45,6 +45,7 @@ use api::{
 use client::{Client, inputs};
 use endings::Endings;
 use executor::{
+    compiled,
     local::{Process, Supervisors},
     spares,
 };
@@ -208,7 +209,7 @@ impl Worker {
         let endings = self.machine.endings.clone();
         let mut asked: Option<Asked> = None;
         loop {
-            if !self.held.is_empty() {
+            if !self.held.is_empty() || compiled::under_way() {
                 busy_at = Instant::now();
             }
             let idle = self.machine.settings.idle.map(|idle| busy_at + idle);
