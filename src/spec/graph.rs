@@ -19,6 +19,7 @@ use super::{
 };
 use api::names;
 use interface::Interface;
+pub use interface::check_ports;
 
 type Members = Object<String, Value>;
 

@@ -145,6 +145,21 @@ impl Wrong {
 }
 
 impl Record {
+    /// Its name behind the article that it takes; letters that are spoken alone are `MLTable`'s and the
+    /// like.
+    pub fn named(&self) -> String {
+        let spoken = ["ML", "MPI"]
+            .iter()
+            .any(|begin| self.name.starts_with(begin));
+        let vowel = self.name.starts_with(['a', 'e', 'i', 'o', 'A', 'I', 'O']);
+        let article = if (vowel || spoken) && !self.name.starts_with("One") {
+            "an"
+        } else {
+            "a"
+        };
+        format!("{article} {}", self.name)
+    }
+
     pub const PLAIN: Record = Record {
         name: "",
         doc: "",

@@ -136,11 +136,7 @@ impl Checker<'_> {
         let issue = match written {
             Some(entry) if entry.value.is_null() => Issue::error(
                 entry.key_span,
-                format!(
-                    "`{}` is empty; {} must say it",
-                    field.name,
-                    with_article(record.name)
-                ),
+                format!("`{}` is empty; {} must say it", field.name, record.named()),
             ),
             // It is there and wrong, which was reported.
             Some(_) => return,
@@ -149,7 +145,7 @@ impl Checker<'_> {
                 format!(
                     "`{}` is missing; {} must have it",
                     field.name,
-                    with_article(record.name)
+                    record.named()
                 ),
             )
             .maybe(field.hint()),
@@ -169,7 +165,7 @@ impl Checker<'_> {
         fields: &[&Field],
         entry: &Entry,
     ) -> Option<&'static str> {
-        let message = format!("A {} has no key `{}`", record.name, entry.key);
+        let message = format!("A{} has no key `{}`", &record.named()[1..], entry.key);
         let issue = Issue::error(entry.key_span, message);
         if entry.key.contains("{{") {
             let hint = "Fill in the template first; it cannot be a key";
@@ -228,14 +224,4 @@ fn first_key(node: &Node) -> Span {
         Some(entry) => entry.key_span,
         None => node.span.head(),
     }
-}
-
-/// `an online deployment`, `a model`.
-fn with_article(name: &str) -> String {
-    let article = if name.starts_with(['a', 'e', 'i', 'o']) {
-        "an"
-    } else {
-        "a"
-    };
-    format!("{article} {name}")
 }

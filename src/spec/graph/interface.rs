@@ -155,6 +155,57 @@ fn unlisted(name: &str, port: &Value, value: &Value) -> Option<Fault> {
     })
 }
 
+/// What is wrong with how a component's inputs and outputs are described.
+pub fn check_ports(component: &Members) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    for side in ["inputs", "outputs"] {
+        let ports = component.get(side).and_then(Value::as_object);
+        for name in ports.unwrap_or(&EMPTY).keys() {
+            let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+            let rest = |c: char| letter(c) || c.is_ascii_digit();
+            if !name.starts_with(letter) || !name.chars().all(rest) {
+                let fault = Fault::new(format!(
+                    "The name `{name}` may only have letters, digits and underscores, and begins with a letter or underscore"
+                ));
+                wrong.push(Wrong::at([side, name], fault));
+            }
+        }
+    }
+    let inputs = component.get("inputs").and_then(Value::as_object);
+    for (at, (name, port)) in inputs.unwrap_or(&EMPTY).iter().enumerate() {
+        let before = inputs.unwrap_or(&EMPTY).keys().take(at);
+        if let Some(same) = before
+            .into_iter()
+            .find(|other| other.eq_ignore_ascii_case(name))
+        {
+            let fault = Fault::new(format!(
+                "The inputs `{same}` and `{name}` differ in case alone"
+            ));
+            wrong.push(Wrong::at(["inputs", name], fault));
+        }
+        if let Some(fault) = unfit_default(name, port) {
+            wrong.push(Wrong::at(["inputs", name, "default"], fault));
+        }
+    }
+    wrong
+}
+
+/// Why a port cannot have its default.
+fn unfit_default(name: &str, port: &Value) -> Option<Fault> {
+    let default = port.get("default").filter(|value| !value.is_null())?;
+    match port.get("type").and_then(Value::as_str)? {
+        // Both are numbers to Azure ML.
+        "integer" if default.is_number() => None,
+        "integer" | "number" | "boolean" | "string" => misfit(name, port, default),
+        kind => Some(
+            Fault::new(format!(
+                "The input `{name}` is of type `{kind}`, which has no default"
+            ))
+            .hint("Let it be left out instead: optional: true"),
+        ),
+    }
+}
+
 /// Why a value cannot be what the port wants. Expressions can be anything until the graph is known.
 fn misfit(name: &str, port: &Value, value: &Value) -> Option<Fault> {
     let kind = port.get("type").and_then(Value::as_str)?;

@@ -31,7 +31,7 @@ record! {
     AutomlBase = "AutoML job" (bindable: true) {
         ..base: JobBase,
         r#type: AutomlType,
-        training_data: Option<AutomlData>,
+        training_data: AutomlData,
         validation_data: Option<AutomlData>,
         outputs: Map<Option<NodeOutput>>,
         resources: Option<Resources>,

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     declare::{record, words},
     described::{Map, Scalar, Version},
-    graph::check_command,
+    graph::{check_command, check_ports},
     kinds::{
         environment::{AutoDelete, EnvironmentSource},
         io::{ComponentInput, ComponentOutput},
@@ -16,7 +16,10 @@ use crate::{
 
 record! {
     /// What every component may say.
-    ComponentBase = "component" (read_only: &["creation_context", "latest_version"]) {
+    ComponentBase = "component" (
+        read_only: &["creation_context", "latest_version"],
+        rule: Some(check_ports),
+    ) {
         /// The next one when absent.
         version: Option<Version>,
         display_name: Option<String>,

@@ -135,7 +135,7 @@ record! {
         r#type: Option<ServiceType>,
         port: Option<i64>,
         /// `all`, or the first node when absent.
-        nodes: Option<String>,
+        nodes: Option<ServiceNodes>,
         properties: Map<serde_json::Value>,
         /// Where TensorBoard finds its logs.
         log_dir: Option<String>,
@@ -199,5 +199,6 @@ words! {
     ManagedIdentityType = "a type of identity" ["managed", "managed_identity"]
     AmlTokenType = "a type of identity" ["aml_token"]
     UserIdentityType = "a type of identity" ["user_identity"]
+    ServiceNodes = "a choice of nodes" ["all"]
     JobTier = "a job tier" ["null", "spot", "basic", "standard", "premium"]
 }

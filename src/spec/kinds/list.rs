@@ -169,8 +169,22 @@ fn reread<T: Described>(value: &Value) -> Result<Option<Value>, Mismatch> {
     T::read(Some(value)).map(|read| read.write())
 }
 
+/// Keys that many kinds have: right as they are, and tell nothing.
+const OF_MANY: [&str; 7] = [
+    "name",
+    "version",
+    "type",
+    "description",
+    "display_name",
+    "tags",
+    "properties",
+];
+
 /// The key nearest to this one of those that tell kinds apart, with the first kind that it tells.
 pub fn nearest_mark(key: &str) -> Option<(&'static str, &'static str)> {
+    if OF_MANY.contains(&key) {
+        return None;
+    }
     let marks = || {
         KINDS
             .iter()

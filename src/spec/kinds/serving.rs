@@ -1,6 +1,6 @@
 //! Online endpoints and deployments, batch endpoints, and model packages.
 
-use serde_json::Value;
+use serde_json::{Map as Object, Value};
 
 use crate::{
     declare::{choice, record, union, words},
@@ -10,6 +10,7 @@ use crate::{
         environment::{EnvironmentSource, Route},
     },
     reference::{ComputeName, EndpointName, ModelName},
+    shape::{Fault, Wrong},
 };
 
 record! {
@@ -28,7 +29,7 @@ record! {
     }
 
     /// An address that answers requests at once.
-    OnlineEndpoint = "online endpoint" {
+    OnlineEndpoint = "online endpoint" (rule: Some(check_traffic)) {
         ..base: EndpointBase,
         auth_mode: AuthMode = "key",
         /// Percent of the requests that each deployment gets.
@@ -298,4 +299,19 @@ words! {
     PackageInputType = "a type of input" ["uri_file", "uri_folder"]
     PackageInputMode = "a mode of an input" ["read_only_mount", "download"]
     PackagePathType = "a type of path" ["path_id", "url", "path_version"]
+}
+
+fn check_traffic(endpoint: &Object<String, Value>) -> Vec<Wrong> {
+    let traffic = endpoint.get("traffic").and_then(Value::as_object);
+    let percent = traffic.into_iter().flat_map(Object::values);
+    let percent: i64 = percent
+        .filter_map(Value::as_i64)
+        .fold(0, i64::saturating_add);
+    if percent <= 100 {
+        return Vec::new();
+    }
+    let fault = Fault::new(format!(
+        "The traffic adds up to {percent} percent; 100 are possible"
+    ));
+    vec![Wrong::at(["traffic"], fault)]
 }

@@ -1,6 +1,6 @@
 //! What parallel, Spark, data transfer and import steps are, as jobs, components and nodes.
 
-use serde_json::Value;
+use serde_json::{Map as Object, Value};
 
 use crate::{
     declare::{choice, record, union, words},
@@ -13,6 +13,7 @@ use crate::{
         job::{JobBase, Resources},
     },
     reference::{Code, ComponentName, IncludePath},
+    shape::{Fault, Wrong},
 };
 
 record! {
@@ -102,7 +103,7 @@ record! {
     }
 
     /// A job on Spark.
-    SparkJob = "Spark job" {
+    SparkJob = "Spark job" (rule: Some(check_place)) {
         ..base: JobBase,
         ..settings: SparkSettings,
         r#type: SparkType,
@@ -111,7 +112,7 @@ record! {
         resources: Option<SparkResources>,
     }
 
-    SparkResources = "Spark resources" {
+    SparkResources = "Spark resources" (rule: Some(check_size)) {
         instance_type: Option<String>,
         /// The version of Spark, such as `3.4`.
         runtime_version: Option<Scalar>,
@@ -265,4 +266,34 @@ words! {
     ImportType = "the type of an import step" ["import"]
     OldDatabaseType = "a type of source" ["azuresqldb", "azuresynapseanalytics", "snowflake"]
     OldFileType = "a type of source" ["s3"]
+}
+
+/// The machines that Azure ML has for Spark.
+const SPARK_SIZES: [&str; 5] = [
+    "standard_e4s_v3",
+    "standard_e8s_v3",
+    "standard_e16s_v3",
+    "standard_e32s_v3",
+    "standard_e64s_v3",
+];
+
+fn check_size(resources: &Object<String, Value>) -> Vec<Wrong> {
+    let size = resources.get("instance_type").and_then(Value::as_str);
+    let Some(size) = size.filter(|size| !size.contains("${{")) else {
+        return Vec::new();
+    };
+    if SPARK_SIZES.contains(&size.to_lowercase().as_str()) {
+        return Vec::new();
+    }
+    let fault = Fault::new(format!("`{size}` is no size of machines for Spark"))
+        .hint(format!("Possible are {}", SPARK_SIZES.join(", ")));
+    vec![Wrong::at(["instance_type"], fault)]
+}
+
+fn check_place(job: &Object<String, Value>) -> Vec<Wrong> {
+    if !(job.contains_key("compute") && job.contains_key("resources")) {
+        return Vec::new();
+    }
+    let fault = Fault::new("A Spark job has a `compute` or `resources`, not both");
+    vec![Wrong::at(["compute"], fault)]
 }

@@ -1,6 +1,7 @@
 //! Every kind from a file to its type and back, and what is said of files that are wrong.
 
 mod changed;
+mod refused;
 
 use std::{
     collections::BTreeSet,
