@@ -112,8 +112,24 @@ pub async fn create_from_file(
     args: NewArgs,
     more: Vec<(&str, Value)>,
 ) -> anyhow::Result<()> {
-    if args.file.is_none() {
+    let Some(file) = &args.file else {
         return Err(Error::invalid("No file describes it").at("--file").into());
+    };
+    if kind == AssetKind::Data && Path::new(file).file_name() == Some("MLTable".as_ref()) {
+        let folder = Path::new(file).parent().unwrap_or(Path::new(""));
+        let folder = match folder.to_string_lossy() {
+            none if none.is_empty() => ".".into(),
+            folder => folder,
+        };
+        let error = Error::invalid(format!(
+            "`{file}` says how a table is read; data is its folder"
+        ));
+        return Err(error
+            .at("--file")
+            .hint(format!(
+                "Register that: aml data create -n NAME --path {folder}"
+            ))
+            .into());
     }
     let mut draft = Draft::open(args.file.as_deref(), &ctx.folder)?;
     let own = [

@@ -11,9 +11,13 @@ use api::assets::{AssetKind, ShareAsset};
 pub struct ShareArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// Registry to copy to
-    #[arg(long, value_name = "REGISTRY")]
-    to: String,
+    /// Registry to copy to; named by --registry-name alone, it is that one
+    #[arg(
+        long,
+        value_name = "REGISTRY",
+        required_unless_present = "registry_name"
+    )]
+    to: Option<String>,
     /// Name there [default: the same]
     #[arg(long, value_name = "NAME")]
     share_with_name: Option<String>,
@@ -22,14 +26,16 @@ pub struct ShareArgs {
     share_with_version: Option<String>,
 }
 
-pub async fn share(ctx: &Context, kind: AssetKind, args: ShareArgs) -> anyhow::Result<()> {
+pub async fn share(ctx: &Context, kind: AssetKind, mut args: ShareArgs) -> anyhow::Result<()> {
+    let registry = args.to.take();
+    let registry = registry.or_else(|| args.target.place.registry_name.take());
     let found = args.target.get(ctx, kind).await?;
     let request = ShareAsset {
         workspace: args.target.workspace(ctx).await?,
         kind,
         name: found.name,
         version: found.version,
-        registry: args.to,
+        registry: registry.unwrap_or_default(),
         share_with_name: args.share_with_name,
         share_with_version: args.share_with_version,
     };
