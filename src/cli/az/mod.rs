@@ -64,6 +64,7 @@ const GROUPS: &[&Group] = &[
     &storage::CONTAINERS,
     &storage::FILE_SYSTEMS,
     &storage::ACCOUNTS,
+    &storage::KEYS,
     &acr::GROUP,
     &acr::REPOSITORIES,
     &identity::GROUP,

@@ -10,6 +10,10 @@ const NOT_IN_TABLES: [&str; 4] = ["id", "type", "etag", "revision"];
 
 /// Prints an answer; nothing when it is, or the query makes it, null.
 pub fn print(ui: &Ui, format: &str, query: Option<&str>, answer: Value) -> anyhow::Result<()> {
+    if answer.is_null() {
+        // The command has shown what it had to, with what was asked of it, or has nothing to show.
+        return Ok(());
+    }
     let asked = query.is_some();
     let answer = match query {
         Some(query) => search(query, &answer)?,

@@ -190,6 +190,22 @@ pub const ACCOUNTS: Group = Group {
         ),
     ],
 };
+pub const KEYS: Group = Group {
+    path: "storage account keys",
+    about: "Keys of storage accounts",
+    verbs: &[verb!(
+        "list",
+        "Show the keys of an account",
+        [
+            IN_GROUP,
+            &[flag("account-name", "Name of the account")
+                .alias(&["name"])
+                .short('n')
+                .required()]
+        ],
+        list_keys
+    )],
+};
 
 fn account(workspace: &Workspace) -> &str {
     short(&workspace.resources.storage_account.name)
@@ -518,6 +534,18 @@ async fn list_accounts(az: &Az, _given: &Given) -> anyhow::Result<Value> {
 
 async fn show_account(az: &Az, given: &Given) -> anyhow::Result<Value> {
     Ok(account_of(&holder(az, given.required("name")?).await?))
+}
+
+async fn list_keys(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let workspace = holder(az, given.required("account-name")?).await?;
+    let keys = ListWorkspaceKeys {
+        workspace: workspace.name,
+    };
+    let key = az.call(&keys).await?.storage_key;
+    Ok(key
+        .into_iter()
+        .map(|key| json!({"keyName": "key1", "permissions": "FULL", "value": key}))
+        .collect())
 }
 
 async fn connection_string(az: &Az, given: &Given) -> anyhow::Result<Value> {

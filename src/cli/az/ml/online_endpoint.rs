@@ -291,7 +291,8 @@ async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
 
 async fn invoke(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let file = std::path::Path::new(given.required("request-file")?);
-    let document = endpoint::score::read(&az.ctx, file)?;
+    let document = endpoint::score::read(&az.ctx, file);
+    let document = document.map_err(|error| error.at("--request-file"))?;
     let (workspace, name) = (az.workspace()?, the_address(given)?);
     let deployment = given.text("deployment-name");
     let answer = endpoint::ask::ask(&az.ctx, &workspace, &name, deployment, document);

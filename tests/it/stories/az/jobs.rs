@@ -50,6 +50,7 @@ fn a_job_is_created_watched_and_downloaded() {
             aml.az("ml job list --query [].name -o tsv").ok().trim(),
             name
         );
+        assert_eq!(aml.az("ml job list --query length(@)").ok(), "1\n");
         aml.az(format!("ml job archive -n {name}")).ok();
         assert_eq!(aml.az("ml job list").ok(), "[]\n");
         aml.az(format!("ml job restore -n {name}")).ok();

@@ -6,6 +6,7 @@ mod endpoints;
 mod frame;
 mod generic;
 mod jobs;
+mod refused;
 mod resources;
 
 use crate::support::Aml;

@@ -207,6 +207,9 @@ fn what_belongs_to_a_workspace_has_commands_of_its_own() {
         error(aml, 3, "keyvault secret show --vault-name nope -n x");
         let storage = part("storage_account");
         let account = format!("--account-name {storage}");
+        let key = format!("storage account keys list {account} --query [0].value -o tsv");
+        let own = "ml workspace list-keys -n w --query userStorageKey -o tsv";
+        assert_eq!(aml.az(key).ok(), aml.az(own).ok());
         let container = aml
             .az("ml datastore show -n workspaceblobstore --query container_name -o tsv")
             .ok();
