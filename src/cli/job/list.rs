@@ -45,11 +45,7 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
     let mut request = ListRuns {
         workspace: ctx.workspace().await?,
         filter: Some(filter),
-        view: match (args.include_archived, args.archived_only) {
-            (_, true) => View::Deleted,
-            (true, _) => View::All,
-            _ => View::Active,
-        },
+        view: view(args.include_archived, args.archived_only),
         ..ListRuns::default()
     };
     let client = ctx.client().await?;
@@ -78,6 +74,15 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
     let workspace = workspace(ctx).await?;
     let shown = runs.iter().map(|run| Entity::new(run, &workspace));
     ctx.ui.show(&shown.collect::<Vec<_>>())
+}
+
+/// Which jobs are listed.
+pub fn view(include_archived: bool, archived_only: bool) -> View {
+    match (include_archived, archived_only) {
+        (_, true) => View::Deleted,
+        (true, _) => View::All,
+        _ => View::Active,
+    }
 }
 
 impl Show for Vec<Entity> {

@@ -6,6 +6,7 @@ pub mod cancel;
 pub mod create;
 pub mod download;
 pub mod entity;
+pub mod imported;
 pub mod list;
 pub mod local;
 pub mod show;

@@ -7,7 +7,7 @@ use crate::cli::{
     asset::texts,
     context::Context,
     document::{Draft, edits},
-    job::local,
+    job::{imported, local},
     run::naming,
 };
 use api::{Error, Result, schedules::CreateSchedule};
@@ -57,7 +57,10 @@ pub async fn request(ctx: &Context, mut fields: Map<String, Value>) -> Result<Cr
     let mut create_job = match (fields.shift_remove("create_job"), &create_monitor) {
         (Some(job), _) => job,
         (None, Some(_)) => Value::Null,
-        (None, None) => return Err(no_job(&fields)),
+        (None, None) => match object(fields.shift_remove("import_data")) {
+            Some(import) => imported::job_of(ctx, &import).map(Value::Object)?,
+            None => return Err(no_job()),
+        },
     };
     let trigger = trigger.ok_or_else(|| {
         Error::invalid("The schedule has no trigger")
@@ -126,15 +129,7 @@ async fn bring_data(
     Ok(())
 }
 
-/// Why a schedule of something else than a job is refused.
-fn no_job(fields: &Map<String, Value>) -> Error {
-    if fields.contains_key("import_data") {
-        return Error::unsupported(
-            "Data is imported through connections by a service of Azure, which is not here",
-        )
-        .at("import_data")
-        .hint("Schedule a job that fetches the data and names its output: create_job: ./job.yml");
-    }
+fn no_job() -> Error {
     Error::invalid("The schedule has no job")
         .at("create_job")
         .hint("Name its file: create_job: ./job.yml")

@@ -2,16 +2,20 @@
 
 use serde_json::{Value, json};
 
-use super::{asset, mount, named_draft, refuse};
-use crate::cli::az::{
-    Az,
-    given::Given,
-    grammar::{
-        ARCHIVED, FILE, Flag, GENERIC, Group, LABEL, MAX, NAME, NO_WAIT, PLACE, REGISTRY, SET,
-        THE_NAME, VERSION, flag, switch, verb,
+use super::{asset, mount, named_draft};
+use crate::cli::{
+    az::{
+        Az,
+        given::Given,
+        grammar::{
+            ARCHIVED, FILE, Flag, GENERIC, Group, LABEL, MAX, NAME, NO_WAIT, PLACE, REGISTRY, SET,
+            THE_NAME, VERSION, flag, switch, verb,
+        },
     },
+    job::{self, entity::Entity, imported},
 };
-use api::assets::AssetKind;
+use api::{assets::AssetKind, runs::ListRuns};
+use spec::overrides::Values;
 
 const KIND: AssetKind = AssetKind::Data;
 const NEW: &[Flag] = &[
@@ -82,11 +86,9 @@ pub const GROUP: Group = Group {
         ),
         verb!(
             "import",
-            "Not here: files are copied by hand",
+            "Copy data from a database or file system and register it",
             [PLACE, NAME, VERSION, FILE, SET, NEW],
-            refuse,
-            "Nothing is imported from databases and file systems outside here",
-            "Put the files into a datastore (az storage blob upload-batch) and register them: az ml data create"
+            import
         ),
         verb!(
             "mount",
@@ -96,15 +98,17 @@ pub const GROUP: Group = Group {
         ),
         verb!(
             "list-materialization-status",
-            "List imports; there are none",
+            "List the jobs that import data",
             [
                 PLACE,
-                NAME,
                 ARCHIVED,
                 MAX,
-                &[switch("all-results", "All of them")]
+                &[
+                    flag("name", "Name of the data").short('n').also('p'),
+                    switch("all-results", "All of them")
+                ]
             ],
-            no_imports
+            imports
         ),
     ],
 };
@@ -127,6 +131,41 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
     asset::create(az, given, KIND, draft).await
 }
 
-async fn no_imports(_az: &Az, _given: &Given) -> anyhow::Result<Value> {
-    Ok(json!([]))
+/// Queues the job that copies the data and registers it.
+async fn import(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let mut draft = named_draft(az, given)?;
+    let flags = [
+        "name",
+        "version",
+        "path",
+        "description",
+        "tags",
+        "datastore",
+    ];
+    asset::put_flags(&mut draft, given, &flags);
+    draft.edit(&given.edits()?, Values::Strings)?;
+    let job = imported::job_of(&az.ctx, &draft.check("data-import")?)?;
+    let workspace = az.this_workspace().await?;
+    let run = job::create::started(&az.ctx, None, job).await?;
+    az.ctx.ui.show(&Entity::new(&run, &workspace))?;
+    Ok(Value::Null)
+}
+
+async fn imports(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let workspace = az.this_workspace().await?;
+    let request = ListRuns {
+        workspace: workspace.name.clone(),
+        view: job::list::view(
+            given.switch("include-archived"),
+            given.switch("archived-only"),
+        ),
+        ..ListRuns::default()
+    };
+    let mut found = imported::jobs(&az.ctx, given.text("name"), request).await?;
+    if !given.switch("all-results") {
+        found.truncate(given.number("max-results")?.unwrap_or(50) as usize);
+    }
+    let shown = found.iter().map(|run| Entity::new(run, &workspace));
+    az.ctx.ui.show(&shown.collect::<Vec<_>>())?;
+    Ok(Value::Null)
 }

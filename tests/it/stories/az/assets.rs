@@ -369,3 +369,57 @@ fn what_a_component_includes_is_put_beside_its_code() {
         );
     });
 }
+
+#[test]
+fn data_is_imported_through_a_connection() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.write("there/a.txt", "a");
+        let there = aml.path("there");
+        aml.write(
+            "connection.yml",
+            format!(
+                "name: here\ntype: custom\ntarget: file://{}\ncredentials: {{type: none}}\n",
+                there.display()
+            ),
+        );
+        aml.az("ml connection create -f connection.yml").ok();
+        let import = "type: uri_folder\nname: mine\n\
+                      source: {type: file_system, connection: 'azureml:here', path: .}\n\
+                      path: azureml://datastores/workspaceblobstore/paths/imports\n";
+        aml.write("import.yml", import);
+        let imported = |line: &str| {
+            let job = aml.az(line).ok();
+            aml.az(format!("ml job stream -n {}", job.trim())).ok();
+            job.trim().to_owned()
+        };
+        let first = imported("ml data import -f import.yml --query name -o tsv");
+        aml.write("there/b.txt", "b");
+        let second = imported("ml data import -f import.yml --query name -o tsv");
+        let files = |version: u32| {
+            aml.az(format!(
+                "ml data mount --path azureml:mine:{version} --mount-point v{version}"
+            ))
+            .ok();
+            ["a.txt", "b.txt"].map(|file| aml.path(&format!("v{version}/{file}")).exists())
+        };
+        assert_eq!((files(1), files(2)), ([true, false], [true, true]));
+        let status = "ml data list-materialization-status -n mine --query [].name -o tsv";
+        assert_eq!(aml.az(status).ok(), format!("{second}\n{first}\n"));
+        let none = aml.az("ml data list-materialization-status -n other");
+        assert_eq!(none.ok(), "[]\n");
+        aml.write(
+            "schedule.yml",
+            "name: each-day\ntrigger: {type: cron, expression: '0 3 * * *'}\nimport_data: ./import.yml\n",
+        );
+        aml.az("ml schedule create -f schedule.yml").ok();
+        imported("ml schedule trigger -n each-day --query job_name -o tsv");
+        aml.az("ml data show -n mine -v 3").ok();
+        aml.write(
+            "here.yml",
+            import.replace("azureml://datastores/workspaceblobstore/paths/", "./"),
+        );
+        let here = error(aml, 1, "ml data import -f here.yml");
+        assert!(here.contains("is no place of a datastore"), "{here}");
+    });
+}

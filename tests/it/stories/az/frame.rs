@@ -277,7 +277,6 @@ fn what_means_nothing_here_says_so() {
     let aml = Aml::local();
     with_workspace(&aml);
     for (line, why) in [
-        ("ml data import -n a", "Nothing is imported"),
         ("ml compute connect-ssh -n c", "no other machine"),
         ("upgrade", "does not replace itself"),
     ] {
@@ -287,6 +286,4 @@ fn what_means_nothing_here_says_so() {
             "{line}: {said}"
         );
     }
-    let none = aml.az("ml data list-materialization-status");
-    assert_eq!(none.ok(), "[]\n");
 }
