@@ -262,7 +262,7 @@ mod tests {
         let left: HashSet<_> = left.map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["aa", "b1", "b2", "cc"].map(Into::into).into());
         // Whoever waits for a registry that is removed makes a new one.
-        let long = Duration::from_secs(60);
+        let long = Duration::from_mins(1);
         let lock = alone(&folder, long).unwrap().unwrap();
         // Not for ever, as who writes may hang.
         assert!(alone(&folder, Duration::ZERO).unwrap().is_none());
