@@ -80,12 +80,12 @@ fn linear(_: &ParsingContext, node: &NodeProto) -> Parsed {
         other => bail!("the transformation {other} is not known"),
     }
     let doubles = |list: Vec<f32>| list.into_iter().map(f64::from).collect();
-    expanded(ByRows::new(Work::Add {
+    expanded(ByRows::new(Work::Add(Linear {
         features: weights.len() / targets,
         weights: doubles(weights),
         added: doubles(added),
         targets,
-    }))
+    })))
 }
 
 /// What the sums of the leaves become.
@@ -275,28 +275,37 @@ impl Trees {
 /// What is done with each row.
 #[derive(Debug)]
 enum Work {
-    Classify {
-        trees: Trees,
-        labels: Tensor,
-    },
-    Regress {
-        trees: Trees,
-    },
-    Scale {
-        offset: Vec<f32>,
-        scale: Vec<f32>,
-    },
-    Fill {
-        with: Vec<f32>,
-        replaced: f32,
-    },
-    /// In doubles: large terms may leave a small sum.
-    Add {
-        weights: Vec<f64>,
-        features: usize,
-        added: Vec<f64>,
-        targets: usize,
-    },
+    Classify { trees: Trees, labels: Tensor },
+    Regress { trees: Trees },
+    Scale { offset: Vec<f32>, scale: Vec<f32> },
+    Fill { with: Vec<f32>, replaced: f32 },
+    Add(Linear),
+}
+
+/// Sums of weighted values, in doubles: large terms may leave a small sum.
+#[derive(Debug)]
+struct Linear {
+    /// Of the features, for one target after the other.
+    weights: Vec<f64>,
+    features: usize,
+    added: Vec<f64>,
+    targets: usize,
+}
+
+impl Linear {
+    fn sums(&self, row: &[f32], sums: &mut Vec<f64>) -> TractResult<()> {
+        let (asked, given) = (self.features, row.len());
+        if given != asked {
+            bail!("a row has {given} values; the model asks for {asked}");
+        }
+        sums.clear();
+        for (at, weights) in self.weights.chunks(asked.max(1)).enumerate() {
+            let terms = weights.iter().zip(row);
+            let sum: f64 = terms.map(|(by, value)| by * f64::from(*value)).sum();
+            sums.push(sum + self.added.get(at).copied().unwrap_or(0.0));
+        }
+        Ok(())
+    }
 }
 
 /// An operator that turns each row of a table into another one.
@@ -319,7 +328,7 @@ impl ByRows {
     fn width(&self) -> Option<usize> {
         match self.0.as_ref() {
             Work::Classify { trees, .. } | Work::Regress { trees } => Some(trees.forest.outputs),
-            Work::Add { targets, .. } => Some(*targets),
+            Work::Add(linear) => Some(linear.targets),
             Work::Scale { .. } | Work::Fill { .. } => None,
         }
     }
@@ -429,23 +438,12 @@ impl EvalOp for ByRows {
                     Tensor::from_shape(table.shape(), &answers)?.into_tvalue()
                 ))
             }
-            Work::Add {
-                weights,
-                features,
-                added,
-                targets,
-            } => {
-                if columns != *features {
-                    bail!("a row has {columns} values; the model asks for {features}");
-                }
+            Work::Add(linear) => {
                 for row in rows {
-                    for (at, weights) in weights.chunks(columns.max(1)).enumerate() {
-                        let terms = weights.iter().zip(row);
-                        let sum: f64 = terms.map(|(by, value)| by * f64::from(*value)).sum();
-                        answers.push(single(&(sum + added.get(at).copied().unwrap_or(0.0))));
-                    }
+                    linear.sums(row, &mut sums)?;
+                    answers.extend(sums.iter().map(single));
                 }
-                let shape = [count, *targets];
+                let shape = [count, linear.targets];
                 Ok(tvec!(Tensor::from_shape(&shape, &answers)?.into_tvalue()))
             }
             Work::Fill { with, replaced } => {
