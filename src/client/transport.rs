@@ -20,6 +20,9 @@ use api::{Error, Result};
 /// After so long without its first answer a server is said to be slow.
 const SLOW: Duration = Duration::from_secs(5);
 
+/// Tells the user something.
+pub type Teller = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// Where a remote server is and how to be let in.
 #[derive(Clone, Default)]
 pub struct Remote {
@@ -29,7 +32,7 @@ pub struct Remote {
     /// PEM of a certificate to trust besides the system's.
     pub ca: Option<Vec<u8>>,
     /// Tells the user that the first answer lets itself be waited for.
-    pub slow: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    pub slow: Option<Teller>,
 }
 
 #[derive(Clone)]
