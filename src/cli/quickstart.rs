@@ -173,7 +173,7 @@ impl Tour<'_> {
             }
             None => words.extend(line.split(' ')),
         }
-        run_line(self.ctx, &words, &self.folder).await
+        Box::pin(run_line(self.ctx, &words, &self.folder)).await
     }
 }
 
