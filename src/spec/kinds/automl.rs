@@ -3,6 +3,8 @@
 mod image;
 mod text;
 
+use serde_json::{Map as Object, Value};
+
 use crate::{
     declare::{choice, record, union, words},
     described::{Literal, Map, Scalar},
@@ -12,6 +14,7 @@ use crate::{
         step::NodeOutput,
         sweep::{EarlyTermination, SamplingAlgorithm},
     },
+    shape::{Fault, Wrong},
 };
 
 pub use image::*;
@@ -26,12 +29,22 @@ pub fn logged(metric: &str) -> (&str, &'static str) {
     }
 }
 
+/// Once it is taken in, a job has its tables among its inputs, so that no record can demand this one.
+fn check_data(job: &Object<String, Value>) -> Vec<Wrong> {
+    if job.contains_key("training_data") {
+        return Vec::new();
+    }
+    let fault = Fault::new("`training_data` is missing: there is nothing to train on")
+        .hint("Name a table: training_data: {type: mltable, path: ./data}");
+    vec![Wrong::at(["training_data"], fault)]
+}
+
 record! {
     /// What every AutoML job may say.
     AutomlBase = "AutoML job" (bindable: true) {
         ..base: JobBase,
         r#type: AutomlType,
-        training_data: AutomlData,
+        training_data: Option<AutomlData>,
         validation_data: Option<AutomlData>,
         outputs: Map<Option<NodeOutput>>,
         resources: Option<Resources>,
@@ -58,7 +71,7 @@ record! {
     }
 
     /// Finds a model that tells classes apart.
-    Classification = "classification job" (bindable: true) {
+    Classification = "classification job" (bindable: true, rule: Some(check_data)) {
         ..base: TableBase,
         task: ClassificationTask,
         primary_metric: ClassificationMetric = "auc_weighted",
@@ -67,7 +80,7 @@ record! {
     }
 
     /// Finds a model that predicts a number.
-    Regression = "regression job" (bindable: true) {
+    Regression = "regression job" (bindable: true, rule: Some(check_data)) {
         ..base: TableBase,
         task: RegressionTask,
         primary_metric: RegressionMetric = "normalized_root_mean_squared_error",
@@ -75,7 +88,7 @@ record! {
     }
 
     /// Finds a model that predicts a series of numbers.
-    Forecasting = "forecasting job" (bindable: true) {
+    Forecasting = "forecasting job" (bindable: true, rule: Some(check_data)) {
         ..base: TableBase,
         task: ForecastingTask,
         primary_metric: RegressionMetric = "normalized_root_mean_squared_error",
