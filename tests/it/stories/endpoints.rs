@@ -5,7 +5,7 @@ use std::{net::TcpListener, os::unix::fs::PermissionsExt};
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
-use crate::support::{Aml, each_mode, each_mode_with, eventually, http::post};
+use crate::support::{Aml, each_mode, each_mode_with, eventually, http::post, kill_other};
 
 const ECHO: &str = r#"
 import json, os
@@ -249,7 +249,7 @@ fn a_killed_host_takes_its_process_along_and_can_be_started_again() {
         deploy(aml);
         for (pid, line) in hosts(aml) {
             if line.contains("endpoint-host") {
-                kill(pid, Signal::SIGKILL).expect("kills the host");
+                kill_other(pid);
             }
         }
         if aml.is_remote() {

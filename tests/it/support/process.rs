@@ -243,6 +243,19 @@ pub fn processes_of(root: &Path) -> Vec<(Pid, String)> {
         .collect()
 }
 
+/// Kills a process that is no child of the test, and waits until nothing of it is left: until then it may
+/// hold its locks.
+pub fn kill_other(pid: Pid) {
+    kill(pid, Signal::SIGKILL).expect("the process is there");
+    eventually("the process is gone", 30, || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+        let state = stat.as_ref().ok().and_then(|stat| stat.rsplit_once(") "));
+        state
+            .is_none_or(|(_, state)| state.starts_with(['Z', 'X']))
+            .then_some(())
+    });
+}
+
 /// Kills what a test left running; more than once, for a process may have been starting another.
 pub(super) fn sweep(root: &Path) {
     for _ in 0..100 {
