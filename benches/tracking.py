@@ -344,6 +344,8 @@ class Bench:
     def __init__(self, url, pid, quick, patience):
         self.url, self.pid, self.part, self.patience = url, pid, .25 if quick else 1, patience
         self.disturbed = 0
+        # Idle is who has been asked nothing for a while.
+        time.sleep(5)
         self.rows = {"memory, idle (MiB)": memory(pid)}
         self.connection = Connection(url)
         self.runs, self.points = (1000, 10_000) if quick else (10_000, 100_000)
