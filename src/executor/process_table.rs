@@ -12,7 +12,7 @@ use nix::{
 pub struct Entry {
     pub pid: i32,
     parent: i32,
-    session: i32,
+    pub session: i32,
     /// Clock ticks since the machine started; with the pid it names one process for ever.
     pub started: u64,
     resident_pages: u64,
@@ -33,6 +33,13 @@ pub fn entry(pid: i32) -> Option<Entry> {
     parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// All processes there are.
+pub fn entries() -> impl Iterator<Item = Entry> {
+    let table = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = table.filter_map(|file| file.file_name().to_str()?.parse().ok());
+    ids.filter_map(entry)
+}
+
 /// Identifies this start of the machine.
 pub fn boot_id() -> String {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id");
@@ -42,14 +49,7 @@ pub fn boot_id() -> String {
 /// The living processes of a session and all that descend from its leader or from them, without
 /// the leader, oldest first. Those of the session are found also when the leader is gone.
 pub fn family(leader: i32) -> Vec<Entry> {
-    let Ok(table) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let entries: HashMap<i32, Entry> = table
-        .filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok())
-        .filter_map(entry)
-        .map(|entry| (entry.pid, entry))
-        .collect();
+    let entries: HashMap<i32, Entry> = entries().map(|entry| (entry.pid, entry)).collect();
     let belongs = |entry: &Entry| {
         let mut entry = entry;
         for _ in 0..entries.len() {
@@ -74,10 +74,7 @@ pub fn family(leader: i32) -> Vec<Entry> {
 
 /// The children of a process that have ended and that it has not waited for.
 pub fn ended_children(parent: u32) -> Vec<Pid> {
-    let table = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ids = table.filter_map(|file| file.file_name().to_str()?.parse().ok());
-    let ended = ids
-        .filter_map(entry)
+    let ended = entries()
         .filter(|entry| entry.zombie && u32::try_from(entry.parent).is_ok_and(|of| of == parent));
     ended.map(|entry| Pid::from_raw(entry.pid)).collect()
 }

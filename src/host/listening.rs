@@ -6,17 +6,17 @@ use std::{
     path::Path,
 };
 
+use executor::process_table::{self, Entry};
+
 /// How the kernel writes that a socket listens.
 const LISTENS: &str = "0A";
 
 /// The ports of TCP on which processes of a session listen.
 pub fn ports(session: u32) -> BTreeSet<u16> {
     let mut found = BTreeSet::new();
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    for process in processes.map(|entry| entry.path()) {
-        if session_of(&process) != Some(session) {
-            continue;
-        }
+    let ours = |entry: &Entry| u32::try_from(entry.session).is_ok_and(|of| of == session);
+    for process in process_table::entries().filter(ours) {
+        let process = Path::new("/proc").join(process.pid.to_string());
         let sockets = sockets(&process);
         for table in ["net/tcp", "net/tcp6"] {
             let text = fs::read_to_string(process.join(table)).unwrap_or_default();
@@ -28,13 +28,6 @@ pub fn ports(session: u32) -> BTreeSet<u16> {
         }
     }
     found
-}
-
-/// `PID (NAME) STATE PPID PGRP SESSION …`; the name may have anything in it.
-fn session_of(process: &Path) -> Option<u32> {
-    let text = fs::read_to_string(process.join("stat")).ok()?;
-    let (_, rest) = text.rsplit_once(')')?;
-    rest.split_whitespace().nth(3)?.parse().ok()
 }
 
 fn sockets(process: &Path) -> HashSet<String> {
@@ -58,13 +51,16 @@ fn listener(line: &str) -> Option<(u16, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, path::Path};
+    use std::net::TcpListener;
 
-    use super::{ports, session_of};
+    use executor::process_table;
+
+    use super::ports;
 
     #[test]
     fn what_listens_is_found_and_what_does_not_is_not() {
-        let session = session_of(Path::new("/proc/self")).unwrap();
+        let own = process_table::entry(std::process::id().cast_signed()).unwrap();
+        let session = own.session.cast_unsigned();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         assert!(ports(session).contains(&port));
