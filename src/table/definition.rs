@@ -86,11 +86,11 @@ impl Table {
         }
     }
 
-    /// The same without the files behind the first so many.
+    /// The same of no files yet.
     #[must_use]
-    pub fn first(&self, files: usize) -> Self {
+    pub fn without_files(&self) -> Self {
         Self {
-            files: self.files.iter().take(files).cloned().collect(),
+            files: Vec::new(),
             reader: self.reader.clone(),
             steps: self.steps.clone(),
         }
@@ -99,7 +99,7 @@ impl Table {
     /// How many rows its files have before any step; of more the first so many count, and of one that
     /// cannot be read those before it.
     pub fn unread(&self, most: usize) -> usize {
-        let mut plain = self.first(self.files.len());
+        let mut plain = self.clone();
         plain.steps.clear();
         if let Reader::Delimited(delimited) = &mut plain.reader {
             delimited.infer = false;

@@ -20,4 +20,4 @@ pub use cell::{Cell, ColumnType, time};
 pub use definition::{Definition, MLTABLE, Needs, Table, TableFile};
 pub use profile::{ColumnProfile, Profile};
 pub use read::{Chunk, Parts, first_chunks, of_json};
-pub use rows::{Row, Rows};
+pub use rows::{LOOKED_AT, Row, Rows};

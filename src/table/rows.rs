@@ -16,7 +16,7 @@ use api::{Error, Result, names};
 pub type Columns = Arc<Vec<String>>;
 
 /// Rows that are looked at to find out what the texts of a column are.
-const LOOKED_AT: usize = 1000;
+pub const LOOKED_AT: usize = 1000;
 /// The column with the path of a row's file.
 const PATH: &str = "Path";
 

@@ -16,7 +16,7 @@ use client::{
     Client,
     inputs::{At, Below, Located},
 };
-use table::{Chunk, Definition, MLTABLE, Needs, Table, TableFile};
+use table::{Chunk, Definition, LOOKED_AT, MLTABLE, Needs, Table, TableFile};
 
 /// Bytes that are read first.
 const BEGINNING: u64 = 256 << 10;
@@ -26,8 +26,6 @@ const SMALL: u64 = 2 << 20;
 const GAP: u64 = 64 << 10;
 /// Bytes of the values of a column that are read first.
 const VALUES: u64 = 64 << 10;
-/// By so many rows it is found out what the texts of columns look like.
-const LOOKED_AT: usize = 1000;
 /// Files that are made before any is brought, at most, and of a tree, of which all files come at once
 /// sooner than many alone.
 const MADE: usize = 20_000;
@@ -66,7 +64,8 @@ impl<'a> Lazy<'a> {
         let files = match self.client.files_below(located, most).await? {
             Below::Files(files) => files,
             Below::TooMany => return Ok(None),
-            Below::Nothing => return self.lay_out_file(located, &root).await,
+            Below::File(size) => return self.lay_out_file(located, Some(size), &root).await,
+            Below::Nothing => return self.lay_out_file(located, None, &root).await,
         };
         let is_table = files.iter().any(|(file, _)| file == MLTABLE);
         for (file, _) in &files {
@@ -81,7 +80,13 @@ impl<'a> Lazy<'a> {
         Ok(Some(root))
     }
 
-    async fn lay_out_file(&mut self, located: &Located, root: &Path) -> Result<Option<PathBuf>> {
+    /// The same for a file, whose size is known unless it is a web server's.
+    async fn lay_out_file(
+        &mut self,
+        located: &Located,
+        size: Option<u64>,
+        root: &Path,
+    ) -> Result<Option<PathBuf>> {
         let place = match &located.at {
             At::Url(url) => url.split(['?', '#']).next().unwrap_or_default(),
             At::Tree { path, .. } | At::Artifacts { path, .. } | At::Datastore { path, .. } => path,
@@ -95,10 +100,11 @@ impl<'a> Lazy<'a> {
         let Some(name) = name.filter(|name| *name != MLTABLE) else {
             return Ok(None);
         };
-        let size = self.client.size_in_parts(located).await?;
-        if size.is_none() && !matches!(located.at, At::Url(_)) {
-            return Ok(None);
-        }
+        let size = match &located.at {
+            At::Url(url) => self.client.size_of_url(url).await,
+            _ if size.is_none() => return Ok(None),
+            _ => size,
+        };
         let path = root.join(name);
         make(&path)?;
         let only = BTreeMap::from([(String::new(), size)]);
@@ -139,7 +145,7 @@ impl<'a> Lazy<'a> {
         if !table.files.iter().all(|file| seen.insert(&file.path)) {
             return Ok(None);
         }
-        let mut begun = table.first(0);
+        let mut begun = table.without_files();
         for (number, file) in (1..).zip(&table.files) {
             begun.files.push(file.clone());
             if !self.begin(&mut begun, file, rows).await? {

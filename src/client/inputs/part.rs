@@ -5,14 +5,11 @@ use std::{fs, io::Write as _, ops::Range, path::Path};
 
 use axum::{
     body::{Body, Bytes},
-    http::{
-        Request, StatusCode,
-        header::{CONTENT_RANGE, RANGE},
-    },
+    http::{StatusCode, header::CONTENT_RANGE},
 };
 
 use super::{At, Located, fetch::web};
-use crate::{Client, address::address, save};
+use crate::{Client, save};
 use api::{
     Error, Result,
     datastores::ListStoredFiles,
@@ -25,7 +22,9 @@ pub enum Below {
     /// Files by their paths from there, with their sizes.
     Files(Vec<(String, u64)>),
     TooMany,
-    /// It is a single file, or cannot be listed.
+    /// It is a single file of this size itself.
+    File(u64),
+    /// It cannot be listed.
     Nothing,
 }
 
@@ -61,11 +60,11 @@ impl Client {
                 return Ok(Below::TooMany);
             }
         }
-        let Some((path, all)) = self.files_at(located, Some(most as u64 + 1)).await? else {
+        let Some((path, all)) = self.files_at(located, most as u64 + 1).await? else {
             return Ok(Below::Nothing);
         };
-        if all.iter().any(|(file, _)| file == path) {
-            return Ok(Below::Nothing);
+        if let Some((_, size)) = all.iter().find(|(file, _)| file == path) {
+            return Ok(Below::File(*size));
         }
         if all.len() > most {
             return Ok(Below::TooMany);
@@ -91,7 +90,7 @@ impl Client {
     async fn files_at<'a>(
         &self,
         located: &'a Located,
-        limit: Option<u64>,
+        limit: u64,
     ) -> Result<Option<(&'a str, Vec<(String, u64)>)>> {
         let (path, files) = match &located.at {
             At::Tree {
@@ -130,7 +129,7 @@ impl Client {
                     workspace: workspace.clone(),
                     datastore: datastore.clone(),
                     path: path.trim_matches('/').to_owned(),
-                    limit,
+                    limit: Some(limit),
                 };
                 let all = self.call(&list).await?.into_iter();
                 (path, all.map(|it| (it.path, it.size)).collect())
@@ -162,29 +161,18 @@ impl Client {
         }
     }
 
-    /// The size of one located file of which a part can be read. None of anything else.
-    pub async fn size_in_parts(&self, located: &Located) -> Result<Option<u64>> {
-        let At::Url(url) = &located.at else {
-            let Some((path, files)) = self.files_at(located, Some(2)).await? else {
-                return Ok(None);
-            };
-            let own = files.into_iter().find(|(file, _)| file == path);
-            return Ok(own.map(|(_, size)| size));
-        };
-        let Some(address) = web(url) else {
-            return Ok(None);
-        };
+    /// The size of the file of a web server of which a part can be read. None of any other.
+    pub async fn size_of_url(&self, url: &str) -> Option<u64> {
+        let address = web(url)?;
         // An empty file has no first byte, and what refuses a part may have the whole.
-        let Ok(answer) = self.ask(url, &address, Some(0..1)).await else {
-            return Ok(None);
-        };
-        let range = answer.headers().get(CONTENT_RANGE);
-        let size = range.and_then(|range| range.to_str().ok()?.rsplit_once('/'));
-        Ok(size.and_then(|(_, size)| size.parse().ok()))
+        let answer = self.ask(url, &address, Some(0..1)).await.ok()?;
+        let range = answer.headers().get(CONTENT_RANGE)?.to_str().ok()?;
+        let (_, size) = range.rsplit_once('/')?;
+        size.parse().ok()
     }
 
-    /// The bytes in a range of one located file whose [size](Self::size_in_parts) is known. None where
-    /// its server has come to answer something else.
+    /// The bytes in a range of one located file whose size is known. None where its server has come to
+    /// answer something else.
     pub async fn read_part(&self, located: &Located, part: Range<u64>) -> Result<Option<Bytes>> {
         let length = part.end - part.start;
         let body = match &located.at {
@@ -215,51 +203,38 @@ impl Client {
         if part.is_empty() {
             return Ok(Body::empty());
         }
-        let (workspace, path, mut segments) = match &located.at {
+        match &located.at {
             At::Tree {
                 workspace,
                 hash,
                 path,
-            } => (
-                workspace,
-                path,
-                vec!["trees".to_owned(), hash.hex(), "files".to_owned()],
-            ),
+            } => {
+                let place = ["trees", &hash.hex(), "files"];
+                let path = path.trim_matches('/');
+                self.stored_file(workspace, place, path, Some(part)).await
+            }
             At::Artifacts {
                 workspace,
                 run,
                 path,
-            } => (
-                workspace,
-                path,
-                vec!["runs".to_owned(), run.clone(), "artifacts".to_owned()],
-            ),
+            } => {
+                let place = ["runs", run, "artifacts"];
+                let path = path.trim_matches('/');
+                self.stored_file(workspace, place, path, Some(part)).await
+            }
             At::Datastore {
                 workspace,
                 datastore,
                 path,
-            } => (
-                workspace,
-                path,
-                vec![
-                    "datastores".to_owned(),
-                    datastore.clone(),
-                    "files".to_owned(),
-                ],
-            ),
-            At::Here(_) | At::Url(_) | At::Git { .. } => {
-                return Err(Error::internal(
-                    "Only what a workspace has is read in parts",
-                ));
+            } => {
+                let place = ["datastores", datastore, "files"];
+                let path = path.trim_matches('/');
+                self.stored_file(workspace, place, path, Some(part)).await
             }
-        };
-        segments.extend(path.trim_matches('/').split('/').map(str::to_owned));
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let request = Request::get(address(&segments, &[("workspace", workspace)]))
-            .header(RANGE, format!("bytes={}-{}", part.start, part.end - 1))
-            .body(Body::empty())
-            .map_err(|e| Error::internal(format!("Cannot make the request: {e}")))?;
-        self.send(request).await
+            At::Here(_) | At::Url(_) | At::Git { .. } => Err(Error::internal(
+                "Only what a workspace has is read in parts",
+            )),
+        }
     }
 }
 
