@@ -98,7 +98,7 @@ fn bodies(steps: &Members) -> BTreeMap<String, String> {
 }
 
 /// The step of `${{parent.jobs.STEP}}`; its name alone does, too.
-fn step_named(text: &str) -> Option<String> {
+pub fn step_named(text: &str) -> Option<String> {
     match Expression::only(text) {
         Some(Expression::Step(name)) => Some(name),
         Some(_) => None,

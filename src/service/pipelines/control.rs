@@ -15,8 +15,8 @@ use super::{
 };
 use api::{Error, Result, jobs::JobOutput, names};
 use spec::{
-    expression::{Expression, Template},
-    graph::of_step,
+    expression::Expression,
+    graph::{of_step, step_named},
 };
 
 /// The input by which a condition comes that is not known before.
@@ -122,15 +122,6 @@ fn body_of(step: &Value) -> Option<String> {
         return None;
     }
     step_named(step.get("body")?.as_str()?)
-}
-
-/// The step of `${{parent.jobs.STEP}}`; its name alone does, too.
-fn step_named(text: &str) -> Option<String> {
-    match Expression::only(text) {
-        Some(Expression::Step(name)) => Some(name),
-        Some(_) => None,
-        None => Some(text.to_owned()),
-    }
 }
 
 /// One or more texts.
@@ -313,10 +304,8 @@ impl Steps<'_> {
         let (mut round, parents) = made.await?;
         hand_in(&mut round, "", bindings)?;
         let output_named = |text: &str, key: &str| {
-            let named = match Template::parse(text).only() {
-                Some(Expression::StepOutput { step, output }) if step == body.name => {
-                    Some(output.clone())
-                }
+            let named = match Expression::only(text) {
+                Some(Expression::StepOutput { step, output }) if step == body.name => Some(output),
                 Some(_) => None,
                 None => Some(text.to_owned()),
             };
@@ -470,8 +459,8 @@ fn loop_outputs(step: &Members) -> Parents {
     outputs
         .filter_map(|(name, written)| {
             let text = written.as_str().or_else(|| written.get("path")?.as_str())?;
-            match Template::parse(text).only() {
-                Some(Expression::ParentOutput(parent)) => Some((name.clone(), parent.clone())),
+            match Expression::only(text) {
+                Some(Expression::ParentOutput(parent)) => Some((name.clone(), parent)),
                 _ => None,
             }
         })

@@ -194,7 +194,7 @@ impl Parallel<'_> {
             }
             return Ok(None);
         };
-        if let Some(Expression::Input(_)) = Template::parse(model).only() {
+        if let Some(Expression::Input(_)) = Expression::only(model) {
             return Ok(Some(model.to_owned()));
         }
         let script = self.word("entry_script").is_some();
@@ -218,8 +218,8 @@ impl Parallel<'_> {
         let Some(text) = self.word("append_row_to") else {
             return Ok(None);
         };
-        match Template::parse(text).only() {
-            Some(Expression::Output(name)) if outputs.contains_key(name) => Ok(Some(name.clone())),
+        match Expression::only(text) {
+            Some(Expression::Output(name)) if outputs.contains_key(&name) => Ok(Some(name)),
             _ => {
                 let names: Vec<&str> = outputs.keys().map(String::as_str).collect();
                 let error = Error::invalid(format!("`{text}` names no output of the step"));

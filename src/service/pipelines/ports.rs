@@ -8,7 +8,7 @@ use api::{
     Error, Result,
     jobs::{JobOutput, OutputMode},
 };
-use spec::expression::{Expression, Template};
+use spec::expression::Expression;
 
 /// The output that every run has of itself.
 const OWN: [&str; 2] = ["artifacts", "default"];
@@ -132,8 +132,8 @@ pub fn outputs_of(
 
 /// The output of the pipeline that `${{parent.outputs.NAME}}` names.
 fn parent_output(text: &str) -> Option<String> {
-    match Template::parse(text).only() {
-        Some(Expression::ParentOutput(name)) => Some(name.clone()),
+    match Expression::only(text) {
+        Some(Expression::ParentOutput(name)) => Some(name),
         _ => None,
     }
 }

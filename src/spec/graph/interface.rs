@@ -157,10 +157,13 @@ fn unlisted(name: &str, port: &Value, value: &Value) -> Option<Fault> {
 
 /// What is wrong with how a component's inputs and outputs are described.
 pub fn check_ports(component: &Members) -> Vec<Wrong> {
+    let ports = |side: &str| {
+        let ports = component.get(side).and_then(Value::as_object);
+        ports.unwrap_or(&EMPTY)
+    };
     let mut wrong = Vec::new();
     for side in ["inputs", "outputs"] {
-        let ports = component.get(side).and_then(Value::as_object);
-        for name in ports.unwrap_or(&EMPTY).keys() {
+        for name in ports(side).keys() {
             let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
             let rest = |c: char| letter(c) || c.is_ascii_digit();
             if !name.starts_with(letter) || !name.chars().all(rest) {
@@ -171,13 +174,10 @@ pub fn check_ports(component: &Members) -> Vec<Wrong> {
             }
         }
     }
-    let inputs = component.get("inputs").and_then(Value::as_object);
-    for (at, (name, port)) in inputs.unwrap_or(&EMPTY).iter().enumerate() {
-        let before = inputs.unwrap_or(&EMPTY).keys().take(at);
-        if let Some(same) = before
-            .into_iter()
-            .find(|other| other.eq_ignore_ascii_case(name))
-        {
+    let inputs = ports("inputs");
+    for (at, (name, port)) in inputs.iter().enumerate() {
+        let mut before = inputs.keys().take(at);
+        if let Some(same) = before.find(|other| other.eq_ignore_ascii_case(name)) {
             let fault = Fault::new(format!(
                 "The inputs `{same}` and `{name}` differ in case alone"
             ));
