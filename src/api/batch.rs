@@ -10,6 +10,10 @@ use super::{Done, Time, operation, runs::Run};
 /// Tags of the jobs that an endpoint has started.
 pub const ENDPOINT_TAG: &str = "azureml.batch.endpoint";
 pub const DEPLOYMENT_TAG: &str = "azureml.batch.deployment";
+/// The input that is given without a name.
+pub const INPUT: &str = "input";
+/// The output of a model deployment.
+pub const SCORE: &str = "score";
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchEndpoint {

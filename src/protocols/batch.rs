@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use api::{
     Error, Result,
-    batch::{DEPLOYMENT_TAG, ENDPOINT_TAG, InvokeBatch},
+    batch::{DEPLOYMENT_TAG, ENDPOINT_TAG, INPUT, InvokeBatch, SCORE},
     paths::is_local,
     runs::Run,
     workspaces::Workspace,
@@ -15,10 +15,6 @@ use api::{
 
 /// Names the deployment that shall run.
 pub const DEPLOYMENT: &str = "azureml-model-deployment";
-/// The input of a body that names none.
-const INPUT: &str = "input";
-/// The output of a model deployment.
-const SCORE: &str = "score";
 
 /// Who is asked, and what the job shall be called.
 pub struct Asked {

@@ -6,13 +6,13 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::cli::{context::Context, document::Draft, job, run::naming};
-use api::{Error, Result, batch::InvokeBatch, paths::is_local};
+use api::{
+    Error, Result,
+    batch::{INPUT, InvokeBatch, SCORE},
+    paths::is_local,
+};
 use spec::overrides::{Edit, Values};
 
-/// The name of an input that was given without one.
-const INPUT: &str = "input";
-/// The output of a model deployment.
-const SCORE: &str = "score";
 /// What can be said in place of what the deployment says.
 const SETTINGS: [&str; 6] = [
     "mini_batch_size",
@@ -98,13 +98,9 @@ pub async fn invoke(ctx: &Context, args: InvokeArgs) -> anyhow::Result<()> {
         search_path: ctx.profile().is_none().then(|| ctx.config.path.clone()),
         ..written
     };
-    let mut run = ctx.client().await?.call(&request).await?;
+    let run = ctx.client().await?.call(&request).await?;
     if args.stream {
-        job::stream::to_the_end(ctx, &run).await?;
-        if ctx.ui.answers_alone() {
-            return Ok(());
-        }
-        run = job::workspace_run(ctx, &run.name).await?;
+        return job::stream::to_the_end_and_show(ctx, &run).await;
     }
     let workspace = job::workspace(ctx).await?;
     ctx.ui.show(&job::entity::Entity::new(&run, &workspace))

@@ -37,13 +37,9 @@ pub async fn import(ctx: &Context, args: ImportArgs) -> anyhow::Result<()> {
     draft.edit(&edits(&args.set)?, Values::Strings)?;
     let job = imported::job_of(ctx, &draft.check("data-import")?)?;
     let workspace = job::workspace(ctx).await?;
-    let mut run = job::create::started(ctx, None, job).await?;
+    let run = job::create::started(ctx, None, job).await?;
     if args.stream {
-        stream::to_the_end(ctx, &run).await?;
-        if ctx.ui.answers_alone() {
-            return Ok(());
-        }
-        run = job::workspace_run(ctx, &run.name).await?;
+        return stream::to_the_end_and_show(ctx, &run).await;
     }
     ctx.ui.show(&Entity::new(&run, &workspace))
 }

@@ -75,17 +75,10 @@ pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
     if args.web {
         ctx.ui.status(&format!("Web View: {}", entity.page()));
     }
-    if !args.stream {
-        say_of_compute(ctx, &workspace.name, &run).await;
-    }
     if args.stream {
-        stream::to_the_end(ctx, &run).await?;
-        if ctx.ui.answers_alone() {
-            return Ok(());
-        }
-        let run = super::workspace_run(ctx, &run.name).await?;
-        return ctx.ui.show(&Entity::new(&run, &workspace));
+        return stream::to_the_end_and_show(ctx, &run).await;
     }
+    say_of_compute(ctx, &workspace.name, &run).await;
     ctx.ui.show(&entity)
 }
 

@@ -111,7 +111,7 @@ impl JobArg {
 }
 
 /// One run of the workspace worked in.
-pub async fn workspace_run(ctx: &Context, name: &str) -> Result<Run> {
+async fn workspace_run(ctx: &Context, name: &str) -> Result<Run> {
     let get = GetRun {
         workspace: ctx.workspace().await?,
         run: name.to_owned(),

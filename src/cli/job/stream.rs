@@ -6,7 +6,7 @@ use super::{
     JobArg,
     create::say_of_compute,
     entity::{Entity, kind, page},
-    steps, workspace,
+    steps, workspace, workspace_run,
 };
 use crate::cli::{
     context::Context,
@@ -28,6 +28,16 @@ pub struct StreamArgs {
 pub async fn stream(ctx: &Context, args: StreamArgs) -> anyhow::Result<()> {
     let run = args.job.get(ctx).await?;
     to_the_end(ctx, &run).await
+}
+
+/// Follows a job to its end, and shows what has become of it where that was not the answer yet.
+pub async fn to_the_end_and_show(ctx: &Context, run: &Run) -> anyhow::Result<()> {
+    to_the_end(ctx, run).await?;
+    if ctx.ui.answers_alone() {
+        return Ok(());
+    }
+    let run = workspace_run(ctx, &run.name).await?;
+    ctx.ui.show(&Entity::new(&run, &workspace(ctx).await?))
 }
 
 /// Prints the log of a job, with what Azure ML prints around it; of a pipeline or

@@ -17,7 +17,7 @@ use super::{
 use api::{
     Error, Result,
     assets::{AssetKind, AssetRef, CreateAsset, GetAsset},
-    batch::{BatchDeployment, DEPLOYMENT_TAG, ENDPOINT_TAG, InvokeBatch},
+    batch::{BatchDeployment, DEPLOYMENT_TAG, ENDPOINT_TAG, InvokeBatch, SCORE},
     files::{GetTree, Hash},
     jobs::CreateJob,
     models::{Model, ModelType},
@@ -32,7 +32,6 @@ use spec::{
 };
 use store::WorkspaceRow;
 
-const OUTPUT: &str = "score";
 /// What Azure takes when a deployment says nothing.
 const OUTPUT_FILE: &str = "predictions.csv";
 const MINI_BATCH: i64 = 10;
@@ -326,7 +325,7 @@ impl Invocation<'_> {
             }
             _ => json!({"image": "python"}),
         };
-        let output = match self.request.outputs.get(OUTPUT) {
+        let output = match self.request.outputs.get(SCORE) {
             Some(Value::Object(asked)) => {
                 let mut asked = asked.clone();
                 asked.insert("type".to_owned(), json!("uri_folder"));
@@ -342,7 +341,7 @@ impl Invocation<'_> {
             "compute": settings.compute,
             "environment_variables": self.variables(base, settings, script, model.as_ref())?,
             "inputs": inputs,
-            "outputs": {OUTPUT: output},
+            "outputs": {SCORE: output},
         });
         match definition {
             Value::Object(mut definition) => {
