@@ -3,7 +3,7 @@
 use axum::{
     extract::{Request, State},
     http::{
-        HeaderMap, Method,
+        HeaderMap, HeaderValue, Method,
         header::{AUTHORIZATION, HOST, ORIGIN},
     },
     middleware::Next,
@@ -87,9 +87,10 @@ async fn signer(
 }
 
 async fn caller(gate: &Gate, method: &Method, headers: &HeaderMap) -> Result<Caller> {
-    let header = headers.get(AUTHORIZATION);
-    let no_token = format!("Bearer {NO_TOKEN}");
-    let Some(header) = header.filter(|header| header.as_bytes() != no_token.as_bytes()) else {
+    let is_token = |header: &&HeaderValue| {
+        header.as_bytes().strip_prefix(b"Bearer ") != Some(NO_TOKEN.as_bytes())
+    };
+    let Some(header) = headers.get(AUTHORIZATION).filter(is_token) else {
         return match gate.trust {
             Trust::Owner => Ok(Caller::Owner),
             Trust::OwnerUntilUsers if !gate.service.has_users().await? => {
