@@ -368,9 +368,9 @@ fn link_all(from: &Path, to: &Path, without: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)?.flatten() {
         let target = entry.path();
         let link = to.join(entry.file_name());
-        if !without.starts_with(&target) && fs::symlink_metadata(&link).is_err() {
+        if !without.starts_with(&target) {
             match symlink(target, link) {
-                // Another deployment was faster.
+                // It was laid out before, or another deployment was faster.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
                 linked => linked?,
             }

@@ -28,7 +28,13 @@ pub fn environment(deployment: &Deployment, model: &Path, name: &str) -> Result<
 /// Who asks for what the machine has gets that as it is.
 fn for_script(asked: Option<&Environment>) -> Environment {
     match asked {
-        None => own(SERVER, None, Vec::new(), &[SERVER]),
+        None => Environment::Python {
+            version: None,
+            requirements: vec![SERVER.to_owned()],
+            notes: Vec::new(),
+            name: SERVER.to_owned(),
+            path: None,
+        },
         Some(asked) => adding(asked, &[SERVER]),
     }
 }
@@ -71,21 +77,6 @@ fn for_mlflow(asked: Option<&Environment>, model: &Path, model_name: &str) -> Re
         },
         other => other,
     })
-}
-
-fn own(
-    name: &str,
-    version: Option<String>,
-    requirements: Vec<String>,
-    needed: &[&str],
-) -> Environment {
-    Environment::Python {
-        version,
-        requirements: with(requirements, needed),
-        notes: Vec::new(),
-        name: name.to_owned(),
-        path: None,
-    }
 }
 
 fn adding(asked: &Environment, needed: &[&str]) -> Environment {

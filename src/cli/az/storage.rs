@@ -536,12 +536,17 @@ async fn show_account(az: &Az, given: &Given) -> anyhow::Result<Value> {
     Ok(account_of(&holder(az, given.required("name")?).await?))
 }
 
+/// The key of a workspace's account, if it has one.
+async fn key_of(az: &Az, workspace: &Workspace) -> Result<Option<String>> {
+    let keys = ListWorkspaceKeys {
+        workspace: workspace.name.clone(),
+    };
+    Ok(az.call(&keys).await?.storage_key)
+}
+
 async fn list_keys(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let workspace = holder(az, given.required("account-name")?).await?;
-    let keys = ListWorkspaceKeys {
-        workspace: workspace.name,
-    };
-    let key = az.call(&keys).await?.storage_key;
+    let key = key_of(az, &workspace).await?;
     Ok(key
         .into_iter()
         .map(|key| json!({"keyName": "key1", "permissions": "FULL", "value": key}))
@@ -550,11 +555,8 @@ async fn list_keys(az: &Az, given: &Given) -> anyhow::Result<Value> {
 
 async fn connection_string(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let workspace = holder(az, given.required("name")?).await?;
-    let keys = ListWorkspaceKeys {
-        workspace: workspace.name.clone(),
-    };
-    let key = az.call(&keys).await?.storage_key;
-    let key = key
+    let key = key_of(az, &workspace)
+        .await?
         .map(|key| format!(";AccountKey={key}"))
         .unwrap_or_default();
     let name = account(&workspace);

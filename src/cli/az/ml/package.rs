@@ -28,7 +28,8 @@ pub async fn package(az: &Az, given: &Given) -> anyhow::Result<Value> {
     check_kept(&fields)?;
     let place = az.place(given).await?;
     let found = model::get(az, given, &place).await?;
-    let workspace = az.this_workspace().await?.name;
+    let here = az.this_workspace().await?;
+    let workspace = here.name.clone();
     let (name, version) = target(&fields)?;
     let server = fields.get("inferencing_server").and_then(Value::as_object);
     let code = server.and_then(|server| server.get("code_configuration"));
@@ -58,7 +59,7 @@ pub async fn package(az: &Az, given: &Given) -> anyhow::Result<Value> {
     );
     spec.insert(PACKED.to_owned(), packed);
     let request = CreateAsset {
-        workspace: workspace.clone(),
+        workspace,
         kind: KIND,
         name: Some(name),
         version,
@@ -70,7 +71,7 @@ pub async fn package(az: &Az, given: &Given) -> anyhow::Result<Value> {
         labels: Vec::new(),
     };
     let made = az.call(&request).await?;
-    let here = Place::Workspace(Box::new(az.this_workspace().await?));
+    let here = Place::Workspace(Box::new(here));
     let mut shown = ids::fields(asset::shown(&here, &made));
     for key in ["inferencing_server", "model_configuration"] {
         if let Some(value) = fields.shift_remove(key) {
