@@ -2,21 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::support::{Bench, ended, names};
+use super::support::{Bench, create_job, ended, members, names};
 use api::{Code, Error, jobs::CreateJob, runs::RunStatus, work::Outcome};
 
 fn create(name: &str, definition: Value) -> CreateJob {
-    let Value::Object(definition) = definition else {
-        panic!("{definition} is no object")
-    };
-    CreateJob {
-        workspace: "ws".to_owned(),
-        name: name.to_owned(),
-        experiment: "exp".to_owned(),
-        definition,
-        git: None,
-        search_path: None,
-    }
+    create_job(name, members(definition))
 }
 
 fn table(name: &str) -> Value {

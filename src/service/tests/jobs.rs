@@ -1,8 +1,8 @@
 //! Jobs in Azure's words: what their references mean, what is refused, what is recorded.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::support::{Bench, ended, submission};
+use super::support::{Bench, create_job, ended, members, submission};
 use crate::Perform;
 use api::{
     Code, Result,
@@ -17,13 +17,6 @@ use api::{
 };
 use store::{ExperimentRef, NewRun};
 
-fn members(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(members) => members,
-        other => panic!("{other} is no object"),
-    }
-}
-
 fn create(name: &str, definition: Value) -> CreateJob {
     let mut all = members(json!({
         "type": "command",
@@ -31,14 +24,7 @@ fn create(name: &str, definition: Value) -> CreateJob {
         "environment": "azureml:sklearn-1.5@latest",
     }));
     all.extend(members(definition));
-    CreateJob {
-        workspace: "ws".to_owned(),
-        name: name.to_owned(),
-        experiment: "exp".to_owned(),
-        definition: all,
-        git: None,
-        search_path: None,
-    }
+    create_job(name, all)
 }
 
 impl Bench {

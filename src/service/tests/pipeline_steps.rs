@@ -2,11 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{pipelines::members, support::Bench};
+use super::support::{Bench, create_job, members};
 use api::{
     connections::CreateConnection,
     environments::Environment,
-    jobs::CreateJob,
     work::{Assignment, Outcome},
 };
 
@@ -62,14 +61,7 @@ async fn a_step_and_a_job_on_spark_are_started_by_the_environments_pyspark() {
     let step = bench.only(&[]).await;
     let mut job = on_spark();
     job["type"] = json!("spark");
-    let created = CreateJob {
-        workspace: "ws".to_owned(),
-        name: "alone".to_owned(),
-        experiment: "exp".to_owned(),
-        definition: members(job),
-        git: None,
-        search_path: None,
-    };
+    let created = create_job("alone", members(job));
     bench.ask(created).await.unwrap();
     for run in [step, bench.only(&["ws/p-a"]).await] {
         let line = &run.job.command[0];

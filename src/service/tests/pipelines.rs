@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::support::{Bench, ended, names, running};
+use super::support::{Bench, create_job, ended, members, names, running};
 use crate::driven::PIPELINE;
 use api::{
     Code, Error, Result,
@@ -12,13 +12,6 @@ use api::{
     work::Outcome,
 };
 use store::{Created, ExperimentRef, NewDriven, NewRun};
-
-pub fn members(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(members) => members,
-        other => panic!("{other} is no object"),
-    }
-}
 
 /// A step that needs the output `o` of others.
 pub fn step(needs: &[&str]) -> Value {
@@ -37,14 +30,7 @@ pub fn pipeline(name: &str, definition: Value) -> CreateJob {
         "type": "pipeline", "settings": {"default_compute": "azureml:serverless"},
     }));
     all.extend(members(definition));
-    CreateJob {
-        workspace: "ws".to_owned(),
-        name: name.to_owned(),
-        experiment: "exp".to_owned(),
-        definition: all,
-        git: None,
-        search_path: None,
-    }
+    create_job(name, all)
 }
 
 impl Bench {

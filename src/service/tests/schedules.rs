@@ -1,8 +1,8 @@
 //! Schedules: what they create, when, and that no time is done twice.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::support::{Bench, wait_seconds};
+use super::support::{Bench, create_job, members, wait_seconds};
 use crate::{Caller, Perform};
 use api::{
     Code, Result, Time,
@@ -10,13 +10,6 @@ use api::{
     runs::RunStatus,
     schedules::*,
 };
-
-fn members(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(members) => members,
-        other => panic!("{other} is no object"),
-    }
-}
 
 fn job() -> Value {
     json!({
@@ -195,19 +188,15 @@ async fn a_disabled_schedule_creates_nothing_but_when_it_is_triggered() {
 #[tokio::test]
 async fn a_job_is_copied_and_changed() {
     let bench = Bench::new().await;
-    let create_job = api::jobs::CreateJob {
-        workspace: "ws".to_owned(),
-        name: "model".to_owned(),
-        experiment: "exp".to_owned(),
-        definition: members(json!({
+    let model = create_job(
+        "model",
+        members(json!({
             "type": "command", "name": "model", "command": "echo",
             "environment": "azureml:sklearn-1.5@latest",
             "inputs": {"a": 1, "b": 2}, "tags": {"x": "1"},
         })),
-        git: None,
-        search_path: None,
-    };
-    bench.ask(create_job).await.unwrap();
+    );
+    bench.ask(model).await.unwrap();
     let changed = json!({"type": "command", "job": "azureml:model",
                          "inputs": {"b": 3}, "tags": {"y": "2"}, "display_name": "${{name}}"});
     let made = bench.ask(create("copy", changed)).await.unwrap();

@@ -2,10 +2,13 @@
 
 use std::{cell::Cell, path::PathBuf};
 
+use serde_json::{Map, Value};
+
 use crate::{Caller, Perform, Service};
 use api::{
     Result, Time,
-    metrics::{LogBatch, MetricPoint, Value},
+    jobs::CreateJob,
+    metrics::{LogBatch, MetricPoint, Value as MetricValue},
     paths::{Files, ResolvePath},
     runs::{Job, Run, SubmitRun},
     work::{Assignment, Outcome, Progress, ReportRun, SyncWorker, WorkerOrders},
@@ -27,6 +30,26 @@ fn now() -> Time {
 /// Lets time pass.
 pub fn wait_seconds(seconds: i64) {
     NOW.with(|now| now.set(now.get() + seconds * 1000));
+}
+
+/// The members of an object.
+pub fn members(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        other => panic!("{other} is no object"),
+    }
+}
+
+/// What creates a job of the workspace `ws`.
+pub fn create_job(name: &str, definition: Map<String, Value>) -> CreateJob {
+    CreateJob {
+        workspace: "ws".to_owned(),
+        name: name.to_owned(),
+        experiment: "exp".to_owned(),
+        definition,
+        git: None,
+        search_path: None,
+    }
 }
 
 /// A service with the workspace `ws`; its directory goes when it is dropped.
@@ -191,7 +214,7 @@ pub fn batch(run: &str) -> LogBatch {
 pub fn point(key: &str, value: f64, step: i64, timestamp: i64) -> MetricPoint {
     MetricPoint {
         key: key.to_owned(),
-        value: Value(value),
+        value: MetricValue(value),
         step,
         timestamp: Some(timestamp),
     }

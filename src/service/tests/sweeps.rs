@@ -1,8 +1,8 @@
 //! Sweeps: which trials they make, which are given up, which is best, and that no trial is doubled.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::support::{Bench, batch, ended, names, point, wait_seconds};
+use super::support::{Bench, batch, create_job, ended, members, names, point, wait_seconds};
 use api::{
     Result,
     jobs::CreateJob,
@@ -10,13 +10,6 @@ use api::{
     runs::{CancelRun, ListRuns, Run, RunStatus},
     work::Outcome,
 };
-
-fn members(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(members) => members,
-        other => panic!("{other} is no object"),
-    }
-}
 
 /// Three at once of six, of which less is better.
 fn sweep() -> Value {
@@ -42,14 +35,7 @@ fn sweep() -> Value {
 fn create(name: &str, changes: Value) -> CreateJob {
     let mut definition = members(sweep());
     definition.extend(members(changes));
-    CreateJob {
-        workspace: "ws".to_owned(),
-        name: name.to_owned(),
-        experiment: "exp".to_owned(),
-        definition,
-        git: None,
-        search_path: None,
-    }
+    create_job(name, definition)
 }
 
 impl Bench {

@@ -1,10 +1,11 @@
 //! Programs in other languages than that of scoring scripts, behind endpoints.
 
-use std::net::TcpListener;
-
 use nix::sys::signal::{Signal, kill};
 
-use crate::support::{Aml, each_mode, eventually, http::send};
+use crate::support::{
+    Aml, each_mode, eventually,
+    http::{free_port, send},
+};
 
 /// Answers with what it was asked and which process it is.
 const SERVER: &str = r#"
@@ -151,11 +152,6 @@ fn a_program_that_listens_elsewhere_is_told_of_by_its_port() {
     assert!(error.contains("has not answered within 5 s"), "{error}");
     let expected = format!("The program listens on port {port}, not on ");
     assert!(error.contains(&expected), "{error}");
-}
-
-fn free_port() -> u16 {
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
-    free.local_addr().expect("an address").port()
 }
 
 const ENDPOINT: &str = "name: prog\nauth_mode: key\n";

@@ -1,21 +1,20 @@
 //! Data that is copied from and to servers outside: a database, a store of files.
 
-use std::{fs, net::TcpListener, path::Path, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use crate::support::{Aml, Process, components, each_mode, eventually};
+use crate::support::{Aml, Process, components, each_mode, eventually, http::free_port};
 
 const SECRET: &str = "s3cret of the server";
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
-    listener.local_addr().expect("an address").port()
-}
 
 /// A PostgreSQL that lets in who knows the password.
 struct Database {
     port: u16,
-    /// How it is asked.
-    psql: Command,
+    /// By which program it is asked.
+    psql: PathBuf,
     _server: Process,
     _folder: tempfile::TempDir,
 }
@@ -54,13 +53,9 @@ impl Database {
             .args(["-c", "fsync=off"])
             .current_dir(root);
         let server = Process::start(server, "postgres".to_owned(), root);
-        let mut psql = Command::new(components::debian("psql", "postgresql-client")?);
-        psql.args(["-h", "127.0.0.1", "-U", "owner", "-p", &port.to_string()])
-            .args(["-d", "postgres", "-At", "-v", "ON_ERROR_STOP=1", "-c"])
-            .env("PGPASSWORD", SECRET);
         let database = Self {
             port,
-            psql,
+            psql: components::debian("psql", "postgresql-client")?,
             _server: server,
             _folder: folder,
         };
@@ -69,9 +64,11 @@ impl Database {
     }
 
     fn ask(&self, statement: &str) -> Result<String, String> {
-        let mut psql = Command::new(self.psql.get_program());
-        psql.args(self.psql.get_args()).arg(statement);
-        psql.env("PGPASSWORD", SECRET);
+        let mut psql = Command::new(&self.psql);
+        psql.args(["-h", "127.0.0.1", "-U", "owner"])
+            .args(["-p", &self.port.to_string(), "-d", "postgres"])
+            .args(["-At", "-v", "ON_ERROR_STOP=1", "-c", statement])
+            .env("PGPASSWORD", SECRET);
         let output = psql.output().map_err(|e| e.to_string())?;
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
         if output.status.success() {

@@ -2,8 +2,14 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
 };
+
+/// A port at which nobody listens.
+pub fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    free.local_addr().expect("an address").port()
+}
 
 /// Posts a document with a key to an `http://` address; the status and the body of the answer.
 #[track_caller]
