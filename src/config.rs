@@ -16,7 +16,7 @@ use toml_edit::{DocumentMut, Item, Table};
 
 pub use az::{AzConfig, CLOUD, Setting};
 
-use api::{Error, Result, mirrors::Mirrors};
+use api::{Error, Result, environments::EnvironmentSettings, mirrors::Mirrors};
 
 /// Tokens by profile, beside the configuration file; only the owner can read it.
 const CREDENTIALS: &str = "credentials.toml";
@@ -41,6 +41,9 @@ pub struct ConfigFile {
     /// Addresses, and the folders or addresses that stand for them.
     #[serde(default, skip_serializing_if = "Mirrors::is_empty")]
     pub mirrors: Mirrors,
+    /// How this machine makes environments.
+    #[serde(default, skip_serializing_if = "EnvironmentSettings::is_default")]
+    pub environments: EnvironmentSettings,
 }
 
 /// Where webhooks may be.
@@ -201,6 +204,13 @@ const PASSED_ON: &[&str] = &[
     "UV_OFFLINE",
     "UV_SYSTEM_CERTS",
     "UV_CACHE_DIR",
+    "CONDARC",
+    "CONDA_CHANNEL_ALIAS",
+    "CONDA_OFFLINE",
+    "CONDA_PKGS_DIRS",
+    "CONDA_SOLVER",
+    "MAMBARC",
+    "MAMBA_ROOT_PREFIX",
     "PYENV_ROOT",
     "PYENV_VERSION",
 ];
@@ -217,6 +227,11 @@ impl Config {
     /// What the configuration file says now about mirrors; a process that lives long asks each time.
     pub fn mirrors() -> Result<Mirrors> {
         Ok(Self::load()?.settings.mirrors)
+    }
+
+    /// The same about environments.
+    pub fn environments() -> Result<EnvironmentSettings> {
+        Ok(Self::load()?.settings.environments)
     }
 
     /// Reads the environment alone.

@@ -30,7 +30,54 @@ pub enum Environment {
         /// The `PATH` to look for Python in, as with [`Environment::HostPath`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         path: Option<String>,
+        /// What it asks of conda, where a conda file describes it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        conda: Option<Box<Conda>>,
     },
+}
+
+/// What a conda file asks for, beside its `pip:` list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conda {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<String>,
+    /// As conda writes them: `numpy=1.23`, `conda-forge::openjdk`.
+    pub packages: Vec<String>,
+    /// The requirements of the environment that stand for packages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stand_ins: Vec<String>,
+    /// Names of packages for which none stands: libraries, programs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
+}
+
+/// When micromamba, mamba or conda makes environments that a conda file describes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UseOfConda {
+    /// When there is one, and `PyPI` has not all that is asked for.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// How a machine makes environments.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentSettings {
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub conda: UseOfConda,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl EnvironmentSettings {
+    pub fn is_default(&self) -> bool {
+        is_default(self)
+    }
 }
 
 /// Environments of a machine that were removed, or could be.
@@ -90,12 +137,14 @@ impl Environment {
                 notes,
                 name,
                 path: _,
+                conda,
             } => Environment::Python {
                 version,
                 requirements,
                 notes,
                 name,
                 path: Some(search),
+                conda,
             },
         }
     }

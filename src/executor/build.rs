@@ -8,35 +8,40 @@ use std::{
 use serde::Serialize;
 
 use super::{
-    Unfinished, Variables,
+    Unfinished,
     compiled::{self, Pace},
-    environment::{MARKER, NOTES, Place, REQUESTS},
-    io_error, on_files, own,
-    pins::Pins,
-    private_dir,
-    python::{self, Installer, Python},
+    conda::{self, Tool},
+    environment::{MARKER, Place, REQUESTS},
+    install::installer_variables,
+    io_error, on_files, own, private_dir,
+    python::{self, Python},
     seal,
     spares::{self, Own},
-    tool::{self, Outcome, Progress, Tools},
+    tool::{self, Progress, Tools},
     use_of, write_whole,
 };
-use api::{Error, Result};
+use api::{
+    Error, Result,
+    environments::{Conda, UseOfConda},
+};
 
 /// Counts ways of building that make different environments of the same requirements.
 const FORMAT: u32 = 2;
-/// Where distributions keep the certificates they trust.
-const SYSTEM_CERTIFICATES: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
-/// Lines of a failed build that are worth showing.
-const SHOWN: usize = 20;
+/// What an error is about that no channel could be reached.
+pub(super) const CHANNELS: &str = "channels";
 
 pub struct Wanted<'a> {
     pub version: Option<&'a str>,
     pub requirements: &'a [String],
     pub name: &'a str,
+    pub conda: Option<&'a Conda>,
+}
+
+/// What an environment is made with.
+#[derive(Clone, Copy)]
+enum Maker<'a> {
+    Python(&'a Python),
+    Conda(&'a Tool, &'a Conda),
 }
 
 /// What makes two environments the same.
@@ -47,6 +52,17 @@ struct Key<'a> {
     python: &'a Python,
 }
 
+/// The same of those that conda makes.
+#[derive(Serialize)]
+struct CondaKey<'a> {
+    format: u32,
+    version: Option<&'a str>,
+    channels: &'a [String],
+    packages: &'a [String],
+    requirements: Vec<String>,
+    platform: &'static str,
+}
+
 /// What makes two requests on one machine the same, without asking a Python what it is.
 #[derive(Serialize)]
 struct Request<'a> {
@@ -54,6 +70,8 @@ struct Request<'a> {
     version: Option<&'a str>,
     requirements: &'a [String],
     variables: Vec<(&'a String, &'a String)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conda: Option<(PathBuf, &'a Conda, UseOfConda)>,
 }
 
 impl Wanted<'_> {
@@ -66,13 +84,127 @@ impl Wanted<'_> {
         {
             return Ok(found);
         }
-        let python = python::find(self.version, place.variables).await?;
-        let key = hash(&Key {
-            format: FORMAT,
-            requirements: self.normalised(),
-            python: &python,
-        })?;
         private_dir(&root.join(REQUESTS))?;
+        let found = python::find(self.version, place.variables).await;
+        let wants_conda = self.wants_conda(found.as_ref().ok(), place)?;
+        let by_conda = wants_conda.as_ref().filter(|_| !conda::is_away(&request));
+        if let Some((tool, conda)) = by_conda {
+            match self
+                .made_with(Maker::Conda(tool, conda), &root, place)
+                .await
+            {
+                Err(error) if error.target.as_deref() == Some(CHANNELS) => {
+                    tool::note(place.log, &error.message);
+                    conda::note_away(&request)?;
+                }
+                made => {
+                    let (name, found) = made?;
+                    write_whole(&request, name.as_bytes())?;
+                    return Ok(found);
+                }
+            }
+        }
+        let python = found?;
+        let made = self.made_with(Maker::Python(&python), &root, place);
+        let made = match (made.await, self.could_by_conda(place)) {
+            (Err(error), Some((tool, conda))) if by_conda.is_none() && is_unknown(&error) => {
+                tool::note(place.log, &format!("{} may have them", tool.name));
+                let made = self.made_with(Maker::Conda(&tool, conda), &root, place);
+                Ok(made.await?)
+            }
+            (made, _) => made,
+        };
+        let (name, found) = made?;
+        // The next one tries conda again.
+        if wants_conda.is_none() {
+            write_whole(&request, name.as_bytes())?;
+        }
+        Ok(found)
+    }
+
+    /// The program of conda that makes it, where one shall.
+    fn wants_conda(
+        &self,
+        python: Option<&Python>,
+        place: Place<'_>,
+    ) -> Result<Option<(Tool, &Conda)>> {
+        let Some(conda) = self.conda else {
+            return Ok(None);
+        };
+        let is_version = |version| python.is_some_and(|python| python.is(version));
+        let wants = match place.settings.conda {
+            UseOfConda::Always => true,
+            UseOfConda::Never => false,
+            UseOfConda::Auto => {
+                !conda.left_out.is_empty() || self.version.is_some_and(|v| !is_version(v))
+            }
+        };
+        let tool = Tool::find(place.variables).filter(|_| wants);
+        if tool.is_none() && place.settings.conda == UseOfConda::Always {
+            return Err(Error::unavailable(format!(
+                "The environment {} is to be made by conda, and neither micromamba, mamba nor conda is on the PATH",
+                self.name
+            ))
+            .hint("Install one, or write conda = \"auto\" below [environments] in config.toml"));
+        }
+        Ok(tool.map(|tool| (tool, conda)))
+    }
+
+    /// The program of conda that may make it.
+    fn could_by_conda(&self, place: Place<'_>) -> Option<(Tool, &Conda)> {
+        let allowed = place.settings.conda != UseOfConda::Never;
+        let conda = self.conda.filter(|_| allowed)?;
+        Some((Tool::find(place.variables)?, conda))
+    }
+
+    /// What is to be said of an environment that conda could have made otherwise.
+    pub fn without_conda(&self, place: Place<'_>) -> Result<Vec<String>> {
+        let Some(conda) = self.conda else {
+            return Ok(Vec::new());
+        };
+        let request = place.home.join("environments").join(REQUESTS);
+        let request = request.join(self.request_key(place)?);
+        let mut notes = Vec::new();
+        let name = self.name;
+        let mut because = "";
+        match Tool::find(place.variables) {
+            _ if place.settings.conda == UseOfConda::Never => {}
+            None => because = ": neither micromamba, mamba nor conda is on the PATH",
+            Some(tool) if conda::is_away(&request) => notes.push(format!(
+                "{} could not reach the channels of {name}, so the environment has Python packages from the package index only",
+                tool.name
+            )),
+            Some(_) => {}
+        }
+        if !conda.left_out.is_empty() {
+            let left_out = conda.left_out.join(", ");
+            notes.push(format!("Not installed from {name}: {left_out}{because}"));
+        }
+        Ok(notes)
+    }
+
+    /// What it is called below `root`, with its folder and its Python's version.
+    async fn made_with(
+        &self,
+        maker: Maker<'_>,
+        root: &Path,
+        place: Place<'_>,
+    ) -> Result<(String, (PathBuf, String))> {
+        let key = match maker {
+            Maker::Python(python) => hash(&Key {
+                format: FORMAT,
+                requirements: self.normalised(),
+                python,
+            })?,
+            Maker::Conda(_, conda) => hash(&CondaKey {
+                format: FORMAT,
+                version: self.version,
+                channels: &conda.channels,
+                packages: &conda.packages,
+                requirements: self.normalised(),
+                platform: std::env::consts::ARCH,
+            })?,
+        };
         // One that was changed while others use it stays theirs; the next has a name of its own.
         let mut number = 0;
         loop {
@@ -80,9 +212,8 @@ impl Wanted<'_> {
                 0 => key.clone(),
                 number => format!("{key}-{number}"),
             };
-            if let Some(found) = self.at(&root.join(&name), &python, place).await? {
-                write_whole(&request, name.as_bytes())?;
-                return Ok(found);
+            if let Some(found) = self.at(&root.join(&name), maker, place).await? {
+                return Ok((name, found));
             }
             number += 1;
         }
@@ -124,7 +255,7 @@ impl Wanted<'_> {
     async fn at(
         &self,
         folder: &Path,
-        python: &Python,
+        maker: Maker<'_>,
         place: Place<'_>,
     ) -> Result<Option<(PathBuf, String)>> {
         if let State::Whole(found) = look(folder).await? {
@@ -150,11 +281,12 @@ impl Wanted<'_> {
                 return Ok(None);
             }
         }
-        self.build(folder, python, &lock, place).await.map(Some)
+        self.build(folder, maker, &lock, place).await.map(Some)
     }
 
     fn request_key(&self, place: Place<'_>) -> Result<String> {
         let relevant = |name: &str| name == "PATH" || name.starts_with("PYENV");
+        let conda = self.could_by_conda(place);
         hash(&Request {
             format: FORMAT,
             version: self.version,
@@ -164,6 +296,7 @@ impl Wanted<'_> {
                 .iter()
                 .filter(|(name, _)| relevant(name))
                 .collect(),
+            conda: conda.map(|(tool, conda)| (tool.program, conda, place.settings.conda)),
         })
     }
 
@@ -178,11 +311,15 @@ impl Wanted<'_> {
     async fn build(
         &self,
         folder: &Path,
-        python: &Python,
+        maker: Maker<'_>,
         lock: &File,
         place: Place<'_>,
     ) -> Result<(PathBuf, String)> {
-        (place.progress)(&format!("Building the environment {}", self.name));
+        let with = match maker {
+            Maker::Python(_) => String::new(),
+            Maker::Conda(tool, _) => format!(" with {}", tool.name),
+        };
+        (place.progress)(&format!("Building the environment {}{with}", self.name));
         let tools = Tools {
             variables: &installer_variables(place.variables),
             lock,
@@ -190,8 +327,18 @@ impl Wanted<'_> {
             progress: place.progress,
         };
         let unfinished = Unfinished::new(folder);
-        let installer = python::installer(&place.home.join("tools"), python, tools).await?;
-        self.install(folder, python, &installer, tools).await?;
+        let own = place.home.join("tools");
+        let version = match maker {
+            Maker::Python(python) => {
+                let installer = python::installer(&own, python, tools).await?;
+                self.install(folder, python, &installer, tools).await?;
+                python.version.clone()
+            }
+            Maker::Conda(tool, conda) => {
+                self.install_by_conda(folder, (tool, conda), &own, tools)
+                    .await?
+            }
+        };
         if self.installs() {
             compiled::put_off(folder)?;
         }
@@ -203,9 +350,9 @@ impl Wanted<'_> {
             seal::seal(&sealed)
         })
         .await??;
-        write_whole(&folder.join(MARKER), python.version.as_bytes())?;
+        write_whole(&folder.join(MARKER), version.as_bytes())?;
         unfinished.finished();
-        Ok((folder.to_owned(), python.version.clone()))
+        Ok((folder.to_owned(), version))
     }
 
     /// Whether it has more than a Python. All that such a Python imports is compiled, or not worth it.
@@ -214,170 +361,15 @@ impl Wanted<'_> {
             .iter()
             .any(|line| !line.starts_with("-c "))
     }
-
-    async fn install(
-        &self,
-        folder: &Path,
-        python: &Python,
-        installer: &Installer,
-        tools: Tools<'_>,
-    ) -> Result<()> {
-        let path = |path: &Path| path.to_string_lossy().into_owned();
-        let target = path(folder);
-        let executable = path(&python.executable);
-        match installer {
-            Installer::Uv(uv) => {
-                let make = [
-                    "venv",
-                    "--seed",
-                    "--no-project",
-                    "--python",
-                    &executable,
-                    &target,
-                ];
-                self.step(tools, uv, &make).await?;
-                let notes = self.install_nearest(folder, python, uv, tools).await?;
-                self.compile_hooks(folder, python, tools).await?;
-                write_whole(&folder.join(NOTES), notes.join("\n").as_bytes())
-            }
-            Installer::Pip => {
-                self.step(tools, &python.program, &["-m", "venv", &target])
-                    .await?;
-                let files = write_files(folder, self.requirements)?;
-                let mut install = vec!["-m", "pip", "install", "--disable-pip-version-check"];
-                install.push("--no-compile");
-                install.extend(files.iter().map(String::as_str));
-                self.step(tools, &folder.join("bin/python"), &install).await
-            }
-        }
-    }
-
-    /// Installs the requirements. A pinned version that has no wheel for this Python gives way to the
-    /// nearest that has; says so.
-    async fn install_nearest(
-        &self,
-        folder: &Path,
-        python: &Python,
-        uv: &Path,
-        tools: Tools<'_>,
-    ) -> Result<Vec<String>> {
-        let interpreter = folder.join("bin/python").to_string_lossy().into_owned();
-        let mut pins = Pins::of(self.requirements, python.minor());
-        loop {
-            let files = write_files(folder, &pins.lines())?;
-            let mut install = vec!["pip", "install", "--python", &interpreter];
-            let not_built = pins.not_built().flat_map(|name| ["--only-binary", name]);
-            install.extend(not_built);
-            install.extend(files.iter().map(String::as_str));
-            let outcome = tools
-                .run(uv, &install)
-                .await
-                .map_err(|e| io_error("run", uv, &e))?;
-            if outcome.status.success() {
-                return Ok(pins.notes(python.minor()));
-            }
-            let Some(refused) = pins.refused(&outcome.output) else {
-                return Err(self.failed(&outcome));
-            };
-            let mut found = None;
-            for wanted in pins.wanted(refused) {
-                let file = folder.join("wanted.txt");
-                write_whole(&file, wanted.as_bytes())?;
-                let file = file.to_string_lossy();
-                let mut nearest = vec!["pip", "compile", "--quiet", "--python", &interpreter];
-                nearest.extend(["--no-build", "--resolution"]);
-                nearest.extend(if refused.by_needs {
-                    &["lowest-direct"][..]
-                } else {
-                    &["lowest", "--no-deps"][..]
-                });
-                nearest.extend(["--no-header", "--no-annotate", &file]);
-                let outcome = tools
-                    .run(uv, &nearest)
-                    .await
-                    .map_err(|e| io_error("run", uv, &e))?;
-                if outcome.status.success() {
-                    found = pins.found(refused, &outcome.output).map(str::to_owned);
-                    break;
-                }
-            }
-            pins.settle(refused.pin, found.as_deref());
-        }
-    }
-
-    /// Compiles what each Python imports that starts, which the first of each run would add else.
-    async fn compile_hooks(&self, folder: &Path, python: &Python, tools: Tools<'_>) -> Result<()> {
-        let hooks = format!("lib/python{}/site-packages/_distutils_hack", python.minor());
-        let hooks = folder.join(hooks);
-        if !hooks.exists() {
-            return Ok(());
-        }
-        let compile = ["-m", "compileall", "-q", &hooks.to_string_lossy()];
-        self.step(tools, &folder.join("bin/python"), &compile).await
-    }
-
-    async fn step(&self, tools: Tools<'_>, program: &Path, arguments: &[&str]) -> Result<()> {
-        let outcome = tools
-            .run(program, arguments)
-            .await
-            .map_err(|e| io_error("run", program, &e))?;
-        if outcome.status.success() {
-            return Ok(());
-        }
-        Err(self.failed(&outcome))
-    }
-
-    fn failed(&self, outcome: &Outcome) -> Error {
-        let said: Vec<&str> = outcome.output.lines().filter_map(tool::told).collect();
-        // What it was doing says nothing of why it failed, unless it said nothing else.
-        let lines = match &said[..] {
-            [] => outcome.output.lines().collect(),
-            _ => said,
-        };
-        let shown = lines[lines.len().saturating_sub(SHOWN)..].join("\n");
-        let error = Error::invalid(format!(
-            "The environment {} could not be built:\n{shown}",
-            self.name
-        ));
-        let offline = [
-            "dns error",
-            "Failed to fetch",
-            "error sending request",
-            "Temporary failure in name resolution",
-        ];
-        if offline.iter().any(|sign| outcome.output.contains(sign)) {
-            return error.hint("The package index cannot be reached: check the network, HTTPS_PROXY or PIP_INDEX_URL");
-        }
-        error
-    }
 }
 
-/// Writes the requirements into the environment; the arguments that name them.
-fn write_files(folder: &Path, lines: &[String]) -> Result<Vec<String>> {
-    let mut constraints = String::new();
-    let mut requirements = String::new();
-    for line in lines {
-        let (file, line) = match line.strip_prefix("-c ") {
-            Some(line) => (&mut constraints, line),
-            None => (&mut requirements, line.as_str()),
-        };
-        file.push_str(line);
-        file.push('\n');
-    }
-    let mut arguments = Vec::new();
-    for (option, name, content) in [
-        ("-r", "requirements.txt", requirements),
-        ("-c", "constraints.txt", constraints),
-    ] {
-        // The installer warns of constraints that are none.
-        if option == "-c" && content.is_empty() {
-            continue;
-        }
-        let path = folder.join(name);
-        write_whole(&path, content.as_bytes())?;
-        arguments.extend([option.to_owned(), path.to_string_lossy().into_owned()]);
-    }
-    Ok(arguments)
+/// Whether packages are asked for that the package index does not know.
+fn is_unknown(error: &Error) -> bool {
+    let signs = [
+        "not found in the package registry",
+        "No matching distribution found",
+    ];
+    signs.iter().any(|sign| error.message.contains(sign))
 }
 
 /// What is found where an environment may be.
@@ -422,35 +414,6 @@ async fn take_lock(path: &Path, name: &str, progress: Progress<'_>) -> Result<Fi
         .map_err(|e| io_error("lock", path, &e))
 }
 
-/// uv reads other variables than pip; what the machine says to pip holds for both.
-fn installer_variables(machine: &Variables) -> Variables {
-    let mut variables = machine.clone();
-    for (pip, uv) in [
-        ("PIP_INDEX_URL", "UV_DEFAULT_INDEX"),
-        ("PIP_EXTRA_INDEX_URL", "UV_INDEX"),
-        ("PIP_FIND_LINKS", "UV_FIND_LINKS"),
-        ("PIP_CERT", "SSL_CERT_FILE"),
-    ] {
-        if let Some(value) = machine.get(pip) {
-            variables
-                .entry(uv.to_owned())
-                .or_insert_with(|| value.clone());
-        }
-    }
-    // A link into the installer's cache would hand on what somebody writes into a file.
-    variables.insert("UV_LINK_MODE".to_owned(), "copy".to_owned());
-    // uv has certificates of its own and would not know a company's proxy; pip uses the machine's.
-    if SYSTEM_CERTIFICATES
-        .iter()
-        .any(|file| Path::new(file).exists())
-    {
-        variables
-            .entry("UV_SYSTEM_CERTS".to_owned())
-            .or_insert_with(|| "true".to_owned());
-    }
-    variables
-}
-
 fn hash<T: Serialize>(value: &T) -> Result<String> {
     let text = serde_json::to_vec(value).map_err(|e| Error::internal(e.to_string()))?;
     Ok(blake3::hash(&text).to_hex()[..20].to_owned())
@@ -472,6 +435,7 @@ mod tests {
             version: None,
             requirements: &[],
             name: "e",
+            conda: None,
         };
         let python = Python {
             program: "python3".into(),
@@ -481,12 +445,14 @@ mod tests {
         };
         let place = Place {
             home: home.path(),
-            variables: &Variables::new(),
+            variables: &crate::Variables::new(),
             log: &home.path().join("log"),
             progress: &|_| (),
             spares: None,
+            settings: &super::super::environment::tests::SETTINGS,
         };
-        let found = wanted.at(&folder, &python, place).await.unwrap();
+        let maker = Maker::Python(&python);
+        let found = wanted.at(&folder, maker, place).await.unwrap();
         assert!(found.is_none() && folder.join(MARKER).exists());
         assert!(folder.join(seal::CHANGED).exists());
         drop(held);

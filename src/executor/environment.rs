@@ -1,7 +1,7 @@
 //! Environments: from what is wanted to variables under which a process finds it.
 //!
-//! Python environments are virtual environments below `<home>/environments`, kept by content and
-//! built once, whoever asks.
+//! Python environments are virtual environments, or such of conda, below `<home>/environments`, kept by
+//! content and built once, whoever asks.
 
 use std::{
     fs,
@@ -12,12 +12,15 @@ use std::{
 use super::{
     Variables,
     build::Wanted,
-    compiled, python,
+    compiled, conda, python,
     spares::Own,
     tool::Progress,
     use_of::{Held, hold},
 };
-use api::{Error, Result, environments::Environment};
+use api::{
+    Error, Result,
+    environments::{Environment, EnvironmentSettings},
+};
 
 /// Says that an environment is whole; written last.
 pub const MARKER: &str = "aml-complete";
@@ -45,6 +48,7 @@ pub struct Place<'a> {
     /// Where a Python environment is made again for one user, who may change it, and where those are that
     /// others have left as they were.
     pub spares: Option<&'a Path>,
+    pub settings: &'a EnvironmentSettings,
 }
 
 /// An environment that can be used.
@@ -77,11 +81,13 @@ pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Read
             notes: known,
             name,
             path: _,
+            conda,
         } => {
             let wanted = Wanted {
                 version: version.as_deref(),
                 requirements,
                 name,
+                conda: conda.as_deref(),
             };
             let place = Place {
                 variables: &variables,
@@ -91,6 +97,10 @@ pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Read
             notes.clone_from(known);
             let said = fs::read_to_string(found.folder.join(NOTES)).unwrap_or_default();
             notes.extend(said.lines().map(str::to_owned));
+            let by_conda = conda::made(&found.folder);
+            if !by_conda {
+                notes.extend(wanted.without_conda(place)?);
+            }
             let python = &found.python;
             if let Some(version) = version
                 && !python.starts_with(version.as_str())
@@ -100,7 +110,10 @@ pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Read
                     "Python {version} was not found on the PATH; used {python}"
                 ));
             }
-            enter(&found.folder, &mut variables);
+            enter(&found.folder, by_conda, &mut variables);
+            if by_conda {
+                conda::activate(&found.folder, &mut variables).await;
+            }
         }
     }
     Ok(Ready {
@@ -111,15 +124,25 @@ pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Read
     })
 }
 
+/// The variable that names a virtual environment, and the one for those of conda.
+const FOLDER: [&str; 2] = ["VIRTUAL_ENV", "CONDA_PREFIX"];
+
+/// The Python environment of processes with these variables.
+pub fn folder_in(variables: &Variables) -> Option<&Path> {
+    let folder = FOLDER.iter().find_map(|name| variables.get(*name));
+    folder.map(Path::new)
+}
+
 /// Lets processes find an environment.
-fn enter(folder: &Path, variables: &mut Variables) {
+fn enter(folder: &Path, by_conda: bool, variables: &mut Variables) {
     let path = variables
         .get("PATH")
         .map(String::as_str)
         .unwrap_or_default();
     let path = format!("{}:{path}", folder.join("bin").display());
     variables.insert("PATH".to_owned(), path);
-    variables.insert("VIRTUAL_ENV".to_owned(), folder.display().to_string());
+    let name = FOLDER[usize::from(by_conda)];
+    variables.insert(name.to_owned(), folder.display().to_string());
     // What is installed later is nobody's but this environment's.
     variables
         .entry("UV_LINK_MODE".to_owned())
@@ -196,7 +219,13 @@ pub async fn check_machine(variables: &Variables) -> Result<()> {
 pub(super) mod tests {
     use std::{os::unix::fs::PermissionsExt, sync::Mutex};
 
+    use api::environments::UseOfConda;
+
     use super::*;
+
+    pub const SETTINGS: EnvironmentSettings = EnvironmentSettings {
+        conda: UseOfConda::Auto,
+    };
 
     pub fn machine() -> Variables {
         #[expect(
@@ -215,6 +244,7 @@ pub(super) mod tests {
             log,
             progress: &|_| (),
             spares: None,
+            settings: &SETTINGS,
         }
     }
 
@@ -225,6 +255,7 @@ pub(super) mod tests {
             notes: Vec::new(),
             name: "test".to_owned(),
             path: None,
+            conda: None,
         }
     }
 
@@ -240,6 +271,7 @@ pub(super) mod tests {
             log: &log,
             progress: &|line| said.lock().unwrap().push(line.to_owned()),
             spares: None,
+            settings: &SETTINGS,
         };
         let environment = python(&[]);
         let (a, b) = tokio::join!(prepare(&environment, place), prepare(&environment, place));
@@ -371,6 +403,7 @@ with zipfile.ZipFile(sys.argv[1] + '/tiny-1-py3-none-any.whl', 'w') as wheel:
             log: &home.path().join("log"),
             progress: &|_| (),
             spares: None,
+            settings: &SETTINGS,
         };
         let error = prepare(&python(&[]), place).await.unwrap_err();
         assert!(error.hints[0].contains("apt-get install"), "{error:?}");

@@ -4,7 +4,9 @@
 
 mod build;
 pub mod compiled;
+mod conda;
 pub mod environment;
+mod install;
 pub mod limits;
 pub mod local;
 mod own;

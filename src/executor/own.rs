@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    conda,
     environment::INSTALLER_LOCK,
     io_error,
     spares::{self, Own},
@@ -31,7 +32,16 @@ pub fn make(from: &Path, spares: &Path) -> Result<Own> {
 /// Makes the environment at `from` again at `to`, without some of the files at its root.
 pub fn copy(from: &Path, to: &Path, without: &[&str]) -> Result<()> {
     link(from, to, without)?;
+    conda::rename(from, to)?;
     rename_in_scripts(from, to)
+}
+
+/// Writes a file in place of a link to a shared one, which is read-only; who may run it stays.
+pub(super) fn write_anew(path: &Path, content: &[u8], shared: &fs::Metadata) -> io::Result<()> {
+    let mode = fs::Permissions::from_mode(shared.permissions().mode() | 0o200);
+    fs::remove_file(path)?;
+    fs::write(path, content)?;
+    fs::set_permissions(path, mode)
 }
 
 /// Links all files below a folder into another.
@@ -87,12 +97,9 @@ fn rename_in_scripts(from: &Path, to: &Path) -> Result<()> {
         if !text.contains(&old) {
             continue;
         }
-        // Anew: the file under the old name is the shared one, which is read-only.
         let path = to.join(SCRIPTS).join(entry.file_name());
-        let mode = fs::Permissions::from_mode(metadata.permissions().mode() | 0o200);
-        fs::remove_file(&path)
-            .and_then(|()| fs::write(&path, &*started(&text.replace(&old, &new))))
-            .and_then(|()| fs::set_permissions(&path, mode))
+        let script = text.replace(&old, &new);
+        write_anew(&path, started(&script).as_bytes(), &metadata)
             .map_err(|e| io_error("write", &path, &e))?;
     }
     Ok(())

@@ -37,6 +37,11 @@ impl Python {
         }
     }
 
+    /// Whether it is this version, or a patch of it.
+    pub fn is(&self, wanted: &str) -> bool {
+        is_version(&self.version, wanted)
+    }
+
     /// Whether it has a way to install uv, or to do without.
     pub async fn can_install(&self, variables: &Variables) -> bool {
         self.has_venv(variables).await || self.answers("import pip", variables).await
@@ -105,7 +110,7 @@ fn is_version(found: &str, wanted: &str) -> bool {
 }
 
 /// The files of that name on the machine's PATH, in its order.
-fn on_path(name: &str, variables: &Variables) -> Vec<PathBuf> {
+pub(super) fn on_path(name: &str, variables: &Variables) -> Vec<PathBuf> {
     let path = variables
         .get("PATH")
         .map(String::as_str)
@@ -118,7 +123,7 @@ fn on_path(name: &str, variables: &Variables) -> Vec<PathBuf> {
 }
 
 /// Asks a Python what it is; none when it does not work (a shim for an absent version, say).
-async fn probe(program: &Path, variables: &Variables) -> Option<Python> {
+pub(super) async fn probe(program: &Path, variables: &Variables) -> Option<Python> {
     let text = answer_of(program, &["-c", PROBE], variables).await?;
     let mut python: Python = serde_json::from_str(text.lines().last()?).ok()?;
     let mut numbers = python
@@ -133,7 +138,11 @@ async fn probe(program: &Path, variables: &Variables) -> Option<Python> {
 }
 
 /// The standard output of a program that succeeds soon.
-async fn answer_of(program: &Path, arguments: &[&str], variables: &Variables) -> Option<String> {
+pub(super) async fn answer_of(
+    program: &Path,
+    arguments: &[&str],
+    variables: &Variables,
+) -> Option<String> {
     let output = Command::new(program)
         .args(arguments)
         .env_clear()

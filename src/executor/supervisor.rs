@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::{
-    Variables, io_error,
+    Variables, environment, io_error,
     limits::{Group, Limits},
     process_table, use_of,
     watch::{SAMPLE, Signals, Watch},
@@ -137,8 +137,7 @@ pub async fn supervise() -> Result<()> {
 
 /// Starts the command of a folder, and writes down how it ended when nothing is left of it.
 async fn supervise_one(folder: &Path, task: Task, signals: &mut Signals) -> Result<()> {
-    let environment = task.variables.get("VIRTUAL_ENV");
-    let _held = environment.and_then(|folder| use_of::hold(Path::new(folder)));
+    let _held = environment::folder_in(&task.variables).and_then(use_of::hold);
     // Who looks whether anybody holds it locks it for a moment.
     let hold = |path: &PathBuf| File::open(path).ok().filter(|f| f.lock_shared().is_ok());
     let _reads: Vec<File> = task.holds.iter().filter_map(hold).collect();

@@ -246,10 +246,11 @@ impl Laid {
             log: &settings.log_of(orders.id),
             progress: say,
             spares: None,
+            settings: &(settings.environments)()?,
         };
         let ready = environment::prepare(&wanted, place).await?;
         let mut variables = ready.variables;
-        let environment = variables.get("VIRTUAL_ENV").map(PathBuf::from);
+        let environment = environment::folder_in(&variables).map(Path::to_owned);
         if let Some(name) = environment.as_ref().and_then(|path| path.file_name()) {
             // Is kept while the endpoint is stopped, too.
             write(&settings.environment_of(orders.id), &name.to_string_lossy())?;

@@ -73,6 +73,7 @@ use access::AccessLog;
 use api::{
     Code, Error, Operation, Result,
     endpoints::EndpointState,
+    environments::EnvironmentSettings,
     work::{DeploymentOrders, HostOrders, ReportDeployment, ReportHost},
 };
 use client::Client;
@@ -103,6 +104,8 @@ pub struct Settings {
     pub loads: PathBuf,
     /// Variables of the machine that the scoring processes get.
     pub variables: BTreeMap<String, String>,
+    /// How environments are made here now.
+    pub environments: fn() -> Result<EnvironmentSettings>,
     /// Whether a newer version of this program has changed what the orders are kept in.
     pub outdated: Box<dyn Fn() -> bool + Send + Sync>,
 }

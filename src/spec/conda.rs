@@ -1,7 +1,8 @@
 //! Conda files, as pip requirements.
 //!
 //! The packages of the `pip:` list are taken as they are; conda's own are looked up under the name
-//! they have on `PyPI`. Libraries and programs that are no Python packages are left out and noted.
+//! they have on `PyPI`. Libraries and programs that are no Python packages are left out, unless the
+//! machine has conda: what is asked of that is kept beside.
 
 use std::{fs, io, path::Path};
 
@@ -12,10 +13,15 @@ use super::{
     error_at,
     requirements::{self, Files},
 };
-use api::{Error, Result, environments::Environment};
+use api::{
+    Error, Result,
+    environments::{Conda, Environment},
+};
 
 #[derive(Deserialize)]
 struct CondaFile {
+    #[serde(default)]
+    channels: Option<Vec<String>>,
     dependencies: Vec<Spanned<Dependency>>,
 }
 
@@ -217,7 +223,10 @@ fn parse_with(content: &str, name: &str, path: &Path, files: Files<'_>) -> Resul
     let file: CondaFile = serde_saphyr::from_str(content).map_err(|e| yaml_error(name, &e))?;
     let mut version = None;
     let mut lines = Vec::new();
-    let mut left_out = Vec::new();
+    let mut conda = Conda {
+        channels: file.channels.unwrap_or_default(),
+        ..Conda::default()
+    };
     for dependency in file.dependencies {
         let line = dependency.referenced.line();
         match dependency.value {
@@ -228,33 +237,35 @@ fn parse_with(content: &str, name: &str, path: &Path, files: Files<'_>) -> Resul
                     lines.extend(found.map_err(|e| moved(e, name, line))?);
                 }
             }
-            Dependency::Conda(text) => match conda_package(&text) {
-                Some(Package::Python(found)) => version = found,
-                Some(Package::Pip(requirement)) => lines.push(requirement),
-                Some(Package::LeftOut(package)) => left_out.push(package),
-                Some(Package::Implied) => {}
-                None => {
-                    return Err(
-                        error_at(name, line, format!("`{text}` is not a conda package"))
-                            .hint("A conda package is a name with a version, such as `numpy=1.23`"),
-                    );
+            Dependency::Conda(text) => {
+                match conda_package(&text) {
+                    Some(Package::Python(found)) => version = found,
+                    Some(Package::Pip(requirement)) => {
+                        lines.push(requirement.clone());
+                        conda.stand_ins.push(requirement);
+                    }
+                    Some(Package::LeftOut(package)) => conda.left_out.push(package),
+                    Some(Package::Implied) => {}
+                    None => {
+                        return Err(error_at(
+                            name,
+                            line,
+                            format!("`{text}` is not a conda package"),
+                        )
+                        .hint("A conda package is a name with a version, such as `numpy=1.23`"));
+                    }
                 }
-            },
+                conda.packages.push(text);
+            }
         }
-    }
-    let mut notes = Vec::new();
-    if !left_out.is_empty() {
-        notes.push(format!(
-            "Not installed from {name}: {}",
-            left_out.join(", ")
-        ));
     }
     Ok(Environment::Python {
         version,
         requirements: lines,
-        notes,
+        notes: Vec::new(),
         name: name.to_owned(),
         path: None,
+        conda: Some(Box::new(conda)),
     })
 }
 

@@ -11,7 +11,10 @@ use std::{cell::RefCell, collections::BTreeMap, io, path::Path};
 use lines::{Instruction, expand, instructions, pairs, words_of};
 
 use super::{conda, environment, requirements};
-use api::{Error, Result, environments::Environment};
+use api::{
+    Error, Result,
+    environments::{Conda, Environment},
+};
 
 /// Files larger than this are no lists of packages.
 pub const LARGEST: u64 = 1 << 20;
@@ -132,6 +135,7 @@ struct Stage {
     /// Path in the image → path in the context, of single files.
     copied: BTreeMap<String, String>,
     notes: Vec<String>,
+    conda: Option<Box<Conda>>,
     left_out: Vec<String>,
 }
 
@@ -327,8 +331,10 @@ impl Build<'_> {
     fn conda(&mut self, words: &[&str]) -> Result<()> {
         let mut words = Words(words.iter());
         let mut packages = Vec::new();
+        let mut channels = Vec::new();
         while let Some((word, value)) = words.next(&CONDA_WITH_VALUE) {
             match (word, value) {
+                ("-c" | "--channel", Some(channel)) => channels.push(channel.to_owned()),
                 ("-f" | "--file", Some(file)) => {
                     let text = self.file(file)?;
                     let lines = text.lines().map(str::trim);
@@ -340,7 +346,14 @@ impl Build<'_> {
             }
         }
         let text = format!("dependencies:\n{}\n", packages.join("\n"));
-        self.take(conda::parse_stored(&text, self.file)?);
+        let mut found = conda::parse_stored(&text, self.file)?;
+        if let Environment::Python {
+            conda: Some(conda), ..
+        } = &mut found
+        {
+            conda.channels = channels;
+        }
+        self.take(found);
         Ok(())
     }
 
@@ -367,6 +380,7 @@ impl Build<'_> {
             version,
             requirements,
             notes,
+            conda,
             ..
         } = found
         {
@@ -374,6 +388,13 @@ impl Build<'_> {
             stage.version = version.or(stage.version.take());
             stage.requirements.extend(requirements);
             stage.notes.extend(notes);
+            if let Some(conda) = conda {
+                let all = stage.conda.get_or_insert_default();
+                all.channels.extend(conda.channels);
+                all.packages.extend(conda.packages);
+                all.stand_ins.extend(conda.stand_ins);
+                all.left_out.extend(conda.left_out);
+            }
         }
     }
 
@@ -393,6 +414,7 @@ impl Build<'_> {
             notes: stage.notes,
             name: name.to_owned(),
             path: None,
+            conda: stage.conda,
         }
     }
 }

@@ -62,6 +62,7 @@ pub fn load(text: &str, folder: &Path) -> Result<Environment> {
                 notes: Vec::new(),
                 name: text.to_owned(),
                 path: None,
+                conda: None,
             });
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -110,6 +111,7 @@ pub fn curated(text: &str) -> Option<Environment> {
         notes: Vec::new(),
         name: (*name).to_owned(),
         path: None,
+        conda: None,
     })
 }
 
@@ -149,6 +151,7 @@ pub fn of_image(image: &str, name: &str) -> Environment {
             notes: Vec::new(),
             name: name.to_owned(),
             path: None,
+            conda: None,
         },
     }
 }
@@ -195,7 +198,7 @@ mod tests {
                 requirements,
                 notes,
                 name,
-                path: _,
+                ..
             } => (version, requirements, notes, name),
             other => panic!("{other:?}"),
         }
@@ -307,7 +310,18 @@ mod tests {
              - pytorch=2.1\n  - conda-forge::lightgbm>=4,<5\n  - scipy=1.10.1=py310_0\n  - openjdk=11\n  \
              - pip:\n      - mlflow<2.22\n      - joblib\n",
         )]);
-        let (version, lines, notes, _) = python(load("conda.yml", folder.path()).unwrap());
+        let found = load("conda.yml", folder.path()).unwrap();
+        let Environment::Python {
+            conda: Some(conda), ..
+        } = &found
+        else {
+            panic!("{found:?}");
+        };
+        assert_eq!(conda.left_out, ["openjdk"]);
+        assert_eq!(conda.channels, ["conda-forge"]);
+        assert_eq!(conda.packages[3], "conda-forge::lightgbm>=4,<5");
+        assert_eq!(conda.stand_ins[0], "torch==2.1.*");
+        let (version, lines, notes, _) = python(found);
         assert_eq!(version.as_deref(), Some("3.10"));
         assert_eq!(
             lines,
@@ -319,7 +333,7 @@ mod tests {
                 "joblib"
             ]
         );
-        assert_eq!(notes, ["Not installed from conda.yml: openjdk"]);
+        assert!(notes.is_empty());
     }
 
     #[test]

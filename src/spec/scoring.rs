@@ -34,6 +34,7 @@ fn for_script(asked: Option<&Environment>) -> Environment {
             notes: Vec::new(),
             name: SERVER.to_owned(),
             path: None,
+            conda: None,
         },
         Some(asked) => adding(asked, &[SERVER]),
     }
@@ -67,6 +68,7 @@ fn for_mlflow(asked: Option<&Environment>, model: &Path, model_name: &str) -> Re
             requirements,
             notes,
             path,
+            conda,
             ..
         } => Environment::Python {
             version: python_version(model).or(version),
@@ -74,6 +76,7 @@ fn for_mlflow(asked: Option<&Environment>, model: &Path, model_name: &str) -> Re
             notes,
             name: model_name.to_owned(),
             path,
+            conda,
         },
         other => other,
     })

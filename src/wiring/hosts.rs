@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs, io, path::Path, process::Stdio};
 
 use super::{service_of, worker::program};
+use crate::config::Config;
 use api::{Code, Error, Result, work::GetHostOrders};
 use client::Client;
 use host::{Apart, Settings};
@@ -132,6 +133,7 @@ pub async fn host_endpoint(
         stamp: home.endpoint_stamp(endpoint),
         loads: home.endpoint_loads(endpoint),
         variables,
+        environments: Config::environments,
         outdated: Box::new(move || {
             store::format(&database).is_err_and(|error| error.code == Code::Unsupported)
         }),

@@ -69,6 +69,7 @@ impl WorkerSettings {
             node: machine_name().unwrap_or_default(),
             home: self.home,
             mirrors: Config::mirrors,
+            environments: Config::environments,
         }
     }
 }

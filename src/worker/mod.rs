@@ -39,6 +39,7 @@ use tokio::{
 use api::{
     Code, Error, Result,
     datastores::UNREACHABLE,
+    environments::EnvironmentSettings,
     mirrors::Mirrors,
     work::{Assignment, Outcome, Progress, ReportRun, SyncWorker, WorkerOrders},
 };
@@ -87,6 +88,8 @@ pub struct Settings {
     pub node: String,
     /// What stands for addresses on this machine now.
     pub mirrors: fn() -> Result<Mirrors>,
+    /// How environments are made on it now.
+    pub environments: fn() -> Result<EnvironmentSettings>,
 }
 
 impl Settings {

@@ -342,6 +342,7 @@ impl Execution {
             log: &log,
             progress: &|line| drop(sender.send(line.to_owned())),
             spares: Some(&spares),
+            settings: &(self.machine.settings.environments)()?,
         };
         let ready = environment::prepare(&self.assignment.job.environment, place);
         tokio::pin!(ready);

@@ -18,8 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The programs that runs and endpoints may need.
 pub async fn programs(path: &str) -> Vec<Check> {
-    let (python, uv, git, engine) = tokio::join!(python(path), uv(path), git(path), engine(path));
-    vec![python, uv, git, engine]
+    let (python, uv, conda, git, engine) =
+        tokio::join!(python(path), uv(path), conda(path), git(path), engine(path));
+    vec![python, uv, conda, git, engine]
 }
 
 async fn python(path: &str) -> Check {
@@ -59,6 +60,21 @@ async fn python(path: &str) -> Check {
 async fn uv(path: &str) -> Check {
     let advice = "Makes Python environments, with any Python version; without it venv and pip of the machine's Python do: pip install uv";
     version("uv", path, advice).await
+}
+
+async fn conda(path: &str) -> Check {
+    let name = "micromamba, mamba or conda";
+    let advice = "Makes environments of conda files that ask for more than Python packages; without it those are made of these alone";
+    for program in ["micromamba", "mamba", "conda"] {
+        if find(path, program).is_some() {
+            let found = version(program, path, advice).await;
+            return Check {
+                name: name.to_owned(),
+                ..found
+            };
+        }
+    }
+    Check::missing(name, advice)
 }
 
 async fn git(path: &str) -> Check {

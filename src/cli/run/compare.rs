@@ -99,12 +99,15 @@ pub fn environment(environment: &Environment) -> String {
         Environment::Python {
             version,
             requirements,
+            conda,
             ..
         } => {
             let python = version.as_ref().map(|version| format!("python {version}"));
             let lines = [name].into_iter().chain(python);
+            let left_out = conda.iter().flat_map(|conda| conda.left_out.clone());
             lines
                 .chain(requirements.clone())
+                .chain(left_out)
                 .collect::<Vec<_>>()
                 .join("\n")
         }

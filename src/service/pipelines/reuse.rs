@@ -93,12 +93,15 @@ fn environment(environment: &Environment) -> String {
             version,
             requirements,
             notes,
+            conda,
             ..
         } => {
             let python = version.as_ref().map(|version| format!("python {version}"));
             let lines = python.into_iter().chain(requirements.iter().cloned());
-            let lines: Vec<String> = lines.chain(notes.iter().cloned()).collect();
-            lines.join("\n")
+            let conda = conda.iter().filter(|conda| !conda.left_out.is_empty());
+            let packages = conda.flat_map(|conda| conda.packages.iter().cloned());
+            let lines = lines.chain(notes.iter().cloned()).chain(packages);
+            lines.collect::<Vec<String>>().join("\n")
         }
     }
 }

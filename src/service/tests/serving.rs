@@ -175,6 +175,7 @@ async fn an_update_keeps_what_only_flags_have_said() {
         notes: Vec::new(),
         name: "mine".to_owned(),
         path: None,
+        conda: None,
     };
     let deploy = Deploy {
         workspace: "ws".to_owned(),

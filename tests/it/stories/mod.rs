@@ -7,6 +7,7 @@ mod az;
 mod azureml;
 mod batch;
 mod chain;
+mod conda;
 mod crashes;
 mod datastores;
 mod doctor;
