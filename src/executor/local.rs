@@ -25,7 +25,7 @@ use tokio::{
 
 use super::{
     io_error, process_table,
-    supervisor::{EXIT, Exit, Handle, LOCK, LOG, Task, read_exit, read_handle},
+    supervisor::{EXIT, Exit, Handle, LOCK, LOG, OVER, Task, read_exit, read_handle},
 };
 use api::{Error, Result};
 
@@ -39,7 +39,7 @@ pub struct Process {
     folder: PathBuf,
     handle: Handle,
     /// Its supervisor, when it was started here and can have another command after this one.
-    supervisor: Option<Supervisor>,
+    supervisor: tokio::sync::Mutex<Option<Supervisor>>,
     stopped: AtomicBool,
 }
 
@@ -111,7 +111,7 @@ impl Supervisors {
 
     /// Lets the supervisor of a command that is over wait for the next one.
     pub fn take_back(&self, process: &mut Process) {
-        let supervisor = process.supervisor.take();
+        let supervisor = process.supervisor.get_mut().take();
         // The signal may reach it late.
         let Some(supervisor) = supervisor.filter(|_| !process.stopped.load(Ordering::Relaxed))
         else {
@@ -176,7 +176,7 @@ impl Supervisors {
         })?;
         // One with limits leaves them behind with itself.
         let again = !answer.is_empty() && task.limits.is_none();
-        process.supervisor = again.then_some(supervisor);
+        *process.supervisor.get_mut() = again.then_some(supervisor);
         Ok(process)
     }
 }
@@ -193,7 +193,7 @@ impl Process {
         Some(Self {
             folder: folder.to_owned(),
             handle: read_handle(folder)?,
-            supervisor: None,
+            supervisor: tokio::sync::Mutex::default(),
             stopped: AtomicBool::new(false),
         })
     }
@@ -251,7 +251,9 @@ impl Process {
 
     /// Waits for the end. A supervisor that was killed takes the command with it.
     pub async fn ended(&self) -> Result<End> {
-        self.supervisor_gone().await?;
+        if !self.supervisor_says_so().await {
+            self.supervisor_gone().await?;
+        }
         if let Some(exit) = read_exit(&self.folder) {
             return Ok(End::Exited(exit));
         }
@@ -269,6 +271,22 @@ impl Process {
         Ok(End::Vanished(
             "The run's supervisor was killed, and the run with it".to_owned(),
         ))
+    }
+
+    /// One that was started here says when the command is over. When it has not, it is gone or is no
+    /// more told what to do.
+    async fn supervisor_says_so(&self) -> bool {
+        let mut own = self.supervisor.lock().await;
+        let Some(supervisor) = own.as_mut() else {
+            return false;
+        };
+        let mut said = String::new();
+        let read = supervisor.stdout.read_line(&mut said).await;
+        let over = read.is_ok() && said.trim_end() == OVER;
+        if !over {
+            *own = None;
+        }
+        over
     }
 
     /// The kernel gives the supervisor's lock away in the moment it is gone.

@@ -9,6 +9,7 @@ pub mod environment;
 mod install;
 pub mod limits;
 pub mod local;
+mod notice;
 mod own;
 mod pins;
 pub mod process_table;

@@ -182,6 +182,23 @@ pub(super) fn folders_are_as_noted(folder: &Path, note: &Path) -> bool {
     agrees(folder, note, false)
 }
 
+/// What a note is about, as paths in the folder; those of folders end with `/`.
+pub(super) fn noted(note: &Path) -> Option<Vec<Vec<u8>>> {
+    let text = fs::read(note).ok()?;
+    let mut folder: &[u8] = b"";
+    let mut paths = Vec::new();
+    for record in text.strip_suffix(END)?.split_inclusive(|byte| *byte == 0) {
+        let (_, path) = read_record(record)?;
+        if path.ends_with(b"/") {
+            folder = path;
+            paths.push(path.to_vec());
+        } else {
+            paths.push([folder, path].concat());
+        }
+    }
+    Some(paths)
+}
+
 fn agrees(folder: &Path, note: &Path, with_files: bool) -> bool {
     let text = fs::read(note).unwrap_or_default();
     let (Some(noted), Ok(root)) = (text.strip_suffix(END), open_folder(AT_FDCWD, folder)) else {

@@ -18,7 +18,7 @@ use std::{
 
 use super::{
     environment::MARKER,
-    io_error, private_dir,
+    io_error, notice, private_dir,
     seal::{self, CHANGED, MANIFEST},
 };
 use api::{Error, Result};
@@ -102,7 +102,8 @@ pub(super) fn take(spares: &Path, from: &Path) -> Option<Own> {
         };
         // Else the environment was built anew since, or somebody has written over a shared file.
         let same = is_same(&from.join(MANIFEST), &path.join(MANIFEST));
-        if same && path.join("bin/python").exists() && seal::is_as_noted(&path, &note) {
+        let as_noted = || notice::is_quiet(&path, &note) || seal::is_as_noted(&path, &note);
+        if same && path.join("bin/python").exists() && as_noted() {
             return Some(Own::new(path, lock));
         }
         remove(&path);
@@ -168,7 +169,8 @@ pub fn keep(own: &Own) {
     // Who takes it is to get the lock.
     let _ = lock.unlock();
     let few = spares_in(folder).count() < MOST;
-    if !few || !seal::folders_are_as_noted(path, &own.note()) {
+    let as_noted = || notice::was_quiet(path) || seal::folders_are_as_noted(path, &own.note());
+    if !few || !as_noted() {
         remove(path);
     } else if fs::rename(own.note(), path.with_extension(SPARE)).is_err() {
         return;
@@ -226,6 +228,7 @@ pub fn forget(spares: &Path) {
 
 /// So that nobody takes what is half removed.
 fn remove(path: &Path) {
+    notice::forget(path);
     let name = uuid::Uuid::new_v4().simple();
     let gone = path.with_file_name(format!("{GONE}{name}"));
     let renamed = fs::rename(path, &gone);

@@ -2,14 +2,17 @@
 //!
 //! It has a session of its own: `aml supervise`. A line on stdin names the run's folder. It holds
 //! `supervisor.lock` there until the command is over, writes `supervisor.json`, says so on stdout, and then
-//! takes the [`Task`], a line too; `exit.json` it writes when all is over. Then it waits for the next
-//! folder, for it takes longer to come up than to be told what to do, and leaves when whoever tells it has.
+//! takes the [`Task`], a line too; `exit.json` it writes when all is over, and says so. Then it waits for
+//! the next folder, for it takes longer to come up than to be told what to do, and leaves when whoever tells it has.
 //! SIGTERM asks it to stop the command.
 
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
-    os::unix::{fs::OpenOptionsExt, process::CommandExt},
+    os::{
+        fd::AsFd,
+        unix::{fs::OpenOptionsExt, process::CommandExt},
+    },
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::LazyLock,
@@ -18,10 +21,13 @@ use std::{
 use nix::{
     fcntl::{FallocateFlags, fallocate},
     sys::prctl,
-    unistd::{Pid, setsid},
+    unistd::{AccessFlags, Pid, access, setsid},
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    net::unix::pipe,
+};
 
 use super::{
     Variables, environment, io_error,
@@ -36,6 +42,17 @@ pub const LOCK: &str = "supervisor.lock";
 pub const HANDLE: &str = "supervisor.json";
 pub const EXIT: &str = "exit.json";
 pub const LOG: &str = "log";
+/// What is left of a command's folder for the next one, and what this looks for there: files that are
+/// there need not be made.
+pub const SPARE_FILES: [(&str, &str); 5] = [
+    (LOCK, LOCK),
+    (HANDLE, "supervisor.spare"),
+    (EXIT, "exit.reserved"),
+    ("exit.reserved", "exit.reserved"),
+    (LOG, "log.spare"),
+];
+/// Said when the command is over and nothing is held any more.
+pub(super) const OVER: &str = "over";
 
 /// Room on the disk kept for [`EXIT`], so that the end can be written down when nothing else can.
 const RESERVED: u16 = 4096;
@@ -128,6 +145,7 @@ pub async fn supervise() -> Result<()> {
         supervise_one(&folder, task, signals).await?;
         let _ = std::env::set_current_dir("/");
         drop(lock);
+        say(OVER);
         if limited {
             return Ok(());
         }
@@ -162,37 +180,24 @@ async fn supervise_one(folder: &Path, task: Task, signals: &mut Signals) -> Resu
 }
 
 /// What comes on stdin, line by line.
-fn lines_of_stdin() -> Result<mpsc::UnboundedReceiver<String>> {
-    let (sender, lines) = mpsc::unbounded_channel();
-    let read = move || {
-        let mut line = String::new();
-        while io::stdin()
-            .read_line(&mut line)
-            .is_ok_and(|bytes| bytes > 0)
-        {
-            if sender.send(std::mem::take(&mut line)).is_err() {
-                return;
-            }
-        }
-    };
-    std::thread::Builder::new()
-        .name("stdin".to_owned())
-        .spawn(read)
-        .map_err(|e| Error::unavailable(format!("Cannot start a thread: {e}")))?;
-    Ok(lines)
+type Told = Lines<BufReader<pipe::Receiver>>;
+
+/// Stdin, which is a pipe.
+fn lines_of_stdin() -> Result<Told> {
+    let stdin = io::stdin().as_fd().try_clone_to_owned();
+    let pipe = stdin.and_then(pipe::Receiver::from_owned_fd);
+    let pipe = pipe.map_err(|e| Error::unavailable(format!("Cannot read what to do: {e}")))?;
+    Ok(BufReader::new(pipe).lines())
 }
 
 /// The next line, which may take long to come; none when none will come, or when asked to stop.
-async fn next_line(
-    lines: &mut mpsc::UnboundedReceiver<String>,
-    signals: &mut Option<Signals>,
-) -> Option<String> {
+async fn next_line(lines: &mut Told, signals: &mut Option<Signals>) -> Option<String> {
     let Some(signals) = signals else {
-        return lines.recv().await;
+        return lines.next_line().await.ok().flatten();
     };
     loop {
         tokio::select! {
-            line = lines.recv() => return line,
+            line = lines.next_line() => return line.ok().flatten(),
             stop = signals.ask_to_stop() => if stop {
                 return None;
             },
@@ -201,8 +206,8 @@ async fn next_line(
 }
 
 /// The line that says what to start. One that was cut off is not understood.
-async fn read_task(lines: &mut mpsc::UnboundedReceiver<String>) -> Result<Task> {
-    let line = lines.recv().await.unwrap_or_default();
+async fn read_task(lines: &mut Told) -> Result<Task> {
+    let line = lines.next_line().await.ok().flatten().unwrap_or_default();
     serde_json::from_str(&line)
         .map_err(|e| Error::internal(format!("The task is not understood: {e}")))
 }
@@ -270,10 +275,19 @@ fn claim(folder: &Path) -> Result<Option<File>> {
         return Ok(None);
     }
     let text = serde_json::to_string(&*OWN).unwrap_or_default();
-    write_whole(&folder.join(HANDLE), text.as_bytes())?;
-    // Who asked may be gone; the file tells the next one.
-    let _ = writeln!(io::stdout(), "{text}").and_then(|()| io::stdout().flush());
+    // Nobody else writes here now.
+    let (handle, spare) = (folder.join(HANDLE), folder.join("supervisor.spare"));
+    fs::write(&spare, &text)
+        .and_then(|()| fs::rename(&spare, &handle))
+        .map_err(|e| io_error("write", &handle, &e))?;
+    say(&text);
     Ok(Some(lock))
+}
+
+/// Tells who asked. They may be gone; the files tell the next one.
+fn say(line: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
 /// Starts all processes of the command with both streams in one log; answers those whose end counts.
@@ -307,6 +321,7 @@ fn not_started(code: i32, reason: String) -> Exit {
 }
 
 fn start_one(folder: &Path, task: &Task, own: &Variables) -> std::result::Result<Pid, Exit> {
+    let _ = fs::rename(folder.join("log.spare"), folder.join(LOG));
     let log = OpenOptions::new()
         .append(true)
         .create(true)
@@ -323,7 +338,9 @@ fn start_one(folder: &Path, task: &Task, own: &Variables) -> std::result::Result
         ),
         [] => return Err(not_started(126, "The command is empty".to_owned())),
     };
-    let spawned = Command::new(program)
+    let found = shell(program, own.get("PATH").or(task.variables.get("PATH")));
+    let spawned = Command::new(found.as_deref().unwrap_or(Path::new(program)))
+        .arg0(program)
         .args(arguments)
         .current_dir(&task.directory)
         .env_clear()
@@ -349,6 +366,21 @@ fn start_one(folder: &Path, task: &Task, own: &Variables) -> std::result::Result
             ),
         }),
     }
+}
+
+/// Where a shell is, for of a program that is looked for in a `PATH` of its own this process is copied to
+/// start it.
+fn shell(program: &str, path: Option<&String>) -> Option<PathBuf> {
+    if !matches!(program, "bash" | "sh") {
+        return None;
+    }
+    let mut places = path?
+        .split(':')
+        .map(|folder| Path::new(folder).join(program));
+    places.find(|place| {
+        let found = fs::metadata(place).is_ok_and(|found| found.is_file());
+        found && place.is_absolute() && access(place, AccessFlags::X_OK).is_ok()
+    })
 }
 
 /// All that descends from this process.

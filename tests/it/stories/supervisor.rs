@@ -77,9 +77,10 @@ fn one_sees_to_one_command_after_another_and_mixes_nothing() {
     }
     let output = aml.run_with_stdin("supervise", &(lines.join("\n") + "\n"));
     assert_eq!(output.status, 0, "{output:?}");
-    // It said each time that it can be found, and by the same name.
+    // It said each time that it can be found, and by the same name; and that the command is over.
     let said: Vec<&str> = output.stdout.lines().collect();
-    assert_eq!(said, [said[0]; 3]);
+    let each = [said[0], "over"];
+    assert_eq!(said, [each, each, each].concat());
     let exit = |name: &str| -> Value {
         let text = fs::read(aml.path(name).join("exit.json")).unwrap();
         serde_json::from_slice(&text).unwrap()
