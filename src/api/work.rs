@@ -45,6 +45,9 @@ pub struct Assignment {
     /// What its compute has for each node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,
+    /// No other worker could take it over: of what goes fast its start may be said with its end.
+    #[serde(default)]
+    pub alone: bool,
 }
 
 /// A worker's one regular call: keeps its leases, takes new work, learns of cancellations.
@@ -79,6 +82,9 @@ pub struct ReportRun {
     pub workspace: String,
     pub run: String,
     pub worker: String,
+    /// What was not said when it happened, because this came so soon after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Progress>,
     pub progress: Progress,
 }
 operation!(ReportRun => Done, "workers.report");
@@ -92,6 +98,9 @@ pub enum Progress {
         /// Lets another worker on the same machine find the process again.
         handle: String,
         node: String,
+        /// How long ago it began.
+        #[serde(default)]
+        ago_ms: u64,
         /// What there was to say for people while it was prepared.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         messages: Vec<String>,

@@ -120,45 +120,47 @@ impl Service {
     /// something happens by that. Whoever asks has done what it was asked already: that one run cannot
     /// go on is no error of it, and matters to that run alone.
     pub(super) async fn advance_due(&self) {
-        if self.due_drivers().await.is_ok_and(|due| due.is_empty()) {
+        let due = self.due_drivers().await.unwrap_or_default();
+        if due.is_empty() {
             return;
         }
         let service = self.clone();
-        let advance = tokio::spawn(async move { service.advance_all().await });
+        let advance = tokio::spawn(async move { service.advance_all(due).await });
         // What takes long goes on by itself: workers that wait must renew their leases.
         let _ = tokio::time::timeout(PATIENCE, advance).await;
     }
 
-    async fn advance_all(&self) {
-        let (mut any, mut made) = (false, false);
-        while let Ok(due) = self.due_drivers().await
-            && !due.is_empty()
-        {
-            any = true;
+    async fn advance_all(&self, mut due: Vec<i64>) {
+        let mut made = false;
+        while !due.is_empty() {
             for run in due {
                 if let Some(_turn) = self.turn(run) {
                     made |= self.advance(run).await;
                 }
             }
+            due = self.due_drivers().await.unwrap_or_default();
         }
         if made {
             self.ring();
         }
-        if any {
-            self.logs.notify_waiters();
-        }
+        self.logs.notify_waiters();
     }
 
     /// Driven runs that are to be looked at and that nobody looks at already. Cheap.
     pub(super) async fn due_drivers(&self) -> Result<Vec<i64>> {
         let now = self.now();
-        let mut due = self.store.due_drivers(now).await?;
+        let due = self.store.due_drivers(now).await?;
+        Ok(self.undecided(due, now))
+    }
+
+    /// Those of some driven runs that are to be looked at and that nobody looks at already.
+    pub(super) fn undecided(&self, mut due: Vec<i64>, now: Time) -> Vec<i64> {
         let courses = self.courses();
         due.retain(|run| {
             let aside = courses.aside.get(run).is_some_and(|until| *until > now);
             !aside && !courses.busy.contains(run)
         });
-        Ok(due)
+        due
     }
 
     /// Whether a driven run is to be looked at later, whatever happens.

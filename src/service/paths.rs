@@ -1,5 +1,7 @@
 //! What a path means: which files an asset, a run's output or a place in a datastore has now.
 
+use std::collections::BTreeMap;
+
 use super::{Action, Caller, Perform, Service, sweeps::BEST_TAG};
 use api::{
     Error, Result,
@@ -12,9 +14,9 @@ use api::{
     names,
     paths::{Files, Location, ResolvePath, Resolved},
     registries,
+    runs::Job,
 };
 use async_trait::async_trait;
-use serde_json::Value;
 use store::{FilePlace, WorkspaceRow};
 
 /// The folder of a datastore whose contents are trees.
@@ -330,7 +332,7 @@ impl Service {
         run: String,
         path: String,
     ) -> Result<Step> {
-        let run = self.maker_of_outputs(row, &run).await?;
+        let (run, _) = self.maker_of_outputs(row, &run).await?;
         let workspace = row.workspace.name.clone();
         let list = ListArtifacts {
             workspace: workspace.clone(),
@@ -359,21 +361,29 @@ impl Service {
         ))
     }
 
-    /// The run whose outputs a run's are: of a sweep its best trial's.
-    async fn maker_of_outputs(&self, row: &WorkspaceRow, run: &str) -> Result<String> {
-        let Some(found) = self.store.run(row.id, run).await? else {
-            return Err(self.unknown_run(row, run).await?);
-        };
-        let described = found.run.job.and_then(|job| job.described);
-        let kind = described.and_then(|described| described.definition.get("type").cloned());
-        let kind = kind.as_ref().and_then(Value::as_str);
+    /// The run whose outputs a run's are, and what it executes: of a sweep its best trial.
+    async fn maker_of_outputs(&self, row: &WorkspaceRow, run: &str) -> Result<(String, Job)> {
+        let job = self.job_of(row, run).await?;
+        let kind = job.described.as_ref();
+        let kind = kind.and_then(|described| described.definition.get("type")?.as_str());
         if !kind.is_some_and(|kind| SEARCHES.contains(&kind)) {
-            return Ok(run.to_owned());
+            return Ok((run.to_owned(), job));
         }
-        found.run.tags.get(BEST_TAG).cloned().ok_or_else(|| {
+        let found = self.store.run(row.id, run).await?;
+        let best = found.and_then(|found| found.run.tags.get(BEST_TAG).cloned());
+        let best = best.ok_or_else(|| {
             Error::not_found(format!("The sweep `{run}` has no best trial"))
                 .hint(format!("See its trials: aml sweep show {run}"))
-        })
+        })?;
+        let job = self.job_of(row, &best).await?;
+        Ok((best, job))
+    }
+
+    async fn job_of(&self, row: &WorkspaceRow, run: &str) -> Result<Job> {
+        match self.store.job_of(row.id, run).await? {
+            Some(job) => Ok(job),
+            None => Err(self.unknown_run(row, run).await?),
+        }
     }
 
     async fn resolve_output(
@@ -383,13 +393,10 @@ impl Service {
         output: &str,
         path: &str,
     ) -> Result<Step> {
-        let run = &self.maker_of_outputs(row, run).await?;
-        let Some(found) = self.store.run(row.id, run).await? else {
-            return Err(self.unknown_run(row, run).await?);
-        };
-        let outputs = found.run.job.and_then(|job| job.described);
-        let outputs = outputs.map(|described| described.outputs);
-        let outputs = outputs.unwrap_or_default();
+        let (run, job) = &self.maker_of_outputs(row, run).await?;
+        let outputs = job.described.as_ref();
+        let none = BTreeMap::new();
+        let outputs = outputs.map_or(&none, |described| &described.outputs);
         let named = |name: &&String| name.eq_ignore_ascii_case(output);
         let Some(name) = outputs.keys().find(named) else {
             let error = Error::not_found(format!("The run `{run}` has no output `{output}`"));

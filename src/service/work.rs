@@ -17,12 +17,15 @@ use api::{
     runs::Job,
     work::{Assignment, LEASE_SECONDS, Progress, ReportRun, SyncWorker, WorkerOrders},
 };
-use store::{Lock, Orders, Sync, Taken};
+use store::{Glance, Lock, Orders, Sync, Taken};
 
 /// Waiting longer would come too near the end of the leases.
 const LONGEST_WAIT: Duration = Duration::from_secs(LEASE_SECONDS as u64 / 3);
 /// How often a waiting worker looks for what other processes have written.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
+/// How often a worker's calls look for computes that have been idle for too long.
+const COMPUTES_MS: i64 = 1000;
 
 const WORKER_GONE: &str = "Its worker is gone, and the run's process with it";
 
@@ -30,6 +33,8 @@ const WORKER_GONE: &str = "Its worker is gone, and the run's process with it";
 pub struct Renewals {
     possible_since: Time,
     looked_at: Time,
+    /// When idle computes were looked for.
+    computes_at: Option<Time>,
 }
 
 impl From<Time> for Renewals {
@@ -37,6 +42,7 @@ impl From<Time> for Renewals {
         Self {
             possible_since: now,
             looked_at: now,
+            computes_at: None,
         }
     }
 }
@@ -48,18 +54,18 @@ impl Service {
 
     /// Whether some run waits for a worker: queued, or held by one that is dead. Cheap.
     pub async fn has_open_work(&self) -> Result<bool> {
-        if !self.due_drivers().await?.is_empty() {
-            return Ok(true);
-        }
-        for holder in self.store.lease_holders().await? {
-            match holder {
-                None => return Ok(true),
-                Some(worker) if self.is_dead(&worker) => return Ok(true),
-                Some(_) => {}
-            }
-        }
-        let lapsed = self.store.lapsed_workers(self.lapsed_before()).await?;
-        Ok(!lapsed.is_empty())
+        let now = self.now();
+        let glance = self.store.glance("", now, self.lapsed_before()).await?;
+        Ok(!self.undecided(glance.due.clone(), now).is_empty() || self.is_open(&glance))
+    }
+
+    fn is_open(&self, glance: &Glance) -> bool {
+        let mut holders = glance.holders.iter();
+        let waits = holders.any(|holder| match holder {
+            None => true,
+            Some(worker) => self.is_dead(worker),
+        });
+        waits || glance.lapsed
     }
 
     /// The handles of the processes of which a worker has said that they run, and nothing since.
@@ -71,7 +77,7 @@ impl Service {
     /// there: who serves workers calls it now and then. Answers whether there were any.
     pub async fn release_lapsed(&self) -> Result<bool> {
         let before = self.lapsed_before();
-        if self.store.lapsed_workers(before).await?.is_empty() {
+        if !self.store.has_lapsed(before).await? {
             return Ok(false);
         }
         let now = self.now();
@@ -104,8 +110,8 @@ impl Service {
         }
     }
 
-    async fn sync(&self, request: &SyncWorker) -> Result<Orders> {
-        let orders = self.sync_once(request).await;
+    async fn sync(&self, request: &SyncWorker, glance: &Glance) -> Result<Orders> {
+        let orders = self.sync_once(request, glance).await;
         if orders.is_err() {
             self.renewals().possible_since = self.now();
         }
@@ -124,15 +130,15 @@ impl Service {
         self.store.home.worker_lock(worker).exists()
     }
 
-    async fn sync_once(&self, request: &SyncWorker) -> Result<Orders> {
-        self.advance_due().await;
-        // One that cannot be read keeps no work from being given out.
-        let _ = self.stop_idle_computes().await;
-        let holders = self.store.lease_holders().await?;
+    async fn sync_once(&self, request: &SyncWorker, glance: &Glance) -> Result<Orders> {
+        if !glance.due.is_empty() {
+            self.advance_due().await;
+        }
+        self.look_for_idle_computes().await;
+        let holders = glance.holders.iter().flatten();
         let dead = holders
-            .into_iter()
-            .flatten()
-            .filter(|worker| *worker != request.worker && self.is_dead(worker))
+            .filter(|worker| **worker != request.worker && self.is_dead(worker))
+            .cloned()
             .collect();
         let now = self.now();
         self.store
@@ -153,42 +159,66 @@ impl Service {
             .await
     }
 
-    /// Whether a worker that will wait needs no sync before that: it has renewed its leases lately, and
-    /// there is nothing to say. A busy one calls with every run that ends.
-    async fn has_just_synced(&self, request: &SyncWorker) -> Result<bool> {
-        if request.wait_ms == 0 {
-            return Ok(false);
+    /// Now and then, for a busy worker calls with every run that ends.
+    async fn look_for_idle_computes(&self) {
+        let now = self.now();
+        {
+            let mut renewals = self.renewals();
+            if renewals
+                .computes_at
+                .is_some_and(|at| now.since(at) < COMPUTES_MS)
+            {
+                return;
+            }
+            renewals.computes_at = Some(now);
         }
-        // That it could renew them.
-        self.lapsed_before();
-        let held = self.store.held_by(request.worker.clone()).await?;
-        let left = held.lease_until.map_or(0, |until| until.since(self.now()));
-        let fresh = left > LEASE_SECONDS * 1000 * 2 / 3;
-        Ok(fresh && held.cancelled == 0 && !self.has_news(request).await?)
+        // One that cannot be read keeps no work from being given out.
+        let _ = self.stop_idle_computes().await;
     }
 
-    /// Whether another sync would have something to say. Cheap.
-    async fn has_news(&self, request: &SyncWorker) -> Result<bool> {
-        let held = self.store.held_by(request.worker.clone()).await?;
-        Ok(held.cancels > 0
-            || held.runs != request.holding.len() as u64
-            || !self.due_drivers().await?.is_empty()
-            || (request.capacity > 0 && self.has_open_work().await?))
+    async fn glance(&self, request: &SyncWorker) -> Result<Glance> {
+        let now = self.now();
+        // That its leases could be renewed is noted with that.
+        let lapsed = self.lapsed_before();
+        let mut glance = self.store.glance(&request.worker, now, lapsed).await?;
+        glance.due = self.undecided(glance.due, now);
+        Ok(glance)
+    }
+
+    /// Whether a worker that will wait needs no sync before that: it has renewed its leases lately, and
+    /// there is nothing to say. A busy one calls with every run that ends.
+    fn has_just_synced(&self, request: &SyncWorker, glance: &Glance) -> bool {
+        let held = glance.held;
+        let left = held.lease_until.map_or(0, |until| until.since(self.now()));
+        let fresh = left > LEASE_SECONDS * 1000 * 2 / 3;
+        let news = self.has_news(request, glance);
+        request.wait_ms > 0 && fresh && held.cancelled == 0 && !news
+    }
+
+    /// Whether another sync would have something to say.
+    fn has_news(&self, request: &SyncWorker, glance: &Glance) -> bool {
+        glance.held.cancels > 0
+            || glance.held.runs != request.holding.len() as u64
+            || !glance.due.is_empty()
+            || (request.capacity > 0 && self.is_open(glance))
     }
 
     /// Completes an assignment with what its process needs to know. A run whose secret is gone fails.
-    async fn assign(&self, taken: Taken) -> Result<Option<Assignment>> {
+    async fn assign(&self, taken: Taken, alone: bool) -> Result<Option<Assignment>> {
         let Taken {
             workspace,
             row,
             handle,
             cancel,
+            root,
         } = taken;
         let Some(mut job) = row.run.job else {
             return Ok(None);
         };
         let mut secrets = BTreeMap::new();
-        if let Some(found) = self.store.workspace(&workspace).await? {
+        if !job.secrets.is_empty()
+            && let Some(found) = self.store.workspace(&workspace).await?
+        {
             for (variable, name) in &job.secrets {
                 let opened = match name.strip_prefix(connected::SECRETS) {
                     Some(connection) => self.lets_in(&found, connection, variable).await,
@@ -217,7 +247,7 @@ impl Service {
                 }
             }
         }
-        let (root_id, root) = self.store.root_of(row.id).await?.unzip();
+        let (root_id, root) = root.unzip();
         let size = self.size_for(row.workspace_id, &job).await?;
         Ok(Some(Assignment {
             token: self.vault.run_token(row.workspace_id, row.id),
@@ -234,6 +264,7 @@ impl Service {
             secrets,
             cancel,
             size,
+            alone,
         }))
     }
 }
@@ -290,18 +321,20 @@ impl Perform for SyncWorker {
             return Err(Error::invalid(format!("`{bad}` is not `workspace/run`")).at("holding"));
         }
         let until = Instant::now() + Duration::from_millis(self.wait_ms).min(LONGEST_WAIT);
-        let mut orders = if service.has_just_synced(&self).await? {
+        let glance = service.glance(&self).await?;
+        let mut orders = if service.has_just_synced(&self, &glance) {
             Orders::default()
         } else {
-            service.sync(&self).await?
+            service.sync(&self, &glance).await?
         };
         while !orders.are_news() && Instant::now() < until {
             // Listening begins before looking, so that nothing falls between.
             let notified = service.work.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            if service.has_news(&self).await? {
-                orders = service.sync(&self).await?;
+            let glance = service.glance(&self).await?;
+            if service.has_news(&self, &glance) {
+                orders = service.sync(&self, &glance).await?;
             } else {
                 let next = until.min(Instant::now() + LOOK_AGAIN);
                 let _ = tokio::time::timeout_at(next, notified).await;
@@ -315,7 +348,7 @@ async fn answer(service: &Service, orders: Orders) -> Result<WorkerOrders> {
     let join = |(workspace, run): (String, String)| format!("{workspace}/{run}");
     let mut take = Vec::new();
     for taken in orders.take {
-        take.extend(service.assign(taken).await?);
+        take.extend(service.assign(taken, orders.alone).await?);
     }
     Ok(WorkerOrders {
         take,
@@ -341,7 +374,7 @@ impl Perform for ReportRun {
         let from = (self.worker, here);
         service
             .store
-            .report_run(run, from, self.progress, service.now())
+            .report_run(run, from, (self.before, self.progress), service.now())
             .await?;
         service.advance_due().await;
         service.logs.notify_waiters();

@@ -103,15 +103,7 @@ pub enum Advanced {
 impl Store {
     /// Driven runs to which something has happened, or whose time has come. Cheap.
     pub async fn due_drivers(&self, now: Time) -> Result<Vec<i64>> {
-        self.db
-            .look(|tx| {
-                tx.all(
-                    "SELECT driver FROM wakes UNION SELECT run_id FROM driven WHERE wake_at <= ?1",
-                    params![now],
-                    |row| row.get(0),
-                )
-            })
-            .await
+        self.db.look(|tx| due(tx, now)).await
     }
 
     /// When the next driven run wants to be looked at.
@@ -257,22 +249,6 @@ impl Store {
             .await
     }
 
-    /// Number and name of the driven run that no other one made and that a run is a part of.
-    pub async fn root_of(&self, run: i64) -> Result<Option<(i64, String)>> {
-        self.db
-            .look(move |tx| {
-                tx.one(
-                    "WITH RECURSIVE up(id, name, driver) AS ( \
-                     SELECT id, name, driver FROM runs WHERE id = ?1 UNION ALL \
-                     SELECT p.id, p.name, p.driver FROM up JOIN runs p ON p.id = up.driver) \
-                     SELECT id, name FROM up WHERE driver IS NULL AND id <> ?1",
-                    params![run],
-                    |row| Ok((row.get(0)?, row.get(1)?)),
-                )
-            })
-            .await
-    }
-
     /// Lets a driven run be looked at because of one of its children, or of itself.
     pub async fn wake(&self, driver: i64, run: i64) -> Result<()> {
         self.db.write(move |tx| wake(tx, driver, run)).await
@@ -291,6 +267,26 @@ impl Store {
             })
             .await
     }
+}
+
+pub(super) fn due(tx: &Tx<'_>, now: Time) -> Result<Vec<i64>> {
+    tx.all(
+        "SELECT driver FROM wakes UNION SELECT run_id FROM driven WHERE wake_at <= ?1",
+        params![now],
+        |row| row.get(0),
+    )
+}
+
+/// Number and name of the driven run that no other one made and that a run is a part of.
+pub(super) fn root_of(tx: &Tx<'_>, run: i64) -> Result<Option<(i64, String)>> {
+    tx.one(
+        "WITH RECURSIVE up(id, name, driver) AS ( \
+         SELECT id, name, driver FROM runs WHERE id = ?1 UNION ALL \
+         SELECT p.id, p.name, p.driver FROM up JOIN runs p ON p.id = up.driver) \
+         SELECT id, name FROM up WHERE driver IS NULL AND id <> ?1",
+        params![run],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
 }
 
 pub(super) fn insert(tx: &Tx<'_>, run: i64, new: &NewDriven) -> Result<()> {

@@ -11,7 +11,7 @@ use super::{
 use api::{
     Error, Result, Time,
     files::TreeInfo,
-    runs::{Goal, Run, RunStatus, StatusChange, Usage},
+    runs::{Goal, Job, Run, RunStatus, StatusChange, Usage},
 };
 
 /// The tag that always equals a run's display name.
@@ -156,9 +156,14 @@ pub(super) fn fill_within(tx: &Tx<'_>, rows: &mut [RunRow], bytes: usize) -> Res
     Ok(within)
 }
 
+/// One run without what other tables know of it.
+pub(super) fn bare(tx: &Tx<'_>, id: i64) -> Result<Option<RunRow>> {
+    tx.one(&select("WHERE r.id = ?1"), params![id], run)
+}
+
 /// One run with everything known of it, its history too.
 pub(super) fn by_id(tx: &Tx<'_>, id: i64) -> Result<Option<RunRow>> {
-    let found = tx.one(&select("WHERE r.id = ?1"), params![id], run)?;
+    let found = bare(tx, id)?;
     complete(tx, found)
 }
 
@@ -222,6 +227,19 @@ impl Store {
     pub async fn run(&self, workspace: i64, name: &str) -> Result<Option<RunRow>> {
         let name = name.to_owned();
         self.db.read(move |tx| by_name(tx, workspace, &name)).await
+    }
+
+    /// What a run executes, if that is anything; none when there is no such run.
+    pub async fn job_of(&self, workspace: i64, name: &str) -> Result<Option<Job>> {
+        self.db
+            .look(|tx| {
+                tx.one(
+                    "SELECT job FROM runs WHERE workspace_id = ?1 AND name = ?2",
+                    params![workspace, name],
+                    |row| Ok(optional_json(row, 0)?.unwrap_or_default()),
+                )
+            })
+            .await
     }
 
     /// A run's number.

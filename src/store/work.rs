@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::{
     Store,
     artifacts::{self, Holder},
-    db::{Tx, count, params},
+    db::{Tx, params},
     driven, lineage,
     runs::{self, RunRow},
     slots,
@@ -49,6 +49,8 @@ pub struct Orders {
     pub cancel_is_new: bool,
     /// Held runs that another worker has, or that are gone.
     pub lost: Vec<(String, String)>,
+    /// The worker is on this machine and no other one was seen lately, which could take its runs over.
+    pub alone: bool,
 }
 
 impl Orders {
@@ -58,25 +60,16 @@ impl Orders {
     }
 }
 
-/// What a worker holds.
-#[derive(Debug, Clone, Copy)]
-pub struct Held {
-    pub runs: u64,
-    /// Of these, how many it has to cancel and was not told.
-    pub cancels: u64,
-    /// How many it has to cancel, told or not.
-    pub cancelled: u64,
-    /// When the first of its leases runs out.
-    pub lease_until: Option<Time>,
-}
-
 /// A run given to a worker.
 #[derive(Debug, Clone)]
 pub struct Taken {
     pub workspace: String,
+    /// Without what other tables know of it.
     pub row: RunRow,
     pub handle: Option<String>,
     pub cancel: bool,
+    /// Number and name of the driven run that no other one made and that it is a part of.
+    pub root: Option<(i64, String)>,
 }
 
 /// What came of asking a run to stop.
@@ -91,45 +84,10 @@ pub enum Cancel {
     Missing,
 }
 
-const OPEN: &str = "job IS NOT NULL AND ended_at IS NULL";
+/// Open work.
+pub(super) const OPEN: &str = "job IS NOT NULL AND ended_at IS NULL";
 
 impl Store {
-    /// The workers that hold open runs; none among them when a queued run waits for any worker and its
-    /// compute has a slot for it.
-    pub async fn lease_holders(&self) -> Result<Vec<Option<String>>> {
-        self.db
-            .read(|tx| {
-                let mut holders: Vec<Option<String>> = tx.all(
-                    &format!(
-                        "SELECT DISTINCT worker FROM runs WHERE {OPEN} AND worker IS NOT NULL"
-                    ),
-                    &[],
-                    |row| row.get(0),
-                )?;
-                if !slots::queued(tx, 1)?.is_empty() {
-                    holders.push(None);
-                }
-                Ok(holders)
-            })
-            .await
-    }
-
-    /// The workers whose lease on some open run ran out before.
-    pub async fn lapsed_workers(&self, before: Time) -> Result<Vec<String>> {
-        self.db
-            .read(move |tx| {
-                tx.all(
-                    &format!(
-                        "SELECT DISTINCT worker FROM runs WHERE {OPEN} AND worker IS NOT NULL \
-                         AND lease_until < ?1"
-                    ),
-                    params![before],
-                    |row| row.get(0),
-                )
-            })
-            .await
-    }
-
     /// The handles of the processes of which a worker has said that they run, and nothing since.
     pub async fn processes_of(&self, worker: &'static str) -> Result<Vec<String>> {
         self.db
@@ -146,36 +104,6 @@ impl Store {
             .await
     }
 
-    pub async fn held_by(&self, worker: String) -> Result<Held> {
-        let held = self
-            .db
-            .read(move |tx| {
-                tx.one(
-                    &format!(
-                        "SELECT COUNT(*), COUNT(CASE cancel WHEN 1 THEN 1 END), \
-                         COUNT(NULLIF(cancel, 0)), MIN(lease_until) FROM runs \
-                         WHERE {OPEN} AND worker = ?1"
-                    ),
-                    params![worker],
-                    |row| {
-                        Ok(Held {
-                            runs: count(row, 0)?,
-                            cancels: count(row, 1)?,
-                            cancelled: count(row, 2)?,
-                            lease_until: row.get(3)?,
-                        })
-                    },
-                )
-            })
-            .await?;
-        Ok(held.unwrap_or(Held {
-            runs: 0,
-            cancels: 0,
-            cancelled: 0,
-            lease_until: None,
-        }))
-    }
-
     /// Renews a worker's leases, gives it new work, says what was cancelled and what is lost. On disk at
     /// once only where the worker goes on when this machine loses its power.
     pub async fn sync_worker(&self, sync: Sync) -> Result<Orders> {
@@ -186,7 +114,10 @@ impl Store {
                      ON CONFLICT(name) DO UPDATE SET seen_at = ?2",
                 params![sync.worker, sync.now],
             )?;
-            let mut orders = Orders::default();
+            let mut orders = Orders {
+                alone: sync.here && !others(tx, &sync)?,
+                ..Orders::default()
+            };
             let mut held = BTreeSet::new();
             for name in &sync.holding {
                 renew(tx, &sync, name, &mut held, &mut orders)?;
@@ -210,7 +141,7 @@ impl Store {
         &self,
         run: i64,
         (worker, here): (String, bool),
-        progress: Progress,
+        (before, progress): (Option<Progress>, Progress),
         now: Time,
     ) -> Result<()> {
         let at_once = !here || matches!(progress, Progress::Ended { .. });
@@ -221,7 +152,10 @@ impl Store {
                 |row| Ok((row.get::<Option<String>>(0)?, row.get(1)?)),
             )?;
             match found {
-                Some((Some(holder), false)) if holder == worker => report(tx, run, &progress, now),
+                Some((Some(holder), false)) if holder == worker => {
+                    let mut all = before.iter().chain([&progress]);
+                    all.try_for_each(|progress| report(tx, run, progress, now))
+                }
                 // The answer to the report of its end was lost, and it is sent again.
                 Some((Some(holder), true)) if holder == worker => Ok(()),
                 _ => Err(Error::conflict(format!(
@@ -316,6 +250,17 @@ fn renew(
     Ok(())
 }
 
+/// Whether another worker was seen since before all leases there are.
+fn others(tx: &Tx<'_>, sync: &Sync) -> Result<bool> {
+    let lately = sync.now.plus_ms(-2 * sync.lease_until.since(sync.now));
+    let found = tx.one(
+        "SELECT 1 FROM workers WHERE name <> ?1 AND seen_at > ?2 LIMIT 1",
+        params![sync.worker, lately],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
 /// Why a worker may have a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Found {
@@ -374,11 +319,13 @@ fn take(tx: &Tx<'_>, sync: &Sync, id: i64, found: Found) -> Result<Option<Taken>
         }
         Found::Queued => advance(tx, id, RunStatus::Preparing, None, sync.now)?,
     }
-    Ok(runs::by_id(tx, id)?.map(|row| Taken {
+    let root = driven::root_of(tx, id)?;
+    Ok(runs::bare(tx, id)?.map(|row| Taken {
         workspace,
         row,
         handle,
         cancel,
+        root,
     }))
 }
 
@@ -400,18 +347,32 @@ fn report(tx: &Tx<'_>, run: i64, progress: &Progress, now: Time) -> Result<()> {
         Progress::Running {
             handle,
             node,
+            ago_ms,
             messages,
             uses,
         } => {
+            let began = now.plus_ms(-i64::try_from(*ago_ms).unwrap_or_default());
             for message in messages {
-                advance(tx, run, RunStatus::Preparing, Some(message), now)?;
+                advance(tx, run, RunStatus::Preparing, Some(message), began)?;
             }
             link(tx, run, true, uses, now)?;
+            let status = runs::status_of(tx, run)?.unwrap_or(RunStatus::Running);
+            // A row may be long: it is written once.
             tx.execute(
-                "UPDATE runs SET handle = ?2, node = ?3, started_at = COALESCE(started_at, ?4) WHERE id = ?1",
-                params![run, handle, node, now],
+                "UPDATE runs SET handle = ?2, node = ?3, started_at = COALESCE(started_at, ?4), \
+                 status = ?5 WHERE id = ?1",
+                params![
+                    run,
+                    handle,
+                    node,
+                    began,
+                    status.max(RunStatus::Running).name()
+                ],
             )?;
-            advance(tx, run, RunStatus::Running, None, now)
+            if status < RunStatus::Running {
+                runs::record(tx, run, RunStatus::Running, began, None)?;
+            }
+            Ok(())
         }
         Progress::Finalizing => advance(tx, run, RunStatus::Finalizing, None, now),
         Progress::Ended {
@@ -427,17 +388,20 @@ fn report(tx: &Tx<'_>, run: i64, progress: &Progress, now: Time) -> Result<()> {
             link(tx, run, true, uses, now)?;
             link(tx, run, false, made, now)?;
             if runs::status_of(tx, run)? == Some(RunStatus::Running) {
-                advance(tx, run, RunStatus::Finalizing, None, now)?;
+                runs::record(tx, run, RunStatus::Finalizing, now, None)?;
             }
             let peak_memory =
                 usage.map(|usage| i64::try_from(usage.peak_memory).unwrap_or(i64::MAX));
+            // One that has completed was faster than a request to stop it.
             tx.execute(
-                "UPDATE runs SET exit_code = ?2, cpu_seconds = ?3, peak_memory = ?4 WHERE id = ?1",
+                "UPDATE runs SET exit_code = ?2, cpu_seconds = ?3, peak_memory = ?4, \
+                 reason = CASE WHEN ?5 THEN NULL ELSE reason END WHERE id = ?1",
                 params![
                     run,
                     exit_code,
                     usage.map(|usage| usage.cpu_seconds),
-                    peak_memory
+                    peak_memory,
+                    *outcome == Outcome::Completed
                 ],
             )?;
             let status = match outcome {
@@ -445,10 +409,6 @@ fn report(tx: &Tx<'_>, run: i64, progress: &Progress, now: Time) -> Result<()> {
                 Outcome::Failed => RunStatus::Failed,
                 Outcome::Canceled => RunStatus::Canceled,
             };
-            if status == RunStatus::Completed {
-                // It was faster than a request to stop it.
-                tx.execute("UPDATE runs SET reason = NULL WHERE id = ?1", params![run])?;
-            }
             end(tx, run, status, reason.as_deref(), now)
         }
     }

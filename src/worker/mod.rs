@@ -5,11 +5,13 @@
 
 mod cause;
 mod endings;
+mod folders;
 mod keep;
 mod log;
 mod metrics;
 mod outputs;
 mod ports;
+mod recent;
 mod redact;
 mod run;
 mod services;
@@ -50,6 +52,7 @@ use executor::{
     local::{Process, Supervisors},
     spares,
 };
+use folders::Folders;
 use ports::Places;
 use run::Execution;
 
@@ -126,6 +129,7 @@ pub async fn run(
         machine: Machine {
             supervisors: Arc::new(Supervisors::new(&settings.program)),
             places: Arc::default(),
+            folders: Arc::default(),
             endings: Arc::default(),
             settings: Arc::new(settings),
         },
@@ -134,8 +138,13 @@ pub async fn run(
         tasks: JoinSet::new(),
         names: HashMap::new(),
     };
+    let Machine {
+        settings, folders, ..
+    } = worker.machine.clone();
+    folders.forget(&settings.work());
     let worked = worker.work(&mut stop).await;
-    spares::forget(&worker.machine.settings.spares());
+    folders.forget(&settings.work());
+    spares::forget(&settings.spares());
     worked
 }
 
@@ -156,6 +165,7 @@ struct Machine {
     settings: Arc<Settings>,
     supervisors: Arc<Supervisors>,
     places: Arc<Places>,
+    folders: Arc<Folders>,
     endings: Arc<Endings>,
 }
 
@@ -335,6 +345,7 @@ impl Worker {
                 workspace: workspace.to_owned(),
                 run: run.to_owned(),
                 worker: self.machine.settings.name.clone(),
+                before: None,
                 progress: Progress::Ended {
                     outcome: Outcome::Failed,
                     exit_code: None,
@@ -355,6 +366,9 @@ impl Worker {
         spares::forget(&self.machine.settings.spares());
         let work = self.machine.settings.work();
         for workspace in names_in(&work) {
+            if workspace == folders::SPARE {
+                continue;
+            }
             let folder = work.join(&workspace);
             for run in names_in(&folder) {
                 let folder = folder.join(&run);

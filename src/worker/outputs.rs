@@ -24,6 +24,13 @@ const PORTION: usize = 500;
 /// Links to folders may go round in circles.
 const DEPTH: usize = 64;
 
+/// Removes the folders while nothing is in them: code may have something else of these names.
+pub fn make_way(root: &Path) {
+    for folder in FOLDERS {
+        let _ = fs::remove_dir(root.join(folder));
+    }
+}
+
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {

@@ -5,11 +5,12 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 
-use super::{Settings, io_error, keep::Target, persist, private_dir, shell};
+use super::{Settings, io_error, keep::Target, persist, private_dir, recent::Recent, shell};
 use api::{
     Error, Result,
     assets::{AssetRef, Holder},
@@ -21,7 +22,7 @@ use api::{
 };
 use client::{
     Client,
-    inputs::{At, Fetched, Hold, Located, Wanted},
+    inputs::{At, Fetched, Hold, Located, Mounts, Wanted},
 };
 use spec::expression::{Expression, Template};
 
@@ -29,6 +30,8 @@ use spec::expression::{Expression, Template};
 const OF_JOBS: &str = "azureml://jobs/";
 /// Places that are kept, at most.
 const PLACES: usize = 4096;
+/// For so long a datastore counts as one that can be written to.
+const WRITABLE: Duration = Duration::from_secs(1);
 /// Inputs that are brought at once, at most.
 const AT_ONCE: usize = 4;
 /// Where the tables are of what the rounds of loops made: they name places of the workspace.
@@ -50,11 +53,16 @@ pub struct Ports<'a> {
 /// Where the outputs of steps are which others of their pipeline read, by the number of the pipeline's run:
 /// of the many that read one, only the first asks.
 #[derive(Debug, Default)]
-pub struct Places(Mutex<HashMap<String, Located>>);
+pub struct Places {
+    known: Mutex<HashMap<String, Located>>,
+    /// What was mounted of them, and of others.
+    pub mounts: Mounts,
+    pub recent: Recent,
+}
 
 impl Places {
     fn known(&self) -> MutexGuard<'_, HashMap<String, Located>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, key: &str) -> Option<Located> {
@@ -328,12 +336,20 @@ impl Ports<'_> {
         }
         match self.target(path)? {
             Target::Folder(folder) => check_writable(&folder)?,
-            Target::Datastore { .. } => {
-                let located = self.locate(path, false).await?;
-                if let At::Here(path) = &located.at
-                    && let Some(folder) = path.ancestors().find(|above| above.is_dir())
-                {
-                    check_writable(folder)?;
+            Target::Datastore {
+                workspace,
+                datastore,
+                ..
+            } => {
+                let writable = format!("writable {workspace}/{datastore}");
+                if !self.places.recent.was(&writable, WRITABLE) {
+                    let located = self.locate(path, false).await?;
+                    if let At::Here(path) = &located.at
+                        && let Some(folder) = path.ancestors().find(|above| above.is_dir())
+                    {
+                        check_writable(folder)?;
+                    }
+                    self.places.recent.is(writable);
                 }
             }
         }

@@ -16,13 +16,14 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    FULL_TRIES, Fate, Machine, cause, io_error,
+    FULL_TRIES, Fate, Machine, at, cause,
+    folders::CODE,
+    io_error,
     log::Log,
     means_lost,
-    outputs::Outputs,
+    outputs::{self, Outputs},
     persist, persist_until,
     ports::{Bound, Ports},
-    private_dir,
     redact::Redactor,
     task,
 };
@@ -44,11 +45,17 @@ use executor::{
 };
 use leave::Ended;
 
+/// What was made ready for the process of a run's folder.
+pub(super) const BEGUN: &str = "begun.json";
+
 /// How often the message of a long preparation is passed on.
 const MESSAGE_EVERY: Duration = Duration::from_secs(2);
 
 /// How long storing takes of which nothing is said.
 const SOON: Duration = Duration::from_millis(200);
+
+/// How long a process runs whose start is said with its end.
+const SHORT: Duration = Duration::from_millis(50);
 
 /// A run this worker has.
 pub struct Execution {
@@ -57,8 +64,8 @@ pub struct Execution {
     assignment: Assignment,
     fate: watch::Receiver<Fate>,
     folder: PathBuf,
-    /// That the process runs, while the workspace does not know yet.
-    unreported: Mutex<Option<Progress>>,
+    /// That the process runs and since when, while the workspace does not know yet.
+    unreported: Mutex<Option<(Instant, Progress)>>,
     /// What it uses, as far as that is known and no start tells of it.
     uses: Mutex<Vec<RunLink>>,
     ended: Arc<AtomicBool>,
@@ -125,12 +132,14 @@ impl Execution {
             }
         }
         let (own, folder) = (self.own.get().cloned(), self.folder.clone());
+        let folders = self.machine.folders.clone();
+        let work = self.machine.settings.work();
         let cleared = tokio::task::spawn_blocking(move || {
             // The next run that wants the same may have it.
             if let Some(own) = own {
                 spares::keep(&own);
             }
-            let _ = remove_all(&folder);
+            folders.leave(&folder, &work);
         });
         let _ = cleared.await;
     }
@@ -171,11 +180,11 @@ impl Execution {
     }
 
     fn code(&self) -> PathBuf {
-        self.folder.join("code")
+        self.folder.join(CODE)
     }
 
     fn begun(&self) -> PathBuf {
-        self.folder.join("begun.json")
+        self.folder.join(BEGUN)
     }
 
     fn build_log(&self) -> PathBuf {
@@ -205,7 +214,9 @@ impl Execution {
         };
         let process = self.machine.supervisors.start(&self.folder, &task).await?;
         self.note_start(&process, begun);
-        self.report_running().await?;
+        if !self.assignment.alone {
+            self.report_running().await?;
+        }
         self.machine.supervisors.make_ready();
         Ok(Ok((process, outputs)))
     }
@@ -213,12 +224,14 @@ impl Execution {
     /// That the process runs is to be said.
     fn note_start(&self, process: &Process, begun: Begun) {
         self.note_uses(Vec::new());
-        *self.unreported() = Some(Progress::Running {
+        let running = Progress::Running {
             handle: process.handle(),
             node: self.machine.settings.node.clone(),
+            ago_ms: 0,
             messages: begun.messages,
             uses: begun.uses,
-        });
+        };
+        *self.unreported() = Some((Instant::now(), running));
     }
 
     fn note_uses(&self, uses: Vec<RunLink>) -> Vec<RunLink> {
@@ -231,19 +244,33 @@ impl Execution {
         serde_json::from_slice(&kept).unwrap_or_default()
     }
 
-    fn unreported(&self) -> MutexGuard<'_, Option<Progress>> {
+    fn unreported(&self) -> MutexGuard<'_, Option<(Instant, Progress)>> {
         self.unreported
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// That the process runs, as it is said now, unless that is done.
+    fn running(&self) -> Option<Progress> {
+        let (since, mut running) = self.unreported().clone()?;
+        if let Progress::Running { ago_ms, .. } = &mut running {
+            *ago_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        }
+        Some(running)
+    }
+
+    /// When it is to be said that the process runs, if that is not done.
+    fn say_at(&self) -> Option<Instant> {
+        let unreported = self.unreported();
+        unreported.as_ref().map(|(since, _)| *since + SHORT)
+    }
+
     /// Reports that the process runs, unless that is done. On a full disk it is done later.
     async fn report_running(&self) -> Result<()> {
-        let running = self.unreported().clone();
-        let Some(running) = running else {
+        let Some(running) = self.running() else {
             return Ok(());
         };
-        let reported = self.report(running).await;
+        let reported = self.report(None, running).await;
         if reported.is_ok() {
             *self.unreported() = None;
         }
@@ -258,10 +285,11 @@ impl Execution {
         {
             return Err(io_error("remove", &self.folder, &e));
         }
+        self.machine.folders.make(&self.folder)?;
         let code = self.code();
-        private_dir(&code)?;
         let layout = async {
             if let Some(snapshot) = job.snapshot {
+                outputs::make_way(&code);
                 let lay_out = || self.client.download_tree(workspace, snapshot, &code, None);
                 persist(lay_out).await?;
             }
@@ -362,7 +390,7 @@ impl Execution {
             if Instant::now() >= next {
                 next = Instant::now() + MESSAGE_EVERY;
                 let message = messages.borrow_and_update().trim().to_owned();
-                self.report(Progress::Preparing { message }).await?;
+                self.report(None, Progress::Preparing { message }).await?;
             }
         }
     }
@@ -383,7 +411,7 @@ impl Execution {
             self.machine.supervisors.take_back(&mut process);
         }
         let ended = self.judge(end, &process.log(), canceled);
-        self.report_running().await?;
+        self.say_before_log(&process).await?;
         let storing = self.store(ended, &process, log, outputs);
         let said = async {
             tokio::time::sleep(SOON).await;
@@ -414,20 +442,36 @@ impl Execution {
         tokio::pin!(ended);
         let mut fate = self.fate.clone();
         let mut canceled = false;
+        let mut say_at = self.say_at();
         loop {
             tokio::select! {
                 end = &mut ended => return Ok((end?, canceled)),
+                () = at(say_at), if say_at.is_some() => {
+                    say_at = None;
+                    self.report_running().await?;
+                }
                 () = turned(&mut fate, Fate::Cancel), if !canceled => {
                     canceled = true;
                     process.stop();
                 }
-                () = tokio::time::sleep(log.pause()) => unless_full(log.send_new().await)?,
+                () = tokio::time::sleep(log.pause()) => {
+                    self.say_before_log(process).await?;
+                    unless_full(log.send_new().await)?;
+                }
                 () = tokio::time::sleep_until(outputs.next().into()) => {
                     self.report_running().await?;
                     outputs.store_new(&self.client, workspace, run).await;
                 }
             }
         }
+    }
+
+    /// Whoever follows a run hears that it runs before they see what it writes.
+    async fn say_before_log(&self, process: &Process) -> Result<()> {
+        if fs::metadata(process.log()).is_ok_and(|log| log.len() > 0) {
+            self.report_running().await?;
+        }
+        Ok(())
     }
 
     /// What the end of the process means for the run.
@@ -461,13 +505,14 @@ impl Execution {
 
     /// An end is reported whenever that becomes possible; all else that a full disk does not let
     /// through is left out.
-    async fn report(&self, progress: Progress) -> Result<()> {
+    async fn report(&self, before: Option<Progress>, progress: Progress) -> Result<()> {
         let ends = matches!(progress, Progress::Ended { .. });
         let tries = if ends { None } else { Some(FULL_TRIES) };
         let report = ReportRun {
             workspace: self.assignment.workspace.clone(),
             run: self.assignment.run.clone(),
             worker: self.machine.settings.name.clone(),
+            before,
             progress,
         };
         persist_until(tries, || self.client.call(&report)).await?;
@@ -476,12 +521,16 @@ impl Execution {
 
     /// Said again once there is room if a full disk did not let it through; twice is once.
     async fn report_finalizing(&self) -> Result<()> {
-        unless_full(self.report(Progress::Finalizing).await)
+        let reported = self.report(self.running(), Progress::Finalizing).await;
+        if reported.is_ok() {
+            *self.unreported() = None;
+        }
+        unless_full(reported)
     }
 
     async fn report_end(&self, ended: Ended, artifacts: Vec<TreeEntry>) -> Result<()> {
         let _ending = self.machine.endings.begin();
-        self.report(Progress::Ended {
+        let end = Progress::Ended {
             outcome: ended.outcome,
             exit_code: ended.exit_code,
             reason: ended.reason,
@@ -489,8 +538,8 @@ impl Execution {
             artifacts,
             uses: self.note_uses(Vec::new()),
             made: ended.made,
-        })
-        .await?;
+        };
+        self.report(self.running(), end).await?;
         self.ended.store(true, Ordering::Relaxed);
         Ok(())
     }

@@ -120,6 +120,7 @@ impl Ports<'_> {
         let cache = self.settings.home.join("cache/inputs");
         let bring = Bring {
             cache: &cache,
+            mounts: Some(&self.places.mounts),
             report: None,
         };
         let mount = || self.client.mount(located, own, bring);

@@ -213,6 +213,7 @@ impl<'a> Files<'a> {
         let report = self.ctx.ui.report();
         let bring = Bring {
             cache: &self.ctx.config.home.join("cache/inputs"),
+            mounts: None,
             report: Some(&report),
         };
         self.count += 1;

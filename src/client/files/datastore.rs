@@ -19,9 +19,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::{
-    Client, Report, Step, Take,
+    Client, Report, Step,
     download::{Temporary, failed, make_folder},
-    walk::walk,
+    walk,
 };
 use crate::address::address;
 use api::{
@@ -271,12 +271,10 @@ fn files_of(from: &Path, to: &str) -> Result<Vec<(String, PathBuf, u64)>> {
         };
         vec![(path, from.to_owned(), metadata.len())]
     } else {
-        let walked = walk(from, Take::Everything)?;
-        let each = |found: super::walk::Found| {
-            let file = from.join(&found.path);
-            (join(&found.path), file, found.stat.size)
-        };
-        walked.files.into_iter().map(each).collect()
+        let below = walk::files_of(from)?.into_iter();
+        below
+            .map(|(path, stat)| (join(&path), from.join(&path), stat.size))
+            .collect()
     };
     for (path, ..) in &files {
         check_path(path)?;

@@ -26,8 +26,8 @@ pub use datastore::save;
 pub(super) use download::make_folder;
 pub use limit::Limit;
 use prepare::Prepared;
-pub(super) use walk::stats_of;
 pub use walk::{Take, walk_everything};
+pub(super) use walk::{few_of, stats_of};
 
 use axum::{
     body::{Body, Bytes},

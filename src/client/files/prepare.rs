@@ -191,7 +191,8 @@ fn hash_unknown(
     let total: u64 = unknown.iter().map(|&number| stat(number).size).sum();
     let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
     let work = || -> Attempt<Vec<(usize, Hash)>> {
-        let mut buffer = vec![0; BUFFER];
+        let size = usize::try_from(total).unwrap_or(BUFFER);
+        let mut buffer = vec![0; size.clamp(1, BUFFER)];
         let mut hashed = Vec::new();
         while let Some(&number) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
             let each = |length| {

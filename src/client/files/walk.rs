@@ -152,22 +152,35 @@ impl Drop for Share {
 
 /// The paths of all files of a folder, sorted.
 pub fn walk_everything(root: &Path) -> Result<Vec<String>> {
-    let walked = walk(root, Take::Everything)?;
-    Ok(walked.files.into_iter().map(|found| found.path).collect())
+    let files = files_of(root)?.into_iter();
+    Ok(files.map(|(path, _)| path).collect())
+}
+
+/// All files of a folder, sorted.
+pub fn files_of(folder: &Path) -> Result<Vec<(String, Stat)>> {
+    if let Some(files) = flat(folder) {
+        return Ok(files);
+    }
+    let walked = walk(folder, Take::Everything)?.files.into_iter();
+    Ok(walked.map(|found| (found.path, found.stat)).collect())
+}
+
+/// Whether a file, or a folder of plain files, has no more than so many files and bytes.
+pub fn few_of(path: &Path, (most, bytes): (usize, u64)) -> bool {
+    match fs::metadata(path) {
+        Ok(file) if file.is_file() => file.len() <= bytes,
+        _ => flat(path).is_some_and(|files| {
+            let all: u64 = files.iter().map(|(_, stat)| stat.size).sum();
+            files.len() <= most && all <= bytes
+        }),
+    }
 }
 
 /// What tells whether anything of a file or folder changed, and how large all of it is.
 pub fn stats_of(path: &Path) -> Result<(Hash, u64)> {
     let files = match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => vec![(String::new(), Stat::of(&metadata))],
-        _ => match flat(path) {
-            Some(files) => files,
-            None => walk(path, Take::Everything)?
-                .files
-                .into_iter()
-                .map(|found| (found.path, found.stat))
-                .collect(),
-        },
+        _ => files_of(path)?,
     };
     let mut text = String::new();
     let mut bytes = 0;

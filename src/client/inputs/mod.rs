@@ -5,6 +5,7 @@
 
 mod fetch;
 mod mount;
+mod mounts;
 mod part;
 
 pub use super::files::Fetched;
@@ -12,6 +13,7 @@ pub use super::files::Fetched;
 use std::path::{Path, PathBuf};
 
 pub use mount::{Hold, forget_unused, remove_all};
+pub use mounts::Mounts;
 pub use part::Below;
 
 use super::{Client, Report};
@@ -73,6 +75,14 @@ pub enum At {
 }
 
 impl Located {
+    /// Where they are, if that is on this machine.
+    fn here(&self) -> Option<&Path> {
+        match &self.at {
+            At::Here(path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// What a process is told that reads the files by itself (mode `direct`): their path where they
     /// are on this machine, else their address.
     pub fn direct(&self) -> String {
@@ -235,5 +245,7 @@ fn git(mirrors: &Mirrors, url: String, revision: Option<String>, path: String) -
 pub struct Bring<'a> {
     /// Where what is mounted is laid out for all.
     pub cache: &'a Path,
+    /// What this process has mounted before.
+    pub mounts: Option<&'a Mounts>,
     pub report: Option<&'a Report>,
 }

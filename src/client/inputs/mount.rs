@@ -16,6 +16,7 @@ use std::{
 use super::{
     At, Bring, Located,
     fetch::{blocking, key},
+    mounts::Way,
 };
 use crate::{
     Client,
@@ -51,6 +52,12 @@ impl Client {
         own: &Path,
         bring: Bring<'_>,
     ) -> Result<(Fetched, Option<Hold>)> {
+        let mounted = bring.mounts.zip(located.here());
+        match mounted.map(|(mounts, path)| mounts.way(path)) {
+            Some(Way::Mounted(fetched, hold)) => return Ok((fetched, Some(hold))),
+            Some(Way::Copy) => return self.copied(located, own).await.map(|copy| (copy, None)),
+            Some(Way::LayOut) | None => {}
+        }
         let name = match &located.at {
             At::Tree { hash, path, .. } => Ok(key(&["tree", &hash.hex(), path])),
             At::Here(path) => {
@@ -66,18 +73,26 @@ impl Client {
         };
         let cache = bring.cache.to_owned();
         let look = move || {
+            let mut source = None;
             let name = match name {
                 Ok(name) => name,
                 Err(path) => {
                     let (digest, _) = stats_of(&path)?;
+                    source = Some(digest);
                     key(&["here", &path.to_string_lossy(), &digest.hex()])
                 }
             };
             let layout = Layout::turn(&cache.join(&name))?;
-            Ok((layout.ready(), layout))
+            Ok((layout.ready(), layout, source))
         };
-        let (ready, layout) = blocking(look).await?;
+        let (ready, layout, source) = blocking(look).await?;
+        let keep = |fetched: &Fetched, hold: &Hold| {
+            if let (Some((mounts, path)), Some(source)) = (mounted, source) {
+                mounts.keep(path, source, fetched, hold);
+            }
+        };
         if let Some((fetched, hold)) = ready {
+            keep(&fetched, &hold);
             return Ok((fetched, Some(hold)));
         }
         let files = layout.begin()?;
@@ -89,7 +104,15 @@ impl Client {
             _ => error,
         })?;
         let (fetched, hold) = blocking(move || layout.seal(fetched)).await?;
+        keep(&fetched, &hold);
         Ok((fetched, Some(hold)))
+    }
+
+    /// A copy in a folder of its own, which looks as a layout does.
+    async fn copied(&self, located: &Located, own: &Path) -> Result<Fetched> {
+        let fetched = self.fetch(located, own, None).await?;
+        set_modes(own, 0o555, 0o444)?;
+        Ok(fetched)
     }
 }
 

@@ -54,6 +54,8 @@ pub struct Pipeline {
     state: State,
     /// The state is another one than was stored.
     is_news: bool,
+    /// What does not change while it runs.
+    around: Option<(String, i64)>,
 }
 
 impl Pipeline {
@@ -93,6 +95,7 @@ impl Pipeline {
             failed: Vec::new(),
             state: State::default(),
             is_news: false,
+            around: None,
         }
     }
 
@@ -270,6 +273,18 @@ impl Pipeline {
         self.runs.get(&step)
     }
 
+    /// The workspace's name, and the run of the whole pipeline.
+    async fn around(&mut self, service: &Service, run: &RunRow) -> Result<(String, i64)> {
+        if let Some(around) = &self.around {
+            return Ok(around.clone());
+        }
+        let workspace = service.store.workspace_name(run.workspace_id).await?;
+        let root = service.store.run_id(run.workspace_id, &self.graph.name);
+        let root = root.await?.unwrap_or(run.id);
+        let around = (workspace.unwrap_or_default(), root);
+        Ok(self.around.insert(around).clone())
+    }
+
     pub async fn decide(&mut self, service: &Service, run: &RunRow) -> Result<Advance> {
         let status = run.run.status;
         if status == RunStatus::CancelRequested {
@@ -279,10 +294,7 @@ impl Pipeline {
             let reason = self.why_failed();
             return Ok(self.stop(RunStatus::Failed, reason, "Another step failed"));
         }
-        let workspace = service.store.workspace_name(run.workspace_id).await?;
-        let workspace = workspace.unwrap_or_default();
-        let root = service.store.run_id(run.workspace_id, &self.graph.name);
-        let root = root.await?;
+        let (workspace, root) = self.around(service, run).await?;
         let parent = Parent {
             id: run.id,
             workspace_id: run.workspace_id,
@@ -290,7 +302,7 @@ impl Pipeline {
             experiment: run.run.experiment_id.parse().unwrap_or_default(),
             name: &run.run.name,
             user: &run.run.user,
-            root: root.unwrap_or(run.id),
+            root,
             now: service.now(),
         };
         let thought = Thought::default();

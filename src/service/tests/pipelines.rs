@@ -169,7 +169,7 @@ async fn another_process_goes_on_where_one_was_killed() {
     let report = bench.service.store.report_run(
         a,
         ("w".to_owned(), true),
-        ended(Outcome::Completed),
+        (None, ended(Outcome::Completed)),
         bench.service.now(),
     );
     report.await.unwrap();

@@ -162,6 +162,7 @@ impl Bench {
 
     pub async fn report(&self, worker: &str, run: &str, progress: Progress) -> Result<()> {
         let report = ReportRun {
+            before: None,
             workspace: "ws".to_owned(),
             run: run.to_owned(),
             worker: worker.to_owned(),
@@ -236,6 +237,7 @@ pub fn running(handle: &str) -> Progress {
     Progress::Running {
         handle: handle.to_owned(),
         node: "here".to_owned(),
+        ago_ms: 0,
         messages: Vec::new(),
         uses: Vec::new(),
     }

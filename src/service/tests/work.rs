@@ -8,7 +8,7 @@ use api::{
     Code,
     files::{ListArtifacts, TreeEntry},
     runs::{CancelRun, RunStatus},
-    work::{Outcome, Progress, SyncWorker},
+    work::{Outcome, Progress, ReportRun, SyncWorker},
     workspaces::DeleteWorkspace,
 };
 use store::Lock;
@@ -342,4 +342,41 @@ async fn a_run_ends_with_what_it_leaves_or_without() {
         .report("w", "d", ends(vec![entry("../d", b"kept")]))
         .await;
     assert_eq!(bad.unwrap_err().code, Code::Invalid);
+}
+
+#[tokio::test]
+async fn where_no_other_worker_could_take_a_run_over_its_start_may_be_said_with_its_end() {
+    let bench = Bench::new().await;
+    let _lock = Lock::try_take(&bench.home.join("workers/w.lock")).unwrap();
+    bench.submit("a").await;
+    assert!(bench.sync("w", 1, &[]).await.take[0].alone);
+    let mut began = running("h");
+    if let Progress::Running { ago_ms, .. } = &mut began {
+        *ago_ms = 70;
+    }
+    let report = ReportRun {
+        workspace: "ws".to_owned(),
+        run: "a".to_owned(),
+        worker: "w".to_owned(),
+        before: Some(began),
+        progress: ended(Outcome::Completed),
+    };
+    bench.ask(report).await.unwrap();
+    let run = bench.run("a").await;
+    let history: Vec<RunStatus> = run.history.iter().map(|change| change.status).collect();
+    let expected = [
+        RunStatus::Queued,
+        RunStatus::Preparing,
+        RunStatus::Running,
+        RunStatus::Finalizing,
+        RunStatus::Completed,
+    ];
+    assert_eq!(history, expected);
+    assert_eq!(run.duration_ms(), Some(70));
+    // One that is elsewhere would not find its process.
+    bench.sync("w2", 0, &[]).await;
+    bench.submit("b").await;
+    assert!(!bench.sync("w", 1, &[]).await.take[0].alone);
+    bench.submit("c").await;
+    assert!(!bench.sync("w2", 1, &[]).await.take[0].alone);
 }

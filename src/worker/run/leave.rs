@@ -19,7 +19,11 @@ use crate::{
     persist,
 };
 use api::{
-    Code, Error, Result, files::TreeEntry, lineage::RunLink, metrics::LogBatch, runs::Usage,
+    Code, Error, Result,
+    files::{Hash, TreeEntry},
+    lineage::RunLink,
+    metrics::LogBatch,
+    runs::Usage,
     work::Outcome,
 };
 use client::inputs::remove_all;
@@ -27,6 +31,11 @@ use executor::local::Process;
 
 /// How long a run that has completed waits for room on a full disk before its outputs are given up.
 const FULL_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The log among the artifacts of a run.
+const LOG: &str = "user_logs/std_log.txt";
+/// For so long what a workspace has is known to be there: much longer is kept what nothing refers to.
+const STORED: Duration = Duration::from_secs(30);
 
 /// What is reported as the end of a run.
 pub(super) struct Ended {
@@ -176,9 +185,28 @@ impl Execution {
             write_redacted(&process.log(), &whole, self.redactor(), notes)
                 .map_err(|e| io_error("write", &whole, &e))?;
         }
-        let mut files = vec![("user_logs/std_log.txt".to_owned(), whole)];
-        files.extend(self.built_log());
-        self.store_files(&files).await
+        let built = self.built_log();
+        let empty = built.is_none() && fs::metadata(&whole).is_ok_and(|log| log.len() == 0);
+        let (recent, fact) = (
+            &self.machine.places.recent,
+            format!("empty {}", self.assignment.workspace),
+        );
+        if empty && recent.was(&fact, STORED) {
+            return Ok(vec![TreeEntry {
+                path: LOG.to_owned(),
+                hash: Hash::of(b""),
+                size: 0,
+                executable: false,
+                symlink: false,
+            }]);
+        }
+        let mut files = vec![(LOG.to_owned(), whole)];
+        files.extend(built);
+        let stored = self.store_files(&files).await?;
+        if empty {
+            recent.is(fact);
+        }
+        Ok(stored)
     }
 
     pub(super) async fn store_build_log(&self) -> Vec<TreeEntry> {

@@ -1,0 +1,251 @@
+//! Folders of runs that have ended, emptied for the next ones: that costs less than to remove them and
+//! make them anew, which each run would do with some ten folders and files.
+
+use std::{
+    fs::{self, DirEntry, File, OpenOptions},
+    io,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{outputs, private_dir, run::BEGUN};
+use api::Result;
+use client::inputs::remove_all;
+use executor::supervisor;
+
+/// Where they are, among the folders of workspaces, none of which has such a name.
+pub const SPARE: &str = ".spare";
+/// Those that are kept, at most.
+const MOST: usize = 8;
+/// Folders of a run's folder.
+pub const CODE: &str = "code";
+const OTHERS: [&str; 2] = ["inputs", "named"];
+
+/// The emptied folders of one worker.
+#[derive(Debug, Default)]
+pub struct Folders {
+    free: Mutex<Vec<PathBuf>>,
+    number: AtomicU64,
+}
+
+impl Folders {
+    fn free(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the folder of a run with those in it that each has.
+    pub fn make(&self, folder: &Path) -> Result<()> {
+        let spare = self.free().pop();
+        if let Some(spare) = spare {
+            let above = folder.parent().unwrap_or(folder);
+            let placed = match fs::rename(&spare, folder) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                    private_dir(above)?;
+                    fs::rename(&spare, folder)
+                }
+                placed => placed,
+            };
+            if placed.is_err() {
+                let _ = remove_all(&spare);
+            }
+        }
+        let mut own = [CODE].into_iter().chain(OTHERS);
+        own.try_for_each(|own| private_dir(&folder.join(own)))
+    }
+
+    /// Removes the folder of a run that is over, below the `work` of its worker.
+    pub fn leave(&self, folder: &Path, work: &Path) {
+        let spares = work.join(SPARE);
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let spare = spares.join(number.to_string());
+        let full = self.free().len() >= MOST;
+        let moved = !full && private_dir(&spares).is_ok() && fs::rename(folder, &spare).is_ok();
+        if !moved {
+            let _ = remove_all(folder);
+        } else if empty(&spare).is_ok() {
+            self.free().push(spare);
+        } else {
+            let _ = remove_all(&spare);
+        }
+    }
+
+    /// Removes all of them.
+    pub fn forget(&self, work: &Path) {
+        self.free().clear();
+        let _ = remove_all(&work.join(SPARE));
+    }
+}
+
+/// Leaves of a run's folder only what the next run's begins with. An error where that is another thing
+/// than it was.
+fn empty(folder: &Path) -> io::Result<()> {
+    each(folder, |name, entry| match name {
+        CODE if is_own(entry)? => each(&entry.path(), |name, entry| {
+            if outputs::FOLDERS.contains(&name) && is_own(entry)? {
+                return each(&entry.path(), |_, entry| remove(entry));
+            }
+            remove(entry)
+        }),
+        name if OTHERS.contains(&name) && is_own(entry)? => {
+            each(&entry.path(), |_, entry| remove(entry))
+        }
+        name => match supervisor::SPARE_FILES.iter().find(|(was, _)| *was == name) {
+            Some((_, spare)) => clear(entry, &folder.join(spare)),
+            None if name == BEGUN => clear(entry, &folder.join(BEGUN)),
+            None => remove(entry),
+        },
+    })
+}
+
+fn each(folder: &Path, mut act: impl FnMut(&str, &DirEntry) -> io::Result<()>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        act(&entry.file_name().to_string_lossy(), &entry)?;
+    }
+    Ok(())
+}
+
+/// Whether it is a folder as it was made.
+fn is_own(entry: &DirEntry) -> io::Result<bool> {
+    let found = entry.metadata()?;
+    Ok(found.is_dir() && found.mode() & 0o7777 == 0o700)
+}
+
+fn remove(entry: &DirEntry) -> io::Result<()> {
+    if entry.file_type()?.is_dir() {
+        remove_all(&entry.path())
+    } else {
+        fs::remove_file(entry.path())
+    }
+}
+
+/// Keeps a file, without what is in it, under the name by which the next run looks for it.
+fn clear(entry: &DirEntry, spare: &Path) -> io::Result<()> {
+    let found = entry.metadata()?;
+    if !found.is_file() || found.nlink() != 1 {
+        return remove(entry);
+    }
+    let file: File = OpenOptions::new()
+        .write(true)
+        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
+        .open(entry.path())?;
+    if found.len() > 0 {
+        file.set_len(0)?;
+    }
+    if entry.path() != spare {
+        fs::rename(entry.path(), spare)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_run_is_in_the_folder_of_the_next() {
+        let root = tempfile::tempdir().unwrap();
+        let work = root.path().join("work");
+        let folders = Folders::default();
+        let first = work.join("ws/a");
+        folders.make(&first).unwrap();
+        let below = |path: &str| first.join(path);
+        for folder in [
+            "code/outputs/x",
+            "code/logs",
+            "code/pkg",
+            "named/o",
+            "inputs/i",
+        ] {
+            private_dir(&below(folder)).unwrap();
+        }
+        let files = [
+            "log",
+            "exit.json",
+            "supervisor.json",
+            "supervisor.lock",
+            "begun.json",
+            "environment.log",
+            "code/a.py",
+            "code/pkg/b.py",
+            "code/outputs/x/c",
+            "code/.hidden",
+            "named/o/d",
+            "inputs/i/e",
+        ];
+        for file in files {
+            fs::write(below(file), "secret").unwrap();
+        }
+        let kept = root.path().join("kept");
+        fs::write(&kept, "kept").unwrap();
+        symlink(&kept, below("code/logs/link")).unwrap();
+        folders.leave(&first, &work);
+        assert!(!first.exists());
+        let second = work.join("other/b");
+        folders.make(&second).unwrap();
+        let mut left = Vec::new();
+        let mut folders_left = vec![second.clone()];
+        while let Some(folder) = folders_left.pop() {
+            for entry in fs::read_dir(&folder).unwrap() {
+                let entry = entry.unwrap();
+                let path = entry.path().strip_prefix(&second).unwrap().to_owned();
+                left.push((path.display().to_string(), entry.metadata().unwrap()));
+                if entry.file_type().unwrap().is_dir() {
+                    folders_left.push(entry.path());
+                }
+            }
+        }
+        left.sort_by(|a, b| a.0.cmp(&b.0));
+        let names: Vec<&str> = left.iter().map(|(name, _)| name.as_str()).collect();
+        let expected = [
+            "begun.json",
+            "code",
+            "code/logs",
+            "code/outputs",
+            "exit.reserved",
+            "inputs",
+            "log.spare",
+            "named",
+            "supervisor.lock",
+            "supervisor.spare",
+        ];
+        assert_eq!(names, expected);
+        assert!(
+            left.iter()
+                .all(|(_, found)| found.is_dir() || found.len() == 0)
+        );
+        assert_eq!(fs::read_to_string(kept).unwrap(), "kept");
+        folders.leave(&second, &work);
+        folders.forget(&work);
+        assert!(!work.join(SPARE).exists());
+    }
+
+    #[test]
+    fn what_a_run_has_made_of_its_folders_stays_with_it() {
+        let root = tempfile::tempdir().unwrap();
+        let (work, elsewhere) = (root.path().join("work"), root.path().join("elsewhere"));
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(elsewhere.join("a"), "a").unwrap();
+        let folders = Folders::default();
+        let folder = work.join("ws/a");
+        folders.make(&folder).unwrap();
+        symlink(&elsewhere, folder.join("code/outputs")).unwrap();
+        private_dir(&folder.join("code/logs")).unwrap();
+        let open = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(folder.join("code/logs"), open).unwrap();
+        // Another name of a file that is not the run's alone.
+        fs::hard_link(elsewhere.join("a"), folder.join("log")).unwrap();
+        folders.leave(&folder, &work);
+        folders.make(&folder).unwrap();
+        let left = fs::read_dir(folder.join("code")).unwrap().count();
+        assert_eq!(left, 0);
+        assert!(!folder.join("log.spare").exists());
+        assert_eq!(fs::read_to_string(elsewhere.join("a")).unwrap(), "a");
+    }
+}
