@@ -1,11 +1,11 @@
-//! Endpoints: deployed for real, asked, stopped, killed.
+//! Endpoints: deployed for real, asked, stopped, deleted.
 
 use std::{net::TcpListener, os::unix::fs::PermissionsExt};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{Aml, each_mode, each_mode_with, eventually, http::post, kill_other};
+use crate::support::{Aml, each_mode, each_mode_with, eventually, http::post};
 
 const ECHO: &str = r#"
 import json, os
@@ -22,25 +22,25 @@ def run(raw_data):
     return {"weight": weight, "data": data, "team": os.environ.get("TEAM")}
 "#;
 
-const BAD: &str = "def init():\n    raise RuntimeError('no weights')\ndef run(x): pass\n";
+pub const BAD: &str = "def init():\n    raise RuntimeError('no weights')\ndef run(x): pass\n";
 
-fn with_model(aml: &Aml) {
+pub fn with_model(aml: &Aml) {
     aml.ok("workspace create -n Churn");
     aml.write("model/weight.txt", "42");
     aml.write("score.py", ECHO);
     aml.ok("model register -n echo --path model");
 }
 
-fn deploy(aml: &Aml) -> Value {
+pub fn deploy(aml: &Aml) -> Value {
     aml.json("deploy echo:1 --name echo-ep --script score.py --env-var TEAM=blue")
 }
 
-fn state(aml: &Aml) -> String {
+pub fn state(aml: &Aml) -> String {
     let state = aml.json("endpoint show echo-ep --query state");
     state.as_str().expect("a state").to_owned()
 }
 
-fn score(aml: &Aml) -> Value {
+pub fn score(aml: &Aml) -> Value {
     aml.json([
         "endpoint",
         "score",
@@ -51,7 +51,7 @@ fn score(aml: &Aml) -> Value {
 }
 
 /// Processes of endpoints: hosts, watchers and scoring servers.
-fn hosts(aml: &Aml) -> Vec<(nix::unistd::Pid, String)> {
+pub fn hosts(aml: &Aml) -> Vec<(nix::unistd::Pid, String)> {
     let mut all = aml.processes();
     all.retain(|(_, line)| line.contains("endpoint-") || line.contains("serve.py"));
     all
@@ -243,76 +243,6 @@ fn a_new_deployment_takes_over_and_a_broken_one_does_not() {
 }
 
 #[test]
-fn a_killed_host_takes_its_process_along_and_can_be_started_again() {
-    each_mode(|aml| {
-        with_model(aml);
-        deploy(aml);
-        for (pid, line) in hosts(aml) {
-            if line.contains("endpoint-host") {
-                kill_other(pid);
-            }
-        }
-        if aml.is_remote() {
-            // A server sees to it by itself.
-            eventually("it answers again", 60, || {
-                (state(aml) == "healthy").then_some(())
-            });
-            assert_eq!(score(aml)["weight"], 42);
-            return;
-        }
-        eventually("the scoring process is gone", 20, || {
-            hosts(aml).is_empty().then_some(())
-        });
-        let endpoint = aml.json("endpoint show echo-ep");
-        assert_eq!(endpoint["state"], "failed");
-        let message = endpoint["message"].as_str().expect("a message");
-        assert!(message.contains("Its process ended"), "{message}");
-        assert!(message.lines().count() <= 7, "{message}");
-        let error = aml.fails(6, ["endpoint", "score", "echo-ep", "-d", "{}"]);
-        assert!(
-            error.contains("Hint: Start it again: aml endpoint start echo-ep"),
-            "{error}"
-        );
-        aml.ok("endpoint start echo-ep");
-        assert_eq!(score(aml)["weight"], 42);
-    });
-}
-
-#[test]
-fn a_host_that_hangs_gives_way_to_another() {
-    let aml = &Aml::local();
-    with_model(aml);
-    deploy(aml);
-    for (pid, line) in hosts(aml) {
-        if line.contains("endpoint-host") {
-            kill(pid, Signal::SIGSTOP).expect("stops the host");
-        }
-    }
-    let changed = aml.json("deploy echo:1 --name echo-ep --script score.py");
-    assert_eq!(changed["state"], "healthy");
-    assert_eq!(score(aml)["weight"], 42);
-}
-
-#[test]
-fn a_killed_scoring_process_comes_back_by_itself() {
-    let aml = &Aml::local();
-    with_model(aml);
-    deploy(aml);
-    for (pid, line) in hosts(aml) {
-        if line.contains("serve.py") && !line.contains("endpoint-watch") {
-            let _ = kill(pid, Signal::SIGKILL);
-        }
-    }
-    eventually("it answers again", 30, || {
-        let words = ["endpoint", "score", "echo-ep", "-d", r#"{"data": 1}"#];
-        (aml.run(words).status == 0).then_some(())
-    });
-    eventually("the state says so", 10, || {
-        (state(aml) == "healthy").then_some(())
-    });
-}
-
-#[test]
 fn a_script_that_raises_shows_its_traceback() {
     each_mode(|aml| {
         with_model(aml);
@@ -492,39 +422,6 @@ fn what_cannot_be_deployed_is_said_before_anything_starts() {
 }
 
 #[test]
-fn endpoints_come_back_with_the_server() {
-    let aml = &Aml::local();
-    with_model(aml);
-    deploy(aml);
-    aml.write("bad.py", BAD);
-    aml.fails(12, "deploy echo:1 --name vain --script bad.py");
-    for (pid, _) in hosts(aml) {
-        let _ = kill(pid, Signal::SIGKILL);
-    }
-    eventually("all are gone", 20, || hosts(aml).is_empty().then_some(()));
-    let server = aml.start("serve --port 0");
-    server.stderr_line("Listening on ", 20);
-    eventually("it answers again", 60, || {
-        (state(aml) == "healthy").then_some(())
-    });
-    assert_eq!(score(aml)["weight"], 42);
-    // And again when it is killed while the server is there.
-    for (pid, _) in hosts(aml) {
-        let _ = kill(pid, Signal::SIGKILL);
-    }
-    eventually("it was started again", 60, || {
-        (state(aml) == "healthy" && !hosts(aml).is_empty()).then_some(())
-    });
-    assert_eq!(score(aml)["weight"], 42);
-    aml.ok("endpoint delete echo-ep --yes");
-    // What never answered is tried again when that is asked for.
-    assert_eq!(aml.json("endpoint show vain --query state"), "failed");
-    assert_eq!(hosts(aml), []);
-    let error = aml.fails(12, "endpoint start vain");
-    assert!(error.contains("RuntimeError: no weights"), "{error}");
-}
-
-#[test]
 fn a_deployment_is_described_by_a_file_and_changed() {
     each_mode(|aml| {
         with_model(aml);
@@ -572,29 +469,4 @@ fn a_deployment_is_described_by_a_file_and_changed() {
         aml.ok("endpoint delete echo-ep --yes");
         assert_eq!(hosts(aml), []);
     });
-}
-
-#[test]
-fn a_killed_instance_loses_no_request() {
-    let aml = &Aml::local();
-    with_model(aml);
-    let endpoint = aml.json("deploy echo:1 --name echo-ep --script score.py --instances 2");
-    let url = endpoint["scoring_uri"].as_str().expect("an address");
-    let keys = aml.json("endpoint keys echo-ep");
-    let key = keys["primary"].as_str().expect("a key");
-    let mut killed = 0;
-    for round in 0..60 {
-        if round % 20 == 10 {
-            let serving = hosts(aml).into_iter();
-            let mut scoring = serving
-                .filter(|(_, line)| line.contains("serve.py") && !line.contains("endpoint-watch"));
-            if let Some((pid, _)) = scoring.next() {
-                let _ = kill(pid, Signal::SIGKILL);
-                killed += 1;
-            }
-        }
-        let (status, body) = post(url, key, r#"{"data": 1}"#);
-        assert_eq!(status, 200, "{body}");
-    }
-    assert_eq!(killed, 3);
 }
