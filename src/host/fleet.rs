@@ -30,6 +30,9 @@ use api::{
 /// How long requests in flight may take when the deployment is to end; when only their process is, they
 /// have as long as any.
 const DRAIN: Duration = Duration::from_secs(30);
+/// The same when it was deleted, and how long its processes may then take to end.
+const DELETED_DRAIN: Duration = Duration::from_secs(3);
+const DELETED_GRACE: Duration = Duration::from_secs(1);
 /// Restarts after which a deployment without any process is given up, the waits between them doubling
 /// from the first to the longest.
 const RESTARTS: u32 = 5;
@@ -70,6 +73,8 @@ struct Wanted {
     processes: u32,
     /// How long those that are to end may take for what they have begun.
     drain: Duration,
+    /// How long they may then take to end, if not as long as is usual.
+    grace: Option<Duration>,
 }
 
 impl Wanted {
@@ -78,16 +83,32 @@ impl Wanted {
         Self {
             processes,
             drain: pool.heeded.patience().max(DRAIN),
+            grace: None,
         }
     }
+}
+
+/// Why a deployment serves no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It was stopped: it may come back.
+    Stopped,
+    Deleted,
 }
 
 /// Lets a fleet that is ending not take its time.
 pub struct Hurry(watch::Sender<Wanted>);
 
 impl Hurry {
-    pub fn up(&self) {
-        self.0.send_modify(|wanted| wanted.drain = DRAIN);
+    pub fn up(&self, end: End) {
+        let (drain, grace) = match end {
+            End::Stopped => (DRAIN, None),
+            End::Deleted => (DELETED_DRAIN, Some(DELETED_GRACE)),
+        };
+        self.0.send_modify(|wanted| {
+            wanted.drain = wanted.drain.min(drain);
+            wanted.grace = wanted.grace.or(grace);
+        });
     }
 }
 
@@ -297,14 +318,14 @@ impl Worker {
                 None => reason,
             }),
             () = superfluous(&mut self.wanted, instance) => {
-                scoring.stop().await;
+                self.stop(scoring).await;
                 return None;
             }
         };
         match outcome {
             Ok(()) => Some(Ok(scoring)),
             Err(reason) => {
-                scoring.stop().await;
+                self.stop(scoring).await;
                 Some(Err(reason))
             }
         }
@@ -324,8 +345,13 @@ impl Worker {
         if how.is_none() {
             drained(&backend, &mut self.wanted).await;
         }
-        scoring.stop().await;
+        self.stop(scoring).await;
         how
+    }
+
+    async fn stop(&self, scoring: Scoring) {
+        let grace = self.wanted.borrow().grace;
+        scoring.stop(grace).await;
     }
 }
 

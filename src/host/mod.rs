@@ -78,10 +78,11 @@ use api::{
 };
 use client::Client;
 use counters::Counters;
+use fleet::End;
 use front::Front;
 use orders::Orders;
 use target::Target;
-use tender::Tender;
+use tender::{Tender, Wish};
 
 /// How often the stamp is looked at, and the orders are read in any case.
 const LOOK: Duration = Duration::from_millis(100);
@@ -215,7 +216,7 @@ struct Host {
 /// A deployment that is served.
 struct Tended {
     target: Arc<Target>,
-    wanted: channel::Sender<Option<DeploymentOrders>>,
+    wanted: channel::Sender<Wish>,
     idle: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
@@ -314,9 +315,9 @@ impl Host {
                 },
             };
             tended.wanted.send_if_modified(|wanted| {
-                let other = wanted.as_ref() != Some(one);
+                let other = !matches!(wanted, Wish::Serve(now) if **now == *one);
                 if other {
-                    *wanted = Some(one.clone());
+                    *wanted = Wish::Serve(Box::new(one.clone()));
                     tended.idle.store(false, Ordering::Release);
                 }
                 other
@@ -347,7 +348,7 @@ impl Host {
                     self.shared.front.remove(name);
                 }
                 // Its task ends by itself.
-                tended.wanted.send_replace(None);
+                tended.wanted.send_replace(Wish::End(End::Deleted));
             }
         }
     }
@@ -362,7 +363,7 @@ impl Host {
         target.counters = Counters::resumed(&self.shared.settings.loads, &one.name);
         let target = Arc::new(target);
         self.shared.front.add(Arc::clone(&target));
-        let (wanted, received) = channel::channel(Some(one.clone()));
+        let (wanted, received) = channel::channel(Wish::Serve(Box::new(one.clone())));
         let idle = Arc::new(AtomicBool::new(false));
         let tender = Tender::new(
             Arc::clone(&self.shared),
@@ -410,21 +411,47 @@ impl Host {
 
     /// Ends what is served and leaves the folder as it was.
     async fn leave(self) {
-        for tended in self.tended.values() {
-            tended.wanted.send_replace(None);
+        let Self { shared, tended, .. } = self;
+        let tended = tended.into_values().map(|one| (one.wanted, one.task));
+        let (wishes, tasks): (Vec<_>, Vec<_>) = tended.unzip();
+        let end = |end| {
+            for wish in &wishes {
+                wish.send_replace(Wish::End(end));
+            }
+        };
+        end(End::Stopped);
+        // A deletion may come while what was stopped takes its time.
+        let hurried = async {
+            deleted(&shared).await;
+            end(End::Deleted);
+            std::future::pending::<()>().await;
+        };
+        let ended = async {
+            for task in tasks {
+                let _ = task.await;
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = hurried => {}
         }
-        for tended in self.tended.into_values() {
-            let _ = tended.task.await;
-        }
-        self.shared.front.access.flush();
-        recorder::tell(&self.shared, false).await;
-        let settings = &self.shared.settings;
-        let loads = counters::loads(&self.shared.front);
+        shared.front.access.flush();
+        recorder::tell(&shared, false).await;
+        let settings = &shared.settings;
+        let loads = counters::loads(&shared.front);
         // A host that came to nothing leaves what the one before has counted.
         if !loads.is_empty() {
             counters::write(&settings.loads, &loads);
         }
         leftovers::clear(&settings.folder);
+    }
+}
+
+/// Returns when the endpoint is not there any more.
+async fn deleted(shared: &Shared) {
+    let orders = shared.front.orders();
+    while !matches!(orders.current().await, Ok(None)) {
+        sleep(LOOK).await;
     }
 }
 

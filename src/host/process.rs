@@ -281,9 +281,15 @@ impl Scoring {
         explain::failure(&how, &explain::read(&self.log, self.log_start))
     }
 
-    /// Lets it finish what it has begun, and ends it.
-    pub async fn stop(mut self) {
-        drop(self.pipe.take());
+    /// Lets it finish what it has begun, and ends it; within `grace` where that is said. A container has
+    /// the time that its engine takes.
+    pub async fn stop(mut self, grace: Option<Duration>) {
+        if let Some(mut pipe) = self.pipe.take()
+            && let Some(grace) = grace.filter(|_| !self.is_container)
+        {
+            let seconds = u8::try_from(grace.as_secs()).unwrap_or(u8::MAX);
+            let _ = pipe.write_all(&[seconds]).await;
+        }
         if timeout(FORCE, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
         }

@@ -22,7 +22,7 @@ use super::{
     collecting::Collecting,
     counters,
     engine::Outdated,
-    fleet::{Event, Fleet, Hurry},
+    fleet::{End, Event, Fleet, Hurry},
     layout::{self, Laid, Named},
     native::Scorer,
     process::{Plan, Unpushed},
@@ -40,11 +40,17 @@ use api::{
 /// How often it is asked how many processes there shall be, where rules say that.
 const ASK: Duration = Duration::from_secs(10);
 
+/// What shall become of a deployment.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Wish {
+    Serve(Box<DeploymentOrders>),
+    End(End),
+}
+
 pub struct Tender {
     shared: Arc<Shared>,
     target: Arc<Target>,
-    /// What to serve; none is an end.
-    wanted: watch::Receiver<Option<DeploymentOrders>>,
+    wanted: watch::Receiver<Wish>,
     served: Option<Served>,
     /// Those before, which end what they have begun.
     leaving: Vec<Leaving>,
@@ -118,7 +124,7 @@ impl Tender {
     pub fn new(
         shared: Arc<Shared>,
         target: Arc<Target>,
-        wanted: watch::Receiver<Option<DeploymentOrders>>,
+        wanted: watch::Receiver<Wish>,
         idle: Arc<AtomicBool>,
     ) -> Self {
         Self {
@@ -135,7 +141,7 @@ impl Tender {
     /// Serves until nothing is wanted any more.
     pub async fn run(mut self) {
         loop {
-            let Some(orders) = self.wanted.borrow_and_update().clone() else {
+            let Wish::Serve(orders) = self.wanted.borrow_and_update().clone() else {
                 break;
             };
             let generation = self.served.as_ref().map(|served| served.generation);
@@ -147,14 +153,19 @@ impl Tender {
                 self.attend(&orders).await;
             }
         }
-        for one in &self.leaving {
-            one.hurry.up();
-        }
-        self.take_down("The deployment is stopping".to_owned())
-            .await;
-        for one in self.leaving {
-            let _ = one.task.await;
-        }
+        let leaving = std::mem::take(&mut self.leaving);
+        let (hurries, tasks): (Vec<_>, Vec<_>) =
+            leaving.into_iter().map(|one| (one.hurry, one.task)).unzip();
+        let wanted = self.wanted.clone();
+        let left = async {
+            for task in tasks {
+                let _ = task.await;
+            }
+        };
+        tokio::join!(
+            self.take_down("The deployment is stopping".to_owned()),
+            ended(left, &hurries, wanted),
+        );
     }
 
     /// Lets nothing answer any more, for a reason.
@@ -162,8 +173,8 @@ impl Tender {
         self.target.switch(Err(why));
         self.target.collect(None);
         if let Some(served) = self.served.take() {
-            served.fleet.hurry().up();
-            served.end().await;
+            let hurry = served.fleet.hurry();
+            ended(served.end(), &[hurry], self.wanted.clone()).await;
         }
     }
 
@@ -437,6 +448,28 @@ impl Tender {
         message: Option<String>,
     ) {
         report(&self.shared, orders, state, message).await;
+    }
+}
+
+/// Waits until something has ended that may not take its time, and even less once the deployment is
+/// deleted.
+async fn ended(
+    something: impl Future<Output = ()>,
+    hurries: &[Hurry],
+    mut wanted: watch::Receiver<Wish>,
+) {
+    let up = |end| hurries.iter().for_each(|one| one.up(end));
+    up(End::Stopped);
+    let hurried = async {
+        let is_deleted = |wish: &Wish| *wish == Wish::End(End::Deleted);
+        if wanted.wait_for(is_deleted).await.is_ok() {
+            up(End::Deleted);
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = something => {}
+        () = hurried => {}
     }
 }
 

@@ -2,7 +2,8 @@
 //! scoring process does not outlive it.
 //!
 //! It holds the read end of a pipe whose other end is the host's, and ends the scoring process with
-//! its children when the pipe closes. It has no state of its own.
+//! its children when the pipe closes. A byte in the pipe says how many seconds that may take. It has no
+//! state of its own.
 
 use std::{
     io::{self, Read, Write},
@@ -21,15 +22,15 @@ use nix::{
 
 use super::{apart::Apart, front::now};
 
-/// How long the scoring process may take to answer what it has begun.
+/// How long the scoring process may take to answer what it has begun, where the host does not say.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Files that a process may open before it asks for more, as it is usual.
 const FILES: u64 = 1024;
 
 enum News {
-    /// The pipe closed: the host wants an end, or has met its own.
-    HostGone,
+    /// The pipe closed: the host wants an end within this time, or has met its own.
+    HostGone(Duration),
     Ended(u8),
 }
 
@@ -61,8 +62,10 @@ pub fn watch(command: &[String], apart: Option<&Apart>) -> io::Result<u8> {
     let (sender, news) = mpsc::channel();
     let host = sender.clone();
     thread::spawn(move || {
-        let _ = io::stdin().read_to_end(&mut Vec::new());
-        let _ = host.send(News::HostGone);
+        let mut said = Vec::new();
+        let _ = io::stdin().read_to_end(&mut said);
+        let seconds = said.first().map(|seconds| u64::from(*seconds));
+        let _ = host.send(News::HostGone(seconds.map_or(GRACE, Duration::from_secs)));
     });
     thread::spawn(move || {
         let status = child.wait();
@@ -74,9 +77,13 @@ pub fn watch(command: &[String], apart: Option<&Apart>) -> io::Result<u8> {
     });
     let code = match news.recv() {
         Ok(News::Ended(code)) => code,
-        Ok(News::HostGone) | Err(_) => {
+        told => {
+            let grace = match told {
+                Ok(News::HostGone(grace)) => grace,
+                _ => GRACE,
+            };
             let _ = killpg(group, Signal::SIGTERM);
-            ended_within(&news, GRACE).unwrap_or(128 + 9)
+            ended_within(&news, grace).unwrap_or(128 + 9)
         }
     };
     // What it has left behind in its group.
@@ -98,7 +105,7 @@ fn ended_within(news: &mpsc::Receiver<News>, most: Duration) -> Option<u8> {
     while let Some(left) = most.checked_sub(asked.elapsed()) {
         match news.recv_timeout(left) {
             Ok(News::Ended(code)) => return Some(code),
-            Ok(News::HostGone) => {}
+            Ok(News::HostGone(_)) => {}
             Err(_) => return None,
         }
     }

@@ -1,9 +1,15 @@
-//! Endpoints whose processes end at the wrong time, or do not end: killed, hanging.
+//! Endpoints whose processes end at the wrong time, or do not end: killed, hanging, deleted at work.
+
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
 use super::endpoints::{BAD, deploy, hosts, score, state, with_model};
-use crate::support::{Aml, each_mode, eventually, http::post, kill_other};
+use crate::support::{
+    Aml, each_mode, eventually,
+    http::{Connection, post},
+    kill_other,
+};
 
 #[test]
 fn a_script_that_ends_its_process_in_init_fails_at_once() {
@@ -146,4 +152,63 @@ fn a_killed_instance_loses_no_request() {
         assert_eq!(status, 200, "{body}");
     }
     assert_eq!(killed, 3);
+}
+
+/// A request that takes for ever and has begun.
+fn work_for_ever(aml: &Aml) -> Connection {
+    let endpoint = aml.json("endpoint show echo-ep");
+    let url = endpoint["scoring_uri"].as_str().expect("an address");
+    let key = aml.json("endpoint keys echo-ep --query primary");
+    let key = key.as_str().expect("a key");
+    let _ = std::fs::remove_file(aml.path("begun"));
+    let mut request = Connection::open(url.trim_end_matches("/score")).expect("connects");
+    let text = format!(
+        "POST /score HTTP/1.1\r\nHost: e\r\nAuthorization: Bearer {key}\r\n\
+         Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
+    );
+    request.write(text.as_bytes()).expect("sends");
+    eventually("it is being worked on", 30, || {
+        aml.path("begun").exists().then_some(())
+    });
+    request
+}
+
+#[test]
+fn what_is_deleted_does_not_take_its_time() {
+    let aml = &Aml::local();
+    with_model(aml);
+    let begun = aml.path("begun").display().to_string();
+    let script = format!(
+        "import time\ndef init(): pass\ndef run(raw):\n    open({begun:?}, 'w').close()\n    time.sleep(600)\n"
+    );
+    aml.write("score.py", script);
+    let second = || aml.ok("deploy echo:1 --name echo-ep --deployment other --script score.py");
+    deploy(aml);
+    second();
+    // Each scoring process has one that watches it.
+    let scoring = |count: usize| {
+        let watched = |(_, line): &(_, String)| line.contains("endpoint-watch");
+        (hosts(aml).iter().filter(|one| watched(one)).count() == count).then_some(())
+    };
+    eventually("there are two", 10, || scoring(2));
+    // The one that works is replaced, and what replaces it deleted.
+    let _request = work_for_ever(aml);
+    aml.ok("deploy echo:1 --name echo-ep --deployment default --script score.py");
+    eventually("both generations are there", 10, || scoring(3));
+    let asked = Instant::now();
+    aml.ok("deployment delete echo-ep default --yes --force");
+    eventually("only the other one is there", 30, || scoring(1));
+    assert!(asked.elapsed() < Duration::from_secs(20), "{asked:?}");
+    aml.ok("endpoint traffic echo-ep other=100");
+    let _request = work_for_ever(aml);
+    // Stopped it has its time, until it is deleted.
+    let stop = aml.start("endpoint stop echo-ep");
+    eventually("it is stopping", 10, || {
+        (state(aml) != "healthy").then_some(())
+    });
+    let asked = Instant::now();
+    aml.ok("endpoint delete echo-ep --yes");
+    assert!(asked.elapsed() < Duration::from_secs(20), "{asked:?}");
+    assert_eq!(hosts(aml), []);
+    stop.wait(30);
 }
