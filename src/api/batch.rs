@@ -175,6 +175,11 @@ pub struct InvokeBatch {
     /// Seconds that a mini-batch may take.
     #[serde(default)]
     pub timeout: Option<i64>,
+    #[serde(default)]
+    pub max_concurrency_per_instance: Option<u32>,
+    /// `debug`, `info` or `warning`.
+    #[serde(default)]
+    pub logging_level: Option<String>,
     /// Where programs are looked for, when it is started on the machine that runs it.
     #[serde(default)]
     pub search_path: Option<String>,

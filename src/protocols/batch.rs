@@ -70,8 +70,15 @@ pub fn invocation(asked: Asked, body: &[u8]) -> Result<InvokeBatch> {
             retries.and_then(|at| field(at, &["maxRetries"])),
             "retrySettings.maxRetries",
         )?,
-        // A duration such as PT30S is how the service itself would have it; the deployment's counts.
-        timeout: None,
+        timeout: seconds(
+            retries.and_then(|at| field(at, &["timeout"])),
+            "retrySettings.timeout",
+        )?,
+        max_concurrency_per_instance: number(
+            field(properties, &["maxConcurrencyPerInstance"]),
+            "maxConcurrencyPerInstance",
+        )?,
+        logging_level: text("loggingLevel").map(str::to_lowercase),
         search_path: None,
     })
 }
@@ -193,6 +200,20 @@ fn number<T: TryFrom<i64>>(value: Option<&Value>, at: &str) -> Result<Option<T>>
         .ok_or_else(|| wrong().at(format!("properties.{at}")))
 }
 
+/// A duration such as `PT30S`, or a number of seconds.
+fn seconds(value: Option<&Value>, at: &str) -> Result<Option<i64>> {
+    let Some(Value::String(text)) = value else {
+        return number(value, at);
+    };
+    let seconds = spec::durations::seconds(text);
+    let wrong = || {
+        Error::invalid(format!("`{text}` is no duration"))
+            .at(format!("properties.{at}"))
+            .hint("Write it as PT30S or PT5M, or as a number of seconds")
+    };
+    seconds.map(Some).ok_or_else(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,7 +239,9 @@ mod tests {
                 "JobOutputType": "UriFile", "Uri": "azureml://datastores/d/paths/p",
             }},
             "MiniBatchSize": 7,
-            "retrySettings": {"maxRetries": 2},
+            "retrySettings": {"maxRetries": 2, "Timeout": "PT1M30S"},
+            "maxConcurrencyPerInstance": 3,
+            "loggingLevel": "Debug",
         }}));
         let today = today.unwrap();
         let heart = json!({"type": "uri_folder", "path": "azureml:heart@latest"});
@@ -232,6 +255,13 @@ mod tests {
             (today.mini_batch_size, today.max_retries),
             (Some(7), Some(2))
         );
+        assert_eq!(
+            (today.timeout, today.max_concurrency_per_instance),
+            (Some(90), Some(3))
+        );
+        assert_eq!(today.logging_level.as_deref(), Some("debug"));
+        let plain = read(&json!({"properties": {"retrySettings": {"timeout": 20}}}));
+        assert_eq!(plain.unwrap().timeout, Some(20));
 
         let first = read(&json!({"properties": {
             "dataset": {"dataInputType": "DataUrl", "Path": "https://h/data"},
@@ -257,5 +287,9 @@ mod tests {
         assert_eq!(error.target.as_deref(), Some("properties.InputData.x"));
         let body = json!({"properties": {"miniBatchSize": "many"}});
         assert!(read(&body).is_err());
+        let body = json!({"properties": {"retrySettings": {"timeout": "soon"}}});
+        let error = read(&body).unwrap_err();
+        let place = Some("properties.retrySettings.timeout");
+        assert_eq!(error.target.as_deref(), place);
     }
 }

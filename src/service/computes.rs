@@ -62,27 +62,10 @@ fn idle_time(spec: &Map<String, Value>) -> Result<Option<i64>> {
     })
 }
 
-/// A duration such as `P1DT2H30M` in minutes.
+/// A duration of whole minutes.
 fn in_minutes(text: &str) -> Option<i64> {
-    let (days, time) = match text.strip_prefix('P')?.split_once('T') {
-        Some((days, time)) => (days, time),
-        None => (text.strip_prefix('P')?, ""),
-    };
-    let mut minutes = match days.strip_suffix('D') {
-        Some(days) => days.parse::<i64>().ok()?.checked_mul(24 * 60)?,
-        None if days.is_empty() => 0,
-        None => return None,
-    };
-    let mut rest = time;
-    for (unit, length) in [('H', 60), ('M', 1)] {
-        if let Some((number, after)) = rest.split_once(unit) {
-            let more = number.parse::<i64>().ok()?.checked_mul(length)?;
-            minutes = minutes.checked_add(more)?;
-            rest = after;
-        }
-    }
-    let said = !days.is_empty() || !time.is_empty();
-    (rest.is_empty() && said).then_some(minutes)
+    let seconds = spec::durations::seconds(text)?;
+    (seconds % 60 == 0).then_some(seconds / 60)
 }
 
 impl Service {

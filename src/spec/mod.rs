@@ -16,6 +16,7 @@ mod conda;
 mod declare;
 pub mod described;
 pub mod dockerfile;
+pub mod durations;
 pub mod environment;
 pub mod expression;
 pub mod graph;

@@ -14,13 +14,15 @@ use api::{
 use spec::overrides::{Edit, Values};
 
 /// What can be said in place of what the deployment says.
-const SETTINGS: [&str; 6] = [
+const SETTINGS: [&str; 8] = [
     "mini_batch_size",
     "instance_count",
+    "max_concurrency_per_instance",
     "output_file_name",
     "error_threshold",
     "retry_settings.max_retries",
     "retry_settings.timeout",
+    "logging_level",
 ];
 
 /// Start a job that scores data
@@ -162,10 +164,9 @@ impl Given<'_> {
             error_threshold: number(&mut fields, "error_threshold")?,
             max_retries: number(&mut retries, "max_retries")?,
             timeout: number(&mut retries, "timeout")?,
-            output_file_name: match fields.shift_remove("output_file_name") {
-                Some(Value::String(name)) => Some(name),
-                _ => None,
-            },
+            max_concurrency_per_instance: number(&mut fields, "max_concurrency_per_instance")?,
+            logging_level: text(&mut fields, "logging_level"),
+            output_file_name: text(&mut fields, "output_file_name"),
             ..InvokeBatch::default()
         };
         fields.shift_remove("$schema");
@@ -208,6 +209,13 @@ fn mapping(fields: &mut Map<String, Value>, key: &str) -> Map<String, Value> {
     match fields.shift_remove(key) {
         Some(Value::Object(found)) => found,
         _ => Map::new(),
+    }
+}
+
+fn text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {
+    match fields.shift_remove(key) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
     }
 }
 

@@ -407,6 +407,7 @@ impl Invocation<'_> {
         let asked = self.request;
         let instances = asked.instance_count.map_or(settings.instances, i64::from);
         let size = asked.mini_batch_size.map(i64::from);
+        let at_once = asked.max_concurrency_per_instance.map(i64::from);
         let name = model
             .and_then(|model| model.lineage.path.as_deref())
             .and_then(|path| path.trim_end_matches('/').rsplit('/').next())
@@ -423,7 +424,10 @@ impl Invocation<'_> {
             mini_batch_bytes: None,
             partition_keys: Vec::new(),
             concurrency: positive(instances, "instance_count")?
-                * positive(settings.concurrency, "max_concurrency_per_instance")?,
+                * positive(
+                    at_once.unwrap_or(settings.concurrency),
+                    "max_concurrency_per_instance",
+                )?,
             output_action: if settings.append_row {
                 OutputAction::AppendRow
             } else {
@@ -442,7 +446,10 @@ impl Invocation<'_> {
             )?,
             error_threshold: asked.error_threshold.unwrap_or(settings.error_threshold),
             mini_batch_error_threshold: -1,
-            logging_level: settings.logging_level,
+            logging_level: asked
+                .logging_level
+                .as_deref()
+                .unwrap_or(settings.logging_level),
         };
         variables.insert(minibatch::VARIABLE.to_owned(), json!(driver.to_text()?));
         Ok(variables)

@@ -116,7 +116,12 @@ fn a_job_is_started_and_asked_for_over_rest() {
         let token = get("account get-access-token --query accessToken -o tsv");
         let body = r#"{"properties": {
             "InputData": {"flowers": {"JobInputType": "UriFolder", "Uri": "azureml:flowers@latest"}},
-            "OutputFileName": "rest.csv"
+            "OutputFileName": "rest.csv",
+            "MiniBatchSize": 3,
+            "ErrorThreshold": 4,
+            "MaxConcurrencyPerInstance": 2,
+            "LoggingLevel": "Debug",
+            "RetrySettings": {"MaxRetries": 1, "Timeout": "PT1M30S"}
         }}"#;
         let (status, text) = post(&uri, &token, body);
         assert_eq!(status, 201, "{text}");
@@ -144,6 +149,21 @@ fn a_job_is_started_and_asked_for_over_rest() {
             aml.read("out/named-outputs/score/rest.csv"),
             "f1.txt,3\nf2.txt,6\nf3.txt,9\n"
         );
+        let driver = aml.json(format!(
+            "job show {job} --query environment_variables.AML_BATCH"
+        ));
+        let driver: Value = serde_json::from_str(driver.as_str().expect("text")).expect("JSON");
+        for (key, expected) in [
+            ("mini_batch_size", json!(3)),
+            ("error_threshold", json!(4)),
+            ("concurrency", json!(2)),
+            ("logging_level", json!("debug")),
+            ("max_retries", json!(1)),
+            ("timeout", json!(90)),
+            ("output_file_name", json!("rest.csv")),
+        ] {
+            assert_eq!(driver[key], expected, "{key}");
+        }
 
         assert_eq!(ask("other").0, 404);
         assert_eq!(post(&uri, "wrong", body).0, 401);
