@@ -295,6 +295,54 @@ fn a_model_in_mlflow_format_needs_no_script() {
     });
 }
 
+/// Made by a Python and packages that are no more.
+const OLD: &str = "
+flavors:
+  python_function:
+    loader_module: old
+    code: code
+    python_version: 3.2.1
+  sklearn:
+    sklearn_version: 0.1.0
+";
+
+#[test]
+fn a_model_that_does_not_fit_its_packages_says_which() {
+    let aml = &Aml::local().within_seconds(300);
+    aml.ok("workspace create -n churn");
+    aml.write("old/MLmodel", OLD);
+    let register = |code: &str| {
+        aml.write("old/code/old.py", code);
+        aml.ok("model register -n old --path old");
+    };
+    register(
+        "class Old:\n    def predict(self, rows):\n        return rows.weight\n\n\
+         def _load_pyfunc(path):\n    return Old()\n",
+    );
+    register("def _load_pyfunc(path):\n    raise ValueError('incompatible\\ndtype')\n");
+    aml.ok("deploy old:1 --name echo-ep");
+    let which = |text: &str| {
+        for part in [
+            "It was saved with python 3.2 (here: 3.",
+            ", scikit-learn 0.1.0 (here: 1.",
+            "). If that is why, write python=3.2, scikit-learn==0.1.0 into its conda.yaml",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+    };
+    let score = ["endpoint", "score", "echo-ep", "-d", r#"{"data": [[1]]}"#];
+    let error = aml.fails(14, score);
+    let raised = "answered 500: The model does not score: AttributeError: ";
+    assert!(error.contains(raised), "{error}");
+    which(&error);
+    let error = aml.fails(12, "deploy old:2 --name echo-ep");
+    let raised = "RuntimeError: The model does not load: ValueError: incompatible dtype. It was";
+    assert!(error.contains(raised), "{error}");
+    which(&error);
+    let message = aml.json("endpoint show echo-ep --query message");
+    which(message.as_str().expect("a message"));
+}
+
 #[test]
 fn the_machine_as_it_is_must_have_the_scoring_server() {
     let programs = tempfile::tempdir().expect("makes a folder");
