@@ -40,6 +40,7 @@ const MLFLOW_IMAGE: &str = "mcr.microsoft.com/azureml/mlflow-ubuntu20.04-py38-cp
 const LONGEST_LIST: u64 = 1 << 20;
 const RETRIES: i64 = 3;
 const TIMEOUT: i64 = 30;
+const LEVELS: [&str; 5] = ["debug", "info", "warning", "error", "critical"];
 
 #[async_trait]
 impl Perform for InvokeBatch {
@@ -103,7 +104,7 @@ impl Perform for InvokeBatch {
 }
 
 /// The settings of both forms of a model deployment.
-struct Settings<'a> {
+pub(super) struct Settings<'a> {
     compute: Option<&'a str>,
     mini_batch_size: i64,
     concurrency: i64,
@@ -117,7 +118,43 @@ struct Settings<'a> {
     variables: Vec<(&'a str, &'a str)>,
 }
 
-fn settings(written: &batch::BatchDeployment) -> Settings<'_> {
+impl Settings<'_> {
+    /// Refuses what no job could be made of.
+    pub(super) fn check(&self) -> Result<()> {
+        positive(self.mini_batch_size, "mini_batch_size")?;
+        positive(self.concurrency, "max_concurrency_per_instance")?;
+        positive(self.instances, "instance_count")?;
+        positive(self.timeout, "retry_settings.timeout")?;
+        for (number, least, target) in [
+            (self.retries, 0, "retry_settings.max_retries"),
+            (self.error_threshold, -1, "error_threshold"),
+        ] {
+            if number < least {
+                let error = format!("{number} is not a number from {least} up");
+                return Err(Error::invalid(error).at(target));
+            }
+        }
+        check_output_file(self.output_file)?;
+        check_level(self.logging_level)
+    }
+}
+
+/// Refuses a name that leads out of the folder of the output.
+fn check_output_file(name: &str) -> Result<()> {
+    api::files::check_path(name).map_err(|error| error.at("output_file_name"))
+}
+
+fn check_level(level: &str) -> Result<()> {
+    if LEVELS.iter().any(|known| level.eq_ignore_ascii_case(known)) {
+        return Ok(());
+    }
+    let error = Error::invalid(format!("`{level}` is no level of logging"));
+    Err(error
+        .at("logging_level")
+        .hint(format!("It is one of {}", LEVELS.join(", "))))
+}
+
+pub(super) fn settings(written: &batch::BatchDeployment) -> Settings<'_> {
     let usual = Settings {
         compute: None,
         mini_batch_size: MINI_BATCH,
@@ -407,6 +444,12 @@ impl Invocation<'_> {
         let asked = self.request;
         let instances = asked.instance_count.map_or(settings.instances, i64::from);
         let size = asked.mini_batch_size.map(i64::from);
+        if let Some(name) = &asked.output_file_name {
+            check_output_file(name)?;
+        }
+        if let Some(level) = &asked.logging_level {
+            check_level(level)?;
+        }
         let at_once = asked.max_concurrency_per_instance.map(i64::from);
         let name = model
             .and_then(|model| model.lineage.path.as_deref())

@@ -135,6 +135,7 @@ impl Perform for PutBatchDeployment {
         }
         let written = read(&self.definition)?;
         if let Some(base) = base(&written) {
+            invoke::settings(&written).check()?;
             match &base.model {
                 Some(ModelSource::Name(name)) => {
                     let found = service.model_of(caller, &row, name).await;

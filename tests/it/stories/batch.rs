@@ -171,6 +171,31 @@ fn a_job_is_started_and_asked_for_over_rest() {
         let (status, text) = post(&uri, &token, local);
         assert_eq!(status, 400, "{text}");
         assert!(text.contains("az ml data create"), "{text}");
+        let outside = r#"{"properties": {"OutputFileName": "../rest.csv"}}"#;
+        let (status, text) = post(&uri, &token, outside);
+        assert!(status == 400 && text.contains("output_file_name"), "{text}");
+        for (from, to, target) in [
+            ("out.csv", "../out.csv", "output_file_name: "),
+            (
+                "mini_batch_size: 2",
+                "mini_batch_size: 0",
+                "mini_batch_size: ",
+            ),
+            (
+                "error_threshold: 0",
+                "error_threshold: -2",
+                "error_threshold: ",
+            ),
+            (
+                "error_threshold: 0",
+                "logging_level: loud",
+                "logging_level: ",
+            ),
+        ] {
+            aml.write("wrong.yml", DEPLOYMENT.replace(from, to));
+            let error = aml.fails(2, "batch deploy scores -f wrong.yml");
+            assert!(error.contains(target), "{error}");
+        }
         let error = aml.az("ml batch-endpoint invoke -n scores --set mini_batch=2");
         let error = error.failed(1);
         assert!(error.contains("mini_batch_size"), "{error}");
