@@ -8,7 +8,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::{runtime::Handle, sync::oneshot, task::JoinSet, time::sleep};
+use tokio::{
+    runtime::Handle,
+    sync::oneshot,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use super::{
     Settings,
@@ -33,6 +38,10 @@ const VARIABLES: &str = "variables";
 /// Waits between attempts to push an image.
 const FIRST_WAIT: Duration = Duration::from_secs(10);
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
+/// How long the first attempt may take, and the longest later one: each has twice as long as the one
+/// before that was not done by then.
+const FIRST_LIMIT: Duration = Duration::from_mins(10);
+const LONGEST_LIMIT: Duration = Duration::from_hours(4);
 /// How long an attempt waits for another image that is being pushed to the same registry.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -97,7 +106,7 @@ pub async fn made(
             generation: orders.generation,
         },
     };
-    let push = Push::of(engine, &image, served, settings);
+    let mut push = Push::of(engine, &image, served, settings);
     if !is_new {
         if !push.is_done() {
             made.pushing.spawn(push.again(None));
@@ -105,7 +114,7 @@ pub async fn made(
         return Ok(made);
     }
     say("Pushing the image");
-    if let Err(error) = push.once().await {
+    if let Err(error) = push.attempt().await {
         let why = format!(
             "The image was not pushed, which is tried again: {}",
             error.message
@@ -163,6 +172,8 @@ struct Push {
     engine: Engine,
     image: String,
     target: Target,
+    /// How long the next attempt may take.
+    limit: Duration,
 }
 
 enum Target {
@@ -187,6 +198,7 @@ impl Push {
         Self {
             engine,
             image: image.to_owned(),
+            limit: FIRST_LIMIT,
             target: match named {
                 Some(registry) => {
                     let registry = registry.trim_end_matches('/');
@@ -206,6 +218,20 @@ impl Push {
             Target::Named(_) => false,
             Target::Own(folder, name) => registry::has(folder, name),
         }
+    }
+
+    /// Tries once; what hangs is ended.
+    async fn attempt(&mut self) -> Result<()> {
+        let limit = self.limit;
+        if let Ok(outcome) = timeout(limit, self.once()).await {
+            return outcome;
+        }
+        self.limit = (limit * 2).min(LONGEST_LIMIT);
+        Err(Error::unavailable(format!(
+            "`{} push` was not done within {} s and was ended",
+            self.engine.name,
+            limit.as_secs_f32()
+        )))
     }
 
     async fn once(&self) -> Result<()> {
@@ -248,12 +274,12 @@ impl Push {
 
     /// Tries until it is there, with growing waits; where that has failed before, somebody is told when it
     /// has not any more.
-    async fn again(self, told: Option<oneshot::Sender<()>>) {
+    async fn again(mut self, told: Option<oneshot::Sender<()>>) {
         let mut wait = FIRST_WAIT;
         if told.is_some() {
             sleep(wait).await;
         }
-        while let Err(error) = self.once().await {
+        while let Err(error) = self.attempt().await {
             let text = format!("The image was not pushed: {error}");
             tell(&self.engine.log, 'I', &text);
             sleep(wait).await;
@@ -337,4 +363,43 @@ fn line(
         " {image} & wait $!; code=$?; wait; {tool} rm --force $name >/dev/null 2>&1; exit $code"
     );
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_push_that_hangs_is_ended_and_has_longer_the_next_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let podman = folder.path().join("podman");
+        let pid = folder.path().join("pid");
+        let script = format!("#!/bin/sh\necho $$ > {}\nexec sleep 600\n", pid.display());
+        fs::write(&podman, script).unwrap();
+        fs::set_permissions(&podman, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:/usr/bin:/bin", folder.path().display());
+        let log = folder.path().join("log");
+        let engine = Engine::find(&[("PATH".to_owned(), path)].into(), log).unwrap();
+        let mut push = Push {
+            engine,
+            image: "localhost/aml/x:1".to_owned(),
+            target: Target::Named("registry/x:1".to_owned()),
+            limit: Duration::from_secs(1),
+        };
+        let error = push.attempt().await.unwrap_err();
+        let said = "`podman push` was not done within 1 s and was ended";
+        assert_eq!(error.message, said);
+        assert_eq!(push.limit, Duration::from_secs(2));
+        let pid = fs::read_to_string(pid).unwrap();
+        let process = format!("/proc/{}/cmdline", pid.trim());
+        // What was killed has no command line, whether or not it was waited for.
+        let gone = async {
+            while fs::read(&process).is_ok_and(|line| !line.is_empty()) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), gone).await.unwrap();
+    }
 }
