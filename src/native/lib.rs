@@ -12,6 +12,7 @@ mod forest;
 mod lightgbm;
 mod onnx;
 mod onnx_trees;
+mod post;
 mod rows;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,10 @@
 //! Models in ONNX, by tract.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use prost::Message as _;
 use serde_json::{Map, Value, json};
-use tract_onnx::{pb, prelude::*, tract_hir::internal::*};
+use tract_onnx::{Onnx, pb, prelude::*, tract_hir::internal::*};
 
 use super::{
     onnx_trees,
@@ -32,15 +32,28 @@ impl Graph {
         if let Some(graph) = &mut proto.graph {
             without_maps(graph);
         }
-        Self::planned(&proto).map_err(|e| {
-            Error::invalid(format!("The model cannot be scored natively: {e:#}"))
+        let mut onnx = tract_onnx::onnx();
+        onnx_trees::register(&mut onnx.op_register);
+        let mut strange = BTreeSet::new();
+        if let Some(graph) = &proto.graph {
+            unknown(&onnx, graph, &mut strange);
+        }
+        Self::planned(onnx, &proto).map_err(|e| {
+            let why = if strange.is_empty() {
+                format!("{e:#}")
+            } else {
+                let strange: Vec<String> = strange.into_iter().collect();
+                format!(
+                    "it has operators that are not known: {}",
+                    strange.join(", ")
+                )
+            };
+            Error::invalid(format!("The model cannot be scored natively: {why}"))
                 .hint("Deploy without --native to use Python")
         })
     }
 
-    fn planned(proto: &pb::ModelProto) -> TractResult<Self> {
-        let mut onnx = tract_onnx::onnx();
-        onnx_trees::register(&mut onnx.op_register);
+    fn planned(onnx: Onnx, proto: &pb::ModelProto) -> TractResult<Self> {
         let onnx = onnx
             .with_ignore_output_shapes(true)
             .with_ignore_output_types(true);
@@ -230,6 +243,20 @@ fn nested(values: &mut impl Iterator<Item = Value>, shape: &[usize]) -> Value {
         [length, rest @ ..] => {
             let lists = (0..*length).map(|_| nested(values, rest));
             Value::Array(lists.collect())
+        }
+    }
+}
+
+/// Collects the operators of a graph, and of those within it, that nobody here knows.
+fn unknown(onnx: &Onnx, graph: &pb::GraphProto, found: &mut BTreeSet<String>) {
+    for node in &graph.node {
+        if !onnx.op_register.0.contains_key(&node.op_type) {
+            found.insert(node.op_type.clone());
+        }
+        for attribute in &node.attribute {
+            for within in attribute.g.iter().chain(&attribute.graphs) {
+                unknown(onnx, within, found);
+            }
         }
     }
 }

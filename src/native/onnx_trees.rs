@@ -12,7 +12,10 @@ use tract_onnx::{
     tract_hir::internal::*,
 };
 
-use super::forest::{Forest, Fork, Missing, Test, largest, sigmoid, softmax};
+use super::{
+    forest::{Forest, Fork, Missing, Test, largest, sigmoid},
+    post::Post,
+};
 
 pub fn register(operators: &mut OnnxOpRegister) {
     operators.insert("TreeEnsembleClassifier", classifier);
@@ -75,25 +78,14 @@ fn linear(_: &ParsingContext, node: &NodeProto) -> Parsed {
     let weights: Vec<f32> = node.get_attr_vec("coefficients")?;
     let targets = node.get_attr_opt("targets")?.unwrap_or(1_usize).max(1);
     let added: Vec<f32> = node.get_attr_opt_vec("intercepts")?.unwrap_or_default();
-    match node.get_attr_opt("post_transform")?.unwrap_or("NONE") {
-        "NONE" => {}
-        other => bail!("the transformation {other} is not known"),
-    }
     let doubles = |list: Vec<f32>| list.into_iter().map(f64::from).collect();
     expanded(ByRows::new(Work::Add(Linear {
         features: weights.len() / targets,
         weights: doubles(weights),
         added: doubles(added),
         targets,
+        post: Post::of(node)?,
     })))
-}
-
-/// What the sums of the leaves become.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Post {
-    None,
-    Logistic,
-    Softmax,
 }
 
 #[derive(Debug)]
@@ -108,12 +100,7 @@ struct Trees {
 }
 
 fn forest(node: &NodeProto, leaves: &str, outputs: usize) -> TractResult<Trees> {
-    let post = match node.get_attr_opt("post_transform")?.unwrap_or("NONE") {
-        "NONE" => Post::None,
-        "LOGISTIC" => Post::Logistic,
-        "SOFTMAX" => Post::Softmax,
-        other => bail!("the transformation {other} is not known"),
-    };
+    let post = Post::of(node)?;
     let of_leaves = |name: &str| format!("{leaves}_{name}");
     let classes: Vec<i64> = node.get_attr_vec(&of_leaves("ids"))?;
     let weights: Vec<f32> = node.get_attr_vec(&of_leaves("weights"))?;
@@ -122,6 +109,9 @@ fn forest(node: &NodeProto, leaves: &str, outputs: usize) -> TractResult<Trees> 
         bail!("its trees are not whole");
     }
     let is_single = leaves == "class" && outputs == 2 && classes.windows(2).all(|w| w[0] == w[1]);
+    if is_single && matches!(post, Post::SoftmaxZero | Post::Probit) {
+        bail!("the post_transform {post:?} of trees for one class of two is not known");
+    }
     let base: Vec<f32> = node.get_attr_opt_vec("base_values")?.unwrap_or_default();
     Ok(Trees {
         forest,
@@ -242,14 +232,6 @@ impl Trees {
         }
     }
 
-    fn posted(&self, values: &mut [f64]) {
-        match self.post {
-            Post::None => {}
-            Post::Logistic => values.iter_mut().for_each(|value| *value = sigmoid(*value)),
-            Post::Softmax => softmax(values),
-        }
-    }
-
     /// The class of a row and the shares of all.
     fn classify(&self, sums: &mut [f64]) -> usize {
         if let Some(is_share) = self.single {
@@ -267,7 +249,7 @@ impl Trees {
             return usize::from(wins);
         }
         let best = largest(sums);
-        self.posted(sums);
+        self.post.apply(sums);
         best
     }
 }
@@ -290,6 +272,7 @@ struct Linear {
     features: usize,
     added: Vec<f64>,
     targets: usize,
+    post: Post,
 }
 
 impl Linear {
@@ -304,6 +287,7 @@ impl Linear {
             let sum: f64 = terms.map(|(by, value)| by * f64::from(*value)).sum();
             sums.push(sum + self.added.get(at).copied().unwrap_or(0.0));
         }
+        self.post.apply(sums);
         Ok(())
     }
 }
@@ -416,7 +400,7 @@ impl EvalOp for ByRows {
                 for row in rows {
                     widen(row, &mut wide);
                     trees.sums(&wide, &mut sums);
-                    trees.posted(&mut sums);
+                    trees.post.apply(&mut sums);
                     answers.extend(sums.iter().map(single));
                 }
                 let shape = [count, trees.forest.outputs];

@@ -2,7 +2,15 @@
 
 use std::fs;
 
+use prost::Message as _;
 use serde_json::{Value, json};
+use tract_onnx::pb::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto,
+    TypeProto, ValueInfoProto,
+    attribute_proto::AttributeType,
+    tensor_shape_proto::{Dimension, dimension},
+    type_proto,
+};
 
 use super::Scorer;
 
@@ -71,6 +79,104 @@ fn trees_of_xgboost_begin_at_the_base_score() {
     );
 }
 
+/// A model in ONNX of one operator, which takes rows of two numbers.
+fn onnx(operator: &str, attributes: Vec<AttributeProto>) -> Vec<u8> {
+    let dimension = |value| Dimension {
+        value: Some(value),
+        ..Dimension::default()
+    };
+    let shape = vec![
+        dimension(dimension::Value::DimParam("N".to_owned())),
+        dimension(dimension::Value::DimValue(2)),
+    ];
+    let table = |name: &str| ValueInfoProto {
+        name: name.to_owned(),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(type_proto::Tensor {
+                elem_type: 1,
+                shape: Some(TensorShapeProto { dim: shape.clone() }),
+            })),
+            ..TypeProto::default()
+        }),
+        ..ValueInfoProto::default()
+    };
+    let node = NodeProto {
+        op_type: operator.to_owned(),
+        domain: "ai.onnx.ml".to_owned(),
+        input: vec!["x".to_owned()],
+        output: vec!["y".to_owned()],
+        attribute: attributes,
+        ..NodeProto::default()
+    };
+    let domains = [("", 17), ("ai.onnx.ml", 3)].map(|(domain, version)| OperatorSetIdProto {
+        domain: domain.to_owned(),
+        version,
+    });
+    let model = ModelProto {
+        ir_version: 8,
+        opset_import: domains.to_vec(),
+        graph: Some(GraphProto {
+            name: "g".to_owned(),
+            node: vec![node],
+            input: vec![table("x")],
+            output: vec![table("y")],
+            ..GraphProto::default()
+        }),
+        ..ModelProto::default()
+    };
+    model.encode_to_vec()
+}
+
+/// Two targets: the sum of both numbers, and their difference less one.
+fn linear(post: &str) -> Vec<u8> {
+    let floats = |name: &str, floats: &[f32]| AttributeProto {
+        name: name.to_owned(),
+        r#type: AttributeType::Floats.into(),
+        floats: floats.to_vec(),
+        ..AttributeProto::default()
+    };
+    let targets = AttributeProto {
+        name: "targets".to_owned(),
+        r#type: AttributeType::Int.into(),
+        i: 2,
+        ..AttributeProto::default()
+    };
+    let post = AttributeProto {
+        name: "post_transform".to_owned(),
+        r#type: AttributeType::String.into(),
+        s: post.as_bytes().to_vec(),
+        ..AttributeProto::default()
+    };
+    let weights = floats("coefficients", &[1.0, 1.0, 1.0, -1.0]);
+    let added = floats("intercepts", &[0.0, -1.0]);
+    onnx("LinearRegressor", vec![targets, post, weights, added])
+}
+
+#[test]
+fn linear_models_of_onnx_end_with_what_they_ask_for() {
+    let rows = json!({"input_data": [[0.25, 0.0], [2.0, 1.0]]});
+    // The sums are 0.25 and -0.75, 3 and 0.
+    let expected: [(&str, [f64; 4]); 5] = [
+        ("NONE", [0.25, -0.75, 3.0, 0.0]),
+        ("LOGISTIC", [0.562_177, 0.320_821, 0.952_574, 0.5]),
+        ("SOFTMAX", [0.731_059, 0.268_941, 0.952_574, 0.047_426]),
+        ("SOFTMAX_ZERO", [0.731_059, 0.268_941, 1.0, 0.0]),
+        ("PROBIT", [-0.674_49, f64::NAN, f64::NAN, f64::NAN]),
+    ];
+    for (post, expected) in expected {
+        let scorer = scorer("m.onnx", linear(post)).unwrap();
+        let found = answer(&scorer, &rows);
+        let found = found.as_array().unwrap().iter().flat_map(|row| {
+            let row = row.as_array().unwrap().iter();
+            row.map(|value| value.as_f64().unwrap_or(f64::NAN))
+        });
+        for (found, expected) in found.zip(expected) {
+            let as_expected = expected.is_nan() || (found - expected).abs() < 5e-3;
+            assert!(as_expected, "{post}: {found} is not {expected}");
+        }
+    }
+}
+
 #[test]
 fn what_cannot_be_scored_says_why() {
     let refused = |name: &str, content: &str| match scorer(name, content) {
@@ -84,6 +190,20 @@ fn what_cannot_be_scored_says_why() {
     cycle["learner"]["gradient_booster"]["model"]["trees"][0]["left_children"][0] = json!(0);
     assert!(refused("m.json", &cycle.to_string()).contains("not whole"));
     assert!(refused("m.onnx", "no model").contains("ONNX"));
+    let refused = |bytes: Vec<u8>| match scorer("m.onnx", bytes) {
+        Ok(_) => panic!("it was loaded"),
+        Err(error) => error.message,
+    };
+    let unknown = refused(onnx("SVMRegressor", Vec::new()));
+    assert!(
+        unknown.contains("operators that are not known: SVMRegressor"),
+        "{unknown}"
+    );
+    let unknown = refused(linear("CUBIC"));
+    assert!(
+        unknown.contains("(LinearRegressor)") && unknown.contains("post_transform CUBIC"),
+        "{unknown}"
+    );
     let scorer = scorer("model.lgb", LIGHTGBM).unwrap();
     for (body, message) in [
         ("{", "no JSON"),
