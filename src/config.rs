@@ -149,6 +149,8 @@ pub struct InsideRun {
     pub token: String,
     /// Certificate to trust, PEM.
     pub ca_file: Option<PathBuf>,
+    /// A worker started the process and has named no state directory: commands speak as the run.
+    pub speaks: bool,
 }
 
 /// The MLflow server that this machine's clients use, as their variables say it.
@@ -356,6 +358,7 @@ fn inside_run() -> Option<InsideRun> {
         run: var("MLFLOW_RUN_ID").or_else(|| var("AZUREML_RUN_ID"))?,
         token: var("MLFLOW_TRACKING_TOKEN")?,
         ca_file: var(MLFLOW_CA).map(PathBuf::from),
+        speaks: var("AZUREML_RUN_ID").is_some() && var("AML_HOME").is_none(),
     })
 }
 

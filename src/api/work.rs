@@ -42,6 +42,9 @@ pub struct Assignment {
     pub log_length: u64,
     /// Someone asked to cancel it.
     pub cancel: bool,
+    /// There are no users: whoever submits runs is the owner of the state directory.
+    #[serde(default)]
+    pub owned: bool,
     /// What its compute has for each node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<Size>,

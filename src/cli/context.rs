@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::{Globals, paste::Paste, ui::Ui};
 use crate::{
-    config::{self, Config, Profile},
+    config::{self, Config, InsideRun, Profile},
     wiring::{self, Target},
 };
 use api::{Code, Error, Result, access::WhoAmI, names, workspaces::ListWorkspaces};
@@ -31,6 +31,8 @@ pub struct Context {
     /// What chose the profile: an option, a variable, or a line of the configuration file.
     named_by: String,
     workspace: Option<String>,
+    /// The run as which the command speaks, being called by its process.
+    run: Option<InsideRun>,
     client: OnceCell<Client>,
 }
 
@@ -61,8 +63,12 @@ impl Context {
             (None, None) => config.place_of("profile"),
         };
         let named_profile = globals.profile.or_else(|| config.profile.clone());
+        let run = config.inside_run.clone();
+        let run = run.filter(|run| run.speaks && named_profile.is_none());
         let profile = named_profile.clone();
-        let profile = profile.or_else(|| config.settings.profile.clone());
+        // What the machine's own user has configured is not for the runs of others.
+        let configured = || config.settings.profile.clone().filter(|_| run.is_none());
+        let profile = profile.or_else(configured);
         Ok(Self {
             ui: Ui::new(
                 globals.output.as_deref(),
@@ -74,6 +80,7 @@ impl Context {
             named_profile,
             named_by,
             workspace: globals.workspace,
+            run,
             resource_group: globals.resource_group,
             subscription: globals.subscription,
             config,
@@ -88,6 +95,7 @@ impl Context {
         let mut ctx = Self::with(globals, self.config.clone(), None)?;
         ctx.named_profile.clone_from(&self.named_profile);
         ctx.profile.clone_from(&self.profile);
+        ctx.run.clone_from(&self.run);
         ctx.named_by.clone_from(&self.named_by);
         ctx.client.clone_from(&self.client);
         folder.clone_into(&mut ctx.folder);
@@ -109,6 +117,14 @@ impl Context {
     /// The name of the remote profile in use; none in local mode.
     pub fn profile(&self) -> Option<&str> {
         self.profile.as_deref()
+    }
+
+    /// The name of what the command speaks to, as `whoami` shows it.
+    pub fn target_name(&self) -> &str {
+        match &self.run {
+            Some(_) => "run",
+            None => self.profile().unwrap_or("local"),
+        }
     }
 
     /// What chose the profile in use, as people would change it.
@@ -137,6 +153,9 @@ impl Context {
 
     /// What the command talks to.
     pub fn target(&self) -> Result<Target> {
+        if let Some(run) = &self.run {
+            return Ok(Target::Remote(remote_of(run)?));
+        }
         match &self.profile {
             Some(name) => {
                 let remote = self.remote(name);
@@ -229,6 +248,9 @@ impl Context {
         if let Some(name) = self.workspace.as_ref().or(self.config.workspace.as_ref()) {
             return Ok(Some(name.clone()));
         }
+        if let Some(run) = &self.run {
+            return Ok(Some(run.workspace.clone()));
+        }
         Ok(self.workspace_by_file()?.map(|(name, _)| name))
     }
 
@@ -309,6 +331,16 @@ impl Context {
 }
 
 /// The certificate a profile trusts.
+/// The server that a run's process was given, and the run's own token for it.
+pub fn remote_of(run: &InsideRun) -> Result<Remote> {
+    Ok(Remote {
+        url: run.url.clone(),
+        token: Some(run.token.clone()),
+        ca: run.ca_file.as_deref().map(read_ca).transpose()?,
+        ..Remote::default()
+    })
+}
+
 pub fn read_ca(file: &Path) -> Result<Vec<u8>> {
     std::fs::read(file).map_err(|e| {
         let shown = file.display().to_string();

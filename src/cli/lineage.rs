@@ -56,6 +56,7 @@ pub async fn lineage(ctx: &Context, args: LineageArgs) -> anyhow::Result<()> {
     };
     let workspace = ctx.workspace().await?;
     let client = ctx.client().await?;
+    let mut meant = None;
     for kind in kinds {
         let get = GetLineage {
             workspace: workspace.clone(),
@@ -66,12 +67,17 @@ pub async fn lineage(ctx: &Context, args: LineageArgs) -> anyhow::Result<()> {
         };
         match client.call(&get).await {
             Ok(lineage) => return ctx.ui.show(&lineage),
-            Err(error) if error.code == Code::NotFound && kinds.len() > 1 => {}
+            Err(error) if error.code == Code::NotFound && kinds.len() > 1 => {
+                meant = meant.or(error.unknown.and_then(|unknown| unknown.nearest));
+            }
             Err(error) => return Err(error.into()),
         }
     }
-    let error = Error::not_found(format!("Nothing is called `{name}` in `{workspace}`"))
-        .hint("Say what it is, as in data:NAME:1, model:NAME:2, job:NAME");
+    let error = Error::not_found(format!("Nothing is called `{name}` in `{workspace}`"));
+    let error = match meant {
+        Some(meant) => error.hint(format!("Did you mean `{meant}`?")),
+        None => error.hint("Say what it is, as in data:NAME:1, model:NAME:2, job:NAME"),
+    };
     Err(error.into())
 }
 

@@ -22,7 +22,7 @@ pub async fn whoami(ctx: &Context, _args: WhoamiArgs) -> anyhow::Result<()> {
     };
     ctx.ui.show(&Me {
         identity,
-        profile: ctx.profile().unwrap_or("local").to_owned(),
+        profile: ctx.target_name().to_owned(),
         address,
     })
 }

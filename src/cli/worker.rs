@@ -1,6 +1,6 @@
 //! `aml worker`
 
-use std::num::NonZeroU32;
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use clap::Args;
 
@@ -52,10 +52,19 @@ pub async fn worker(ctx: &Context, args: WorkerArgs) -> anyhow::Result<()> {
 /// How runs are executed on this machine, by the option and the configuration.
 pub fn settings(ctx: &Context, slots: Option<u32>) -> WorkerSettings {
     let configured = &ctx.config.settings.worker;
+    let own = [
+        ("AML_HOME", &ctx.config.home),
+        ("AML_CONFIG", &ctx.config.file),
+    ];
+    let own = own.map(|(name, path)| (name.to_owned(), path.display().to_string()));
     WorkerSettings {
         home: ctx.config.home.clone(),
         slots: slots.or(configured.slots.map(NonZeroU32::get)),
         idle_seconds: configured.idle_seconds,
         variables: ctx.config.passed_on.clone(),
+        owner_variables: match ctx.profile() {
+            None => own.into(),
+            Some(_) => BTreeMap::new(),
+        },
     }
 }

@@ -16,7 +16,7 @@ use super::{
     tool::Tools,
     use_of, write_whole,
 };
-use api::Result;
+use api::{Error, Result};
 
 /// Says that an environment is to be made again, compiled.
 const UNCOMPILED: &str = "aml-uncompiled";
@@ -140,10 +140,17 @@ pub async fn make(folder: &Path, pace: Pace, variables: &Variables, lock: &File)
     };
     let modules = compiled.join("lib").to_string_lossy().into_owned();
     let python = compiled.join("bin/python");
-    tools
+    let compiling = tools
         .run(&python, &["-I", "-c", COMPILE, &modules, pace])
         .await
         .map_err(|e| io_error("run", &python, &e))?;
+    // Modules that do not compile are no failure of it; half of it would never be made whole.
+    if !compiling.status.success() {
+        return Err(Error::unavailable(format!(
+            "Compiling the environment ended with {}",
+            compiling.status
+        )));
+    }
     let (from, to) = (folder.to_owned(), compiled);
     on_files(move || {
         seal::seal(&to)?;

@@ -171,7 +171,12 @@ impl Service {
             return Ok(());
         }
         let who = match (caller, role) {
-            (Caller::Run { .. }, _) => "A run's token".to_owned(),
+            (Caller::Run { .. }, _) => {
+                let what = action.describe(&row.workspace.name);
+                return Err(Error::denied(format!("A run's token may not {what}")).hint(
+                    "A run reads its workspace, writes itself and registers models; do the rest outside of it",
+                ));
+            }
             (_, Some(role)) => format!("`{}` has the role {role} and", caller.name()),
             (_, None) => format!("`{}` has no role in the workspace and", caller.name()),
         };
@@ -270,7 +275,7 @@ impl Service {
         let nearest = names::nearest(name, users.iter().map(|row| row.user.name.as_str()));
         let error = Error::unknown("user", name, "", nearest);
         Ok(if nearest.is_none() {
-            error.hint(format!("Create it: aml user create {name}"))
+            error.hint("See which there are: aml user list")
         } else {
             error
         })

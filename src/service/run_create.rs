@@ -274,7 +274,11 @@ impl Perform for CreateRun {
             experiment: ExperimentRef::Id(experiments::parse_id(&self.experiment_id)?),
             display_name: self.display_name,
             status: self.status,
-            user: self.user,
+            // Who calls is known where there are users; elsewhere the client says it.
+            user: match caller {
+                Caller::User { name, .. } => name.clone(),
+                Caller::Owner | Caller::Run { .. } => self.user,
+            },
             job: None,
             tags: self.tags,
             created_at: now,

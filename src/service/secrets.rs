@@ -28,7 +28,10 @@ impl Service {
 
     async fn unseal(&self, row: &WorkspaceRow, name: &str) -> Result<SecretValue> {
         let Some((name, sealed)) = self.store.sealed_secret(row.id, name).await? else {
-            return Err(self.unknown_secret(row, name).await?);
+            let advice = |name: &str, workspace: &str| {
+                format!("Set it: aml secret set {name} -w {workspace}")
+            };
+            return Err(self.unknown_secret(row, name, advice).await?);
         };
         let plain = self.vault.open(&context(row, &name), &sealed)?;
         let value = String::from_utf8(plain)
@@ -36,14 +39,19 @@ impl Service {
         Ok(SecretValue { name, value })
     }
 
-    async fn unknown_secret(&self, row: &WorkspaceRow, name: &str) -> Result<Error> {
+    async fn unknown_secret(
+        &self,
+        row: &WorkspaceRow,
+        name: &str,
+        advice: impl Fn(&str, &str) -> String,
+    ) -> Result<Error> {
         let secrets = self.store.list_secrets(row.id).await?;
         let nearest = names::nearest(name, secrets.iter().map(|secret| secret.name.as_str()));
         let workspace = &row.workspace.name;
         let error = Error::unknown("secret", name, &format!(" in `{workspace}`"), nearest);
         Ok(match nearest {
             Some(_) => error,
-            None => error.hint(format!("Set it: aml secret set {name} -w {workspace}")),
+            None => error.hint(advice(name, workspace)),
         })
     }
 }
@@ -106,6 +114,9 @@ impl Perform for DeleteSecret {
         if service.store.delete_secret(row.id, &self.name).await? {
             return Ok(Done {});
         }
-        Err(service.unknown_secret(&row, &self.name).await?)
+        let advice = |_: &str, workspace: &str| {
+            format!("See which there are: aml secret list -w {workspace}")
+        };
+        Err(service.unknown_secret(&row, &self.name, advice).await?)
     }
 }

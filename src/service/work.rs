@@ -263,6 +263,7 @@ impl Service {
             handle,
             secrets,
             cancel,
+            owned: !self.store.has_users().await?,
             size,
             alone,
         }))

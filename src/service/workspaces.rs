@@ -91,12 +91,14 @@ impl Perform for CreateWorkspace {
             Some(row) => Ok(service.show(row)),
             None => {
                 let existing = service.store.workspace(&self.name).await?;
-                let existing = existing.map_or(self.name, |row| row.workspace.name);
-                Err(
-                    Error::conflict(format!("There is a workspace `{existing}` already"))
-                        .at("name")
-                        .hint("Names do not differ by case alone; choose another name"),
-                )
+                let existing = existing.map_or(self.name.clone(), |row| row.workspace.name);
+                let error = Error::conflict(format!("There is a workspace `{existing}` already"));
+                let error = error.at("name").hint(if existing == self.name {
+                    "Choose another name: they are unique in all subscriptions and resource groups"
+                } else {
+                    "Names do not differ by case alone; choose another name"
+                });
+                Err(error.hint(format!("Or work in it: aml workspace use {existing}")))
             }
         }
     }

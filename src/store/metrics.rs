@@ -311,11 +311,11 @@ pub(super) fn set_param(tx: &Tx<'_>, run: i64, key: &str, value: &str) -> Result
     }
 }
 
-/// Whether the value of a param is the one that the run's job came with.
+/// Whether the value of a param is the one that the job of a run, which has not ended, came with.
 fn job_says(tx: &Tx<'_>, run: i64, key: &str, value: &str) -> Result<bool> {
     let says: Option<BTreeMap<String, String>> = tx
         .one(
-            "SELECT json_extract(job, '$.params') FROM runs WHERE id = ?1",
+            "SELECT json_extract(job, '$.params') FROM runs WHERE id = ?1 AND ended_at IS NULL",
             params![run],
             |row| optional_json(row, 0),
         )?

@@ -49,6 +49,8 @@ pub struct WorkerSettings {
     pub idle_seconds: Option<u64>,
     /// Variables of the machine that runs get.
     pub variables: BTreeMap<String, String>,
+    /// Those by which commands in them speak as the owner, as long as there are no users.
+    pub owner_variables: BTreeMap<String, String>,
 }
 
 impl WorkerSettings {
@@ -64,6 +66,7 @@ impl WorkerSettings {
             idle: None,
             tracking_url,
             variables: self.variables,
+            owner_variables: self.owner_variables,
             program: program(),
             tools: own.parent().unwrap_or(Path::new("/")).to_owned(),
             node: machine_name().unwrap_or_default(),

@@ -84,6 +84,9 @@ pub struct Settings {
     pub tracking_url: String,
     /// Variables of the machine that they get.
     pub variables: BTreeMap<String, String>,
+    /// Those by which commands of theirs speak as the owner of the state directory that the worker
+    /// works for, where there are no users.
+    pub owner_variables: BTreeMap<String, String>,
     /// This program, and the folder where they find it as `aml`.
     pub program: PathBuf,
     pub tools: PathBuf,

@@ -26,6 +26,7 @@ pub fn of_run(
         experiment,
         experiment_id,
         token,
+        owned,
         ..
     } = assignment;
     let base = settings.tracking_url.trim_end_matches('/');
@@ -53,6 +54,9 @@ pub fn of_run(
         ("AZUREML_ARM_WORKSPACE_NAME", workspace),
     ];
     variables.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    if *owned {
+        variables.extend(settings.owner_variables.clone());
+    }
     variables.extend(assignment.job.environment_variables.clone());
     variables.extend(assignment.secrets.clone());
     variables

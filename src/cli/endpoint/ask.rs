@@ -48,8 +48,8 @@ pub async fn ask(
         let (soon, error) = match answer.await {
             Ok(Scored::Answered(answer)) => return Ok(answer),
             Ok(Scored::Refused(refusal)) => return Err(asked.refused(refusal).await),
-            Ok(Scored::NotNow(error)) => (true, error),
-            Err(error) if error.code == Code::Unavailable => (false, error),
+            Ok(Scored::NotNow(error)) => (true, named(error, name)),
+            Err(error) if error.code == Code::Unavailable => (false, named(error, name)),
             Err(error) => return Err(error.into()),
         };
         let (mut hope, mut why) = asked.explained(&error).await;
@@ -69,6 +69,17 @@ pub async fn ask(
         }
         tokio::time::sleep(AGAIN).await;
     }
+}
+
+/// The front of an endpoint does not know what it is called.
+fn named(mut error: Error, endpoint: &str) -> Error {
+    for hint in &mut error.hints {
+        *hint = hint.replace(
+            "aml endpoint logs NAME",
+            &format!("aml endpoint logs {endpoint}"),
+        );
+    }
+    error
 }
 
 /// Whether who did not answer may do so without anybody's doing.

@@ -50,10 +50,13 @@ pub async fn score(ctx: &Context, args: ScoreArgs) -> anyhow::Result<()> {
     let workspace = ctx.workspace().await?;
     let deployment = args.deployment.as_deref();
     let mut answer = ask(ctx, &workspace, &args.name, deployment, document).await?;
-    if ctx.ui.shapes_answers()
-        && let Ok(document) = serde_json::from_slice::<serde_json::Value>(&answer)
-    {
-        return ctx.ui.show_value(document);
+    if ctx.ui.shapes_answers() {
+        match serde_json::from_slice::<serde_json::Value>(&answer) {
+            Ok(document) => return ctx.ui.show_value(document),
+            Err(_) => ctx.ui.warn(
+                "The answer is no JSON, in which there is no NaN either: it is printed as it came.",
+            ),
+        }
     }
     if answer.last().is_some_and(|last| *last != b'\n') {
         answer.push(b'\n');

@@ -20,7 +20,7 @@ mod submit;
 
 use clap::Subcommand;
 
-use super::context::{Context, read_ca};
+use super::context::{Context, remote_of};
 use crate::{
     config::InsideRun,
     wiring::{self, Target},
@@ -29,7 +29,7 @@ use api::{
     Result,
     runs::{GetRun, Run},
 };
-use client::{Client, Remote};
+use client::Client;
 
 /// Submit, watch, compare and manage runs
 #[derive(Debug, Subcommand)]
@@ -67,13 +67,7 @@ pub async fn run(ctx: &Context, command: RunCommand) -> anyhow::Result<()> {
 
 /// A client of the server that a run's process was given.
 pub async fn inside(run: &InsideRun) -> Result<Client> {
-    wiring::open_client(&Target::Remote(Remote {
-        url: run.url.clone(),
-        token: Some(run.token.clone()),
-        ca: run.ca_file.as_deref().map(read_ca).transpose()?,
-        ..Remote::default()
-    }))
-    .await
+    wiring::open_client(&Target::Remote(remote_of(run)?)).await
 }
 
 /// The run a command is about.

@@ -21,6 +21,9 @@ impl Default for Limit {
     }
 }
 
+/// So many lines to ignore are still told one by one.
+const MOST_LINES: usize = 10;
+
 impl Limit {
     pub const NONE: Limit = Limit {
         bytes: u64::MAX,
@@ -48,23 +51,25 @@ impl Limit {
         });
         let lines: Vec<String> = ignored.map(Entry::ignore_line).collect();
         let ignore_file = root.join(IGNORE_FILE);
+        let ignore_file = quote(&ignore_file.to_string_lossy());
+        let most = match self.files {
+            u64::MAX => format!("at most {} are", size(self.bytes)),
+            files => format!("at most {} in {files} files are", size(self.bytes)),
+        };
+        let leave_out = if lines.len() > MOST_LINES {
+            format!("Leave out what is no code, by lines as in .gitignore: $EDITOR {ignore_file}")
+        } else {
+            let lines: Vec<String> = lines.iter().map(|line| quote(line)).collect();
+            let lines = lines.join(" ");
+            format!("Leave out what is no code: printf '%s\\n' {lines} >> {ignore_file}")
+        };
         Err(Error::invalid(format!(
-            "`{}` has {} in {count} files; at most {} in {} files are taken. Largest:\n{}",
+            "`{}` has {} in {count} files; {most} taken. Largest:\n{}",
             root.display(),
             size(bytes),
-            size(self.bytes),
-            self.files,
             shown.join("\n"),
         ))
-        .hint(format!(
-            "Leave out what is no code: printf '%s\\n' {} >> {}",
-            lines
-                .iter()
-                .map(|line| quote(line))
-                .collect::<Vec<_>>()
-                .join(" "),
-            quote(&ignore_file.to_string_lossy()),
-        ))
+        .hint(leave_out)
         .hint("Or take it all: --max-code-size with a larger size, such as 50GB"))
     }
 }

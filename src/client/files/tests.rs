@@ -298,6 +298,27 @@ fn names_that_cannot_be_stored_are_refused_unless_ignored() {
 }
 
 #[test]
+fn a_state_directory_is_taken_neither_whole_nor_within_a_folder() {
+    let folder = Folder::with(&[
+        "train.py",
+        "state/aml.db",
+        "state/vault.key",
+        "state/blobs/x",
+    ]);
+    for take in [Take::Unignored, Take::Everything] {
+        let walked = walk(&folder.root(), take).unwrap();
+        let paths: Vec<_> = walked.files.iter().map(|file| &file.path).collect();
+        assert_eq!(paths, ["train.py"]);
+        let refused = walk(&folder.root().join("state"), take).unwrap_err();
+        assert!(
+            refused.message.ends_with("are for nobody else"),
+            "{}",
+            refused.message
+        );
+    }
+}
+
+#[test]
 fn a_large_folder_is_refused_unread_with_the_lines_that_help() {
     let folder = Folder::with(&["train.py"]);
     for (path, size) in [
@@ -333,6 +354,14 @@ fn a_large_folder_is_refused_unread_with_the_lines_that_help() {
         .check(&folder.root(), &walked.files)
         .unwrap();
     assert_eq!(folder.taken(), [".amlignore", "b.bin", "train.py"]);
+
+    let small = Limit {
+        bytes: 1 << 20,
+        files: u64::MAX,
+    };
+    let refused = small.check(Path::new("code"), &walked.files).unwrap_err();
+    let most = "`code` has 1.00 GiB in 3 files; at most 1.00 MiB are taken. Largest:\n";
+    assert!(refused.message.starts_with(most), "{}", refused.message);
 
     let few = Limit {
         bytes: u64::MAX,

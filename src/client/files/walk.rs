@@ -79,6 +79,13 @@ pub enum Take {
 
 /// Lists the files of a folder without reading any, sorted by path.
 pub fn walk(root: &Path, take: Take) -> Result<Walked> {
+    if is_state(root) {
+        return Err(Error::invalid(format!(
+            "`{}` is a state directory: the keys and secrets in it are for nobody else",
+            root.display()
+        ))
+        .hint("Name another folder; the state directory is chosen by AML_HOME"));
+    }
     let (sender, receiver) = mpsc::channel();
     let share = || Share {
         walked: Ok(Walked::default()),
@@ -219,15 +226,19 @@ fn everything(root: &Path) -> WalkBuilder {
         .standard_filters(false)
         .follow_links(true)
         .threads(threads())
-        .filter_entry(|entry| entry.depth() == 0 || !is_state(entry));
+        .filter_entry(|entry| entry.depth() == 0 || !(is_folder(entry) && is_state(entry.path())));
     builder
+}
+
+fn is_folder(entry: &DirEntry) -> bool {
+    entry.file_type().is_some_and(|kind| kind.is_dir())
 }
 
 /// Whether this is a state directory: its keys and secrets are for no other workspace, and it changes
 /// while it is read.
-fn is_state(entry: &DirEntry) -> bool {
-    let has = |name: &str| entry.path().join(name).is_file();
-    entry.file_type().is_some_and(|kind| kind.is_dir()) && has("vault.key") && has("aml.db")
+fn is_state(folder: &Path) -> bool {
+    let has = |name: &str| folder.join(name).is_file();
+    has("vault.key") && has("aml.db")
 }
 
 /// Threads that look at files at once. To find out reads files itself.
@@ -258,8 +269,8 @@ fn unignored(root: &Path) -> WalkBuilder {
             return true;
         }
         let (path, name) = (entry.path(), entry.file_name());
-        let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
-        if name == ".git" || (name == ".aml" && is_folder) || is_state(entry) {
+        let is_folder = is_folder(entry);
+        if name == ".git" || (is_folder && (name == ".aml" || is_state(path))) {
             return false;
         }
         !docker.leaves_out(path, is_folder)

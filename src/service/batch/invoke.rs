@@ -466,11 +466,10 @@ impl Invocation<'_> {
             )?),
             mini_batch_bytes: None,
             partition_keys: Vec::new(),
-            concurrency: positive(instances, "instance_count")?
-                * positive(
-                    at_once.unwrap_or(settings.concurrency),
-                    "max_concurrency_per_instance",
-                )?,
+            concurrency: positive(instances, "instance_count")?.saturating_mul(positive(
+                at_once.unwrap_or(settings.concurrency),
+                "max_concurrency_per_instance",
+            )?),
             output_action: if settings.append_row {
                 OutputAction::AppendRow
             } else {

@@ -203,6 +203,34 @@ fn roles_hold_over_the_network() {
 }
 
 #[test]
+fn what_a_run_calls_speaks_as_the_run_where_there_are_users() {
+    let (aml, root) = with_admin();
+    root.ok("workspace create -n ws");
+    let ann = aml.with("AML_TOKEN", create(&root, "ann"));
+    root.ok("workspace share add -n ws --user ann --role data-scientist");
+    let script = "aml run submit -w ws -s -- 'aml whoami --query name -o tsv; aml user create evil --admin; \
+                  echo user $?; aml secret list; echo secret $?; aml run list --query \"length(@)\"' 2>&1";
+    let output = ann.sh(script).ok();
+    for part in ["\nrun\n", "user 4", "secret 4", "secret 4\n1\n"] {
+        assert!(output.contains(part), "{part:?} is not in {output}");
+    }
+    assert_eq!(
+        root.json("user list --query [].name"),
+        json!(["ann", "root"])
+    );
+}
+
+#[test]
+fn what_a_run_calls_speaks_as_the_owner_where_there_are_none() {
+    let aml = Aml::local();
+    aml.ok("workspace create -n ws");
+    let script = "aml run submit -s -- 'aml whoami --query address -o tsv; aml data list' 2>&1";
+    let output = aml.sh(script).ok();
+    let address = format!("\n{}\n[]\n", aml.state().display());
+    assert!(output.contains(&address), "{output}");
+}
+
+#[test]
 fn a_rotated_token_and_a_deleted_user() {
     let (aml, root) = with_admin();
     let first = aml.with("AML_TOKEN", create(&root, "ann"));

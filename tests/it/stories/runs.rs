@@ -85,6 +85,21 @@ fn a_run_has_the_code_variables_params_and_tags_it_was_given() {
 }
 
 #[test]
+fn a_param_of_the_job_stays_once_the_run_has_ended() {
+    each_mode(|aml| {
+        workspace(aml);
+        let script = "aml run submit -e x -n r -p lr=0.1 -s -- 'aml run log --param lr=0.10'";
+        aml.sh(script).ok();
+        assert_eq!(aml.json("run show r --query params.lr"), "0.10");
+        aml.sh("aml run submit -e x -n s -p lr=0.1 -s -- true").ok();
+        expect![[r"
+            Error: params: The param `lr` is `0.1` already and cannot change to `0.5`
+        "]]
+        .assert_eq(&aml.fails(2, "run log s --param lr=0.5"));
+    });
+}
+
+#[test]
 fn a_run_logs_metrics_from_any_language() {
     each_mode(|aml| {
         workspace(aml);
