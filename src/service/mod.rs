@@ -74,6 +74,7 @@ mod work;
 mod workspaces;
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     sync::{Arc, OnceLock},
@@ -132,6 +133,8 @@ pub struct Inner {
     pub logs: Notify,
     /// Copies of what is stored of driven runs.
     courses: std::sync::Mutex<driven::Courses>,
+    /// What driven runs are a part of.
+    roots: std::sync::Mutex<HashMap<i64, (i64, String)>>,
 }
 
 impl std::ops::Deref for Service {
@@ -200,6 +203,7 @@ impl Service {
             bell,
             logs: Notify::new(),
             courses: std::sync::Mutex::default(),
+            roots: std::sync::Mutex::default(),
         });
         Ok(Self {
             inner,

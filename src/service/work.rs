@@ -27,6 +27,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// How often a worker's calls look for computes that have been idle for too long.
 const COMPUTES_MS: i64 = 1000;
 
+/// Driven runs of which it is known what they are a part of, at most.
+const ROOTS: usize = 4096;
+
 const WORKER_GONE: &str = "Its worker is gone, and the run's process with it";
 
 /// When workers could renew their leases, as far as this process knows.
@@ -203,6 +206,24 @@ impl Service {
             || (request.capacity > 0 && self.is_open(glance))
     }
 
+    /// Number and name of the whole pipeline or sweep that a driven run is or is a part of, which never
+    /// changes.
+    async fn root_of(&self, driver: i64) -> Result<Option<(i64, String)>> {
+        let roots = || self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(root) = roots().get(&driver) {
+            return Ok(Some(root.clone()));
+        }
+        let found = self.store.root_of(driver).await?;
+        if let Some(root) = &found {
+            let mut roots = roots();
+            if roots.len() >= ROOTS {
+                roots.clear();
+            }
+            roots.insert(driver, root.clone());
+        }
+        Ok(found)
+    }
+
     /// Completes an assignment with what its process needs to know. A run whose secret is gone fails.
     async fn assign(&self, taken: Taken, alone: bool) -> Result<Option<Assignment>> {
         let Taken {
@@ -210,7 +231,7 @@ impl Service {
             row,
             handle,
             cancel,
-            root,
+            driver,
         } = taken;
         let Some(mut job) = row.run.job else {
             return Ok(None);
@@ -247,6 +268,10 @@ impl Service {
                 }
             }
         }
+        let root = match driver {
+            Some(driver) => self.root_of(driver).await?,
+            None => None,
+        };
         let (root_id, root) = root.unzip();
         let size = self.size_for(row.workspace_id, &job).await?;
         Ok(Some(Assignment {

@@ -352,8 +352,8 @@ fn used_trees(tx: &Tx<'_>) -> Result<HashSet<(i64, Hash)>> {
 /// The code of runs that pipelines and sweeps have not begun yet: their plans say `snapshot`, wherever
 /// the run is in them.
 fn planned_trees(tx: &Tx<'_>) -> Result<Vec<(i64, Hash)>> {
-    let sql = "SELECT DISTINCT r.workspace_id, t.value FROM driven d JOIN runs r ON r.id = d.run_id, \
-               json_tree(iif(json_valid(d.plan), d.plan, 'null')) t \
+    let sql = "SELECT DISTINCT r.workspace_id, t.value FROM driven_plans p \
+               JOIN runs r ON r.id = p.run_id, json_tree(iif(json_valid(p.plan), p.plan, 'null')) t \
                WHERE r.ended_at IS NULL AND t.key = 'snapshot' AND t.type = 'text'";
     let named: Vec<(i64, String)> = tx.all(sql, &[], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let trees = named.into_iter();

@@ -126,7 +126,8 @@ impl Store {
         self.db
             .read(move |tx| {
                 let found = tx.one(
-                    "SELECT kind, plan, state FROM driven WHERE run_id = ?1",
+                    "SELECT d.kind, p.plan, d.state FROM driven d \
+                     JOIN driven_plans p ON p.run_id = d.run_id WHERE d.run_id = ?1",
                     params![run],
                     |row| {
                         Ok((
@@ -249,6 +250,12 @@ impl Store {
             .await
     }
 
+    /// Number and name of the driven run that no other one made and that a run is or is a part of. The
+    /// rows of driven runs are long.
+    pub async fn root_of(&self, run: i64) -> Result<Option<(i64, String)>> {
+        self.db.look(|tx| root_of(tx, run)).await
+    }
+
     /// Lets a driven run be looked at because of one of its children, or of itself.
     pub async fn wake(&self, driver: i64, run: i64) -> Result<()> {
         self.db.write(move |tx| wake(tx, driver, run)).await
@@ -277,13 +284,13 @@ pub(super) fn due(tx: &Tx<'_>, now: Time) -> Result<Vec<i64>> {
     )
 }
 
-/// Number and name of the driven run that no other one made and that a run is a part of.
-pub(super) fn root_of(tx: &Tx<'_>, run: i64) -> Result<Option<(i64, String)>> {
+/// Number and name of the driven run that no other one made and that a run is or is a part of.
+fn root_of(tx: &Tx<'_>, run: i64) -> Result<Option<(i64, String)>> {
     tx.one(
         "WITH RECURSIVE up(id, name, driver) AS ( \
          SELECT id, name, driver FROM runs WHERE id = ?1 UNION ALL \
          SELECT p.id, p.name, p.driver FROM up JOIN runs p ON p.id = up.driver) \
-         SELECT id, name FROM up WHERE driver IS NULL AND id <> ?1",
+         SELECT id, name FROM up WHERE driver IS NULL",
         params![run],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )
@@ -291,8 +298,12 @@ pub(super) fn root_of(tx: &Tx<'_>, run: i64) -> Result<Option<(i64, String)>> {
 
 pub(super) fn insert(tx: &Tx<'_>, run: i64, new: &NewDriven) -> Result<()> {
     tx.execute(
-        "INSERT INTO driven(run_id, kind, plan, state, watches) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![run, new.kind, new.plan, new.state, new.watches],
+        "INSERT INTO driven(run_id, kind, state, watches) VALUES (?1, ?2, ?3, ?4)",
+        params![run, new.kind, new.state, new.watches],
+    )?;
+    tx.execute(
+        "INSERT INTO driven_plans(run_id, plan) VALUES (?1, ?2)",
+        params![run, new.plan],
     )?;
     wake(tx, run, run)
 }

@@ -41,6 +41,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0025_model_versions_named.sql"),
     include_str!("migrations/0026_monitors.sql"),
     include_str!("migrations/0027_autoscale.sql"),
+    include_str!("migrations/0028_plans.sql"),
 ];
 
 /// The newest format in one go, for a new database: what the migrations amount to, a fifth of the work.

@@ -6,6 +6,9 @@ use api::Result;
 /// Runs that have not ended, by workspace and compute.
 const OPEN: &str =
     "runs INDEXED BY runs_open_by_compute WHERE job IS NOT NULL AND ended_at IS NULL";
+/// Those that wait for a worker. All that is asked of them is in the index.
+const QUEUED: &str = "runs INDEXED BY runs_queued WHERE job IS NOT NULL AND ended_at IS NULL \
+                      AND worker IS NULL AND driven = 0";
 /// How many runs a compute executes at once: a cluster its instances, a compute instance that runs
 /// one; there is no limit for others.
 const LIMIT: &str = "SELECT CASE kind WHEN 'amlcompute' \
@@ -22,8 +25,8 @@ pub(super) fn queued(tx: &Tx<'_>, most: u32) -> Result<Vec<i64>> {
         if free > 0 {
             found.extend(tx.all(
                 &format!(
-                    "SELECT id FROM {OPEN} AND workspace_id = ?1 AND compute IS ?2 AND worker IS NULL \
-                     AND driven = 0 ORDER BY id LIMIT ?3"
+                    "SELECT id FROM {QUEUED} AND workspace_id = ?1 AND compute IS ?2 \
+                     ORDER BY id LIMIT ?3"
                 ),
                 params![workspace, compute, free],
                 |row| row.get::<i64>(0),
@@ -35,13 +38,13 @@ pub(super) fn queued(tx: &Tx<'_>, most: u32) -> Result<Vec<i64>> {
     Ok(found)
 }
 
-/// The computes of open runs, also none, each found by its first entry in the index.
+/// The computes of queued runs, also none, each found by its first entry in the index.
 fn computes(tx: &Tx<'_>) -> Result<Vec<(i64, Option<String>)>> {
     let workspace_after = format!(
-        "SELECT workspace_id FROM {OPEN} AND workspace_id > ?1 ORDER BY workspace_id LIMIT 1"
+        "SELECT workspace_id FROM {QUEUED} AND workspace_id > ?1 ORDER BY workspace_id LIMIT 1"
     );
     let compute_after = format!(
-        "SELECT compute FROM {OPEN} AND workspace_id = ?1 AND compute > ?2 ORDER BY compute LIMIT 1"
+        "SELECT compute FROM {QUEUED} AND workspace_id = ?1 AND compute > ?2 ORDER BY compute LIMIT 1"
     );
     let mut found = Vec::new();
     let mut workspace = 0_i64;

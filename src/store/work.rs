@@ -68,8 +68,8 @@ pub struct Taken {
     pub row: RunRow,
     pub handle: Option<String>,
     pub cancel: bool,
-    /// Number and name of the driven run that no other one made and that it is a part of.
-    pub root: Option<(i64, String)>,
+    /// The driven run that made it.
+    pub driver: Option<i64>,
 }
 
 /// What came of asking a run to stop.
@@ -303,11 +303,11 @@ fn candidates(tx: &Tx<'_>, sync: &Sync) -> Result<Vec<(i64, Found)>> {
 fn take(tx: &Tx<'_>, sync: &Sync, id: i64, found: Found) -> Result<Option<Taken>> {
     let updated = tx.one(
         "UPDATE runs SET worker = ?2, lease_until = ?3, cancel = CASE cancel WHEN 0 THEN 0 ELSE 2 END \
-         WHERE id = ?1 RETURNING handle, cancel > 0, (SELECT name FROM workspaces WHERE id = workspace_id)",
+         WHERE id = ?1 RETURNING handle, cancel > 0, (SELECT name FROM workspaces WHERE id = workspace_id), driver",
         params![id, sync.worker, sync.lease_until],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
     )?;
-    let Some((handle, cancel, workspace)) = updated else {
+    let Some((handle, cancel, workspace, driver)) = updated else {
         return Ok(None);
     };
     match found {
@@ -319,13 +319,12 @@ fn take(tx: &Tx<'_>, sync: &Sync, id: i64, found: Found) -> Result<Option<Taken>
         }
         Found::Queued => advance(tx, id, RunStatus::Preparing, None, sync.now)?,
     }
-    let root = driven::root_of(tx, id)?;
     Ok(runs::bare(tx, id)?.map(|row| Taken {
         workspace,
         row,
         handle,
         cancel,
-        root,
+        driver,
     }))
 }
 

@@ -535,7 +535,6 @@ CREATE INDEX runs_by_driver ON runs(driver, place) WHERE driver IS NOT NULL;
 CREATE TABLE driven(
   run_id INTEGER PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
   kind TEXT NOT NULL,
-  plan TEXT NOT NULL,
   state TEXT NOT NULL,
   revision INTEGER NOT NULL DEFAULT 0,
   wake_at INTEGER
@@ -625,3 +624,9 @@ CREATE TABLE monitor_reports(
   created_at INTEGER NOT NULL
 );
 CREATE INDEX monitor_reports_by_monitor ON monitor_reports(workspace_id, monitor, id);
+CREATE TABLE driven_plans(
+  run_id INTEGER PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
+  plan TEXT NOT NULL
+);
+CREATE INDEX runs_queued ON runs(workspace_id, compute, id)
+  WHERE job IS NOT NULL AND ended_at IS NULL AND worker IS NULL AND driven = 0;
