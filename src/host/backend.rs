@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited, combinators::MapErr};
 use hyper::{
     Method, Request, Response, StatusCode, Uri,
     body::{Body, Frame, Incoming, SizeHint},
@@ -37,12 +37,35 @@ use api::{Code, Error, error::Envelope};
 type Connector = BoxCloneSyncService<Uri, TokioIo<Stream>, io::Error>;
 
 /// A request's body: as it comes, or whole, so that it can be sent again.
-pub type Sent = Either<Limited<Incoming>, Full<Bytes>>;
+pub type Sent = Either<Limited<Coming>, Full<Bytes>>;
+/// What comes from the caller, whose faults are told from those of a process.
+pub type Coming = MapErr<Incoming, fn(hyper::Error) -> CutOff>;
+
+/// The caller's body ended too early, or is not as HTTP has it.
+#[derive(Debug)]
+pub struct CutOff(hyper::Error);
+
+impl CutOff {
+    pub fn of(error: hyper::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl std::fmt::Display for CutOff {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+// It is the cause of what follows from it, and has none that is told.
+impl std::error::Error for CutOff {}
 
 /// Why there is no answer.
 pub enum NoAnswer {
     /// The request went on and on.
     TooLong,
+    /// The request did not come to its end.
+    CutOff,
     /// The process did not begin to answer.
     Silent(String),
 }
@@ -157,6 +180,8 @@ impl NoAnswer {
         }
         if cause.is::<LengthLimitError>() {
             NoAnswer::TooLong
+        } else if cause.is::<CutOff>() {
+            NoAnswer::CutOff
         } else {
             NoAnswer::Silent(cause.to_string())
         }

@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     answers::{failure, soon, unavailable},
-    backend::{Answer, Backend, Got, NoAnswer, Place, Sent},
+    backend::{Answer, Backend, CutOff, Got, NoAnswer, Place, Sent},
     front::{Chosen, DEPLOYMENT, SCORE, now},
     gzip, payloads,
     pool::Heeded,
@@ -84,6 +84,7 @@ async fn hand_on(chosen: &Chosen, request: Request<Incoming>, packs: bool) -> Re
         if let Some(inlet) = target.inlet() {
             inlet.leave_out();
         }
+        let body = body.map_err(CutOff::of as fn(hyper::Error) -> CutOff);
         let sent = Either::Left(Limited::new(body, longest));
         let sent = Request::from_parts(parts, sent);
         return match attempt(target, None, sent).await {
@@ -208,10 +209,7 @@ async fn whole(
     let answer = match timeout(patience, Limited::new(body, longest).collect()).await {
         Ok(Ok(whole)) => return Ok(whole.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => too_long(longest),
-        Ok(Err(_)) => failure(
-            StatusCode::BAD_REQUEST,
-            &Error::invalid("The request ended before its body did"),
-        ),
+        Ok(Err(_)) => cut_off(),
         Err(_) => failure(
             StatusCode::REQUEST_TIMEOUT,
             &Error::invalid(format!(
@@ -240,6 +238,11 @@ async fn unpacked(parts: &mut Parts, packed: Bytes) -> Result<Bytes, Box<Respons
             Err(Box::new(failure(StatusCode::BAD_REQUEST, &error)))
         }
     }
+}
+
+fn cut_off() -> Response<Answer> {
+    let error = Error::invalid("The request ended before its body did, or its parts are malformed");
+    failure(StatusCode::BAD_REQUEST, &error)
 }
 
 fn too_long(longest: usize) -> Response<Answer> {
@@ -283,6 +286,7 @@ async fn attempt(
             Ok(response.map(|body| Answer::of(body, place)))
         }
         Ok(Err(NoAnswer::TooLong)) => Err(answered(too_long(longest))),
+        Ok(Err(NoAnswer::CutOff)) => Err(answered(cut_off())),
         Ok(Err(NoAnswer::Silent(reason))) => {
             let backend = Arc::clone(place.backend());
             drop(place);

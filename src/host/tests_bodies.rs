@@ -222,6 +222,25 @@ async fn a_request_that_does_not_come_to_its_end_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_malformed_body_is_the_fault_of_who_sends_it() {
+    let scene = Scene::new().await;
+    behind(&scene, Router::new().route("/score", post(echo)));
+    let address = scene.url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = "POST /score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer first\r\n\
+                   Transfer-Encoding: chunked\r\n\r\nno number\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = stream.read_buf(&mut answer);
+    tokio::time::timeout(Duration::from_secs(20), read)
+        .await
+        .expect("it is answered")
+        .unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+}
+
+#[tokio::test]
 async fn a_browser_may_ask_without_a_key_what_it_may_send_and_nothing_else() {
     let scene = Scene::new().await;
     let show = async |uri: Uri, body: Bytes| format!("{uri} {}", body.len());
