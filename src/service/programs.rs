@@ -37,6 +37,22 @@ const DOCKERFILE: &str = "Dockerfile";
 /// How the names of Azure ML's own images begin.
 const AZURES: &str = "mcr.microsoft.com/azureml/";
 
+/// Names a script that is not of Python to the program that reads it.
+const ENTRY_SCRIPT: &str = "AZUREML_ENTRY_SCRIPT";
+
+fn is_python(script: &str) -> bool {
+    let end = std::path::Path::new(script).extension();
+    end.is_some_and(|end| end.eq_ignore_ascii_case("py"))
+}
+
+fn no_python(script: &str) -> Error {
+    Error::invalid(format!(
+        "The scoring script `{script}` is none of Python, and nothing says what reads it"
+    ))
+    .at("code_configuration.scoring_script")
+    .hint("Say what is started: --set properties.\"aml.command\"=\"Rscript server.R\"")
+}
+
 /// An environment as it was written.
 struct Written {
     workspace: String,
@@ -86,8 +102,17 @@ impl Service {
             .as_ref()
             .and_then(|e| e.spec.get("inference_config"));
         let config = config.filter(|config| !config.is_null());
-        if deployment.script.is_some() || said.is_none() && config.is_none() {
+        // What serves scripts takes those of Python; another one is for the program to read.
+        let strange = deployment.script.take_if(|script| !is_python(script));
+        if deployment.script.is_some() {
             return Ok(());
+        }
+        if said.is_none() && config.is_none() {
+            return strange.map_or(Ok(()), |script| Err(no_python(&script)));
+        }
+        if let Some(script) = strange {
+            let all = &mut deployment.environment_variables;
+            all.entry(ENTRY_SCRIPT.to_owned()).or_insert(script);
         }
         let line = match (said, &deployment.image) {
             (Some(line), _) => Some(Line::said(line)),

@@ -221,3 +221,23 @@ fn an_image_whose_command_is_not_known_asks_for_one() {
         .ok();
     assert_eq!(score(aml)["word"], "said");
 }
+
+#[test]
+fn a_script_that_is_not_of_python_is_for_a_program_to_read() {
+    let aml = &Aml::local();
+    with_server(aml);
+    aml.write("code/words.R", "three");
+    let text = "name: default\nendpoint_name: prog\nmodel: azureml:echo:1\n\
+                code_configuration: {code: code, scoring_script: words.R}\n\
+                instance_type: Standard_DS3_v2\n";
+    aml.write("read.yml", text);
+    aml.az("ml online-endpoint create -n prog").ok();
+    let error = aml.fails(2, "deployment create -f read.yml --all-traffic");
+    let said = "`words.R` is none of Python, and nothing says what reads it";
+    assert!(error.contains(said), "{error}");
+    let reads = "properties: {aml.command: 'python3 server.py $(cat $AZUREML_ENTRY_SCRIPT)'}\n";
+    aml.write("read.yml", format!("{text}{reads}"));
+    let made = aml.json("deployment create -f read.yml --all-traffic");
+    assert_eq!(made["state"], "healthy");
+    assert_eq!(score(aml)["word"], "three");
+}
