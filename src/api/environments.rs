@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::deployments::ImageBase;
+
 /// The software a process runs in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -33,7 +35,22 @@ pub enum Environment {
         /// What it asks of conda, where a conda file describes it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         conda: Option<Box<Conda>>,
+        /// What it is in a container.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        image: Option<Box<RunImage>>,
     },
+}
+
+/// What the image of a run is made from, under the packages of a conda file if there are any.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunImage {
+    pub base: ImageBase,
+    /// The workspace or registry that has the files of the build.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub workspace: String,
+    /// Values for the build.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub arguments: BTreeMap<String, String>,
 }
 
 /// What a conda file asks for, beside its `pip:` list.
@@ -49,6 +66,38 @@ pub struct Conda {
     /// Names of packages for which none stands: libraries, programs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+}
+
+impl Conda {
+    /// What conda is asked for: a Python and pip are there in any case.
+    pub fn specs(&self, python: Option<&str>) -> Vec<String> {
+        let mut specs = self.packages.clone();
+        let python = python.map_or_else(
+            || "python".to_owned(),
+            |version| format!("python={version}"),
+        );
+        for (name, spec) in [("python", python), ("pip", "pip".to_owned())] {
+            if !self.packages.iter().any(|package| is_named(package, name)) {
+                specs.push(spec);
+            }
+        }
+        specs
+    }
+
+    /// The requirements of an environment that are no packages of conda's.
+    pub fn others(&self, requirements: &[String]) -> Vec<String> {
+        let others = requirements.iter();
+        let others = others.filter(|line| !self.stand_ins.contains(line));
+        others.cloned().collect()
+    }
+}
+
+/// Whether a package such as `conda-forge::python>=3.9` is this one.
+fn is_named(package: &str, name: &str) -> bool {
+    let package = package.rsplit_once("::").map_or(package, |(_, rest)| rest);
+    let end = package.find(['=', '<', '>', '!', '~', ' ', '[']);
+    let found = &package[..end.unwrap_or(package.len())];
+    found.eq_ignore_ascii_case(name)
 }
 
 /// When micromamba, mamba or conda makes environments that a conda file describes.
@@ -68,6 +117,10 @@ pub enum UseOfConda {
 pub struct EnvironmentSettings {
     #[serde(default, skip_serializing_if = "is_default")]
     pub conda: UseOfConda,
+    /// Whether jobs whose environment names an image, or a Dockerfile, run in a container when they do
+    /// not say.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub container: bool,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -138,6 +191,7 @@ impl Environment {
                 name,
                 path: _,
                 conda,
+                image,
             } => Environment::Python {
                 version,
                 requirements,
@@ -145,7 +199,34 @@ impl Environment {
                 name,
                 path: Some(search),
                 conda,
+                image,
             },
         }
+    }
+
+    /// What it is in a container, where something says so.
+    pub fn image(&self) -> Option<&RunImage> {
+        match self {
+            Environment::Python { image, .. } => image.as_deref(),
+            Environment::Host | Environment::HostPath { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_named;
+
+    #[test]
+    fn packages_are_told_by_their_names() {
+        for package in [
+            "python",
+            "python=3.9",
+            "conda-forge::Python >=3.8",
+            "python[build=x]",
+        ] {
+            assert!(is_named(package, "python"), "{package}");
+        }
+        assert!(!is_named("python-dateutil", "python") && !is_named("ipython", "python"));
     }
 }

@@ -117,6 +117,9 @@ pub struct Job {
     /// What is known of the folder the snapshot was taken from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<Git>,
+    /// Whether it runs in a container; as the machine is set up when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<bool>,
     /// What was said in the words of Azure's YAML. The command is then one line for bash, with
     /// `${{…}}` that stand for inputs and outputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,7 +9,8 @@ use api::files::CollectGarbage;
 ///
 /// Frees snapshots and files that no run, model or endpoint uses, what broken uploads left behind, and
 /// logs of deleted runs, in all workspaces. Frees also environments of the machine that no endpoint
-/// has and no run has used for a month, and images of deployments that are no more.
+/// has and no run has used for a month, images of deployments that are no more, and images of runs
+/// that nothing has used for a month.
 #[derive(Debug, Args)]
 pub struct GcArgs {
     /// Say what would be freed and free nothing

@@ -93,16 +93,8 @@ impl Tool {
                 channel => words.extend(["--channel", channel]),
             }
         }
-        let python = match version {
-            Some(version) => format!("python={version}"),
-            None => "python".to_owned(),
-        };
-        words.extend(conda.packages.iter().map(String::as_str));
-        for (name, spec) in [("python", python.as_str()), ("pip", "pip")] {
-            if !conda.packages.iter().any(|package| is_named(package, name)) {
-                words.push(spec);
-            }
-        }
+        let specs = conda.specs(version);
+        words.extend(specs.iter().map(String::as_str));
         let tools = Tools {
             variables: &variables,
             ..tools
@@ -110,14 +102,6 @@ impl Tool {
         let made = tools.run(&self.program, &words).await;
         made.map_err(|e| io_error("run", &self.program, &e))
     }
-}
-
-/// Whether a package such as `conda-forge::python>=3.9` is this one.
-fn is_named(package: &str, name: &str) -> bool {
-    let package = package.rsplit_once("::").map_or(package, |(_, rest)| rest);
-    let end = package.find(['=', '<', '>', '!', '~', ' ', '[']);
-    let found = &package[..end.unwrap_or(package.len())];
-    found.eq_ignore_ascii_case(name)
 }
 
 /// Whether channels could not be reached.
@@ -288,19 +272,6 @@ fn replace_padded(content: &mut [u8], old: &[u8], new: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn packages_are_told_by_their_names() {
-        for package in [
-            "python",
-            "python=3.9",
-            "conda-forge::Python >=3.8",
-            "python[build=x]",
-        ] {
-            assert!(is_named(package, "python"), "{package}");
-        }
-        assert!(!is_named("python-dateutil", "python") && !is_named("ipython", "python"));
-    }
 
     #[test]
     fn paths_in_programs_are_replaced_in_place() {

@@ -82,6 +82,7 @@ pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Read
             name,
             path: _,
             conda,
+            image: _,
         } => {
             let wanted = Wanted {
                 version: version.as_deref(),
@@ -225,6 +226,7 @@ pub(super) mod tests {
 
     pub const SETTINGS: EnvironmentSettings = EnvironmentSettings {
         conda: UseOfConda::Auto,
+        container: false,
     };
 
     pub fn machine() -> Variables {
@@ -256,6 +258,7 @@ pub(super) mod tests {
             name: "test".to_owned(),
             path: None,
             conda: None,
+            image: None,
         }
     }
 

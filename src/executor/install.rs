@@ -108,11 +108,7 @@ impl Wanted<'_> {
                 tool.name
             )));
         };
-        let others = self.requirements.iter();
-        let others: Vec<String> = others
-            .filter(|line| !conda.stand_ins.contains(line))
-            .cloned()
-            .collect();
+        let others = conda.others(self.requirements);
         if !others.is_empty() {
             let installer = python::installer(own, &python, tools).await?;
             self.install_packages(folder, (&python, &others), &installer, tools)

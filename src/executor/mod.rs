@@ -5,10 +5,12 @@
 mod build;
 pub mod compiled;
 mod conda;
+pub mod engine;
 pub mod environment;
 mod install;
 pub mod limits;
 pub mod local;
+pub mod log;
 mod notice;
 mod own;
 mod pins;
@@ -58,6 +60,14 @@ fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
         .and_then(|()| std::fs::rename(&temporary, path))
         .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
         .map_err(|e| io_error("write", path, &e))
+}
+
+/// Writes a new file that only its owner can read.
+pub fn write_new(path: &Path, content: &str) -> io::Result<()> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    file?.write_all(content.as_bytes())
 }
 
 /// Does work on many files where it keeps nobody waiting.

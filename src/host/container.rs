@@ -17,16 +17,16 @@ use tokio::{
 
 use super::{
     Settings,
-    engine::{self, Engine, Outdated},
     layout::Named,
     process::{Unpushed, tell},
-    registry, secrets,
+    registry,
 };
 use api::{
     Error, Result,
     environments::Environment,
     work::{Imaged, Kept},
 };
+use executor::engine::{self, Engine, home_label, local};
 use spec::image::{self, Described};
 
 /// Seconds that a container may take to end, fewer than the watching process waits.
@@ -72,7 +72,9 @@ pub async fn made(
 ) -> Result<Made> {
     let orders = served.orders;
     let log = settings.log_of(orders.id);
-    let engine = Engine::find(&settings.variables, log)?;
+    let engine = Engine::find(&settings.variables, log).map_err(|error| {
+        error.hint("Or deploy without --container, as a process of this machine")
+    })?;
     // Of all state directories of the machine, whose images are in one place.
     let label = label(&settings.home, orders.id);
     let image = format!("{}:{}", local(&label), orders.generation);
@@ -93,7 +95,8 @@ pub async fn made(
         engine.run(&words, "build the image").await?;
     }
     let file = folder.with_file_name(VARIABLES);
-    let long = write_variables(&file, &orders.deployment.environment_variables)?;
+    let variables = orders.deployment.environment_variables.iter();
+    let long = engine::write_variables(&file, variables.filter(|(name, _)| *name != "PORT"))?;
     let mut made = Made {
         line: line(&engine, (&image, &label), (&file, &long), served),
         long,
@@ -131,26 +134,18 @@ fn label(home: &Path, deployment: i64) -> String {
     format!("{}-{deployment}", home_label(home))
 }
 
-fn home_label(home: &Path) -> String {
-    let home = blake3::hash(home.as_os_str().as_encoded_bytes());
-    home.to_hex()[..12].to_owned()
-}
-
-/// What images of a deployment are called on this machine.
-fn local(label: &str) -> String {
-    format!("localhost/aml/{label}")
-}
-
 /// Removes, or with `dry_run` counts, the images of a state directory whose deployments are not `kept`:
 /// how many, and their bytes in the registries. Waits for the engines, so it is for where that can be.
 pub fn free_images(home: &Path, kept: &Kept<'_>, dry_run: bool) -> Result<(u64, u64)> {
+    let runtime = Handle::current();
+    let of_runs = runtime.block_on(engine::of_runs::free(home, dry_run));
     if !registry::root(home).exists() {
-        // No image was ever made.
-        return Ok((0, 0));
+        // No image of a deployment was ever made.
+        return Ok((of_runs, 0));
     }
     let (mut images, bytes) = registry::free(home, kept, dry_run)?;
+    images += of_runs;
     let begin = local(&home_label(home)) + "-";
-    let runtime = Handle::current();
     let found = runtime.block_on(engine::images(&begin));
     // What was built since has a deployment.
     let kept = kept()?;
@@ -292,24 +287,19 @@ impl Push {
     }
 }
 
-/// Writes the variables of a deployment to a file that only its owner can read: they are neither for the
-/// list of processes nor for the engine itself. Answers those of several lines, which no such file can
-/// have.
-fn write_variables(
-    file: &Path,
-    all: &BTreeMap<String, String>,
-) -> Result<BTreeMap<String, String>> {
-    let (mut text, mut long) = (String::new(), BTreeMap::new());
-    for (name, value) in all.iter().filter(|(name, _)| *name != "PORT") {
-        if value.contains('\n') {
-            long.insert(name.clone(), value.clone());
-        } else {
-            let _ = writeln!(text, "{name}={value}");
-        }
+/// What the images of a deployment were before a generation.
+#[derive(Debug)]
+pub struct Outdated {
+    pub engine: Engine,
+    pub name: String,
+    pub generation: u64,
+}
+
+impl Outdated {
+    /// Removes them. The last one that answered is wanted until another one does.
+    pub async fn remove(self) {
+        self.engine.remove_old(&self.name, self.generation).await;
     }
-    let written = secrets::write_new(file, &text);
-    written.map_err(|e| Error::unavailable(format!("Cannot write `{}`: {e}", file.display())))?;
-    Ok(long)
 }
 
 /// Ends containers of the deployment that a host which was killed has left.

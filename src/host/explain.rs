@@ -1,10 +1,6 @@
 //! Why a scoring process failed, read from its log.
 
-use std::{
-    fs::File,
-    io::{Read, Seek, SeekFrom},
-    path::Path,
-};
+pub use executor::log::read;
 
 /// What serves scoring scripts.
 const SERVER: &str = "azureml_inference_server_http";
@@ -13,23 +9,8 @@ const NO_SERVER: &str = "The Python of `--env host` has no azureml-inference-ser
                          deploy without `--env host`: then an environment is made that has it";
 /// Lines of the log that are shown.
 const TAIL: usize = 25;
-/// Bytes of the log that are looked at.
-const LOOKED_AT: u64 = 256 << 10;
 /// Python prints it between an exception and the one that was raised from it.
 const WRAPPED: &str = "The above exception was the direct cause of the following exception:";
-
-/// The log from `start` on, its last part when it is long.
-pub fn read(log: &Path, start: u64) -> String {
-    let tail = || {
-        let mut file = File::open(log)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(start.max(length.saturating_sub(LOOKED_AT))))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        std::io::Result::Ok(bytes)
-    };
-    String::from_utf8_lossy(&tail().unwrap_or_default()).into_owned()
-}
 
 /// One line that says what went wrong, then the part of the log that shows it.
 pub fn failure(how: &str, log: &str) -> String {

@@ -12,7 +12,6 @@ mod backend;
 mod collecting;
 mod container;
 mod counters;
-mod engine;
 mod explain;
 mod fleet;
 mod forward;

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fs::{File, OpenOptions},
     io,
     net::Ipv4Addr,
     path::{Path, PathBuf},
@@ -21,13 +20,14 @@ use tokio::{
 };
 
 use super::{
-    apart::Apart, backend::Backend, engine::Outdated, explain, front::now, layout::Folders,
+    apart::Apart, backend::Backend, container::Outdated, explain, front::now, layout::Folders,
     listening, stream::Address,
 };
 use api::{
     Error, Result,
     deployments::{Probe, Routes},
 };
+pub use executor::log::append;
 use executor::use_of::Held;
 
 /// After how long it is said that it answers, but not as one that is ready.
@@ -327,11 +327,6 @@ async fn elsewhere((session, port): (u32, u16)) -> Option<String> {
             named.join(" and ")
         )
     })
-}
-
-/// Opens a log to append to.
-pub fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
 }
 
 /// Returns when what listens at an address does not answer as often as the probe allows.

@@ -3,9 +3,9 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{DirBuilder, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs::DirBuilder,
+    io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
@@ -43,15 +43,8 @@ fn write(
     DirBuilder::new().mode(0o700).create(place)?;
     for (variable, value) in &orders.secret_files.0 {
         let path = place.join(variable);
-        write_new(&path, value)?;
+        executor::write_new(&path, value)?;
         variables.insert(variable.clone(), path.to_string_lossy().into_owned());
     }
     Ok(())
-}
-
-/// Writes a new file that only its owner can read.
-pub fn write_new(path: &Path, content: &str) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(0o600).open(path);
-    file?.write_all(content.as_bytes())
 }

@@ -20,8 +20,8 @@ use tokio::{
 use super::{
     Shared,
     collecting::Collecting,
+    container::Outdated,
     counters,
-    engine::Outdated,
     fleet::{End, Event, Fleet, Hurry},
     layout::{self, Laid, Named},
     native::Scorer,

@@ -15,7 +15,7 @@ const TARGET_PERCENT: u32 = 70;
 /// The property of a deployment that asks for scoring without Python.
 const NATIVE: &str = "aml.native";
 /// Those that ask for containers, and name the registry of the image.
-const CONTAINER: &str = "aml.container";
+pub(super) const CONTAINER: &str = "aml.container";
 const REGISTRY: &str = "aml.registry";
 
 /// A deployment of nothing yet, with all that is said besides.
@@ -30,7 +30,7 @@ pub(super) fn read(base: &OnlineDeploymentBase) -> Result<Deployment> {
     }
     Ok(Deployment {
         container: wanted_container(written)?,
-        native: says_yes(written, NATIVE)?,
+        native: wants(written, NATIVE)?,
         environment_variables: variables,
         secrets,
         instances: count(base.instance_count, 1, "instance_count")?,
@@ -67,19 +67,22 @@ fn secret_named(value: &str) -> Result<Option<&str>> {
 }
 
 /// Whether a property asks for what Azure's files have no word for.
-fn says_yes(written: &DeploymentBase, property: &str) -> Result<bool> {
-    let Some(said) = written.properties.get(property) else {
-        return Ok(false);
-    };
-    said.0.to_lowercase().parse().map_err(|_| {
-        Error::invalid(format!("`{}` is neither true nor false", said.0))
+pub(super) fn says_yes(said: &str, property: &str) -> Result<bool> {
+    said.to_lowercase().parse().map_err(|_| {
+        Error::invalid(format!("`{said}` is neither true nor false"))
             .at(format!("properties.{property}"))
     })
 }
 
+fn wants(written: &DeploymentBase, property: &str) -> Result<bool> {
+    let said = written.properties.get(property);
+    let said = said.map(|said| says_yes(&said.0, property));
+    Ok(said.transpose()?.unwrap_or_default())
+}
+
 fn wanted_container(written: &DeploymentBase) -> Result<Option<Container>> {
     let registry = written.properties.get(REGISTRY).map(|said| said.0.clone());
-    let wanted = registry.is_some() || says_yes(written, CONTAINER)?;
+    let wanted = registry.is_some() || wants(written, CONTAINER)?;
     Ok(wanted.then_some(Container { registry }))
 }
 

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
-use super::{Action, Caller, Perform, Service};
+use super::{Action, Caller, Perform, Service, programs};
 use api::{
     Code, Error, Result,
     assets::{Archived, Asset, AssetKind, AssetRef, GetAsset, Holder, image_environment},
-    environments::Environment,
+    deployments::ImageBase,
+    environments::{Environment, RunImage},
     files::Hash,
     registries::{self, CURATED},
 };
@@ -125,8 +126,12 @@ impl Service {
                     .hint("Name an image, a conda_file or a build"));
             }
         };
-        if let (Environment::Python { notes, .. }, Some(image)) = (&mut environment, image) {
-            notes.push(curated::image_note(image));
+        if let Environment::Python {
+            notes, image: own, ..
+        } = &mut environment
+        {
+            notes.extend(image.map(curated::image_note));
+            *own = recipe.image().map(Box::new);
         }
         Ok(environment)
     }
@@ -246,6 +251,32 @@ impl<'a> Recipe<'a> {
             files: asset.files.as_ref().map(|files| files.hash),
             arguments: arguments.unwrap_or_default(),
         }
+    }
+
+    /// What the image of it is made from.
+    fn image(&self) -> Option<RunImage> {
+        let given = |key| self.spec.get(key).and_then(Value::as_str);
+        let build = self.spec.get("build").filter(|build| !build.is_null());
+        let base = match (build, self.files) {
+            (Some(build), Some(folder)) => {
+                let file = build.get("dockerfile_path").and_then(Value::as_str);
+                let file = file.unwrap_or(programs::DOCKERFILE);
+                ImageBase::Build {
+                    folder,
+                    dockerfile: programs::plain(file).to_owned(),
+                }
+            }
+            _ => ImageBase::Named(given("image")?.to_owned()),
+        };
+        let workspace = match base {
+            ImageBase::Build { .. } => self.workspace.to_owned(),
+            ImageBase::Named(_) => String::new(),
+        };
+        Some(RunImage {
+            base,
+            workspace,
+            arguments: self.arguments.clone(),
+        })
     }
 }
 

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 
-use super::{Action, Caller, Perform, Service, automl, spark};
+use super::{
+    Action, Caller, Perform, Service, automl,
+    deployment_settings::{CONTAINER, says_yes},
+    spark,
+};
 use api::{
     Code, Error, Result,
     assets::{AssetKind, AssetRef, GetAsset},
@@ -103,6 +107,7 @@ pub(super) fn job_of(
             .map(|(name, value)| (name.to_owned(), value.0.clone()))
             .collect(),
         timeout_seconds: timeout(written)?,
+        container: container(written)?,
         described: Some(Box::new(Described {
             distribution: distribution(written)?,
             services: services(written)?,
@@ -401,6 +406,13 @@ pub(super) fn tags_of(base: &job::JobBase) -> BTreeMap<String, String> {
         tags.insert(DESCRIPTION_TAG.to_owned(), description.clone());
     }
     tags
+}
+
+/// Whether a property asks for a container.
+fn container(written: &CommandJob) -> Result<Option<bool>> {
+    let said = written.base.properties.get(CONTAINER);
+    let said = said.map(|said| says_yes(&said.0, CONTAINER));
+    said.transpose()
 }
 
 fn timeout(written: &CommandJob) -> Result<Option<u64>> {

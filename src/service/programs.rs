@@ -33,7 +33,7 @@ use super::Perform as _;
 pub const COMMAND: &str = "aml.command";
 /// Names the port to a program that lets itself be told.
 const PORT: &str = "PORT";
-const DOCKERFILE: &str = "Dockerfile";
+pub(super) const DOCKERFILE: &str = "Dockerfile";
 /// How the names of Azure ML's own images begin.
 const AZURES: &str = "mcr.microsoft.com/azureml/";
 
@@ -72,11 +72,13 @@ impl Written {
         let build = spec.get("build").filter(|build| !build.is_null())?;
         let file = build.get("dockerfile_path").and_then(Value::as_str);
         let file = file.unwrap_or(DOCKERFILE);
-        Some((
-            files?,
-            file.trim_start_matches("./").trim_start_matches('/'),
-        ))
+        Some((files?, plain(file)))
     }
+}
+
+/// The path of a Dockerfile in the folder around it.
+pub(super) fn plain(dockerfile: &str) -> &str {
+    dockerfile.trim_start_matches("./").trim_start_matches('/')
 }
 
 impl Service {

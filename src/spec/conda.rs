@@ -266,6 +266,7 @@ fn parse_with(content: &str, name: &str, path: &Path, files: Files<'_>) -> Resul
         name: name.to_owned(),
         path: None,
         conda: Some(Box::new(conda)),
+        image: None,
     })
 }
 

@@ -415,6 +415,7 @@ impl Build<'_> {
             name: name.to_owned(),
             path: None,
             conda: stage.conda,
+            image: None,
         }
     }
 }

@@ -63,6 +63,7 @@ pub fn load(text: &str, folder: &Path) -> Result<Environment> {
                 name: text.to_owned(),
                 path: None,
                 conda: None,
+                image: None,
             });
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -112,6 +113,7 @@ pub fn curated(text: &str) -> Option<Environment> {
         name: (*name).to_owned(),
         path: None,
         conda: None,
+        image: None,
     })
 }
 
@@ -152,6 +154,7 @@ pub fn of_image(image: &str, name: &str) -> Environment {
             name: name.to_owned(),
             path: None,
             conda: None,
+            image: None,
         },
     }
 }

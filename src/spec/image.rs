@@ -16,7 +16,7 @@ use api::{
 const ROOT: &str = "/var/azureml-app";
 const MODELS: &str = "/var/azureml-app/azureml-models";
 /// The Python of an environment that asks for none.
-const PYTHON: &str = "3.11";
+pub(super) const PYTHON: &str = "3.11";
 /// Where the scoring server listens.
 const SCORING_PORT: u16 = 5001;
 
@@ -93,7 +93,7 @@ fn read(path: &Path) -> Result<String> {
         .map_err(|e| Error::unavailable(format!("Cannot read `{}`: {e}", path.display())))
 }
 
-fn save(path: &Path, text: &str) -> Result<()> {
+pub(super) fn save(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text)
         .map_err(|e| Error::unavailable(format!("Cannot write `{}`: {e}", path.display())))
 }

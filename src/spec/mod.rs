@@ -29,6 +29,7 @@ pub mod mlflow;
 pub mod overrides;
 pub mod reference;
 mod requirements;
+pub mod run_image;
 pub mod schema;
 pub mod scoring;
 pub mod shape;

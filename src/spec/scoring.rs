@@ -35,6 +35,7 @@ fn for_script(asked: Option<&Environment>) -> Environment {
             name: SERVER.to_owned(),
             path: None,
             conda: None,
+            image: None,
         },
         Some(asked) => adding(asked, &[SERVER]),
     }
@@ -69,6 +70,7 @@ fn for_mlflow(asked: Option<&Environment>, model: &Path, model_name: &str) -> Re
             notes,
             path,
             conda,
+            image,
             ..
         } => Environment::Python {
             version: python_version(model).or(version),
@@ -77,6 +79,7 @@ fn for_mlflow(asked: Option<&Environment>, model: &Path, model_name: &str) -> Re
             name: model_name.to_owned(),
             path,
             conda,
+            image,
         },
         other => other,
     })

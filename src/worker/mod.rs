@@ -4,6 +4,7 @@
 //! worker can take over at any moment. It speaks to the workspace through the client only.
 
 mod cause;
+mod container;
 mod endings;
 mod folders;
 mod keep;
@@ -380,6 +381,9 @@ impl Worker {
                 }
                 if let Some(process) = Process::find(&folder) {
                     process.stop();
+                }
+                if let Some(containers) = run::containers_of(&folder) {
+                    tokio::spawn(async move { containers.remove().await });
                 }
                 let _ = client::inputs::remove_all(&folder);
             }

@@ -152,6 +152,13 @@ impl Bound {
         }
     }
 
+    /// Inputs that are paths or addresses.
+    pub fn paths(&self) -> impl Iterator<Item = &String> {
+        let is_text = |name: &String| self.literals.contains(name) || self.made.contains(name);
+        let inputs = self.inputs.iter().filter(move |(name, _)| !is_text(name));
+        inputs.map(|(_, value)| value)
+    }
+
     /// Variables by which Azure ML's libraries find inputs and outputs.
     pub fn variables(&self) -> impl Iterator<Item = (String, String)> + '_ {
         let variable = |prefix: &'static str| {

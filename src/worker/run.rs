@@ -17,6 +17,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{
     FULL_TRIES, Fate, Machine, at, cause,
+    container::{self, Containers, Image},
     folders::CODE,
     io_error,
     log::Log,
@@ -81,6 +82,24 @@ struct Begun {
     uses: Vec<RunLink>,
     /// The folder of its own Python environment.
     environment: Option<PathBuf>,
+    #[serde(default)]
+    containers: Option<Containers>,
+}
+
+/// What a command runs in.
+enum Around {
+    Machine(Box<Ready>),
+    Container(Box<Image>),
+}
+
+/// The containers of a run that was begun in this folder.
+pub fn containers_of(folder: &Path) -> Option<Containers> {
+    read_begun(folder).containers
+}
+
+fn read_begun(folder: &Path) -> Begun {
+    let kept = fs::read(folder.join(BEGUN)).unwrap_or_default();
+    serde_json::from_slice(&kept).unwrap_or_default()
 }
 
 impl Execution {
@@ -121,6 +140,7 @@ impl Execution {
                 process.stop();
                 let _ = process.ended().await;
             }
+            self.remove_containers().await;
             if error.code == Code::Full {
                 // Makes room for the report.
                 let _ = remove_all(&self.code());
@@ -147,7 +167,7 @@ impl Execution {
     async fn to_the_end(&self) -> Result<()> {
         let begun = match self.find_process().await {
             Some(process) => {
-                let begun = self.read_begun();
+                let begun = read_begun(&self.folder);
                 if let Some(own) = begun.environment.as_deref().and_then(Own::find) {
                     let _ = self.own.set(own);
                 }
@@ -183,10 +203,6 @@ impl Execution {
         self.folder.join(CODE)
     }
 
-    fn begun(&self) -> PathBuf {
-        self.folder.join(BEGUN)
-    }
-
     fn build_log(&self) -> PathBuf {
         self.folder.join("environment.log")
     }
@@ -197,6 +213,13 @@ impl Execution {
 
     fn redactor(&self) -> Redactor {
         Redactor::new(self.assignment.secrets.values())
+    }
+
+    /// Ends what may be left of its containers.
+    async fn remove_containers(&self) {
+        if let Some(containers) = containers_of(&self.folder) {
+            containers.remove().await;
+        }
     }
 
     /// Prepares and starts the process; what ends the run before that is an end, not an error.
@@ -237,11 +260,6 @@ impl Execution {
     fn note_uses(&self, uses: Vec<RunLink>) -> Vec<RunLink> {
         let mut noted = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut noted, uses)
-    }
-
-    fn read_begun(&self) -> Begun {
-        let kept = fs::read(self.begun()).unwrap_or_default();
-        serde_json::from_slice(&kept).unwrap_or_default()
     }
 
     fn unreported(&self) -> MutexGuard<'_, Option<(Instant, Progress)>> {
@@ -295,26 +313,32 @@ impl Execution {
             }
             Outputs::begin(&code)
         };
-        let (outputs, ready, bound) = tokio::try_join!(layout, self.environment(), self.bind())?;
-        let machine = ready.variables;
-        let mut made = task::of_run(
-            &self.machine.settings,
-            &self.assignment,
-            &bound,
-            machine,
-            code,
-        )?;
-        made.task.holds.extend(ready.own.as_ref().map(Own::note));
-        let begun = Begun {
-            messages: ready.notes.into_iter().chain(made.notes).collect(),
-            uses: bound.uses,
-            environment: ready.own.as_ref().map(|own| own.path().to_owned()),
+        let (outputs, around, bound) = tokio::try_join!(layout, self.around(), self.bind())?;
+        let settings = &self.machine.settings;
+        let start = |variables| task::of_run(settings, &self.assignment, &bound, variables, code);
+        let mut begun = Begun::default();
+        let (mut made, held) = match around {
+            Around::Machine(ready) => {
+                let mut made = start(ready.variables)?;
+                begun.messages = ready.notes;
+                begun.environment = ready.own.as_ref().map(|own| own.path().to_owned());
+                made.task.holds.extend(ready.own.as_ref().map(Own::note));
+                (made, ready.held)
+            }
+            Around::Container(image) => {
+                let mut made = start(Image::passed_on(settings))?;
+                let contained = image.contain(&mut made, settings, &self.assignment, &bound);
+                begun.containers = Some(contained.await?);
+                (made, None)
+            }
         };
+        begun.messages.append(&mut made.notes);
+        begun.uses = bound.uses;
         let text = serde_json::to_vec(&begun).map_err(|e| Error::internal(e.to_string()))?;
-        let path = self.begun();
+        let path = self.folder.join(BEGUN);
         fs::write(&path, text).map_err(|e| io_error("write", &path, &e))?;
         self.record_services(made.services).await?;
-        Ok((outputs, made.task, begun, ready.held))
+        Ok((outputs, made.task, begun, held))
     }
 
     /// Notes on the run where its services answer.
@@ -359,32 +383,17 @@ impl Execution {
         Ok(bound)
     }
 
-    /// Makes the environment ready and passes on what people want to know meanwhile.
-    async fn environment(&self) -> Result<Ready> {
+    /// Makes ready what the command runs in and passes on what people want to know meanwhile.
+    async fn around(&self) -> Result<Around> {
         let (sender, mut messages) = watch::channel(String::new());
-        let log = self.build_log();
-        let spares = self.machine.settings.spares();
-        let place = Place {
-            home: &self.machine.settings.home,
-            variables: &self.machine.settings.variables,
-            log: &log,
-            progress: &|line| drop(sender.send(line.to_owned())),
-            spares: Some(&spares),
-            settings: &(self.machine.settings.environments)()?,
-        };
-        let ready = environment::prepare(&self.assignment.job.environment, place);
+        let say = |line: &str| drop(sender.send(line.to_owned()));
+        let ready = self.make_around(&say);
         tokio::pin!(ready);
         let mut next = Instant::now();
         loop {
             tokio::select! {
                 biased;
-                ready = &mut ready => {
-                    let ready = ready?;
-                    if let Some(own) = &ready.own {
-                        let _ = self.own.set(own.clone());
-                    }
-                    return Ok(ready);
-                }
+                ready = &mut ready => return ready,
                 Ok(()) = messages.changed() => {}
             }
             if Instant::now() >= next {
@@ -393,6 +402,35 @@ impl Execution {
                 self.report(None, Progress::Preparing { message }).await?;
             }
         }
+    }
+
+    async fn make_around(&self, say: &(dyn Fn(&str) + Send + Sync)) -> Result<Around> {
+        let settings = &self.machine.settings;
+        let log = self.build_log();
+        let how = (settings.environments)()?;
+        if container::wants(&self.assignment.job, how.container) {
+            let image = Image::make(
+                (&self.client, settings),
+                &self.assignment,
+                (&self.folder, log),
+                say,
+            );
+            return Ok(Around::Container(Box::new(image.await?)));
+        }
+        let spares = settings.spares();
+        let place = Place {
+            home: &settings.home,
+            variables: &settings.variables,
+            log: &log,
+            progress: say,
+            spares: Some(&spares),
+            settings: &how,
+        };
+        let ready = environment::prepare(&self.assignment.job.environment, place).await?;
+        if let Some(own) = &ready.own {
+            let _ = self.own.set(own.clone());
+        }
+        Ok(Around::Machine(Box::new(ready)))
     }
 
     /// Follows the process to its end and stores what it leaves.
@@ -409,6 +447,8 @@ impl Execution {
         let (end, canceled) = self.follow(&process, &mut log, &mut outputs).await?;
         if matches!(&end, End::Exited(exit) if exit.stopped.is_none()) {
             self.machine.supervisors.take_back(&mut process);
+        } else {
+            self.remove_containers().await;
         }
         let ended = self.judge(end, &process.log(), canceled);
         self.say_before_log(&process).await?;

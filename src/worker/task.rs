@@ -27,6 +27,9 @@ type Variables = BTreeMap<String, String>;
 /// All processes of a job are here.
 pub(super) const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
+pub(super) const NO_MPIRUN: &str =
+    "There is no mpirun: the processes know their ranks but exchange no messages";
+
 /// What is started for a run.
 pub struct Prepared {
     pub task: Task,
@@ -204,10 +207,7 @@ fn mpi(nodes: u32, each: u32, path: &str) -> Result<Launch> {
     };
     Ok(Launch {
         processes: ranks(nodes, each).map(of).collect(),
-        notes: vec![
-            "There is no mpirun: the processes know their ranks but exchange no messages"
-                .to_owned(),
-        ],
+        notes: vec![NO_MPIRUN.to_owned()],
         ..Launch::default()
     })
 }

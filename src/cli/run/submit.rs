@@ -1,6 +1,6 @@
 //! `aml run submit`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -11,7 +11,10 @@ use crate::cli::{
     software,
 };
 use api::{
-    Code, Error, Result, names,
+    Code, Error, Result,
+    deployments::ImageBase,
+    environments::{Environment, RunImage},
+    names,
     runs::{GetRun, Job, SubmitRun},
 };
 
@@ -35,6 +38,12 @@ pub struct SubmitArgs {
     /// Software to run in: a requirements or conda file, a curated name, or `host`
     #[arg(long, value_name = "ENVIRONMENT", default_value = "host")]
     env: String,
+    /// Run in a container of podman or docker
+    #[arg(long)]
+    container: bool,
+    /// Container image to run in, with what --env names on top of it
+    #[arg(long, value_name = "IMAGE", requires = "container")]
+    image: Option<String>,
     /// Environment variable to set; may be repeated
     #[arg(long = "env-var", value_name = "NAME=VALUE")]
     env_vars: Vec<String>,
@@ -61,7 +70,7 @@ pub struct SubmitArgs {
     stream: bool,
     /// Repeat this run exactly: its code, command, environment, variables and params
     #[arg(long, value_name = "NAME",
-          conflicts_with_all = ["code", "env", "env_vars", "secrets", "params", "timeout", "command"])]
+          conflicts_with_all = ["code", "env", "container", "env_vars", "secrets", "params", "timeout", "command"])]
     from: Option<String>,
     /// Program and its arguments; a single one is a line for the shell
     #[arg(last = true, value_name = "COMMAND", required_unless_present = "from")]
@@ -128,13 +137,46 @@ async fn check_free(ctx: &Context, workspace: &str, name: &str) -> Result<()> {
     }
 }
 
+/// What `--env` and `--image` name.
+fn environment(ctx: &Context, args: &SubmitArgs, code: Option<&Path>) -> Result<Environment> {
+    let mut environment = software::load(ctx, &args.env, code)?;
+    let Some(named) = &args.image else {
+        return match environment {
+            Environment::Host | Environment::HostPath { .. } if args.container => {
+                Err(Error::invalid("What is in the container is not said")
+                    .at("--container")
+                    .hint("Name an image: --image python:3.12, or an environment: --env FILE"))
+            }
+            environment => Ok(environment),
+        };
+    };
+    if !matches!(environment, Environment::Python { .. }) {
+        environment = spec::environment::of_image(named, named);
+    } else if let Environment::Python { conda, .. } = &mut environment {
+        // So that its packages are put on top of the image.
+        conda.get_or_insert_default();
+    }
+    if let Environment::Python { image, path, .. } = &mut environment {
+        *image = Some(Box::new(RunImage {
+            base: ImageBase::Named(named.clone()),
+            workspace: String::new(),
+            arguments: [].into(),
+        }));
+        if ctx.profile().is_none() {
+            *path = Some(ctx.config.path.clone());
+        }
+    }
+    Ok(environment)
+}
+
 /// What to run, with its code uploaded.
 async fn job(ctx: &Context, workspace: &str, args: &SubmitArgs) -> Result<Job> {
     let code = args.code.as_ref().map(|code| ctx.path(code));
     script::check(&args.command, code.as_deref(), &ctx.folder)?;
     let mut job = Job {
         command: args.command.clone(),
-        environment: software::load(ctx, &args.env, code.as_deref())?,
+        environment: environment(ctx, args, code.as_deref())?,
+        container: args.container.then_some(true),
         environment_variables: parse_pairs("--env-var", &args.env_vars)?,
         params: parse_pairs("--param", &args.params)?,
         secrets: parse_pairs("--secret", &args.secrets)?,

@@ -174,7 +174,9 @@ fn job_lines(run: &Run, job: &Job) -> [(&'static str, String); 6] {
         format!("{count} {files}, {size}  {}", &tree.hash.hex()[..10])
     });
     let mut environment = job.environment.name().to_owned();
-    if let Environment::Python { notes, .. } = &job.environment {
+    if let (Environment::Python { notes, .. }, None | Some(false)) =
+        (&job.environment, job.container)
+    {
         for note in notes {
             environment = format!("{environment}\n{note}");
         }

@@ -11,7 +11,7 @@ use super::{
     ports::Asked,
     step::{Members, Steps},
 };
-use crate::{jobs::job_of, sweeps};
+use crate::{deployment_settings::CONTAINER, jobs::job_of, sweeps};
 use api::{
     Error, Result,
     environments::Environment,
@@ -266,6 +266,12 @@ impl Command<'_> {
                 (None, None) => continue,
             };
             definition.insert(key.to_owned(), value);
+        }
+        // Of all that they say of themselves only this is how they run.
+        let asked = |of: &Members| of.get("properties")?.get(CONTAINER).cloned();
+        let asked = asked(self.step).or_else(|| self.component.and_then(asked));
+        if let Some(asked) = asked {
+            definition.insert("properties".to_owned(), json!({ CONTAINER: asked }));
         }
         // Steps and components cannot be read as jobs where they name what only they have.
         if let Some(code) = definition.get("code").and_then(Value::as_str)

@@ -30,6 +30,9 @@ pub fn facts(job: &Job) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
     facts.insert("command".to_owned(), job.command.join(" "));
     facts.insert("environment".to_owned(), environment(&job.environment));
+    if let Some(container) = job.container {
+        facts.insert("container".to_owned(), container.to_string());
+    }
     if let Some(code) = job.snapshot {
         facts.insert("code".to_owned(), code.hex());
     }

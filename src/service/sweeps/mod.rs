@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Caller, Perform, Service, automl,
+    deployment_settings::CONTAINER,
     driven::SWEEP,
     jobs::{inputs, job_of},
     pipelines::{Asked, is_of_one_run},
@@ -173,6 +174,10 @@ fn trial_of(definition: &Members, search: &Search) -> Result<Members> {
     }
     let own = trial.iter().filter(|(_, value)| !value.is_null());
     job.extend(own.map(|(key, value)| (key.clone(), value.clone())));
+    let properties = definition.get("properties");
+    if let Some(asked) = properties.and_then(|all| all.get(CONTAINER)) {
+        job.insert("properties".to_owned(), json!({ CONTAINER: asked }));
+    }
     if let Some(seconds) = search.trial_timeout {
         job.insert("limits".to_owned(), json!({"timeout": seconds}));
     }

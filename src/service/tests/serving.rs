@@ -176,6 +176,7 @@ async fn an_update_keeps_what_only_flags_have_said() {
         name: "mine".to_owned(),
         path: None,
         conda: None,
+        image: None,
     };
     let deploy = Deploy {
         workspace: "ws".to_owned(),

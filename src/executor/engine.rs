@@ -1,9 +1,11 @@
-//! Podman or docker, whichever the machine has.
+//! Podman or docker, whichever the machine has: building images, and what finds containers again.
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     fs::File,
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -11,7 +13,7 @@ use std::{
 
 use tokio::{process::Command, time::timeout};
 
-use super::{explain, process::append};
+use super::{io_error, log, private_dir, write_new};
 use api::{Error, Result};
 
 /// What can run containers, the one that needs no daemon first.
@@ -38,7 +40,6 @@ impl Engine {
         let name = ENGINES.into_iter().find(has).ok_or_else(|| {
             Error::unavailable("A container needs podman or docker, and neither is on the PATH")
                 .hint("Install one: apt install podman")
-                .hint("Or deploy without --container, as a process of this machine")
         })?;
         Ok(Self {
             name,
@@ -78,7 +79,7 @@ impl Engine {
 
     async fn run_with(&self, words: &[&str], what: &str, stdin: Stdio) -> Result<()> {
         let failed = |e: io::Error| Error::unavailable(format!("Cannot {what}: {e}"));
-        let log: File = append(&self.log).map_err(failed)?;
+        let log: File = log::append(&self.log).map_err(failed)?;
         let begin = log.metadata().map_err(failed)?.len();
         let mut command = self.command(words);
         command.stdin(stdin);
@@ -87,7 +88,7 @@ impl Engine {
         if status.success() {
             return Ok(());
         }
-        let said = explain::read(&self.log, begin);
+        let said = log::read(&self.log, begin);
         let lines: Vec<&str> = said
             .lines()
             .filter(|line| !line.trim().is_empty())
@@ -113,29 +114,38 @@ impl Engine {
         self.answer(&["image", "inspect", image]).await.is_some()
     }
 
+    /// Options by which what a container writes is this process's user's.
+    pub fn as_owner(&self) -> Vec<String> {
+        let own = std::fs::metadata("/proc/self");
+        let (user, group) = own.map_or((0, 0), |own| (own.uid(), own.gid()));
+        if self.name == "podman" || user == 0 {
+            return vec!["--user=0:0".to_owned()];
+        }
+        vec![
+            format!("--user={user}:{group}"),
+            "--env=HOME=/tmp".to_owned(),
+        ]
+    }
+
+    /// Whether it can limit what a container uses.
+    pub async fn limits(&self) -> bool {
+        if self.name == "docker" {
+            return true;
+        }
+        let ask = ["info", "--format", "{{.Host.CgroupControllers}}"];
+        self.answer(&ask)
+            .await
+            .is_some_and(|names| names.contains("memory"))
+    }
+
     /// Removes the images of generations before; those that still run stay until the next time.
-    async fn remove_old(&self, name: &str, generation: u64) {
+    pub async fn remove_old(&self, name: &str, generation: u64) {
         let words = ["images", name, "--format", "{{.Tag}}"];
         for tag in self.answer(&words).await.unwrap_or_default().lines() {
             if tag.parse().is_ok_and(|tag: u64| tag < generation) {
                 let _ = self.answer(&["rmi", &format!("{name}:{tag}")]).await;
             }
         }
-    }
-}
-
-/// What the images of a deployment were before a generation.
-#[derive(Debug)]
-pub struct Outdated {
-    pub engine: Engine,
-    pub name: String,
-    pub generation: u64,
-}
-
-impl Outdated {
-    /// Removes them. The last one that answered is wanted until another one does.
-    pub async fn remove(self) {
-        self.engine.remove_old(&self.name, self.generation).await;
     }
 }
 
@@ -170,4 +180,110 @@ async fn said(engine: &str, words: &[&str]) -> Option<String> {
     let output = timeout(PATIENCE, command.output()).await.ok()?.ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     output.status.success().then_some(text)
+}
+
+/// Ends and removes the containers that have a label.
+pub async fn remove_containers(engine: &str, label: &str, value: &str) {
+    let filter = format!("label={label}={value}");
+    let words = ["ps", "--all", "--quiet", "--filter", &filter];
+    for container in said(engine, &words).await.unwrap_or_default().lines() {
+        let _ = said(engine, &["rm", "--force", container]).await;
+    }
+}
+
+/// Names a state directory among those of the machine, whose images are in one place.
+pub fn home_label(home: &Path) -> String {
+    let home = blake3::hash(home.as_os_str().as_encoded_bytes());
+    home.to_hex()[..12].to_owned()
+}
+
+/// What images are called on this machine.
+pub fn local(label: &str) -> String {
+    format!("localhost/aml/{label}")
+}
+
+/// Writes variables of a container to a file that only its owner can read: they are neither for the list
+/// of processes nor for the engine itself. Answers those that no such file can have.
+pub fn write_variables<'a>(
+    file: &Path,
+    all: impl Iterator<Item = (&'a String, &'a String)>,
+) -> Result<BTreeMap<String, String>> {
+    let (mut text, mut long) = (String::new(), BTreeMap::new());
+    for (name, value) in all {
+        if value.contains('\n') || value.trim() != value {
+            long.insert(name.clone(), value.clone());
+        } else {
+            let _ = writeln!(text, "{name}={value}");
+        }
+    }
+    let written = write_new(file, &text);
+    written.map_err(|e| io_error("write", file, &e))?;
+    Ok(long)
+}
+
+/// Images that runs are in, by what they are made of.
+pub mod of_runs {
+    use std::{
+        fs::{self, File},
+        path::{Path, PathBuf},
+        time::Duration,
+    };
+
+    use super::{home_label, images, io_error, local, private_dir, remove};
+    use api::{Error, Result};
+
+    /// Images that nobody has used for so long are freed.
+    const UNUSED: Duration = Duration::from_hours(30 * 24);
+
+    fn folder(home: &Path) -> PathBuf {
+        home.join("cache/images")
+    }
+
+    /// What the image of this key is called.
+    pub fn name(home: &Path, key: &str) -> String {
+        format!("{}-run:{key}", local(&home_label(home)))
+    }
+
+    /// The file on which a lock is held while something runs in an image; it says when that was.
+    pub fn use_of(home: &Path, key: &str) -> Result<PathBuf> {
+        let folder = folder(home);
+        private_dir(&folder)?;
+        let path = folder.join(key);
+        fs::write(&path, b"").map_err(|e| io_error("write", &path, &e))?;
+        Ok(path)
+    }
+
+    /// Waits until nobody else makes the image; they go on when this is dropped.
+    pub async fn turn(use_of: &Path) -> Result<File> {
+        let path = use_of.with_extension("lock");
+        let locked = move || {
+            let file = File::create(&path).map_err(|e| io_error("make", &path, &e))?;
+            file.lock().map_err(|e| io_error("lock", &path, &e))?;
+            Ok(file)
+        };
+        let done = tokio::task::spawn_blocking(locked).await;
+        done.map_err(|e| Error::internal(e.to_string()))?
+    }
+
+    /// Removes, or with `dry_run` counts, those that nobody has used for long.
+    pub async fn free(home: &Path, dry_run: bool) -> u64 {
+        if !folder(home).exists() {
+            return 0;
+        }
+        let begin = name(home, "");
+        let mut freed = 0;
+        for (engine, image) in images(&begin).await {
+            let Some(key) = image.strip_prefix(&begin) else {
+                continue;
+            };
+            let path = folder(home).join(key);
+            let used = fs::metadata(&path).and_then(|meta| meta.modified());
+            let recent = used.is_ok_and(|at| at.elapsed().is_ok_and(|age| age < UNUSED));
+            let held = File::open(&path).is_ok_and(|file| file.try_lock().is_err());
+            if !recent && !held && (dry_run || remove(engine, &image).await) {
+                freed += 1;
+            }
+        }
+        freed
+    }
 }
