@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use axum::{
     Router,
     body::{Body, Bytes},
-    http::{Method, Request, header},
+    http::{Method, Request, Uri, header},
 };
 use http_body_util::BodyExt;
 
@@ -102,10 +102,17 @@ impl Client {
     /// What a server advises those at its own machine is of no use to others.
     fn seen_from_here(&self, mut error: Error) -> Error {
         if let (Code::Full, Transport::Socket { remote, .. }) = (error.code, &self.transport) {
-            error.hints = vec![format!(
+            let address = remote.url.parse::<Uri>().ok();
+            let host = address.as_ref().and_then(Uri::host);
+            // It may well be this machine's own.
+            if !matches!(host, Some("localhost" | "127.0.0.1" | "[::1]")) {
+                error.hints.clear();
+            }
+            let whose = format!(
                 "It is the disk of `{}`: ask who runs it to make room, then try again",
                 remote.url
-            )];
+            );
+            error.hints.insert(0, whose);
         }
         error
     }

@@ -16,6 +16,30 @@ use api::{
 /// Names the deployment that shall run.
 pub const DEPLOYMENT: &str = "azureml-model-deployment";
 
+/// What the body of an invocation may say; of some of it nothing depends here.
+const PROPERTIES: [&str; 20] = [
+    "inputData",
+    "inputs",
+    "outputData",
+    "outputs",
+    "dataset",
+    "outputDataset",
+    "outputFileName",
+    "experimentName",
+    "miniBatchSize",
+    "errorThreshold",
+    "retrySettings",
+    "maxConcurrencyPerInstance",
+    "loggingLevel",
+    "compute",
+    "name",
+    "displayName",
+    "description",
+    "tags",
+    "properties",
+    "partitionKeys",
+];
+
 /// Who is asked, and what the job shall be called.
 pub struct Asked {
     pub workspace: String,
@@ -31,9 +55,9 @@ pub fn invocation(asked: Asked, body: &[u8]) -> Result<InvokeBatch> {
         text => serde_json::from_slice(text)
             .map_err(|e| Error::invalid(format!("The body is no JSON: {e}")))?,
     };
-    let properties = field(&document, &["properties"]).unwrap_or(&Value::Null);
+    let properties = properties(&document)?;
     let mut inputs = Map::new();
-    for (name, written) in mapping(field(properties, &["inputData", "inputs"])) {
+    for (name, written) in mapping(properties, &["inputData", "inputs"])? {
         let input = data(written).map_err(|e| e.at(format!("properties.InputData.{name}")))?;
         inputs.insert(name.clone(), input);
     }
@@ -42,7 +66,7 @@ pub fn invocation(asked: Asked, body: &[u8]) -> Result<InvokeBatch> {
         inputs.insert(INPUT.to_owned(), input);
     }
     let mut outputs = Map::new();
-    for (name, written) in mapping(field(properties, &["outputData", "outputs"])) {
+    for (name, written) in mapping(properties, &["outputData", "outputs"])? {
         let output = data(written).map_err(|e| e.at(format!("properties.OutputData.{name}")))?;
         outputs.insert(name.clone(), output);
     }
@@ -51,20 +75,29 @@ pub fn invocation(asked: Asked, body: &[u8]) -> Result<InvokeBatch> {
         let output = json!({"type": "uri_folder", "path": path});
         outputs.insert(SCORE.to_owned(), output);
     }
-    let retries = field(properties, &["retrySettings"]);
+    let retries = match field(properties, &["retrySettings"]) {
+        Some(other) if !other.is_object() => {
+            return Err(wrong(other, "an object", "retrySettings"));
+        }
+        retries => retries,
+    };
     let count = field(properties, &["compute"]).and_then(|at| field(at, &["instanceCount"]));
-    let text = |key: &str| field(properties, &[key]).and_then(Value::as_str);
+    let text = |key: &str| match field(properties, &[key]) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.to_owned())),
+        Some(other) => Err(wrong(other, "text", key)),
+    };
     Ok(InvokeBatch {
         workspace: asked.workspace,
         endpoint: asked.endpoint,
         deployment: asked.deployment,
         job: asked.job,
-        experiment: text("experimentName").map(str::to_owned),
+        experiment: text("experimentName")?,
         inputs,
         outputs,
         mini_batch_size: number(field(properties, &["miniBatchSize"]), "miniBatchSize")?,
         instance_count: number(count, "compute.instanceCount")?,
-        output_file_name: text("outputFileName").map(str::to_owned),
+        output_file_name: text("outputFileName")?,
         error_threshold: number(field(properties, &["errorThreshold"]), "errorThreshold")?,
         max_retries: number(
             retries.and_then(|at| field(at, &["maxRetries"])),
@@ -78,7 +111,7 @@ pub fn invocation(asked: Asked, body: &[u8]) -> Result<InvokeBatch> {
             field(properties, &["maxConcurrencyPerInstance"]),
             "maxConcurrencyPerInstance",
         )?,
-        logging_level: text("loggingLevel").map(str::to_lowercase),
+        logging_level: text("loggingLevel")?.map(|level| level.to_lowercase()),
         search_path: None,
     })
 }
@@ -120,8 +153,52 @@ fn field<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
     })
 }
 
-fn mapping(value: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
-    value.and_then(Value::as_object).into_iter().flatten()
+/// What a body says, found to be nothing else than what one may say.
+fn properties(document: &Value) -> Result<&Value> {
+    if document.is_null() {
+        return Ok(document);
+    }
+    let Some(properties) = field(document, &["properties"]) else {
+        return Err(Error::invalid("The body has no `properties`")
+            .hint("Write it as {\"properties\": {\"InputData\": {…}}}, or leave it out"));
+    };
+    let Some(fields) = properties.as_object() else {
+        return Err(Error::invalid("It is no object").at("properties"));
+    };
+    let known = |key: &str| {
+        PROPERTIES
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(key))
+    };
+    match fields.keys().find(|key| !known(key)) {
+        None => Ok(properties),
+        Some(key) => {
+            let nearest = api::names::nearest(key, PROPERTIES);
+            let error = Error::invalid("An invocation has no such setting");
+            let error = error.at(format!("properties.{key}"));
+            Err(match nearest {
+                Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
+                None => error,
+            })
+        }
+    }
+}
+
+/// The entries of the first of several fields that is there.
+fn mapping<'a>(
+    properties: &'a Value,
+    names: &[&str],
+) -> Result<impl Iterator<Item = (&'a String, &'a Value)>> {
+    let found = match field(properties, names) {
+        Some(Value::Object(found)) => Some(found),
+        Some(other) => return Err(wrong(other, "an object", names[0])),
+        None => None,
+    };
+    Ok(found.into_iter().flatten())
+}
+
+fn wrong(value: &Value, what: &str, key: &str) -> Error {
+    Error::invalid(format!("{value} is not {what}")).at(format!("properties.{key}"))
 }
 
 /// An input or output as jobs write it; a literal is its value.
@@ -287,6 +364,29 @@ mod tests {
         assert_eq!(error.target.as_deref(), Some("properties.InputData.x"));
         let body = json!({"properties": {"miniBatchSize": "many"}});
         assert!(read(&body).is_err());
+        let refused = [
+            (json!({"InputData": {}}), None),
+            (
+                json!({"properties": {"inputDatas": {}}}),
+                Some("properties.inputDatas"),
+            ),
+            (
+                json!({"properties": {"InputData": [1]}}),
+                Some("properties.inputData"),
+            ),
+            (
+                json!({"properties": {"outputFileName": 5}}),
+                Some("properties.outputFileName"),
+            ),
+            (
+                json!({"properties": {"retrySettings": 3}}),
+                Some("properties.retrySettings"),
+            ),
+        ];
+        for (body, place) in refused {
+            let error = read(&body).unwrap_err();
+            assert_eq!(error.target.as_deref(), place, "{body}");
+        }
         let body = json!({"properties": {"retrySettings": {"timeout": "soon"}}});
         let error = read(&body).unwrap_err();
         let place = Some("properties.retrySettings.timeout");

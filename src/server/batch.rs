@@ -3,7 +3,7 @@
 use axum::{
     Extension, Json, Router,
     body::Bytes,
-    extract::{Path, State},
+    extract::{Path, State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode},
     routing::{get, post},
 };
@@ -43,8 +43,9 @@ async fn start(
     Extension(caller): Extension<Caller>,
     Path((workspace, endpoint)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Value>), Failure> {
+    let body = body.map_err(|e| Error::invalid(e.body_text()))?;
     let get = GetBatchEndpoint {
         workspace: workspace.clone(),
         name: endpoint,

@@ -60,7 +60,9 @@ pub fn router(service: Service, trust: Trust) -> Router {
 
 fn another_method(method: &Method, uri: &Uri) -> Response {
     match uri.path() {
-        path if mlflow::owns(path) => mlflow::no_such_method(method.as_str(), path),
+        path if mlflow::owns(path) && !batch::owns(path) => {
+            mlflow::no_such_method(method.as_str(), path)
+        }
         _ => nothing_here(method, uri),
     }
 }
@@ -74,7 +76,7 @@ fn nothing_here(method: &Method, uri: &Uri) -> Response {
         let there = format!("/{}{}", parts.join("/"), query.unwrap_or_default());
         return Redirect::permanent(&there).into_response();
     }
-    if mlflow::owns(path) {
+    if mlflow::owns(path) && !batch::owns(path) {
         return mlflow::no_such_call(method.as_str(), path);
     }
     nothing_for(method)

@@ -125,7 +125,7 @@ impl Given<'_> {
         let mut brought = Map::new();
         brought.insert("inputs".to_owned(), written.inputs.into());
         job::local::bring(ctx, workspace, &mut brought).await?;
-        written.inputs = mapping(&mut brought, "inputs");
+        written.inputs = mapping(&mut brought, "inputs")?;
         Ok(written)
     }
 
@@ -134,8 +134,8 @@ impl Given<'_> {
         draft.edit(self.edits, Values::Strings)?;
         let mut fields = draft.unchecked()?;
         let (mut inputs, mut outputs) = (
-            mapping(&mut fields, "inputs"),
-            mapping(&mut fields, "outputs"),
+            mapping(&mut fields, "inputs")?,
+            mapping(&mut fields, "outputs")?,
         );
         if let Some(path) = self.input {
             inputs.insert(INPUT.to_owned(), self.input(ctx, path)?);
@@ -155,7 +155,7 @@ impl Given<'_> {
                 input["path"] = json!(real.to_string_lossy());
             }
         }
-        let mut retries = mapping(&mut fields, "retry_settings");
+        let mut retries = mapping(&mut fields, "retry_settings")?;
         let written = InvokeBatch {
             inputs,
             outputs,
@@ -165,8 +165,8 @@ impl Given<'_> {
             max_retries: number(&mut retries, "max_retries")?,
             timeout: number(&mut retries, "timeout")?,
             max_concurrency_per_instance: number(&mut fields, "max_concurrency_per_instance")?,
-            logging_level: text(&mut fields, "logging_level"),
-            output_file_name: text(&mut fields, "output_file_name"),
+            logging_level: text(&mut fields, "logging_level")?,
+            output_file_name: text(&mut fields, "output_file_name")?,
             ..InvokeBatch::default()
         };
         fields.shift_remove("$schema");
@@ -205,17 +205,19 @@ impl Given<'_> {
 }
 
 /// Takes a mapping out of another one; an empty one where there is none.
-fn mapping(fields: &mut Map<String, Value>, key: &str) -> Map<String, Value> {
+fn mapping(fields: &mut Map<String, Value>, key: &str) -> Result<Map<String, Value>> {
     match fields.shift_remove(key) {
-        Some(Value::Object(found)) => found,
-        _ => Map::new(),
+        Some(Value::Object(found)) => Ok(found),
+        None | Some(Value::Null) => Ok(Map::new()),
+        Some(other) => Err(Error::invalid(format!("{other} is no mapping")).at(key)),
     }
 }
 
-fn text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {
+fn text(fields: &mut Map<String, Value>, key: &str) -> Result<Option<String>> {
     match fields.shift_remove(key) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
+        Some(Value::String(text)) => Ok(Some(text)),
+        None | Some(Value::Null) => Ok(None),
+        Some(other) => Err(Error::invalid(format!("{other} is not text")).at(key)),
     }
 }
 
