@@ -63,6 +63,9 @@ pub struct SyncWorker {
     pub capacity: u32,
     /// Runs it holds, as `workspace/run`.
     pub holding: Vec<String>,
+    /// Of these, those it knows that it has to cancel: the answer in which it was told may have been lost.
+    #[serde(default)]
+    pub cancelling: Option<Vec<String>>,
     #[serde(default)]
     pub wait_ms: u64,
 }

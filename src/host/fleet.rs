@@ -30,6 +30,8 @@ use api::{
 /// How long requests in flight may take when the deployment is to end; when only their process is, they
 /// have as long as any.
 const DRAIN: Duration = Duration::from_secs(30);
+/// And at most this, whatever a deployment lets its requests take.
+const LONGEST_DRAIN: Duration = Duration::from_hours(1);
 /// The same when it was deleted, and how long its processes may then take to end.
 const DELETED_DRAIN: Duration = Duration::from_secs(3);
 const DELETED_GRACE: Duration = Duration::from_secs(1);
@@ -82,7 +84,7 @@ impl Wanted {
     fn lasting(processes: u32, pool: &Pool) -> Self {
         Self {
             processes,
-            drain: pool.heeded.patience().max(DRAIN),
+            drain: pool.heeded.patience().clamp(DRAIN, LONGEST_DRAIN),
             grace: None,
         }
     }

@@ -96,6 +96,8 @@ struct Served {
 
 /// A generation that gets no more requests.
 struct Leaving {
+    /// On which it listens whatever it is told.
+    port: Option<u16>,
     hurry: Hurry,
     task: JoinHandle<()>,
 }
@@ -232,7 +234,11 @@ impl Tender {
         // It may get requests now that others got until here.
         self.shared.refresh().await;
         self.leaving.retain(|one| !one.task.is_finished());
-        let hurry = old.as_ref().map(|old| old.fleet.hurry());
+        // However long a request may take, only the last generation waits for its requests.
+        for one in &self.leaving {
+            one.hurry.up(End::Stopped);
+        }
+        let left = old.as_ref().map(|old| (old.port, old.fleet.hurry()));
         // On its own, so that an end of the new processes is seen meanwhile.
         let task = tokio::spawn(async move {
             if let Some(old) = old {
@@ -243,7 +249,7 @@ impl Tender {
             }
         });
         self.leaving
-            .extend(hurry.map(|hurry| Leaving { hurry, task }));
+            .extend(left.map(|(port, hurry)| Leaving { port, hurry, task }));
     }
 
     /// Ends what answers where the new generation is to listen: the two cannot be there at once.
@@ -254,6 +260,12 @@ impl Tender {
             let name = &self.target.name;
             let why = format!("The deployment `{name}` is being replaced");
             self.take_down(why).await;
+        }
+        let in_the_way = |one: &mut Leaving| wanted.is_some() && one.port == wanted;
+        let leaving: Vec<_> = self.leaving.extract_if(.., in_the_way).collect();
+        for one in leaving {
+            let left = async { drop(one.task.await) };
+            ended(left, &[one.hurry], self.wanted.clone()).await;
         }
     }
 

@@ -353,7 +353,12 @@ impl Perform for SyncWorker {
         } else {
             service.sync(&self, &glance).await?
         };
-        while !orders.are_news() && Instant::now() < until {
+        let knows = |(workspace, run): &(String, String)| {
+            let known = self.cancelling.as_ref();
+            known.is_none_or(|known| known.contains(&format!("{workspace}/{run}")))
+        };
+        let nothing_new = |orders: &Orders| !orders.are_news() && orders.cancel.iter().all(knows);
+        while nothing_new(&orders) && Instant::now() < until {
             // Listening begins before looking, so that nothing falls between.
             let notified = service.work.notified();
             tokio::pin!(notified);

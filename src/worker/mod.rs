@@ -275,12 +275,19 @@ impl Worker {
         let wait = until_idle.map_or(WAIT, |left| left.min(WAIT));
         let open = self.held.iter();
         let open = open.filter(|(_, held)| !held.ended.load(Ordering::Relaxed));
-        let holding: Vec<String> = open.map(|(name, _)| name.clone()).collect();
+        let (mut holding, mut cancelling) = (Vec::new(), Vec::new());
+        for (name, held) in open {
+            holding.push(name.clone());
+            if *held.fate.borrow() == Fate::Cancel {
+                cancelling.push(name.clone());
+            }
+        }
         let open = u32::try_from(holding.len()).unwrap_or(u32::MAX);
         SyncWorker {
             worker: self.machine.settings.name.clone(),
             capacity: self.machine.settings.slots.saturating_sub(open),
             holding,
+            cancelling: Some(cancelling),
             wait_ms: u64::try_from(wait.as_millis()).unwrap_or(0),
         }
     }

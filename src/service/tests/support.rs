@@ -154,6 +154,7 @@ impl Bench {
             worker: worker.to_owned(),
             capacity,
             holding: holding.iter().map(|&name| name.to_owned()).collect(),
+            cancelling: None,
             wait_ms: 0,
         })
         .await

@@ -1,5 +1,7 @@
 //! The work queue.
 
+use std::time::Duration;
+
 use super::{
     files::{entry, framed},
     support::{Bench, ended, names, running, submission, wait_seconds},
@@ -102,6 +104,7 @@ async fn a_lease_that_could_not_be_renewed_has_not_lapsed() {
         worker: "w1".to_owned(),
         capacity: 0,
         holding: vec!["ws/a".to_owned()],
+        cancelling: None,
         wait_ms: 0,
     };
     assert!(bench.ask(renewal).await.is_err());
@@ -183,12 +186,16 @@ async fn a_waiting_worker_is_woken_by_a_submit_and_a_cancel() {
         worker: "w".to_owned(),
         capacity,
         holding: holding.iter().map(|&name| name.to_owned()).collect(),
+        cancelling: Some(Vec::new()),
         wait_ms: 10_000,
     };
     let (orders, _) = tokio::join!(bench.ask(sync(1, &[])), bench.submit("a"));
     assert_eq!(names(&orders.unwrap().take), ["a"]);
     let (orders, _) = tokio::join!(bench.ask(sync(0, &["ws/a"])), bench.ask(cancel("a")));
     assert_eq!(orders.unwrap().cancel, ["ws/a"]);
+    // As if that answer had been lost: it is told again, at once.
+    let again = tokio::time::timeout(Duration::from_secs(5), bench.ask(sync(0, &["ws/a"])));
+    assert_eq!(again.await.expect("no wait").unwrap().cancel, ["ws/a"]);
 }
 
 #[tokio::test]
