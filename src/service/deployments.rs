@@ -94,6 +94,9 @@ fn stored_names(
 
 /// Refuses shares that are not a whole, and copies that cannot be made.
 fn check_traffic(found: Option<&EndpointRow>, asked: &PutEndpoint) -> Result<()> {
+    if asked.traffic.is_none() && asked.mirror_traffic.is_none() {
+        return Ok(());
+    }
     if let Some(traffic) = &asked.traffic {
         let sum: u32 = traffic.values().map(|share| u32::from(*share)).sum();
         if sum != 0 && sum != 100 {
@@ -370,8 +373,11 @@ impl Perform for DeleteDeployment {
             .await?;
         let found = service.find_endpoint(&row, &self.endpoint).await?;
         let deployment = find_deployment(&found, &self.name)?;
-        let share = found.traffic.get(&deployment.name).copied().unwrap_or(0);
-        if share > 0 && !self.force {
+        let store = &service.store;
+        let deleted = store
+            .delete_deployment(found.id, &deployment.name, self.force, service.now())
+            .await?;
+        if let Err(share) = deleted {
             return Err(Error::conflict(format!(
                 "`{}` gets {share} percent of the requests of `{}`",
                 deployment.name, found.name
@@ -381,10 +387,6 @@ impl Perform for DeleteDeployment {
                 found.name
             )));
         }
-        let store = &service.store;
-        store
-            .delete_deployment(found.id, &deployment.name, service.now())
-            .await?;
         service.tell_host(&found).await?;
         store.remove_deployment_files(found.id, deployment.id);
         Ok(Done {})

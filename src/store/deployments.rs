@@ -326,20 +326,33 @@ impl Store {
             .await
     }
 
-    /// Deletes a deployment, which gets no requests any more; false when it is not there.
-    pub async fn delete_deployment(&self, endpoint: i64, name: &str, now: Time) -> Result<bool> {
+    /// Deletes a deployment, one that gets requests only when it is to be forced: then the others get them, in proportion.
+    /// Answers the share that keeps it.
+    pub async fn delete_deployment(
+        &self,
+        endpoint: i64,
+        name: &str,
+        force: bool,
+        now: Time,
+    ) -> Result<std::result::Result<(), u8>> {
         let name = name.to_owned();
         self.db
             .write(move |tx| {
-                let deleted = tx.execute(
+                let Some(row) = endpoints::find(tx, endpoint)? else {
+                    return Ok(Ok(()));
+                };
+                let is_it = |other: &str| other.eq_ignore_ascii_case(&name);
+                let own = row.traffic.iter().find(|(other, _)| is_it(other));
+                match own {
+                    Some((_, share)) if *share > 0 && !force => return Ok(Err(*share)),
+                    _ => {}
+                }
+                tx.execute(
                     "DELETE FROM deployments WHERE endpoint_id = ?1 AND name = ?2",
                     params![endpoint, name],
                 )?;
-                let Some(row) = endpoints::find(tx, endpoint)? else {
-                    return Ok(deleted > 0);
-                };
                 let without = |mut shares: Traffic| {
-                    shares.retain(|other, _| !other.eq_ignore_ascii_case(&name));
+                    shares.retain(|other, _| !is_it(other));
                     shares
                 };
                 tx.execute(
@@ -347,13 +360,33 @@ impl Store {
                      WHERE id = ?1",
                     params![
                         endpoint,
-                        to_json(&without(row.traffic))?,
+                        to_json(&made_whole(without(row.traffic)))?,
                         to_json(&without(row.mirror_traffic))?,
                         now
                     ],
                 )?;
-                Ok(deleted > 0)
+                Ok(Ok(()))
             })
             .await
     }
+}
+
+/// Shares that are 100 percent together, as near to these as whole numbers can be; none stay none.
+fn made_whole(mut shares: Traffic) -> Traffic {
+    let sum: u32 = shares.values().map(|share| u32::from(*share)).sum();
+    if sum == 0 {
+        return shares;
+    }
+    let mut left = 100;
+    for share in shares.values_mut() {
+        let exact = u32::from(*share) * 100 / sum;
+        *share = u8::try_from(exact).unwrap_or(100);
+        left -= exact;
+    }
+    // What rounding left over goes to those that get requests already.
+    let served = shares.values_mut().filter(|share| **share > 0);
+    for share in served.take(usize::try_from(left).unwrap_or(0)) {
+        *share += 1;
+    }
+    shares
 }

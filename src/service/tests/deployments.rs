@@ -108,6 +108,30 @@ async fn shares_are_kept_under_the_names_of_the_deployments() {
 }
 
 #[tokio::test]
+async fn the_others_get_the_requests_of_one_that_is_deleted_by_force() {
+    let mut bench = Bench::new().await;
+    bench.service = bench.service.clone().with_hosts(NONE);
+    for name in ["blue", "green", "red"] {
+        deploy(&bench, name, name == "blue").await;
+    }
+    let three: &[(&str, u8)] = &[("blue", 40), ("green", 25), ("red", 35)];
+    share(&bench, three).await.unwrap();
+    let delete = |name: &str| DeleteDeployment {
+        workspace: "ws".to_owned(),
+        endpoint: "ep".to_owned(),
+        name: name.to_owned(),
+        force: true,
+    };
+    bench.ask(delete("blue")).await.unwrap();
+    let endpoint = put(&bench, None, None).await.unwrap();
+    assert_eq!(endpoint.traffic, shares(&[("green", 42), ("red", 58)]));
+    bench.ask(delete("green")).await.unwrap();
+    bench.ask(delete("red")).await.unwrap();
+    let endpoint = put(&bench, None, None).await.unwrap();
+    assert_eq!(endpoint.traffic, shares(&[]));
+}
+
+#[tokio::test]
 async fn who_gets_copies_gets_no_requests_beside_them() {
     let bench = Bench::new().await;
     deploy(&bench, "blue", true).await;
