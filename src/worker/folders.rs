@@ -12,7 +12,7 @@ use std::{
     },
 };
 
-use super::{outputs, private_dir, run::BEGUN};
+use super::{begun::BEGUN, outputs, private_dir};
 use api::Result;
 use client::inputs::remove_all;
 use executor::supervisor;

@@ -3,6 +3,7 @@
 //! Holds no truth: what it knows is in the workspace or in a file beside the process, so another
 //! worker can take over at any moment. It speaks to the workspace through the client only.
 
+mod begun;
 mod cause;
 mod container;
 mod endings;
@@ -46,6 +47,7 @@ use api::{
     mirrors::Mirrors,
     work::{Assignment, Outcome, Progress, ReportRun, SyncWorker, WorkerOrders},
 };
+use begun::Begun;
 use client::{Client, inputs};
 use endings::Endings;
 use executor::{
@@ -389,7 +391,7 @@ impl Worker {
                 if let Some(process) = Process::find(&folder) {
                     process.stop();
                 }
-                if let Some(containers) = run::containers_of(&folder) {
+                if let Some(containers) = Begun::read(&folder).containers {
                     tokio::spawn(async move { containers.remove().await });
                 }
                 let _ = client::inputs::remove_all(&folder);

@@ -12,12 +12,13 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    FULL_TRIES, Fate, Machine, at, cause,
-    container::{self, Containers, Image},
+    FULL_TRIES, Fate, Machine, at,
+    begun::{BEGUN, Begun},
+    cause,
+    container::{self, Image},
     folders::CODE,
     io_error,
     log::Log,
@@ -46,9 +47,6 @@ use executor::{
 };
 use leave::Ended;
 
-/// What was made ready for the process of a run's folder.
-pub(super) const BEGUN: &str = "begun.json";
-
 /// How often the message of a long preparation is passed on.
 const MESSAGE_EVERY: Duration = Duration::from_secs(2);
 
@@ -74,32 +72,10 @@ pub struct Execution {
     own: OnceLock<Own>,
 }
 
-/// What was made ready for a process, kept in a file beside it for whoever goes on with its run.
-#[derive(Default, Serialize, Deserialize)]
-struct Begun {
-    /// Said of the run with its start.
-    messages: Vec<String>,
-    uses: Vec<RunLink>,
-    /// The folder of its own Python environment.
-    environment: Option<PathBuf>,
-    #[serde(default)]
-    containers: Option<Containers>,
-}
-
 /// What a command runs in.
 enum Around {
     Machine(Box<Ready>),
     Container(Box<Image>),
-}
-
-/// The containers of a run that was begun in this folder.
-pub fn containers_of(folder: &Path) -> Option<Containers> {
-    read_begun(folder).containers
-}
-
-fn read_begun(folder: &Path) -> Begun {
-    let kept = fs::read(folder.join(BEGUN)).unwrap_or_default();
-    serde_json::from_slice(&kept).unwrap_or_default()
 }
 
 impl Execution {
@@ -167,7 +143,7 @@ impl Execution {
     async fn to_the_end(&self) -> Result<()> {
         let begun = match self.find_process().await {
             Some(process) => {
-                let begun = read_begun(&self.folder);
+                let begun = Begun::read(&self.folder);
                 if let Some(own) = begun.environment.as_deref().and_then(Own::find) {
                     let _ = self.own.set(own);
                 }
@@ -217,7 +193,7 @@ impl Execution {
 
     /// Ends what may be left of its containers.
     async fn remove_containers(&self) {
-        if let Some(containers) = containers_of(&self.folder) {
+        if let Some(containers) = Begun::read(&self.folder).containers {
             containers.remove().await;
         }
     }

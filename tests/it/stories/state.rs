@@ -77,7 +77,7 @@ fn a_broken_configuration_file() {
     .assert_eq(&aml.fails(2, "workspace list"));
     fs::write(&file, "workspce = \"churn\"\n").expect("writes");
     expect![[r#"
-        Error: $ROOT/config.toml:1:1: unknown field `workspce`, expected one of `workspace`, `profile`, `profiles`, `worker`, `webhooks`, `mirrors`
+        Error: $ROOT/config.toml:1:1: unknown field `workspce`, expected one of `workspace`, `profile`, `profiles`, `worker`, `webhooks`, `mirrors`, `environments`
           | workspce = "churn"
         Hint: Correct the line or remove the file
     "#]].assert_eq(&aml.fails(2, "workspace list"));

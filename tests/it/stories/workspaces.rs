@@ -152,6 +152,7 @@ fn names_are_checked_and_do_not_differ_by_case_alone() {
         expect![[r#"
             Error: name: There is a workspace `Churn` already
             Hint: Names do not differ by case alone; choose another name
+            Hint: Or work in it: aml workspace use Churn
         "#]]
         .assert_eq(&aml.fails(5, "workspace create -n CHURN"));
         expect![[r#"
