@@ -330,7 +330,6 @@ impl Context {
     }
 }
 
-/// The certificate a profile trusts.
 /// The server that a run's process was given, and the run's own token for it.
 pub fn remote_of(run: &InsideRun) -> Result<Remote> {
     Ok(Remote {
@@ -341,6 +340,7 @@ pub fn remote_of(run: &InsideRun) -> Result<Remote> {
     })
 }
 
+/// The certificate a profile trusts.
 pub fn read_ca(file: &Path) -> Result<Vec<u8>> {
     std::fs::read(file).map_err(|e| {
         let shown = file.display().to_string();

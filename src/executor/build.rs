@@ -13,7 +13,7 @@ use super::{
     conda::{self, Tool},
     environment::{MARKER, Place, REQUESTS},
     install::installer_variables,
-    io_error, on_files, own, private_dir,
+    io_error, lock, on_files, own, private_dir,
     python::{self, Python},
     seal,
     spares::{self, Own},
@@ -162,15 +162,14 @@ impl Wanted<'_> {
         let Some(conda) = self.conda else {
             return Ok(Vec::new());
         };
-        let request = place.home.join("environments").join(REQUESTS);
-        let request = request.join(self.request_key(place)?);
+        let requests = place.home.join("environments").join(REQUESTS);
         let mut notes = Vec::new();
         let name = self.name;
         let mut because = "";
         match Tool::find(place.variables) {
             _ if place.settings.conda == UseOfConda::Never => {}
             None => because = ": neither micromamba, mamba nor conda is on the PATH",
-            Some(tool) if conda::is_away(&request) => notes.push(format!(
+            Some(tool) if conda::is_away(&requests.join(self.request_key(place)?)) => notes.push(format!(
                 "{} could not reach the channels of {name}, so the environment has Python packages from the package index only",
                 tool.name
             )),
@@ -408,10 +407,7 @@ async fn take_lock(path: &Path, name: &str, progress: Progress<'_>) -> Result<Fi
     progress(&format!(
         "Waiting for another process that builds the environment {name}"
     ));
-    tokio::task::spawn_blocking(move || file.lock().map(|()| file))
-        .await
-        .map_err(|e| Error::internal(e.to_string()))?
-        .map_err(|e| io_error("lock", path, &e))
+    lock(file, path).await
 }
 
 fn hash<T: Serialize>(value: &T) -> Result<String> {

@@ -13,7 +13,7 @@ use std::{
 
 use tokio::{process::Command, time::timeout};
 
-use super::{io_error, log, private_dir, write_new};
+use super::{io_error, lock, log, private_dir, python::on_path, write_new};
 use api::{Error, Result};
 
 /// What can run containers, the one that needs no daemon first.
@@ -32,11 +32,7 @@ pub struct Engine {
 impl Engine {
     /// The one on the PATH that `variables` say.
     pub fn find(variables: &BTreeMap<String, String>, log: PathBuf) -> Result<Self> {
-        let path = variables.get("PATH").cloned().unwrap_or_default();
-        let has = |name: &&str| {
-            path.split(':')
-                .any(|folder| Path::new(folder).join(name).is_file())
-        };
+        let has = |name: &&str| !on_path(name, variables).is_empty();
         let name = ENGINES.into_iter().find(has).ok_or_else(|| {
             Error::unavailable("A container needs podman or docker, and neither is on the PATH")
                 .hint("Install one: apt install podman")
@@ -229,8 +225,8 @@ pub mod of_runs {
         time::Duration,
     };
 
-    use super::{home_label, images, io_error, local, private_dir, remove};
-    use api::{Error, Result};
+    use super::{home_label, images, io_error, local, lock, private_dir, remove};
+    use api::Result;
 
     /// Images that nobody has used for so long are freed.
     const UNUSED: Duration = Duration::from_hours(30 * 24);
@@ -256,13 +252,8 @@ pub mod of_runs {
     /// Waits until nobody else makes the image; they go on when this is dropped.
     pub async fn turn(use_of: &Path) -> Result<File> {
         let path = use_of.with_extension("lock");
-        let locked = move || {
-            let file = File::create(&path).map_err(|e| io_error("make", &path, &e))?;
-            file.lock().map_err(|e| io_error("lock", &path, &e))?;
-            Ok(file)
-        };
-        let done = tokio::task::spawn_blocking(locked).await;
-        done.map_err(|e| Error::internal(e.to_string()))?
+        let file = File::create(&path).map_err(|e| io_error("make", &path, &e))?;
+        lock(file, &path).await
     }
 
     /// Removes, or with `dry_run` counts, those that nobody has used for long.

@@ -70,6 +70,12 @@ pub fn write_new(path: &Path, content: &str) -> io::Result<()> {
     file?.write_all(content.as_bytes())
 }
 
+/// Waits until nobody else holds the lock on a file.
+async fn lock(file: std::fs::File, path: &Path) -> Result<std::fs::File> {
+    let locked = on_files(move || file.lock().map(|()| file)).await?;
+    locked.map_err(|e| io_error("lock", path, &e))
+}
+
 /// Does work on many files where it keeps nobody waiting.
 async fn on_files<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;

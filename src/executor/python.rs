@@ -176,10 +176,7 @@ pub async fn installer(tools: &Path, python: &Python, with: Tools<'_>) -> Result
     private_dir(tools)?;
     let lock_path = tools.join("lock");
     let lock = File::create(&lock_path).map_err(|e| io_error("make", &lock_path, &e))?;
-    let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock))
-        .await
-        .map_err(|e| Error::internal(e.to_string()))?
-        .map_err(|e| io_error("lock", &lock_path, &e))?;
+    let lock = super::lock(lock, &lock_path).await?;
     let uv = tools.join("uv");
     if answer_of(&uv, &["--version"], with.variables)
         .await

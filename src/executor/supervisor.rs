@@ -46,11 +46,15 @@ pub const LOG: &str = "log";
 /// there need not be made.
 pub const SPARE_FILES: [(&str, &str); 5] = [
     (LOCK, LOCK),
-    (HANDLE, "supervisor.spare"),
-    (EXIT, "exit.reserved"),
-    ("exit.reserved", "exit.reserved"),
-    (LOG, "log.spare"),
+    (HANDLE, SPARE_HANDLE),
+    (EXIT, RESERVED_EXIT),
+    (RESERVED_EXIT, RESERVED_EXIT),
+    (LOG, SPARE_LOG),
 ];
+const SPARE_HANDLE: &str = "supervisor.spare";
+const SPARE_LOG: &str = "log.spare";
+/// Where the room is that is kept for [`EXIT`].
+const RESERVED_EXIT: &str = "exit.reserved";
 /// Said when the command is over and nothing is held any more.
 pub(super) const OVER: &str = "over";
 
@@ -230,7 +234,7 @@ async fn write_exit(folder: &Path, exit: &Exit, signals: &mut Signals) -> Result
 /// Takes the room on the disk that [`write_reserved`] needs. Without it the end can be written down all
 /// the same, unless the disk is full then.
 fn reserve(folder: &Path) -> io::Result<()> {
-    let mut file = File::create(folder.join(EXIT).with_extension("reserved"))?;
+    let mut file = File::create(folder.join(RESERVED_EXIT))?;
     let size = nix::libc::off_t::from(RESERVED);
     match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, size) {
         Ok(()) => Ok(()),
@@ -245,7 +249,7 @@ fn reserve(folder: &Path) -> io::Result<()> {
 /// Writes the exit file over the room taken for it, if any was; blanks after the text are allowed in JSON.
 fn write_reserved(folder: &Path, text: &[u8]) -> Result<()> {
     let path = folder.join(EXIT);
-    let reserved = path.with_extension("reserved");
+    let reserved = folder.join(RESERVED_EXIT);
     let written = OpenOptions::new()
         .write(true)
         .create(true)
@@ -276,7 +280,7 @@ fn claim(folder: &Path) -> Result<Option<File>> {
     }
     let text = serde_json::to_string(&*OWN).unwrap_or_default();
     // Nobody else writes here now.
-    let (handle, spare) = (folder.join(HANDLE), folder.join("supervisor.spare"));
+    let (handle, spare) = (folder.join(HANDLE), folder.join(SPARE_HANDLE));
     fs::write(&spare, &text)
         .and_then(|()| fs::rename(&spare, &handle))
         .map_err(|e| io_error("write", &handle, &e))?;
@@ -321,7 +325,7 @@ fn not_started(code: i32, reason: String) -> Exit {
 }
 
 fn start_one(folder: &Path, task: &Task, own: &Variables) -> std::result::Result<Pid, Exit> {
-    let _ = fs::rename(folder.join("log.spare"), folder.join(LOG));
+    let _ = fs::rename(folder.join(SPARE_LOG), folder.join(LOG));
     let log = OpenOptions::new()
         .append(true)
         .create(true)

@@ -7,7 +7,10 @@ use api::{
     Error, Result,
     deployments::{Container, Deployment, Probe, RequestSettings, Scale},
 };
-use spec::kinds::serving::{self, DeploymentBase, OnlineDeploymentBase, ScaleSettings};
+use spec::{
+    described::{Map, Scalar},
+    kinds::serving::{self, DeploymentBase, OnlineDeploymentBase, ScaleSettings},
+};
 
 /// What Azure takes when a file says no numbers.
 const POLLING_SECONDS: u32 = 1;
@@ -30,7 +33,7 @@ pub(super) fn read(base: &OnlineDeploymentBase) -> Result<Deployment> {
     }
     Ok(Deployment {
         container: wanted_container(written)?,
-        native: wants(written, NATIVE)?,
+        native: says_yes(&written.properties, NATIVE)?.unwrap_or_default(),
         environment_variables: variables,
         secrets,
         instances: count(base.instance_count, 1, "instance_count")?,
@@ -67,22 +70,20 @@ fn secret_named(value: &str) -> Result<Option<&str>> {
 }
 
 /// Whether a property asks for what Azure's files have no word for.
-pub(super) fn says_yes(said: &str, property: &str) -> Result<bool> {
-    said.to_lowercase().parse().map_err(|_| {
-        Error::invalid(format!("`{said}` is neither true nor false"))
-            .at(format!("properties.{property}"))
-    })
-}
-
-fn wants(written: &DeploymentBase, property: &str) -> Result<bool> {
-    let said = written.properties.get(property);
-    let said = said.map(|said| says_yes(&said.0, property));
-    Ok(said.transpose()?.unwrap_or_default())
+pub(super) fn says_yes(all: &Map<Scalar>, property: &str) -> Result<Option<bool>> {
+    let read = |said: &Scalar| {
+        said.0.to_lowercase().parse().map_err(|_| {
+            Error::invalid(format!("`{}` is neither true nor false", said.0))
+                .at(format!("properties.{property}"))
+        })
+    };
+    all.get(property).map(read).transpose()
 }
 
 fn wanted_container(written: &DeploymentBase) -> Result<Option<Container>> {
     let registry = written.properties.get(REGISTRY).map(|said| said.0.clone());
-    let wanted = registry.is_some() || wants(written, CONTAINER)?;
+    let asked = says_yes(&written.properties, CONTAINER)?.unwrap_or_default();
+    let wanted = registry.is_some() || asked;
     Ok(wanted.then_some(Container { registry }))
 }
 

@@ -255,22 +255,16 @@ impl<'a> Recipe<'a> {
 
     /// What the image of it is made from.
     fn image(&self) -> Option<RunImage> {
-        let given = |key| self.spec.get(key).and_then(Value::as_str);
-        let build = self.spec.get("build").filter(|build| !build.is_null());
-        let base = match (build, self.files) {
-            (Some(build), Some(folder)) => {
-                let file = build.get("dockerfile_path").and_then(Value::as_str);
-                let file = file.unwrap_or(programs::DOCKERFILE);
-                ImageBase::Build {
-                    folder,
-                    dockerfile: programs::plain(file).to_owned(),
-                }
+        let (base, workspace) = match programs::dockerfile_of(self.spec, self.files) {
+            Some((folder, dockerfile)) => {
+                let dockerfile = dockerfile.to_owned();
+                let built = ImageBase::Build { folder, dockerfile };
+                (built, self.workspace.to_owned())
             }
-            _ => ImageBase::Named(given("image")?.to_owned()),
-        };
-        let workspace = match base {
-            ImageBase::Build { .. } => self.workspace.to_owned(),
-            ImageBase::Named(_) => String::new(),
+            None => {
+                let image = self.spec.get("image").and_then(Value::as_str)?;
+                (ImageBase::Named(image.to_owned()), String::new())
+            }
         };
         Some(RunImage {
             base,

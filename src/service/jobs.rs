@@ -107,7 +107,7 @@ pub(super) fn job_of(
             .map(|(name, value)| (name.to_owned(), value.0.clone()))
             .collect(),
         timeout_seconds: timeout(written)?,
-        container: container(written)?,
+        container: says_yes(&written.base.properties, CONTAINER)?,
         described: Some(Box::new(Described {
             distribution: distribution(written)?,
             services: services(written)?,
@@ -406,13 +406,6 @@ pub(super) fn tags_of(base: &job::JobBase) -> BTreeMap<String, String> {
         tags.insert(DESCRIPTION_TAG.to_owned(), description.clone());
     }
     tags
-}
-
-/// Whether a property asks for a container.
-fn container(written: &CommandJob) -> Result<Option<bool>> {
-    let said = written.base.properties.get(CONTAINER);
-    let said = said.map(|said| says_yes(&said.0, CONTAINER));
-    said.transpose()
 }
 
 fn timeout(written: &CommandJob) -> Result<Option<u64>> {

@@ -33,7 +33,7 @@ use super::Perform as _;
 pub const COMMAND: &str = "aml.command";
 /// Names the port to a program that lets itself be told.
 const PORT: &str = "PORT";
-pub(super) const DOCKERFILE: &str = "Dockerfile";
+const DOCKERFILE: &str = "Dockerfile";
 /// How the names of Azure ML's own images begin.
 const AZURES: &str = "mcr.microsoft.com/azureml/";
 
@@ -69,16 +69,22 @@ impl Written {
             Some(asset) => (&asset.spec, asset.files.as_ref().map(|files| files.hash)),
             None => (&self.spec, self.files),
         };
-        let build = spec.get("build").filter(|build| !build.is_null())?;
-        let file = build.get("dockerfile_path").and_then(Value::as_str);
-        let file = file.unwrap_or(DOCKERFILE);
-        Some((files?, plain(file)))
+        dockerfile_of(spec, files)
     }
 }
 
-/// The path of a Dockerfile in the folder around it.
-pub(super) fn plain(dockerfile: &str) -> &str {
-    dockerfile.trim_start_matches("./").trim_start_matches('/')
+/// The Dockerfile that an environment names, with the tree around it.
+pub(super) fn dockerfile_of(
+    environment: &Map<String, Value>,
+    files: Option<Hash>,
+) -> Option<(Hash, &str)> {
+    let build = environment.get("build").filter(|build| !build.is_null())?;
+    let file = build.get("dockerfile_path").and_then(Value::as_str);
+    let file = file.unwrap_or(DOCKERFILE);
+    Some((
+        files?,
+        file.trim_start_matches("./").trim_start_matches('/'),
+    ))
 }
 
 impl Service {

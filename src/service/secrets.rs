@@ -28,10 +28,9 @@ impl Service {
 
     async fn unseal(&self, row: &WorkspaceRow, name: &str) -> Result<SecretValue> {
         let Some((name, sealed)) = self.store.sealed_secret(row.id, name).await? else {
-            let advice = |name: &str, workspace: &str| {
-                format!("Set it: aml secret set {name} -w {workspace}")
-            };
-            return Err(self.unknown_secret(row, name, advice).await?);
+            return Err(self
+                .unknown_secret(row, name, &format!("Set it: aml secret set {name}"))
+                .await?);
         };
         let plain = self.vault.open(&context(row, &name), &sealed)?;
         let value = String::from_utf8(plain)
@@ -39,19 +38,14 @@ impl Service {
         Ok(SecretValue { name, value })
     }
 
-    async fn unknown_secret(
-        &self,
-        row: &WorkspaceRow,
-        name: &str,
-        advice: impl Fn(&str, &str) -> String,
-    ) -> Result<Error> {
+    async fn unknown_secret(&self, row: &WorkspaceRow, name: &str, advice: &str) -> Result<Error> {
         let secrets = self.store.list_secrets(row.id).await?;
         let nearest = names::nearest(name, secrets.iter().map(|secret| secret.name.as_str()));
         let workspace = &row.workspace.name;
         let error = Error::unknown("secret", name, &format!(" in `{workspace}`"), nearest);
         Ok(match nearest {
             Some(_) => error,
-            None => error.hint(advice(name, workspace)),
+            None => error.hint(format!("{advice} -w {workspace}")),
         })
     }
 }
@@ -114,9 +108,7 @@ impl Perform for DeleteSecret {
         if service.store.delete_secret(row.id, &self.name).await? {
             return Ok(Done {});
         }
-        let advice = |_: &str, workspace: &str| {
-            format!("See which there are: aml secret list -w {workspace}")
-        };
+        let advice = "See which there are: aml secret list";
         Err(service.unknown_secret(&row, &self.name, advice).await?)
     }
 }

@@ -57,9 +57,8 @@ impl Service {
 
     /// Whether some run waits for a worker: queued, or held by one that is dead. Cheap.
     pub async fn has_open_work(&self) -> Result<bool> {
-        let now = self.now();
-        let glance = self.store.glance("", now, self.lapsed_before()).await?;
-        Ok(!self.undecided(glance.due.clone(), now).is_empty() || self.is_open(&glance))
+        let glance = self.glance("").await?;
+        Ok(!glance.due.is_empty() || self.is_open(&glance))
     }
 
     fn is_open(&self, glance: &Glance) -> bool {
@@ -179,11 +178,12 @@ impl Service {
         let _ = self.stop_idle_computes().await;
     }
 
-    async fn glance(&self, request: &SyncWorker) -> Result<Glance> {
+    /// What there may be to say to a worker.
+    async fn glance(&self, worker: &str) -> Result<Glance> {
         let now = self.now();
         // That its leases could be renewed is noted with that.
         let lapsed = self.lapsed_before();
-        let mut glance = self.store.glance(&request.worker, now, lapsed).await?;
+        let mut glance = self.store.glance(worker, now, lapsed).await?;
         glance.due = self.undecided(glance.due, now);
         Ok(glance)
     }
@@ -347,7 +347,7 @@ impl Perform for SyncWorker {
             return Err(Error::invalid(format!("`{bad}` is not `workspace/run`")).at("holding"));
         }
         let until = Instant::now() + Duration::from_millis(self.wait_ms).min(LONGEST_WAIT);
-        let glance = service.glance(&self).await?;
+        let glance = service.glance(&self.worker).await?;
         let mut orders = if service.has_just_synced(&self, &glance) {
             Orders::default()
         } else {
@@ -363,7 +363,7 @@ impl Perform for SyncWorker {
             let notified = service.work.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            let glance = service.glance(&self).await?;
+            let glance = service.glance(&self.worker).await?;
             if service.has_news(&self, &glance) {
                 orders = service.sync(&self, &glance).await?;
             } else {

@@ -326,8 +326,8 @@ impl Store {
             .await
     }
 
-    /// Deletes a deployment, one that gets requests only when it is to be forced: then the others get them, in proportion.
-    /// Answers the share that keeps it.
+    /// Deletes a deployment, one that gets requests only when it is to be forced: then the others get
+    /// them, in proportion. Answers the share that keeps it.
     pub async fn delete_deployment(
         &self,
         endpoint: i64,

@@ -238,13 +238,13 @@ impl Image {
         words.extend(resources(assignment));
         let own = ["code", "inputs", "named"].map(|name| folder.join(name));
         for place in own.iter().filter(|place| place.is_dir()) {
-            words.extend(volume(place, ""));
+            words.push(volume(place, ""));
         }
         for place in read_by(bound, folder) {
-            words.extend(volume(&place, ":ro"));
+            words.push(volume(&place, ":ro"));
         }
         for place in written_by(bound, folder) {
-            words.extend(volume(&place, ""));
+            words.push(volume(&place, ""));
         }
         if let Ok(program) = fs::canonicalize(&settings.program) {
             words.push(format!("--volume={}:{TOOLS}/aml:ro", text(&program)));
@@ -356,15 +356,13 @@ fn written_by(bound: &Bound, own: &Path) -> Vec<PathBuf> {
 }
 
 /// Mounts a place at its own path.
-fn volume(place: &Path, mode: &str) -> [String; 1] {
+fn volume(place: &Path, mode: &str) -> String {
     let place = text(place);
     if place.contains(':') {
         let mode = if mode.is_empty() { "" } else { ",readonly" };
-        return [format!(
-            "--mount=type=bind,source={place},target={place}{mode}"
-        )];
+        return format!("--mount=type=bind,source={place},target={place}{mode}");
     }
-    [format!("--volume={place}:{place}{mode}")]
+    format!("--volume={place}:{place}{mode}")
 }
 
 fn limited(limits: Option<Limits>, possible: bool) -> Vec<String> {
