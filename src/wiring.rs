@@ -54,7 +54,7 @@ pub enum Target {
 }
 
 /// Opens a client. In local mode the server's router is called in this process, and a worker is
-/// started in the background when there is something to do and nobody does it.
+/// kept in the background as long as there is something to do.
 pub async fn open_client(target: &Target) -> Result<Client> {
     match target {
         Target::Local { home } => {
@@ -75,6 +75,7 @@ async fn open_local(home: &Path, url: String) -> Result<Service> {
     let bell: Bell = Box::new(move || worker::wake_or_start(&bell));
     let service = open_service_for(&home, url, Some(bell))?.beside(home.server_url());
     worker::ensure_worker(&home, &service).await;
+    worker::keep_worker(home, service.clone());
     Ok(service)
 }
 

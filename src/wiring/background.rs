@@ -14,7 +14,7 @@ use tokio::{
 use super::{
     asked_to_stop, open_service_for,
     serve::deliver,
-    worker::{loopback, start_detached, wake_or_start},
+    worker::{keep_worker, loopback, start_detached, wake_or_start},
 };
 use api::{Error, Result};
 use server::{Activity, Trust};
@@ -68,6 +68,7 @@ pub async fn serve_in_background(home: PathBuf) -> Result<()> {
     let bell: Bell = Box::new(move || wake_or_start(&bell));
     let service = open_service_for(&home, url.clone(), Some(bell))?;
     lock.note(&Home::server_note(&url));
+    keep_worker(home, service.clone());
     let (leave, left) = watch::channel(false);
     let courier = tokio::spawn(deliver(service.clone(), left));
     let activity = Activity::default();

@@ -37,6 +37,8 @@ const IDLE: Duration = Duration::from_mins(1);
 const SETTLING: Duration = Duration::from_secs(1);
 const STARTING: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(10);
+/// How often one that goes on looks whether a worker is there.
+const WATCH: Duration = Duration::from_secs(1);
 
 /// What a worker is told on the command line and in the configuration.
 #[derive(Debug, Clone)]
@@ -207,6 +209,17 @@ pub async fn ensure_worker(home: &Home, service: &Service) {
     {
         settled(service, Some(started)).await;
     }
+}
+
+/// Sees to it for as long as this process goes on: what a command waits for is done by a worker that may
+/// be killed meanwhile, or was about to go when it was looked for.
+pub fn keep_worker(home: Home, service: Service) {
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(WATCH).await;
+            ensure_worker(&home, &service).await;
+        }
+    });
 }
 
 /// Waits until the worker has said so of what is over: nothing is answered to run that does not. One

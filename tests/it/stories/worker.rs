@@ -100,6 +100,25 @@ fn a_killed_worker_loses_nothing() {
     assert_eq!(aml.read("got/user_logs/std_log.txt"), expected);
 }
 
+/// Nothing but the stream is there to see that the worker is gone.
+#[test]
+fn a_run_that_is_followed_goes_on_under_the_next_worker() {
+    let aml = Aml::local();
+    workspace(&aml);
+    let gate = aml.path("gate");
+    let line = format!("echo before; {}; echo after", until(&gate));
+    let followed = aml.start(["run", "submit", "-e", "x", "--stream", "--", &line]);
+    followed.stdout_line("before", 20);
+    kill(process(&aml, "worker --background"), Signal::SIGKILL).unwrap();
+    fs::write(&gate, "").unwrap();
+    let ended = followed.wait(20);
+    assert_eq!(
+        (ended.status, &*ended.stdout),
+        (0, "before\nafter\n"),
+        "{ended:?}"
+    );
+}
+
 #[test]
 fn a_run_goes_on_under_the_next_worker() {
     let aml = Aml::local();
