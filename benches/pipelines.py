@@ -4,7 +4,7 @@
     benches/pipelines.py --peers DIR --install --docs docs/performance.md
 
 A step is a shell's `echo NAME > FILE`, and the next ones need the file. Three graphs: a chain, steps side
-by side, and thirty layers of thirty of which each step needs the whole layer before. Two processors, two
+by side, and 31 layers of 31 of which each step needs the whole layer before. Two processors, two
 steps at once. Measured is
 
 - what a first run takes, a step, above what the shells alone take. A tool that is not done after --limit
@@ -29,6 +29,11 @@ import subprocess
 import sys
 import tempfile
 import time
+
+
+class Failed(Exception):
+    """A tool could not do what it was asked for."""
+
 
 PEERS = {"snakemake": "snakemake", "dvc": "dvc", "luigi": "luigi", "metaflow": "metaflow"}
 
@@ -61,7 +66,7 @@ class Tool:
         done = subprocess.run(command, cwd=self.folder, env=self.env, capture_output=True, text=True)
         took = time.perf_counter() - began
         if check and done.returncode:
-            sys.exit(f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+            raise Failed(f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
         return took
 
     def run_until(self, limit, *command):
@@ -79,7 +84,7 @@ class Tool:
                 return took, done
         took = time.perf_counter() - began
         if child.returncode:
-            sys.exit(f"{' '.join(command)}: {(self.folder / 'said').read_text()[-2000:]}")
+            raise Failed(f"{' '.join(command)}: {(self.folder / 'said').read_text()[-2000:]}")
         return took, self.done()
 
     def done(self):
@@ -122,7 +127,9 @@ class Aml(Tool):
         return sum(1 for run in json.loads(listed.stdout) if run["status"] == "Completed" and "-" in run["name"]) - 1
 
     def made(self, steps):
-        self.first(steps, 600)
+        _, done = self.first(steps, 600)
+        if done < len(steps):
+            raise Failed(f"{done} steps of {len(steps)} were done in ten minutes")
 
     def again(self):
         return self.run(self.aml, "job", "create", "-f", "pipeline.yml", "-o", "none")
@@ -280,7 +287,7 @@ def shells(steps):
         return time.perf_counter() - began
 
 
-GRAPHS = {"chain": "a chain", "parallel": "side by side", "layered": "30 layers of 30"}
+GRAPHS = {"chain": "a chain", "parallel": "side by side", "layered": "31 layers of 31"}
 
 
 class Bench:
@@ -295,10 +302,14 @@ class Bench:
         self.number = iter(range(10**6))
 
     def cell(self, row, tool, measure):
-        """Measures what was not."""
+        """Measures what was not. What fails is a cell that says so, and the others are measured all the same."""
         if tool in self.rows.setdefault(row, {}):
             return
-        self.rows[row][tool] = measure()
+        try:
+            self.rows[row][tool] = measure()
+        except (Failed, OSError) as failed:
+            print(row, tool, failed, file=sys.stderr, flush=True)
+            self.rows[row][tool] = "failed"
         print(row, tool, self.rows[row][tool], file=sys.stderr, flush=True)
         if self.options.json:
             self.options.json.write_text(json.dumps(self.rows, indent=1))
@@ -332,19 +343,32 @@ class Bench:
         rows = [f"{label}: nothing has changed, s", f"{label}: what would run, s"]
         if all(name in self.rows.get(row, {}) for row in rows):
             return
-        tool = self.fresh(name)
-        tool.made(steps)
-        self.cell(rows[0], name, lambda: statistics.median(tool.again() for _ in range(options.times)))
-        if hasattr(tool, "plan"):
-            self.cell(rows[1], name, lambda: statistics.median(tool.plan() for _ in range(options.times)))
-        shutil.rmtree(tool.folder, ignore_errors=True)
+        tool = wrong = None
+        try:
+            tool = self.fresh(name)
+            tool.made(steps)
+        except (Failed, OSError) as failed:
+            wrong = failed
+
+        def median(ask):
+            if wrong:
+                raise wrong
+            return statistics.median(getattr(tool, ask)() for _ in range(options.times))
+
+        for row, ask in zip(rows, ["again", "plan"]):
+            if hasattr(TOOLS.get(name, Aml), ask):
+                self.cell(row, name, lambda: median(ask))
+        if tool:
+            shutil.rmtree(tool.folder, ignore_errors=True)
 
 
 def table(tools, rows):
     def shown(value):
-        if value is None:
-            return "–"
+        if value is None or isinstance(value, str):
+            return value or "–"
         value, done = value if isinstance(value, list) else (value, None)
+        if done == 0:
+            return "none done"
         text = f"{value:.0f}" if value >= 100 else f"{value:.3g}"
         return text if done is None or done >= 900 else f"{text} ({done} done)"
 
