@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map as Object, Value};
 
 use super::{
+    expression::is_open,
     issue::Issue,
     shape::{Record, Shape, Text},
     yaml::{Data, Node, Sources, Span, template},
@@ -73,7 +74,7 @@ impl<'a> Checker<'a> {
     /// `${{…}}` where another kind of value is wanted. What it stands for is checked with the graph.
     fn is_expression(&self, shape: &Shape, node: &Node) -> bool {
         self.bindable
-            && node.as_str().is_some_and(|text| text.contains("${{"))
+            && node.as_str().is_some_and(is_open)
             && !matches!(shape, Shape::Text(_) | Shape::Record(_) | Shape::Include(_))
     }
 

@@ -26,6 +26,11 @@ pub enum Expression {
     Other(String),
 }
 
+/// Whether a text may have expressions in it. Most that have are nothing else.
+pub fn is_open(text: &str) -> bool {
+    text.starts_with("${{") || text.contains("${{")
+}
+
 impl Expression {
     /// Reads what stands between `${{` and `}}`.
     pub fn parse(text: &str) -> Self {
@@ -45,9 +50,23 @@ impl Expression {
 
     /// The expression, if a string is nothing else: as [`Template::only`], without splitting it.
     pub fn only(text: &str) -> Option<Self> {
+        if let Some((step, output)) = Self::step_output(text) {
+            let (step, output) = (step.to_owned(), output.to_owned());
+            return Some(Self::StepOutput { step, output });
+        }
         let inside = text.strip_prefix("${{")?;
         let end = inside.find("}}")?;
         (end + 2 == inside.len()).then(|| Self::parse(&inside[..end]))
+    }
+
+    /// Step and output, if a string is nothing but `${{parent.jobs.STEP.outputs.OUTPUT}}` without blanks.
+    /// A file may bind thousands of inputs so: nothing is copied.
+    pub fn step_output(text: &str) -> Option<(&str, &str)> {
+        let inside = text.strip_prefix("${{parent.jobs.")?.strip_suffix("}}")?;
+        let (step, output) = inside.split_once('.')?;
+        let output = output.strip_prefix("outputs.")?;
+        let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'}';
+        inside.bytes().all(plain).then_some((step, output))
     }
 
     /// What follows `parent.`

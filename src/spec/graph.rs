@@ -8,13 +8,16 @@ mod interface;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap, HashSet},
+};
 
 use serde_json::{Map as Object, Value};
 
 use super::{
     check::called_by,
-    expression::{Expression, Template},
+    expression::{Expression, Template, is_open},
     shape::{Fault, Wrong},
 };
 use api::names;
@@ -77,7 +80,7 @@ pub fn check(members: &Members) -> Vec<Wrong> {
     graph.wrong
 }
 
-fn made_by(steps: &Members) -> BTreeMap<&str, Option<Vec<String>>> {
+fn made_by(steps: &Members) -> HashMap<&str, Option<Vec<String>>> {
     let steps = steps.iter();
     let known = steps.filter_map(|(name, step)| {
         let interface = Interface::of(step.as_object()?);
@@ -135,15 +138,18 @@ struct Graph<'a> {
     outputs: Option<&'a Members>,
     steps: &'a Members,
     /// What each step makes, as far as it is known here.
-    made_by: BTreeMap<&'a str, Option<Vec<String>>>,
+    made_by: HashMap<&'a str, Option<Vec<String>>>,
     /// Steps that run in a loop only, with that loop.
     bodies: BTreeMap<String, String>,
     /// Which step writes an output of the pipeline.
     written: BTreeMap<String, String>,
     /// The steps whose outputs a step needs.
-    waits: BTreeMap<&'a str, Vec<String>>,
+    waits: BTreeMap<&'a str, Vec<&'a str>>,
     wrong: Vec<Wrong>,
 }
+
+/// The keys that lead to a value.
+type Way<'a> = Vec<Cow<'a, str>>;
 
 impl<'a> Graph<'a> {
     fn step(&mut self, name: &'a str, step: &'a Value) {
@@ -169,7 +175,7 @@ impl<'a> Graph<'a> {
                 _ => self.expressions(
                     name,
                     value,
-                    &mut vec!["jobs".into(), name.into(), key.clone()],
+                    &mut vec!["jobs".into(), name.into(), key.into()],
                 ),
             }
         }
@@ -193,7 +199,7 @@ impl<'a> Graph<'a> {
     }
 
     /// The steps of a block wait for what decides about them.
-    fn blocks(&mut self, name: &str, members: &Members) {
+    fn blocks(&mut self, name: &'a str, members: &Members) {
         if members.get("type").is_none_or(|kind| kind != "if_else") {
             return;
         }
@@ -205,7 +211,7 @@ impl<'a> Graph<'a> {
             };
             for other in named.into_iter().filter_map(step_named) {
                 if let Some((other, _)) = self.steps.get_key_value(&other) {
-                    self.waits.entry(other).or_default().push(name.to_owned());
+                    self.waits.entry(other).or_default().push(name);
                 }
             }
         }
@@ -223,27 +229,19 @@ impl<'a> Graph<'a> {
     }
 
     /// All expressions of a value that is the pipeline's to fill.
-    fn expressions(&mut self, step: &'a str, value: &Value, path: &mut Vec<String>) {
+    fn expressions(&mut self, step: &'a str, value: &'a Value, path: &mut Way<'a>) {
         match value {
-            Value::String(text) if text.contains("${{") => {
-                if let Some(expression) = Expression::only(text) {
-                    self.expression(step, &expression, path);
-                    return;
-                }
-                for expression in Template::parse(text).expressions() {
-                    self.expression(step, expression, path);
-                }
-            }
+            Value::String(text) => self.text(step, text, path),
             Value::Array(items) => {
                 for (at, item) in items.iter().enumerate() {
-                    path.push(at.to_string());
+                    path.push(at.to_string().into());
                     self.expressions(step, item, path);
                     path.pop();
                 }
             }
             Value::Object(members) => {
                 for (key, value) in members {
-                    path.push(key.clone());
+                    path.push(key.into());
                     self.expressions(step, value, path);
                     path.pop();
                 }
@@ -252,7 +250,38 @@ impl<'a> Graph<'a> {
         }
     }
 
-    fn expression(&mut self, step: &'a str, expression: &Expression, path: &[String]) {
+    fn text(&mut self, step: &'a str, text: &str, path: &[Cow<'_, str>]) {
+        if let Some((other, output)) = Expression::step_output(text)
+            && self.waits_for(step, other, output)
+        {
+            return;
+        }
+        if !is_open(text) {
+            return;
+        }
+        if let Some(expression) = Expression::only(text) {
+            self.expression(step, &expression, path);
+            return;
+        }
+        for expression in Template::parse(text).expressions() {
+            self.expression(step, expression, path);
+        }
+    }
+
+    /// Notes that a step needs what another one makes, if that makes it as far as it is known.
+    fn waits_for(&mut self, step: &'a str, other: &str, output: &str) -> bool {
+        let Some((&other, made)) = self.made_by.get_key_value(other) else {
+            return false;
+        };
+        let makes = |made: &Vec<String>| has(made.iter().map(String::as_str), output);
+        let fits = made.as_ref().is_none_or(makes);
+        if fits {
+            self.waits.entry(step).or_default().push(other);
+        }
+        fits
+    }
+
+    fn expression(&mut self, step: &'a str, expression: &Expression, path: &[Cow<'_, str>]) {
         let fault = match expression {
             Expression::ParentInput(name) => {
                 let known = || {
@@ -268,14 +297,18 @@ impl<'a> Graph<'a> {
                 step: other,
                 output,
             } => {
-                self.waits.entry(step).or_default().push(other.clone());
+                // One that is not there keeps nobody waiting.
+                if let Some((other, _)) = self.steps.get_key_value(other) {
+                    self.waits.entry(step).or_default().push(other);
+                }
                 self.step_output(expression, other, output)
             }
             Expression::Step(other) => self.known_step(expression, other),
             _ => None,
         };
         if let Some(fault) = fault {
-            self.wrong.push(Wrong::at(path.iter().cloned(), fault));
+            let path = path.iter().map(ToString::to_string);
+            self.wrong.push(Wrong::at(path, fault));
         }
     }
 
@@ -298,7 +331,7 @@ impl<'a> Graph<'a> {
     }
 
     /// `${{parent.outputs.x}}`, or a mapping with that `path`.
-    fn step_outputs(&mut self, step: &'a str, outputs: &Value) {
+    fn step_outputs(&mut self, step: &'a str, outputs: &'a Value) {
         for (name, value) in outputs.as_object().into_iter().flatten() {
             let (text, inside) = match value {
                 Value::String(text) => (text.as_str(), None),
@@ -309,10 +342,9 @@ impl<'a> Graph<'a> {
                 _ => continue,
             };
             let path = ["jobs", step, "outputs", name].into_iter().chain(inside);
-            let path: Vec<String> = path.map(str::to_owned).collect();
             let template = Template::parse(text);
             let Some(Expression::ParentOutput(target)) = template.only() else {
-                self.expressions(step, &Value::String(text.to_owned()), &mut path.clone());
+                self.text(step, text, &path.map(Cow::from).collect::<Way<'_>>());
                 continue;
             };
             let known = || {
@@ -368,7 +400,7 @@ impl<'a> Graph<'a> {
     /// Steps that wait for themselves, each circle once.
     fn cycles(&mut self) {
         let waits = self.whole_waits();
-        let mut done: BTreeSet<&str> = BTreeSet::new();
+        let mut done: HashSet<&str> = HashSet::new();
         let mut wrong = Vec::new();
         for name in waits.keys().copied() {
             if let Some(circle) = circle_from(name, &waits, &mut done) {
@@ -387,16 +419,16 @@ impl<'a> Graph<'a> {
     }
 
     /// What waits for what when the body of a loop is a part of it.
-    fn whole_waits(&self) -> BTreeMap<&str, Vec<String>> {
-        let mut whole: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    fn whole_waits(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut whole: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (step, others) in &self.waits {
             let in_loop = self.bodies.get(*step).map(String::as_str);
             let waits = whole.entry(in_loop.unwrap_or(step)).or_default();
             for other in others {
-                let its_loop = self.bodies.get(other);
+                let its_loop = self.bodies.get(*other).map(String::as_str);
                 // A loop looks at what its own body has made.
-                if its_loop.is_none_or(|its| its != step) {
-                    waits.push(its_loop.unwrap_or(other).clone());
+                if its_loop.is_none_or(|its| its != *step) {
+                    waits.push(its_loop.unwrap_or(other));
                 }
             }
         }
@@ -407,31 +439,28 @@ impl<'a> Graph<'a> {
 /// The steps of a circle that can be reached from `step`, the first one at both ends.
 fn circle_from<'a>(
     step: &'a str,
-    waits: &'a BTreeMap<&'a str, Vec<String>>,
-    done: &mut BTreeSet<&'a str>,
+    waits: &'a BTreeMap<&'a str, Vec<&'a str>>,
+    done: &mut HashSet<&'a str>,
 ) -> Option<Vec<&'a str>> {
-    // The steps on the way, each with how many of those it waits for were followed.
-    let mut way: Vec<(&str, usize)> = Vec::new();
-    let mut on_way: BTreeMap<&str, usize> = BTreeMap::new();
+    // The steps on the way, each with those it waits for that were not followed yet.
+    let mut way: Vec<(&str, std::slice::Iter<'_, &str>)> = Vec::new();
+    let mut on_way: HashMap<&str, usize> = HashMap::new();
     let mut next = Some(step);
     loop {
-        if let Some(step) = next {
+        if let Some(step) = next
+            && !done.contains(step)
+        {
             if let Some(at) = on_way.get(step) {
                 let circle = way[*at..].iter().map(|(step, _)| *step);
                 done.extend(way.iter().map(|(step, _)| *step));
                 return Some(circle.chain([step]).collect());
             }
-            if !done.contains(step) {
-                on_way.insert(step, way.len());
-                way.push((step, 0));
-            }
+            let others = waits.get(step).map_or(&[][..], Vec::as_slice);
+            on_way.insert(step, way.len());
+            way.push((step, others.iter()));
         }
-        let (step, followed) = way.last_mut()?;
-        next = waits
-            .get(step)
-            .and_then(|others| others.get(*followed))
-            .map(String::as_str);
-        *followed += 1;
+        let (step, others) = way.last_mut()?;
+        next = others.next().copied();
         if next.is_none() {
             done.insert(step);
             on_way.remove(step);

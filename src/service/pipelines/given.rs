@@ -12,7 +12,7 @@ use api::{
 };
 use spec::{
     described::python_text,
-    expression::{Expression, Template},
+    expression::{Expression, Template, is_open},
     kinds::io::JobInput as Written,
     shape::Described as _,
 };
@@ -40,7 +40,7 @@ impl Inputs {
     /// Puts what is known in the place of `${{parent.inputs.NAME}}`. Data has no place in a text.
     pub fn put_in(&self, value: &Value) -> Value {
         match value {
-            Value::String(text) if text.contains("${{") => self.put_in_text(text),
+            Value::String(text) if is_open(text) => self.put_in_text(text),
             Value::Array(items) => items.iter().map(|item| self.put_in(item)).collect(),
             Value::Object(members) => {
                 let pairs = members
@@ -53,6 +53,9 @@ impl Inputs {
     }
 
     fn put_in_text(&self, text: &str) -> Value {
+        if Expression::step_output(text).is_some() {
+            return Value::from(text);
+        }
         match Expression::only(text) {
             Some(Expression::ParentInput(name)) => {
                 return match self.known.get(&name) {
@@ -92,7 +95,7 @@ impl Inputs {
             },
             other => return Ok(Given::Known(other.clone())),
         };
-        if !text.contains("${{") {
+        if !is_open(text) {
             return Ok(Given::Known(value.clone()));
         }
         let from = match Expression::only(text) {

@@ -21,6 +21,8 @@ use spec::expression::{Expression, Template};
 const FORMAT: &str = "1";
 /// Where uploads are, whose address is the hash of their content.
 const UPLOADS: &str = "LocalUpload/";
+/// How the addresses begin of what jobs make, which stays what it is.
+const OF_JOBS: &str = "azureml://jobs/";
 /// What stands for files that could not be looked at.
 const NOT_LOOKED_AT: &str = "not looked at";
 
@@ -155,6 +157,7 @@ pub async fn stamps(
     let mut stamps = BTreeMap::new();
     for (name, input) in inputs {
         if let JobInput::Files { kind, path, .. } = input
+            && !path.starts_with(OF_JOBS)
             && let Some(stamp) = stamp(service, parent.workspace, kind, path).await?
         {
             stamps.insert(name.clone(), stamp);

@@ -57,10 +57,20 @@ fn expressions_are_found_in_every_form() {
         "${{a",
         "${{}}",
         "a",
+        "${{parent.jobs.a.outputs.b.c}}",
+        "${{parent.jobs.a.outputs. b}}",
+        "${{parent.jobs.a.outputs.b}}}",
+        "${{parent.jobs.a.outputs}}",
+        "${{parent.jobs.a.outputs.b}} ",
+        "${{parent.jobs.ä.outputs.b}}",
     ] {
         let template = Template::parse(text);
         assert_eq!(Expression::only(text).as_ref(), template.only(), "{text}");
     }
+    let plain = Expression::step_output("${{parent.jobs.a.outputs.b.c}}");
+    assert_eq!(plain, Some(("a", "b.c")));
+    let blank = Expression::step_output("${{parent.jobs.a.outputs. b}}");
+    assert_eq!(blank, None, "it is read another way");
 }
 
 #[test]
