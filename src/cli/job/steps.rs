@@ -65,8 +65,22 @@ pub async fn to_the_end(
     }
 }
 
+/// What a run writes.
+type Log = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 /// A step's path, and what it has written; none at the end of its log.
 type Piece = (String, Option<Result<Bytes>>);
+
+async fn next_of(log: &mut Option<Log>) -> Option<Result<Bytes>> {
+    log.as_mut()?.next().await
+}
+
+/// Nothing while a server is restarted; the logs are followed through that as well.
+fn unless_away<T>(answer: Result<T>) -> Result<Option<T>> {
+    match answer {
+        Err(error) if error.code.retryable() => Ok(None),
+        answer => answer.map(Some),
+    }
+}
 
 struct Follower<'a> {
     ctx: &'a Context,
@@ -87,57 +101,64 @@ impl Follower<'_> {
     async fn follow_all(mut self) -> anyhow::Result<Run> {
         let mut tick = interval(ASK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The run itself writes nothing, but its log ends with it. To ask for the run would bring all that
+        // is written of it each time.
+        let mut own = Some(self.own_log());
         loop {
             tokio::select! {
                 biased;
                 Some(piece) = self.logs.next() => self.write(piece)?,
-                _ = tick.tick() => {
-                    if let Some(run) = self.look().await? {
+                next = next_of(&mut own), if own.is_some() => {
+                    own = own.filter(|_| matches!(next, Some(Ok(_))));
+                    if own.is_none() && let Some(run) = unless_away(self.ended().await)?.flatten() {
                         while let Some(piece) = self.logs.next().await {
                             self.write(piece)?;
                         }
                         return Ok(run);
                     }
                 }
+                _ = tick.tick() => {
+                    // A server that stops ends the log before the run does.
+                    own.get_or_insert_with(|| self.own_log());
+                    unless_away(self.look().await)?;
+                }
             }
         }
     }
 
-    /// Says what is new of the steps; the run when it has ended.
-    async fn look(&mut self) -> Result<Option<Run>> {
+    fn own_log(&self) -> Log {
+        self.client.follow_log(self.workspace, self.run, 0).boxed()
+    }
+
+    /// The run when it has ended, after what is new of the steps was said.
+    async fn ended(&mut self) -> Result<Option<Run>> {
         let get = GetRun {
             workspace: self.workspace.to_owned(),
             run: self.run.to_owned(),
         };
+        let run = self.client.call(&get).await?;
+        if !run.status.ended() {
+            return Ok(None);
+        }
+        self.list_at = Instant::now();
+        self.look().await?;
+        Ok(Some(run))
+    }
+
+    /// Says what is new of the steps.
+    async fn look(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        if begun < self.list_at {
+            return Ok(());
+        }
         let list = ListSteps {
             workspace: self.workspace.to_owned(),
             run: self.run.to_owned(),
         };
-        // First the run: what its steps do after that is seen.
-        let looked = async {
-            let run = self.client.call(&get).await?;
-            let begun = Instant::now();
-            if begun < self.list_at && !run.status.ended() {
-                return Ok((run, Vec::new()));
-            }
-            let steps = self.client.call(&list).await?;
-            self.list_at = begun + (begun.elapsed() * 20).min(SELDOM);
-            Ok((run, steps))
-        };
-        let (run, steps) = match looked.await {
-            Ok(looked) => looked,
-            // A server that is restarted; the logs are followed through that as well.
-            Err(error) => {
-                let error: api::Error = error;
-                return if error.code.retryable() {
-                    Ok(None)
-                } else {
-                    Err(error)
-                };
-            }
-        };
+        let steps = self.client.call(&list).await?;
+        self.list_at = begun + (begun.elapsed() * 20).min(SELDOM);
         self.steps(&steps, "");
-        Ok(Some(run).filter(|run| run.status.ended()))
+        Ok(())
     }
 
     fn steps(&mut self, steps: &[PipelineStep], at: &str) {
