@@ -6,12 +6,16 @@ use serde::Serialize;
 
 use super::{
     cell::Cell,
-    rows::{Columns, Rows},
+    rows::{Columns, Row},
 };
 use api::Result;
 
 /// Values that are told apart in one column, at most.
 const TOLD_APART: usize = 100_000;
+/// What all columns may take together, in bytes, to tell values apart.
+const MEMORY: usize = 512 << 20;
+/// What a value takes beside its text, about, which is kept twice.
+const VALUE: usize = 128;
 
 #[derive(Debug, Serialize)]
 pub struct Profile {
@@ -44,6 +48,8 @@ struct Column {
     kinds: Vec<&'static str>,
     count: u64,
     values: Option<HashMap<String, (Cell, u64)>>,
+    /// What they take, about.
+    memory: usize,
     too_many: bool,
     min: Option<Cell>,
     max: Option<Cell>,
@@ -53,7 +59,7 @@ struct Column {
 }
 
 impl Profile {
-    pub fn of(rows: Rows<'_>) -> Result<Self> {
+    pub fn of(rows: impl Iterator<Item = Result<Row>>) -> Result<Self> {
         let mut order: Vec<String> = Vec::new();
         let mut columns: Vec<Column> = Vec::new();
         let mut last: Option<(Columns, Vec<usize>)> = None;
@@ -76,9 +82,10 @@ impl Profile {
                 }
                 last = Some((row.columns.clone(), places));
             }
+            let share = MEMORY / columns.len().max(1);
             let places = last.iter().flat_map(|(_, places)| places);
             for (at, cell) in places.zip(row.cells) {
-                columns[*at].add(cell);
+                columns[*at].add(cell, share);
             }
         }
         let columns = order.into_iter().zip(columns);
@@ -92,7 +99,8 @@ impl Profile {
 }
 
 impl Column {
-    fn add(&mut self, cell: Cell) {
+    /// Takes a value into account; at most so many bytes are spent on telling it from others.
+    fn add(&mut self, cell: Cell, memory: usize) {
         if cell.is_missing() {
             return;
         }
@@ -121,8 +129,14 @@ impl Column {
             return;
         }
         let values = self.values.get_or_insert_default();
-        values.entry(cell.to_string()).or_insert((cell, 0)).1 += 1;
-        if values.len() > TOLD_APART {
+        let text = cell.to_string();
+        let takes = VALUE + 2 * text.len();
+        let known = values.entry(text).or_insert((cell, 0));
+        known.1 += 1;
+        if known.1 == 1 {
+            self.memory += takes;
+        }
+        if values.len() > TOLD_APART || self.memory > memory {
             self.too_many = true;
             self.values = None;
         }
@@ -159,5 +173,26 @@ impl Column {
             most_count: most.as_ref().map(|most| most.1),
             most: most.map_or(Cell::Missing, |most| most.0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_told_apart_as_long_as_they_take_little() {
+        let mut column = Column::default();
+        for number in 0..10 {
+            column.add(Cell::Text(format!("{number:0>1000}")), 1 << 20);
+        }
+        column.add(Cell::Text("last".to_owned()), 1 << 20);
+        column.add(Cell::Text("last".to_owned()), 1 << 20);
+        let (told, taken) = (column.values.as_ref().map(HashMap::len), column.memory);
+        assert_eq!((told, taken), (Some(11), 10 * (VALUE + 2000) + VALUE + 8));
+        column.add(Cell::Text("more".to_owned()), taken);
+        let column = column.end("c".to_owned(), 13);
+        assert_eq!((column.count, column.unique), (13, None));
+        assert!(column.most.is_missing(), "nobody knows");
     }
 }

@@ -11,15 +11,21 @@ use crate::cli::{
 use table::{Cell, Profile};
 
 /// Show what the columns of a table are like: types, missing values, extremes, averages
+///
+/// Every row is read, so every file is fetched; with --rows only what has the first ones.
 #[derive(Debug, Args)]
 pub struct ProfileArgs {
     #[command(flatten)]
     table: TableArgs,
+    /// Rows to look at, at most
+    #[arg(short, long, value_name = "N")]
+    rows: Option<usize>,
 }
 
 pub async fn profile(ctx: &Context, args: ProfileArgs) -> anyhow::Result<()> {
-    let brought = args.table.open(ctx, None).await?;
-    ctx.ui.show(&Shown(Profile::of(brought.table.rows())?))
+    let brought = args.table.open(ctx, args.rows).await?;
+    let rows = brought.table.rows().take(args.rows.unwrap_or(usize::MAX));
+    ctx.ui.show(&Shown(Profile::of(rows)?))
 }
 
 #[derive(Serialize)]

@@ -223,6 +223,8 @@ fn tables_are_previewed_and_profiled() {
         );
         let profile = aml.json("data profile azureml:sales:1");
         assert_eq!(profile["rows"], 3);
+        let first = aml.json("data profile azureml:sales:1 --rows 1");
+        assert_eq!(first["rows"], 1);
         let price = &profile["columns"][2];
         assert_eq!(
             (&price["type"], &price["missing"], &price["mean"]),
