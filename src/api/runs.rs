@@ -282,6 +282,10 @@ pub struct ListRuns {
     /// with OR, NOT and parentheses.
     #[serde(default)]
     pub filter: Option<String>,
+    /// Whether a status in the filter that there is not is one that no run has, as for MLflow, and no
+    /// error.
+    #[serde(default)]
+    pub any_status: bool,
     /// Keys such as `metrics.loss DESC`. Runs without the field come last.
     #[serde(default)]
     pub order_by: Vec<String>,

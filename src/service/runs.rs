@@ -141,7 +141,10 @@ impl Perform for ListRuns {
             experiments,
             status: self.status,
             tags: self.tags,
-            condition: filter::run_condition(self.filter.as_deref().unwrap_or_default())?,
+            condition: filter::run_condition(
+                self.filter.as_deref().unwrap_or_default(),
+                self.any_status,
+            )?,
             orders: filter::run_orders(&self.order_by)?,
             view: self.view,
             after: self.page.as_ref().map(mark).transpose()?,

@@ -181,6 +181,7 @@ pub async fn search(call: Call) -> Answer {
         workspace: call.workspace.clone(),
         experiment_ids,
         filter: fields.some_text("filter")?,
+        any_status: true,
         view: experiments::view(&call, "run_view_type")?,
         order_by: {
             complete_order(&mut order_by);

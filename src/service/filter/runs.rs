@@ -1,15 +1,16 @@
 //! What runs can be searched and ordered by.
 
 use super::{Clause, condition, number, order, parser::Name, text};
-use api::{Error, Result, runs::RunStatus};
+use api::{Error, Result, names, runs::RunStatus};
 use store::{Comparison, Condition, DatasetField, Order, PARENT_TAG, RunField, Test};
 
-/// The condition that a filter puts on runs.
-pub fn run_condition(filter: &str) -> Result<Condition<RunField>> {
+/// The condition that a filter puts on runs. A status that there is not is an error, unless it may be
+/// any.
+pub fn run_condition(filter: &str, any_status: bool) -> Result<Condition<RunField>> {
     condition(filter, |clause| {
         let field = field(&clause.field)?;
         if field == RunField::Status {
-            return status(clause);
+            return status(clause, any_status);
         }
         let test = match &field {
             RunField::Metric(_) | RunField::Lowest(_) | RunField::Highest(_) => {
@@ -113,8 +114,16 @@ fn no_list(clause: &Clause, what: &str) -> Result<Test> {
 }
 
 /// A status may be called as `aml` or as MLflow does, which has fewer of them.
-fn status(clause: &Clause) -> Result<Condition<RunField>> {
+fn status(clause: &Clause, any: bool) -> Result<Condition<RunField>> {
     let test = text(clause, "attributes")?;
+    let named = match &test {
+        Test::Text(_, text) => std::slice::from_ref(text),
+        Test::OneOf(texts) | Test::NoneOf(texts) => texts,
+        _ => &[],
+    };
+    if !any {
+        named.iter().try_for_each(|text| known(text))?;
+    }
     let fits = |wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
         let named = |status: &RunStatus| wanted(status.name()) || wanted(status.mlflow_name());
         let fitting = RunStatus::ALL.into_iter().filter(named);
@@ -135,4 +144,21 @@ fn status(clause: &Clause) -> Result<Condition<RunField>> {
         test @ (Test::Present(_) | Test::Number(..)) => test,
     };
     Ok(Condition::Test(RunField::Status, test))
+}
+
+/// Refuses a status that no run can have.
+fn known(status: &str) -> Result<()> {
+    let all = RunStatus::ALL.into_iter();
+    let all = all.flat_map(|status| [status.mlflow_name(), status.name()]);
+    if all.clone().any(|name| name.eq_ignore_ascii_case(status)) {
+        return Ok(());
+    }
+    let error = Error::invalid(format!("There is no status `{status}`")).at("filter");
+    Err(match names::nearest(status, all) {
+        Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
+        None => error.hint(format!(
+            "There are {}",
+            RunStatus::ALL.map(RunStatus::name).join(", ")
+        )),
+    })
 }

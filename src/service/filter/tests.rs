@@ -47,7 +47,7 @@ fn describe(condition: &Condition<RunField>) -> String {
 
 #[track_caller]
 fn check(filter: &str, expected: &str) {
-    let found = match run_condition(filter) {
+    let found = match run_condition(filter, true) {
         Ok(condition) => describe(&condition),
         Err(error) => format!("error: {}", error.message),
     };
@@ -99,6 +99,17 @@ fn a_status_is_known_by_both_names() {
     check("status != 'SCHEDULED'", "(not-in Status NotStarted Queued)");
     check("status LIKE 'FI%'", "(in Status Completed)");
     check("status = 'nonsense'", "(in Status )");
+    for filter in [
+        "status = 'Faild'",
+        "status IN ('Completed', 'Faild')",
+        "NOT status != 'faild'",
+    ] {
+        let error = run_condition(filter, false).expect_err(filter);
+        assert_eq!(error.hints, ["Did you mean `Failed`?"], "{filter}");
+    }
+    for filter in ["status = 'RUNNING'", "status LIKE 'x%'", "status IS NULL"] {
+        assert!(run_condition(filter, false).is_ok(), "{filter}");
+    }
 }
 
 #[test]

@@ -190,12 +190,12 @@ fn no_text_breaks_the_parser() {
     for _ in 0..20_000 {
         let text: Vec<&str> = (0..chance.below(14)).map(|_| chance.pick(&parts)).collect();
         let text = text.join(chance.pick(&["", " "]));
-        let _ = run_condition(&text);
+        let _ = run_condition(&text, true);
         let _ = trace_condition(&text);
         let _ = measure_condition(&text, Measured::Traces);
         let _ = run_orders(&[text]);
     }
     for deep in ["(", "NOT ", "NOT ("] {
-        assert!(run_condition(&deep.repeat(100_000)).is_err());
+        assert!(run_condition(&deep.repeat(100_000), true).is_err());
     }
 }

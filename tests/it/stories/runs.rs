@@ -164,6 +164,13 @@ fn the_best_run_is_found() {
         .assert_eq(&error);
         let names = aml.ok("run list -e exp --query [].name -o tsv");
         assert_eq!(names, "high\nlow\n");
+        let failed = "run list -e exp --filter \"status = 'Faild'\"";
+        let error = aml.fails(2, failed);
+        expect![[r"
+            Error: filter: There is no status `Faild`
+            Hint: Did you mean `Failed`?
+        "]]
+        .assert_eq(&error);
         let table = aml.ok("run list -e exp -o table");
         assert!(table.starts_with("NAME  STATUS     STARTED"), "{table}");
         assert!(table.contains("ACC"), "{table}");
