@@ -252,6 +252,9 @@ pub struct UpdateModel {
     /// Properties to add; one that is there stays as it is.
     #[serde(default)]
     pub add_properties: BTreeMap<String, String>,
+    /// All of them, in place of those that are known; the files stay as they are.
+    #[serde(default)]
+    pub flavors: Option<Map<String, Value>>,
     #[serde(default)]
     pub stage: Option<Stage>,
     /// Archives the other versions that are in the new stage.

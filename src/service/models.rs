@@ -181,13 +181,15 @@ impl Perform for ListModels {
             )
             .await?;
         match self.name {
-            Some(name) if rows.is_empty() && !self.include_archived => {
-                // Tells a name that is unknown from one whose versions are all archived.
-                service.find_model(&row, &name, Which::Newest).await?;
-                Ok(Vec::new())
-            }
             Some(name) if rows.is_empty() => {
-                Err(service.unknown_model(&row, &name, &Which::Newest).await?)
+                // Its versions may all be archived.
+                let all = service
+                    .store
+                    .list_models(row.id, Some(name.clone()), true, true);
+                if all.await?.is_empty() {
+                    return Err(service.unknown_model(&row, &name, &Which::Newest).await?);
+                }
+                Ok(Vec::new())
             }
             _ => Ok(rows.into_iter().map(|row| row.model).collect()),
         }
@@ -231,6 +233,7 @@ impl Perform for UpdateModel {
             set_tags: self.set_tags,
             remove_tags: self.remove_tags,
             add_properties: self.add_properties,
+            flavors: self.flavors,
             stage: self.stage,
             archive_others: self.archive_others,
         };

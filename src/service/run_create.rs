@@ -181,9 +181,12 @@ pub(super) fn check_job(job: &Job) -> Result<()> {
         .first()
         .is_none_or(|program| program.trim().is_empty())
     {
-        return Err(Error::invalid("The job has no command")
-            .at("job.command")
-            .hint("Give it after `--`: aml run submit --experiment iris -- python train.py"));
+        let error = Error::invalid("The job has no command").at("job.command");
+        return Err(match job.described {
+            Some(_) => error.hint("Write it in the file: command: python train.py"),
+            None => error
+                .hint("Give it after `--`: aml run submit --experiment iris -- python train.py"),
+        });
     }
     if job.timeout_seconds == Some(0) {
         return Err(

@@ -71,6 +71,7 @@ pub struct ModelChange {
     pub remove_tags: Vec<String>,
     /// Those that are there stay as they are.
     pub add_properties: BTreeMap<String, String>,
+    pub flavors: Option<Map<String, Json>>,
     pub stage: Option<Stage>,
     /// The other versions in that stage are archived.
     pub archive_others: bool,
@@ -349,14 +350,16 @@ impl Store {
                 tags.retain(|key, _| !change.remove_tags.contains(key));
                 tx.execute(
                     "UPDATE model_versions SET description = COALESCE(?2, description), tags = ?3, \
-                     stage = COALESCE(?4, stage), updated_at = ?5, properties = ?6 WHERE id = ?1",
+                     stage = COALESCE(?4, stage), updated_at = ?5, properties = ?6, \
+                     flavors = COALESCE(?7, flavors) WHERE id = ?1",
                     params![
                         row.id,
                         change.description,
                         to_json(&tags)?,
                         change.stage.map(Stage::name),
                         now,
-                        to_json(&properties)?
+                        to_json(&properties)?,
+                        change.flavors.as_ref().map(to_json).transpose()?
                     ],
                 )?;
                 if let Some(stage) = change.stage {

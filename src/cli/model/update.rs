@@ -53,6 +53,7 @@ pub async fn update(ctx: &Context, args: UpdateArgs) -> anyhow::Result<()> {
         set_tags: set,
         remove_tags: removed.into_keys().collect(),
         add_properties: parse_pairs("--property", &args.properties)?,
+        flavors: None,
         stage: args.stage.map(|stage| match stage {
             StageArg::None => Stage::None,
             StageArg::Staging => Stage::Staging,

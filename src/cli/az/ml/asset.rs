@@ -9,11 +9,12 @@ use crate::cli::{
     document::Draft,
 };
 use api::{
-    Error, Result,
+    Code, Error, Result,
     assets::{
         ArchiveAsset, Archived, Asset, AssetKind, GetAsset, ListAssets, RestoreAsset, ShareAsset,
         UpdateAsset,
     },
+    registries::CURATED,
 };
 use spec::overrides::Values;
 
@@ -76,10 +77,19 @@ pub async fn create(
 }
 
 async fn get(az: &Az, given: &Given, kind: AssetKind, place: &Place) -> Result<Asset> {
+    get_named(az, given, (kind, given.required("name")?), place).await
+}
+
+async fn get_named(
+    az: &Az,
+    given: &Given,
+    (kind, name): (AssetKind, &str),
+    place: &Place,
+) -> Result<Asset> {
     let get = GetAsset {
         workspace: place.name(),
         kind,
-        name: given.required("name")?.to_owned(),
+        name: name.to_owned(),
         version: given.owned("version"),
         label: given.owned("label"),
     };
@@ -88,8 +98,19 @@ async fn get(az: &Az, given: &Given, kind: AssetKind, place: &Place) -> Result<A
 
 pub async fn show(az: &Az, given: &Given, kind: AssetKind) -> anyhow::Result<Value> {
     let place = az.place(given).await?;
-    let asset = get(az, given, kind, &place).await?;
-    Ok(shown(&place, &asset))
+    let found = get(az, given, kind, &place).await;
+    // In Azure each workspace has the curated environments by this longer name as well.
+    if kind == AssetKind::Environment
+        && let Err(error) = &found
+        && error.code == Code::NotFound
+        && let Some(name) = given.required("name")?.strip_prefix("AzureML-")
+    {
+        let place = Place::Registry(CURATED.to_owned());
+        if let Ok(asset) = get_named(az, given, (kind, name), &place).await {
+            return Ok(shown(&place, &asset));
+        }
+    }
+    Ok(shown(&place, &found?))
 }
 
 /// Which assets a listing has as to archiving.

@@ -283,7 +283,10 @@ async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let request = ListModels {
         workspace: place.name(),
         name: given.owned("name"),
-        include_archived: only || given.switch("include-archived"),
+        // Its versions in this stage are the archived ones.
+        include_archived: only
+            || given.switch("include-archived")
+            || given.text("stage").and_then(Stage::called) == Some(Stage::Archived),
         prompts: false,
     };
     let of_one = request.name.is_some();
@@ -323,10 +326,13 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
     put_flags(&mut draft, given, &["stage"]);
     draft.edit(&given.edits()?, given.values())?;
     let after: Map<String, Value> = draft.unchecked()?;
-    refuse_others(&before, &after, "model", |key| key == "stage")?;
+    refuse_others(&before, &after, "model", |key| {
+        matches!(key.as_str(), "stage" | "flavors")
+    })?;
     let (mut removed, mut set) = changed_tags(&shown_tags(&found), &after)
         .into_iter()
         .partition::<BTreeMap<_, _>, _>(|(_, value)| value.is_empty());
+    let flavors = after.get("flavors").and_then(Value::as_object).cloned();
     let stage = after.get("stage").and_then(Value::as_str);
     let stage = stage.filter(|stage| *stage != stage_of(&found));
     let known = stage.and_then(Stage::called);
@@ -347,6 +353,7 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
         set_tags: set,
         remove_tags: removed.into_keys().collect(),
         add_properties: changed(&found.properties, &after, "properties"),
+        flavors: flavors.filter(|flavors| *flavors != found.flavors),
         // Where MLflow knows the stage it counts, else the word does.
         stage: stage
             .map(|_| known.unwrap_or(Stage::None))

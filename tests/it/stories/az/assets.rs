@@ -61,7 +61,7 @@ fn data_is_registered_from_files_and_flags() {
         assert_eq!(
             error(aml, 3, "ml data show -n t -v 9"),
             "ERROR: No data `t` version 9 in workspace `w`\n\
-             The one created last is 1; see all: aml data list --name t\n"
+             The one created last is 1; see all: az ml data list --name t\n"
         );
         assert_eq!(
             error(aml, 1, "ml data create -f missing.yml"),
@@ -239,6 +239,15 @@ fn what_does_not_make_a_version_changes() {
             aml.az("ml model show -n m -v 5 --query tags").json(),
             json!({"a": "b", "c": "d"})
         );
+        let flavors = "ml model update -n m -v 5 --query flavors \
+                       --set flavors.python_function.python_version=3.8";
+        let changed = json!({"python_function": {"python_version": 3.8}});
+        assert_eq!(aml.az(flavors).json(), changed);
+        assert_eq!(aml.az("ml model show -n m --query flavors").json(), changed);
+        aml.az("ml model archive -n m").ok();
+        assert_eq!(aml.az("ml model list -n m").json(), json!([]));
+        let of_stage = "ml model list -n m --stage Archived --query [].version -o tsv";
+        assert_eq!(aml.az(of_stage).ok(), "5\n");
         let component =
             "ml component update -n my_train --set display_name=Shown --query display_name";
         assert_eq!(aml.az(component).json(), "Shown");
@@ -322,6 +331,11 @@ fn curated_environments_are_in_a_registry_of_their_own() {
             "azureml\n"
         );
         assert!(error(aml, 1, "ml registry delete -n azureml --yes").contains("stays"));
+        with_workspace(aml);
+        let longer = "ml environment show -n AzureML-sklearn-1.5 -l latest --query name -o tsv";
+        assert_eq!(aml.az(longer).ok(), "sklearn-1.5\n");
+        let unknown = error(aml, 3, "ml environment show -n AzureML-nope -v 1");
+        assert!(unknown.contains("`AzureML-nope` in workspace"), "{unknown}");
     });
 }
 
