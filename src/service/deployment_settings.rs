@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use api::{
     Error, Result,
     deployments::{Container, Deployment, Probe, RequestSettings, Scale},
 };
 use spec::{
-    described::{Map, Scalar},
+    described::{Map, Scalar, python_text},
     kinds::serving::{self, DeploymentBase, OnlineDeploymentBase, ScaleSettings},
 };
 
@@ -71,13 +73,20 @@ fn secret_named(value: &str) -> Result<Option<&str>> {
 
 /// Whether a property asks for what Azure's files have no word for.
 pub(super) fn says_yes(all: &Map<Scalar>, property: &str) -> Result<Option<bool>> {
-    let read = |said: &Scalar| {
-        said.0.to_lowercase().parse().map_err(|_| {
-            Error::invalid(format!("`{}` is neither true nor false", said.0))
-                .at(format!("properties.{property}"))
-        })
-    };
-    all.get(property).map(read).transpose()
+    let said = all.get(property).map(|said| read_yes(&said.0, property));
+    said.transpose()
+}
+
+/// The same of a property that stands for others.
+pub(super) fn yes_or_no(said: &Value) -> Result<bool> {
+    read_yes(&python_text(said), CONTAINER)
+}
+
+fn read_yes(said: &str, property: &str) -> Result<bool> {
+    said.to_lowercase().parse().map_err(|_| {
+        Error::invalid(format!("`{said}` is neither true nor false"))
+            .at(format!("properties.{property}"))
+    })
 }
 
 fn wanted_container(written: &DeploymentBase) -> Result<Option<Container>> {

@@ -13,11 +13,10 @@ use super::{
     Settings, io_error, persist,
     ports::Bound,
     private_dir,
-    task::{NO_MPIRUN, Prepared},
+    task::{Prepared, Programs},
 };
 use api::{
-    Error, Result, deployments::ImageBase, environments::Environment, jobs::Framework, runs::Job,
-    work::Assignment,
+    Error, Result, deployments::ImageBase, environments::Environment, runs::Job, work::Assignment,
 };
 use client::Client;
 use executor::{
@@ -208,7 +207,6 @@ impl Image {
         bound: &Bound,
     ) -> Result<Containers> {
         let engine = &self.engine;
-        self.use_mpirun(prepared, assignment).await;
         let task = &mut prepared.task;
         let folder = task.directory.parent().unwrap_or(&task.directory);
         let key = format!(
@@ -273,36 +271,29 @@ impl Image {
         })
     }
 
-    /// Lets the mpirun of the image, if it has one, start the processes in one container.
-    async fn use_mpirun(&self, prepared: &mut Prepared, assignment: &Assignment) {
-        let described = assignment.job.described.as_ref();
-        let distribution = described.and_then(|described| described.distribution.as_ref());
-        if !distribution.is_some_and(|d| d.framework == Framework::Mpi) {
-            return;
+    /// Where the image has programs that the job may need beside its command.
+    pub async fn programs(&self, job: &Job) -> Programs {
+        let described = job.described.as_ref();
+        let wanted = described.map(|described| Programs::wanted(described));
+        let mut found = BTreeMap::new();
+        if let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) {
+            let wanted = wanted.join(" ");
+            let ask = format!("for name in {wanted}; do echo $name $(command -v $name); done");
+            let words = ["run", "--rm", "--entrypoint=sh", &self.name, "-c", &ask];
+            let answer = self.engine.answer(&words).await.unwrap_or_default();
+            let pairs = answer.lines().filter_map(|line| line.split_once(' '));
+            let pairs = pairs.filter(|(_, place)| place.starts_with('/'));
+            found.extend(pairs.map(|(name, place)| (name.to_owned(), place.to_owned())));
         }
-        let Some(program) = self.finds("mpirun").await else {
-            return;
-        };
-        let count = prepared.task.processes.len().to_string();
-        let words = [
-            &*program,
-            "--allow-run-as-root",
-            "--oversubscribe",
-            "-np",
-            &count,
-        ];
-        let runner = words.map(str::to_owned).into_iter();
-        prepared.task.command.splice(0..0, runner);
-        prepared.task.processes.clear();
-        prepared.notes.retain(|note| note != NO_MPIRUN);
+        Programs::OfImage(found)
     }
 
-    /// Where the image has a program.
-    pub async fn finds(&self, program: &str) -> Option<String> {
-        let ask = format!("command -v {program}");
-        let words = ["run", "--rm", "--entrypoint=sh", &self.name, "-c", &ask];
-        let found = self.engine.answer(&words).await?;
-        Some(found.trim().to_owned()).filter(|found| !found.is_empty())
+    /// What people are told of it.
+    pub fn note(&self) -> String {
+        format!(
+            "It runs in a container of {}, by {}",
+            self.name, self.engine.name
+        )
     }
 }
 

@@ -27,7 +27,7 @@ use super::{
     persist, persist_until,
     ports::{Bound, Ports},
     redact::Redactor,
-    task,
+    task::{self, Programs},
 };
 use api::{
     Code, Error, Result,
@@ -291,18 +291,23 @@ impl Execution {
         };
         let (outputs, around, bound) = tokio::try_join!(layout, self.around(), self.bind())?;
         let settings = &self.machine.settings;
-        let start = |variables| task::of_run(settings, &self.assignment, &bound, variables, code);
+        let start = |variables, programs: &Programs| {
+            let machine = (variables, programs);
+            task::of_run(settings, &self.assignment, &bound, machine, code)
+        };
         let mut begun = Begun::default();
         let (mut made, held) = match around {
             Around::Machine(ready) => {
-                let mut made = start(ready.variables)?;
+                let mut made = start(ready.variables, &Programs::OfMachine)?;
                 begun.messages = ready.notes;
                 begun.environment = ready.own.as_ref().map(|own| own.path().to_owned());
                 made.task.holds.extend(ready.own.as_ref().map(Own::note));
                 (made, ready.held)
             }
             Around::Container(image) => {
-                let mut made = start(Image::passed_on(settings))?;
+                let programs = image.programs(job).await;
+                let mut made = start(Image::passed_on(settings), &programs)?;
+                begun.messages.push(image.note());
                 let contained = image.contain(&mut made, settings, &self.assignment, &bound);
                 begun.containers = Some(contained.await?);
                 (made, None)

@@ -1,29 +1,38 @@
 //! Programs that run beside a job's command and end with it: notebooks, TensorBoard, an editor.
 
-use std::path::Path;
-
 use super::{
     shell::word,
-    task::{HERE, free_port},
+    task::{HERE, Variables, free_port},
 };
 use api::{
     Result,
     jobs::{Described, JobService},
 };
 
+/// The variable that Jupyter takes its token from: others can read a command line.
+const TOKEN: &str = "JUPYTER_TOKEN";
+
 /// What is started beside a command.
 #[derive(Debug, Default)]
 pub struct Beside {
     /// What bash does before the command.
     pub line: String,
+    pub variables: Variables,
     /// The name of each, and where it answers.
     pub endpoints: Vec<(String, String)>,
     pub notes: Vec<String>,
 }
 
-/// The services of a job whose programs are found in the folders of `path`.
-pub fn beside(described: &Described, path: &str) -> Result<Beside> {
+/// The programs that the services of a job are.
+pub fn programs(described: &Described) -> impl Iterator<Item = &'static str> {
+    let services = described.services.values();
+    services.filter_map(|service| program_of(&service.kind))
+}
+
+/// The services of a job whose programs are found.
+pub fn beside(described: &Described, find: &dyn Fn(&str) -> Option<String>) -> Result<Beside> {
     let mut beside = Beside::default();
+    let token = uuid::Uuid::new_v4().simple().to_string();
     for (name, service) in &described.services {
         let kind = &service.kind;
         let Some(program) = program_of(kind) else {
@@ -38,10 +47,9 @@ pub fn beside(described: &Described, path: &str) -> Result<Beside> {
             ));
             continue;
         }
-        let mut folders = path.split(':').filter(|folder| !folder.is_empty());
-        let Some(folder) = folders.find(|folder| Path::new(folder).join(program).is_file()) else {
+        let Some(program) = find(program) else {
             beside.notes.push(format!(
-                "The service {name} ({kind}) is not started: there is no `{program}` on the PATH"
+                "The service {name} ({kind}) is not started: there is no `{program}` on the PATH of its environment"
             ));
             continue;
         };
@@ -49,18 +57,19 @@ pub fn beside(described: &Described, path: &str) -> Result<Beside> {
             Some(port) => port,
             None => free_port()?,
         };
-        let (arguments, endpoint) = started(service, port);
-        let program = word("", &format!("{folder}/{program}"));
+        let (arguments, endpoint) = started(service, port, &token);
+        if kind == "jupyter_lab" {
+            beside.variables.insert(TOKEN.to_owned(), token.clone());
+        }
+        let program = word("", &program);
         let log = word("", &format!("logs/service-{name}.log"));
-        let start = [
-            program.as_str(),
-            " ",
-            &arguments,
-            " >",
-            &log,
-            " 2>&1 </dev/null & ",
-        ];
-        beside.line.push_str(&start.concat());
+        let ended = word(
+            "",
+            &format!("The service {name} has ended: see logs/service-{name}.log"),
+        );
+        let start =
+            format!("{{ {program} {arguments} >{log} 2>&1 </dev/null || echo {ended}; }} & ");
+        beside.line.push_str(&start);
         beside.endpoints.push((name.clone(), endpoint));
     }
     Ok(beside)
@@ -77,14 +86,11 @@ fn program_of(kind: &str) -> Option<&'static str> {
 
 /// The arguments of a service and where it answers. Who may see the job may use it: what lets one in is
 /// in the address.
-fn started(service: &JobService, port: u16) -> (String, String) {
+fn started(service: &JobService, port: u16, token: &str) -> (String, String) {
     let base = format!("http://{HERE}:{port}");
     match service.kind.as_str() {
         "jupyter_lab" => {
-            let token = uuid::Uuid::new_v4().simple();
-            let arguments = format!(
-                "--no-browser --allow-root --ip={HERE} --port={port} --IdentityProvider.token={token}"
-            );
+            let arguments = format!("--no-browser --allow-root --ip={HERE} --port={port}");
             (arguments, format!("{base}/lab?token={token}"))
         }
         "vs_code" => (format!("--bind-addr {HERE}:{port} --auth none ."), base),

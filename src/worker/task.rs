@@ -17,17 +17,18 @@ use super::{
 };
 use api::{
     Error, Result,
-    jobs::{Distribution, Framework},
+    jobs::{Described, Distribution, Framework},
     work::Assignment,
 };
 use executor::{limits::Limits, supervisor::Task};
 
-type Variables = BTreeMap<String, String>;
+pub(super) type Variables = BTreeMap<String, String>;
 
 /// All processes of a job are here.
 pub(super) const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-pub(super) const NO_MPIRUN: &str =
+const MPIRUN: &str = "mpirun";
+const NO_MPIRUN: &str =
     "There is no mpirun: the processes know their ranks but exchange no messages";
 
 /// What is started for a run.
@@ -39,12 +40,39 @@ pub struct Prepared {
     pub services: Vec<(String, String)>,
 }
 
+/// Where programs are that a job may need beside its command.
+pub enum Programs {
+    /// In the folders of the `PATH`.
+    OfMachine,
+    OfImage(Variables),
+}
+
+impl Programs {
+    /// What is to be looked for in an image.
+    pub fn wanted(described: &Described) -> Vec<&'static str> {
+        let framework = described.distribution.as_ref().map(|d| d.framework);
+        let runner = (framework == Some(Framework::Mpi)).then_some(MPIRUN);
+        services::programs(described).chain(runner).collect()
+    }
+
+    fn find(&self, program: &str, path: &str) -> Option<String> {
+        match self {
+            Self::OfMachine => {
+                let mut folders = path.split(':').filter(|folder| !folder.is_empty());
+                let folder = folders.find(|folder| Path::new(folder).join(program).is_file());
+                folder.map(|folder| format!("{folder}/{program}"))
+            }
+            Self::OfImage(found) => found.get(program).cloned(),
+        }
+    }
+}
+
 /// What to start in `directory`. `machine` has what the machine and the environment give.
 pub fn of_run(
     settings: &Settings,
     assignment: &Assignment,
     bound: &Bound,
-    machine: Variables,
+    (machine, programs): (Variables, &Programs),
     directory: PathBuf,
 ) -> Result<Prepared> {
     let job = &assignment.job;
@@ -60,12 +88,14 @@ pub fn of_run(
         }
         variables.extend(bound.variables());
         let line = bound.fill_line(&command.concat(), run)?;
-        let path = variables.get("PATH").map(String::as_str);
+        let path = variables.get("PATH").map_or("", String::as_str);
+        let find = |program: &str| programs.find(program, path);
         launch = match &described.distribution {
-            Some(distribution) => Launch::of(distribution, path.unwrap_or_default())?,
+            Some(distribution) => Launch::of(distribution, find(MPIRUN))?,
             None => Launch::default(),
         };
-        beside = services::beside(described, path.unwrap_or_default())?;
+        beside = services::beside(described, &find)?;
+        variables.append(&mut beside.variables);
         notes.append(&mut beside.notes);
         let line = format!("{}{}{line}", beside.line, launch.before);
         command = launch.runner.drain(..).collect();
@@ -129,7 +159,7 @@ struct Launch {
 }
 
 impl Launch {
-    fn of(distribution: &Distribution, path: &str) -> Result<Self> {
+    fn of(distribution: &Distribution, mpirun: Option<String>) -> Result<Self> {
         let Distribution {
             nodes, processes, ..
         } = *distribution;
@@ -138,7 +168,7 @@ impl Launch {
                 processes: pytorch(nodes, processes, free_port()?),
                 ..Self::default()
             }),
-            Framework::Mpi => mpi(nodes, processes, path),
+            Framework::Mpi => mpi(nodes, processes, mpirun),
             Framework::Tensorflow => tensorflow(processes, distribution.parameter_servers),
             Framework::Ray => Ok(Self {
                 before: "ray start --head --disable-usage-stats && export RAY_ADDRESS=auto && "
@@ -176,11 +206,9 @@ fn pytorch(nodes: u32, each: u32, port: u16) -> Vec<Variables> {
     ranks(nodes, each).map(of).collect()
 }
 
-fn mpi(nodes: u32, each: u32, path: &str) -> Result<Launch> {
+fn mpi(nodes: u32, each: u32, mpirun: Option<String>) -> Result<Launch> {
     let world = nodes * each;
-    let mut folders = path.split(':').filter(|folder| !folder.is_empty());
-    if let Some(folder) = folders.find(|folder| Path::new(folder).join("mpirun").is_file()) {
-        let program = format!("{folder}/mpirun");
+    if let Some(program) = mpirun {
         let count = world.to_string();
         let words = [
             program.as_str(),
@@ -253,7 +281,7 @@ mod tests {
             processes,
             parameter_servers: servers,
         };
-        Launch::of(&distribution, "/nowhere").unwrap()
+        Launch::of(&distribution, None).unwrap()
     }
 
     fn values(processes: &[Variables], names: &[&str]) -> Vec<String> {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::{Show, View, list, pairs, record, time};
 use api::{
     Time,
-    environments::Environment,
     experiments::Experiment,
     metrics::{MetricPoint, MetricSummary, Value},
     runs::{Best, Git, Job, Run, StatusChange},
@@ -173,17 +172,9 @@ fn job_lines(run: &Run, job: &Job) -> [(&'static str, String); 6] {
         let (count, size) = (tree.files, size(tree.size));
         format!("{count} {files}, {size}  {}", &tree.hash.hex()[..10])
     });
-    let mut environment = job.environment.name().to_owned();
-    if let (Environment::Python { notes, .. }, None | Some(false)) =
-        (&job.environment, job.container)
-    {
-        for note in notes {
-            environment = format!("{environment}\n{note}");
-        }
-    }
     [
         ("Command", command(job)),
-        ("Environment", environment),
+        ("Environment", job.environment.name().to_owned()),
         ("Variables", pairs(&job.environment_variables)),
         ("Secrets", pairs(&job.secrets)),
         ("Code", code.unwrap_or_default()),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    compile::{Scope, as_shown, together},
+    compile::{Scope, as_shown, container_of, together},
     components::{FILES, HOLDER, REFERENCE},
     graph::SweepStep,
     ports::Asked,
@@ -268,9 +268,8 @@ impl Command<'_> {
             definition.insert(key.to_owned(), value);
         }
         // Of all that they say of themselves only this is how they run.
-        let asked = |of: &Members| of.get("properties")?.get(CONTAINER).cloned();
-        let asked = asked(self.step).or_else(|| self.component.and_then(asked));
-        if let Some(asked) = asked {
+        let asked = container_of(self.step).or_else(|| self.component.and_then(container_of));
+        if let Some(asked) = asked.or_else(|| self.scope.container.clone()) {
             definition.insert("properties".to_owned(), json!({ CONTAINER: asked }));
         }
         // Steps and components cannot be read as jobs where they name what only they have.

@@ -13,7 +13,10 @@ use super::{
     ports::Asked,
     step::Steps,
 };
-use crate::{Caller, Service};
+use crate::{
+    Caller, Service,
+    deployment_settings::{CONTAINER, yes_or_no},
+};
 use api::{
     Error, Result,
     jobs::{CreateJob, JobInput, JobOutput},
@@ -38,6 +41,8 @@ pub struct Scope {
     pub inputs: Inputs,
     pub outputs: BTreeMap<String, Asked>,
     pub compute: Option<Value>,
+    /// What is said of containers for all steps that do not say it themselves.
+    pub container: Option<Value>,
     pub datastore: String,
     pub go_on: bool,
     pub force_rerun: bool,
@@ -201,6 +206,14 @@ async fn scope_of(
             outputs.insert(name.clone(), asked.or(before));
         }
     }
+    let container = container_of(definition).or_else(|| container_of(pipeline));
+    let container = match container.as_ref().map(yes_or_no).transpose() {
+        Ok(_) => container,
+        Err(error) => {
+            errors.push(error);
+            None
+        }
+    };
     Ok(Scope {
         name: request.name.clone(),
         inputs,
@@ -209,10 +222,20 @@ async fn scope_of(
             .or_else(|| definition.get("compute"))
             .filter(|compute| !compute.is_null())
             .cloned(),
+        container,
         datastore,
         go_on: setting("continue_on_step_failure").and_then(Value::as_bool) != Some(false),
         force_rerun: setting("force_rerun").and_then(Value::as_bool) == Some(true),
         ..Scope::default()
+    })
+}
+
+/// What the properties of a pipeline or a step, or the settings of a pipeline, say of containers.
+pub fn container_of(members: &Map<String, Value>) -> Option<Value> {
+    let mut said = ["properties", "settings"].into_iter();
+    said.find_map(|key| {
+        let said = members.get(key)?.get(CONTAINER)?;
+        (!said.is_null()).then(|| said.clone())
     })
 }
 

@@ -326,7 +326,7 @@ impl Parallel<'_> {
         driver: &str,
     ) -> (Members, Option<Members>) {
         let mut own = Members::new();
-        for key in ["compute", "identity", "services"] {
+        for key in ["compute", "identity", "properties", "services"] {
             let value = step.get(key).cloned();
             own.extend(value.map(|value| (key.to_owned(), value)));
         }
@@ -353,7 +353,14 @@ impl Parallel<'_> {
             }
             return (own, None);
         };
-        for key in [HOLDER, FILES, REFERENCE, "name", "is_deterministic"] {
+        for key in [
+            HOLDER,
+            FILES,
+            REFERENCE,
+            "name",
+            "is_deterministic",
+            "properties",
+        ] {
             let value = component.get(key).cloned();
             parts.extend(value.map(|value| (key.to_owned(), value)));
         }

@@ -33,7 +33,7 @@ impl Steps<'_> {
             "compute".to_owned(),
             spark::compute_of(step, scope.compute.as_ref()),
         );
-        for key in ["code", "environment", "identity"] {
+        for key in ["code", "environment", "identity", "properties"] {
             let value = step.get(key).filter(|value| !value.is_null()).cloned();
             own.extend(value.map(|value| (key.to_owned(), value)));
         }
@@ -47,6 +47,7 @@ impl Steps<'_> {
                 "environment",
                 "name",
                 "is_deterministic",
+                "properties",
                 HOLDER,
                 FILES,
                 REFERENCE,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     command::Command,
-    compile::{Scope, as_shown, defaults, pipeline_of, together},
+    compile::{Scope, as_shown, container_of, defaults, pipeline_of, together},
     components::{HOLDER, join},
     control::{Around, STEPS, after},
     given::{Given, Inputs, is_data, known, misfit},
@@ -299,6 +299,9 @@ impl<'a> Steps<'a> {
             inputs,
             outputs,
             compute: own("default_compute").or_else(|| scope.compute.clone()),
+            container: container_of(step)
+                .or_else(|| container_of(component))
+                .or_else(|| scope.container.clone()),
             at: join(&scope.at, &format!("jobs.{name}.component")),
             holder: holder.unwrap_or(&scope.holder).to_owned(),
             late: BTreeSet::new(),

@@ -147,6 +147,11 @@ impl Steps<'_> {
     ) -> Result<Job> {
         let compute = step.get("compute").cloned();
         like.extend(compute.map(|compute| ("compute".to_owned(), compute)));
+        // It is no command of the user's, and what it needs is here.
+        let scope = &Scope {
+            container: Some(Value::from(false)),
+            ..scope.clone()
+        };
         let command = Command {
             step: &like,
             component: None,

@@ -21,6 +21,7 @@ build)
 ps) echo left ;;
 run)
     shift
+    file=/dev/null folder=.
     while test "$1" != -c; do
         case $1 in --env-file=*) file=${1#*=} ;; --workdir=*) folder=${1#*=} ;; esac
         image=$1
@@ -37,12 +38,9 @@ struct Podman(tempfile::TempDir);
 
 impl Podman {
     fn new() -> Self {
-        let programs = tempfile::tempdir().expect("makes a folder");
-        let podman = programs.path().join("podman");
-        fs::write(&podman, PODMAN).expect("writes");
-        let executable = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(&podman, executable).expect("makes it executable");
-        Self(programs)
+        let podman = Self(tempfile::tempdir().expect("makes a folder"));
+        podman.has("podman", PODMAN);
+        podman
     }
 
     fn path(&self) -> &Path {
@@ -66,6 +64,14 @@ impl Podman {
             .lines()
             .filter(|line| line.starts_with(&begin))
             .count()
+    }
+
+    /// What an image would have.
+    fn has(&self, program: &str, script: &str) {
+        let path = self.path().join(program);
+        fs::write(&path, script).expect("writes");
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&path, executable).expect("makes it executable");
     }
 
     fn built(&self, file: &str) -> String {
@@ -262,5 +268,107 @@ fn a_job_is_in_what_its_dockerfile_makes_when_that_is_asked_for() {
         stream(aml, "outside");
         assert_eq!(podman.count("run"), 2);
         fs::write(&config, before).expect("writes");
+    });
+}
+
+/// The steps, and a pipeline among them, that say nothing of containers, or something else.
+const PIPELINE: &str = "\
+type: pipeline
+settings: {default_compute: azureml:serverless, force_rerun: true}
+jobs:
+  plain: {command: echo $IMAGE, environment: {image: 'debian:12'}}
+  other:
+    command: echo $IMAGE
+    environment: {image: 'debian:12'}
+    properties: {aml.container: false}
+  below: {type: pipeline, component: ./below.yml}
+";
+
+const BELOW: &str = "\
+name: below
+type: pipeline
+jobs:
+  inner: {command: echo $IMAGE, environment: {image: 'debian:13'}}
+";
+
+#[test]
+fn what_a_pipeline_says_of_containers_holds_for_its_steps() {
+    let podman = Podman::new();
+    each_mode_with(podman.path(), |aml| {
+        podman.forget();
+        aml.ok("workspace create -n ws");
+        aml.write("below.yml", BELOW);
+        aml.write("job.yml", PIPELINE);
+        stream(aml, "outside");
+        assert_eq!(podman.count("run"), 0);
+
+        for (name, line) in [
+            ("by-property", "properties: {aml.container: true}\n"),
+            ("by-setting", ""),
+        ] {
+            let settings = "settings: {default_compute";
+            let asked = "settings: {aml.container: true, default_compute";
+            let text = match line {
+                "" => PIPELINE.replace(settings, asked),
+                line => format!("{PIPELINE}{line}"),
+            };
+            aml.write("job.yml", text);
+            podman.forget();
+            stream(aml, name);
+            for (step, image) in [
+                ("plain", "debian:12\n"),
+                ("other", "\n"),
+                ("below-inner", "debian:13\n"),
+            ] {
+                let log = aml.ok(["run", "logs", &format!("{name}-{step}")]);
+                assert_eq!(log, image, "{name}-{step}");
+            }
+            assert_eq!(podman.count("run"), 2, "{name}");
+        }
+        let text = format!("{PIPELINE}properties: {{aml.container: perhaps}}\n");
+        aml.write("job.yml", text);
+        let error = aml.fails(2, "job create -f job.yml");
+        assert!(
+            error.contains("job.yml:10:1: `perhaps` is neither true nor false"),
+            "{error}"
+        );
+    });
+}
+
+/// Writes where it shall listen.
+const JUPYTER: &str = "#!/bin/sh\necho \"$* $IMAGE ${#JUPYTER_TOKEN}\" > told\n";
+
+#[test]
+fn services_are_started_in_the_container() {
+    let podman = Podman::new();
+    podman.has("jupyter-lab", JUPYTER);
+    each_mode_with(podman.path(), |aml| {
+        podman.forget();
+        aml.ok("workspace create -n ws");
+        aml.write(
+            "job.yml",
+            "command: until [ -s told ]; do :; done; cat told\n\
+             environment: {image: 'debian:12'}\n\
+             services: {lab: {type: jupyter_lab}}\n\
+             properties: {aml.container: true}\n",
+        );
+        let said = stream(aml, "served");
+        assert!(said.contains("--ip=127.0.0.1"), "{said}");
+        // Its token is not for those who read the list of processes.
+        assert!(said.contains(" debian:12 32\n"), "{said}");
+        let run = aml.ok("run show served -o table");
+        assert!(
+            run.contains("It runs in a container of debian:12, by podman"),
+            "{run}"
+        );
+        assert!(!run.contains("is not run"), "{run}");
+        let services = aml.ok("job show -n served -o json");
+        assert!(services.contains("/lab?token="), "{services}");
+        let token = services.split("token=").nth(1).expect("it has one");
+        let token: String = token
+            .chars()
+            .take_while(char::is_ascii_alphanumeric)
+            .collect();
+        assert!(!podman.calls().contains(&token), "{services}");
     });
 }
