@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
 use serde::Serialize;
@@ -11,7 +12,7 @@ use super::{
     Unfinished,
     compiled::{self, Pace},
     conda::{self, Tool},
-    environment::{MARKER, Place, REQUESTS},
+    environment::{MARKER, Place, REQUESTS, UNMET},
     install::installer_variables,
     io_error, lock, on_files, own, private_dir,
     python::{self, Python},
@@ -27,6 +28,8 @@ use api::{
 
 /// Counts ways of building that make different environments of the same requirements.
 const FORMAT: u32 = 2;
+/// How long nobody looks again for a Python that could not be had.
+const LOOK_AGAIN: Duration = Duration::from_hours(1);
 /// What an error is about that no channel could be reached.
 pub(super) const CHANNELS: &str = "channels";
 
@@ -79,8 +82,8 @@ impl Wanted<'_> {
     pub async fn folder(&self, place: Place<'_>) -> Result<(PathBuf, String)> {
         let root = place.home.join("environments");
         let request = root.join(REQUESTS).join(self.request_key(place)?);
-        if let Ok(name) = fs::read_to_string(&request)
-            && let State::Whole(found) = look(&root.join(name.trim())).await?
+        if let Some(name) = known(&request)
+            && let State::Whole(found) = look(&root.join(name)).await?
         {
             return Ok(found);
         }
@@ -104,7 +107,14 @@ impl Wanted<'_> {
                 }
             }
         }
-        let python = found?;
+        let is_wanted = |python: &Python| self.version.is_none_or(|wanted| python.is(wanted));
+        let python = match found {
+            Ok(python) if is_wanted(&python) => python,
+            found => match self.python_by_uv(&request, place).await? {
+                Some(python) => python,
+                None => found?,
+            },
+        };
         let made = self.made_with(Maker::Python(&python), &root, place);
         let made = match (made.await, self.could_by_conda(place)) {
             (Err(error), Some((tool, conda))) if by_conda.is_none() && is_unknown(&error) => {
@@ -120,6 +130,35 @@ impl Wanted<'_> {
             write_whole(&request, name.as_bytes())?;
         }
         Ok(found)
+    }
+
+    /// The Python that is wanted and not on the PATH, if uv has it or gets it.
+    async fn python_by_uv(&self, request: &Path, place: Place<'_>) -> Result<Option<Python>> {
+        let Some(version) = self.version else {
+            return Ok(None);
+        };
+        let lock = take_lock(&request.with_extension("lock"), self.name, place.progress).await?;
+        let tools = Tools {
+            variables: &installer_variables(place.variables),
+            lock: &lock,
+            log: place.log,
+            progress: place.progress,
+        };
+        let own = place.home.join("tools/uv");
+        let uv = match python::find_uv(place.variables).await {
+            None => Some(own).filter(|uv| uv.is_file()),
+            found => found,
+        };
+        let python = match uv {
+            Some(uv) => python::by_uv(&uv, version, tools).await,
+            None => None,
+        };
+        let unmet = unmet(request);
+        match &python {
+            None => write_whole(&unmet, b"")?,
+            Some(_) => drop(fs::remove_file(&unmet)),
+        }
+        Ok(python)
     }
 
     /// The program of conda that makes it, where one shall.
@@ -225,8 +264,7 @@ impl Wanted<'_> {
         let request = root.join(REQUESTS).join(self.request_key(place)?);
         let spares = spares.to_owned();
         on_files(move || {
-            let name = fs::read_to_string(&request).ok()?;
-            let from = compiled::or(root.join(name.trim()));
+            let from = compiled::or(root.join(known(&request)?));
             // Nobody frees what it was made of meanwhile, and it counts as used.
             let _held = use_of::hold(&from)?;
             let version = fs::read_to_string(from.join(MARKER)).ok()?;
@@ -395,6 +433,23 @@ async fn look(folder: &Path) -> Result<State> {
         }
     })
     .await
+}
+
+/// The name of the environment that a request was answered with. One for another Python than was asked
+/// for counts a while.
+fn known(request: &Path) -> Option<String> {
+    let noted = fs::metadata(unmet(request)).and_then(|meta| meta.modified());
+    let is_old = |at: SystemTime| at.elapsed().is_ok_and(|age| age >= LOOK_AGAIN);
+    if noted.is_ok_and(is_old) {
+        return None;
+    }
+    let name = fs::read_to_string(request).ok()?;
+    Some(name.trim().to_owned())
+}
+
+/// Where it is noted that the Python of a request could not be had.
+fn unmet(request: &Path) -> PathBuf {
+    request.with_extension(UNMET)
 }
 
 async fn take_lock(path: &Path, name: &str, progress: Progress<'_>) -> Result<File> {

@@ -30,6 +30,8 @@ pub(super) const INSTALLER_LOCK: &str = ".lock";
 pub(super) const NOTES: &str = "aml-notes";
 /// The folder in which is kept what was asked for.
 pub const REQUESTS: &str = "requests";
+/// The extension of a note there that the Python of a request could not be had.
+pub const UNMET: &str = "python";
 /// How often, and after how long, an environment that was being freed is asked for again.
 const HOLD_TRIES: u32 = 100;
 const HOLD_AGAIN: Duration = Duration::from_millis(20);
@@ -108,7 +110,7 @@ pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Read
                 && !version.starts_with(python)
             {
                 notes.push(format!(
-                    "Python {version} was not found on the PATH; used {python}"
+                    "Python {version} is not on the PATH and uv could not get it; used {python}"
                 ));
             }
             enter(&found.folder, by_conda, &mut variables);

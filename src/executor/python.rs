@@ -161,6 +161,36 @@ pub(super) async fn answer_of(
         .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// A Python of this version that uv has, or gets now; none when that cannot be.
+pub async fn by_uv(uv: &Path, wanted: &str, with: Tools<'_>) -> Option<Python> {
+    let found = async || {
+        let words = ["python", "find", "--no-project", wanted];
+        let answer = answer_of(uv, &words, with.variables).await?;
+        let python = probe(Path::new(answer.trim()), with.variables).await?;
+        python.is(wanted).then_some(python)
+    };
+    if let Some(python) = found().await {
+        return Some(python);
+    }
+    (with.progress)(&format!("Getting Python {wanted}"));
+    // Where nothing can be reached nobody shall wait long.
+    let mut variables = with.variables.clone();
+    for (name, value) in [("UV_HTTP_RETRIES", "0"), ("UV_HTTP_TIMEOUT", "10")] {
+        let entry = variables.entry(name.to_owned());
+        entry.or_insert_with(|| value.to_owned());
+    }
+    let with_patience = Tools {
+        variables: &variables,
+        ..with
+    };
+    let words = ["python", "install", "--no-bin", wanted];
+    let outcome = with_patience.run(uv, &words).await.ok()?;
+    if !outcome.status.success() {
+        return None;
+    }
+    found().await
+}
+
 /// What installs packages.
 pub enum Installer {
     Uv(PathBuf),
@@ -203,7 +233,7 @@ pub async fn has_uv(variables: &Variables) -> bool {
     find_uv(variables).await.is_some()
 }
 
-async fn find_uv(variables: &Variables) -> Option<PathBuf> {
+pub(super) async fn find_uv(variables: &Variables) -> Option<PathBuf> {
     for program in on_path("uv", variables) {
         if answer_of(&program, &["--version"], variables)
             .await

@@ -16,7 +16,7 @@ use nix::sys::{stat::futimens, time::TimeSpec};
 
 use super::{
     compiled,
-    environment::{MARKER, REQUESTS},
+    environment::{MARKER, REQUESTS, UNMET},
     io_error, spares,
 };
 use api::{Result, Time, environments::FreedEnvironments};
@@ -201,12 +201,16 @@ fn forget_requests(root: &Path) {
     let requests = fs::read_dir(root.join(REQUESTS)).into_iter().flatten();
     for request in requests.flatten() {
         let path = request.path();
+        if path.extension().is_some_and(|extension| extension == UNMET) {
+            continue;
+        }
         let gone = |key: String| {
             let folder = compiled::or(root.join(key.trim()));
             !folder.join(MARKER).exists()
         };
         if fs::read_to_string(&path).is_ok_and(gone) {
             let _ = fs::remove_file(&path);
+            let _ = fs::remove_file(path.with_extension(UNMET));
         }
     }
 }

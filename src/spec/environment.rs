@@ -107,7 +107,7 @@ pub fn curated(text: &str) -> Option<Environment> {
         .iter()
         .find(|(curated, _)| curated.eq_ignore_ascii_case(name))?;
     Some(Environment::Python {
-        version: None,
+        version: python_of(name),
         requirements: lines(content),
         notes: Vec::new(),
         name: (*name).to_owned(),
@@ -115,6 +115,13 @@ pub fn curated(text: &str) -> Option<Environment> {
         conda: None,
         image: None,
     })
+}
+
+/// The Python that a name asks for: 3.12 of `minimal-py312-inference`.
+fn python_of(name: &str) -> Option<String> {
+    let mut digits = name.split('-').filter_map(|word| word.strip_prefix("py3"));
+    let minor = digits.find(|minor| !minor.is_empty() && minor.chars().all(|c| c.is_ascii_digit()));
+    minor.map(|minor| format!("3.{minor}"))
 }
 
 /// A conda file that is kept without its folder, as an environment of this name.
@@ -127,6 +134,7 @@ pub fn of_image(image: &str, name: &str) -> Environment {
     let bare = image.split('@').next().unwrap_or(image);
     let last = bare.rsplit('/').next().unwrap_or(bare);
     let (word, tag) = last.split_once(':').unwrap_or((last, ""));
+    let asked = word;
     let known = bare.contains("azureml/").then(|| {
         // `minimal-py312-inference` is `minimal-inference` with that Python.
         let word = if word.starts_with("minimal-") && word.ends_with("-inference") {
@@ -142,8 +150,12 @@ pub fn of_image(image: &str, name: &str) -> Environment {
         .map(str::to_owned);
     match known.flatten() {
         Some(mut environment) => {
-            if let Environment::Python { name: own, .. } = &mut environment {
+            if let Environment::Python {
+                name: own, version, ..
+            } = &mut environment
+            {
                 name.clone_into(own);
+                *version = python_of(asked);
             }
             environment
         }
@@ -236,6 +248,27 @@ mod tests {
             let (_, _, _, name) = python(load(long, Path::new("/nowhere")).unwrap());
             assert_eq!(name, "sklearn-1.5", "{long}");
         }
+    }
+
+    #[test]
+    fn names_say_which_python_is_asked_for() {
+        for (image, version) in [
+            (
+                "mcr.microsoft.com/azureml/minimal-py312-inference:latest",
+                Some("3.12"),
+            ),
+            (
+                "mcr.microsoft.com/azureml/minimal-ubuntu20.04-py38-cpu-inference",
+                Some("3.8"),
+            ),
+            ("mcr.microsoft.com/azureml/minimal-python-inference", None),
+            ("python:3.10-slim", Some("3.10")),
+        ] {
+            let (found, ..) = python(of_image(image, "image"));
+            assert_eq!(found.as_deref(), version, "{image}");
+        }
+        let curated = curated("minimal-py312-inference").unwrap();
+        assert_eq!(python(curated).0.as_deref(), Some("3.12"));
     }
 
     #[test]
