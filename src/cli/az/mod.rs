@@ -393,7 +393,8 @@ fn deepest(path: &[&str]) -> (Vec<Below>, usize) {
 type Below = (&'static str, &'static str);
 
 fn following(begin: &[&str]) -> Vec<Below> {
-    let mut below: Vec<Below> = Vec::new();
+    // A group of groups alone is what the first of them is about.
+    let mut below: Vec<(bool, Below)> = Vec::new();
     for group in GROUPS {
         let own: Vec<&'static str> = group.path.split_whitespace().collect();
         let begins = own.iter().zip(begin).all(|(own, begun)| own == begun);
@@ -401,14 +402,17 @@ fn following(begin: &[&str]) -> Vec<Below> {
             continue;
         }
         match own[begin.len()..] {
-            [] => below.extend(group.verbs.iter().map(|verb| (verb.name, verb.about))),
-            [next] => below.push((next, group.about)),
-            [next, ..] => below.push((next, "")),
+            [] => {
+                let verbs = group.verbs.iter();
+                below.extend(verbs.map(|verb| (false, (verb.name, verb.about))));
+            }
+            [next] => below.push((false, (next, group.about))),
+            [next, ..] => below.push((true, (next, group.about))),
         }
     }
-    below.sort_by_key(|(name, about)| (*name, about.is_empty()));
-    below.dedup_by_key(|(name, _)| *name);
-    below
+    below.sort_by_key(|(deeper, (name, _))| (*name, *deeper));
+    below.dedup_by_key(|(_, (name, _))| *name);
+    below.into_iter().map(|(_, below)| below).collect()
 }
 
 #[cfg(test)]
