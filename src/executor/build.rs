@@ -282,6 +282,7 @@ impl Wanted<'_> {
     /// Compiles an environment whose modules are not, when nobody else does.
     pub async fn compile(&self, folder: &Path, place: Place<'_>) -> Result<()> {
         let path = compiled::beside(folder).with_extension("lock");
+        let _waiting = compiled::wait_for(folder).await?;
         let lock = take_lock(&path, self.name, place.progress).await?;
         (place.progress)(&format!("Compiling the environment {}", self.name));
         compiled::make(folder, Pace::Now, place.variables, &lock).await

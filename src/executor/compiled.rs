@@ -4,6 +4,7 @@
 
 use std::{
     fs::{self, File},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -22,20 +23,47 @@ use api::{Error, Result};
 const UNCOMPILED: &str = "aml-uncompiled";
 /// What the name of the compiled one ends with.
 const COMPILED: &str = "-compiled";
-/// Compiles what is below a folder, in time that nobody else wants unless somebody waits for it. What
+/// What the name of the file ends with that is locked while somebody waits for the compiled one.
+const AWAITED: &str = "awaited";
+/// Compiles what is below a folder, in time that nobody else wants. That can take for ever, so it ends
+/// itself with all it has started when somebody waits: who is idle may not become more than that. What
 /// cannot be compiled is left: its import says why.
 const COMPILE: &str = "\
-import compileall, os, sys
-if sys.argv[2] == 'later':
+import compileall, fcntl, os, signal, sys, time
+
+def compile():
+    try:
+        compileall.compile_dir(sys.argv[1], quiet=2, workers=0)
+    except Exception:
+        compileall.compile_dir(sys.argv[1], quiet=2)
+
+def idle():
     os.nice(19)
     try:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     except (AttributeError, OSError):
         pass
-try:
-    compileall.compile_dir(sys.argv[1], quiet=2, workers=0)
-except Exception:
-    compileall.compile_dir(sys.argv[1], quiet=2)
+
+if sys.argv[2] == 'now':
+    compile()
+    sys.exit()
+compiling = os.fork()
+if not compiling:
+    idle()
+    compile()
+    sys.stdout.flush()
+    os._exit(0)
+awaited = open(sys.argv[3], 'a')
+while True:
+    ended, status = os.waitpid(compiling, os.WNOHANG)
+    if ended:
+        sys.exit(1 if status else 0)
+    try:
+        fcntl.flock(awaited, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(awaited, fcntl.LOCK_UN)
+    except OSError:
+        os.killpg(0, signal.SIGKILL)
+    time.sleep(0.1)
 ";
 
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
@@ -87,11 +115,25 @@ pub fn is_put_off(folder: &Path) -> bool {
     folder.join(UNCOMPILED).exists()
 }
 
-/// Whether somebody waits for it.
+/// Whether somebody waits for it from the beginning.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
     Now,
     Later,
+}
+
+/// The file that is locked while somebody waits for the compiled one of an environment.
+fn awaited(folder: &Path) -> PathBuf {
+    beside(folder).with_extension(AWAITED)
+}
+
+/// Says until it is dropped that somebody waits for the compiled one of an environment, wherever it is
+/// being made.
+pub async fn wait_for(folder: &Path) -> Result<File> {
+    let path = awaited(folder);
+    let file = File::create(&path).map_err(|e| io_error("make", &path, &e))?;
+    let locked = on_files(move || file.lock_shared().map(|()| file)).await?;
+    locked.map_err(|e| io_error("lock", &path, &e))
 }
 
 /// Makes the compiled one of an environment while the caller does something else. When that fails, or
@@ -134,16 +176,22 @@ pub async fn make(folder: &Path, pace: Pace, variables: &Variables, lock: &File)
         log: Path::new("/dev/null"),
         progress: &|_| (),
     };
-    let pace = match pace {
-        Pace::Now => "now",
-        Pace::Later => "later",
-    };
     let modules = compiled.join("lib").to_string_lossy().into_owned();
     let python = compiled.join("bin/python");
-    let compiling = tools
-        .run(&python, &["-I", "-c", COMPILE, &modules, pace])
-        .await
-        .map_err(|e| io_error("run", &python, &e))?;
+    let awaited = awaited(folder).to_string_lossy().into_owned();
+    let compile = async |pace: &str| {
+        let arguments = ["-I", "-c", COMPILE, &modules, pace, &awaited];
+        let compiling = tools.run(&python, &arguments).await;
+        compiling.map_err(|e| io_error("run", &python, &e))
+    };
+    let mut compiling = match pace {
+        Pace::Now => compile("now").await?,
+        Pace::Later => compile("later").await?,
+    };
+    // What it has compiled when somebody came to wait is not compiled again.
+    if pace == Pace::Later && compiling.status.signal().is_some() {
+        compiling = compile("now").await?;
+    }
     // Modules that do not compile are no failure of it; half of it would never be made whole.
     if !compiling.status.success() {
         return Err(Error::unavailable(format!(
@@ -175,12 +223,17 @@ pub async fn make(folder: &Path, pace: Pace, variables: &Variables, lock: &File)
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::fs::PermissionsExt, process::Command};
+    use std::{os::unix::fs::PermissionsExt, process::Command, time::Duration};
 
     use super::{super::environment::tests::machine, *};
 
     /// An environment as it is when it was built, and a module of it.
     fn built(home: &Path) -> (PathBuf, String) {
+        built_with(home, "")
+    }
+
+    /// The same, whose Python does something else first.
+    fn built_with(home: &Path, first: &str) -> (PathBuf, String) {
         let folder = home.join("key");
         let mut make = Command::new("python3");
         make.args(["-m", "venv", "--without-pip"]).arg(&folder);
@@ -189,6 +242,8 @@ mod tests {
         let version = versions.flatten().next().unwrap().file_name();
         let module = format!("lib/{}/site-packages/a.py", version.display());
         fs::write(folder.join(&module), "a = 1").unwrap();
+        let customize = folder.join(&module).with_file_name("sitecustomize.py");
+        fs::write(customize, first).unwrap();
         put_off(&folder).unwrap();
         seal::seal(&folder).unwrap();
         fs::write(folder.join(MARKER), "3.11.7").unwrap();
@@ -221,6 +276,29 @@ mod tests {
         make_now(&folder).await;
         assert!(use_of::remove_unheld(&folder).unwrap());
         assert_eq!(or(folder.clone()), compiled);
+    }
+
+    /// Lets what compiles in idle time get none.
+    const NEVER_IDLE: &str = "\
+import os, time
+if b'later' in open('/proc/self/cmdline', 'rb').read().split(b'\\0'):
+    os.register_at_fork(after_in_child=lambda: time.sleep(1000))
+";
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whoever_waits_does_not_wait_for_idle_time() {
+        let home = tempfile::tempdir().unwrap();
+        let (folder, _) = built_with(home.path(), NEVER_IDLE);
+        let variables = machine();
+        let lock = File::create(beside(&folder).with_extension("lock")).unwrap();
+        let mut made = std::pin::pin!(make(&folder, Pace::Later, &variables, &lock));
+        let short = Duration::from_secs(2);
+        let early = tokio::time::timeout(short, &mut made).await;
+        assert!(early.is_err(), "nobody waits, and no time is idle");
+        let _waiting = wait_for(&folder).await.unwrap();
+        let long = Duration::from_mins(2);
+        tokio::time::timeout(long, made).await.unwrap().unwrap();
+        assert!(beside(&folder).join(MARKER).exists());
     }
 
     #[tokio::test(flavor = "multi_thread")]
