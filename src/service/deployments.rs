@@ -23,44 +23,67 @@ use spec::{
 };
 use store::{DeploymentRow, EndpointChange, EndpointRow, ModelRow, WorkspaceRow};
 
+/// How often an endpoint is looked at again that others change meanwhile.
+const TRIES: u32 = 10;
+
 #[async_trait]
 impl Perform for PutEndpoint {
-    async fn perform(mut self, service: &Service, caller: &Caller) -> Result<Endpoint> {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Endpoint> {
         let row = service
             .enter(caller, &self.workspace, Action::Deploy)
             .await?;
-        let found = if self.existing {
-            Some(service.find_endpoint(&row, &self.name).await?)
-        } else {
-            check_endpoint_name(&self.name)?;
-            service.store.endpoint(row.id, &self.name).await?
-        };
-        self.traffic = stored_names(found.as_ref(), self.traffic.take(), "traffic")?;
-        self.mirror_traffic =
-            stored_names(found.as_ref(), self.mirror_traffic.take(), "mirror_traffic")?;
-        check_traffic(found.as_ref(), &self)?;
-        if let Some(port) = self.port {
-            service.check_port(&row, &self.name, port).await?;
+        for _ in 0..TRIES {
+            let change = change_of(self.clone(), service, &row).await?;
+            let Some(put) = service.store.put_endpoint(row.id, change).await? else {
+                continue;
+            };
+            service.wake_host(put.id).await?;
+            let put = service.store.endpoint_by_id(put.id).await?.unwrap_or(put);
+            return Ok(service.show_endpoint(put));
         }
-        let change = EndpointChange {
-            sealed_keys: service.seal_keys(row.id, &self.name, &service.new_keys()?)?,
-            name: self.name,
-            auth_mode: self.auth_mode,
-            traffic: self.traffic,
-            mirror_traffic: self.mirror_traffic,
-            description: self.description,
-            tags: self.tags,
-            properties: self.properties,
-            port: self.port,
-            now: service.now(),
-        };
-        let Some(put) = service.store.put_endpoint(row.id, change).await? else {
-            return Err(Error::conflict("The endpoint was deleted meanwhile"));
-        };
-        service.wake_host(put.id).await?;
-        let put = service.store.endpoint_by_id(put.id).await?.unwrap_or(put);
-        Ok(service.show_endpoint(put))
+        Err(Error::conflict(format!(
+            "The endpoint `{}` is changed by others again and again",
+            self.name
+        ))
+        .hint("Try again in a moment"))
     }
+}
+
+/// What is to be changed of an endpoint as it is now.
+async fn change_of(
+    mut asked: PutEndpoint,
+    service: &Service,
+    row: &WorkspaceRow,
+) -> Result<EndpointChange> {
+    let found = if asked.existing {
+        Some(service.find_endpoint(row, &asked.name).await?)
+    } else {
+        check_endpoint_name(&asked.name)?;
+        service.store.endpoint(row.id, &asked.name).await?
+    };
+    asked.traffic = stored_names(found.as_ref(), asked.traffic.take(), "traffic")?;
+    asked.mirror_traffic = stored_names(
+        found.as_ref(),
+        asked.mirror_traffic.take(),
+        "mirror_traffic",
+    )?;
+    check_traffic(found.as_ref(), &asked)?;
+    if let Some(port) = asked.port {
+        service.check_port(row, &asked.name, port).await?;
+    }
+    Ok(EndpointChange {
+        sealed_keys: service.seal_keys(row.id, &asked.name, &service.new_keys()?)?,
+        name: asked.name,
+        of: found.map(|found| (found.id, found.orders)),
+        auth_mode: asked.auth_mode,
+        traffic: asked.traffic,
+        mirror_traffic: asked.mirror_traffic,
+        description: asked.description,
+        tags: asked.tags,
+        properties: asked.properties,
+        port: asked.port,
+        now: service.now(),
+    })
 }
 
 /// The shares under the names that their deployments have, however they were typed. Refuses those of

@@ -53,6 +53,8 @@ impl EndpointRow {
 #[derive(Debug, Clone)]
 pub struct EndpointChange {
     pub name: String,
+    /// Number and orders of the endpoint that was looked at; none when there was none.
+    pub of: Option<(i64, u64)>,
     pub auth_mode: Option<AuthMode>,
     pub traffic: Option<Traffic>,
     pub mirror_traffic: Option<Traffic>,
@@ -149,8 +151,9 @@ fn check_there(tx: &Tx<'_>, endpoint: i64, name: &str) -> Result<()> {
 }
 
 impl Store {
-    /// Makes an endpoint or changes it. One that is made shall run. Shares are of deployments by their
-    /// stored names; one that is not there is an error.
+    /// Makes an endpoint or changes it; none when it is not the one any more that was looked at. One
+    /// that is made shall run. Shares are of deployments by their stored names; one that is not there is
+    /// an error.
     pub async fn put_endpoint(
         &self,
         workspace: i64,
@@ -158,6 +161,14 @@ impl Store {
     ) -> Result<Option<EndpointRow>> {
         self.db
             .write(move |tx| {
+                let now = tx.one(
+                    "SELECT id, orders FROM endpoints WHERE workspace_id = ?1 AND name = ?2",
+                    params![workspace, change.name],
+                    |row| Ok((row.get::<i64>(0)?, row.get::<u64>(1)?)),
+                )?;
+                if now != change.of {
+                    return Ok(None);
+                }
                 let id = ensure(tx, workspace, &change.name, &change.sealed_keys, change.now)?;
                 let shared = [&change.traffic, &change.mirror_traffic];
                 for name in shared.into_iter().flatten().flat_map(Traffic::keys) {

@@ -150,6 +150,29 @@ async fn who_gets_copies_gets_no_requests_beside_them() {
 }
 
 #[tokio::test]
+async fn what_is_said_at_once_is_looked_at_one_after_the_other() {
+    let bench = Bench::new().await;
+    deploy(&bench, "blue", true).await;
+    deploy(&bench, "green", false).await;
+    let asked = |traffic: Option<Traffic>, mirror: Option<Traffic>| PutEndpoint {
+        workspace: "ws".to_owned(),
+        name: "ep".to_owned(),
+        existing: true,
+        traffic,
+        mirror_traffic: mirror,
+        ..PutEndpoint::default()
+    };
+    for _ in 0..20 {
+        let both = put(&bench, Some(&[("blue", 100)]), Some(&[("green", 0)])).await;
+        both.unwrap();
+        let own = asked(Some(shares(&[("blue", 90), ("green", 10)])), None);
+        let copies = asked(None, Some(shares(&[("green", 10)])));
+        let (own, copies) = tokio::join!(bench.ask(own), bench.ask(copies));
+        assert!(own.is_ok() != copies.is_ok(), "{own:?} {copies:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_was_said_last_of_the_shares_counts() {
     use EndpointState::{Failed, Healthy};
     let bench = Bench::new().await;
