@@ -13,6 +13,7 @@ use super::{
         minibatch::{self, DRIVER, OutputAction, positive},
     },
     base, pinned, read,
+    settings::{Settings, check_level, check_output_file, settings},
 };
 use api::{
     Error, Result,
@@ -25,22 +26,16 @@ use api::{
 };
 use spec::{
     kinds::{
-        batch::{self, BatchSettings},
+        batch,
         serving::{DeploymentBase, ModelSource},
     },
     mlflow,
 };
 use store::WorkspaceRow;
 
-/// What Azure takes when a deployment says nothing.
-const OUTPUT_FILE: &str = "predictions.csv";
-const MINI_BATCH: i64 = 10;
 const MLFLOW_IMAGE: &str = "mcr.microsoft.com/azureml/mlflow-ubuntu20.04-py38-cpu-inference:latest";
 /// The longest `conda.yaml` or `requirements.txt` of a model that is read, in bytes.
 const LONGEST_LIST: u64 = 1 << 20;
-const RETRIES: i64 = 3;
-const TIMEOUT: i64 = 30;
-const LEVELS: [&str; 5] = ["debug", "info", "warning", "error", "critical"];
 
 #[async_trait]
 impl Perform for InvokeBatch {
@@ -75,7 +70,10 @@ impl Perform for InvokeBatch {
             deployment: &deployment,
         };
         let mut definition = match &written {
-            batch::BatchDeployment::Pipeline(_) => invocation.pipeline().await?,
+            batch::BatchDeployment::Pipeline(_) => {
+                invocation.says_nothing_of_minibatches()?;
+                invocation.pipeline().await?
+            }
             model => {
                 let base = base(model)
                     .ok_or_else(|| Error::internal("A model deployment without its base"))?;
@@ -100,127 +98,6 @@ impl Perform for InvokeBatch {
             search_path: self.search_path,
         };
         create.perform(service, caller).await
-    }
-}
-
-/// The settings of both forms of a model deployment.
-pub(super) struct Settings<'a> {
-    compute: Option<&'a str>,
-    mini_batch_size: i64,
-    concurrency: i64,
-    instances: i64,
-    append_row: bool,
-    output_file: &'a str,
-    retries: i64,
-    timeout: i64,
-    error_threshold: i64,
-    logging_level: &'a str,
-    variables: Vec<(&'a str, &'a str)>,
-}
-
-impl Settings<'_> {
-    /// Refuses what no job could be made of.
-    pub(super) fn check(&self) -> Result<()> {
-        positive(self.mini_batch_size, "mini_batch_size")?;
-        positive(self.concurrency, "max_concurrency_per_instance")?;
-        positive(self.instances, "instance_count")?;
-        positive(self.timeout, "retry_settings.timeout")?;
-        for (number, least, target) in [
-            (self.retries, 0, "retry_settings.max_retries"),
-            (self.error_threshold, -1, "error_threshold"),
-        ] {
-            if number < least {
-                let error = format!("{number} is not a number from {least} up");
-                return Err(Error::invalid(error).at(target));
-            }
-        }
-        check_output_file(self.output_file)?;
-        check_level(self.logging_level)
-    }
-}
-
-/// Refuses a name that leads out of the folder of the output.
-fn check_output_file(name: &str) -> Result<()> {
-    api::files::check_path(name).map_err(|error| error.at("output_file_name"))
-}
-
-fn check_level(level: &str) -> Result<()> {
-    if LEVELS.iter().any(|known| level.eq_ignore_ascii_case(known)) {
-        return Ok(());
-    }
-    let error = Error::invalid(format!("`{level}` is no level of logging"));
-    Err(error
-        .at("logging_level")
-        .hint(format!("It is one of {}", LEVELS.join(", "))))
-}
-
-pub(super) fn settings(written: &batch::BatchDeployment) -> Settings<'_> {
-    let usual = Settings {
-        compute: None,
-        mini_batch_size: MINI_BATCH,
-        concurrency: 1,
-        instances: 1,
-        append_row: true,
-        output_file: OUTPUT_FILE,
-        retries: RETRIES,
-        timeout: TIMEOUT,
-        error_threshold: -1,
-        logging_level: "info",
-        variables: Vec::new(),
-    };
-    match written {
-        batch::BatchDeployment::Model(model) => {
-            let resources = model.resources.as_ref().and_then(|r| r.instance_count);
-            let mut all = match &model.settings {
-                Some(settings) => of_settings(settings),
-                None => usual,
-            };
-            all.compute = Some(&model.compute);
-            all.instances = resources.unwrap_or(all.instances);
-            all.error_threshold = model.error_threshold.unwrap_or(all.error_threshold);
-            all
-        }
-        batch::BatchDeployment::Flat(flat) => {
-            let retries = flat.retry_settings.as_ref();
-            let resources = flat.resources.as_ref().and_then(|r| r.instance_count);
-            Settings {
-                compute: flat.compute.as_deref(),
-                mini_batch_size: flat.mini_batch_size.unwrap_or(MINI_BATCH),
-                concurrency: flat.max_concurrency_per_instance.unwrap_or(1),
-                instances: resources.unwrap_or(1),
-                append_row: matches!(flat.output_action, batch::OutputAction::AppendRow),
-                output_file: flat
-                    .output_file_name
-                    .as_deref()
-                    .unwrap_or(usual.output_file),
-                retries: retries.and_then(|r| r.max_retries).unwrap_or(RETRIES),
-                timeout: retries.and_then(|r| r.timeout).unwrap_or(TIMEOUT),
-                error_threshold: flat.error_threshold.unwrap_or(-1),
-                logging_level: flat.logging_level.as_deref().unwrap_or("info"),
-                variables: Vec::new(),
-            }
-        }
-        batch::BatchDeployment::Pipeline(_) => usual,
-    }
-}
-
-fn of_settings(written: &BatchSettings) -> Settings<'_> {
-    let retries = written.retry_settings.as_ref();
-    let variables = written.environment_variables.iter();
-    Settings {
-        mini_batch_size: written.mini_batch_size.unwrap_or(MINI_BATCH),
-        concurrency: written.max_concurrency_per_instance.unwrap_or(1),
-        instances: written.instance_count.unwrap_or(1),
-        append_row: matches!(written.output_action, batch::OutputAction::AppendRow),
-        output_file: written.output_file_name.as_deref().unwrap_or(OUTPUT_FILE),
-        retries: retries.and_then(|r| r.max_retries).unwrap_or(RETRIES),
-        timeout: retries.and_then(|r| r.timeout).unwrap_or(TIMEOUT),
-        error_threshold: written.error_threshold.unwrap_or(-1),
-        logging_level: written.logging_level.as_deref().unwrap_or("info"),
-        variables: variables
-            .map(|(name, value)| (name, value.0.as_str()))
-            .collect(),
-        compute: None,
     }
 }
 
@@ -253,6 +130,33 @@ fn literal(input: &Value) -> Value {
 impl Invocation<'_> {
     fn workspace(&self) -> &str {
         &self.row.workspace.name
+    }
+
+    /// Refuses what a pipeline would not heed.
+    fn says_nothing_of_minibatches(&self) -> Result<()> {
+        let asked = self.request;
+        let settings = [
+            (asked.mini_batch_size.is_some(), "mini_batch_size"),
+            (asked.instance_count.is_some(), "instance_count"),
+            (asked.output_file_name.is_some(), "output_file_name"),
+            (asked.error_threshold.is_some(), "error_threshold"),
+            (asked.max_retries.is_some(), "retry_settings.max_retries"),
+            (asked.timeout.is_some(), "retry_settings.timeout"),
+            (
+                asked.max_concurrency_per_instance.is_some(),
+                "max_concurrency_per_instance",
+            ),
+            (asked.logging_level.is_some(), "logging_level"),
+        ];
+        let Some((_, said)) = settings.into_iter().find(|(is_said, _)| *is_said) else {
+            return Ok(());
+        };
+        let name = &self.deployment.name;
+        Err(Error::invalid(format!(
+            "The deployment `{name}` runs a pipeline, which knows no `{said}`"
+        ))
+        .at(said)
+        .hint("Leave it out; what a step does is said in its component, or by an input of the pipeline"))
     }
 
     /// A pipeline job of the deployment's component, or what its finished job was.

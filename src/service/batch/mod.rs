@@ -1,6 +1,7 @@
 //! Batch endpoints: what they run, and which runs by itself.
 
 mod invoke;
+mod settings;
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -135,7 +136,7 @@ impl Perform for PutBatchDeployment {
         }
         let written = read(&self.definition)?;
         if let Some(base) = base(&written) {
-            invoke::settings(&written).check()?;
+            settings::settings(&written).check()?;
             match &base.model {
                 Some(ModelSource::Name(name)) => {
                     let found = service.model_of(caller, &row, name).await;

@@ -87,6 +87,8 @@ fn a_folder_is_scored_by_what_is_deployed_and_chosen() {
         let pipeline = pipeline.as_str().expect("a name");
         let log = aml.ok(format!("job stream {pipeline}").as_str());
         assert!(log.contains("hello world 3"), "{log}");
+        let error = aml.fails(2, "batch invoke scores -d hello --mini-batch-size 3");
+        assert!(error.contains("knows no `mini_batch_size`"), "{error}");
         let of_hello = aml.json("batch jobs scores -d hello --query [].name");
         assert_eq!(of_hello, json!([pipeline]));
         let names = aml.json("batch deployments scores --query [].name");
