@@ -121,7 +121,8 @@ fn line(now: Time, method: &Method, path: &str, response: &Response, took: Durat
     let known = response.extensions();
     let caller = known.get::<CallerName>().map_or("-", |caller| &caller.0);
     let _ = write!(line, " caller={}", quoted(caller));
-    if let Some(InWorkspace(workspace)) = known.get() {
+    let told = known.get::<InWorkspace>().map(|told| told.0.as_str());
+    if let Some(workspace) = told.or_else(|| workspace_in(path)) {
         let _ = write!(line, " workspace={}", quoted(workspace));
     }
     let _ = write!(
@@ -135,6 +136,12 @@ fn line(now: Time, method: &Method, path: &str, response: &Response, took: Durat
     }
     line.push('\n');
     line
+}
+
+/// The workspace that an address is of.
+fn workspace_in(path: &str) -> Option<&str> {
+    let (workspace, _) = path.strip_prefix("/ws/")?.split_once('/')?;
+    Some(workspace)
 }
 
 /// One word as it is, anything else in quotes, so that nobody can forge a line.
@@ -197,5 +204,13 @@ mod tests {
             "1970-01-01T00:00:00.000Z runs.submit caller=eve workspace=\"a b\" status=403 ms=7 \
              error=\"`eve` may not\\n1970 runs.submit\"\n"
         );
+    }
+
+    #[test]
+    fn a_line_has_the_workspace_that_its_address_is_of() {
+        let response = ().into_response();
+        let path = "/ws/w/batch-endpoints/scores/jobs";
+        let line = line(Time(0), &Method::POST, path, &response, Duration::ZERO);
+        assert!(line.contains(" workspace=w status=200 "), "{line}");
     }
 }
