@@ -171,8 +171,19 @@ impl Execution {
     /// The process that a worker before this one has started.
     async fn find_process(&self) -> Option<Process> {
         let process = Process::find(&self.folder)?;
+        if self.assignment.handle.is_some() {
+            return Some(process);
+        }
+        let mut fate = self.fate.clone();
         // That worker may have died before it said what to start: then it is to be started.
-        (self.assignment.handle.is_some() || process.is_begun().await).then_some(process)
+        let begun = tokio::select! {
+            begun = process.is_begun() => begun,
+            () = turned(&mut fate, Fate::Cancel) => {
+                process.stop();
+                process.is_begun().await
+            }
+        };
+        begun.then_some(process)
     }
 
     fn code(&self) -> PathBuf {
