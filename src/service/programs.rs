@@ -50,7 +50,7 @@ fn no_python(script: &str) -> Error {
         "The scoring script `{script}` is none of Python, and nothing says what reads it"
     ))
     .at("code_configuration.scoring_script")
-    .hint("Say what is started: --set properties.\"aml.command\"=\"Rscript server.R\"")
+    .hint("Say what is started: --set properties='{\"aml.command\": \"Rscript server.R\"}'")
 }
 
 /// An environment as it was written.
@@ -308,11 +308,11 @@ fn program(
         )
         .at("environment")
         .hint(format!(
-            "Say what is started: --set properties.\"{COMMAND}\"=\"python server.py\""
+            "Say what is started: --set properties='{{\"{COMMAND}\": \"python server.py\"}}'"
         ))
         .hint("Or make the environment of a `build` whose Dockerfile has a CMD")
         .hint(
-            "Or run the image itself, by podman or docker: --set properties.\"aml.container\"=true",
+            "Or run the image itself, by podman or docker: --set properties='{\"aml.container\": true}'",
         ));
     };
     let config = config.map(|config| InferenceConfig::read(Some(config)));
