@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited, combinators::MapErr};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::{
     Method, Request, Response, StatusCode, Uri,
     body::{Body, Frame, Incoming, SizeHint},
@@ -26,6 +26,7 @@ use hyper_util::{
 use tower::util::BoxCloneSyncService;
 
 use super::{
+    copies::Coming,
     native::Scorer,
     payloads::Tee,
     pool::{Heeded, Pool},
@@ -38,9 +39,6 @@ type Connector = BoxCloneSyncService<Uri, TokioIo<Stream>, io::Error>;
 
 /// A request's body: as it comes, or whole, so that it can be sent again.
 pub type Sent = Either<Limited<Coming>, Full<Bytes>>;
-/// What comes from the caller, whose faults are told from those of a process.
-pub type Coming = MapErr<Incoming, fn(hyper::Error) -> CutOff>;
-
 /// The caller's body ended too early, or is not as HTTP has it.
 #[derive(Debug)]
 pub struct CutOff(hyper::Error);
@@ -68,6 +66,8 @@ pub enum NoAnswer {
     CutOff,
     /// The process did not begin to answer.
     Silent(String),
+    /// The process could not be reached, so nothing was sent.
+    Unreached(String),
 }
 
 /// The body of an answer: as it comes, or made here.
@@ -168,7 +168,10 @@ async fn send(
     let answer = client.request(request).await;
     answer
         .map(|answer| answer.map(Either::Left))
-        .map_err(|error| NoAnswer::of(&error))
+        .map_err(|error| match NoAnswer::of(&error) {
+            NoAnswer::Silent(reason) if error.is_connect() => NoAnswer::Unreached(reason),
+            no_answer => no_answer,
+        })
 }
 
 impl NoAnswer {

@@ -210,6 +210,11 @@ impl Fleet {
         self.wanted.borrow().processes
     }
 
+    /// Whether a process can be started again with what was laid out for it.
+    pub fn is_whole(&self) -> bool {
+        self.worker.plan.is_whole()
+    }
+
     /// Starts processes or ends some until there are so many.
     pub fn resize(&mut self, count: u32) {
         self.tasks.retain(|task| !task.is_finished());

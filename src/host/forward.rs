@@ -1,7 +1,11 @@
 //! Handing a request on to a scoring process and its answer back: again when it fails before the
-//! answer begins, and as a copy.
+//! answer begins.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
@@ -18,7 +22,8 @@ use tokio::{
 
 use super::{
     answers::{failure, soon, unavailable},
-    backend::{Answer, Backend, CutOff, Got, NoAnswer, Place, Sent},
+    backend::{Answer, Backend, Got, NoAnswer, Place, Sent},
+    copies::{self, Coming, Copied},
     front::{Chosen, DEPLOYMENT, SCORE, now},
     gzip, payloads,
     pool::Heeded,
@@ -36,6 +41,12 @@ const SHORT: u64 = 64 << 10;
 /// may hold.
 const LONGEST_PACKED: usize = 64 << 20;
 const LONGEST_UNPACKED: usize = 256 << 20;
+
+/// How long a process is looked for that can be reached, and how soon after one that failed: what is dead
+/// is taken out of the pool meanwhile.
+const UNREACHED: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Headers that are about one connection and must not be handed on.
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -84,13 +95,16 @@ async fn hand_on(chosen: &Chosen, request: Request<Incoming>, packs: bool) -> Re
         if let Some(inlet) = target.inlet() {
             inlet.leave_out();
         }
-        let body = body.map_err(CutOff::of as fn(hyper::Error) -> CutOff);
-        let sent = Either::Left(Limited::new(body, longest));
+        let mirror = mirror_of(chosen, &parts).cloned();
+        let copied = mirror.map(|mirror| Copied::new(mirror, parts.clone()));
+        let sent = Either::Left(Limited::new(Coming::new(body, copied), longest));
         let sent = Request::from_parts(parts, sent);
         return match attempt(target, None, sent).await {
             Ok(response) => response,
             Err(Failed::Answered(response)) => *response,
-            Err(Failed::Silent(_, reason)) => silent(target, &reason),
+            Err(Failed::Silent(_, reason) | Failed::Unreached(_, reason)) => {
+                silent(target, &reason)
+            }
         };
     }
     let mut room = None;
@@ -108,10 +122,8 @@ async fn hand_on(chosen: &Chosen, request: Request<Incoming>, packs: bool) -> Re
         Ok(whole) => whole,
         Err(answer) => return *answer,
     };
-    if let Some(mirror) = &chosen.mirror
-        && parts.uri.path() == SCORE
-    {
-        copy(Arc::clone(mirror), parts.clone(), whole.clone());
+    if let Some(mirror) = mirror_of(chosen, &parts) {
+        copies::send(Arc::clone(mirror), parts.clone(), whole.clone());
     }
     let collects = target.inlet().filter(|_| parts.method == Method::POST);
     let exchange = collects.and_then(|inlet| payloads::request(inlet, &parts, &whole));
@@ -127,6 +139,12 @@ async fn hand_on(chosen: &Chosen, request: Request<Incoming>, packs: bool) -> Re
     }
 }
 
+/// Who gets a copy of a request.
+fn mirror_of<'a>(chosen: &'a Chosen, parts: &Parts) -> Option<&'a Arc<Target>> {
+    let mirror = chosen.mirror.as_ref();
+    mirror.filter(|_| parts.uri.path() == SCORE)
+}
+
 /// Sends a request that is kept whole, and to another process when one does not answer and it may be
 /// done twice.
 async fn again(target: &Target, parts: Parts, whole: Bytes) -> Response<Answer> {
@@ -135,19 +153,29 @@ async fn again(target: &Target, parts: Parts, whole: Bytes) -> Response<Answer> 
     let sent = |parts: Parts| -> Request<Sent> {
         Request::from_parts(parts, Either::Right(Full::from(whole.clone())))
     };
-    match attempt(target, None, sent(parts.clone())).await {
-        Ok(response) => response,
-        Err(Failed::Answered(response)) => *response,
-        Err(Failed::Silent(_, reason)) if !twice => silent(target, &reason),
-        Err(Failed::Silent(failed, reason)) => {
-            target.write(&format!(
-                "{} W front - The process did not answer ({reason}); another one is asked\n",
-                now()
-            ));
-            match attempt(target, Some(&failed), sent(parts)).await {
-                Ok(response) => response,
-                Err(Failed::Answered(response)) => *response,
-                Err(Failed::Silent(_, reason)) => silent(target, &reason),
+    let until = Instant::now() + UNREACHED;
+    let mut failed = None;
+    let mut is_first = true;
+    let mut pause = LOOK_AGAIN;
+    loop {
+        match attempt(target, failed.as_ref(), sent(parts.clone())).await {
+            Ok(response) => return response,
+            Err(Failed::Answered(response)) => return *response,
+            Err(Failed::Unreached(backend, _)) if Instant::now() < until => {
+                failed = Some(backend);
+                sleep(pause).await;
+                pause = LONGEST_PAUSE.min(pause * 2);
+            }
+            Err(Failed::Silent(backend, reason)) if twice && is_first => {
+                target.write(&format!(
+                    "{} W front - The process did not answer ({reason}); another one is asked\n",
+                    now()
+                ));
+                failed = Some(backend);
+                is_first = false;
+            }
+            Err(Failed::Silent(_, reason) | Failed::Unreached(_, reason)) => {
+                return silent(target, &reason);
             }
         }
     }
@@ -159,7 +187,7 @@ static ROOM: Semaphore = Semaphore::const_new(1024);
 const MOST_PACKED: usize = 1032;
 
 /// Waits for room for what `packed` bytes can hold at most; it is given back when it is dropped.
-async fn take_room(
+pub(super) async fn take_room(
     target: &Target,
     packed: usize,
 ) -> Result<SemaphorePermit<'static>, Box<Response<Answer>>> {
@@ -222,7 +250,10 @@ async fn whole(
 }
 
 /// What a compressed request holds, with headers that say so.
-async fn unpacked(parts: &mut Parts, packed: Bytes) -> Result<Bytes, Box<Response<Answer>>> {
+pub(super) async fn unpacked(
+    parts: &mut Parts,
+    packed: Bytes,
+) -> Result<Bytes, Box<Response<Answer>>> {
     match gzip::unpack(packed, LONGEST_UNPACKED).await {
         Ok(plain) => {
             parts.headers.remove(header::CONTENT_ENCODING);
@@ -250,14 +281,16 @@ fn too_long(longest: usize) -> Response<Answer> {
     failure(StatusCode::PAYLOAD_TOO_LARGE, &error)
 }
 
-enum Failed {
+pub(super) enum Failed {
     /// There is an answer to it.
     Answered(Box<Response<Answer>>),
     /// The process did not begin to answer.
     Silent(Arc<Backend>, String),
+    /// The process could not be reached.
+    Unreached(Arc<Backend>, String),
 }
 
-async fn attempt(
+pub(super) async fn attempt(
     target: &Target,
     failed: Option<&Arc<Backend>>,
     mut request: Request<Sent>,
@@ -291,8 +324,11 @@ async fn attempt(
             let backend = Arc::clone(place.backend());
             drop(place);
             // What is dead is taken out of the pool first.
-            sleep(std::time::Duration::from_millis(5)).await;
+            sleep(LOOK_AGAIN).await;
             Err(Failed::Silent(backend, reason))
+        }
+        Ok(Err(NoAnswer::Unreached(reason))) => {
+            Err(Failed::Unreached(Arc::clone(place.backend()), reason))
         }
         Err(_) => Err(answered(failure(
             StatusCode::REQUEST_TIMEOUT,
@@ -318,7 +354,7 @@ async fn whole_if_short(response: Response<Got>) -> Result<Response<Got>, NoAnsw
     Ok(Response::from_parts(parts, whole))
 }
 
-fn silent(target: &Target, reason: &str) -> Response<Answer> {
+pub(super) fn silent(target: &Target, reason: &str) -> Response<Answer> {
     let error = Error::unavailable(format!("The scoring process did not answer: {reason}"));
     failure(
         StatusCode::BAD_GATEWAY,
@@ -327,46 +363,6 @@ fn silent(target: &Target, reason: &str) -> Response<Answer> {
             target.name
         )),
     )
-}
-
-/// Sends a copy of a request, whose answer nobody gets. While too many copies are on their way it is
-/// dropped.
-fn copy(mirror: Arc<Target>, parts: Parts, whole: Bytes) {
-    let Ok(place) = Arc::clone(&mirror.copies).try_acquire_owned() else {
-        return;
-    };
-    tokio::spawn(async move {
-        let _place = place;
-        let begun = std::time::Instant::now();
-        let method = parts.method.clone();
-        let path = parts.uri.path().to_owned();
-        let (mut parts, mut whole) = (parts, whole);
-        if !mirror.is_program() && gzip::is_packed(&parts.headers) {
-            let room = take_room(&mirror, whole.len()).await;
-            let plain = unpacked(&mut parts, whole).await;
-            let (Ok(_room), Ok(plain)) = (room, plain) else {
-                return;
-            };
-            whole = plain;
-        }
-        let request = Request::from_parts(parts, Either::Right(Full::from(whole)));
-        let answer = match attempt(&mirror, None, request).await {
-            Ok(answer) => answer,
-            Err(Failed::Answered(answer)) => *answer,
-            Err(Failed::Silent(_, reason)) => silent(&mirror, &reason),
-        };
-        let (took, status) = (begun.elapsed(), answer.status().as_u16());
-        mirror.count(status, took);
-        mirror.write(&format!(
-            "{} I front - copy of {method} {} {status} {:.3}ms\n",
-            now(),
-            path.escape_debug(),
-            took.as_secs_f64() * 1e3
-        ));
-        let mut body = answer.into_body();
-        let drained = async { while let Some(Ok(_)) = body.frame().await {} };
-        let _ = timeout(mirror.heeded().patience(), drained).await;
-    });
 }
 
 fn strip(headers: &mut HeaderMap) {

@@ -94,6 +94,7 @@ fn remove(folders: &[PathBuf]) {
 pub struct Laid {
     root: PathBuf,
     folders: Folders,
+    files: Vec<PathBuf>,
     code: PathBuf,
     /// Absent for a program.
     script: Option<PathBuf>,
@@ -161,15 +162,30 @@ pub async fn lay_out(client: &Client, served: &Named<'_>, folder: &Path) -> Resu
     };
     // Its presence also says that something is laid out.
     write(&root.join("serve.py"), SERVE)?;
+    let mut files = Vec::new();
+    note_files(&root, &mut files).map_err(|e| failed(&root, &e))?;
     Ok(Laid {
         root,
         folders,
+        files,
         code,
         script,
         folder: own,
         models,
         model,
     })
+}
+
+fn note_files(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            note_files(&entry.path(), files)?;
+        } else {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
 }
 
 async fn lay_out_model(client: &Client, served: &Named<'_>, models: &Path) -> Result<PathBuf> {
@@ -220,6 +236,7 @@ impl Laid {
             listens: Listens::Port(None),
             routes: image::routes(deployment),
             folders: self.folders,
+            files: Vec::new(),
             machine: Some(made.machine),
             unpushed: made.unpushed,
             outdated: Some(made.outdated),
@@ -275,6 +292,7 @@ impl Laid {
             listens,
             routes: image::routes(deployment),
             folders: self.folders,
+            files: self.files,
             apart: Some(Apart {
                 state: settings.home.clone(),
                 own: own_home.into_iter().collect(),

@@ -11,6 +11,7 @@ mod apart;
 mod backend;
 mod collecting;
 mod container;
+mod copies;
 mod counters;
 mod explain;
 mod fleet;

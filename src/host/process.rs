@@ -28,7 +28,11 @@ use api::{
     deployments::{Probe, Routes},
 };
 pub use executor::log::append;
-use executor::use_of::Held;
+use executor::{
+    process_table::{self, Entry},
+    use_of::Held,
+};
+use nix::sys::signal::Signal;
 
 /// After how long it is said that it answers, but not as one that is ready.
 const TELL: Duration = Duration::from_secs(10);
@@ -69,6 +73,8 @@ pub struct Plan {
     pub routes: Routes,
     /// What it was laid out in.
     pub folders: Folders,
+    /// The files that were laid out there.
+    pub files: Vec<PathBuf>,
     /// Keeps its environment.
     pub held: Option<Held>,
     /// Where it may go in the state directory besides its folders.
@@ -126,6 +132,13 @@ impl Plan {
             .chain(readable)
             .flat_map(|(flag, path)| [flag.into(), path.into()])
             .collect()
+    }
+
+    /// Whether all that was laid out is still there.
+    pub fn is_whole(&self) -> bool {
+        self.files
+            .iter()
+            .all(|file| file.symlink_metadata().is_ok())
     }
 
     /// Where a process will listen.
@@ -269,7 +282,10 @@ impl Scoring {
             Ok(status) => match status.code() {
                 Some(code) if code > 128 => format!("was ended by signal {}", code - 128),
                 Some(code) => format!("ended with exit code {code}"),
-                None => "was ended together with its watching process".to_owned(),
+                None => {
+                    self.end_the_rest();
+                    "was ended together with its watching process".to_owned()
+                }
             },
             Err(e) => format!("was lost: {e}"),
         }
@@ -292,7 +308,22 @@ impl Scoring {
         }
         if timeout(FORCE, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
+            self.end_the_rest();
         }
+    }
+
+    /// Ends what a watching process has left behind that was killed.
+    fn end_the_rest(&self) {
+        let Some(session) = self.backend.process.and_then(|id| i32::try_from(id).ok()) else {
+            return;
+        };
+        // Somebody else has its number by now.
+        if process_table::entry(session).is_some() {
+            return;
+        }
+        let of_it = |entry: &Entry| entry.session == session;
+        let left: Vec<Entry> = process_table::entries().filter(of_it).collect();
+        process_table::signal_all(&left, Signal::SIGKILL);
     }
 }
 

@@ -40,6 +40,9 @@ use api::{
 /// How often it is asked how many processes there shall be, where rules say that.
 const ASK: Duration = Duration::from_secs(10);
 
+/// How long it must have answered before its files are laid out again that somebody has removed.
+const LAY_OUT_AGAIN: Duration = Duration::from_secs(10);
+
 /// What shall become of a deployment.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Wish {
@@ -85,6 +88,7 @@ struct Served {
     events: mpsc::UnboundedReceiver<Event>,
     scaler: Option<Scaler>,
     look: Duration,
+    since: Instant,
     /// When their number was changed last.
     resized: Instant,
     /// What was said of it last.
@@ -224,6 +228,7 @@ impl Tender {
             events,
             scaler: scale.map(|scale| Scaler::new(scale, capacity)),
             look: Duration::from_secs(scale.map_or(1, |scale| u64::from(scale.polling_seconds))),
+            since: Instant::now(),
             resized: Instant::now(),
             said: EndpointState::Healthy,
             collecting,
@@ -287,6 +292,14 @@ impl Tender {
                     match event {
                         Some(Event::GaveUp(reason)) => {
                             return self.give_up(orders, reason).await;
+                        }
+                        Some(Event::Down(_))
+                            if served.since.elapsed() > LAY_OUT_AGAIN && !served.fleet.is_whole() =>
+                        {
+                            self.target.note(
+                                "Some of its files were removed from where they were laid out: all are laid out again",
+                            );
+                            return self.deploy(orders).await;
                         }
                         Some(event) => {
                             let told = heard(served, event);

@@ -160,6 +160,58 @@ async fn copies_go_to_another_deployment_whose_answers_nobody_gets() {
 }
 
 #[tokio::test]
+async fn requests_that_are_not_kept_are_copied_as_they_pass() {
+    let scene = Scene::new().await;
+    let echo = |name: &str| {
+        let socket = scene.folder.join(format!("echo-{name}"));
+        let listener = UnixListener::bind(&socket).unwrap();
+        let (sender, lengths) = tokio::sync::mpsc::unbounded_channel();
+        let take = async move |body: axum::body::Bytes| sender.send(body.len()).unwrap();
+        let score = post(take).layer(axum::extract::DefaultBodyLimit::disable());
+        let app = Router::new().route("/score", score);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        (Arc::new(Backend::new(Address::Socket(socket))), lengths)
+    };
+    let (blue, mut blues) = echo("blue");
+    scene.blue.switch(Ok(pool(&[&blue])));
+    let (target, _) = green(&scene);
+    let (backend, mut greens) = echo("green");
+    target.switch(Ok(pool(&[&backend])));
+    share(&scene, 100, 0, 100);
+    let send = async |body: reqwest::Body| {
+        let request = reqwest::Client::new().post(format!("{}/score", scene.url));
+        let request = request.header("Authorization", "Bearer first");
+        assert_eq!(request.body(body).send().await.unwrap().status(), 200);
+    };
+    let in_parts = |length: usize| {
+        let part = vec![b'x'; length];
+        let parts = futures_util::stream::iter([Ok::<_, std::io::Error>(part)]);
+        reqwest::Body::wrap_stream(parts)
+    };
+    let (known, unknown, empty) = (3 << 20, 5 << 20, 0);
+    send(vec![b'x'; known].into()).await;
+    send(in_parts(unknown)).await;
+    send(in_parts(empty)).await;
+    send(in_parts(17 << 20)).await;
+    send(in_parts(1)).await;
+    for length in [known, unknown, empty, 17 << 20, 1] {
+        assert_eq!(blues.recv().await, Some(length));
+    }
+    // The longest got no copy. Copies may overtake each other.
+    let mut copied = Vec::new();
+    for _ in 0..4 {
+        copied.extend(greens.recv().await);
+    }
+    copied.sort_unstable();
+    assert_eq!(copied, [empty, 1, known, unknown]);
+    let log = std::fs::read_to_string(scene.folder.join("green.log")).unwrap();
+    assert!(
+        log.contains("no copy of POST /score: it is too long"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
 async fn a_process_that_does_not_answer_is_replaced_by_another() {
     let scene = Scene::new().await;
     let dead = Arc::new(Backend::new(Address::Socket(scene.folder.join("nobody"))));
@@ -169,6 +221,26 @@ async fn a_process_that_does_not_answer_is_replaced_by_another() {
         assert_eq!(ask(&scene, None).await.0, 200);
     }
     assert_eq!(count.load(Ordering::SeqCst), 10);
+}
+
+#[tokio::test]
+async fn whoever_finds_only_dead_processes_waits_until_others_are_there() {
+    let scene = Scene::new().await;
+    let dead = |name: &str| Arc::new(Backend::new(Address::Socket(scene.folder.join(name))));
+    let dead = [dead("nobody"), dead("nobody-else"), dead("nor-a-third")];
+    let both = pool(&[&dead[0], &dead[1], &dead[2]]);
+    scene.blue.switch(Ok(Arc::clone(&both)));
+    let later = async {
+        // As when those who watch the processes are late.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        for one in &dead {
+            both.remove(one);
+        }
+        both.wanted.notified().await;
+        both.add(process(&scene, "blue").0);
+    };
+    let (answer, ()) = tokio::join!(ask(&scene, None), later);
+    assert_eq!(answer.0, 200);
 }
 
 #[tokio::test]

@@ -170,6 +170,17 @@ fn outcome(endpoint: &Endpoint, found: &Deployed, generation: u64) -> anyhow::Re
         }
         EndpointState::Failed | EndpointState::Starting => {
             let reason = found.message.as_deref().unwrap_or_default();
+            let one = &found.name;
+            if endpoint.deployments.len() > 1 {
+                let what = format!("The deployment `{one}` of `{name}`");
+                let stays = |error: Error| {
+                    error.hint(format!(
+                        "It stays, failed, beside the others. Deploy again, or delete it: \
+                         aml deployment delete {name} {one} --yes"
+                    ))
+                };
+                return Err(amend(failure_of(&what, name, reason), stays));
+            }
             let stays = |error: Error| {
                 error
                     .hint(format!(

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 
 use super::endpoints::{BAD, deploy, hosts, score, state, with_model};
 use crate::support::{
@@ -82,10 +85,8 @@ fn a_killed_scoring_process_comes_back_by_itself() {
     let aml = &Aml::local();
     with_model(aml);
     deploy(aml);
-    for (pid, line) in hosts(aml) {
-        if line.contains("serve.py") && !line.contains("endpoint-watch") {
-            let _ = kill(pid, Signal::SIGKILL);
-        }
+    for pid in scoring(aml) {
+        let _ = kill(pid, Signal::SIGKILL);
     }
     eventually("it answers again", 30, || {
         let words = ["endpoint", "score", "echo-ep", "-d", r#"{"data": 1}"#];
@@ -94,6 +95,61 @@ fn a_killed_scoring_process_comes_back_by_itself() {
     eventually("the state says so", 10, || {
         (state(aml) == "healthy").then_some(())
     });
+}
+
+/// The scoring processes, without those that watch them.
+fn scoring(aml: &Aml) -> Vec<Pid> {
+    let all = hosts(aml).into_iter();
+    let scores = |line: &str| line.contains("serve.py") && !line.contains("endpoint-watch");
+    all.filter_map(|(pid, line)| scores(&line).then_some(pid))
+        .collect()
+}
+
+#[test]
+fn a_scoring_process_ends_with_who_watched_it() {
+    let aml = &Aml::local();
+    with_model(aml);
+    deploy(aml);
+    let before = scoring(aml);
+    assert!(!before.is_empty());
+    for (pid, line) in hosts(aml) {
+        if line.contains("endpoint-watch") {
+            kill_other(pid);
+        }
+    }
+    eventually("those are gone", 20, || {
+        let now = scoring(aml);
+        before.iter().all(|pid| !now.contains(pid)).then_some(())
+    });
+    assert_eq!(score(aml)["weight"], 42);
+}
+
+#[test]
+fn files_that_were_removed_underneath_are_laid_out_again() {
+    let aml = &Aml::local();
+    with_model(aml);
+    deploy(aml);
+    let laid_out = || -> Vec<_> {
+        let endpoints = std::fs::read_dir(aml.state().join("endpoints")).expect("endpoints");
+        let folders = endpoints.flatten().map(|entry| entry.path());
+        let inner = folders.filter_map(|folder| std::fs::read_dir(folder).ok());
+        let inner = inner.flatten().flatten().map(|entry| entry.path());
+        inner
+            .map(|folder| folder.join("azureml-models"))
+            .filter(|models| models.exists())
+            .collect()
+    };
+    for models in laid_out() {
+        std::fs::remove_dir_all(models).expect("removes the model");
+    }
+    for pid in scoring(aml) {
+        let _ = kill(pid, Signal::SIGKILL);
+    }
+    eventually("it answers with its model again", 60, || {
+        let words = ["endpoint", "score", "echo-ep", "-d", r#"{"data": 1}"#];
+        (aml.run(words).status == 0 && !laid_out().is_empty()).then_some(())
+    });
+    assert_eq!(score(aml)["weight"], 42);
 }
 
 #[test]
@@ -139,14 +195,11 @@ fn a_killed_instance_loses_no_request() {
     let key = keys["primary"].as_str().expect("a key");
     let mut killed = 0;
     for round in 0..60 {
-        if round % 20 == 10 {
-            let serving = hosts(aml).into_iter();
-            let mut scoring = serving
-                .filter(|(_, line)| line.contains("serve.py") && !line.contains("endpoint-watch"));
-            if let Some((pid, _)) = scoring.next() {
-                let _ = kill(pid, Signal::SIGKILL);
-                killed += 1;
-            }
+        if round % 20 == 10
+            && let Some(pid) = scoring(aml).first()
+        {
+            let _ = kill(*pid, Signal::SIGKILL);
+            killed += 1;
         }
         let (status, body) = post(url, key, r#"{"data": 1}"#);
         assert_eq!(status, 200, "{body}");
