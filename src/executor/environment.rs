@@ -398,6 +398,87 @@ with zipfile.ZipFile(sys.argv[1] + '/tiny-1-py3-none-any.whl', 'w') as wheel:
         assert_eq!(built.matches("pip install").count(), 1, "{built}");
     }
 
+    /// A uv that has the Python of its folder once there is a file `has`, and gets none.
+    const UV: &str = "#!/bin/sh\n\
+here=$(dirname \"$0\")\n\
+case \"$1 $2\" in\n\
+'python find') test -e $here/has && echo $here/python ;;\n\
+'python install') echo asked >> $here/asked; exit 1 ;;\n\
+*) exec REAL \"$@\" ;;\n\
+esac\n";
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_python_that_is_not_there_is_asked_of_uv() {
+        let mut variables = machine();
+        // What stands for it hands on to a real one.
+        let Some(real) = python::find_uv(&variables).await else {
+            return;
+        };
+        let found = python::find(None, &variables).await.unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let programs = home.path().join("programs");
+        fs::create_dir(&programs).unwrap();
+        let write = |name: &str, text: &str| {
+            fs::write(programs.join(name), text).unwrap();
+            let executable = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(programs.join(name), executable).unwrap();
+        };
+        write("uv", &UV.replace("REAL", &real.to_string_lossy()));
+        let about = serde_json::json!({
+            "version": "3.99.1", "platform": found.platform, "executable": found.executable,
+        });
+        write("python", &format!("#!/bin/sh\necho '{about}'\n"));
+        let path = format!("{}:{}", programs.display(), variables["PATH"]);
+        variables.insert("PATH".to_owned(), path);
+        let log = home.path().join("log");
+        let place = quiet(home.path(), &variables, &log);
+        let wanted = |name: &str| {
+            let Environment::Python {
+                requirements,
+                notes,
+                name,
+                path,
+                conda,
+                image,
+                ..
+            } = python(&[&format!("# {name}")])
+            else {
+                panic!("it is one of Python");
+            };
+            let version = Some("3.99".to_owned());
+            Environment::Python {
+                version,
+                requirements,
+                notes,
+                name,
+                path,
+                conda,
+                image,
+            }
+        };
+        // Its folder is on the PATH: it is seen that the Python there is another one.
+        fs::rename(programs.join("python"), home.path().join("python")).unwrap();
+        for _ in 0..2 {
+            let ready = prepare(&wanted("without"), place).await.unwrap();
+            let note = format!(
+                "Python 3.99 is not on the PATH and uv could not get it; used {}",
+                found.version
+            );
+            assert_eq!(ready.notes, [note]);
+        }
+        let asked = fs::read_to_string(programs.join("asked")).unwrap();
+        assert_eq!(asked, "asked\n", "it is not asked each time");
+
+        write(
+            "uv",
+            &UV.replace("REAL", &real.to_string_lossy())
+                .replace("$here/python", "$here/../python"),
+        );
+        write("has", "");
+        let ready = prepare(&wanted("with"), place).await.unwrap();
+        assert_eq!(ready.notes, Vec::<String>::new());
+    }
+
     #[tokio::test]
     async fn without_python_the_error_says_how_to_get_it() {
         let home = tempfile::tempdir().unwrap();
