@@ -7,6 +7,7 @@ mod address;
 mod files;
 pub mod inputs;
 mod logs;
+mod runs;
 pub mod score;
 pub mod traceback;
 mod transport;

@@ -15,7 +15,7 @@ use api::{
 };
 
 /// Jobs that are listed.
-const MOST: u32 = 1000;
+const MOST: usize = 1000;
 
 /// List the jobs that a batch endpoint has started, newest first
 #[derive(Debug, Args)]
@@ -62,8 +62,7 @@ pub async fn jobs_of(
     let request = ListRuns {
         workspace: workspace.to_owned(),
         tags,
-        limit: Some(MOST),
         ..ListRuns::default()
     };
-    Ok(ctx.client().await?.call(&request).await?.items)
+    Ok(ctx.client().await?.runs(request, MOST).await?.items)
 }

@@ -11,8 +11,6 @@ use api::runs::{ListRuns, View};
 
 /// Jobs shown when no number is named.
 const DEFAULT_LIMIT: u32 = 50;
-/// Jobs that are asked for at once.
-const PAGE: u32 = 1000;
 
 /// List jobs, newest first
 #[derive(Debug, Args)]
@@ -42,7 +40,7 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
         }
         None => "tags.`mlflow.parentRunId` IS NULL".to_owned(),
     };
-    let mut request = ListRuns {
+    let request = ListRuns {
         workspace: ctx.workspace().await?,
         filter: Some(filter),
         view: view(args.include_archived, args.archived_only),
@@ -54,25 +52,15 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
     } else {
         args.max_results as usize
     };
-    let mut runs = Vec::new();
-    loop {
-        let left = u32::try_from(wanted - runs.len()).unwrap_or(u32::MAX);
-        request.limit = Some(left.min(PAGE));
-        let page = client.call(&request).await?;
-        runs.extend(page.items);
-        request.page = page.next;
-        if request.page.is_none() || runs.len() >= wanted {
-            break;
-        }
-    }
-    if request.page.is_some() {
-        let shown = runs.len();
+    let page = client.runs(request, wanted).await?;
+    if page.next.is_some() {
+        let shown = page.items.len();
         ctx.ui.status(&format!(
             "Displaying top {shown} results from the list command."
         ));
     }
     let workspace = workspace(ctx).await?;
-    let shown = runs.iter().map(|run| Entity::new(run, &workspace));
+    let shown = page.items.iter().map(|run| Entity::new(run, &workspace));
     ctx.ui.show(&shown.collect::<Vec<_>>())
 }
 

@@ -50,10 +50,10 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
         tags: parse_pairs("--tag", &args.tags)?,
         filter: args.filter,
         order_by: args.order_by,
-        limit: Some(args.limit),
         ..ListRuns::default()
     };
-    let page = ctx.client().await?.call(&request).await?;
+    let client = ctx.client().await?;
+    let page = client.runs(request, args.limit as usize).await?;
     let shown = page.items.len();
     ctx.ui.show(&RunTable {
         runs: page.items,

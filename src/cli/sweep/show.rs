@@ -17,7 +17,7 @@ use api::{
 use spec::kinds::automl::logged;
 
 /// Trials of a sweep, at most.
-const MOST: u32 = 10_000;
+const MOST: usize = 10_000;
 /// The tag of a trial that holds what it tries.
 const VALUES_TAG: &str = "hyperparameters";
 /// The tag of a trial that holds its number.
@@ -68,10 +68,9 @@ pub async fn show(ctx: &Context, args: ShowArgs) -> anyhow::Result<()> {
         workspace: ctx.workspace().await?,
         filter: Some(format!("tags.`mlflow.parentRunId` = '{parent}'")),
         view: Deleted::All,
-        limit: Some(MOST),
         ..ListRuns::default()
     };
-    let page = ctx.client().await?.call(&request).await?;
+    let page = ctx.client().await?.runs(request, MOST).await?;
     let is_maximized = sweep.goal.eq_ignore_ascii_case("maximize");
     let trials = page.items.iter().filter_map(|run| {
         let number = run.tags.get(NUMBER_TAG)?.parse().ok()?;

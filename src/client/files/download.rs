@@ -121,6 +121,7 @@ pub(super) fn write(
     report: Option<&Report>,
 ) -> Result<Tree> {
     fs::create_dir_all(to).map_err(|e| failed("make", to, &e))?;
+    remove_abandoned(to);
     let mut wanted: HashMap<Hash, Vec<&TreeEntry>> = HashMap::new();
     for entry in &tree.entries {
         wanted.entry(entry.hash).or_default().push(entry);
@@ -239,7 +240,10 @@ impl<'a> Folder<'a> {
             .take_while(|p| !self.made.contains(p))
             .collect();
         while let Some(folder) = above.pop() {
-            make_folder(&self.root.join(folder))?;
+            let full = self.root.join(folder);
+            if !make_folder(&full)? {
+                remove_abandoned(&full);
+            }
             self.made.insert(folder);
         }
         Ok(())
@@ -267,13 +271,13 @@ impl<'a> Folder<'a> {
     }
 }
 
-/// Makes a folder. One that is there as a link is not taken for one.
-pub fn make_folder(full: &Path) -> Result<()> {
+/// Makes a folder, or says that it was there. One that is there as a link is not taken for one.
+pub fn make_folder(full: &Path) -> Result<bool> {
     match fs::create_dir(full) {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(true),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
             if fs::symlink_metadata(full).is_ok_and(|metadata| metadata.is_dir()) {
-                return Ok(());
+                return Ok(false);
             }
             Err(Error::conflict(format!(
                 "`{}` is in the way: it is a file or a link where a folder is needed",
@@ -285,7 +289,7 @@ pub fn make_folder(full: &Path) -> Result<()> {
     }
 }
 
-/// A file on its way to its name; removed when it does not get there.
+/// A file on its way to its name; removed when it does not get there. Locked meanwhile.
 pub(super) struct Temporary {
     path: PathBuf,
     file: Option<File>,
@@ -300,6 +304,8 @@ impl Temporary {
             .mode(0o666)
             .open(&path);
         let file = file.map_err(|e| failed("write", target, &e))?;
+        // Without a lock it may be taken for what a killed process has left behind.
+        let _ = file.try_lock();
         Ok(Self {
             path,
             file: Some(file),
@@ -352,8 +358,29 @@ impl Drop for Temporary {
     }
 }
 
+const BEGIN: &str = ".aml-";
+const END: &str = ".tmp";
+
 fn temporary_beside(path: &Path) -> PathBuf {
-    path.with_file_name(format!(".aml-{}.tmp", uuid::Uuid::new_v4().simple()))
+    let name = uuid::Uuid::new_v4().simple();
+    path.with_file_name(format!("{BEGIN}{name}{END}"))
+}
+
+/// Whether a file is one on its way to its name.
+fn is_temporary(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let id = name.strip_prefix(BEGIN).and_then(|id| id.strip_suffix(END));
+    id.is_some_and(|id| uuid::Uuid::try_parse(id).is_ok())
+}
+
+/// Removes what processes that were killed have left in a folder on the way to its name.
+fn remove_abandoned(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for path in entries.map(|entry| entry.path()) {
+        if is_temporary(&path) && File::open(&path).is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = fs::remove_file(&path);
+        }
+    }
 }
 
 pub(super) fn failed(verb: &str, path: &Path, error: &io::Error) -> Error {

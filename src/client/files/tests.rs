@@ -462,6 +462,24 @@ fn a_download_is_whole_or_an_error() {
     );
 }
 
+#[test]
+fn what_a_killed_download_has_left_goes_with_the_next() {
+    let world = Folder::with(&[]);
+    let to = world.root().join("to");
+    let a = Hash::of(b"a");
+    let entries = || vec![entry("b/a", "a", false)];
+    fs::create_dir_all(to.join("b")).unwrap();
+    for name in [&format!(".aml-{}.tmp", "0".repeat(32)), ".aml-notes.tmp"] {
+        fs::write(to.join("b").join(name), "").unwrap();
+    }
+    let used = download::Temporary::create(&to.join("b/x")).unwrap();
+    lay_out(entries(), &[(a, "a")], &to).unwrap();
+    let names = || fs::read_dir(to.join("b")).unwrap().count();
+    assert_eq!(names(), 3, "what somebody uses, and what is somebody's");
+    drop(used);
+    assert_eq!(names(), 2);
+}
+
 /// What ctrl-C does to a download.
 #[tokio::test]
 async fn a_download_that_is_given_up_leaves_no_half_a_file() {

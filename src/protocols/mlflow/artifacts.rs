@@ -25,7 +25,7 @@ use api::{
     files::{GetTree, Hash, ListArtifacts, RemoveArtifacts, check_path},
     traces::{ListTraceFiles, RemoveTraceFiles},
 };
-use service::Content;
+use service::{Action, Content};
 
 /// How the server answers a stored file, whole or the range that is asked for.
 pub type SendFile = fn(Content, &HeaderMap) -> Response;
@@ -135,6 +135,14 @@ fn disposition(path: &str) -> String {
 }
 
 pub async fn delete(place: Place) -> Answer {
+    // That there is no such file is no error, but it is told to those only who may know.
+    let Place {
+        service,
+        caller,
+        workspace,
+        ..
+    } = &place;
+    service.enter(caller, workspace, Action::Read).await?;
     let Some(Target { owner, path }) =
         target(&place, Address::parse(path_of_call(&place))?).await?
     else {

@@ -61,12 +61,12 @@ impl World {
         (uploaded.tree, uploaded.sent)
     }
 
-    async fn run(&self) {
-        let experiment = serde_json::json!({"workspace": "w", "name": "e"});
+    pub async fn run(&self, name: &str) {
+        let experiment = serde_json::json!({"workspace": "w", "name": format!("of {name}")});
         let experiment: CreateExperiment = serde_json::from_value(experiment).unwrap();
         let experiment = self.client.call(&experiment).await.unwrap();
         let run = serde_json::json!({
-            "workspace": "w", "name": "r", "experiment_id": experiment.id, "display_name": "r",
+            "workspace": "w", "name": name, "experiment_id": experiment.id, "display_name": name,
             "user": "u", "status": RunStatus::Running,
         });
         let run: CreateRun = serde_json::from_value(run).unwrap();
@@ -140,7 +140,7 @@ async fn a_folder_comes_back_as_it_was() {
 #[tokio::test]
 async fn artifacts_go_up_come_down_and_are_removed() {
     let world = world().await;
-    world.run().await;
+    world.run("r").await;
     let model = world.write("out/model/weights.bin", "weights");
     let card = world.write("out/model/card.md", "weights");
     let log = world.write("out/log.txt", "");

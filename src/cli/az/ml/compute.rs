@@ -26,6 +26,9 @@ use api::{
 };
 use spec::overrides::Values;
 
+/// Running jobs that are looked at for the nodes of a cluster.
+const MOST_RUNNING: usize = 1000;
+
 const SCALE: &[Flag] = &[
     flag("min-instances", "Least number of instances"),
     flag("max-instances", "Greatest number of instances"),
@@ -486,10 +489,9 @@ async fn list_nodes(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let list = ListRuns {
         workspace: az.here().await?,
         status: Some(RunStatus::Running),
-        limit: Some(1000),
         ..ListRuns::default()
     };
-    let running = az.call(&list).await?.items;
+    let running = az.ctx.client().await?.runs(list, MOST_RUNNING).await?.items;
     let jobs: Vec<&str> = running
         .iter()
         .filter(|run| on(run, &found.name))
