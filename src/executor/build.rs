@@ -84,6 +84,7 @@ impl Wanted<'_> {
         let request = root.join(REQUESTS).join(self.request_key(place)?);
         if let Some(name) = known(&request)
             && let State::Whole(found) = look(&root.join(name)).await?
+            && (self.is_met_by(&found.1) || unmet(&request).exists())
         {
             return Ok(found);
         }
@@ -130,6 +131,12 @@ impl Wanted<'_> {
             write_whole(&request, name.as_bytes())?;
         }
         Ok(found)
+    }
+
+    /// Whether a version of Python is the one that is wanted, as far as that says.
+    fn is_met_by(&self, version: &str) -> bool {
+        self.version
+            .is_none_or(|wanted| version.starts_with(wanted) || wanted.starts_with(version))
     }
 
     /// The Python that is wanted and not on the PATH, if uv has it or gets it.

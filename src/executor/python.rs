@@ -175,7 +175,12 @@ pub async fn by_uv(uv: &Path, wanted: &str, with: Tools<'_>) -> Option<Python> {
     (with.progress)(&format!("Getting Python {wanted}"));
     // Where nothing can be reached nobody shall wait long.
     let mut variables = with.variables.clone();
-    for (name, value) in [("UV_HTTP_RETRIES", "0"), ("UV_HTTP_TIMEOUT", "10")] {
+    for (name, value) in [
+        ("UV_HTTP_RETRIES", "0"),
+        ("UV_HTTP_TIMEOUT", "10"),
+        // Nobody else is to find it on the PATH.
+        ("UV_PYTHON_INSTALL_BIN", "0"),
+    ] {
         let entry = variables.entry(name.to_owned());
         entry.or_insert_with(|| value.to_owned());
     }
@@ -183,7 +188,7 @@ pub async fn by_uv(uv: &Path, wanted: &str, with: Tools<'_>) -> Option<Python> {
         variables: &variables,
         ..with
     };
-    let words = ["python", "install", "--no-bin", wanted];
+    let words = ["python", "install", wanted];
     let outcome = with_patience.run(uv, &words).await.ok()?;
     if !outcome.status.success() {
         return None;

@@ -201,7 +201,8 @@ fn forget_requests(root: &Path) {
     let requests = fs::read_dir(root.join(REQUESTS)).into_iter().flatten();
     for request in requests.flatten() {
         let path = request.path();
-        if path.extension().is_some_and(|extension| extension == UNMET) {
+        // What is noted beside a request goes with it.
+        if path.extension().is_some() {
             continue;
         }
         let gone = |key: String| {
@@ -270,6 +271,9 @@ mod tests {
         fs::create_dir(&requests).unwrap();
         fs::write(requests.join("one"), "unused").unwrap();
         fs::write(requests.join("two"), "held").unwrap();
+        for beside in ["one.python", "two.python", "two.lock"] {
+            fs::write(requests.join(beside), "").unwrap();
+        }
         let hold_it = hold(&held).unwrap();
         assert_eq!(scene.free(&["kept"], 0, false), 0, "all were used lately");
         assert_eq!(scene.free(&["kept"], i64::MAX, true), 2);
@@ -277,6 +281,8 @@ mod tests {
         assert_eq!(scene.free(&["kept"], i64::MAX, false), 2);
         assert!(!unused.exists() && !half.exists() && held.exists() && kept.exists());
         assert!(!requests.join("one").exists() && requests.join("two").exists());
+        assert!(!requests.join("one.python").exists());
+        assert!(requests.join("two.python").exists() && requests.join("two.lock").exists());
         assert!(hold(&unused).is_none());
         drop(hold_it);
         scene.frees(&[], 2);

@@ -161,9 +161,12 @@ pub async fn lay_out(client: &Client, served: &Named<'_>, folder: &Path) -> Resu
         }
     };
     // Its presence also says that something is laid out.
-    write(&root.join("serve.py"), SERVE)?;
-    let mut files = Vec::new();
-    note_files(&root, &mut files).map_err(|e| failed(&root, &e))?;
+    let serve = root.join("serve.py");
+    write(&serve, SERVE)?;
+    // In the other folders programs work, and may remove what is theirs.
+    let mut files = vec![serve];
+    files.extend(script.clone());
+    note_files(&models, &mut files).map_err(|e| failed(&models, &e))?;
     Ok(Laid {
         root,
         folders,

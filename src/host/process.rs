@@ -306,8 +306,11 @@ impl Scoring {
             let seconds = u8::try_from(grace.as_secs()).unwrap_or(u8::MAX);
             let _ = pipe.write_all(&[seconds]).await;
         }
-        if timeout(FORCE, self.child.wait()).await.is_err() {
+        let ended = timeout(FORCE, self.child.wait()).await;
+        if ended.is_err() {
             let _ = self.child.kill().await;
+        }
+        if !matches!(ended, Ok(Ok(status)) if status.code().is_some()) {
             self.end_the_rest();
         }
     }

@@ -299,6 +299,10 @@ impl Tender {
                             self.target.note(
                                 "Some of its files were removed from where they were laid out: all are laid out again",
                             );
+                            // However that ends, the next process that answers is news, and the
+                            // next one that goes is no reason for some time.
+                            served.said = EndpointState::Starting;
+                            served.since = Instant::now();
                             return self.deploy(orders).await;
                         }
                         Some(event) => {

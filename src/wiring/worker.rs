@@ -37,8 +37,9 @@ const IDLE: Duration = Duration::from_mins(1);
 const SETTLING: Duration = Duration::from_secs(1);
 const STARTING: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(10);
-/// How often one that goes on looks whether a worker is there.
-const WATCH: Duration = Duration::from_secs(1);
+/// How often one that goes on looks whether a worker is there; at most after how long where those that it
+/// starts do not come up.
+const WATCH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
 /// What a worker is told on the command line and in the configuration.
 #[derive(Debug, Clone)]
@@ -215,9 +216,18 @@ pub async fn ensure_worker(home: &Home, service: &Service) {
 /// be killed meanwhile, or was about to go when it was looked for.
 pub fn keep_worker(home: Home, service: Service) {
     tokio::spawn(async move {
+        let mut started: Vec<Child> = Vec::new();
+        let mut pause = WATCH.0;
         loop {
-            tokio::time::sleep(WATCH).await;
-            ensure_worker(&home, &service).await;
+            tokio::time::sleep(pause).await;
+            let is_there = Lock::is_held(&home.worker_lock(LOCAL));
+            started.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+            if is_there {
+                pause = WATCH.0;
+            } else if started.is_empty() && has_work(&service).await.unwrap_or(false) {
+                started.extend(start(&home).ok());
+                pause = (pause * 2).min(WATCH.1);
+            }
         }
     });
 }

@@ -67,8 +67,7 @@ pub fn beside(described: &Described, find: &dyn Fn(&str) -> Option<String>) -> R
             "",
             &format!("The service {name} has ended: see logs/service-{name}.log"),
         );
-        let start =
-            format!("{{ {program} {arguments} >{log} 2>&1 </dev/null || echo {ended}; }} & ");
+        let start = format!("{{ {program} {arguments} >{log} 2>&1 </dev/null; echo {ended}; }} & ");
         beside.line.push_str(&start);
         beside.endpoints.push((name.clone(), endpoint));
     }

@@ -332,7 +332,15 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let (mut removed, mut set) = changed_tags(&shown_tags(&found), &after)
         .into_iter()
         .partition::<BTreeMap<_, _>, _>(|(_, value)| value.is_empty());
-    let flavors = after.get("flavors").and_then(Value::as_object).cloned();
+    let flavors = match after.get("flavors") {
+        Some(Value::Object(flavors)) => flavors.clone(),
+        None | Some(Value::Null) => Map::new(),
+        Some(_) => {
+            return Err(Error::invalid("The flavors are a mapping")
+                .at("flavors")
+                .into());
+        }
+    };
     let stage = after.get("stage").and_then(Value::as_str);
     let stage = stage.filter(|stage| *stage != stage_of(&found));
     let known = stage.and_then(Stage::called);
@@ -353,7 +361,7 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
         set_tags: set,
         remove_tags: removed.into_keys().collect(),
         add_properties: changed(&found.properties, &after, "properties"),
-        flavors: flavors.filter(|flavors| *flavors != found.flavors),
+        flavors: Some(flavors).filter(|flavors| *flavors != found.flavors),
         // Where MLflow knows the stage it counts, else the word does.
         stage: stage
             .map(|_| known.unwrap_or(Stage::None))
