@@ -134,7 +134,7 @@ impl Wanted<'_> {
     }
 
     /// Whether a version of Python is the one that is wanted, as far as that says.
-    fn is_met_by(&self, version: &str) -> bool {
+    pub fn is_met_by(&self, version: &str) -> bool {
         self.version
             .is_none_or(|wanted| version.starts_with(wanted) || wanted.starts_with(version))
     }

@@ -184,10 +184,11 @@ pub async fn make(folder: &Path, pace: Pace, variables: &Variables, lock: &File)
         let compiling = tools.run(&python, &arguments).await;
         compiling.map_err(|e| io_error("run", &python, &e))
     };
-    let mut compiling = match pace {
-        Pace::Now => compile("now").await?,
-        Pace::Later => compile("later").await?,
+    let begin = match pace {
+        Pace::Now => "now",
+        Pace::Later => "later",
     };
+    let mut compiling = compile(begin).await?;
     // What it has compiled when somebody came to wait is not compiled again.
     if pace == Pace::Later && compiling.status.signal().is_some() {
         compiling = compile("now").await?;

@@ -106,8 +106,7 @@ pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Read
             }
             let python = &found.python;
             if let Some(version) = version
-                && !python.starts_with(version.as_str())
-                && !version.starts_with(python)
+                && !wanted.is_met_by(python)
             {
                 notes.push(format!(
                     "Python {version} is not on the PATH and uv could not get it; used {python}"
@@ -433,28 +432,12 @@ esac\n";
         let log = home.path().join("log");
         let place = quiet(home.path(), &variables, &log);
         let wanted = |name: &str| {
-            let Environment::Python {
-                requirements,
-                notes,
-                name,
-                path,
-                conda,
-                image,
-                ..
-            } = python(&[&format!("# {name}")])
-            else {
+            let mut environment = python(&[&format!("# {name}")]);
+            let Environment::Python { version, .. } = &mut environment else {
                 panic!("it is one of Python");
             };
-            let version = Some("3.99".to_owned());
-            Environment::Python {
-                version,
-                requirements,
-                notes,
-                name,
-                path,
-                conda,
-                image,
-            }
+            *version = Some("3.99".to_owned());
+            environment
         };
         // Its folder is on the PATH: it is seen that the Python there is another one.
         fs::rename(programs.join("python"), home.path().join("python")).unwrap();

@@ -39,6 +39,7 @@ type Connector = BoxCloneSyncService<Uri, TokioIo<Stream>, io::Error>;
 
 /// A request's body: as it comes, or whole, so that it can be sent again.
 pub type Sent = Either<Limited<Coming>, Full<Bytes>>;
+
 /// The caller's body ended too early, or is not as HTTP has it.
 #[derive(Debug)]
 pub struct CutOff(hyper::Error);

@@ -88,13 +88,15 @@ fn a_killed_scoring_process_comes_back_by_itself() {
     for pid in scoring(aml) {
         let _ = kill(pid, Signal::SIGKILL);
     }
-    eventually("it answers again", 30, || {
-        let words = ["endpoint", "score", "echo-ep", "-d", r#"{"data": 1}"#];
-        (aml.run(words).status == 0).then_some(())
-    });
+    eventually("it answers again", 30, || answers(aml).then_some(()));
     eventually("the state says so", 10, || {
         (state(aml) == "healthy").then_some(())
     });
+}
+
+fn answers(aml: &Aml) -> bool {
+    let words = ["endpoint", "score", "echo-ep", "-d", r#"{"data": 1}"#];
+    aml.run(words).status == 0
 }
 
 /// The scoring processes, without those that watch them.
@@ -146,8 +148,7 @@ fn files_that_were_removed_underneath_are_laid_out_again() {
         let _ = kill(pid, Signal::SIGKILL);
     }
     eventually("it answers with its model again", 60, || {
-        let words = ["endpoint", "score", "echo-ep", "-d", r#"{"data": 1}"#];
-        (aml.run(words).status == 0 && !laid_out().is_empty()).then_some(())
+        (answers(aml) && !laid_out().is_empty()).then_some(())
     });
     assert_eq!(score(aml)["weight"], 42);
 }
