@@ -15,6 +15,8 @@ pub const DESCRIPTION_TAG: &str = "mlflow.note.content";
 
 /// How tags begin that say where a service of a job answers; the service's name follows.
 pub const SERVICE_TAG: &str = "aml.service.";
+/// How tags begin that say with which exit code a service of a job has ended before the job.
+pub const SERVICE_ENDED_TAG: &str = "aml.service-ended.";
 
 /// Types of jobs that try one thing with many values: what they have made is what their best trial has.
 pub const SEARCHES: [&str; 2] = ["sweep", "automl"];

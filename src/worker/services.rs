@@ -1,12 +1,14 @@
 //! Programs that run beside a job's command and end with it: notebooks, TensorBoard, an editor.
 
+use std::path::Path;
+
 use super::{
     shell::word,
     task::{HERE, Variables, free_port},
 };
 use api::{
     Result,
-    jobs::{Described, JobService},
+    jobs::{Described, JobService, SERVICE_ENDED_TAG},
 };
 
 /// The variable that Jupyter takes its token from: others can read a command line.
@@ -29,9 +31,14 @@ pub fn programs(described: &Described) -> impl Iterator<Item = &'static str> {
     services.filter_map(|service| program_of(&service.kind))
 }
 
-/// The services of a job whose programs are found.
-pub fn beside(described: &Described, find: &dyn Fn(&str) -> Option<String>) -> Result<Beside> {
+/// The services of a job whose programs are found. `tools` is where this machine has `aml`.
+pub fn beside(
+    described: &Described,
+    tools: &Path,
+    find: &dyn Fn(&str) -> Option<String>,
+) -> Result<Beside> {
     let mut beside = Beside::default();
+    let tools = word("", &tools.to_string_lossy());
     let token = uuid::Uuid::new_v4().simple().to_string();
     for (name, service) in &described.services {
         let kind = &service.kind;
@@ -67,9 +74,19 @@ pub fn beside(described: &Described, find: &dyn Fn(&str) -> Option<String>) -> R
             "",
             &format!("The service {name} has ended: see logs/service-{name}.log"),
         );
-        let start = format!("{{ {program} {arguments} >{log} 2>&1 </dev/null; echo {ended}; }} & ");
+        let tag = word("", &format!("{SERVICE_ENDED_TAG}{name}="));
+        let tell = format!("PATH=$PATH:{tools} aml run log --tag {tag}$code >>{log} 2>&1");
+        let start = format!(
+            "{{ {program} {arguments} >{log} 2>&1 </dev/null; code=$?; echo {ended}; {tell}; }} & "
+        );
         beside.line.push_str(&start);
         beside.endpoints.push((name.clone(), endpoint));
+    }
+    if beside.variables.contains_key(TOKEN) {
+        // The command may print what it has.
+        for word in ["unset ", TOKEN, "; "] {
+            beside.line.push_str(word);
+        }
     }
     Ok(beside)
 }

@@ -94,7 +94,7 @@ pub fn of_run(
             Some(distribution) => Launch::of(distribution, find(MPIRUN))?,
             None => Launch::default(),
         };
-        beside = services::beside(described, &find)?;
+        beside = services::beside(described, &settings.tools, &find)?;
         variables.append(&mut beside.variables);
         notes.append(&mut beside.notes);
         let line = format!("{}{}{line}", beside.line, launch.before);

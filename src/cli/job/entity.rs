@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::views::{self, Show, View};
 use api::{
-    jobs::{DESCRIPTION_TAG, SEARCHES, SERVICE_TAG},
+    jobs::{DESCRIPTION_TAG, SEARCHES, SERVICE_ENDED_TAG, SERVICE_TAG},
     pipelines::PipelineStep,
     runs::Run,
     workspaces::Workspace,
@@ -203,10 +203,12 @@ fn services(fields: &mut BTreeMap<String, Value>, run: &Run, workspace: &Workspa
         let tag = run.tags.get(&format!("{SERVICE_TAG}{name}"));
         if let (Value::Object(service), Some(endpoint)) = (service, tag) {
             service.insert("endpoint".to_owned(), json!(endpoint));
-            let status = if run.status.ended() {
-                "Stopped"
-            } else {
-                "Running"
+            let ended = run.tags.get(&format!("{SERVICE_ENDED_TAG}{name}"));
+            let status = match ended.map(String::as_str) {
+                Some("0") => "Stopped",
+                Some(_) => "Failed",
+                None if run.status.ended() => "Stopped",
+                None => "Running",
             };
             service.insert("status".to_owned(), json!(status));
         }

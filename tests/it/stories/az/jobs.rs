@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{error, with_workspace};
-use crate::support::each_mode;
+use crate::support::{each_mode, eventually};
 
 const JOB: &str = "command: echo \"${{inputs.greeting}} ${{inputs.number}}\" && echo x > outputs/x.txt\n\
                    environment:\n  image: library/python:latest\n\
@@ -135,6 +135,21 @@ fn services_run_beside_a_job_and_end_with_it() {
             shown.contains("The service edit (ssh) is not started"),
             "{shown}"
         );
+
+        // One that dies before the job is told of while the job goes on.
+        aml.write("bin/tensorboard", "#!/bin/sh\nexit 3\n");
+        aml.sh("chmod +x bin/tensorboard").ok();
+        let waiting = aml.read("job.yml").replace(
+            "until test -s outputs/told; do sleep 0.1; done; cat outputs/told",
+            "until test -e over; do sleep 0.1; done",
+        );
+        aml.write("job.yml", waiting);
+        aml.az("ml job create -f job.yml -n dead").ok();
+        let status = "ml job show-services -n dead --query board.status -o tsv";
+        eventually("the service is known to have failed", 20, || {
+            (aml.az(status).ok() == "Failed\n").then_some(())
+        });
+        aml.az("ml job cancel -n dead").ok();
     });
 }
 
