@@ -21,7 +21,7 @@ use super::{
     container,
     leftovers::LAID_OUT,
     native::Scorer,
-    process::{Listens, Plan},
+    process::{Listens, Plan, tell},
 };
 use api::{
     Error, Result,
@@ -269,6 +269,9 @@ impl Laid {
             settings: &(settings.environments)()?,
         };
         let ready = environment::prepare(&wanted, place).await?;
+        for note in &ready.notes {
+            tell(&settings.log_of(orders.id), 'W', note);
+        }
         let mut variables = ready.variables;
         let environment = environment::folder_in(&variables).map(Path::to_owned);
         if let Some(name) = environment.as_ref().and_then(|path| path.file_name()) {

@@ -171,9 +171,12 @@ pub fn of_image(image: &str, name: &str) -> Environment {
     }
 }
 
-/// What is said of an image once on each run.
+/// What is said of an image once on each run that is in none, and kept with an environment, which does not
+/// know of what it is for.
 pub fn image_note(image: &str) -> String {
-    format!("The image {image} is not run: the command is a process of this machine")
+    format!(
+        "The image {image} is run in a container only: without one the command is a process of this machine"
+    )
 }
 
 /// `azureml:AzureML-sklearn-1.5@latest` and

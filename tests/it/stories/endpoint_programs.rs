@@ -188,6 +188,9 @@ fn what_a_dockerfile_starts_is_started_and_asked_at_its_routes() {
         let answer = score(aml);
         assert_eq!(answer["path"], "/invocations");
         assert_eq!(answer["word"], "one");
+        let log = aml.ok("endpoint logs prog --deployment blue");
+        let told = "The image debian:12 is run in a container only";
+        assert!(log.contains(told), "{log}");
         // It listens on one port whatever it is told, so the old one ends first.
         aml.write("blue.yml", deployment("two", port));
         aml.az("ml online-deployment update -f blue.yml").ok();

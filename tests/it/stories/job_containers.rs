@@ -238,7 +238,7 @@ fn a_job_is_in_what_its_dockerfile_makes_when_that_is_asked_for() {
         );
         let said = stream(aml, "contained");
         assert!(said.contains("\nA\n/"), "{said}");
-        assert!(!said.contains("is not run"), "{said}");
+        assert!(!said.contains("a process of this machine"), "{said}");
         assert_eq!(
             podman.built("docker/Dockerfile.cpu"),
             "FROM debian:12\nCOPY . /here\n"
@@ -347,7 +347,7 @@ fn services_are_started_in_the_container() {
         aml.ok("workspace create -n ws");
         aml.write(
             "job.yml",
-            "command: until [ -s told ]; do :; done; cat told\n\
+            "command: until [ -s told ]; do :; done; cat told; echo ${JUPYTER_TOKEN:-none of mine}\n\
              environment: {image: 'debian:12'}\n\
              services: {lab: {type: jupyter_lab}}\n\
              properties: {aml.container: true}\n",
@@ -355,13 +355,18 @@ fn services_are_started_in_the_container() {
         let said = stream(aml, "served");
         assert!(said.contains("--ip=127.0.0.1"), "{said}");
         // Its token is not for those who read the list of processes.
-        assert!(said.contains(" debian:12 32\n"), "{said}");
+        assert!(said.contains(" debian:12 32\nnone of mine\n"), "{said}");
         let run = aml.ok("run show served -o table");
         assert!(
             run.contains("It runs in a container of debian:12, by podman"),
             "{run}"
         );
-        assert!(!run.contains("is not run"), "{run}");
+        assert!(!run.contains("a process of this machine"), "{run}");
+        let json = aml.ok("run show served -o json");
+        assert!(
+            json.contains("debian:12 is run in a container only"),
+            "{json}"
+        );
         let services = aml.ok("job show -n served -o json");
         assert!(services.contains("/lab?token="), "{services}");
         let token = services.split("token=").nth(1).expect("it has one");
