@@ -31,8 +31,8 @@ pub fn beside(workspace: &Workspace, kind: &str, name: &str) -> String {
     format!("{group}/providers/{kind}/{name}")
 }
 
-pub fn registry(subscription: &str, name: &str) -> String {
-    let group = group(subscription, "default");
+pub fn registry(subscription: &str, in_group: &str, name: &str) -> String {
+    let group = group(subscription, in_group);
     format!("{group}/providers/{PROVIDER}/registries/{name}")
 }
 

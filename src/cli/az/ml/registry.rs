@@ -61,16 +61,21 @@ pub const GROUP: Group = Group {
 /// Keys of the file that are fields of their own here.
 const OWN: [&str; 4] = ["name", "location", "description", "tags"];
 
+/// Where it is kept in which resource group one was created, and the group of those of which nobody said.
+const KEPT_GROUP: &str = "resourceGroup";
+const NO_GROUP: &str = "default";
+
 fn shown(az: &Az, registry: &Registry) -> anyhow::Result<Value> {
+    let group = ids::text(&registry.spec, KEPT_GROUP).unwrap_or_else(|| NO_GROUP.to_owned());
     let mut all = ids::fields(json!({
         "description": registry.description,
         "display_name": registry.display_name,
-        "id": ids::registry(&az.subscription()?, &registry.name),
+        "id": ids::registry(&az.subscription()?, &group, &registry.name),
         "location": registry.location,
         "name": registry.name,
         "public_network_access": "Enabled",
         "replication_locations": [{"location": registry.location}],
-        "resourceGroup": "default",
+        "resourceGroup": group,
         "tags": registry.tags,
     }));
     all.extend(registry.spec.clone());
@@ -106,13 +111,17 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
     }
     draft.edit(&given.edits()?, Values::Strings)?;
     let fields = draft.check("registry")?;
+    let mut spec = rest(fields.clone());
+    if let Some(group) = &az.group {
+        spec.insert(KEPT_GROUP.to_owned(), json!(group));
+    }
     let request = CreateRegistry {
         name: ids::text(&fields, "name").unwrap_or_default(),
         description: ids::text(&fields, "description").unwrap_or_default(),
         display_name: given.owned("display-name"),
         location: ids::text(&fields, "location"),
         tags: tags(&fields),
-        spec: rest(fields.clone()),
+        spec,
     };
     match az.call(&request).await {
         Err(error) if error.code == Code::Conflict => change(az, given, request.name, fields).await,
@@ -170,7 +179,8 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
         "description": found.description,
         "tags": found.tags,
     }));
-    before.extend(found.spec.clone());
+    let kept = found.spec.clone().into_iter();
+    before.extend(kept.filter(|(key, _)| key != KEPT_GROUP));
     let mut draft = Draft::of(&before, &az.ctx.folder);
     for (key, value) in file.unchecked()? {
         if key != "$schema" {

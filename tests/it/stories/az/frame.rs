@@ -87,7 +87,10 @@ fn a_group_goes_with_its_workspaces() {
         );
         assert_eq!(aml.az("group exists -n g").ok(), "false\n");
         assert_eq!(aml.az("ml workspace list --query [].name -o tsv").ok(), "");
-        aml.az("ml registry show -n shared").ok();
+        let shared = aml.az("ml registry show -n shared").json();
+        assert_eq!(shared["resourceGroup"], "g");
+        let id = shared["id"].as_str().expect("a text");
+        assert!(id.contains("/resourceGroups/g/"), "{id}");
     });
 }
 
