@@ -233,7 +233,7 @@ impl Context {
         let me = self.client().await?.call(&WhoAmI {}).await?;
         if me.admin {
             return Ok(Error::not_found("There is no workspace yet")
-                .hint("Create one: aml workspace create -n NAME"));
+                .hint("Create one: aml workspace create -n main"));
         }
         let name = me.name;
         Ok(

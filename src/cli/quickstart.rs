@@ -19,6 +19,7 @@ use super::{
 use crate::wiring;
 use api::{
     Code, Error,
+    access::WhoAmI,
     endpoints::{GetEndpoint, GetEndpointKeys},
     models::{GetModel, ListModels},
     runs::{BestRun, Goal},
@@ -65,6 +66,10 @@ pub async fn quickstart(ctx: &Context, _args: QuickstartArgs) -> anyhow::Result<
 async fn tour(ctx: &Context) -> anyhow::Result<()> {
     check_machine(ctx).await?;
     let client = ctx.client().await?;
+    let missing = workspace_is_missing(client).await?;
+    if missing {
+        check_may_create(client).await?;
+    }
     let tour = Tour {
         ctx,
         folder: write_files(&ctx.config.home.join("quickstart"))?,
@@ -73,7 +78,7 @@ async fn tour(ctx: &Context) -> anyhow::Result<()> {
     ctx.ui.status(&format!("The scripts are in {folder}"));
 
     tour.title("A workspace");
-    if workspace_is_missing(client).await? {
+    if missing {
         tour.run("workspace create -n quickstart", &["--output", "none"])
             .await?;
     } else {
@@ -215,6 +220,23 @@ async fn workspace_is_missing(client: &Client) -> Result<bool, Error> {
         Err(error) if error.code == Code::NotFound => Ok(true),
         Err(error) => Err(error),
     }
+}
+
+/// Says who can make the workspace, where the caller cannot.
+async fn check_may_create(client: &Client) -> Result<(), Error> {
+    let me = client.call(&WhoAmI {}).await?;
+    if me.admin {
+        return Ok(());
+    }
+    let name = me.name;
+    Err(Error::denied(format!(
+        "The quickstart works in a workspace `{WORKSPACE}`, which `{name}` cannot see, and only admins create workspaces"
+    ))
+    .hint(format!("An admin can create it: aml workspace create -n {WORKSPACE}"))
+    .hint(format!(
+        "And share it: aml workspace share add -n {WORKSPACE} --user {name} --role data-scientist"
+    ))
+    .hint("Then call this again; or try it on this machine: aml quickstart --profile local"))
 }
 
 fn best_run() -> BestRun {

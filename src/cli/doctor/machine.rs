@@ -13,6 +13,8 @@ use tokio::process::Command;
 
 use super::Check;
 
+pub const PYTHON: &str = "python";
+
 /// A program that does not answer in this time is not counted.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -48,13 +50,13 @@ async fn python(path: &str) -> Check {
     }
     if found.is_empty() {
         let advice = "Runs of Python scripts, environments and endpoints need it; on Debian: apt install python3 python3-venv";
-        return Check::missing("python", advice);
+        return Check::missing(PYTHON, advice);
     }
     let found: Vec<_> = found
         .iter()
         .map(|(version, file)| format!("{version} ({file})"))
         .collect();
-    Check::ok("python", found.join(", "))
+    Check::ok(PYTHON, found.join(", "))
 }
 
 async fn uv(path: &str) -> Check {

@@ -11,9 +11,12 @@ use super::{
     error::Exit,
     views::{Show, View, list},
 };
+use crate::wiring;
+
 /// Check this machine and say what each missing thing would give
 ///
-/// Ends with exit code 1 when something is in the way of basic work.
+/// Ends with exit code 1 when something is in the way of basic work: a configuration that cannot be
+/// read, a state directory that cannot be used, no Python for runs and endpoints of this machine.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {}
 
@@ -100,7 +103,18 @@ pub async fn doctor(ctx: &Context, _args: DoctorArgs) -> anyhow::Result<()> {
     checks.extend(state::folder(ctx));
     checks.extend(state::target(ctx));
     checks.extend(state::directory(ctx));
-    checks.extend(machine::programs(&ctx.config.path).await);
+    let mut programs = machine::programs(&ctx.config.path).await;
+    // With a server, runs and endpoints are there.
+    if ctx.profile().is_none()
+        && let Err(error) = wiring::check_python(&ctx.config.passed_on).await
+        && let Some(python) = programs
+            .iter_mut()
+            .find(|check| check.name == machine::PYTHON)
+    {
+        let advice = error.hints.join("; ");
+        *python = Check::problem(machine::PYTHON, error.message, advice).blocking();
+    }
+    checks.extend(programs);
     checks.push(machine::port(5000));
     checks.extend(state::profiles(ctx).await);
     let blocked = checks.iter().any(|check| check.blocks);

@@ -221,6 +221,19 @@ fn what_a_run_calls_speaks_as_the_run_where_there_are_users() {
 }
 
 #[test]
+fn who_may_not_create_the_quickstart_s_workspace_is_told_who_may() {
+    let (aml, root) = with_admin();
+    let ann = aml.with("AML_TOKEN", create(&root, "ann"));
+    expect![[r#"
+        Error: The quickstart works in a workspace `quickstart`, which `ann` cannot see, and only admins create workspaces
+        Hint: An admin can create it: aml workspace create -n quickstart
+        Hint: And share it: aml workspace share add -n quickstart --user ann --role data-scientist
+        Hint: Then call this again; or try it on this machine: aml quickstart --profile local
+    "#]]
+    .assert_eq(&ann.fails(4, "quickstart"));
+}
+
+#[test]
 fn what_a_run_calls_speaks_as_the_owner_where_there_are_none() {
     let aml = Aml::local();
     aml.ok("workspace create -n ws");

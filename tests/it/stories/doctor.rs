@@ -38,6 +38,16 @@ fn a_machine_that_is_well() {
         "{holders}"
     );
     let bare = aml.with("PATH", aml.root().join("home"));
+    let (state, found) = check(&bare, "python");
+    assert_eq!(state, "problem");
+    assert!(found.contains("There is no Python 3.8"), "{found}");
+    assert_eq!(bare.run("doctor").status, 1, "the quickstart would end");
+}
+
+#[test]
+fn runs_of_a_server_need_no_python_here() {
+    let aml = Aml::remote();
+    let bare = aml.with("PATH", aml.root().join("home"));
     assert_eq!(check(&bare, "python").0, "missing");
     assert_eq!(bare.run("doctor").status, 0);
 }

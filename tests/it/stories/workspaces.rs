@@ -223,7 +223,7 @@ fn the_workspace_worked_in() {
     each_mode(|aml| {
         expect![[r#"
             Error: There is no workspace yet
-            Hint: Create one: aml workspace create -n NAME
+            Hint: Create one: aml workspace create -n main
         "#]]
         .assert_eq(&aml.fails(3, "workspace show"));
         aml.ok("workspace create -n churn");
