@@ -57,6 +57,9 @@ pub struct Measured {
     pub waited: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub most_queued: u64,
+    /// Copies of others' requests that it did not get: too many were on their way, or they were too long.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub uncopied: u64,
     /// Microseconds of a processor that its processes used.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cpu: u64,
@@ -99,6 +102,7 @@ impl Measured {
         self.took += other.took;
         self.queued += other.queued;
         self.waited += other.waited;
+        self.uncopied += other.uncopied;
         self.cpu += other.cpu;
         self.lived += other.lived;
         self.longest = self.longest.max(other.longest);
@@ -165,6 +169,9 @@ pub struct Measurement {
     pub queued: u64,
     pub queue_ms: Option<f64>,
     pub most_queued: u64,
+    /// Copies of others' requests that it did not get: too many were on their way, or they were too long.
+    #[serde(default)]
+    pub uncopied: u64,
     /// Processors that were in use on average.
     pub cpu: f64,
     /// The most bytes of memory.

@@ -17,6 +17,9 @@ pub struct HostArgs {
 /// Run a scoring process and end it when stdin closes
 #[derive(Debug, Args)]
 pub struct WatchArgs {
+    /// What it writes goes here
+    #[arg(long, value_name = "FILE")]
+    log: PathBuf,
     /// State directory that it is kept out of
     #[arg(long, value_name = "FOLDER")]
     apart: Option<PathBuf>,
@@ -43,5 +46,10 @@ pub fn watch(args: &WatchArgs) -> anyhow::Result<()> {
         own: args.own.clone(),
         readable: args.readable.clone(),
     });
-    Err(Exit(wiring::watch_endpoint(&args.command, apart.as_ref())?).into())
+    Err(Exit(wiring::watch_endpoint(
+        &args.command,
+        &args.log,
+        apart.as_ref(),
+    )?)
+    .into())
 }

@@ -66,6 +66,7 @@ impl Copied {
         } else {
             "there are too many at once"
         };
+        self.mirror.recorder.leave_out();
         self.mirror.write(&format!(
             "{} W front - no copy of {} {}: {reason}\n",
             now(),
@@ -137,7 +138,7 @@ impl Body for Coming {
 }
 
 /// Sends a copy of a request, whose answer nobody gets. While too many copies are on their way it is
-/// dropped.
+/// dropped and counted.
 pub fn send(mirror: Arc<Target>, parts: Parts, whole: Bytes) {
     send_with(mirror, parts, whole, None);
 }
@@ -150,6 +151,7 @@ fn send_with(
     room: Option<SemaphorePermit<'static>>,
 ) {
     let Ok(place) = Arc::clone(&mirror.copies).try_acquire_owned() else {
+        mirror.recorder.leave_out();
         return;
     };
     tokio::spawn(async move {

@@ -22,6 +22,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_io_timeout::TimeoutWriter;
 
 use super::{
     access::{Access, AccessLog},
@@ -29,7 +30,6 @@ use super::{
     backend::Answer,
     forward, guard,
     orders::Orders,
-    slow::Caller,
     target::Target,
 };
 use api::{
@@ -40,6 +40,8 @@ use api::{
 
 /// How long a caller may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a caller may take to accept the next part of an answer.
+const PATIENCE: Duration = Duration::from_mins(1);
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Azure's names of it: in answers, and in requests.
 pub const REQUEST_IDS: [HeaderName; 2] = [
@@ -135,11 +137,13 @@ impl Front {
             let front = Arc::clone(&self);
             async move { Ok::<_, std::convert::Infallible>(front.answer(request).await) }
         });
+        let mut stream = TimeoutWriter::new(stream);
+        stream.set_timeout(Some(PATIENCE));
         // A caller that goes away is no news.
         let _ = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(TokioIo::new(Caller::new(stream)), answer)
+            .serve_connection(TokioIo::new(Box::pin(stream)), answer)
             .await;
     }
 

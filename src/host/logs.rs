@@ -1,17 +1,30 @@
 //! Keeps the logs of an endpoint from filling the disk.
 
 use std::{
-    fs::{self, OpenOptions},
-    io,
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-/// A log that is longer is begun anew; what was in it is kept once, beside it.
-const LONGEST: u64 = 64 << 20;
-/// How much of it is kept.
-const KEPT: u64 = 16 << 20;
+use executor::log::append;
+
+/// How long a log may become.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// One that is longer is begun anew; what was in it is kept once, beside it.
+    longest: u64,
+    /// How much of it is kept.
+    kept: u64,
+}
+
+const BOUNDS: Bounds = Bounds {
+    longest: 64 << 20,
+    kept: 16 << 20,
+};
 const LOOK: Duration = Duration::from_secs(2);
+/// What is passed on at once.
+const PART: usize = 64 << 10;
 
 /// Looks after the logs in the endpoint's folder until dropped.
 pub async fn keep(folder: PathBuf) {
@@ -21,45 +34,149 @@ pub async fn keep(folder: PathBuf) {
         for path in entries.map(|entry| entry.path()) {
             let is_log = path.extension().is_some_and(|end| end == "log")
                 || path.file_name().is_some_and(|name| name == "log");
-            let length = fs::metadata(&path).map_or(0, |meta| meta.len());
-            if is_log && length > LONGEST {
+            if is_log {
                 // A disk that is full may have room again later.
-                let _ = begin_anew(&path, length, KEPT);
+                let _ = BOUNDS.hold(&path);
             }
         }
     }
 }
 
-/// Keeps the end of a log beside it and empties it. Whoever has it open goes on at its new end, for it
-/// is opened to append to.
-fn begin_anew(path: &Path, length: u64, kept: u64) -> io::Result<()> {
-    use io::{Read, Seek, Write};
-    let mut file = fs::File::open(path)?;
-    file.seek(io::SeekFrom::Start(length.saturating_sub(kept)))?;
-    let mut old = path.as_os_str().to_owned();
-    old.push(".old");
-    let mut end = fs::File::create(old)?;
-    io::copy(&mut file.take(kept), &mut end)?;
-    end.flush()?;
-    OpenOptions::new().write(true).open(path)?.set_len(0)
+/// Passes on what a scoring process writes, into a log that it cannot make longer than it may be, until
+/// nothing writes any more. What does not fit on the disk is lost, and the process goes on.
+pub fn pass_on(from: impl Read, log: &Path) -> io::Result<()> {
+    BOUNDS.pass_on(from, log)
+}
+
+impl Bounds {
+    fn pass_on(self, mut from: impl Read, path: &Path) -> io::Result<()> {
+        let mut log = append(path)?;
+        let mut part = vec![0; PART];
+        let (mut held, mut written) = (0, 0);
+        loop {
+            let filled = match from.read(&mut part[held..]) {
+                Ok(0) => break,
+                Ok(read) => held + read,
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            };
+            // Others write lines between those that are whole.
+            let end_of_line = part[..filled].iter().rposition(|byte| *byte == b'\n');
+            let whole = match end_of_line {
+                Some(end) if filled == part.len() => end + 1,
+                _ => filled,
+            };
+            let _ = log.write_all(&part[..whole]);
+            part.copy_within(whole..filled, 0);
+            held = filled - whole;
+            written += whole as u64;
+            if written > self.longest / 64 {
+                written = 0;
+                let _ = self.hold(path);
+            }
+        }
+        log.write_all(&part[..held])
+    }
+
+    /// Keeps the end of a log that is too long beside it and empties it. Whoever has it open goes on at its
+    /// new end, for it is opened to append to.
+    fn hold(self, path: &Path) -> io::Result<()> {
+        if fs::metadata(path)?.len() <= self.longest {
+            return Ok(());
+        }
+        let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+        file.lock()?;
+        let length = file.metadata()?.len();
+        // Another may just have done it.
+        if length <= self.longest {
+            return Ok(());
+        }
+        file.seek(SeekFrom::Start(length.saturating_sub(self.kept)))?;
+        let mut old = path.as_os_str().to_owned();
+        old.push(".old");
+        let mut end = File::create(old)?;
+        let kept = io::copy(&mut (&file).take(self.kept), &mut end);
+        file.set_len(0)?;
+        kept.map(drop)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, io::Write};
+    use std::{
+        fs,
+        io::{self, Cursor, Read, Write},
+        path::PathBuf,
+    };
 
-    use super::begin_anew;
+    use super::Bounds;
 
     #[test]
     fn a_log_begins_anew_under_its_writers_and_its_end_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("d1.log");
-        let mut writer = super::super::process::append(&path).unwrap();
+        let mut writer = super::append(&path).unwrap();
         writer.write_all(b"one\ntwo\n").unwrap();
-        begin_anew(&path, 8, 4).unwrap();
+        let bounds = Bounds {
+            longest: 7,
+            kept: 4,
+        };
+        bounds.hold(&path).unwrap();
         writer.write_all(b"three\n").unwrap();
+        bounds.hold(&path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "three\n");
         let old = folder.path().join("d1.log.old");
         assert_eq!(fs::read_to_string(old).unwrap(), "two\n");
+    }
+
+    /// Writes without end, and looks how long the log has become.
+    struct Talker {
+        log: PathBuf,
+        left: usize,
+        longest: u64,
+    }
+
+    impl Read for &mut Talker {
+        fn read(&mut self, part: &mut [u8]) -> io::Result<usize> {
+            let length = fs::metadata(&self.log).map_or(0, |meta| meta.len());
+            self.longest = self.longest.max(length);
+            let count = part.len().min(self.left);
+            part[..count].fill(b'x');
+            self.left -= count;
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn nobody_writes_a_log_longer_than_it_may_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("d1.log");
+        let bounds = Bounds {
+            longest: 1 << 20,
+            kept: 1 << 18,
+        };
+        let mut talker = Talker {
+            log: log.clone(),
+            left: 20 << 20,
+            longest: 0,
+        };
+        bounds.pass_on(&mut talker, &log).unwrap();
+        assert_eq!(talker.left, 0);
+        assert!(
+            talker.longest <= (1 << 20) + (1 << 17),
+            "{}",
+            talker.longest
+        );
+        let old = folder.path().join("d1.log.old");
+        assert_eq!(fs::metadata(old).unwrap().len(), 1 << 18);
+    }
+
+    #[test]
+    fn what_is_written_comes_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("d1.log");
+        let lines = "some line\n".repeat(30_000);
+        super::pass_on(Cursor::new(format!("{lines}no end")), &log).unwrap();
+        assert_eq!(fs::read_to_string(&log).unwrap(), format!("{lines}no end"));
     }
 }

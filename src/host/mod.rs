@@ -33,7 +33,6 @@ mod recorder;
 mod registry;
 mod scaler;
 mod secrets;
-mod slow;
 mod stream;
 mod target;
 mod tender;

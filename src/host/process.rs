@@ -199,6 +199,8 @@ impl Scoring {
         let mut child = command
             .arg0("aml")
             .arg("endpoint-watch")
+            .arg("--log")
+            .arg(log)
             .args(plan.apart_words())
             .arg("--")
             .args(plan.command_of(instance))

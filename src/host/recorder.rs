@@ -33,6 +33,7 @@ pub struct Recorder {
     queued: AtomicU64,
     waited: AtomicU64,
     most_queued: AtomicU64,
+    uncopied: AtomicU64,
 }
 
 impl Default for Recorder {
@@ -47,6 +48,7 @@ impl Default for Recorder {
             queued: AtomicU64::new(0),
             waited: AtomicU64::new(0),
             most_queued: AtomicU64::new(0),
+            uncopied: AtomicU64::new(0),
         }
     }
 }
@@ -77,6 +79,11 @@ impl Recorder {
         Waiting(self, Instant::now())
     }
 
+    /// Counts a request of which it gets no copy.
+    pub fn leave_out(&self) {
+        self.uncopied.fetch_add(1, Relaxed);
+    }
+
     /// What was counted since this was asked last.
     pub fn take(&self) -> Measured {
         let counts = |counts: &[AtomicU64]| -> BTreeMap<u16, u64> {
@@ -95,6 +102,7 @@ impl Recorder {
             queued: self.queued.swap(0, Relaxed),
             waited: self.waited.swap(0, Relaxed),
             most_queued: self.most_queued.swap(0, Relaxed),
+            uncopied: self.uncopied.swap(0, Relaxed),
             ..Measured::default()
         }
     }

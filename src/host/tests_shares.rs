@@ -102,10 +102,12 @@ async fn copies_are_dropped_while_too_many_are_on_their_way() {
     share(&scene, 100, 0, 50);
     let all = Arc::clone(&target.copies);
     let on_their_way = all.try_acquire_many(64).unwrap();
-    for _ in 0..10 {
+    for _ in 0..100 {
         assert_eq!(ask(&scene, None).await.0, 200);
     }
     assert_eq!(green.load(Ordering::SeqCst), 0);
+    let dropped = target.recorder.take().uncopied;
+    assert_eq!(dropped, 50, "half of them were to be copied");
     drop(on_their_way);
     for _ in 0..10 {
         assert_eq!(ask(&scene, None).await.0, 200);

@@ -8,6 +8,7 @@
 use std::{
     io::{self, Read, Write},
     os::unix::process::{CommandExt, ExitStatusExt},
+    path::Path,
     process::{Command, Stdio},
     sync::mpsc,
     thread,
@@ -20,13 +21,17 @@ use nix::{
     unistd::{Pid, setsid},
 };
 
-use super::{apart::Apart, front::now};
+use super::{apart::Apart, front::now, logs};
 
 /// How long the scoring process may take to answer what it has begun, where the host does not say.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Files that a process may open before it asks for more, as it is usual.
 const FILES: u64 = 1024;
+
+/// How long it may take until the last of what it wrote is in its log; what it has left running in
+/// another session may write for ever.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 enum News {
     /// The pipe closed: the host wants an end within this time, or has met its own.
@@ -35,8 +40,8 @@ enum News {
 }
 
 /// Runs `command` until it ends or stdin closes, and answers its exit code: 128 and the number of the
-/// signal when it was killed. It may be kept apart.
-pub fn watch(command: &[String], apart: Option<&Apart>) -> io::Result<u8> {
+/// signal when it was killed. What it writes is passed on into `log`. It may be kept apart.
+pub fn watch(command: &[String], log: &Path, apart: Option<&Apart>) -> io::Result<u8> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "No command"));
     };
@@ -46,6 +51,14 @@ pub fn watch(command: &[String], apart: Option<&Apart>) -> io::Result<u8> {
     }
     // No terminal can reach it any more. It fails when this leads a group already, which is as good.
     let _ = setsid();
+    let (output, written) = io::pipe()?;
+    let (passed_on, all_is_passed_on) = mpsc::channel();
+    let log = log.to_owned();
+    // A thread that was there before may still open the log.
+    thread::spawn(move || {
+        let done = logs::pass_on(output, &log);
+        let _ = passed_on.send(done);
+    });
     match apart.map(Apart::keep) {
         None | Some(Ok(true)) => {}
         Some(Ok(false)) => say("this kernel has no Landlock"),
@@ -54,6 +67,8 @@ pub fn watch(command: &[String], apart: Option<&Apart>) -> io::Result<u8> {
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
+        .stdout(written.try_clone()?)
+        .stderr(written)
         .process_group(0)
         .spawn()?;
     let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
@@ -88,6 +103,7 @@ pub fn watch(command: &[String], apart: Option<&Apart>) -> io::Result<u8> {
     };
     // What it has left behind in its group.
     let _ = killpg(group, Signal::SIGKILL);
+    let _ = all_is_passed_on.recv_timeout(LAST_WORDS);
     Ok(code)
 }
 

@@ -21,6 +21,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_io_timeout::TimeoutWriter;
 
 use super::{
     peer::{account_of, own_account},
@@ -33,6 +34,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long a client may take to send a request's head, or keep a connection without a request;
 /// longer than clients keep one for later.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long a client may take to accept the next part of an answer.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long a client may take to agree on TLS.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait when no connection can be taken: too many files are open, or the like.
@@ -47,6 +50,7 @@ pub struct Listener {
     address: SocketAddr,
     /// Answers only connections that processes of this account make, and root's.
     guarded: bool,
+    patience: Duration,
 }
 
 /// Plain or within TLS: one type, so that the code that answers is compiled once.
@@ -70,6 +74,7 @@ impl Listener {
             socket,
             address,
             guarded: false,
+            patience: PATIENCE,
         })
     }
 
@@ -106,6 +111,9 @@ impl Listener {
                         if self.guarded && !may_ask(&stream, peer) {
                             continue;
                         }
+                        let _ = stream.set_nodelay(true);
+                        let mut stream = TimeoutWriter::new(stream);
+                        stream.set_timeout(Some(self.patience));
                         let answer = answer(stream, tls.clone(), router.clone(), graceful.watcher());
                         connections.spawn(answer);
                     }
@@ -129,9 +137,15 @@ fn may_ask(stream: &TcpStream, peer: SocketAddr) -> bool {
     theirs.is_some_and(|theirs| theirs == 0 || own_account() == Some(theirs))
 }
 
-/// Answers the requests of one connection. A client that goes away is no news.
-async fn answer(stream: TcpStream, tls: Option<tls::Config>, router: Router, graceful: Watcher) {
-    let _ = stream.set_nodelay(true);
+/// Answers the requests of one connection. A client that goes away is no news, and who accepts nothing
+/// has gone.
+async fn answer(
+    stream: TimeoutWriter<TcpStream>,
+    tls: Option<tls::Config>,
+    router: Router,
+    graceful: Watcher,
+) {
+    let stream = Box::pin(stream);
     let stream: Box<dyn Stream> = match tls {
         None => Box::new(stream),
         Some(tls) => match timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
@@ -172,7 +186,45 @@ fn refused(host: &str, port: u16, error: &io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::{convert::Infallible, io::Write, net::TcpStream, sync::Arc, time::Duration};
+
+    use axum::{Router, body::Body, routing::get};
+    use futures_util::stream;
+    use tokio::sync::Notify;
+
     use super::Listener;
+
+    struct Over(Arc<Notify>);
+
+    impl Drop for Over {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_accepts_nothing_of_an_answer_is_cut_off() {
+        let mut listener = Listener::bind("127.0.0.1", 0).unwrap();
+        listener.patience = Duration::from_millis(50);
+        let address = listener.address();
+        let over = Arc::new(Notify::new());
+        let told = Arc::clone(&over);
+        let endless = move || {
+            let over = Over(Arc::clone(&told));
+            let parts = stream::repeat_with(move || {
+                let _ = &over;
+                Ok::<_, Infallible>(vec![0; 1 << 20])
+            });
+            std::future::ready(Body::from_stream(parts))
+        };
+        let router = Router::new().route("/", get(endless));
+        tokio::spawn(listener.serve(router, None, std::future::pending()));
+        let mut client = TcpStream::connect(address).unwrap();
+        client
+            .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+        over.notified().await;
+    }
 
     #[test]
     fn a_taken_port_is_named_with_a_free_one() {

@@ -151,6 +151,7 @@ fn measurement(from: i64, seconds: i64, measured: &Measured) -> Measurement {
         queued: measured.queued,
         queue_ms: each(measured.waited, measured.queued),
         most_queued: measured.most_queued,
+        uncopied: measured.uncopied,
         cpu: measured.cpu as f64 / 1e6 / seconds as f64,
         memory: measured.memory,
         instances: measured.instances,
@@ -283,6 +284,10 @@ fn text(all: &[Exposed]) -> String {
     let help = "How long requests have waited for a process, in seconds.";
     family("queue_seconds_total", "counter", help, &|one| {
         line("queue_seconds_total", one, &seconds(one.total.waited))
+    });
+    let help = "Copies of others' requests that it did not get.";
+    family("dropped_copies_total", "counter", help, &|one| {
+        line("dropped_copies_total", one, &one.total.uncopied)
     });
     let help = "Time of a processor that the processes have used, in seconds.";
     family("cpu_seconds_total", "counter", help, &|one| {

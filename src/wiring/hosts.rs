@@ -143,6 +143,6 @@ pub async fn host_endpoint(
 
 /// Runs the scoring process of an endpoint, maybe kept apart, and ends it when stdin closes; answers its
 /// exit code.
-pub fn watch_endpoint(command: &[String], apart: Option<&Apart>) -> io::Result<u8> {
-    host::watch(command, apart)
+pub fn watch_endpoint(command: &[String], log: &Path, apart: Option<&Apart>) -> io::Result<u8> {
+    host::watch(command, log, apart)
 }
