@@ -18,6 +18,9 @@ const NEWER_SKLEARN: [u32; 3] = [1, 5, 0];
 const DO_NOT_RUN: [(&str, [u32; 2], [u32; 3], &str); 1] =
     [("cloudpickle", [3, 11], [1, 5, 0], "2.2.1")];
 
+/// Where versions that are called by years begin.
+const YEARS: u32 = 2000;
+
 /// What stands for a pinned version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stands {
@@ -192,8 +195,9 @@ impl Pins {
         })
     }
 
-    /// The versions that may stand for a pin, those to ask for first: later ones that break nothing. Where
-    /// it is what it needs that is not there, and no such version can do without, any later one.
+    /// The versions that may stand for a pin, those to ask for first: later ones that break nothing, or, where
+    /// versions are called by years since then, the first of those. Where it is what it needs that is not
+    /// there, and no such version can do without, any later one.
     pub fn wanted(&self, refused: Refused) -> Vec<String> {
         let Pin { name, version, .. } = &self.pins[refused.pin];
         let name = without_extras(name);
@@ -204,6 +208,8 @@ impl Pins {
         let near = format!("{any},<{}", major + 1);
         if refused.by_needs {
             vec![near, any]
+        } else if major < YEARS {
+            vec![near, format!("{name}>={YEARS}")]
         } else {
             vec![near]
         }
@@ -399,7 +405,7 @@ mod tests {
         assert_eq!(pins.refused(said), Some(refused(0)));
         let short = Pins::of(&["numpy==1.22".to_owned()], "3.11");
         assert_eq!(short.refused(said), Some(refused(0)));
-        assert_eq!(pins.wanted(refused(0)), ["numpy>=1.22.0,<2"]);
+        assert_eq!(pins.wanted(refused(0)), ["numpy>=1.22.0,<2", "numpy>=2000"]);
         pins.settle(0, Some("1.23.2"));
         let said = "scikit-learn==1.1.2 depends on Python>=3.8,<3.11";
         assert_eq!(pins.refused(said), Some(refused(1)));
