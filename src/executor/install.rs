@@ -142,6 +142,9 @@ impl Wanted<'_> {
                 return Ok(pins.notes(python.minor()));
             }
             let Some(refused) = pins.refused(&outcome.output) else {
+                if pins.follow(&outcome.output) {
+                    continue;
+                }
                 return Err(self.failed(&outcome));
             };
             let mut found = None;

@@ -27,6 +27,11 @@ enum Stands {
     Itself,
     /// This version has a wheel.
     Nearest(String),
+    /// This version is what the one that stands for another pin goes with.
+    Beside {
+        version: String,
+        other: String,
+    },
     /// This version runs.
     Runs(&'static str),
     /// None has; it is built from source.
@@ -93,7 +98,7 @@ impl Pins {
         let mut lines = self.lines.clone();
         for pin in &self.pins {
             let version = match &pin.stands {
-                Stands::Nearest(version) => version,
+                Stands::Nearest(version) | Stands::Beside { version, .. } => version,
                 Stands::Runs(version) => *version,
                 Stands::Itself | Stands::Built => continue,
             };
@@ -139,7 +144,7 @@ impl Pins {
         let pins = self.pins.iter().filter(of_one_version);
         let pinned_now = pins.map(|pin| match &pin.stands {
             Stands::Nearest(version) => (pin.name.as_str(), version.as_str()),
-            Stands::Itself | Stands::Runs(_) | Stands::Built => {
+            Stands::Itself | Stands::Beside { .. } | Stands::Runs(_) | Stands::Built => {
                 (pin.name.as_str(), pin.version.as_str())
             }
         });
@@ -195,6 +200,38 @@ impl Pins {
         })
     }
 
+    /// Puts in the place of a pin the version that one goes with which stands for another, where an
+    /// installer's words say so; whether they do.
+    pub fn follow(&mut self, output: &str) -> bool {
+        let text = normal(&output.split_whitespace().collect::<Vec<_>>().join(" "));
+        for (at, between) in text.match_indices(" depends on ") {
+            let said = text[..at].rsplit(' ').next().unwrap_or_default();
+            let rest = &text[at + between.len()..];
+            let Some((needed, asked)) = rest.split_once(" and you require ") else {
+                continue;
+            };
+            let asked = asked.split([' ', ',']).next().unwrap_or_default();
+            let stands =
+                |pin: &&Pin| matches!(pin.stands, Stands::Nearest(_)) && pin.is_called(said);
+            let other = self.pins.iter().find(stands).map(|pin| pin.name.clone());
+            let own = |pin: &Pin| pin.stands == Stands::Itself && pin.is_called(asked);
+            let found = (
+                other,
+                self.pins.iter().position(own),
+                needed.split_once("=="),
+            );
+            if let (Some(other), Some(pin), Some((name, version))) = found
+                && asked.split("==").next() == Some(name)
+                && version.chars().all(is_plain)
+            {
+                let version = version.to_owned();
+                self.pins[pin].stands = Stands::Beside { version, other };
+                return true;
+            }
+        }
+        false
+    }
+
     /// The versions that may stand for a pin, those to ask for first: later ones that break nothing, or, where
     /// versions are called by years since then, the first of those. Where it is what it needs that is not
     /// there, and no such version can do without, any later one.
@@ -236,18 +273,26 @@ impl Pins {
 
     /// A sentence about each pin that another version stands for.
     pub fn notes(&self, python: &str) -> Vec<String> {
-        let note = |pin: &Pin| match &pin.stands {
-            Stands::Nearest(version) => {
-                let far = if major(version) == major(&pin.version) {
-                    ""
-                } else {
-                    ", another major version that may do things otherwise"
-                };
-                Some(format!(
-                    "{} {} has no wheel for Python {python}; used {version}{far}",
-                    pin.name, pin.version
-                ))
+        let far = |pin: &Pin, version: &str| {
+            if major(version) == major(&pin.version) {
+                ""
+            } else {
+                ", another major version that may do things otherwise"
             }
+        };
+        let note = |pin: &Pin| match &pin.stands {
+            Stands::Nearest(version) => Some(format!(
+                "{} {} has no wheel for Python {python}; used {version}{}",
+                pin.name,
+                pin.version,
+                far(pin, version)
+            )),
+            Stands::Beside { version, other } => Some(format!(
+                "{} {} does not go with the {other} that was used; used {version}{}",
+                pin.name,
+                pin.version,
+                far(pin, version)
+            )),
             Stands::Runs(version) => Some(format!(
                 "{} {} does not run on Python {python}; used {version}",
                 pin.name, pin.version
@@ -290,7 +335,7 @@ impl Pin {
             _ if !self.exact => return false,
             Stands::Itself => &self.version,
             Stands::Nearest(version) => version,
-            Stands::Runs(_) | Stands::Built => return false,
+            Stands::Beside { .. } | Stands::Runs(_) | Stands::Built => return false,
         };
         // `1.22` is the version 1.22.0.
         let mut ways = ["", ".0", ".0.0"].into_iter();
@@ -313,13 +358,17 @@ fn pinned(line: &str) -> Option<(&str, &str, bool)> {
         (least.strip_prefix(">=")?, false)
     };
     let version = version.trim();
-    let plain = |c: char| c.is_ascii_alphanumeric() || ".+".contains(c);
     let is_name = |c: char| c.is_ascii_alphanumeric() || "-_.[],".contains(c);
     let good = !name.is_empty()
         && name.chars().all(is_name)
         && version.starts_with(|c: char| c.is_ascii_digit())
-        && version.chars().all(plain);
+        && version.chars().all(is_plain);
     good.then_some((name, version, exact))
+}
+
+/// Whether a version that says all of itself may have it.
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || ".+".contains(c)
 }
 
 fn without_extras(name: &str) -> &str {
@@ -445,6 +494,22 @@ mod tests {
         assert_eq!(pins.notes("3.11"), [note]);
         assert_eq!(pins.lines(), ["mltable==1.5.0", "pandas>=1.1,<1.2"]);
         assert_eq!(pins.refused("x<1 depends on y, but y has no wheels"), None);
+    }
+
+    #[test]
+    fn a_pin_follows_what_stands_for_another() {
+        let lines = ["torch==1.13.0", "torchvision==0.14.0"].map(str::to_owned);
+        let mut pins = Pins::of(&lines, "3.11");
+        let said = "Because torchvision==0.15.1 depends on torch==2.0.0\n  and you require torch==1.13.0, we \
+                    can conclude that your requirements and torchvision==0.15.1 are incompatible.";
+        assert!(!pins.follow(said), "nothing stands for torchvision");
+        pins.settle(1, Some("0.15.1"));
+        assert!(pins.follow(said));
+        assert_eq!(pins.lines(), ["torch==2.0.0", "torchvision==0.15.1"]);
+        let note = "torch 1.13.0 does not go with the torchvision that was used; used 2.0.0, another major \
+                    version that may do things otherwise";
+        assert_eq!(pins.notes("3.11")[0], note);
+        assert!(!pins.follow(said), "once");
     }
 
     #[test]
