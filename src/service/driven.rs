@@ -53,7 +53,7 @@ impl Known {
 }
 
 /// The kinds of driven runs.
-enum Course {
+pub(super) enum Course {
     Pipeline(Box<Pipeline>),
     Sweep(Box<Sweep>),
 }
@@ -116,6 +116,20 @@ impl Course {
 }
 
 impl Service {
+    /// Keeps the course of a run that was just made, so that it need not be read for the first step.
+    pub(super) fn begin_course(&self, made: &mut RunRow, course: Course) {
+        // What it was made of is long, and in the course.
+        let job = made.run.job.take();
+        let row = made.clone();
+        made.run.job = job;
+        let known = Known {
+            head: Head::of_new(row.run.status),
+            course: Ok(course),
+            row,
+        };
+        self.courses().keep(made.id, known);
+    }
+
     /// Takes the next step of every driven run to which something has happened, and of those to which
     /// something happens by that. Whoever asks has done what it was asked already: that one run cannot
     /// go on is no error of it, and matters to that run alone.
@@ -233,7 +247,9 @@ impl Service {
             }
             decided => decided?,
         };
-        let mut news = !step.create.is_empty() || !step.cancel.is_empty();
+        // What has the outputs of another run has ended before anybody can do it.
+        let begun = step.create.iter().any(|new| !new.status.ended());
+        let mut news = begun || !step.cancel.is_empty();
         goes_on &= !matches!(&step.status, Some((status, _)) if status.ended());
         let (head, now) = (known.head, self.now());
         let advanced = match self.store.advance_driven(run, head, step, now).await {

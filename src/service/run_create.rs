@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Caller, Perform, Service, experiments, jobs::tags_of, metrics};
+use super::{
+    Action, Caller, Perform, Service, driven::Course, experiments, jobs::tags_of, metrics,
+};
 use api::{
     Error, Result,
     jobs::CreateJob,
@@ -33,11 +35,11 @@ impl Perform for SubmitRun {
             workspace: row.id,
             display_name: self.display_name.unwrap_or_else(|| self.name.clone()),
             tags: source_tags(self.tags, caller.name(), &self.job),
+            job: Some(self.job),
             name: self.name,
             experiment: ExperimentRef::Name(self.experiment.clone()),
             status: RunStatus::Queued,
             user: caller.name().to_owned(),
-            job: Some(self.job.clone()),
             created_at: service.now(),
             started_at: None,
             driver: None,
@@ -51,9 +53,9 @@ impl Perform for SubmitRun {
                 Ok(run.run)
             }
             // Asked twice, as when the first answer was lost. One that ended is not run again by that.
-            Created::Taken(run)
+            Created::Taken(run, job)
                 if !run.run.status.ended()
-                    && run.run.job.as_ref() == Some(&self.job)
+                    && run.run.job.as_ref() == job.as_deref()
                     && run.run.experiment.eq_ignore_ascii_case(&self.experiment) =>
             {
                 Ok(run.run)
@@ -113,7 +115,7 @@ impl Service {
         caller: &Caller,
         heading: Heading,
         mut job: Job,
-        driven: NewDriven,
+        (driven, course): (NewDriven, Option<Course>),
     ) -> Result<Run> {
         job.git = heading.git;
         let new = NewRun {
@@ -124,7 +126,7 @@ impl Service {
             experiment: ExperimentRef::Name(heading.experiment.clone()),
             status: RunStatus::Queued,
             user: caller.name().to_owned(),
-            job: Some(job.clone()),
+            job: Some(job),
             created_at: self.now(),
             started_at: None,
             driver: None,
@@ -133,14 +135,17 @@ impl Service {
             reuses: None,
         };
         match self.store.create_run(new).await? {
-            Created::New(run) => {
+            Created::New(mut run) => {
+                if let Some(course) = course {
+                    self.begin_course(&mut run, course);
+                }
                 self.advance_due().await;
                 let now = self.store.run(heading.workspace, &run.run.name).await?;
                 Ok(now.map_or(run.run, |now| now.run))
             }
             // Asked twice, as when the first answer was lost.
-            Created::Taken(run)
-                if !run.run.status.ended() && run.run.job.as_ref() == Some(&job) =>
+            Created::Taken(run, job)
+                if !run.run.status.ended() && run.run.job.as_ref() == job.as_deref() =>
             {
                 Ok(run.run)
             }
@@ -153,7 +158,7 @@ impl Service {
 pub(super) fn refuse(created: Created, experiment: &str) -> Result<Run> {
     match created {
         Created::New(run) => Ok(run.run),
-        Created::Taken(run) => Err(Error::conflict(format!(
+        Created::Taken(run, _) => Err(Error::conflict(format!(
             "There is a run `{}` already",
             run.run.name
         ))

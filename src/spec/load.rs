@@ -188,7 +188,7 @@ impl Document {
         let (mut value, mut report) = self.check_shape(&kind.shape, kind.given_by_flags);
         let complete = report.issues.is_empty();
         if let Some(checked) = value.as_ref().filter(|_| complete)
-            && let Err(mismatch) = (kind.reread)(checked)
+            && let Err(mismatch) = (kind.reads)(checked)
         {
             report.add_mismatch(&mismatch);
             value = None;

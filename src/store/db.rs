@@ -334,6 +334,15 @@ impl Tx<'_> {
             .map_err(db_error)
     }
 
+    /// Adds a row and answers its number. Cheaper than `RETURNING`, for which SQLite keeps what the
+    /// statement changes, to be able to undo it.
+    pub fn insert(&self, sql: &str, params: Params<'_>) -> Result<i64> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.insert(bound(params)))
+            .map_err(db_error)
+    }
+
     /// The first row, if there is one.
     pub fn one<T>(
         &self,

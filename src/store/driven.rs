@@ -39,6 +39,17 @@ pub struct Head {
     pub last_wake: i64,
 }
 
+impl Head {
+    /// Of a run that was just made.
+    pub fn of_new(status: RunStatus) -> Self {
+        Self {
+            revision: 0,
+            status,
+            last_wake: 0,
+        }
+    }
+}
+
 /// A run that a driven run made.
 #[derive(Debug, Clone)]
 pub struct Child {
@@ -182,7 +193,7 @@ impl Store {
         now: Time,
     ) -> Result<Advanced> {
         let ends = matches!(&step.status, Some((status, _)) if status.ended());
-        let work = move |tx: &Tx<'_>| advance(tx, run, from, &step, now);
+        let work = move |tx: &Tx<'_>| advance(tx, run, from, step, now);
         let when = if ends { OnDisk::First } else { OnDisk::Soon };
         self.db.write_when(when, work).await
     }
@@ -386,7 +397,7 @@ fn children(tx: &Tx<'_>, condition: &str, run: i64) -> Result<Vec<Child>> {
     )
 }
 
-fn advance(tx: &Tx<'_>, run: i64, from: Head, step: &Advance, now: Time) -> Result<Advanced> {
+fn advance(tx: &Tx<'_>, run: i64, from: Head, mut step: Advance, now: Time) -> Result<Advanced> {
     // Somebody may have cancelled it meanwhile.
     if runs::status_of(tx, run)? != Some(from.status) {
         return Ok(Advanced::Stale);
@@ -400,7 +411,7 @@ fn advance(tx: &Tx<'_>, run: i64, from: Head, step: &Advance, now: Time) -> Resu
         return Ok(Advanced::Stale);
     }
     let mut made = Vec::with_capacity(step.create.len());
-    for new in &step.create {
+    for new in std::mem::take(&mut step.create) {
         made.push(make(tx, new)?);
     }
     tx.execute(
@@ -422,7 +433,7 @@ fn advance(tx: &Tx<'_>, run: i64, from: Head, step: &Advance, now: Time) -> Resu
             params![run, step.failing],
         )?;
     }
-    go_on(tx, run, step, now)?;
+    go_on(tx, run, &step, now)?;
     Ok(Advanced::Done(made))
 }
 
@@ -470,18 +481,20 @@ fn go_on(tx: &Tx<'_>, run: i64, step: &Advance, now: Time) -> Result<()> {
     }
 }
 
-fn make(tx: &Tx<'_>, new: &NewRun) -> Result<Child> {
+fn make(tx: &Tx<'_>, new: NewRun) -> Result<Child> {
+    let place = new.driver.map_or(0, |(_, place)| place);
+    let reuses = new.reuses.clone();
     match create(tx, new)? {
         Created::New(row) => Ok(Child {
             id: row.id,
-            place: new.driver.map_or(0, |(_, place)| place),
+            place,
             name: row.run.name,
             status: row.run.status,
-            reuses: new.reuses.clone(),
+            reuses,
             started_at: row.run.started_at,
             ended_at: row.run.ended_at,
         }),
-        Created::Taken(row) => Err(Error::conflict(format!(
+        Created::Taken(row, _) => Err(Error::conflict(format!(
             "There is a run `{}` already",
             row.run.name
         ))),

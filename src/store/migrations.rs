@@ -42,6 +42,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0026_monitors.sql"),
     include_str!("migrations/0027_autoscale.sql"),
     include_str!("migrations/0028_plans.sql"),
+    include_str!("migrations/0029_compute_kept.sql"),
 ];
 
 /// The newest format in one go, for a new database: what the migrations amount to, a fifth of the work.
@@ -200,6 +201,31 @@ mod tests {
         let migrated = sql_of(&|connection| migrate(connection, 0).unwrap());
         expect_test::expect_file!["migrations/newest.sql"].assert_eq(&migrated);
         assert_eq!(sql_of(&|connection| create(connection).unwrap()), migrated);
+    }
+
+    /// It was worked out from the job before.
+    #[test]
+    fn runs_keep_their_compute() {
+        let connection = Connection::open_in_memory().unwrap();
+        for sql in &MIGRATIONS[..27] {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection
+            .execute_batch(
+                r#"PRAGMA foreign_keys = OFF;
+                 INSERT INTO runs(workspace_id, experiment_id, name, display_name, status, user, created_at, job) VALUES
+                   (1, 1, 'a', 'a', 'Queued', 'ann', 5, '{"described": {"definition": {"compute": "azureml:big"}}}'),
+                   (1, 1, 'b', 'b', 'Queued', 'ann', 5, '{"command": ["true"]}'),
+                   (1, 1, 'c', 'c', 'Running', 'ann', 5, NULL)"#,
+            )
+            .unwrap();
+        migrate(&connection, 27).unwrap();
+        let mut statement = connection
+            .prepare("SELECT name || coalesce(compute, ' none') FROM runs ORDER BY name")
+            .unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        let rows: Vec<String> = rows.collect::<Result<_, _>>().unwrap();
+        assert_eq!(rows, ["abig", "b none", "c none"]);
     }
 
     /// The table of versions is made anew, while endpoints refer to it.

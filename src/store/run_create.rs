@@ -12,7 +12,7 @@ use super::{
     trees::tree,
 };
 use api::{
-    Error, Result, Time,
+    Result, Time,
     files::{Hash, TreeInfo},
     runs::{Job, Run, RunStatus, StatusChange},
 };
@@ -52,8 +52,8 @@ pub enum ExperimentRef {
 #[derive(Debug)]
 pub enum Created {
     New(RunRow),
-    /// The name is taken by this run.
-    Taken(RunRow),
+    /// The name is taken by this run; with the job that the new one was to have.
+    Taken(RunRow, Option<Box<Job>>),
     NoExperiment,
     ExperimentDeleted,
     /// The job's snapshot is not stored in the workspace.
@@ -63,15 +63,15 @@ pub enum Created {
 impl Store {
     /// Makes a run, and its experiment when that is given by a new name.
     pub async fn create_run(&self, new: NewRun) -> Result<Created> {
-        self.db.write(move |tx| create(tx, &new)).await
+        self.db.write(move |tx| create(tx, new)).await
     }
 }
 
-pub(super) fn create(tx: &Tx<'_>, new: &NewRun) -> Result<Created> {
+pub(super) fn create(tx: &Tx<'_>, mut new: NewRun) -> Result<Created> {
     if id_of(tx, new.workspace, &new.name)?.is_some()
         && let Some(taken) = by_name(tx, new.workspace, &new.name)?
     {
-        return Ok(Created::Taken(taken));
+        return Ok(Created::Taken(taken, new.job.map(Box::new)));
     }
     let snapshot = match new.job.as_ref().and_then(|job| job.snapshot) {
         None => None,
@@ -92,8 +92,8 @@ pub(super) fn create(tx: &Tx<'_>, new: &NewRun) -> Result<Created> {
         Some(home) if home.deleted => return Ok(Created::ExperimentDeleted),
         Some(home) => home,
     };
-    let run = as_made(new, &home, snapshot);
-    let id = insert(tx, new, home.id, &run)?;
+    let run = as_made(&mut new, &home, snapshot);
+    let id = insert(tx, &new, home.id, &run)?;
     if let Some(driven) = &new.driven {
         driven::insert(tx, id, driven)?;
     }
@@ -113,9 +113,9 @@ pub(super) fn create(tx: &Tx<'_>, new: &NewRun) -> Result<Created> {
     }))
 }
 
-/// What reading the run says once it is stored.
-fn as_made(new: &NewRun, home: &Home, snapshot: Option<TreeInfo>) -> Run {
-    let mut tags = new.tags.clone();
+/// What reading the run says once it is stored. Takes what is long of it.
+fn as_made(new: &mut NewRun, home: &Home, snapshot: Option<TreeInfo>) -> Run {
+    let mut tags = std::mem::take(&mut new.tags);
     tags.insert(NAME_TAG.to_owned(), new.display_name.clone());
     let params = new.job.as_ref().map(|job| job.params.clone());
     Run {
@@ -127,7 +127,7 @@ fn as_made(new: &NewRun, home: &Home, snapshot: Option<TreeInfo>) -> Run {
         status: new.status,
         reason: None,
         exit_code: None,
-        job: new.job.clone(),
+        job: new.job.take(),
         snapshot,
         user: new.user.clone(),
         parent: tags.get(PARENT_TAG).cloned(),
@@ -150,10 +150,11 @@ fn as_made(new: &NewRun, home: &Home, snapshot: Option<TreeInfo>) -> Run {
 
 fn insert(tx: &Tx<'_>, new: &NewRun, experiment: i64, run: &Run) -> Result<i64> {
     let job = run.job.as_ref().map(to_json).transpose()?;
-    let id = tx.one(
+    let compute = run.job.as_ref().and_then(compute_of);
+    tx.insert(
         "INSERT INTO runs(workspace_id, experiment_id, name, display_name, status, job, snapshot, user, \
-         created_at, started_at, ended_at, driver, place, driven, reuse_key, reuses) VALUES \
-         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) RETURNING id",
+         created_at, started_at, ended_at, driver, place, driven, reuse_key, reuses, compute) VALUES \
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
         params![
             new.workspace,
             experiment,
@@ -170,9 +171,14 @@ fn insert(tx: &Tx<'_>, new: &NewRun, experiment: i64, run: &Run) -> Result<i64> 
             new.driver.map(|(_, place)| place),
             new.driven.is_some(),
             new.reuse_key,
-            new.reuses
+            new.reuses,
+            compute
         ],
-        |row| row.get(0),
-    )?;
-    id.ok_or_else(|| Error::internal("A run was not stored"))
+    )
+}
+
+/// The compute that the description of a job names, if it does.
+fn compute_of(job: &Job) -> Option<String> {
+    let named = job.described.as_ref()?.definition.get("compute")?;
+    Some(named.as_str()?.replace("azureml:", ""))
 }

@@ -255,14 +255,21 @@ impl Shared {
             Ok(()) if connection.is_autocommit() => Err(undone()),
             begun => begun.clone(),
         };
+        let alone = group.len() == 1;
         let run = |job: Job| {
-            let result = is_open().and_then(|()| part(&tx, job.work));
+            let write = if alone { attempt } else { part };
+            let result = is_open().and_then(|()| write(&tx, job.work));
             (job.answer, result)
         };
         let answers: Vec<_> = group.into_iter().map(run).collect();
         let before = self.checkpoints.commits();
-        let ended = is_open().and_then(|()| tx.control("COMMIT"));
-        if ended.is_err() && !connection.is_autocommit() {
+        let undone = alone && answers.iter().any(|(_, result)| result.is_err());
+        let ended = if undone {
+            Ok(())
+        } else {
+            is_open().and_then(|()| tx.control("COMMIT"))
+        };
+        if (undone || ended.is_err()) && !connection.is_autocommit() {
             let _ = tx.control("ROLLBACK");
         }
         if self.checkpoints.commits() > before {
@@ -292,12 +299,16 @@ fn begin(connection: &Connection, patience: Patience) -> rusqlite::Result<()> {
         .map(drop)
 }
 
-/// Runs one write of a group; on an error nothing of it is kept.
+/// Runs one write. A defect of it is not the end of the writer.
+fn attempt(tx: &Tx<'_>, work: Work) -> Result<Outcome> {
+    catch_unwind(AssertUnwindSafe(|| work(tx)))
+        .unwrap_or_else(|_| Err(Error::internal("A write came down")))
+}
+
+/// Runs one write of several in a group; on an error nothing of it is kept.
 fn part(tx: &Tx<'_>, work: Work) -> Result<Outcome> {
     tx.control("SAVEPOINT request")?;
-    // A defect of one request is not the end of the writer.
-    let result = catch_unwind(AssertUnwindSafe(|| work(tx)))
-        .unwrap_or_else(|_| Err(Error::internal("A write came down")));
+    let result = attempt(tx, work);
     // A full disk, for one, makes SQLite undo the whole transaction.
     if result.is_err() && tx.connection.is_autocommit() {
         return result;

@@ -50,7 +50,10 @@ pub async fn plan(ctx: &Context, args: PlanArgs) -> anyhow::Result<()> {
     let file = args.file.or(args.file_option).unwrap_or_default();
     let (workspace, job) = create::request_of(ctx, &file, &args.set, None).await?;
     let client = ctx.client().await?;
-    let planned = client.call(&PlanPipeline { job }).await;
+    let request = PlanPipeline { job };
+    let planned = client.call(&request).await;
+    // It may be long, and this process ends soon: nobody needs it taken apart.
+    std::mem::forget(request);
     let planned = planned.map_err(|error| create::located(ctx, &file, &args.set, error))?;
     let mut plan = Vec::with_capacity(planned.len());
     for step in planned {

@@ -272,7 +272,7 @@ impl Bound<'_> {
 }
 
 pub fn address(run: &str, output: &str) -> String {
-    format!("azureml://jobs/{run}/outputs/{output}")
+    ["azureml://jobs/", run, "/outputs/", output].concat()
 }
 
 fn taken_as(input: JobInput, binding: &Binding) -> JobInput {

@@ -108,7 +108,7 @@ pub async fn of(bound: &Bound<'_>, pipeline: &Pipeline, at: usize) -> Result<New
             for (output, made) in &mut outputs {
                 made.path = address(&name, output);
             }
-            let (job, driven) = pipeline_run(graph, work.definition.clone(), outputs, &name)?;
+            let (job, driven) = pipeline_run(&graph, work.definition.clone(), outputs, &name)?;
             NewRun {
                 driven: Some(driven),
                 ..run_of(step, parent, at, name, job)
@@ -319,12 +319,12 @@ fn nested_run(
     let mut graph = nested.graph.clone();
     graph.inputs.extend(inputs);
     let outputs = nested.outputs.clone();
-    pipeline_run(graph, nested.definition.clone(), outputs, name)
+    pipeline_run(&graph, nested.definition.clone(), outputs, name)
 }
 
 /// A pipeline as a run.
 pub fn pipeline_run(
-    graph: Graph,
+    graph: &Graph,
     definition: Map<String, Value>,
     mut outputs: BTreeMap<String, JobOutput>,
     name: &str,
@@ -334,10 +334,10 @@ pub fn pipeline_run(
             output.path = address(&name_of(name, &graph.steps[step].name), port);
         }
     }
-    let plan = serde_json::to_string(&graph).map_err(|e| Error::internal(e.to_string()))?;
+    let plan = serde_json::to_string(graph).map_err(|e| Error::internal(e.to_string()))?;
     let mut described = Described {
         definition,
-        inputs: graph.inputs,
+        inputs: graph.inputs.clone(),
         outputs,
         ..Described::default()
     };

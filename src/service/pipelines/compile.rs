@@ -54,14 +54,14 @@ pub struct Scope {
     pub late: BTreeSet<String>,
 }
 
-/// Compiles the description of a pipeline job. What its steps need besides is stored if it `stores`.
+/// Compiles the definition of a pipeline job. What its steps need besides is stored if it `stores`.
 pub async fn compile(
     service: &Service,
     caller: &Caller,
     request: &CreateJob,
+    mut definition: Map<String, Value>,
     stores: bool,
 ) -> Result<Compiled> {
-    let mut definition = request.definition.clone();
     let mut lookup = Lookup::new(service, caller);
     lookup
         .pipeline(&mut definition, &request.workspace, "")

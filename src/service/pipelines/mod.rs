@@ -33,7 +33,7 @@ pub use reuse::is_of_one_run;
 
 use serde_json::{Map, Value};
 
-use super::{Caller, Perform, Service, run_create::Heading};
+use super::{Caller, Perform, Service, driven::Course, run_create::Heading};
 use api::{Error, Result, datastores::GetDatastore, jobs::CreateJob, runs::Run};
 use spec::{kinds::pipeline::PipelineJob, shape::Described as _};
 
@@ -43,14 +43,17 @@ impl Service {
         let row = self.may_submit(caller, &request.workspace).await?;
         let written = read(&request.definition)?;
         let heading = Heading::read(row.id, &request, &written.base)?;
-        let compiled = compile::compile(self, caller, &request, true).await?;
+        let compiled =
+            compile::compile(self, caller, &request, request.definition.clone(), true).await?;
         let (job, driven) = child::pipeline_run(
-            compiled.graph,
+            &compiled.graph,
             request.definition,
             compiled.outputs,
             &request.name,
         )?;
-        self.create_driven(caller, heading, job, driven).await
+        let course = Course::Pipeline(Box::new(Pipeline::new(compiled.graph)));
+        self.create_driven(caller, heading, job, (driven, Some(course)))
+            .await
     }
 
     /// The datastore that a workspace's outputs go to, or the one of that name.

@@ -27,7 +27,7 @@ const EARLIER: u32 = 20;
 #[async_trait]
 impl Perform for PlanPipeline {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Vec<PlannedStep>> {
-        let request = self.job;
+        let mut request = self.job;
         let row = service
             .enter(caller, &request.workspace, Action::Read)
             .await?;
@@ -37,7 +37,8 @@ impl Perform for PlanPipeline {
         })?;
         let experiment = written.base.experiment_name;
         let experiment = experiment.unwrap_or_else(|| request.experiment.clone());
-        let compiled = compile::compile(service, caller, &request, false).await?;
+        let definition = std::mem::take(&mut request.definition);
+        let compiled = compile::compile(service, caller, &request, definition, false).await?;
         let earlier = service
             .store
             .newest_driven(row.id, &experiment, PIPELINE, EARLIER)
@@ -58,9 +59,16 @@ impl Perform for PlanPipeline {
             root: i64::MAX,
             now: service.now(),
         };
-        let pipeline = Pipeline::new(compiled.graph);
-        planner.pipeline(pipeline, parent, "", &earlier).await?;
-        Ok(planner.planned)
+        let mut pipeline = Pipeline::new(compiled.graph);
+        planner
+            .pipeline(&mut pipeline, parent, "", &earlier)
+            .await?;
+        let Planner {
+            planned, thought, ..
+        } = planner;
+        // It may be long, and nobody waits for it to be taken apart.
+        tokio::task::spawn_blocking(move || drop((pipeline, thought)));
+        Ok(planned)
     }
 }
 
@@ -76,7 +84,7 @@ impl Planner<'_> {
     /// Thinks a pipeline through. `earlier` are the runs that were the same part of earlier ones.
     async fn pipeline(
         &mut self,
-        mut pipeline: Pipeline,
+        pipeline: &mut Pipeline,
         parent: Parent<'_>,
         path: &str,
         earlier: &[String],
@@ -93,7 +101,7 @@ impl Planner<'_> {
                 if pipeline.repeats(&bound).await? {
                     continue;
                 }
-                return self.gather(&pipeline, parent, begun_before).await;
+                return self.gather(pipeline, parent, begun_before).await;
             }
             for new in begun {
                 let outputs = new.job.as_ref().and_then(|job| job.described.as_ref());
@@ -101,7 +109,7 @@ impl Planner<'_> {
                 let outputs = outputs.unwrap_or_default();
                 self.thought.outputs.insert(new.name.clone(), outputs);
                 let mut child = as_child(&new);
-                self.step(&pipeline, &new, parent, (path, earlier)).await?;
+                self.step(pipeline, &new, parent, (path, earlier)).await?;
                 child.status = RunStatus::Completed;
                 pipeline.note(&[child]);
             }
@@ -143,17 +151,18 @@ impl Planner<'_> {
         let at = usize::try_from(at).unwrap_or_default();
         let step = &pipeline.graph.steps[at];
         let path = super::components::join(path, &step.name);
-        let before: Vec<String> = earlier
-            .iter()
-            .map(|earlier| name_of(earlier, &step.name))
-            .collect();
+        // Most are reused and ask for none.
+        let before = || -> Vec<String> {
+            let names = earlier.iter();
+            names.map(|earlier| name_of(earlier, &step.name)).collect()
+        };
         if let (Work::Pipeline(_) | Work::Loop(_), Some(driven)) = (&step.work, &new.driven) {
-            let inner = Pipeline::read(&driven.plan, &driven.state)?;
+            let mut inner = Pipeline::read(&driven.plan, &driven.state)?;
             let parent = Parent {
                 name: &new.name,
                 ..parent
             };
-            return Box::pin(self.pipeline(inner, parent, &path, &before)).await;
+            return Box::pin(self.pipeline(&mut inner, parent, &path, &before())).await;
         }
         let mut planned = PlannedStep {
             name: path,
@@ -182,7 +191,7 @@ impl Planner<'_> {
             self.explain(
                 &mut planned,
                 job,
-                (&before, &sources),
+                (&before(), &sources),
                 pipeline.graph.force_rerun,
                 parent,
             )

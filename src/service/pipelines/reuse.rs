@@ -11,7 +11,7 @@ use api::{
     datastores::ListStoredFiles,
     environments::Environment,
     files::Hash,
-    jobs::{Described, JobInput},
+    jobs::{Described, InputMode, JobInput},
     paths::{Files, Location, ResolvePath},
     runs::Job,
 };
@@ -56,16 +56,24 @@ fn described_facts(described: &Described, facts: &mut BTreeMap<String, String>) 
             JobInput::Files {
                 kind, path, mode, ..
             } => {
-                let stamp = step.stamps.get(name);
-                let stamp = stamp.map_or(String::new(), |stamp| format!(" {stamp}"));
-                let mode = json!(mode);
-                format!(
-                    "{path}{stamp} ({kind}, {})",
-                    mode.as_str().unwrap_or_default()
-                )
+                let (between, stamp) = match step.stamps.get(name) {
+                    Some(stamp) => (" ", stamp.as_str()),
+                    None => ("", ""),
+                };
+                [
+                    path.as_str(),
+                    between,
+                    stamp,
+                    " (",
+                    kind.as_str(),
+                    ", ",
+                    word_of(*mode),
+                    ")",
+                ]
+                .concat()
             }
         };
-        facts.insert(format!("input {name}"), text);
+        facts.insert(["input ", name.as_str()].concat(), text);
     }
     for (name, output) in &described.outputs {
         let mode = json!(output.mode);
@@ -87,6 +95,17 @@ fn described_facts(described: &Described, facts: &mut BTreeMap<String, String>) 
     }
     if let Some(distribution) = &described.distribution {
         facts.insert("distribution".to_owned(), json!(distribution).to_string());
+    }
+}
+
+/// As it is written. There may be many thousand inputs.
+const fn word_of(mode: InputMode) -> &'static str {
+    match mode {
+        InputMode::RoMount => "ro_mount",
+        InputMode::Download => "download",
+        InputMode::Direct => "direct",
+        InputMode::EvalMount => "eval_mount",
+        InputMode::EvalDownload => "eval_download",
     }
 }
 
@@ -235,4 +254,24 @@ async fn listing(
     let count = files.len();
     let hash = &hash.finalize().to_hex()[..16];
     Ok(format!("{count} files {hash}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{InputMode, word_of};
+
+    #[test]
+    fn a_mode_is_said_as_it_is_written() {
+        for mode in [
+            InputMode::RoMount,
+            InputMode::Download,
+            InputMode::Direct,
+            InputMode::EvalMount,
+            InputMode::EvalDownload,
+        ] {
+            assert_eq!(json!(mode), json!(word_of(mode)));
+        }
+    }
 }

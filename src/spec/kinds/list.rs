@@ -70,7 +70,9 @@ pub struct Kind {
     /// What it is, in a line.
     pub doc: &'static str,
     pub shape: Shape,
-    /// Reads the canonical form into the kind's type and writes it again.
+    /// Whether the canonical form can be read into the kind's type.
+    pub reads: fn(&Value) -> Result<(), Mismatch>,
+    /// The same, and writes it again.
     pub reread: fn(&Value) -> Result<Option<Value>, Mismatch>,
     /// The last parts of the `$schema` addresses that files of it have.
     schemas: &'static [&'static str],
@@ -91,6 +93,7 @@ const fn kind<T: Described>(
         name,
         doc,
         shape: T::SHAPE,
+        reads: reads::<T>,
         reread: reread::<T>,
         schemas,
         marks,
@@ -164,6 +167,10 @@ pub static KINDS: &[Kind] = &[
     kind::<Mltable>("mltable", "Which files make a table", &["mltable"],
         &["paths", "transformations"], &[]),
 ];
+
+fn reads<T: Described>(value: &Value) -> Result<(), Mismatch> {
+    T::read(Some(value)).map(drop)
+}
 
 fn reread<T: Described>(value: &Value) -> Result<Option<Value>, Mismatch> {
     T::read(Some(value)).map(|read| read.write())

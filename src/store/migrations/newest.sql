@@ -69,8 +69,7 @@ CREATE TABLE runs(
   worker TEXT,
   lease_until INTEGER,
   handle TEXT,
-  cancel INTEGER NOT NULL DEFAULT 0, compute TEXT COLLATE NOCASE GENERATED ALWAYS AS
-  (replace(json_extract(job, '$.described.definition.compute'), 'azureml:', '')) VIRTUAL, driven INTEGER NOT NULL DEFAULT 0, driver INTEGER REFERENCES runs ON DELETE SET NULL, place INTEGER, reuses TEXT COLLATE NOCASE, reuse_key BLOB,
+  cancel INTEGER NOT NULL DEFAULT 0, driven INTEGER NOT NULL DEFAULT 0, driver INTEGER REFERENCES runs ON DELETE SET NULL, place INTEGER, reuses TEXT COLLATE NOCASE, reuse_key BLOB, compute TEXT COLLATE NOCASE,
   UNIQUE(workspace_id, name)
 );
 CREATE INDEX runs_by_experiment ON runs(experiment_id, deleted, created_at DESC, id DESC);
@@ -499,8 +498,6 @@ CREATE TABLE identities(
   created_at INTEGER NOT NULL,
   PRIMARY KEY(resource_group, name)
 );
-CREATE INDEX runs_open_by_compute ON runs(workspace_id, compute, id)
-  WHERE job IS NOT NULL AND ended_at IS NULL;
 CREATE TABLE schedules(
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   workspace_id INTEGER NOT NULL REFERENCES workspaces ON DELETE CASCADE,
@@ -613,8 +610,6 @@ CREATE TABLE batch_deployments(
 );
 CREATE UNIQUE INDEX model_versions_by_name ON model_versions(model_id, version_name)
   WHERE version_name IS NOT NULL;
-CREATE INDEX runs_ended_by_compute ON runs(workspace_id, compute, ended_at)
-  WHERE job IS NOT NULL AND ended_at IS NOT NULL;
 CREATE TABLE monitor_reports(
   id INTEGER PRIMARY KEY,
   workspace_id INTEGER NOT NULL REFERENCES workspaces(id) ON DELETE CASCADE,
@@ -628,5 +623,9 @@ CREATE TABLE driven_plans(
   run_id INTEGER PRIMARY KEY REFERENCES runs ON DELETE CASCADE,
   plan TEXT NOT NULL
 );
+CREATE INDEX runs_open_by_compute ON runs(workspace_id, compute, id)
+  WHERE job IS NOT NULL AND ended_at IS NULL;
+CREATE INDEX runs_ended_by_compute ON runs(workspace_id, compute, ended_at)
+  WHERE job IS NOT NULL AND ended_at IS NOT NULL;
 CREATE INDEX runs_queued ON runs(workspace_id, compute, id)
   WHERE job IS NOT NULL AND ended_at IS NULL AND worker IS NULL AND driven = 0;
