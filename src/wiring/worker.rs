@@ -118,7 +118,7 @@ pub async fn work_here(
         own.idle = idle;
         let (leave, left) = watch::channel(false);
         let courier = tokio::spawn(deliver(service.clone(), left));
-        let worked = worker::run(inside(&service), own, stopped.clone()).await;
+        let worked = spawned(worker::run(inside(&service), own, stopped.clone())).await;
         let _ = leave.send(true);
         let _ = courier.await;
         worked?;
@@ -197,7 +197,14 @@ pub async fn work_for(
         asked.await;
         stop.send(true)
     });
-    worker::run(client, settings.resolve(name, url), stopped).await
+    spawned(worker::run(client, settings.resolve(name, url), stopped)).await
+}
+
+/// Runs a worker on a thread that also runs what it begins, where one goes on when the other has come
+/// to its end. The thread of the program would have to be woken each time.
+async fn spawned(work: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
+    let worked = tokio::spawn(work).await;
+    worked.map_err(|e| Error::internal(format!("The worker came down: {e}")))?
 }
 
 /// Sees to it that a worker takes what there is to do. Never fails a command: what is queued waits

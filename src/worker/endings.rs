@@ -19,6 +19,8 @@ pub struct Endings {
     changed: Notify,
     /// For a call that waits.
     settled: Notify,
+    /// For who calls: another run may begin.
+    room: Notify,
 }
 
 /// One report, until it is dropped.
@@ -34,6 +36,16 @@ impl Endings {
     /// Waits until a report has begun or ended since this was last waited for.
     pub async fn changed(&self) {
         self.changed.notified().await;
+    }
+
+    /// Says that the process of a run is over, before what it leaves is stored.
+    pub fn make_room(&self) {
+        self.room.notify_one();
+    }
+
+    /// Waits until that was said since this was last waited for.
+    pub async fn has_room(&self) {
+        self.room.notified().await;
     }
 
     /// Waits until no report is under way, but not for long ones.

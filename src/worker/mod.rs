@@ -161,8 +161,16 @@ async fn told(stop: &mut watch::Receiver<bool>) {
 /// A run that this worker has, or whose folder it is still removing.
 struct Held {
     fate: watch::Sender<Fate>,
+    stage: Arc<Stage>,
+}
+
+/// How far a run is with its end.
+#[derive(Debug, Default)]
+struct Stage {
+    /// Its process is over: what is left to do is to store what it leaves, beside the next run.
+    over: AtomicBool,
     /// Its end was reported: it is nobody's any more and takes no slot.
-    ended: Arc<AtomicBool>,
+    ended: AtomicBool,
 }
 
 /// What all runs of a worker share.
@@ -195,8 +203,12 @@ impl Asked {
         }
     }
 
+    /// Whether the answer is one to this request too: with more room than was said the first of several
+    /// runs comes all the same, and then the others.
     fn is_of(&self, request: &SyncWorker) -> bool {
-        self.capacity == request.capacity && self.holding == request.holding
+        let room = self.capacity == request.capacity
+            || (self.capacity > 0 && request.capacity > self.capacity);
+        room && self.holding == request.holding
     }
 }
 
@@ -248,6 +260,7 @@ impl Worker {
                     self.forget(ended).await;
                 }
                 () = endings.changed() => asked = None,
+                () = endings.has_room() => {}
                 () = at(idle) => {}
                 orders = &mut call.answer => {
                     asked = None;
@@ -276,18 +289,19 @@ impl Worker {
         let until_idle = idle.map(|until| until.saturating_duration_since(Instant::now()));
         let wait = until_idle.map_or(WAIT, |left| left.min(WAIT));
         let open = self.held.iter();
-        let open = open.filter(|(_, held)| !held.ended.load(Ordering::Relaxed));
+        let open = open.filter(|(_, held)| !held.stage.ended.load(Ordering::Relaxed));
         let (mut holding, mut cancelling) = (Vec::new(), Vec::new());
+        let mut over = 0;
         for (name, held) in open {
             holding.push(name.clone());
+            over += usize::from(held.stage.over.load(Ordering::Relaxed));
             if *held.fate.borrow() == Fate::Cancel {
                 cancelling.push(name.clone());
             }
         }
-        let open = u32::try_from(holding.len()).unwrap_or(u32::MAX);
         SyncWorker {
             worker: self.machine.settings.name.clone(),
-            capacity: self.machine.settings.slots.saturating_sub(open),
+            capacity: room(self.machine.settings.slots, holding.len(), over),
             holding,
             cancelling: Some(cancelling),
             wait_ms: u64::try_from(wait.as_millis()).unwrap_or(0),
@@ -328,7 +342,7 @@ impl Worker {
         let execution = Execution::new(&self.client, &self.machine, assignment, receiver);
         let held = Held {
             fate: sender,
-            ended: execution.ended(),
+            stage: execution.stage(),
         };
         let task = self.tasks.spawn(execution.execute());
         self.names.insert(task.id(), name.clone());
@@ -410,6 +424,13 @@ impl Worker {
     }
 }
 
+/// How many more runs a worker takes that holds so many, of which some are over. These leave their slots,
+/// but only as many as there are slots, so that what cannot be stored does not pile up.
+fn room(slots: u32, held: usize, over: usize) -> u32 {
+    let taken = held - over.min(slots as usize);
+    slots.saturating_sub(u32::try_from(taken).unwrap_or(u32::MAX))
+}
+
 fn name_of(assignment: &Assignment) -> String {
     format!("{}/{}", assignment.workspace, assignment.run)
 }
@@ -479,5 +500,18 @@ fn io_error(verb: &str, path: &Path, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::StorageFull => Error::full(message),
         _ => Error::unavailable(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::room;
+
+    #[test]
+    fn a_run_that_is_over_leaves_its_slot_but_what_is_ending_does_not_pile_up() {
+        assert_eq!((room(2, 0, 0), room(2, 2, 0)), (2, 0));
+        assert_eq!((room(2, 2, 1), room(2, 3, 1)), (1, 0));
+        assert_eq!((room(2, 4, 2), room(2, 3, 3), room(2, 4, 4)), (0, 1, 0));
+        assert_eq!((room(1, 1, 1), room(1, 2, 2)), (1, 0));
     }
 }

@@ -4,7 +4,7 @@ mod leave;
 
 use std::{
     fs, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -15,9 +15,8 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    FULL_TRIES, Fate, Machine, at,
+    FULL_TRIES, Fate, Machine, Stage, at,
     begun::{BEGUN, Begun},
-    cause,
     container::{self, Image},
     folders::CODE,
     io_error,
@@ -35,14 +34,15 @@ use api::{
     jobs::SERVICE_TAG,
     lineage::RunLink,
     metrics::LogBatch,
-    work::{Assignment, Outcome, Progress, ReportRun},
+    mirrors::Mirrors,
+    work::{Assignment, Progress, ReportRun},
 };
 use client::{Client, inputs::remove_all};
 use executor::{
     environment::{self, Place, Ready},
     local::{End, Process},
     spares::{self, Own},
-    supervisor::{Stopped, Task},
+    supervisor::Task,
     use_of::Held,
 };
 use leave::Ended;
@@ -67,7 +67,11 @@ pub struct Execution {
     unreported: Mutex<Option<(Instant, Progress)>>,
     /// What it uses, as far as that is known and no start tells of it.
     uses: Mutex<Vec<RunLink>>,
-    ended: Arc<AtomicBool>,
+    stage: Arc<Stage>,
+    /// Its environment and its slot are the next run's.
+    makes_room: AtomicBool,
+    /// What stands for addresses while it goes on.
+    mirrors: OnceLock<Mirrors>,
     /// Its Python environment.
     own: OnceLock<Own>,
 }
@@ -94,14 +98,15 @@ impl Execution {
             fate,
             unreported: Mutex::default(),
             uses: Mutex::default(),
-            ended: Arc::default(),
+            stage: Arc::default(),
+            makes_room: AtomicBool::default(),
+            mirrors: OnceLock::new(),
             own: OnceLock::new(),
         }
     }
 
-    /// Set once the end of the run is reported.
-    pub fn ended(&self) -> Arc<AtomicBool> {
-        self.ended.clone()
+    pub fn stage(&self) -> Arc<Stage> {
+        self.stage.clone()
     }
 
     /// Brings the run to its end and reports it. A run that is lost is stopped and not reported.
@@ -127,7 +132,9 @@ impl Execution {
                     .await;
             }
         }
-        let (own, folder) = (self.own.get().cloned(), self.folder.clone());
+        let kept = self.makes_room.load(Ordering::Relaxed);
+        let own = self.own.get().filter(|_| !kept).cloned();
+        let folder = self.folder.clone();
         let folders = self.machine.folders.clone();
         let work = self.machine.settings.work();
         let cleared = tokio::task::spawn_blocking(move || {
@@ -354,6 +361,9 @@ impl Execution {
         let Some(described) = self.assignment.job.described.as_deref() else {
             return Ok(None);
         };
+        if self.mirrors.get().is_none() {
+            let _ = self.mirrors.set((self.machine.settings.mirrors)()?);
+        }
         Ok(Some(Ports {
             client: &self.client,
             settings: &self.machine.settings,
@@ -361,7 +371,7 @@ impl Execution {
             assignment: &self.assignment,
             described,
             folder: &self.folder,
-            mirrors: (self.machine.settings.mirrors)()?,
+            mirrors: self.mirrors.get().cloned().unwrap_or_default(),
         }))
     }
 
@@ -442,6 +452,7 @@ impl Execution {
         } else {
             self.remove_containers().await;
         }
+        self.make_room();
         let ended = self.judge(end, &process.log(), canceled);
         self.say_before_log(&process).await?;
         let storing = self.store(ended, &process, log, outputs);
@@ -506,35 +517,6 @@ impl Execution {
         Ok(())
     }
 
-    /// What the end of the process means for the run.
-    fn judge(&self, end: End, log: &Path, canceled: bool) -> Ended {
-        let exit = match end {
-            End::Vanished(_) if canceled => return Ended::canceled(),
-            End::Vanished(reason) => return Ended::failed(reason),
-            End::Exited(exit) => exit,
-        };
-        let limit = self.assignment.job.timeout_seconds.unwrap_or_default();
-        let reason = match exit.stopped {
-            Some(Stopped::Asked) if canceled => None,
-            Some(Stopped::Asked) => Some("Its supervisor was asked to stop it".to_owned()),
-            Some(Stopped::Timeout) => Some(format!("It was stopped at its limit of {limit} s")),
-            None => cause::of(&exit, log, self.redactor()),
-        };
-        let outcome = match (exit.stopped, &reason) {
-            (Some(Stopped::Asked), _) if canceled => Outcome::Canceled,
-            (_, Some(_)) => Outcome::Failed,
-            (_, None) => Outcome::Completed,
-        };
-        Ended {
-            outcome,
-            // As shells tell it.
-            exit_code: exit.code.or(exit.signal.map(|signal| 128 + signal)),
-            reason,
-            usage: Some(exit.usage),
-            made: Vec::new(),
-        }
-    }
-
     /// An end is reported whenever that becomes possible; all else that a full disk does not let
     /// through is left out.
     async fn report(&self, before: Option<Progress>, progress: Progress) -> Result<()> {
@@ -572,7 +554,7 @@ impl Execution {
             made: ended.made,
         };
         self.report(self.running(), end).await?;
-        self.ended.store(true, Ordering::Relaxed);
+        self.stage.ended.store(true, Ordering::Relaxed);
         Ok(())
     }
 }

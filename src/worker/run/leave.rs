@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{Execution, MESSAGE_EVERY, unless_full};
 use crate::{
-    cause::DISK_FULL,
+    cause::{self, DISK_FULL},
     io_error,
     keep::Stored,
     log::{Log, write_redacted},
@@ -27,7 +28,11 @@ use api::{
     work::Outcome,
 };
 use client::inputs::remove_all;
-use executor::local::Process;
+use executor::{
+    local::{End, Process},
+    spares,
+    supervisor::Stopped,
+};
 
 /// How long a run that has completed waits for room on a full disk before its outputs are given up.
 const FULL_PATIENCE: Duration = Duration::from_secs(20);
@@ -83,6 +88,49 @@ impl Ended {
 }
 
 impl Execution {
+    /// What the end of the process means for the run.
+    pub(super) fn judge(&self, end: End, log: &Path, canceled: bool) -> Ended {
+        let exit = match end {
+            End::Vanished(_) if canceled => return Ended::canceled(),
+            End::Vanished(reason) => return Ended::failed(reason),
+            End::Exited(exit) => exit,
+        };
+        let limit = self.assignment.job.timeout_seconds.unwrap_or_default();
+        let reason = match exit.stopped {
+            Some(Stopped::Asked) if canceled => None,
+            Some(Stopped::Asked) => Some("Its supervisor was asked to stop it".to_owned()),
+            Some(Stopped::Timeout) => Some(format!("It was stopped at its limit of {limit} s")),
+            None => cause::of(&exit, log, self.redactor()),
+        };
+        let outcome = match (exit.stopped, &reason) {
+            (Some(Stopped::Asked), _) if canceled => Outcome::Canceled,
+            (_, Some(_)) => Outcome::Failed,
+            (_, None) => Outcome::Completed,
+        };
+        Ended {
+            outcome,
+            // As shells tell it.
+            exit_code: exit.code.or(exit.signal.map(|signal| 128 + signal)),
+            reason,
+            usage: Some(exit.usage),
+            made: Vec::new(),
+        }
+    }
+
+    /// Lets the next run begin beside the storing of what this one leaves, in its environment.
+    pub(super) fn make_room(&self) {
+        let (own, stage) = (self.own.get().cloned(), self.stage());
+        let endings = self.machine.endings.clone();
+        self.makes_room.store(true, Ordering::Relaxed);
+        tokio::task::spawn_blocking(move || {
+            if let Some(own) = own {
+                spares::keep(&own);
+            }
+            stage.over.store(true, Ordering::Relaxed);
+            endings.make_room();
+        });
+    }
+
     /// Stores what the run leaves; how it has ended by that, and its logs among its artifacts.
     pub(super) async fn store(
         &self,
