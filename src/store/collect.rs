@@ -7,8 +7,9 @@
 use std::{
     collections::{HashMap, HashSet},
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
+    thread,
 };
 
 use super::{
@@ -29,6 +30,8 @@ use api::{
 
 /// Packs rewritten before their rows are changed together.
 const GROUP: usize = 16;
+/// Files that are removed at once.
+const AT_ONCE: usize = 8;
 
 /// A pack that loses blobs.
 #[derive(Debug)]
@@ -209,17 +212,17 @@ impl Store {
             .db
             .write(move |tx| apply(tx, &own, &blobs, steps))
             .await?;
+        let mut gone = Vec::new();
         for (shrink, moved, applied) in done {
             if applied {
-                let path = folder.join(&shrink.pack);
-                fs::remove_file(&path).map_err(|e| io_error("remove", &path, &e))?;
+                gone.push(folder.join(&shrink.pack));
                 collected.blobs += shrink.dead.len() as u64;
                 collected.bytes += shrink.freed;
             } else if let Some(moved) = moved {
                 moved.discard();
             }
         }
-        Ok(())
+        blocking(move || remove_all(&gone)).await
     }
 
     /// Files in the folder of packs that no row names and no living process writes.
@@ -467,6 +470,23 @@ fn numbered(folder: &Path, ending: &str) -> Vec<i64> {
         name.to_str()?.strip_suffix(ending)?.parse().ok()
     };
     entries.filter_map(number).collect()
+}
+
+/// Removes files, several at once: a disk that is told of what is freed takes its time for each.
+fn remove_all(paths: &[PathBuf]) -> Result<()> {
+    let share = paths.len().div_ceil(AT_ONCE).max(1);
+    thread::scope(|scope| {
+        let each = |some: &[PathBuf]| some.iter().try_for_each(|path| remove(path));
+        let removing = paths
+            .chunks(share)
+            .map(|some| scope.spawn(move || each(some)));
+        let removing: Vec<_> = removing.collect();
+        let lost = || Err(Error::internal("Removing files came down"));
+        let ended = removing
+            .into_iter()
+            .map(|one| one.join().unwrap_or_else(|_| lost()));
+        ended.fold(Ok(()), Result::and)
+    })
 }
 
 fn remove(path: &Path) -> Result<()> {
