@@ -394,7 +394,19 @@ with zipfile.ZipFile(sys.argv[1] + '/tiny-1-py3-none-any.whl', 'w') as wheel:
         let shared = shared.await.unwrap();
         assert!(compiled(&shared) && shared.held.is_some());
         let built = fs::read_to_string(&log).unwrap();
-        assert_eq!(built.matches("pip install").count(), 1, "{built}");
+        assert_eq!(built.matches(" venv ").count(), 1, "{built}");
+        // What older packages take for granted is there.
+        let script =
+            "import sys\nif sys.version_info < (3, 12): __import__('pkg_resources')".to_owned();
+        let folder = PathBuf::from(&shared.variables["VIRTUAL_ENV"]);
+        let mut python = std::process::Command::new(folder.join("bin/python"));
+        assert!(
+            python
+                .args(["-W", "ignore", "-c", &script])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// A uv that has the Python of its folder once there is a file `has`, and gets none.

@@ -21,8 +21,18 @@ const SYSTEM_CERTIFICATES: [&str; 3] = [
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/cert.pem",
 ];
+/// What older packages need of it, newer ones lack (`pkg_resources`).
+const SETUPTOOLS: &str = "setuptools<81";
 /// Lines of a failed build that are worth showing.
 const SHOWN: usize = 20;
+
+/// Whether virtual environments of this Python have setuptools from the beginning: those before 3.12.
+fn has_setuptools(minor: &str) -> bool {
+    let number = minor
+        .strip_prefix("3.")
+        .and_then(|minor| minor.parse().ok());
+    number.is_some_and(|minor: u32| minor < 12)
+}
 
 impl Wanted<'_> {
     /// Makes a virtual environment with all of it.
@@ -38,15 +48,18 @@ impl Wanted<'_> {
         let executable = path(&python.executable);
         match installer {
             Installer::Uv(uv) => {
-                let make = [
-                    "venv",
-                    "--seed",
-                    "--no-project",
-                    "--python",
-                    &executable,
-                    &target,
-                ];
-                self.step(tools, uv, &make).await?;
+                let mut make = vec!["venv", "--no-project", "--python", &executable, &target];
+                if has_setuptools(python.minor()) {
+                    self.step(tools, uv, &make).await?;
+                    let own = path(&folder.join("bin/python"));
+                    let seed = [
+                        "pip", "install", "--python", &own, "pip", SETUPTOOLS, "wheel",
+                    ];
+                    self.step(tools, uv, &seed).await?;
+                } else {
+                    make.push("--seed");
+                    self.step(tools, uv, &make).await?;
+                }
             }
             Installer::Pip => {
                 self.step(tools, &python.program, &["-m", "venv", &target])
