@@ -2,10 +2,11 @@
 //! the nearest later one that has stands for it.
 
 /// The first versions that run with `NumPy` 2. Those before do not say that they do not.
-const FOR_NUMPY_2: [(&str, [u32; 3]); 3] = [
+const FOR_NUMPY_2: [(&str, [u32; 3]); 4] = [
     ("pandas", [2, 2, 2]),
     ("scikit-learn", [1, 4, 2]),
     ("scipy", [1, 13, 0]),
+    ("torch", [2, 3, 0]),
 ];
 const OLD_NUMPY: &str = "numpy<2";
 /// `MLflow` that saves models of older scikit-learns in a way that needs nothing to be said.
@@ -143,8 +144,10 @@ impl Pins {
         let of_one_version = |pin: &&Pin| pin.exact || matches!(pin.stands, Stands::Nearest(_));
         let pins = self.pins.iter().filter(of_one_version);
         let pinned_now = pins.map(|pin| match &pin.stands {
-            Stands::Nearest(version) => (pin.name.as_str(), version.as_str()),
-            Stands::Itself | Stands::Beside { .. } | Stands::Runs(_) | Stands::Built => {
+            Stands::Nearest(version) | Stands::Beside { version, .. } => {
+                (pin.name.as_str(), version.as_str())
+            }
+            Stands::Itself | Stands::Runs(_) | Stands::Built => {
                 (pin.name.as_str(), pin.version.as_str())
             }
         });
@@ -505,7 +508,8 @@ mod tests {
         assert!(!pins.follow(said), "nothing stands for torchvision");
         pins.settle(1, Some("0.15.1"));
         assert!(pins.follow(said));
-        assert_eq!(pins.lines(), ["torch==2.0.0", "torchvision==0.15.1"]);
+        let expected = ["torch==2.0.0", "torchvision==0.15.1", OLD_NUMPY];
+        assert_eq!(pins.lines(), expected);
         let note = "torch 1.13.0 does not go with the torchvision that was used; used 2.0.0, another major \
                     version that may do things otherwise";
         assert_eq!(pins.notes("3.11")[0], note);
