@@ -66,7 +66,11 @@ pub async fn of(bound: &Bound<'_>, pipeline: &Pipeline, at: usize) -> Result<New
     let mut inputs = bound.inputs(pipeline, step).await?;
     let mut new = match &step.work {
         Work::Command(job) => {
-            let mut job = (**job).clone();
+            let mut job = if bound.thinks() {
+                undescribed(job)
+            } else {
+                (**job).clone()
+            };
             fill(&mut job, inputs);
             let (key, reuses) = bound.reused(&mut job, &pipeline.graph).await?;
             settle(&mut job, &name, &pipeline.graph, reuses.as_deref())?;
@@ -198,6 +202,30 @@ impl Bound<'_> {
         } = self.parent;
         let found = self.service.store.reusable(workspace_id, key, root);
         Ok((Some(key), found.await?))
+    }
+}
+
+/// A job without the words by which it is shown, which are long and decide nothing.
+fn undescribed(job: &Job) -> Job {
+    let described = job.described.as_deref().map(|described| Described {
+        definition: Map::new(),
+        inputs: described.inputs.clone(),
+        outputs: described.outputs.clone(),
+        distribution: described.distribution,
+        services: described.services.clone(),
+        step: described.step.clone(),
+    });
+    Job {
+        described: described.map(Box::new),
+        command: job.command.clone(),
+        snapshot: job.snapshot,
+        environment: job.environment.clone(),
+        environment_variables: job.environment_variables.clone(),
+        params: job.params.clone(),
+        secrets: job.secrets.clone(),
+        timeout_seconds: job.timeout_seconds,
+        git: job.git.clone(),
+        container: job.container,
     }
 }
 
