@@ -41,7 +41,8 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("monitor", &["api", "table"]),
     ("api", &[]),
     ("server", &["api", "protocols", "service"]),
-    ("protocols", &["api", "service", "spec"]),
+    ("protocols", &["api", "graphql", "service", "spec"]),
+    ("graphql", &[]),
     ("courier", &["api", "protocols", "service"]),
     ("service", &["api", "spec", "store"]),
     ("store", &["api"]),
@@ -52,11 +53,12 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
 ];
 
 /// The layers that are crates of their own: inside, `crate::` is the layer itself.
-const CRATES: [&str; 14] = [
+const CRATES: [&str; 15] = [
     "api",
     "client",
     "exchange",
     "executor",
+    "graphql",
     "host",
     "monitor",
     "native",

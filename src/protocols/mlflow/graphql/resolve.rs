@@ -6,10 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use http_body_util::BodyExt;
 use serde_json::{Map, Value, json};
 
-use super::{
-    plan::{Plan, Planned},
-    schema::{SCHEMA, Type},
-};
 use crate::mlflow::{
     artifacts,
     call::{Call, Place},
@@ -22,6 +18,7 @@ use crate::mlflow::{
     wire::Answer,
 };
 use api::models::SearchModels;
+use graphql::{Plan, Planned, SCHEMA, Type};
 
 /// How many runs' model versions are looked for at once.
 const RUNS_AT_ONCE: usize = 200;
@@ -294,7 +291,8 @@ fn float(value: Option<&Value>) -> Value {
 mod tests {
     use serde_json::{Map, json};
 
-    use super::{super::plan::plan, Budget, project};
+    use super::{Budget, project};
+    use graphql::plan;
 
     #[test]
     fn an_answer_has_a_bound_however_often_its_parts_are_asked_for() {
