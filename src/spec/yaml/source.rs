@@ -85,9 +85,13 @@ impl Sources {
         (line, before[begin..].chars().count() + 1)
     }
 
-    /// `file:line:column`.
+    /// `file:line:column`; of the value of a flag, the flag.
     pub fn place(&self, span: Span) -> String {
+        let name = &self.get(span.source).name;
+        if name.starts_with("--") {
+            return name.clone();
+        }
         let (line, column) = self.position(span);
-        format!("{}:{line}:{column}", self.get(span.source).name)
+        format!("{name}:{line}:{column}")
     }
 }

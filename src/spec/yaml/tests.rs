@@ -133,3 +133,11 @@ fn every_value_knows_its_place() {
     assert_eq!(place(items[1].get("z").unwrap()), "f.yml:7:7");
     assert_eq!(items[1].get("k").unwrap().text, "long\ntext\n");
 }
+
+#[test]
+fn the_place_of_a_flag_is_the_flag() {
+    let mut sources = Sources::default();
+    let flag = "--type nope".to_owned();
+    let id = sources.add(flag.clone(), PathBuf::new(), flag);
+    assert_eq!(sources.place(sources.whole(id)), "--type nope");
+}
