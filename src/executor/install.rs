@@ -8,7 +8,7 @@ use super::{
     conda::{self, Tool},
     environment::NOTES,
     io_error,
-    pins::Pins,
+    pins::{Pins, numbers},
     python::{self, Installer, Python},
     tool::{self, Outcome, Tools},
     write_whole,
@@ -28,10 +28,7 @@ const SHOWN: usize = 20;
 
 /// Whether virtual environments of this Python have setuptools from the beginning: those before 3.12.
 fn has_setuptools(minor: &str) -> bool {
-    let number = minor
-        .strip_prefix("3.")
-        .and_then(|minor| minor.parse().ok());
-    number.is_some_and(|minor: u32| minor < 12)
+    numbers(minor) < [3, 12, 0]
 }
 
 impl Wanted<'_> {

@@ -98,12 +98,9 @@ impl Pins {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = self.lines.clone();
         for pin in &self.pins {
-            let version = match &pin.stands {
-                Stands::Nearest(version) | Stands::Beside { version, .. } => version,
-                Stands::Runs(version) => *version,
-                Stands::Itself | Stands::Built => continue,
-            };
-            lines[pin.line] = format!("{}=={version}", pin.name);
+            if let Some(version) = pin.stands.version() {
+                lines[pin.line] = format!("{}=={version}", pin.name);
+            }
         }
         if let Some((line, _)) = self.too_new_mlflow() {
             lines[line] = format!("{}{OLD_MLFLOW}", lines[line].trim());
@@ -143,13 +140,9 @@ impl Pins {
         }
         let of_one_version = |pin: &&Pin| pin.exact || matches!(pin.stands, Stands::Nearest(_));
         let pins = self.pins.iter().filter(of_one_version);
-        let pinned_now = pins.map(|pin| match &pin.stands {
-            Stands::Nearest(version) | Stands::Beside { version, .. } => {
-                (pin.name.as_str(), version.as_str())
-            }
-            Stands::Itself | Stands::Runs(_) | Stands::Built => {
-                (pin.name.as_str(), pin.version.as_str())
-            }
+        let pinned_now = pins.map(|pin| {
+            let version = pin.stands.version().unwrap_or(&pin.version);
+            (pin.name.as_str(), version)
         });
         // Conda's `=1.2` is any 1.2.
         let any_of = self.lines.iter();
@@ -321,9 +314,20 @@ fn major(version: &str) -> Option<u32> {
 }
 
 /// The first three numbers of a version.
-fn numbers(version: &str) -> [u32; 3] {
+pub fn numbers(version: &str) -> [u32; 3] {
     let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
     [(); 3].map(|()| parts.next().unwrap_or(0))
+}
+
+impl Stands {
+    /// The version that is used in the place of the pinned one, if another is.
+    fn version(&self) -> Option<&str> {
+        match self {
+            Self::Nearest(version) | Self::Beside { version, .. } => Some(version),
+            Self::Runs(version) => Some(version),
+            Self::Itself | Self::Built => None,
+        }
+    }
 }
 
 impl Pin {

@@ -8,7 +8,7 @@ mod plan;
 mod schema;
 
 pub use plan::{Plan, Planned, plan};
-pub use schema::{SCHEMA, Schema, Type, field, named};
+pub use schema::{SCHEMA, Type};
 
 #[cfg(test)]
 mod tests {

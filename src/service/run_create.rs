@@ -115,7 +115,8 @@ impl Service {
         caller: &Caller,
         heading: Heading,
         mut job: Job,
-        (driven, course): (NewDriven, Option<Course>),
+        driven: NewDriven,
+        course: Option<Course>,
     ) -> Result<Run> {
         job.git = heading.git;
         let new = NewRun {

@@ -5,10 +5,7 @@ mod leave;
 use std::{
     fs, io,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -68,12 +65,10 @@ pub struct Execution {
     /// What it uses, as far as that is known and no start tells of it.
     uses: Mutex<Vec<RunLink>>,
     stage: Arc<Stage>,
-    /// Its environment and its slot are the next run's.
-    makes_room: AtomicBool,
     /// What stands for addresses while it goes on.
     mirrors: OnceLock<Mirrors>,
-    /// Its Python environment.
-    own: OnceLock<Own>,
+    /// Its Python environment, until it is the next run's.
+    own: Mutex<Option<Own>>,
 }
 
 /// What a command runs in.
@@ -99,9 +94,8 @@ impl Execution {
             unreported: Mutex::default(),
             uses: Mutex::default(),
             stage: Arc::default(),
-            makes_room: AtomicBool::default(),
             mirrors: OnceLock::new(),
-            own: OnceLock::new(),
+            own: Mutex::default(),
         }
     }
 
@@ -132,8 +126,7 @@ impl Execution {
                     .await;
             }
         }
-        let kept = self.makes_room.load(Ordering::Relaxed);
-        let own = self.own.get().filter(|_| !kept).cloned();
+        let own = self.own().take();
         let folder = self.folder.clone();
         let folders = self.machine.folders.clone();
         let work = self.machine.settings.work();
@@ -151,9 +144,7 @@ impl Execution {
         let begun = match self.find_process().await {
             Some(process) => {
                 let begun = Begun::read(&self.folder);
-                if let Some(own) = begun.environment.as_deref().and_then(Own::find) {
-                    let _ = self.own.set(own);
-                }
+                *self.own() = begun.environment.as_deref().and_then(Own::find);
                 if self.assignment.handle.is_none() {
                     self.note_start(&process, begun);
                     self.report_running().await?;
@@ -254,6 +245,10 @@ impl Execution {
     fn note_uses(&self, uses: Vec<RunLink>) -> Vec<RunLink> {
         let mut noted = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut noted, uses)
+    }
+
+    fn own(&self) -> MutexGuard<'_, Option<Own>> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unreported(&self) -> MutexGuard<'_, Option<(Instant, Progress)>> {
@@ -429,9 +424,7 @@ impl Execution {
             settings: &how,
         };
         let ready = environment::prepare(&self.assignment.job.environment, place).await?;
-        if let Some(own) = &ready.own {
-            let _ = self.own.set(own.clone());
-        }
+        self.own().clone_from(&ready.own);
         Ok(Around::Machine(Box::new(ready)))
     }
 

@@ -84,9 +84,7 @@ pub fn beside(
     }
     if beside.variables.contains_key(TOKEN) {
         // The command may print what it has.
-        for word in ["unset ", TOKEN, "; "] {
-            beside.line.push_str(word);
-        }
+        beside.line.extend(["unset ", TOKEN, "; "]);
     }
     Ok(beside)
 }

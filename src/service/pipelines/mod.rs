@@ -52,7 +52,7 @@ impl Service {
             &request.name,
         )?;
         let course = Course::Pipeline(Box::new(Pipeline::new(compiled.graph)));
-        self.create_driven(caller, heading, job, (driven, Some(course)))
+        self.create_driven(caller, heading, job, driven, Some(course))
             .await
     }
 

@@ -79,8 +79,7 @@ impl Service {
             None => request.definition,
         };
         let (job, driven) = sweep_run(&plan, definition, &request.name)?;
-        self.create_driven(caller, heading, job, (driven, None))
-            .await
+        self.create_driven(caller, heading, job, driven, None).await
     }
 
     /// What a sweep comes to, with everything looked up that it names.

@@ -73,6 +73,7 @@ pub struct Kind {
     /// Whether the canonical form can be read into the kind's type.
     pub reads: fn(&Value) -> Result<(), Mismatch>,
     /// The same, and writes it again.
+    #[cfg(test)]
     pub reread: fn(&Value) -> Result<Option<Value>, Mismatch>,
     /// The last parts of the `$schema` addresses that files of it have.
     schemas: &'static [&'static str],
@@ -94,6 +95,7 @@ const fn kind<T: Described>(
         doc,
         shape: T::SHAPE,
         reads: reads::<T>,
+        #[cfg(test)]
         reread: reread::<T>,
         schemas,
         marks,
@@ -172,6 +174,7 @@ fn reads<T: Described>(value: &Value) -> Result<(), Mismatch> {
     T::read(Some(value)).map(drop)
 }
 
+#[cfg(test)]
 fn reread<T: Described>(value: &Value) -> Result<Option<Value>, Mismatch> {
     T::read(Some(value)).map(|read| read.write())
 }

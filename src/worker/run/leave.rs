@@ -119,9 +119,8 @@ impl Execution {
 
     /// Lets the next run begin beside the storing of what this one leaves, in its environment.
     pub(super) fn make_room(&self) {
-        let (own, stage) = (self.own.get().cloned(), self.stage());
+        let (own, stage) = (self.own().take(), self.stage());
         let endings = self.machine.endings.clone();
-        self.makes_room.store(true, Ordering::Relaxed);
         tokio::task::spawn_blocking(move || {
             if let Some(own) = own {
                 spares::keep(&own);
