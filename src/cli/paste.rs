@@ -1,7 +1,7 @@
 //! Commands in hints, written so that this very user can paste them: the program as it was called,
 //! with the workspace and profile that were named on the line.
 
-use super::Globals;
+use super::{Globals, az::hint};
 
 /// Commands that have no workspace, or name it themselves.
 const WITHOUT_WORKSPACE: [&str; 14] = [
@@ -39,9 +39,19 @@ pub struct Paste {
     program: String,
     workspace: Option<String>,
     profile: Option<String>,
+    /// The user came by the door for scripts written for Azure.
+    azure: bool,
 }
 
 impl Paste {
+    /// Commands as `az` knows them.
+    pub fn azure() -> Self {
+        Self {
+            azure: true,
+            ..Self::default()
+        }
+    }
+
     /// From the options of the line and the word that the program was called by.
     pub(super) fn new(globals: &Globals, called: Option<String>) -> Self {
         // A name alone was found on the PATH.
@@ -50,6 +60,7 @@ impl Paste {
             program: program.unwrap_or_else(|| "aml".to_owned()),
             workspace: globals.workspace.clone(),
             profile: globals.profile.clone(),
+            azure: false,
         }
     }
 
@@ -57,6 +68,9 @@ impl Paste {
     ///
     /// A hint that says what somebody else can do is left as it is: their line begins as they like.
     pub fn text(&self, text: &str) -> String {
+        if self.azure {
+            return hint::as_called(text);
+        }
         if is_for_others(text) {
             return text.to_owned();
         }
@@ -137,6 +151,7 @@ mod tests {
             program: program.to_owned(),
             workspace: Some("quickstart".to_owned()),
             profile: Some("team".to_owned()),
+            azure: false,
         }
     }
 

@@ -5,7 +5,10 @@ use std::{io::Write as _, process::ExitCode};
 use anstyle::AnsiColor;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::grammar::{Flag, Verb};
+use super::{
+    grammar::{Flag, Verb},
+    hint,
+};
 use crate::cli::error::{ENDPOINT_FAILED, Exit, RUN_CANCELED, RUN_FAILED};
 use api::{Code, Error, names};
 
@@ -28,7 +31,11 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     let own = error.downcast_ref().map(|Exit(code)| *code);
     match (own, known) {
         (Some(code), None) => return ExitCode::from(own_code(code)),
-        (_, Some(known)) => write(&known.to_string(), &known.hints),
+        (_, Some(known)) => {
+            for error in std::iter::once(known).chain(&known.others) {
+                write(&error.to_string(), &error.hints);
+            }
+        }
         (None, None) => write(&format!("{error:#}"), &[]),
     }
     let code = known.map_or(1, exit_code);
@@ -129,65 +136,16 @@ pub fn parser(error: &clap::Error, verb: &Verb) -> String {
 
 fn write(message: &str, hints: &[String]) {
     let red = AnsiColor::Red.on_default();
-    let mut text = format!("{red}ERROR: {message}{red:#}\n");
+    // Several findings in one text have their hints in it.
+    let line = |line: &str| match line.strip_prefix("help: ") {
+        Some(help) => format!("help: {}", hint::as_called(help)),
+        None => line.to_owned(),
+    };
+    let message: Vec<String> = message.split('\n').map(line).collect();
+    let mut text = format!("{red}ERROR: {}{red:#}\n", message.join("\n"));
     for hint in hints {
-        text.push_str(&as_called(hint));
+        text.push_str(&hint::as_called(hint));
         text.push('\n');
     }
     let _ = anstream::AutoStream::auto(std::io::stderr()).write_all(text.as_bytes());
-}
-
-/// What both doors list by the same words.
-const LISTED: [&str; 10] = [
-    "component",
-    "compute",
-    "connection",
-    "data",
-    "datastore",
-    "environment",
-    "job",
-    "model",
-    "registry",
-    "schedule",
-];
-
-/// A hint with the command that the caller knows, where that is the same one.
-fn as_called(hint: &str) -> String {
-    let own = |(before, rest): (&str, &str)| {
-        let (kind, _) = rest.split_once(" list")?;
-        let begins = before.is_empty() || before.ends_with(' ');
-        let called = match kind {
-            "run" => "job",
-            kind => LISTED.into_iter().find(|listed| *listed == kind)?,
-        };
-        begins.then(|| format!("{before}az ml {called}{}", &rest[kind.len()..]))
-    };
-    let found = hint.split_once("aml ").and_then(own);
-    found.unwrap_or_else(|| hint.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::as_called;
-
-    #[test]
-    fn hints_name_the_command_that_was_called() {
-        for (hint, called) in [
-            (
-                "The one created last is 1; see all: aml data list --name t",
-                "The one created last is 1; see all: az ml data list --name t",
-            ),
-            (
-                "See which there are: aml run list",
-                "See which there are: az ml job list",
-            ),
-            (
-                "See it: aml environment show e:1",
-                "See it: aml environment show e:1",
-            ),
-            ("Did you mean `t`?", "Did you mean `t`?"),
-        ] {
-            assert_eq!(as_called(hint), called);
-        }
-    }
 }

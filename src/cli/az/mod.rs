@@ -20,6 +20,7 @@ mod extension;
 mod given;
 mod grammar;
 mod group;
+pub mod hint;
 mod identity;
 mod ids;
 mod keyvault;
@@ -40,7 +41,7 @@ pub use output::print;
 
 use clap::Command;
 
-use super::{Globals, complete::with_candidates, context::Context};
+use super::{Globals, complete::with_candidates, context::Context, paste::Paste};
 use crate::config::AzConfig;
 use api::{Error, Operation, Result, names};
 
@@ -327,7 +328,8 @@ fn perform(verb: &Verb, given: &Given) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let az = Az::new(given, None)?;
+        let mut az = Az::new(given, None)?;
+        az.ctx.ui.paste = Paste::azure();
         let answer = (verb.run)(&az, given).await;
         let answer = answer.map_err(|error| az.ctx.ui.ended(error))?;
         az.ctx.ui.show_value(answer)

@@ -215,3 +215,47 @@ fn a_job_is_downloaded_when_it_has_ended_and_streams_how_it_failed() {
         aml.az("ml job download -n fails --all -p got").ok();
     });
 }
+
+#[test]
+fn all_that_a_workspace_does_not_have_is_said_with_the_commands_of_az() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.write(
+            "steps.yml",
+            "type: pipeline
+settings: {default_compute: serverless}
+jobs:
+  a: {component: azureml:absent_one:1}
+  b: {component: azureml:absent_two:1}
+",
+        );
+        let said = error(aml, 3, "ml job create -f steps.yml");
+        for part in [
+            "steps.yml:4:7: Step `a`: No component `absent_one`",
+            "steps.yml:5:7: Step `b`: No component `absent_two`",
+            "See which there are: az ml component list",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        aml.write(
+            "mixed.yml",
+            "type: pipeline
+settings: {default_compute: serverless}
+jobs:
+  a: {component: azureml:absent_one:1}
+  b: {command: 'echo ${{inputs.none}}', environment: {image: python}, comput: x}
+",
+        );
+        let said = error(aml, 1, "ml job create -f mixed.yml");
+        for part in [
+            "help: See which there are: az ml component list",
+            "Did you mean `compute`?",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        let said = error(aml, 3, "ml online-endpoint show -n absent");
+        assert!(said.contains("az ml online-endpoint list"), "{said}");
+        let said = error(aml, 3, "ml workspace show -n absent");
+        assert!(said.contains("az ml workspace list"), "{said}");
+    });
+}
