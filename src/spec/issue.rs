@@ -74,6 +74,25 @@ impl Issue {
         self.severity == Severity::Error
     }
 
+    /// The line of a file that it is about, below a sentence; nothing where there is no line to show.
+    fn excerpt(&self, sources: &Sources) -> String {
+        let source = sources.get(self.span.source);
+        // What a flag gave is named as the place.
+        if self.secret || source.text == source.name || source.text.trim().is_empty() {
+            return String::new();
+        }
+        let alone = Self {
+            hint: None,
+            ..self.clone()
+        };
+        let shown = alone.render(sources, false);
+        // The title and the place are said already.
+        let lines = shown.lines().skip_while(|line| !line.contains("--> "));
+        lines
+            .skip(1)
+            .fold(String::new(), |text, line| text + "\n" + line)
+    }
+
     /// The finding with its line, as compilers print it.
     pub fn render(&self, sources: &Sources, color: bool) -> String {
         let renderer = if color {
@@ -183,7 +202,9 @@ impl Report {
         };
         let place = self.sources.place(first.span);
         if errors.len() == 1 {
-            let error = Error::invalid(first.message.clone()).at(place);
+            let mut message = first.message.clone();
+            message += &first.excerpt(&self.sources);
+            let error = Error::invalid(message).at(place);
             return match &first.hint {
                 Some(hint) => error.hint(hint.clone()),
                 None => error,

@@ -67,8 +67,16 @@ pub fn parse(text: String, path: &Path, name: &str) -> Document {
 }
 
 impl Document {
+    /// Nothing was understood of it: what else it lacks is not known.
+    fn is_broken(&self) -> bool {
+        self.root.is_null() && self.issues.iter().any(Issue::is_error)
+    }
+
     /// Applies `--set` and the like; relative paths in their values start from the file's folder.
     pub fn edit(&mut self, edits: &[Edit], values: Values) -> Result<()> {
+        if self.is_broken() {
+            return Ok(());
+        }
         let folder = self.path.parent().unwrap_or(Path::new("")).to_owned();
         overrides::apply(&mut self.root, edits, values, &mut self.sources, &folder)
     }
@@ -76,6 +84,9 @@ impl Document {
     /// Puts a value at the top, in place of what the file says. Messages call it by `flag`; relative
     /// paths in it start from `folder`.
     pub fn put(&mut self, key: &str, value: &Value, flag: String, folder: &Path) {
+        if self.is_broken() {
+            return;
+        }
         let source = self.sources.add(flag.clone(), folder.to_owned(), flag);
         let span = self.sources.whole(source);
         let value = Node::from_value(value, span);
@@ -221,13 +232,13 @@ impl Document {
 
     /// Checks the document; the canonical form, if it is right.
     pub fn check_shape(self, shape: &Shape, given_by_flags: &[&str]) -> (Option<Value>, Report) {
+        let broken = self.is_broken();
         let Self {
             root,
             mut sources,
             mut issues,
             path,
         } = self;
-        let broken = issues.iter().any(Issue::is_error) && root.is_null();
         let mut value = None;
         if !broken {
             let mut checker = Checker::new(&mut sources, given_by_flags, &path);

@@ -80,7 +80,10 @@ impl Checker<'_> {
             .iter()
             .map(|issue| issue.message.clone())
             .collect();
-        for wrong in rule(members) {
+        let Some(members) = with_named(members, node) else {
+            return;
+        };
+        for wrong in rule(&members) {
             let about = match wrong.path.as_slice() {
                 [jobs, step, ..] if jobs == "jobs" => of_step(step),
                 _ => String::new(),
@@ -224,4 +227,27 @@ fn first_key(node: &Node) -> Span {
         Some(entry) => entry.key_span,
         None => node.span.head(),
     }
+}
+
+/// The keys that are right, with the names of inputs and the like that are there and wrong: an
+/// expression that names one is right. None where they are no mapping, and nobody knows what is named.
+fn with_named(members: &Object<String, Value>, node: &Node) -> Option<Object<String, Value>> {
+    let mut members = members.clone();
+    for key in ["inputs", "outputs", "search_space"] {
+        let Some(written) = node.get(key).filter(|written| !written.is_null()) else {
+            continue;
+        };
+        let Data::Map(entries) = &written.data else {
+            return None;
+        };
+        let named = members
+            .entry(key)
+            .or_insert_with(|| Value::Object(Object::new()));
+        for entry in entries {
+            if let Some(named) = named.as_object_mut() {
+                named.entry(entry.key.clone()).or_insert(Value::Null);
+            }
+        }
+    }
+    Some(members)
 }

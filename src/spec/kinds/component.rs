@@ -36,7 +36,7 @@ record! {
     }
 
     /// What a command component is.
-    CommandComponentParts = "command component" (rule: Some(check_command)) {
+    CommandComponentParts = "command component" (rule: Some(check_command), in_parts: true) {
         ..base: ComponentBase,
         r#type: CommandComponentType = "command",
         /// The command line, run by bash.

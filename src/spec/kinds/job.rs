@@ -35,7 +35,7 @@ record! {
     }
 
     /// Runs one command.
-    CommandJob = "command job" (rule: Some(check_command)) {
+    CommandJob = "command job" (rule: Some(check_command), in_parts: true) {
         ..base: JobBase,
         ..run: Command,
         /// The kind of job.

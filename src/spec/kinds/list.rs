@@ -223,13 +223,17 @@ pub fn candidates(root: &Node) -> Vec<&'static Kind> {
             return vec![kind];
         }
     }
-    let mut scored: Vec<(usize, &'static Kind)> = KINDS
-        .iter()
-        .map(|kind| (kind.score(root), kind))
-        .filter(|(score, _)| *score > 0)
-        .collect();
-    scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
-    scored.into_iter().map(|(_, kind)| kind).collect()
+    let ranked = |score: fn(&Kind, &Node) -> usize| {
+        let kinds = KINDS.iter().map(|kind| (score(kind, root), kind));
+        let mut scored: Vec<_> = kinds.filter(|(score, _)| *score > 0).collect();
+        scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+        scored.into_iter().map(|(_, kind)| kind).collect::<Vec<_>>()
+    };
+    match ranked(Kind::score) {
+        // It has the keys of a kind and a `type` that is nearly one: that is what is wrong with it.
+        none if none.is_empty() => ranked(Kind::score_of_near_type),
+        kinds => kinds,
+    }
 }
 
 impl Kind {
@@ -249,13 +253,24 @@ impl Kind {
             }
             _ => 0,
         };
+        of_type + self.score_of_keys(root)
+    }
+
+    /// The same of a file whose `type` is nearly one of the kind's, by its keys alone.
+    fn score_of_near_type(&self, root: &Node) -> usize {
+        let given = root.get("type").and_then(Node::as_str);
+        let near = given.is_some_and(|given| {
+            let choices = type_choices(&self.shape);
+            let words = choices.iter().flat_map(|choice| choice.words);
+            api::names::nearest(given, words.copied()).is_some()
+        });
+        if near { self.score_of_keys(root) } else { 0 }
+    }
+
+    fn score_of_keys(&self, root: &Node) -> usize {
         let found = self.marks.iter().filter(|mark| root.get(mark).is_some());
-        let ports = if self.name == "component" && has_ports(root) {
-            3
-        } else {
-            0
-        };
-        found.count() + of_type + ports
+        let ports = self.name == "component" && has_ports(root);
+        found.count() + if ports { 3 } else { 0 }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
 
 record! {
     /// Runs one command with many values and finds the best.
-    SweepJob = "sweep job" (rule: Some(check_command)) {
+    SweepJob = "sweep job" (rule: Some(check_command), in_parts: true) {
         ..base: JobBase,
         ..settings: SweepSettings,
         r#type: SweepType,

@@ -271,6 +271,62 @@ fn an_environment_reads_its_conda_file_and_checks_its_build() {
 }
 
 #[test]
+fn what_a_command_names_is_checked_though_something_else_is_wrong() {
+    let said = wrong::<CommandJob>(
+        "command: ls ${{inputs.d}} ${{inputs.e}} ${{inputs.none}}
+environment: azureml:e:1
+inputs:
+  d: {type: uri_folder, path: azureml:d:1, mode: ro_mnt}
+  e: {type: uri_fil, path: azureml:d:1}
+",
+    );
+    let said: Vec<&str> = said
+        .iter()
+        .filter_map(|said| said.split(" | ").next())
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "f:1:10: `${{inputs.none}}`: there is no input `none`",
+            "f:4:50: `ro_mnt` is not a mode of an input",
+            "f:5:13: `uri_fil` is not the type of an input (a value, or a mapping with `type` and `path`)",
+        ]
+    );
+    // Nobody knows what is named where inputs are no mapping.
+    let said =
+        wrong::<CommandJob>("command: ls ${{inputs.d}}\nenvironment: azureml:e:1\ninputs: [d]\n");
+    assert_eq!(said.len(), 1, "{said:?}");
+}
+
+#[test]
+fn one_error_alone_is_shown_with_its_line() {
+    let text = "command: x\nenvironment: azureml:e:1\nfoo: 1\n";
+    let document = load::parse(text.to_owned(), Path::new("/files/f.yml"), "f.yml");
+    let error = document.check::<CommandJob>(&[]).unwrap_err().into_error();
+    assert_eq!(error.target.as_deref(), Some("f.yml:3:1"));
+    assert_eq!(
+        error.message,
+        "A command job has no key `foo`\n  |\n3 | foo: 1\n  | ^^^"
+    );
+    // Flags add nothing to what is no YAML.
+    let text = "name: {{NAME}}\n";
+    let mut document = load::parse(text.to_owned(), Path::new("/files/f.yml"), "f.yml");
+    document.put(
+        "type",
+        &json!("uri_file"),
+        "--type uri_file".to_owned(),
+        Path::new("/"),
+    );
+    let report = document.check::<Data>(&[]).unwrap_err();
+    assert_eq!(report.errors().count(), 1, "{}", report.render(false));
+    // The lines of secrets are not.
+    let text = "name: d\ntype: azure_blob\naccount_name: a\ncontainer_name: c\ncredentials: {account_ky: hush}\n";
+    let document = load::parse(text.to_owned(), Path::new("/files/f.yml"), "f.yml");
+    let error = document.check::<Datastore>(&[]).unwrap_err().into_error();
+    assert!(!error.message.contains("hush"), "{error}");
+}
+
+#[test]
 fn files_are_included_and_know_their_own_folder() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {

@@ -96,6 +96,17 @@ fn a_file_that_is_nothing_and_a_kind_that_is_not_are_said() {
         "{}",
         slip.stderr
     );
+    aml.write(
+        "type.yml",
+        "type: comand\ncommand: x\nenvironment: {image: python}\n",
+    );
+    let of_type = aml.run(["validate", "type.yml"]);
+    assert!(
+        of_type.stderr.contains("type.yml:1:7")
+            && of_type.stderr.contains("Did you mean `command`?"),
+        "{}",
+        of_type.stderr
+    );
     let output = aml.run(["validate", "empty.yml"]);
     assert!(
         output.stderr.contains("The file is empty"),

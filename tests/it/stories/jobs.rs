@@ -191,6 +191,9 @@ fn what_is_wrong_with_a_job_is_said_before_it_runs() {
             "job create -f bad.yml",
             expect![[r#"
                 Error: bad.yml:1:1: A command job has no key `comand`
+                  |
+                1 | comand: x
+                  | ^^^^^^
                 Hint: Did you mean `command`?
             "#]],
         );
