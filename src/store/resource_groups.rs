@@ -10,6 +10,9 @@ use super::{
 use api::{Result, resource_groups::ResourceGroup};
 
 const COLUMNS: &str = "name, location, tags";
+/// The registries that keep the name of a group in what they say of themselves.
+const REGISTRIES_IN: &str = "SELECT workspace_id FROM registries \
+    WHERE json_extract(spec, '$.resourceGroup') = ?1 COLLATE NOCASE";
 
 fn group(row: &Row<'_>) -> RowResult<ResourceGroup> {
     Ok(ResourceGroup {
@@ -55,7 +58,8 @@ impl Store {
             .await
     }
 
-    /// Deletes a group with the workspaces in it; answers those, and the endpoints that they had.
+    /// Deletes a group with the workspaces and registries in it; answers those workspaces, and the
+    /// endpoints that they had.
     pub async fn delete_resource_group(&self, name: &str) -> Result<(Vec<WorkspaceRow>, Vec<i64>)> {
         let name = name.to_owned();
         self.db
@@ -69,6 +73,10 @@ impl Store {
                         |row| row.get::<i64>(0),
                     )?);
                     workspaces::delete(tx, row.id)?;
+                }
+                let registries = tx.all(REGISTRIES_IN, params![name], |row| row.get::<i64>(0))?;
+                for id in registries {
+                    workspaces::delete(tx, id)?;
                 }
                 tx.execute("DELETE FROM resource_groups WHERE name = ?1", params![name])?;
                 Ok((workspaces, endpoints))

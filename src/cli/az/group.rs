@@ -50,7 +50,7 @@ pub const GROUP: Group = Group {
         ),
         verb!(
             "delete",
-            "Delete a resource group with the workspaces in it",
+            "Delete a resource group with the workspaces and registries in it",
             [
                 NAME,
                 NO_WAIT,
@@ -127,7 +127,8 @@ async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
 
 async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let name = name(az, given)?.to_owned();
-    let question = format!("Delete the resource group {name} with the workspaces in it?");
+    let question =
+        format!("Delete the resource group {name} with the workspaces and registries in it?");
     az.ctx.ui.confirm(given.switch("yes"), &question)?;
     az.call(&DeleteResourceGroup { name }).await?;
     Ok(Value::Null)

@@ -71,6 +71,7 @@ fn a_group_goes_with_its_workspaces() {
         aml.az("group create -n empty --tags a=b").ok();
         aml.az("ml workspace create -n second -g g").ok();
         aml.az("ml registry create -n shared -g g").ok();
+        aml.az("ml registry create -n elsewhere -g empty").ok();
         aml.az("ml registry create -n gone -g g").ok();
         aml.az("ml registry delete -n gone").ok();
         error(aml, 3, "ml registry show -n gone");
@@ -79,18 +80,20 @@ fn a_group_goes_with_its_workspaces() {
         assert!(never.contains("timed-out"), "{never}");
         let tags = "group list --tag a=b --query [].name -o tsv";
         assert_eq!(aml.az(tags).ok(), "empty\n");
-        aml.az("group delete -n g --yes").ok();
-        aml.az("group wait -n g --deleted").ok();
-        assert_eq!(
-            error(aml, 3, "ml workspace show"),
-            "ERROR: No workspace `w`\nCreate it: aml workspace create -n w\n"
-        );
-        assert_eq!(aml.az("group exists -n g").ok(), "false\n");
-        assert_eq!(aml.az("ml workspace list --query [].name -o tsv").ok(), "");
         let shared = aml.az("ml registry show -n shared").json();
         assert_eq!(shared["resourceGroup"], "g");
         let id = shared["id"].as_str().expect("a text");
         assert!(id.contains("/resourceGroups/g/"), "{id}");
+        aml.az("group delete -n g --yes").ok();
+        aml.az("group wait -n g --deleted").ok();
+        assert_eq!(
+            error(aml, 3, "ml workspace show"),
+            "ERROR: No workspace `w`\nCreate it: az ml workspace create -n w\n"
+        );
+        assert_eq!(aml.az("group exists -n g").ok(), "false\n");
+        assert_eq!(aml.az("ml workspace list --query [].name -o tsv").ok(), "");
+        let registries = aml.az("ml registry list --query [].name -o tsv").ok();
+        assert_eq!(registries, "azureml\nelsewhere\n");
     });
 }
 
