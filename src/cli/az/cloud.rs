@@ -64,6 +64,10 @@ pub const NOT_HERE: &[(&str, &str)] = &[
     ("aks", "no clusters of Kubernetes are made"),
     ("appservice", NO_APPS),
     ("bicep", NO_TEMPLATES),
+    (
+        "cloud",
+        "there is no cloud to choose; a profile chooses a server",
+    ),
     ("cognitiveservices", NO_SERVED),
     ("connectedk8s", "no clusters of Kubernetes are connected"),
     ("container", NO_APPS),
@@ -73,6 +77,10 @@ pub const NOT_HERE: &[(&str, &str)] = &[
     ("disk", NO_MACHINES),
     ("feature", "nothing of Azure is behind a feature"),
     ("functionapp", NO_APPS),
+    (
+        "interactive",
+        "`source <(aml completions bash --program az)` completes commands",
+    ),
     ("k8s-extension", "no clusters of Kubernetes are connected"),
     ("keyvault delete", WITH_WORKSPACE),
     (
@@ -88,9 +96,20 @@ pub const NOT_HERE: &[(&str, &str)] = &[
     ("ml index", NO_SERVED),
     ("ml marketplace-subscription", NO_SERVED),
     ("ml serverless-endpoint", NO_SERVED),
+    ("monitor diagnostic-settings", NO_METRICS),
+    ("monitor log-analytics", NO_METRICS),
+    ("monitor metrics", NO_METRICS),
     ("mysql", NO_DATABASES),
     ("network", "there are no networks but the machine's own"),
     ("postgres", NO_DATABASES),
+    (
+        "policy",
+        "no policies are kept; roles are: az role assignment create",
+    ),
+    (
+        "rest",
+        "no resource manager answers; `aml serve` has an API of its own",
+    ),
     ("search", "there is no search service"),
     ("sql", NO_DATABASES),
     ("storage account delete", WITH_WORKSPACE),
@@ -102,6 +121,10 @@ pub const NOT_HERE: &[(&str, &str)] = &[
         "synapse",
         "Spark runs on the machine itself: spark jobs need nothing",
     ),
+    (
+        "tag",
+        "tags are those of each thing: az ml workspace update --tags",
+    ),
     ("vm", NO_MACHINES),
     ("vmss", NO_MACHINES),
     ("webapp", NO_APPS),
@@ -109,6 +132,7 @@ pub const NOT_HERE: &[(&str, &str)] = &[
 const NO_APPS: &str = "only endpoints are served: az ml online-endpoint create";
 const NO_DATABASES: &str = "there are no databases";
 const NO_FEATURES: &str = "features are not materialised; aml validate checks their files";
+const NO_METRICS: &str = "an endpoint says what it does: az ml online-deployment get-logs";
 const NO_SERVED: &str = "only models of the workspace are served: az ml online-endpoint create";
 const WITH_WORKSPACE: &str = "it belongs to its workspace and goes with it: az ml workspace delete";
 const NO_MACHINES: &str = "there are no virtual machines; jobs run on the worker's machine";
