@@ -398,6 +398,9 @@ async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
 }
 
 /// A file without a name is a part of what the workspace says.
+/// What a workspace is from its beginning. A file may say it; to ask for a change of it is a mistake.
+const FIXED: [&str; 4] = ["name", "location", "resource_group", "kind"];
+
 async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let found = az.named_workspace(given).await?;
     let mut draft = Draft::of(&writable(&found), &az.ctx.folder);
@@ -410,7 +413,16 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
         }
     }
     put_flags(&mut draft, given)?;
+    let said = FIXED.map(|key| draft.text(key).map(str::to_owned));
     draft.edit(&given.edits()?, given.values())?;
+    let is = shown(&found);
+    for (key, said) in FIXED.into_iter().zip(said) {
+        let now = draft.text(key);
+        if now != said.as_deref() && now.is_some_and(|now| is[key] != now) {
+            let fixed = Error::invalid(format!("`{key}` of a workspace does not change"));
+            return Err(fixed.at("--set").into());
+        }
+    }
     let mut fields = draft.check("workspace")?;
     // What was said before and is not said any more is taken away.
     for key in found.spec.keys() {

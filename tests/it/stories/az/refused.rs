@@ -67,8 +67,16 @@ const ABSENT: [(&str, &str); 35] = [
 ];
 
 /// What is wrong with what was asked for: 1.
-const WRONG: [(&str, &str); 24] = [
+const WRONG: [(&str, &str); 26] = [
     ("workspace delete -n w", "Add --yes"),
+    (
+        "workspace update -n w --set location=mars",
+        "`location` of a workspace does not change",
+    ),
+    (
+        "workspace update -n w --set name=other",
+        "`name` of a workspace does not change",
+    ),
     ("job create -f absent.yml", "There is no file `absent.yml`"),
     (
         "job validate -f absent.yml",
