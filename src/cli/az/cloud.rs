@@ -95,7 +95,15 @@ pub const NOT_HERE: &[(&str, &str)] = &[
     ("ml feature-store-entity", NO_FEATURES),
     ("ml index", NO_SERVED),
     ("ml marketplace-subscription", NO_SERVED),
+    (
+        "ml pipeline",
+        "pipelines are not published: az ml run submit-pipeline runs one, az ml component create keeps one",
+    ),
     ("ml serverless-endpoint", NO_SERVED),
+    (
+        "ml workspace private-endpoint",
+        "there are no networks but the machine's own",
+    ),
     ("monitor diagnostic-settings", NO_METRICS),
     ("monitor log-analytics", NO_METRICS),
     ("monitor metrics", NO_METRICS),

@@ -240,7 +240,12 @@ pub fn refuse_others(
     match others.next() {
         None => Ok(()),
         Some(key) => Err(Error::invalid(format!(
-            "`{key}` of a {kind} cannot be changed; only its description, tags and properties can"
+            "`{key}` of {} cannot be changed; only its description, tags and properties can",
+            match kind {
+                "data" => "a data asset".to_owned(),
+                "environment" => "an environment".to_owned(),
+                kind => format!("a {kind}"),
+            }
         ))
         .at(key.clone())
         .hint(format!("Create the next version: az ml {kind} create"))),

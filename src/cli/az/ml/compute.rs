@@ -6,7 +6,7 @@ use super::{asset::put_flags, named_draft, refuse, tags};
 use crate::cli::{
     az::{
         Az,
-        given::Given,
+        given::{Given, missing},
         grammar::{
             FILE, Flag, GENERIC, Group, MAX, NAME, NO_WAIT, PLACE, SET, THE_NAME, YES, flag,
             switch, verb,
@@ -315,6 +315,11 @@ async fn attach(az: &Az, given: &Given) -> anyhow::Result<Value> {
 
 async fn save(az: &Az, given: &Given, mut draft: Draft) -> anyhow::Result<Value> {
     draft.edit(&given.edits()?, Values::Strings)?;
+    if !given.has("file") && !draft.has("type") {
+        let types =
+            "Possible are amlcompute, computeinstance, virtualmachine, kubernetes, synapsespark";
+        return Err(missing(&["type/-t"]).hint(types).into());
+    }
     let fields = draft.check("compute")?;
     put(az, fields).await
 }

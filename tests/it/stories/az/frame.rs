@@ -167,6 +167,10 @@ fn mistakes_on_the_line_end_with_2() {
             "the following arguments are required: --name/-n",
         ),
         (
+            "ml compute create -n c",
+            "the following arguments are required: --type/-t",
+        ),
+        (
             "group wait -n g",
             "the following arguments are required: --created | --updated | --deleted | --exists | \
              --custom JMESPATH",
@@ -285,6 +289,9 @@ fn what_means_nothing_here_says_so() {
     for (line, why) in [
         ("ml compute connect-ssh -n c", "no other machine"),
         ("upgrade", "does not replace itself"),
+        ("ml pipeline list", "az ml run submit-pipeline"),
+        ("rest --method get --url x", "no resource manager"),
+        ("monitor metrics list", "means nothing here"),
     ] {
         let said = error(&aml, 1, line);
         assert!(
