@@ -31,6 +31,7 @@ mod ports;
 mod process;
 mod recorder;
 mod registry;
+mod reports;
 mod scaler;
 mod secrets;
 mod stream;
@@ -80,6 +81,7 @@ use counters::Counters;
 use fleet::End;
 use front::Front;
 use orders::Orders;
+use reports::Reports;
 use target::Target;
 use tender::{Tender, Wish};
 
@@ -145,6 +147,7 @@ struct Shared {
     endpoint: String,
     /// The orders were read again, or a deployment has nothing left to do.
     again: Notify,
+    reports: Reports,
     /// What the recorder has yet to tell.
     measured: tokio::sync::Mutex<recorder::Known>,
 }
@@ -175,6 +178,7 @@ pub async fn run(client: Client, settings: Settings) -> Result<()> {
         .map_err(|e| Error::unavailable(format!("Cannot open the endpoint's access log: {e}")))?;
     let front = Arc::new(Front::new(orders, log, access));
     let shared = Arc::new(Shared {
+        reports: Reports::new(client.clone(), Arc::clone(&front)),
         client,
         settings,
         front: Arc::clone(&front),
@@ -187,6 +191,7 @@ pub async fn run(client: Client, settings: Settings) -> Result<()> {
         tokio::spawn(counters::keep(front, shared.settings.loads.clone())),
         tokio::spawn(logs::keep(shared.settings.folder.clone())),
         tokio::spawn(recorder::keep(Arc::clone(&shared))),
+        tokio::spawn(reports::keep(Arc::clone(&shared))),
     ];
     let mut host = Host {
         shared,
@@ -242,7 +247,8 @@ impl Host {
             self.seen = orders.number;
             self.tend(&orders).await;
             let idle = |tended: &Tended| tended.idle.load(Ordering::Acquire);
-            if !orders.deployments.is_empty() && self.tended.values().all(idle) {
+            let all_idle = !orders.deployments.is_empty() && self.tended.values().all(idle);
+            if all_idle && shared.reports.are_told().await {
                 return Ok(());
             }
             tokio::select! {
@@ -296,7 +302,7 @@ impl Host {
             unfit: false,
             answering: None,
         };
-        let _ = self.shared.client.call(&report).await;
+        self.shared.reports.send(report).await;
     }
 
     /// Hands each deployment its orders, with a task for those that are new.

@@ -31,7 +31,7 @@ use super::{
     target::Target,
 };
 use api::{
-    Code, Error, Result,
+    Error, Result,
     autoscale::AskScale,
     endpoints::EndpointState,
     work::{DeploymentOrders, ReportDeployment},
@@ -369,7 +369,7 @@ impl Tender {
             answering,
             ..state(&self.shared, orders, EndpointState::Failed, Some(message))
         };
-        self.shared.send(&report).await;
+        self.shared.reports.send(report).await;
         self.shared.refresh().await;
     }
 
@@ -564,7 +564,7 @@ fn state(
     }
 }
 
-/// Tells the store; what was deleted has no state any more.
+/// Tells the store how a generation is.
 async fn report(
     shared: &Shared,
     orders: &DeploymentOrders,
@@ -575,17 +575,6 @@ async fn report(
         // Whoever waits for it looks at once, and finds the instances that answer.
         counters::write(&shared.settings.loads, &counters::loads(&shared.front));
     }
-    shared.send(&state(shared, orders, now, message)).await;
-}
-
-impl Shared {
-    /// What is served goes on answering when the state cannot be written.
-    async fn send(&self, report: &ReportDeployment) {
-        if let Err(error) = self.client.call(report).await
-            && error.code != Code::NotFound
-        {
-            self.front
-                .note(&format!("Cannot report the state: {error}"));
-        }
-    }
+    let report = state(shared, orders, now, message);
+    shared.reports.send(report).await;
 }
