@@ -9,7 +9,7 @@ use super::{
     grammar::{Flag, Verb},
     hint,
 };
-use crate::cli::error::{ENDPOINT_FAILED, Exit, RUN_CANCELED, RUN_FAILED};
+use crate::cli::error::{ENDPOINT_FAILED, Exit, RUN_CANCELED, RUN_FAILED, SCRIPT_FAILED};
 use api::{Code, Error, names};
 
 /// The command line is wrong.
@@ -45,7 +45,7 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
 /// What became of what was waited for is no more than whether it worked.
 fn own_code(code: u8) -> u8 {
     match code {
-        RUN_FAILED | RUN_CANCELED | ENDPOINT_FAILED => 1,
+        RUN_FAILED | RUN_CANCELED | ENDPOINT_FAILED | SCRIPT_FAILED => 1,
         code => code,
     }
 }

@@ -1,5 +1,7 @@
 //! `az ml online-endpoint`
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -110,6 +112,62 @@ pub const GROUP: Group = Group {
     ],
 };
 
+/// What a file says that changes nothing here; it is kept in properties, and shown.
+const KEPT: [&str; 3] = ["compute", "identity", "public_network_access"];
+
+/// The property that keeps a field.
+fn keeper(field: &str) -> String {
+    format!("azureml.{field}")
+}
+
+/// The properties as they were given, and the fields that are kept in others.
+fn apart(endpoint: &Endpoint) -> (BTreeMap<String, String>, Map<String, Value>) {
+    let mut properties = endpoint.properties.clone();
+    let mut take = |field: &str| {
+        let text = properties.remove(&keeper(field))?;
+        Some((field.to_owned(), serde_json::from_str(&text).ok()?))
+    };
+    let kept = KEPT.into_iter().filter_map(&mut take).collect();
+    (properties, kept)
+}
+
+/// The properties of checked fields, with those that keep fields.
+fn properties(fields: &Map<String, Value>) -> Option<BTreeMap<String, String>> {
+    let kept = KEPT.into_iter().filter_map(|field| {
+        let value = fields.get(field).filter(|value| !value.is_null())?;
+        Some((keeper(field), value.to_string()))
+    });
+    let kept: BTreeMap<_, _> = kept.collect();
+    (fields.contains_key("properties") || !kept.is_empty()).then(|| {
+        let mut all = texts(fields, "properties");
+        all.extend(kept);
+        all
+    })
+}
+
+/// Who an endpoint is for others: with an id of its own, unless only users' identities are named.
+fn identity(workspace: &Workspace, said: Option<Value>) -> Value {
+    let mut all = match said {
+        Some(Value::Object(said)) => said,
+        _ => Map::new(),
+    };
+    let kind = all.entry("type").or_insert(json!("system_assigned"));
+    let own = kind.as_str().is_none_or(|kind| kind.contains("system"));
+    let users = all.get("user_assigned_identities");
+    if users.and_then(Value::as_array).is_some_and(Vec::is_empty) {
+        all.remove("user_assigned_identities");
+    }
+    let id = if own {
+        json!(workspace.id)
+    } else {
+        Value::Null
+    };
+    all.insert("principal_id".to_owned(), id);
+    all.insert("tenant_id".to_owned(), json!(ids::NO_ID));
+    all.sort_keys();
+    Value::Object(all)
+}
+
 fn the_address(given: &Given) -> Result<String> {
     Ok(address(given, given.required("name")?))
 }
@@ -134,17 +192,15 @@ fn shown(workspace: &Workspace, endpoint: &Endpoint) -> Value {
     let name = own_name(endpoint);
     let openapi = endpoint.scoring_uri.strip_suffix("/score");
     let id = ids::within(workspace, &format!("onlineEndpoints/{name}"));
-    let mut properties = json!(endpoint.properties);
-    properties["azureml.onlineendpointid"] = json!(id);
-    json!({
+    let (mut properties, mut kept) = apart(endpoint);
+    properties.insert("azureml.onlineendpointid".to_owned(), id.clone());
+    let access = kept.remove("public_network_access");
+    let identity = identity(workspace, kept.remove("identity"));
+    let mut all = ids::fields(json!({
         "auth_mode": endpoint.auth_mode.name(),
         "description": endpoint.description,
         "id": id,
-        "identity": {
-            "principal_id": workspace.id,
-            "tenant_id": ids::NO_ID,
-            "type": "system_assigned",
-        },
+        "identity": identity,
         "kind": "Managed",
         "location": workspace.location,
         "mirror_traffic": endpoint.mirror_traffic,
@@ -152,25 +208,34 @@ fn shown(workspace: &Workspace, endpoint: &Endpoint) -> Value {
         "openapi_uri": openapi.map(|base| format!("{base}/swagger.json")),
         "properties": properties,
         "provisioning_state": provisioning_state(endpoint),
-        "public_network_access": "enabled",
+        "public_network_access": access.unwrap_or_else(|| json!("enabled")),
         "resourceGroup": workspace.resource_group,
         "scoring_uri": endpoint.scoring_uri,
         "tags": endpoint.tags,
         "traffic": endpoint.traffic,
-    })
+    }));
+    if let Some(compute) = kept.remove("compute") {
+        all.insert("compute".to_owned(), compute);
+        all.insert("kind".to_owned(), json!("K8S"));
+        all.sort_keys();
+    }
+    Value::Object(all)
 }
 
 /// What a file of the endpoint would say.
 fn written(endpoint: &Endpoint) -> Map<String, Value> {
-    ids::fields(json!({
+    let (properties, kept) = apart(endpoint);
+    let mut all = ids::fields(json!({
         "name": own_name(endpoint),
         "auth_mode": endpoint.auth_mode.name(),
         "description": endpoint.description,
         "tags": endpoint.tags,
-        "properties": endpoint.properties,
+        "properties": properties,
         "traffic": endpoint.traffic,
         "mirror_traffic": endpoint.mirror_traffic,
-    }))
+    }));
+    all.extend(kept);
+    all
 }
 
 fn shares(fields: &Map<String, Value>, key: &str) -> Result<Option<Traffic>> {
@@ -208,9 +273,7 @@ fn request(
         mirror_traffic: shares(fields, "mirror_traffic")?.filter(|all| existing || !all.is_empty()),
         description: ids::text(fields, "description"),
         tags: fields.contains_key("tags").then(|| tags(fields)),
-        properties: fields
-            .contains_key("properties")
-            .then(|| texts(fields, "properties")),
+        properties: properties(fields),
         port: None,
     })
 }

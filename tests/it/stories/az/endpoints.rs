@@ -14,7 +14,9 @@ use crate::{
 const SCORE: &str = "\
 import os
 def init(): pass
-def run(data): return os.environ['TEAM']
+def run(data):
+    if 'bad' in data: raise ValueError(data)
+    return os.environ['TEAM']
 ";
 
 fn deployment(aml: &Aml, name: &str) {
@@ -59,6 +61,9 @@ fn two_deployments_share_the_requests_of_an_endpoint() {
             .ok();
         assert_eq!(invoke(aml, ""), "\"blue\"", "it gets nothing by itself");
         assert_eq!(invoke(aml, "--deployment green"), "\"green\"");
+        aml.write("bad.json", "\"bad\"");
+        let raised = error(aml, 1, "ml online-endpoint invoke -n duo -r bad.json");
+        assert!(raised.contains("ValueError"), "{raised}");
         let shares = |shares: &str| {
             aml.az([
                 "ml",
@@ -104,6 +109,50 @@ fn two_deployments_share_the_requests_of_an_endpoint() {
         assert_eq!(left, json!(["green"]));
         aml.az("ml online-endpoint delete -n duo -y --no-wait").ok();
         assert_eq!(aml.az("ml online-endpoint list").ok(), "[]\n");
+    });
+}
+
+#[test]
+fn what_changes_nothing_here_is_kept_and_shown() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.write(
+            "endpoint.yml",
+            "\
+name: closed
+compute: azureml:far-cluster
+public_network_access: disabled
+properties: {team: risk}
+identity:
+  type: user_assigned
+  user_assigned_identities: [{resource_id: /subscriptions/s/me}]
+",
+        );
+        let kept = |made: &Value| {
+            assert_eq!(made["public_network_access"], "disabled", "{made}");
+            assert_eq!(made["compute"], "azureml:far-cluster");
+            assert_eq!(made["kind"], "K8S");
+            let identity = &made["identity"];
+            assert_eq!(identity["type"], "user_assigned");
+            let users = &identity["user_assigned_identities"];
+            assert_eq!(users[0]["resource_id"], "/subscriptions/s/me");
+            let properties = made["properties"].as_object().unwrap();
+            let names: Vec<&str> = properties.keys().map(String::as_str).collect();
+            assert_eq!(names, ["azureml.onlineendpointid", "team"]);
+        };
+        kept(&aml.az("ml online-endpoint create -f endpoint.yml").json());
+        kept(
+            &aml.az("ml online-endpoint update -n closed --set tags.a=b")
+                .json(),
+        );
+        kept(&aml.az("ml online-endpoint show -n closed").json());
+        let open = "ml online-endpoint update -n closed --set public_network_access=enabled";
+        assert_eq!(aml.az(open).json()["public_network_access"], "enabled");
+        let plain = aml.az("ml online-endpoint create -n plain").json();
+        assert_eq!(plain["identity"]["type"], "system_assigned");
+        assert_eq!(plain["public_network_access"], "enabled");
+        let names = plain["properties"].as_object().unwrap().len();
+        assert_eq!((names, &plain["kind"]), (1, &json!("Managed")));
     });
 }
 
