@@ -376,12 +376,7 @@ impl AssetRef {
             return long(bare).ok_or_else(|| malformed(text));
         }
         let (name, pick) = if let Some((name, label)) = bare.split_once('@') {
-            let pick = if label.eq_ignore_ascii_case("latest") {
-                Pick::Latest
-            } else {
-                Pick::Label(label.to_owned())
-            };
-            (name, pick)
+            (name, labelled(label))
         } else if let Some((name, version)) = bare.split_once(':') {
             (name, Pick::Version(version.to_owned()))
         } else {
@@ -411,6 +406,14 @@ impl std::str::FromStr for AssetRef {
     }
 }
 
+fn labelled(label: &str) -> Pick {
+    if label.eq_ignore_ascii_case("latest") {
+        Pick::Latest
+    } else {
+        Pick::Label(label.to_owned())
+    }
+}
+
 /// Reads the parts of a long form: pairs of a word and a name, in any order of the words.
 fn long(path: &str) -> Option<AssetRef> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
@@ -433,12 +436,12 @@ fn long(path: &str) -> Option<AssetRef> {
         [word, version] if word.eq_ignore_ascii_case("versions") => {
             Pick::Version((*version).to_owned())
         }
-        [word, label] if word.eq_ignore_ascii_case("labels") => {
-            if label.eq_ignore_ascii_case("latest") {
-                Pick::Latest
-            } else {
-                Pick::Label((*label).to_owned())
-            }
+        [word, label] if word.eq_ignore_ascii_case("labels") => labelled(label),
+        // Azure's own examples of REST calls have both words.
+        [versions, word, label]
+            if versions.eq_ignore_ascii_case("versions") && word.eq_ignore_ascii_case("labels") =>
+        {
+            labelled(label)
         }
         _ => return None,
     };
@@ -492,6 +495,13 @@ mod tests {
         }
         let location = parse("azureml://locations/westus/workspaces/w/models/m/versions/2");
         assert_eq!(location.kind.as_deref(), Some("models"));
+        let labelled = "azureml://locations/westus/workspaces/w/data/d/versions/labels";
+        for (label, pick) in [
+            ("latest", Pick::Latest),
+            ("prod", Pick::Label("prod".into())),
+        ] {
+            assert_eq!(parse(&format!("{labelled}/{label}")).pick, pick);
+        }
         for wrong in [
             "",
             "azureml:",

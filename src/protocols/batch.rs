@@ -53,6 +53,7 @@ pub fn invocation(asked: Asked, body: &[u8]) -> Result<InvokeBatch> {
     let document: Value = match body.trim_ascii() {
         [] => Value::Null,
         text => serde_json::from_slice(text)
+            .or_else(|e| serde_json::from_slice(&without_last_commas(text)).map_err(|_| e))
             .map_err(|e| Error::invalid(format!("The body is no JSON: {e}")))?,
     };
     let properties = properties(&document)?;
@@ -114,6 +115,32 @@ pub fn invocation(asked: Asked, body: &[u8]) -> Result<InvokeBatch> {
         logging_level: text("loggingLevel")?.map(|level| level.to_lowercase()),
         search_path: None,
     })
+}
+
+/// JSON without commas behind the last of several things. Azure takes them, and examples have them.
+fn without_last_commas(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut comma = None;
+    let mut quoted = false;
+    let mut escaped = false;
+    for byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'}' | b']' if !quoted => {
+                if let Some(at) = comma {
+                    plain[at] = b' ';
+                }
+            }
+            _ => {}
+        }
+        if !byte.is_ascii_whitespace() {
+            comma = (*byte == b',' && !quoted).then_some(plain.len());
+        }
+        plain.push(*byte);
+    }
+    plain
 }
 
 /// The job as Azure tells of it.
@@ -353,6 +380,26 @@ mod tests {
         );
         assert_eq!(first.output_file_name.as_deref(), Some("rows.csv"));
         assert!(read(&Value::Null).unwrap().inputs.is_empty());
+    }
+
+    #[test]
+    fn commas_behind_the_last_of_several_are_taken() {
+        let asked = |job: &str| Asked {
+            workspace: "w".to_owned(),
+            endpoint: "scores".to_owned(),
+            deployment: None,
+            job: job.to_owned(),
+        };
+        let body = br#"{"properties": {
+            "InputData": {"d": {"JobInputType": "Literal", "Value": "a,} \",]"},},
+            "outputFileName": "rows.csv" ,
+        },}"#;
+        let read = invocation(asked("j"), body).unwrap();
+        assert_eq!(read.inputs["d"], "a,} \",]");
+        assert_eq!(read.output_file_name.as_deref(), Some("rows.csv"));
+        for wrong in ["{,}", "{\"properties\": {},, }", "{\"properties\": [1 2]}"] {
+            assert!(invocation(asked("j"), wrong.as_bytes()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

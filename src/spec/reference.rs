@@ -156,10 +156,13 @@ fn long(text: &str) -> Option<Reference> {
             }
             kind => {
                 let name = parts.next()?.to_owned();
-                let pick = match (parts.next(), parts.next(), parts.next()) {
-                    (None, ..) => Pick::Unsaid,
-                    (Some("versions"), Some(version), None) => Pick::Version(version.to_owned()),
-                    (Some("labels"), Some(label), None) => Pick::Label(label.to_owned()),
+                let rest: Vec<&str> = parts.collect();
+                let pick = match rest[..] {
+                    [] => Pick::Unsaid,
+                    ["versions", version] => Pick::Version(version.to_owned()),
+                    ["labels", label] | ["versions", "labels", label] => {
+                        Pick::Label(label.to_owned())
+                    }
                     _ => return None,
                 };
                 if name.is_empty() {

@@ -266,14 +266,7 @@ impl Invocation<'_> {
             }
             _ => json!({"image": "python"}),
         };
-        let output = match self.request.outputs.get(SCORE) {
-            Some(Value::Object(asked)) => {
-                let mut asked = asked.clone();
-                asked.insert("type".to_owned(), json!("uri_folder"));
-                Value::Object(asked)
-            }
-            _ => json!({"type": "uri_folder"}),
-        };
+        let output = self.score()?;
         let definition = json!({
             "type": "command",
             "code": self.code(code).await?,
@@ -291,6 +284,25 @@ impl Invocation<'_> {
             }
             _ => Err(Error::internal("A job is a mapping")),
         }
+    }
+
+    /// Where the scores go. They are the one output there is, whatever it is called.
+    fn score(&self) -> Result<Value> {
+        let outputs = &self.request.outputs;
+        if let Some(other) = outputs.keys().find(|name| *name != SCORE)
+            && outputs.len() > 1
+        {
+            let error = Error::invalid("A deployment of a model has one output");
+            return Err(error.at(format!("outputs.{other}")).hint(format!(
+                "Say where it goes by `{SCORE}`; a script writes more below AZUREML_BI_OUTPUT_PATH"
+            )));
+        }
+        let mut output = match outputs.values().next() {
+            Some(Value::Object(asked)) => asked.clone(),
+            _ => Map::new(),
+        };
+        output.insert("type".to_owned(), json!("uri_folder"));
+        Ok(Value::Object(output))
     }
 
     /// The inputs with their types; that of a data asset is what it was registered as.

@@ -63,6 +63,9 @@ fn long_references_name_registries_and_workspaces() {
     ] {
         assert_eq!(read(text), Reference::Asset(expected.clone()), "{text}");
     }
+    expected.pick = Pick::Label("latest".to_owned());
+    let text = "azureml://locations/eastus/workspaces/w/data/iris/versions/labels/latest";
+    assert_eq!(read(text), Reference::Asset(expected));
     assert!(parse("azureml://registries/azureml", Path::new("/")).is_err());
 }
 

@@ -117,13 +117,19 @@ fn a_job_is_started_and_asked_for_over_rest() {
         let uri = get("ml batch-endpoint show -n scores --query scoring_uri -o tsv");
         let token = get("account get-access-token --query accessToken -o tsv");
         let body = r#"{"properties": {
-            "InputData": {"flowers": {"JobInputType": "UriFolder", "Uri": "azureml:flowers@latest"}},
+            "InputData": {"flowers": {
+                "JobInputType": "UriFolder",
+                "Uri": "azureml://locations/eastus/workspaces/Churn/data/flowers/versions/labels/latest"
+            }},
+            "OutputData": {"customOutput": {
+                "JobOutputType": "UriFolder", "Uri": "azureml://datastores/workspaceblobstore/paths/rest/"
+            }},
             "OutputFileName": "rest.csv",
             "MiniBatchSize": 3,
             "ErrorThreshold": 4,
             "MaxConcurrencyPerInstance": 2,
             "LoggingLevel": "Debug",
-            "RetrySettings": {"MaxRetries": 1, "Timeout": "PT1M30S"}
+            "RetrySettings": {"MaxRetries": 1, "Timeout": "PT1M30S"},
         }}"#;
         let (status, text) = post(&uri, &token, body);
         assert_eq!(status, 201, "{text}");
@@ -151,6 +157,12 @@ fn a_job_is_started_and_asked_for_over_rest() {
             aml.read("out/named-outputs/score/rest.csv"),
             "f1.txt,3\nf2.txt,6\nf3.txt,9\n"
         );
+        let place = aml.json(format!("job show {job} --query outputs.score.path"));
+        assert!(
+            place
+                .as_str()
+                .is_some_and(|path| path.contains("/paths/rest"))
+        );
         let driver = aml.json(format!(
             "job show {job} --query environment_variables.AML_BATCH"
         ));
@@ -173,9 +185,24 @@ fn a_job_is_started_and_asked_for_over_rest() {
         let (status, text) = post(&uri, &token, local);
         assert_eq!(status, 400, "{text}");
         assert!(text.contains("az ml data create"), "{text}");
+        let several = r#"{"properties": {"OutputData": {
+            "score": {"JobOutputType": "UriFolder"}, "more": {"JobOutputType": "UriFolder"}
+        }}}"#;
+        let (status, text) = post(&uri, &token, several);
+        assert!(status == 400 && text.contains("outputs.more"), "{text}");
         let outside = r#"{"properties": {"OutputFileName": "../rest.csv"}}"#;
         let (status, text) = post(&uri, &token, outside);
         assert!(status == 400 && text.contains("output_file_name"), "{text}");
+    });
+}
+
+#[test]
+fn settings_that_cannot_be_are_refused() {
+    each_mode(|aml| {
+        prepare(aml);
+        aml.ok("batch create scores");
+        aml.ok("batch deploy scores -f deployment.yml");
+        aml.az("configure --defaults workspace=Churn").ok();
         for (from, to, target) in [
             ("out.csv", "../out.csv", "output_file_name: "),
             (
