@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     operation,
@@ -173,6 +173,34 @@ pub struct Described {
     /// What makes it a step of a pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<Box<StepFacts>>,
+}
+
+impl Described {
+    /// Shows the ports as they are, in place of how they were written.
+    pub fn show_ports(&mut self) {
+        if !self.inputs.is_empty() {
+            let inputs = self.inputs.iter().map(|(name, input)| {
+                let shown = match input {
+                    JobInput::Value { value, .. } => json!(value),
+                    files @ JobInput::Files { .. } => json!(files),
+                };
+                (name.clone(), shown)
+            });
+            let inputs = Value::Object(inputs.collect());
+            self.definition.insert("inputs".to_owned(), inputs);
+        }
+        if !self.outputs.is_empty() {
+            let outputs = json!(self.outputs);
+            self.definition.insert("outputs".to_owned(), outputs);
+        }
+    }
+
+    /// Whether a step's definition leaves its ports out, which are kept beside it: there may be many, and
+    /// nobody but who is shown the step reads them there.
+    pub fn leaves_ports_out(&self) -> bool {
+        let shown = |key: &str| self.definition.contains_key(key);
+        self.step.is_some() && !shown("inputs") && !shown("outputs")
+    }
 }
 
 /// What decides, beside the job itself, whether a step of a pipeline has to run again.

@@ -13,7 +13,7 @@ use api::{
 };
 use async_trait::async_trait;
 use spec::kinds::job::JobBase;
-use store::{Created, ExperimentRef, NewDriven, NewRun, PARENT_TAG, WorkspaceRow};
+use store::{Created, ExperimentRef, NewDriven, NewRun, PARENT_TAG, RunRow, WorkspaceRow};
 
 #[async_trait]
 impl Perform for SubmitRun {
@@ -137,10 +137,22 @@ impl Service {
         };
         match self.store.create_run(new).await? {
             Created::New(mut run) => {
+                // Of a pipeline it is long, and no step changes it.
+                let same = course.is_some();
                 if let Some(course) = course {
                     self.begin_course(&mut run, course);
                 }
                 self.advance_due().await;
+                if same {
+                    let now = self.store.run_without_job(run.id).await?;
+                    return Ok(match now {
+                        Some(RunRow { run: now, .. }) => Run {
+                            job: run.run.job,
+                            ..now
+                        },
+                        None => run.run,
+                    });
+                }
                 let now = self.store.run(heading.workspace, &run.run.name).await?;
                 Ok(now.map_or(run.run, |now| now.run))
             }

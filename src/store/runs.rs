@@ -53,6 +53,20 @@ pub(super) fn select(rest: &str) -> String {
 
 /// Reads a row of [`select`]; [`fill`] adds what other tables know.
 pub(super) fn run(row: &Row<'_>) -> RowResult<RunRow> {
+    let mut found = as_kept(row)?;
+    let described = found
+        .run
+        .job
+        .as_mut()
+        .and_then(|job| job.described.as_mut());
+    if let Some(described) = described.filter(|described| described.leaves_ports_out()) {
+        described.show_ports();
+    }
+    Ok(found)
+}
+
+/// The same, with a job that is not shown to anybody.
+fn as_kept(row: &Row<'_>) -> RowResult<RunRow> {
     let snapshot = match row.get(10)? {
         Some(hash) if row.get::<Option<i64>>(11)?.is_some() => Some(TreeInfo {
             hash,
@@ -156,14 +170,20 @@ pub(super) fn fill_within(tx: &Tx<'_>, rows: &mut [RunRow], bytes: usize) -> Res
     Ok(within)
 }
 
-/// One run without what other tables know of it.
+/// One run without what other tables know of it, for who executes it.
 pub(super) fn bare(tx: &Tx<'_>, id: i64) -> Result<Option<RunRow>> {
-    tx.one(&select("WHERE r.id = ?1"), params![id], run)
+    tx.one(&select("WHERE r.id = ?1"), params![id], as_kept)
+}
+
+/// One run with everything known of it but its job.
+fn without_job(tx: &Tx<'_>, id: i64) -> Result<Option<RunRow>> {
+    let sql = select("WHERE r.id = ?1").replacen("r.job", "NULL", 1);
+    complete(tx, tx.one(&sql, params![id], run)?)
 }
 
 /// One run with everything known of it, its history too.
 pub(super) fn by_id(tx: &Tx<'_>, id: i64) -> Result<Option<RunRow>> {
-    let found = bare(tx, id)?;
+    let found = tx.one(&select("WHERE r.id = ?1"), params![id], run)?;
     complete(tx, found)
 }
 
@@ -227,6 +247,11 @@ impl Store {
     pub async fn run(&self, workspace: i64, name: &str) -> Result<Option<RunRow>> {
         let name = name.to_owned();
         self.db.read(move |tx| by_name(tx, workspace, &name)).await
+    }
+
+    /// A run without what it executes, which may be long.
+    pub async fn run_without_job(&self, id: i64) -> Result<Option<RunRow>> {
+        self.db.read(move |tx| without_job(tx, id)).await
     }
 
     /// What a run executes, if that is anything; none when there is no such run.

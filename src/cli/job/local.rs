@@ -85,7 +85,8 @@ fn data_of(part: &mut Map<String, Value>) -> Vec<(String, &mut Map<String, Value
         };
         match key.as_str() {
             "inputs" => data.extend(members.iter_mut().filter_map(|(name, input)| {
-                Some((format!("inputs.{name}"), input.as_object_mut()?))
+                let input = input.as_object_mut()?;
+                Some((format!("inputs.{name}"), input))
             })),
             key if TABLES.contains(&key) => data.push((key.to_owned(), members)),
             _ => {}

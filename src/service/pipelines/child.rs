@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{
     bound::{Bound, address},
@@ -75,8 +75,10 @@ pub async fn of(bound: &Bound<'_>, pipeline: &Pipeline, at: usize) -> Result<New
             let (key, reuses) = bound.reused(&mut job, &pipeline.graph).await?;
             settle(&mut job, &name, &pipeline.graph, reuses.as_deref())?;
             // Of what is only thought of, nobody sees it.
-            if let Some(described) = job.described.as_mut().filter(|_| !bound.thinks()) {
-                show_ports(described);
+            let written = |described: &&mut Box<Described>| !described.leaves_ports_out();
+            let shown = job.described.as_mut().filter(|_| !bound.thinks());
+            if let Some(described) = shown.filter(written) {
+                described.show_ports();
             }
             let new = run_of(step, parent, at, name, job);
             let status = if reuses.is_some() {
@@ -172,7 +174,7 @@ impl Bound<'_> {
             for (name, output) in &mut described.outputs {
                 output.path = address(&reuses, name);
             }
-            show_ports(described);
+            described.show_ports();
         }
         new.status = RunStatus::Completed;
         new.reuses = Some(reuses);
@@ -234,7 +236,11 @@ fn fill(job: &mut Job, inputs: BTreeMap<String, JobInput>) {
     let Some(described) = &mut job.described else {
         return;
     };
-    described.inputs.extend(inputs);
+    if described.inputs.is_empty() {
+        described.inputs = inputs;
+    } else {
+        described.inputs.extend(inputs);
+    }
     let step = described.step.get_or_insert_with(Box::default);
     let placed = described
         .outputs
@@ -277,28 +283,6 @@ fn place(output: &JobOutput, name: &str, run: &str, graph: &Graph) -> Result<Str
     })
 }
 
-/// Shows the ports as they are.
-fn show_ports(described: &mut Described) {
-    let inputs: Map<String, Value> = described
-        .inputs
-        .iter()
-        .map(|(name, input)| {
-            let shown = match input {
-                JobInput::Value { value, .. } => json!(value),
-                files @ JobInput::Files { .. } => json!(files),
-            };
-            (name.clone(), shown)
-        })
-        .collect();
-    let definition = &mut described.definition;
-    if !inputs.is_empty() {
-        definition.insert("inputs".to_owned(), Value::Object(inputs));
-    }
-    if !described.outputs.is_empty() {
-        definition.insert("outputs".to_owned(), json!(described.outputs));
-    }
-}
-
 /// A step that is a sweep: its run says what its trials execute, by which it can be compared.
 fn sweep_job(
     sweep: &SweepStep,
@@ -315,7 +299,7 @@ fn sweep_job(
         for output in described.outputs.values_mut() {
             output.path = with_name_of_pipeline(&output.path, graph)?;
         }
-        show_ports(described);
+        described.show_ports();
     }
     let (mut job, driven) = sweep_run(&plan, sweep.definition.clone(), name)?;
     job.command = plan.job.command;
@@ -324,7 +308,7 @@ fn sweep_job(
     job.environment_variables = plan.job.environment_variables;
     if let Some(described) = &mut job.described {
         described.step = step;
-        show_ports(described);
+        described.show_ports();
     }
     Ok((job, driven))
 }
@@ -369,7 +353,7 @@ pub fn pipeline_run(
         outputs,
         ..Described::default()
     };
-    show_ports(&mut described);
+    described.show_ports();
     let job = Job {
         described: Some(Box::new(described)),
         ..Job::default()

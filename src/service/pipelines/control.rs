@@ -1,6 +1,6 @@
 //! Steps that decide which others run, or how often: `if_else`, `do_while` and `parallel_for`, compiled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -34,9 +34,11 @@ pub const STEPS: usize = 20_000;
 pub struct Around<'a> {
     pub jobs: &'a Members,
     /// The positions of the steps; the body of a loop has that of the loop.
-    pub positions: BTreeMap<&'a str, usize>,
+    pub positions: HashMap<&'a str, usize>,
     /// Body → its loop.
     pub bodies: BTreeMap<&'a str, &'a str>,
+    /// Steps that may have outputs that are values.
+    valued: HashSet<&'a str>,
 }
 
 impl<'a> Around<'a> {
@@ -61,17 +63,32 @@ impl<'a> Around<'a> {
         }
         let own = jobs.keys().map(String::as_str);
         let own = own.filter(|name| !bodies.contains_key(name));
-        let mut positions: BTreeMap<&str, usize> = own.zip(0..).collect();
+        let mut positions: HashMap<&str, usize> = own.zip(0..).collect();
         for (body, of) in &bodies {
             if let Some(at) = positions.get(of).copied() {
                 positions.insert(body, at);
             }
         }
-        Self {
+        let mut around = Self {
             jobs,
             positions,
             bodies,
-        }
+            valued: HashSet::new(),
+        };
+        let valued = jobs.iter().filter(|(name, step)| {
+            let component = step.get("component").or_else(|| step.get("trial"));
+            let said = component.and_then(|component| component.get("outputs"));
+            let outputs = [said, step.get("outputs")].into_iter().flatten();
+            let mut outputs = outputs.filter_map(Value::as_object).flat_map(Members::keys);
+            let value = |output: &String| {
+                let kind = around.type_of(name, output);
+                kind.is_some_and(|kind| !is_data(kind))
+            };
+            body_of(step).is_some() || outputs.any(value)
+        });
+        let valued = valued.map(|(name, _)| name.as_str()).collect();
+        around.valued = valued;
+        around
     }
 
     /// The type that an output of a step is said to have.
@@ -105,8 +122,8 @@ impl<'a> Around<'a> {
 
     /// Whether an output of a step is a value.
     pub fn is_value(&self, step: &str, output: &str) -> bool {
-        self.type_of(step, output)
-            .is_some_and(|kind| !is_data(kind))
+        let kind = || self.type_of(step, output);
+        self.valued.contains(step) && kind().is_some_and(|kind| !is_data(kind))
     }
 }
 
@@ -214,8 +231,8 @@ impl Steps<'_> {
             );
         }
         if let Some(both) = yes.iter().find(|at| no.contains(at)) {
-            let named = around.positions.iter().find(|(_, at)| *at == both);
-            let named = named.map_or("", |(name, _)| *name);
+            let named = around.positions.iter().filter(|(_, at)| *at == both);
+            let named = named.map(|(name, _)| *name).min().unwrap_or_default();
             return Err(
                 Error::invalid(format!("The step `{named}` is in both blocks")).at("false_block"),
             );

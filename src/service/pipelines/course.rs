@@ -45,7 +45,7 @@ pub struct Pipeline {
     left: Vec<usize>,
     dependents: Vec<Vec<usize>>,
     /// The runs of steps that have begun.
-    runs: BTreeMap<usize, Child>,
+    runs: Vec<Option<Child>>,
     /// Steps that may begin.
     ready: Vec<usize>,
     open: usize,
@@ -89,7 +89,7 @@ impl Pipeline {
             standing: vec![Standing::Waiting; count],
             left,
             dependents,
-            runs: BTreeMap::new(),
+            runs: vec![None; count],
             ready,
             open: 0,
             failed: Vec::new(),
@@ -109,7 +109,7 @@ impl Pipeline {
             let Some(before) = self.standing.get(step).copied() else {
                 continue;
             };
-            self.runs.insert(step, child.clone());
+            self.runs[step] = Some(child.clone());
             let now = match child.status {
                 RunStatus::Completed => Standing::Completed,
                 RunStatus::Failed | RunStatus::Canceled => Standing::Lost,
@@ -209,6 +209,7 @@ impl Pipeline {
         let before = number.checked_sub(1);
         let waits = before.is_some_and(|before| self.standing[before] != Standing::Completed);
         self.standing.push(Standing::Waiting);
+        self.runs.push(None);
         self.left.push(usize::from(waits));
         self.dependents.push(Vec::new());
         if let Some(before) = before {
@@ -265,12 +266,12 @@ impl Pipeline {
     /// Whether what a step needs does not come.
     pub(super) fn is_skipped(&self, step: usize) -> bool {
         let never = matches!(self.standing[step], Standing::Lost | Standing::Skipped);
-        never && !self.runs.contains_key(&step) && !self.could_not_begin(step)
+        never && self.runs[step].is_none() && !self.could_not_begin(step)
     }
 
     /// The run of a step that has begun.
     pub(super) fn run_of(&self, step: usize) -> Option<&Child> {
-        self.runs.get(&step)
+        self.runs.get(step)?.as_ref()
     }
 
     /// The workspace's name, and the run of the whole pipeline.
@@ -444,11 +445,9 @@ impl Pipeline {
 
     /// Stops what runs; ends when nothing does.
     fn stop(&self, status: RunStatus, reason: Option<String>, why: &str) -> Advance {
-        let open = self
-            .runs
-            .iter()
-            .filter(|(at, _)| self.standing[**at] == Standing::Open);
-        let open: Vec<i64> = open.map(|(_, child)| child.id).collect();
+        let runs = self.runs.iter().zip(&self.standing);
+        let open = runs.filter(|(_, standing)| **standing == Standing::Open);
+        let open: Vec<i64> = open.flat_map(|(run, _)| run).map(|run| run.id).collect();
         Advance {
             status: open.is_empty().then_some((status, reason)),
             cancel: open,
@@ -459,7 +458,7 @@ impl Pipeline {
 
     fn why_failed(&self) -> Option<String> {
         let is_failed = |at: &usize| {
-            let run = self.runs.get(at);
+            let run = self.run_of(*at);
             run.is_none_or(|run| run.status == RunStatus::Failed)
         };
         let mut failed: Vec<usize> = self.failed.iter().copied().filter(is_failed).collect();
@@ -470,7 +469,7 @@ impl Pipeline {
         failed.sort_unstable();
         let mut names = failed.iter().map(|at| {
             let name = &self.graph.steps[*at].name;
-            match self.runs.get(at).map(|run| run.status) {
+            match self.run_of(*at).map(|run| run.status) {
                 Some(RunStatus::Canceled) => format!("the step `{name}` was cancelled"),
                 _ => match self.state.failed.get(at) {
                     Some(why) => format!("the step `{name}` failed: {why}"),

@@ -30,29 +30,47 @@ const NOT_LOOKED_AT: &str = "not looked at";
 /// the same.
 pub fn facts(job: &Job) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
-    facts.insert("command".to_owned(), job.command.join(" "));
-    facts.insert("environment".to_owned(), environment(&job.environment));
-    if let Some(container) = job.container {
-        facts.insert("container".to_owned(), container.to_string());
-    }
-    if let Some(code) = job.snapshot {
-        facts.insert("code".to_owned(), code.hex());
-    }
-    for (name, value) in &job.environment_variables {
-        facts.insert(format!("variable {name}"), value.clone());
-    }
-    if let Some(described) = &job.described {
-        described_facts(described, &mut facts);
-    }
+    tell(job, &mut |name, text| {
+        facts.insert(name.concat(), text.concat());
+    });
     facts
 }
 
-fn described_facts(described: &Described, facts: &mut BTreeMap<String, String>) {
+/// Tells the facts of a job one by one, name and text in pieces: there may be many thousand inputs. In the
+/// order of their names, but for those of sweeps.
+fn tell(job: &Job, fact: &mut dyn FnMut(&[&str], &[&str])) {
+    let described = job.described.as_deref();
+    if let Some(code) = job.snapshot {
+        fact(&["code"], &[&code.hex()]);
+    }
+    fact(&["command"], &[&job.command.join(" ")]);
+    if let Some(container) = job.container {
+        fact(&["container"], &[&container.to_string()]);
+    }
+    if let Some(distribution) = described.and_then(|described| described.distribution.as_ref()) {
+        fact(&["distribution"], &[&json!(distribution).to_string()]);
+    }
+    fact(&["environment"], &[&environment(&job.environment)]);
+    if let Some(described) = described {
+        tell_ports(described, fact);
+        let definition = &described.definition;
+        if definition.get("type").is_some_and(|kind| kind == "sweep") {
+            for (key, value) in settings_of(definition) {
+                fact(&[&key], &[&value.to_string()]);
+            }
+        }
+    }
+    for (name, value) in &job.environment_variables {
+        fact(&["variable ", name], &[value]);
+    }
+}
+
+fn tell_ports(described: &Described, fact: &mut dyn FnMut(&[&str], &[&str])) {
     let none = api::jobs::StepFacts::default();
     let step = described.step.as_deref().unwrap_or(&none);
     for (name, input) in &described.inputs {
-        let text = match input {
-            JobInput::Value { value, .. } => value.clone(),
+        match input {
+            JobInput::Value { value, .. } => fact(&["input ", name], &[value]),
             JobInput::Files {
                 kind, path, mode, ..
             } => {
@@ -60,41 +78,27 @@ fn described_facts(described: &Described, facts: &mut BTreeMap<String, String>) 
                     Some(stamp) => (" ", stamp.as_str()),
                     None => ("", ""),
                 };
-                [
-                    path.as_str(),
-                    between,
-                    stamp,
-                    " (",
-                    kind.as_str(),
-                    ", ",
-                    word_of(*mode),
-                    ")",
-                ]
-                .concat()
+                let mode = word_of(*mode);
+                let text = [path, between, stamp, " (", kind, ", ", mode, ")"];
+                fact(&["input ", name], &text);
             }
-        };
-        facts.insert(["input ", name.as_str()].concat(), text);
+        }
     }
     for (name, output) in &described.outputs {
         let mode = json!(output.mode);
-        let mut text = format!("{}, {}", output.kind, mode.as_str().unwrap_or_default());
+        let mut text = vec![
+            output.kind.as_str(),
+            ", ",
+            mode.as_str().unwrap_or_default(),
+        ];
         for more in [
             step.places.get(name),
             output.name.as_ref(),
             output.version.as_ref(),
         ] {
-            text += &more.map_or(String::new(), |more| format!(", {more}"));
+            text.extend(more.into_iter().flat_map(|more| [", ", more]));
         }
-        facts.insert(format!("output {name}"), text);
-    }
-    let definition = &described.definition;
-    if definition.get("type").is_some_and(|kind| kind == "sweep") {
-        for (key, value) in settings_of(definition) {
-            facts.insert(key, value.to_string());
-        }
-    }
-    if let Some(distribution) = &described.distribution {
-        facts.insert("distribution".to_owned(), json!(distribution).to_string());
+        fact(&["output ", name], &text);
     }
 }
 
@@ -135,8 +139,32 @@ pub fn key(job: &Job) -> Option<Hash> {
     if why_not(job).is_some() {
         return None;
     }
-    let text = serde_json::to_string(&(FORMAT, facts(job))).ok()?;
-    Hash::parse(&blake3::hash(text.as_bytes()).to_hex()).ok()
+    let text = match written(job) {
+        Some(text) => text,
+        None => serde_json::to_vec(&(FORMAT, facts(job))).ok()?,
+    };
+    Hash::parse(&blake3::hash(&text).to_hex()).ok()
+}
+
+/// The facts as the key is made of them; none where they are not told in order.
+fn written(job: &Job) -> Option<Vec<u8>> {
+    let mut text = serde_json::to_vec(FORMAT).ok()?;
+    text.insert(0, b'[');
+    let mut last = String::new();
+    let (mut now, mut right) = (String::new(), true);
+    tell(job, &mut |name, pieces| {
+        text.extend_from_slice(if last.is_empty() { b",{" } else { b"," });
+        now.clear();
+        now.extend(name.iter().copied());
+        right &= now > last && serde_json::to_writer(&mut text, &now).is_ok();
+        std::mem::swap(&mut now, &mut last);
+        now.clear();
+        now.extend(pieces.iter().copied());
+        text.push(b':');
+        right &= serde_json::to_writer(&mut text, &now).is_ok();
+    });
+    text.extend_from_slice(b"}]");
+    right.then_some(text)
 }
 
 /// Why a step runs each time.
@@ -260,7 +288,52 @@ async fn listing(
 mod tests {
     use serde_json::json;
 
-    use super::{InputMode, word_of};
+    use super::{FORMAT, InputMode, JobInput, facts, word_of, written};
+    use api::{
+        jobs::{Described, JobOutput, OutputMode},
+        runs::Job,
+    };
+
+    #[test]
+    fn the_key_is_made_of_the_facts_in_their_order() {
+        let file = |path: &str| JobInput::Files {
+            kind: "uri_folder".to_owned(),
+            path: path.to_owned(),
+            mode: InputMode::Download,
+            path_on_compute: None,
+        };
+        let value = JobInput::Value {
+            value: "a\"b\n".to_owned(),
+            made: false,
+        };
+        let output = JobOutput {
+            kind: "uri_file".to_owned(),
+            path: String::new(),
+            mode: OutputMode::Upload,
+            name: Some("n".to_owned()),
+            version: None,
+        };
+        let mut described = Described {
+            inputs: [("b", file("azureml:x:1")), ("a.b", value), ("a", file("é"))]
+                .map(|(name, input)| (name.to_owned(), input))
+                .into(),
+            outputs: [("o".to_owned(), output)].into(),
+            ..Described::default()
+        };
+        let job = |described: &Described| Job {
+            command: vec!["echo".to_owned(), "1".to_owned()],
+            container: Some(true),
+            environment_variables: [("X".to_owned(), "1".to_owned())].into(),
+            described: Some(Box::new(described.clone())),
+            ..Job::default()
+        };
+        let plain = job(&described);
+        let expected = serde_json::to_vec(&(FORMAT, facts(&plain))).expect("text");
+        assert_eq!(written(&plain), Some(expected));
+        let sweep = json!({"type": "sweep", "objective": "loss"});
+        described.definition = sweep.as_object().expect("a sweep").clone();
+        assert_eq!(written(&job(&described)), None, "by the map");
+    }
 
     #[test]
     fn a_mode_is_said_as_it_is_written() {

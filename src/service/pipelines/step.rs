@@ -10,7 +10,7 @@ use super::{
     components::{HOLDER, join},
     control::{Around, STEPS, after},
     given::{Given, Inputs, is_data, known, misfit},
-    graph::{Binding, Nested, Step, Work},
+    graph::{Binding, Nested, Source, Step, Work},
     items::too_many,
     ports::{Asked, Output, outputs_of},
 };
@@ -419,6 +419,23 @@ fn ports<'a>(
             continue;
         }
         let port = port.flatten();
+        // Of thousands most are nothing but an output of another step.
+        let output = value.as_str().and_then(Expression::step_output);
+        if let (None, Some((step, output))) = (port, output)
+            && let Some(at) = position(step)
+        {
+            let binding = Binding {
+                from: Source::Output {
+                    step: at,
+                    output: output.to_owned(),
+                },
+                kind: None,
+                mode: None,
+                value: around.is_value(step, output),
+            };
+            ports.bindings.insert(name.clone(), binding);
+            continue;
+        }
         let given = scope.inputs.given(value, &position, port);
         let taken = given.and_then(|given| match given {
             Given::Known(value) => {
