@@ -1,5 +1,6 @@
 //! Folders of runs that have ended, emptied for the next ones: that costs less than to remove them and
-//! make them anew, which each run would do with some ten folders and files.
+//! make them anew, which each run would do with some ten folders and files. A file system without a
+//! journal also passes over, one by one, what was removed in the last seconds when something is made.
 
 use std::{
     fs::{self, DirEntry, File, OpenOptions},
@@ -23,18 +24,30 @@ pub const SPARE: &str = ".spare";
 const MOST: usize = 8;
 /// Folders of a run's folder.
 pub const CODE: &str = "code";
-const OTHERS: [&str; 2] = ["inputs", "named"];
+const INPUTS: &str = "inputs";
+const PLACES: &str = "named";
 
 /// The emptied folders of one worker.
 #[derive(Debug, Default)]
 pub struct Folders {
     free: Mutex<Vec<PathBuf>>,
+    /// Emptied folders of outputs.
+    places: Mutex<Vec<PathBuf>>,
     number: AtomicU64,
 }
 
 impl Folders {
     fn free(&self) -> MutexGuard<'_, Vec<PathBuf>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn places(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spare(&self, work: &Path, kind: &str) -> PathBuf {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        work.join(SPARE).join(format!("{number}{kind}"))
     }
 
     /// Makes the folder of a run with those in it that each has.
@@ -53,52 +66,76 @@ impl Folders {
                 let _ = remove_all(&spare);
             }
         }
-        let mut own = [CODE].into_iter().chain(OTHERS);
+        let mut own = [CODE, INPUTS, PLACES].into_iter();
         own.try_for_each(|own| private_dir(&folder.join(own)))
     }
 
     /// Removes the folder of a run that is over, below the `work` of its worker.
     pub fn leave(&self, folder: &Path, work: &Path) {
-        let spares = work.join(SPARE);
-        let number = self.number.fetch_add(1, Ordering::Relaxed);
-        let spare = spares.join(number.to_string());
+        let spare = self.spare(work, "");
         let full = self.free().len() >= MOST;
-        let moved = !full && private_dir(&spares).is_ok() && fs::rename(folder, &spare).is_ok();
+        let spares = private_dir(&work.join(SPARE));
+        let moved = !full && spares.is_ok() && fs::rename(folder, &spare).is_ok();
         if !moved {
             let _ = remove_all(folder);
-        } else if empty(&spare).is_ok() {
+        } else if self.empty(&spare, work).is_ok() {
             self.free().push(spare);
         } else {
             let _ = remove_all(&spare);
         }
     }
 
+    /// Makes the folder of an output.
+    pub fn place(&self, folder: &Path) -> Result<()> {
+        let spare = self.places().pop();
+        match spare {
+            Some(spare) if fs::rename(&spare, folder).is_ok() => Ok(()),
+            Some(spare) => {
+                let _ = remove_all(&spare);
+                private_dir(folder)
+            }
+            None => private_dir(folder),
+        }
+    }
+
+    /// Leaves of a run's folder only what the next run's begins with. An error where that is another
+    /// thing than it was.
+    fn empty(&self, folder: &Path, work: &Path) -> io::Result<()> {
+        each(folder, |name, entry| match name {
+            CODE if is_own(entry)? => each(&entry.path(), |name, entry| {
+                if outputs::FOLDERS.contains(&name) && is_own(entry)? {
+                    return each(&entry.path(), |_, entry| remove(entry));
+                }
+                remove(entry)
+            }),
+            PLACES if is_own(entry)? => each(&entry.path(), |_, entry| self.keep(entry, work)),
+            INPUTS if is_own(entry)? => each(&entry.path(), |_, entry| remove(entry)),
+            name => match supervisor::SPARE_FILES.iter().find(|(was, _)| *was == name) {
+                Some((_, spare)) => clear(entry, &folder.join(spare)),
+                None if name == BEGUN => clear(entry, &folder.join(BEGUN)),
+                None => remove(entry),
+            },
+        })
+    }
+
+    /// Keeps the folder of an output, without what is in it.
+    fn keep(&self, entry: &DirEntry, work: &Path) -> io::Result<()> {
+        if self.places().len() >= MOST || !is_own(entry)? {
+            return remove(entry);
+        }
+        each(&entry.path(), |_, entry| remove(entry))?;
+        let spare = self.spare(work, ".place");
+        fs::rename(entry.path(), &spare)?;
+        self.places().push(spare);
+        Ok(())
+    }
+
     /// Removes all of them.
     pub fn forget(&self, work: &Path) {
         self.free().clear();
+        self.places().clear();
         let _ = remove_all(&work.join(SPARE));
     }
-}
-
-/// Leaves of a run's folder only what the next run's begins with. An error where that is another thing
-/// than it was.
-fn empty(folder: &Path) -> io::Result<()> {
-    each(folder, |name, entry| match name {
-        CODE if is_own(entry)? => each(&entry.path(), |name, entry| {
-            if outputs::FOLDERS.contains(&name) && is_own(entry)? {
-                return each(&entry.path(), |_, entry| remove(entry));
-            }
-            remove(entry)
-        }),
-        name if OTHERS.contains(&name) && is_own(entry)? => {
-            each(&entry.path(), |_, entry| remove(entry))
-        }
-        name => match supervisor::SPARE_FILES.iter().find(|(was, _)| *was == name) {
-            Some((_, spare)) => clear(entry, &folder.join(spare)),
-            None if name == BEGUN => clear(entry, &folder.join(BEGUN)),
-            None => remove(entry),
-        },
-    })
 }
 
 fn each(folder: &Path, mut act: impl FnMut(&str, &DirEntry) -> io::Result<()>) -> io::Result<()> {
@@ -221,7 +258,15 @@ mod tests {
                 .all(|(_, found)| found.is_dir() || found.len() == 0)
         );
         assert_eq!(fs::read_to_string(kept).unwrap(), "kept");
+        let place = second.join("named/p");
+        folders.place(&place).unwrap();
+        assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+        let mode = fs::metadata(&place).unwrap().mode();
+        assert_eq!((mode & 0o777, folders.places().len()), (0o700, 0));
+        let open = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(&place, open).unwrap();
         folders.leave(&second, &work);
+        assert!(folders.places().is_empty(), "it is not as it was made");
         folders.forget(&work);
         assert!(!work.join(SPARE).exists());
     }

@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 
-use super::{Settings, io_error, keep::Target, persist, private_dir, recent::Recent, shell};
+use super::{Settings, folders::Folders, io_error, keep::Target, persist, recent::Recent, shell};
 use api::{
     Error, Result,
     assets::{AssetRef, Holder},
@@ -42,6 +42,7 @@ pub struct Ports<'a> {
     pub client: &'a Client,
     pub settings: &'a Settings,
     pub places: &'a Places,
+    pub folders: &'a Folders,
     pub assignment: &'a Assignment,
     pub described: &'a Described,
     /// The run's folder.
@@ -360,7 +361,7 @@ impl Ports<'_> {
                 }
             }
         }
-        private_dir(&placed.folder)?;
+        self.folders.place(&placed.folder)?;
         Ok(placed.path().to_string_lossy().into_owned())
     }
 

@@ -363,6 +363,7 @@ impl Execution {
             client: &self.client,
             settings: &self.machine.settings,
             places: &self.machine.places,
+            folders: &self.machine.folders,
             assignment: &self.assignment,
             described,
             folder: &self.folder,
