@@ -133,7 +133,7 @@ async fn operate(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let Some(act) = service::operation(&name) else {
+    let Some(act) = operations::find(&name) else {
         return nothing_for(&Method::POST);
     };
     let body = match body {

@@ -45,7 +45,6 @@ mod model_files;
 mod model_imports;
 mod models;
 mod monitors;
-mod operations;
 mod packed;
 mod paths;
 mod pipelines;
@@ -87,7 +86,6 @@ pub use access::{Action, Caller};
 pub use collect::Space;
 pub use endpoint_hosts::{Hosts, Revivals};
 pub use files::{Content, Pieces};
-pub use operations::{Act, operation};
 pub use vault::Vault;
 pub use webhooks::{Courier, Parcel, Sent};
 

@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
-use super::{Caller, Perform, Service};
 use api::{
     Error, Operation, access::*, assets::*, autoscale::*, batch::*, collector::*, computes::*,
     connections::*, datastores::*, deployments::*, endpoint_metrics::*, endpoints::*,
@@ -12,6 +11,7 @@ use api::{
     registries::*, resource_groups::*, runs::*, schedules::*, secrets::*, trace_measures::*,
     traces::*, uploads::*, webhooks::*, work::*, workspaces::*,
 };
+use service::{Caller, Perform, Service};
 
 /// Performs one operation: what comes and goes is JSON.
 pub type Act = fn(Service, Caller, Bytes) -> BoxFuture<'static, Result<Vec<u8>, Error>>;
@@ -25,7 +25,7 @@ macro_rules! operations {
 }
 
 /// The operation of this name.
-pub fn operation(name: &str) -> Option<Act> {
+pub fn find(name: &str) -> Option<Act> {
     let found = operations().iter().find(|(known, _)| *known == name);
     found.map(|(_, act)| *act)
 }
