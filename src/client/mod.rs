@@ -19,6 +19,7 @@ use axum::{
     body::{Body, Bytes},
     http::{Method, Request, Uri, header},
 };
+use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 
 pub use address::below;
@@ -67,37 +68,42 @@ impl Client {
         O::from_answer(&answer).map_err(|e| misunderstood(O::NAME, &e))
     }
 
-    async fn post(&self, operation: &str, body: Vec<u8>) -> Result<Bytes> {
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(format!("/api/v1/{operation}"))
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from(body))
-            .map_err(|e| Error::internal(format!("Cannot make the request: {e}")))?;
-        collect(self.send(request).await?).await
+    /// Boxed, because an `async fn` is compiled, with all of HTTP below it, in every crate that calls it.
+    fn post<'a>(&'a self, operation: &'a str, body: Vec<u8>) -> BoxFuture<'a, Result<Bytes>> {
+        Box::pin(async move {
+            let request = Request::builder()
+                .method(Method::POST)
+                .uri(format!("/api/v1/{operation}"))
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(body))
+                .map_err(|e| Error::internal(format!("Cannot make the request: {e}")))?;
+            collect(self.send(request).await?).await
+        })
     }
 
     /// Sends any request with a path-only URI; an answer of 400 or more is an error.
-    pub async fn send(&self, request: Request<Body>) -> Result<Body> {
-        let response = self.transport.send(request).await?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response.into_body());
-        }
-        let bytes = collect(response.into_body()).await?;
-        match serde_json::from_slice::<Envelope>(&bytes) {
-            Ok(envelope) => Err(self.seen_from_here(envelope.error)),
-            Err(_) => {
-                let text = String::from_utf8_lossy(&bytes);
-                let code = Code::ALL
-                    .into_iter()
-                    .find(|code| code.status() == status.as_u16());
-                Err(Error::new(
-                    code.unwrap_or(Code::Unavailable),
-                    format!("The server answered {status}: {}", text.trim()),
-                ))
+    pub fn send(&self, request: Request<Body>) -> BoxFuture<'_, Result<Body>> {
+        Box::pin(async move {
+            let response = self.transport.send(request).await?;
+            let status = response.status();
+            if status.is_success() {
+                return Ok(response.into_body());
             }
-        }
+            let bytes = collect(response.into_body()).await?;
+            match serde_json::from_slice::<Envelope>(&bytes) {
+                Ok(envelope) => Err(self.seen_from_here(envelope.error)),
+                Err(_) => {
+                    let text = String::from_utf8_lossy(&bytes);
+                    let code = Code::ALL
+                        .into_iter()
+                        .find(|code| code.status() == status.as_u16());
+                    Err(Error::new(
+                        code.unwrap_or(Code::Unavailable),
+                        format!("The server answered {status}: {}", text.trim()),
+                    ))
+                }
+            }
+        })
     }
 
     /// What a server advises those at its own machine is of no use to others.

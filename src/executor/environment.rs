@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
+
 use super::{
     Variables,
     build::Wanted,
@@ -68,61 +70,63 @@ pub struct Ready {
 
 /// Makes an environment ready. One that is there already costs a look at a file. Two builds of the
 /// same wait for each other; a broken build leaves nothing. Stops building when dropped.
-pub async fn prepare(environment: &Environment, place: Place<'_>) -> Result<Ready> {
-    let mut variables = place.variables.clone();
-    if let Some(path) = environment.path() {
-        variables.insert("PATH".to_owned(), path.to_owned());
-    }
-    let mut notes = Vec::new();
-    let mut found = Found::default();
-    match environment {
-        Environment::Host | Environment::HostPath { .. } => {}
-        Environment::Python {
-            version,
-            requirements,
-            notes: known,
-            name,
-            path: _,
-            conda,
-            image: _,
-        } => {
-            let wanted = Wanted {
-                version: version.as_deref(),
+pub fn prepare<'a>(environment: &'a Environment, place: Place<'a>) -> BoxFuture<'a, Result<Ready>> {
+    Box::pin(async move {
+        let mut variables = place.variables.clone();
+        if let Some(path) = environment.path() {
+            variables.insert("PATH".to_owned(), path.to_owned());
+        }
+        let mut notes = Vec::new();
+        let mut found = Found::default();
+        match environment {
+            Environment::Host | Environment::HostPath { .. } => {}
+            Environment::Python {
+                version,
                 requirements,
+                notes: known,
                 name,
-                conda: conda.as_deref(),
-            };
-            let place = Place {
-                variables: &variables,
-                ..place
-            };
-            found = find(&wanted, place).await?;
-            notes.clone_from(known);
-            let said = fs::read_to_string(found.folder.join(NOTES)).unwrap_or_default();
-            notes.extend(said.lines().map(str::to_owned));
-            let by_conda = conda::made(&found.folder);
-            if !by_conda {
-                notes.extend(wanted.without_conda(place)?);
-            }
-            let python = &found.python;
-            if let Some(version) = version
-                && !wanted.is_met_by(python)
-            {
-                notes.push(format!(
-                    "Python {version} is not on the PATH and uv could not get it; used {python}"
-                ));
-            }
-            enter(&found.folder, by_conda, &mut variables);
-            if by_conda {
-                conda::activate(&found.folder, &mut variables).await;
+                path: _,
+                conda,
+                image: _,
+            } => {
+                let wanted = Wanted {
+                    version: version.as_deref(),
+                    requirements,
+                    name,
+                    conda: conda.as_deref(),
+                };
+                let place = Place {
+                    variables: &variables,
+                    ..place
+                };
+                found = find(&wanted, place).await?;
+                notes.clone_from(known);
+                let said = fs::read_to_string(found.folder.join(NOTES)).unwrap_or_default();
+                notes.extend(said.lines().map(str::to_owned));
+                let by_conda = conda::made(&found.folder);
+                if !by_conda {
+                    notes.extend(wanted.without_conda(place)?);
+                }
+                let python = &found.python;
+                if let Some(version) = version
+                    && !wanted.is_met_by(python)
+                {
+                    notes.push(format!(
+                        "Python {version} is not on the PATH and uv could not get it; used {python}"
+                    ));
+                }
+                enter(&found.folder, by_conda, &mut variables);
+                if by_conda {
+                    conda::activate(&found.folder, &mut variables).await;
+                }
             }
         }
-    }
-    Ok(Ready {
-        variables,
-        notes,
-        held: found.held,
-        own: found.own,
+        Ok(Ready {
+            variables,
+            notes,
+            held: found.held,
+            own: found.own,
+        })
     })
 }
 

@@ -1,14 +1,13 @@
 //! Listening: a socket, TLS when asked for, and a stop that lets requests finish.
 
 use std::{
-    future::Future,
     io,
     net::{SocketAddr, TcpListener, ToSocketAddrs},
-    pin::pin,
     time::Duration,
 };
 
 use axum::Router;
+use futures_util::future::BoxFuture;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -91,42 +90,45 @@ impl Listener {
     }
 
     /// Answers requests until `stop` is done, then lets those that have begun finish, for a while.
-    pub async fn serve(
+    ///
+    /// Boxed, because an `async fn` is compiled, with all of HTTP below it, in the crate that calls it.
+    pub fn serve(
         self,
         router: Router,
         tls: Option<tls::Config>,
-        stop: impl Future<Output = ()>,
-    ) -> Result<()> {
-        let socket = self.socket.set_nonblocking(true);
-        let socket = socket
-            .and_then(|()| tokio::net::TcpListener::from_std(self.socket))
-            .map_err(|e| Error::unavailable(format!("The server cannot listen: {e}")))?;
-        let mut stop = pin!(stop);
-        let graceful = GracefulShutdown::new();
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                taken = socket.accept() => match taken {
-                    Ok((stream, peer)) => {
-                        if self.guarded && !may_ask(&stream, peer) {
-                            continue;
+        mut stop: BoxFuture<'static, ()>,
+    ) -> BoxFuture<'static, Result<()>> {
+        Box::pin(async move {
+            let socket = self.socket.set_nonblocking(true);
+            let socket = socket
+                .and_then(|()| tokio::net::TcpListener::from_std(self.socket))
+                .map_err(|e| Error::unavailable(format!("The server cannot listen: {e}")))?;
+            let graceful = GracefulShutdown::new();
+            let mut connections = JoinSet::new();
+            loop {
+                tokio::select! {
+                    taken = socket.accept() => match taken {
+                        Ok((stream, peer)) => {
+                            if self.guarded && !may_ask(&stream, peer) {
+                                continue;
+                            }
+                            let _ = stream.set_nodelay(true);
+                            let mut stream = TimeoutWriter::new(stream);
+                            stream.set_timeout(Some(self.patience));
+                            let answer = answer(stream, tls.clone(), router.clone(), graceful.watcher());
+                            connections.spawn(answer);
                         }
-                        let _ = stream.set_nodelay(true);
-                        let mut stream = TimeoutWriter::new(stream);
-                        stream.set_timeout(Some(self.patience));
-                        let answer = answer(stream, tls.clone(), router.clone(), graceful.watcher());
-                        connections.spawn(answer);
-                    }
-                    Err(_) => sleep(TAKE_AGAIN).await,
-                },
-                Some(_) = connections.join_next(), if !connections.is_empty() => {}
-                () = &mut stop => break,
+                        Err(_) => sleep(TAKE_AGAIN).await,
+                    },
+                    Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                    () = &mut stop => break,
+                }
             }
-        }
-        drop(socket);
-        // Those that have not ended by then are cut off with the set of them.
-        let _ = timeout(GRACE, graceful.shutdown()).await;
-        Ok(())
+            drop(socket);
+            // Those that have not ended by then are cut off with the set of them.
+            let _ = timeout(GRACE, graceful.shutdown()).await;
+            Ok(())
+        })
     }
 }
 
@@ -218,7 +220,7 @@ mod tests {
             std::future::ready(Body::from_stream(parts))
         };
         let router = Router::new().route("/", get(endless));
-        tokio::spawn(listener.serve(router, None, std::future::pending()));
+        tokio::spawn(listener.serve(router, None, Box::pin(std::future::pending())));
         let mut client = TcpStream::connect(address).unwrap();
         client
             .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

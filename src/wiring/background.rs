@@ -80,7 +80,7 @@ pub async fn serve_in_background(home: PathBuf) -> Result<()> {
             () = told => (),
         }
     };
-    let served = listener.serve(router, None, stop).await;
+    let served = listener.serve(router, None, Box::pin(stop)).await;
     let _ = leave.send(true);
     let _ = courier.await;
     served

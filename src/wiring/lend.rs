@@ -41,7 +41,8 @@ pub async fn lend(target: &Target) -> Result<Lent> {
     let trust = Trust::OwnerBy(blake3::hash(token.as_bytes()));
     let router = server::router(service, trust);
     let (stop, stopped) = oneshot::channel();
-    let served = tokio::spawn(listener.serve(router, None, async { drop(stopped.await) }));
+    let stopped = Box::pin(async { drop(stopped.await) });
+    let served = tokio::spawn(listener.serve(router, None, stopped));
     Ok(Lent {
         url,
         token: Some(token),

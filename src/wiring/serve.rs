@@ -135,7 +135,7 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
     let worker = settings
         .worker
         .map(|settings| tokio::spawn(worker::work_inside(service, settings, left)));
-    let served = listener.serve(router, tls, stop).await;
+    let served = listener.serve(router, tls, Box::pin(stop)).await;
     // Runs go on and are found again by the next server.
     let _ = leave.send(true);
     if let Some(worker) = worker {

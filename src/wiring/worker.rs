@@ -343,7 +343,7 @@ pub(super) fn loopback(home: &Home, file: &str) -> Result<Listener> {
 /// Answers the processes of runs, who have tokens of their own.
 fn host_runs(listener: Listener, service: Service) {
     let router = server::router(service, Trust::Nobody);
-    tokio::spawn(async move { listener.serve(router, None, std::future::pending()).await });
+    tokio::spawn(listener.serve(router, None, Box::pin(std::future::pending())));
 }
 
 /// Hears that there is something to do from other processes.

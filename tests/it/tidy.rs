@@ -233,8 +233,7 @@ fn assert_absent(words: &[&str]) {
 
 #[test]
 fn every_operation_is_mounted() {
-    let table =
-        fs::read_to_string(root().join("src/operations/mod.rs")).expect("reads the table");
+    let table = fs::read_to_string(root().join("src/operations/mod.rs")).expect("reads the table");
     let mounted = &table[table.find("operations![").expect("the list of operations")..];
     let names: BTreeSet<&str> = mounted
         .split(|c: char| !c.is_ascii_alphanumeric())
@@ -244,8 +243,5 @@ fn every_operation_is_mounted() {
         .filter(|operation| !names.contains(operation.request.as_str()))
         .map(|operation| operation.request)
         .collect();
-    assert!(
-        missing.is_empty(),
-        "not in operations/mod.rs: {missing:?}"
-    );
+    assert!(missing.is_empty(), "not in operations/mod.rs: {missing:?}");
 }

@@ -9,6 +9,8 @@ use std::{
     path::Path,
 };
 
+use futures_util::future::LocalBoxFuture;
+
 use crate::{
     names::select,
     record::{Experiment, Owner, Run},
@@ -49,30 +51,32 @@ pub struct Export<'a> {
     pub folders: HashMap<String, String>,
 }
 
-impl Export<'_> {
+impl<'a> Export<'a> {
     /// Writes everything that is not there yet. What was written by then stays when an error ends it.
-    pub async fn run(mut self) -> Result<Tally> {
-        let mut tally = Tally::default();
-        let found = std::mem::take(&mut self.chosen.0);
-        tally.experiments.found = found.len() as u64;
-        let mut wanted = Vec::new();
-        for experiment in &found {
-            if experiment.deleted && !self.include_deleted {
-                tally.experiments.left_out += 1;
-                self.leave_out(experiment, &mut tally).await?;
-                continue;
+    pub fn run(mut self) -> LocalBoxFuture<'a, Result<Tally>> {
+        Box::pin(async move {
+            let mut tally = Tally::default();
+            let found = std::mem::take(&mut self.chosen.0);
+            tally.experiments.found = found.len() as u64;
+            let mut wanted = Vec::new();
+            for experiment in &found {
+                if experiment.deleted && !self.include_deleted {
+                    tally.experiments.left_out += 1;
+                    self.leave_out(experiment, &mut tally).await?;
+                    continue;
+                }
+                add(&mut tally.experiments, self.target.experiment(experiment)?);
+                self.write_runs(experiment, &mut tally).await?;
+                wanted.push(experiment);
             }
-            add(&mut tally.experiments, self.target.experiment(experiment)?);
-            self.write_runs(experiment, &mut tally).await?;
-            wanted.push(experiment);
-        }
-        // Models and traces name runs, which may be those of another experiment.
-        for experiment in wanted {
-            self.write_models(experiment, &mut tally).await?;
-            self.write_traces(experiment, &mut tally).await?;
-        }
-        self.write_registry(&found, &mut tally).await?;
-        Ok(tally)
+            // Models and traces name runs, which may be those of another experiment.
+            for experiment in wanted {
+                self.write_models(experiment, &mut tally).await?;
+                self.write_traces(experiment, &mut tally).await?;
+            }
+            self.write_registry(&found, &mut tally).await?;
+            Ok(tally)
+        })
     }
 
     async fn leave_out(&self, experiment: &Experiment, tally: &mut Tally) -> Result<()> {

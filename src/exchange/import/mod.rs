@@ -9,6 +9,8 @@ mod traces;
 
 use std::collections::BTreeMap;
 
+use futures_util::future::LocalBoxFuture;
+
 use crate::{
     names,
     record::{Experiment, Run},
@@ -50,39 +52,41 @@ struct State {
     linked_later: Vec<(String, ImportedRun)>,
 }
 
-impl Import<'_> {
+impl<'a> Import<'a> {
     /// Brings over everything. What fails is told in the tally and does not keep back the rest; an
     /// error ends the import when nothing can go on, and what is here by then stays.
-    pub async fn run(self) -> Result<Tally> {
-        let mut state = State {
-            tally: Tally::default(),
-            linked_later: Vec::new(),
-        };
-        let mut found = self.source.experiments().await?;
-        names::select(&mut found, self.experiments, " there")?;
-        let names = names::names_here(&found, &mut state.tally);
-        state.tally.experiments.found = found.len() as u64;
-        let list = ListExperiments {
-            workspace: self.workspace.to_owned(),
-            include_deleted: true,
-        };
-        let here = self.client.call(&list).await?;
-        for (experiment, name) in found.iter().zip(names) {
-            if experiment.deleted && !self.include_deleted {
-                state.tally.experiments.left_out += 1;
-                self.leave_out(experiment, &mut state).await?;
-                continue;
+    pub fn run(self) -> LocalBoxFuture<'a, Result<Tally>> {
+        Box::pin(async move {
+            let mut state = State {
+                tally: Tally::default(),
+                linked_later: Vec::new(),
+            };
+            let mut found = self.source.experiments().await?;
+            names::select(&mut found, self.experiments, " there")?;
+            let names = names::names_here(&found, &mut state.tally);
+            state.tally.experiments.found = found.len() as u64;
+            let list = ListExperiments {
+                workspace: self.workspace.to_owned(),
+                include_deleted: true,
+            };
+            let here = self.client.call(&list).await?;
+            for (experiment, name) in found.iter().zip(names) {
+                if experiment.deleted && !self.include_deleted {
+                    state.tally.experiments.left_out += 1;
+                    self.leave_out(experiment, &mut state).await?;
+                    continue;
+                }
+                let same = |ours: &&Ours| ours.name.to_lowercase() == name.to_lowercase();
+                let known = here.iter().find(same);
+                match self.make(experiment, &name, known, &mut state).await? {
+                    Some(ours) => self.fill(experiment, &ours, &mut state).await?,
+                    None => self.leave_out(experiment, &mut state).await?,
+                }
             }
-            let same = |ours: &&Ours| ours.name.to_lowercase() == name.to_lowercase();
-            let known = here.iter().find(same);
-            match self.make(experiment, &name, known, &mut state).await? {
-                Some(ours) => self.fill(experiment, &ours, &mut state).await?,
-                None => self.leave_out(experiment, &mut state).await?,
-            }
-        }
-        self.link(&mut state).await?;
-        self.bring_registry(&mut state).await?;
-        Ok(state.tally)
+            self.link(&mut state).await?;
+            self.bring_registry(&mut state).await?;
+            Ok(state.tally)
+        })
     }
 
     /// The experiment here, made or with its tags brought up to date; none when it was deleted here
