@@ -397,10 +397,10 @@ async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
     Ok(all.iter().map(shown).filter(wanted).collect())
 }
 
-/// A file without a name is a part of what the workspace says.
 /// What a workspace is from its beginning. A file may say it; to ask for a change of it is a mistake.
 const FIXED: [&str; 4] = ["name", "location", "resource_group", "kind"];
 
+/// A file without a name is a part of what the workspace says.
 async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let found = az.named_workspace(given).await?;
     let mut draft = Draft::of(&writable(&found), &az.ctx.folder);
