@@ -9,7 +9,10 @@ mod record;
 mod scalar;
 mod union;
 
-use std::path::{Path, PathBuf};
+use std::{
+    iter,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Map as Object, Value};
 
@@ -28,8 +31,10 @@ pub struct Checker<'a> {
     pub given_by_flags: &'a [&'a str],
     /// Values may be expressions here.
     bindable: bool,
-    /// Under a key that holds secrets.
+    /// In what may hold secrets.
     secret: bool,
+    /// All that does.
+    secrets: Vec<Span>,
     /// Files that are being included, the outermost first.
     including: Vec<PathBuf>,
     depth: usize,
@@ -43,6 +48,7 @@ impl<'a> Checker<'a> {
             given_by_flags,
             bindable: false,
             secret: false,
+            secrets: Vec::new(),
             including: vec![file.to_owned()],
             depth: 0,
         }
@@ -50,6 +56,28 @@ impl<'a> Checker<'a> {
 
     /// The canonical form of `node`. Where a problem was reported it is what is right of it, or nothing.
     pub fn value(&mut self, shape: &Shape, node: &Node) -> Option<Value> {
+        if self.secret || !shape.is_secret() {
+            return self.read(shape, node);
+        }
+        self.secrets.push(node.span);
+        self.secret = true;
+        let value = self.read(shape, node);
+        self.secret = false;
+        value
+    }
+
+    /// Hides the lines on which something stands that may hold secrets.
+    pub fn hide_secrets(&mut self) {
+        for issue in &mut self.issues {
+            let mut shown = issue.labels.iter().map(|(span, _)| span);
+            issue.secret |= iter::once(&issue.span).chain(&mut shown).any(|span| {
+                let line = self.sources.line(*span);
+                self.secrets.iter().any(|secret| line.touches(*secret))
+            });
+        }
+    }
+
+    fn read(&mut self, shape: &Shape, node: &Node) -> Option<Value> {
         if self.is_expression(shape, node) {
             return Some(node.to_value());
         }
@@ -125,16 +153,9 @@ impl<'a> Checker<'a> {
     }
 
     fn text(&mut self, text: &Text, node: &Node) -> Option<Value> {
-        let secret = self.secret;
-        self.secret |= text.secret;
-        let value = self.read_text(text, node);
-        self.secret = secret;
-        value
-    }
-
-    fn read_text(&mut self, text: &Text, node: &Node) -> Option<Value> {
         let Some(given) = node.as_str() else {
             let hint = match node.data {
+                _ if text.secret => Some("Put it in quotes".to_owned()),
                 Data::Bool(_) | Data::Int(_) | Data::Float(_) => {
                     Some(format!("Put it in quotes: \"{}\"", node.text))
                 }
@@ -170,7 +191,7 @@ impl<'a> Checker<'a> {
     }
 
     fn report(&mut self, mut issue: Issue) {
-        issue.secret = issue.secret || self.secret;
+        issue.secret |= self.secret;
         self.issues.push(issue);
     }
 

@@ -100,16 +100,16 @@ impl Issue {
         } else {
             Renderer::plain()
         };
-        let level = match self.severity {
-            Severity::Error => Level::ERROR,
-            Severity::Note => Level::NOTE,
+        let (level, word) = match self.severity {
+            Severity::Error => (Level::ERROR, "error"),
+            Severity::Note => (Level::NOTE, "note"),
         };
         if self.secret {
             let place = sources.place(self.span);
             let hint = self.hint.as_ref();
             let hint = hint.map_or(String::new(), |hint| format!("\nhelp: {hint}"));
             return format!(
-                "error: {}\n --> {place} (the line may hold a secret and is not shown){hint}",
+                "{word}: {}\n --> {place} (the line may hold a secret and is not shown){hint}",
                 self.message
             );
         }

@@ -182,12 +182,16 @@ impl Document {
             let (kind, mark) = list::nearest_mark(&entry.key)?;
             let message = format!("`{}` tells no kind of file", entry.key);
             let hint = format!("Did you mean `{mark}`, as of the kind {kind}?");
-            Some(Issue::error(entry.key_span, message).hint(hint))
+            let mut issue = Issue::error(entry.key_span, message).hint(hint);
+            issue.secret = list::secret_keys().contains(mark);
+            Some(issue)
         })
     }
 
-    fn into_report(mut self) -> Report {
+    /// What was found in a file of which it is not known what it is.
+    pub fn into_report(mut self) -> Report {
         self.issues.sort_by_key(|issue| issue.span);
+        hide_if_named(&mut self.issues, &self.sources);
         Report {
             issues: self.issues,
             sources: self.sources,
@@ -243,6 +247,7 @@ impl Document {
         if !broken {
             let mut checker = Checker::new(&mut sources, given_by_flags, &path);
             value = checker.value(shape, &root);
+            checker.hide_secrets();
             issues.extend(checker.issues);
         }
         let mut partial = None;
@@ -250,12 +255,32 @@ impl Document {
             partial = value.take();
         }
         issues.sort_by_key(|issue| issue.span);
+        if shape.is_secret() {
+            hide(&mut issues);
+        } else if broken {
+            hide_if_named(&mut issues, &sources);
+        }
         let report = Report {
             issues,
             sources,
             partial,
         };
         (value, report)
+    }
+}
+
+/// Lets the findings be told without the lines of the file.
+fn hide(issues: &mut [Issue]) {
+    for issue in issues {
+        issue.secret = true;
+    }
+}
+
+/// The same where it is not understood what the file says, but it names what keeps secrets.
+fn hide_if_named(issues: &mut [Issue], sources: &Sources) {
+    let text = &sources.get(sources.first().source).text;
+    if !issues.is_empty() && list::names_secret(text) {
+        hide(issues);
     }
 }
 

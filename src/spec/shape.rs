@@ -5,7 +5,7 @@
 //! the struct that the program works with are one text. Everything here is constant: no start-up
 //! cost, and types may contain themselves.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use serde_json::{Map as Object, Value};
 
@@ -32,6 +32,55 @@ pub enum Shape {
     Union(&'static Union),
     /// The path of a YAML file, replaced by what the file holds.
     Include(&'static Shape),
+}
+
+impl Shape {
+    /// Whether lines of such a value may hold secrets.
+    pub fn is_secret(&self) -> bool {
+        match self {
+            Shape::Text(text) => text.secret,
+            Shape::List(inner) | Shape::Map(inner) | Shape::Include(inner) => inner.is_secret(),
+            Shape::Record(record) => record().is_secret(),
+            Shape::Union(union) => union.members.iter().any(Shape::is_secret),
+            _ => false,
+        }
+    }
+
+    /// The keys that hold a secret each, however deep.
+    pub fn secret_keys(&self) -> BTreeSet<&'static str> {
+        let mut keys = BTreeSet::new();
+        self.add_secret_keys("", &mut keys, &mut Vec::new());
+        keys
+    }
+
+    fn add_secret_keys(
+        &self,
+        key: &'static str,
+        keys: &mut BTreeSet<&'static str>,
+        seen: &mut Vec<*const Record>,
+    ) {
+        match self {
+            Shape::Text(text) if text.secret => {
+                keys.insert(key);
+            }
+            Shape::List(inner) | Shape::Map(inner) | Shape::Include(inner) => {
+                inner.add_secret_keys(key, keys, seen);
+            }
+            Shape::Union(union) => {
+                for member in union.members {
+                    member.add_secret_keys(key, keys, seen);
+                }
+            }
+            // Records may hold themselves.
+            Shape::Record(record) if !seen.contains(&std::ptr::from_ref(record())) => {
+                seen.push(record());
+                for field in record().all() {
+                    field.shape.add_secret_keys(field.name, keys, seen);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A string with a meaning.
@@ -113,6 +162,9 @@ pub struct Record {
     pub read_only: &'static [&'static str],
     /// Other keys are kept instead of refused.
     pub open: bool,
+    /// It holds secrets, and nothing of it is repeated in messages: where a key is misspelt or all stands
+    /// on one line, nobody knows which lines they are on.
+    pub secret: bool,
     /// Values inside may be expressions such as `${{parent.inputs.x}}`.
     pub bindable: bool,
     /// What cannot be said of one key alone.
@@ -167,6 +219,7 @@ impl Record {
         fields: &[],
         read_only: &[],
         open: false,
+        secret: false,
         bindable: false,
         rule: None,
         in_parts: false,
@@ -185,6 +238,10 @@ impl Record {
 
     pub fn is_read_only(&self, name: &str) -> bool {
         self.read_only.contains(&name) || self.bases.iter().any(|base| base().is_read_only(name))
+    }
+
+    pub fn is_secret(&self) -> bool {
+        self.secret || self.bases.iter().any(|base| base().is_secret())
     }
 
     /// The words of a key such as `type`, and whether one must be given.

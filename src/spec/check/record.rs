@@ -11,9 +11,6 @@ use crate::{
 };
 use api::names;
 
-/// Keys whose values are secrets: lines under them are not repeated in messages.
-const SECRET_KEYS: [&str; 3] = ["credentials", "admin_password", "ssh_private_key_file"];
-
 impl Checker<'_> {
     /// A record, or a `file:` that holds one.
     pub(super) fn record_or_file(&mut self, record: &'static Record, node: &Node) -> Option<Value> {
@@ -109,12 +106,9 @@ impl Checker<'_> {
         if entry.value.is_null() {
             return;
         }
-        let secret = self.secret;
-        self.secret |= SECRET_KEYS.contains(&field.name);
         if let Some(value) = self.value(&field.shape, &entry.value) {
             members.insert(field.name.to_owned(), value);
         }
-        self.secret = secret;
     }
 
     /// A key that the file does not have: its default, or a problem.

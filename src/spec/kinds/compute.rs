@@ -10,7 +10,7 @@ use crate::{
 
 record! {
     /// What every compute may say.
-    ComputeBase = "compute" (read_only: &[
+    ComputeBase = "compute" (secret: true, read_only: &[
         "id", "provisioning_errors", "provisioning_state", "created_on", "compute_location",
     ]) {
         /// The name that jobs use: `azureml:NAME`.

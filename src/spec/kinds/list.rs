@@ -1,5 +1,7 @@
 //! All kinds by name, and which of them a file is.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{
@@ -234,6 +236,23 @@ pub fn candidates(root: &Node) -> Vec<&'static Kind> {
         none if none.is_empty() => ranked(Kind::score_of_near_type),
         kinds => kinds,
     }
+}
+
+/// The keys below which some kind holds secrets.
+pub fn secret_keys() -> BTreeSet<&'static str> {
+    let kinds = KINDS.iter().flat_map(|kind| kind.shape.secret_keys());
+    kinds.chain(["credentials"]).collect()
+}
+
+/// Whether a text has one of these keys.
+pub fn names_secret(text: &str) -> bool {
+    let keys = secret_keys();
+    // A key stands before a colon, perhaps in quotes.
+    text.split(':').any(|before| {
+        let before = before.trim_end().trim_end_matches(['"', '\'']);
+        let mut words = before.rsplit(|c: char| !c.is_alphanumeric() && c != '_');
+        words.next().is_some_and(|word| keys.contains(word))
+    })
 }
 
 impl Kind {

@@ -160,7 +160,7 @@ record! {
 
     TopFeatures = "features" { top_n_feature_importance: Option<i64>, }
 
-    SignalConnection = "connection" {
+    SignalConnection = "connection" (secret: true) {
         environment_variables: Map<String>,
         secret_config: Map<String>,
     }

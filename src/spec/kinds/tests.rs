@@ -20,7 +20,11 @@ use super::{
     job::{CommandJob, Distribution},
     list,
 };
-use crate::{load, reference::ComputeName, shape::Described};
+use crate::{
+    load,
+    reference::ComputeName,
+    shape::{Described, Record, Shape},
+};
 
 /// The value of a text that is right; its canonical form is what the value writes.
 #[track_caller]
@@ -319,11 +323,114 @@ fn one_error_alone_is_shown_with_its_line() {
     );
     let report = document.check::<Data>(&[]).unwrap_err();
     assert_eq!(report.errors().count(), 1, "{}", report.render(false));
-    // The lines of secrets are not.
-    let text = "name: d\ntype: azure_blob\naccount_name: a\ncontainer_name: c\ncredentials: {account_ky: hush}\n";
-    let document = load::parse(text.to_owned(), Path::new("/files/f.yml"), "f.yml");
-    let error = document.check::<Datastore>(&[]).unwrap_err().into_error();
-    assert!(!error.message.contains("hush"), "{error}");
+}
+
+/// The keys of secrets in records that do not say that they hold any.
+fn add_shown_secrets(
+    shape: &Shape,
+    key: &'static str,
+    shown: &mut Vec<&'static str>,
+    seen: &mut Vec<*const Record>,
+) {
+    match shape {
+        Shape::Text(text) if text.secret => shown.push(key),
+        Shape::List(inner) | Shape::Map(inner) | Shape::Include(inner) => {
+            add_shown_secrets(inner, key, shown, seen);
+        }
+        Shape::Union(union) => {
+            for member in union.members {
+                add_shown_secrets(member, key, shown, seen);
+            }
+        }
+        Shape::Record(record)
+            if !record().is_secret() && !seen.contains(&std::ptr::from_ref(record())) =>
+        {
+            seen.push(record());
+            for field in record().all() {
+                add_shown_secrets(&field.shape, field.name, shown, seen);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn no_line_is_shown_of_a_file_that_may_hold_a_secret() {
+    let holding = list::KINDS.iter().filter(|kind| kind.shape.is_secret());
+    let holding: Vec<&str> = holding.map(|kind| kind.name).collect();
+    assert_eq!(holding, ["datastore", "compute", "connection"]);
+    for kind in list::KINDS {
+        let mut shown = Vec::new();
+        add_shown_secrets(&kind.shape, "", &mut shown, &mut Vec::new());
+        assert!(shown.is_empty(), "{}: {shown:?}", kind.name);
+    }
+    for (kind, text) in [
+        (
+            "datastore",
+            "name: d\ntype: azure_blob\naccount_name: a\ncontainer_name: c\ncredentials: {account_ky: hush}\n",
+        ),
+        (
+            "datastore",
+            "name: d\ntype: azure_blob\naccount_name: a\ncontainer_name: c\ncredential: {account_key: hush}\n",
+        ),
+        (
+            "datastore",
+            "{name: d, type: azure_blob, acount_name: a, container_name: c, credentials: {account_key: hush}}\n",
+        ),
+        (
+            "datastore",
+            "name: d\ntype: azure_blob\naccount_name: a\ncontainer_name: c\ncredentials: {sas_token: 4711}\n",
+        ),
+        ("datastore", "credentials: {account_key: 'hush}\n"),
+        (
+            "connection",
+            "{type: custom, targt: t, credentials: {type: pat, pat: hush}}\n",
+        ),
+        ("connection", "type: open_ai\nname: c\napi_ky: hush\n"),
+        (
+            "compute",
+            "name: c\ntype: amlcompute\nssh_settings: {admin_username: a, admin_pasword: hush}\n",
+        ),
+    ] {
+        let kind = list::named(kind).unwrap();
+        let parse = || load::parse(text.to_owned(), Path::new("/files/f.yml"), "f.yml");
+        let check = || parse().check_shape(&kind.shape, &[]).1;
+        let shown = check().render(false);
+        assert!(shown.contains("not shown"), "{shown}");
+        let error = check().into_error();
+        assert!(error.message.len() > 10, "{error}");
+        // Neither is it where nobody knows what the file is.
+        let unknown = parse().check_any(&[]).2;
+        let told = [
+            shown,
+            error.to_string(),
+            format!("{:?}", error.hints),
+            unknown.render(false),
+            unknown.into_error().to_string(),
+        ];
+        for told in told {
+            let secret = told.contains("hush") || told.contains("4711");
+            assert!(!secret, "{text}{told}");
+        }
+    }
+    // A job holds secrets where it has a connection, and is shown elsewhere.
+    let connection =
+        "teacher_model_endpoint_connection: {type: serverless, name: t, api_key: hush}";
+    for (text, is_shown) in [
+        (
+            format!("{{type: distillation, foo: 1, {connection}}}\n"),
+            false,
+        ),
+        (format!("type: distillation\nfoo: 1\n{connection}\n"), true),
+        (format!("type: distillation\nfoo: [\n{connection}\n"), false),
+        ("type: command\nfoo: 1\n".to_owned(), true),
+    ] {
+        let document = load::parse(text, Path::new("/files/f.yml"), "f.yml");
+        let (_, report) = document.check_shape(&list::named("job").unwrap().shape, &[]);
+        let shown = report.render(false);
+        assert!(!shown.contains("hush"), "{shown}");
+        assert_eq!(shown.contains("2 | foo: 1"), is_shown, "{shown}");
+    }
 }
 
 #[test]

@@ -23,6 +23,11 @@ impl Span {
             ..self
         }
     }
+
+    /// Whether the two have a place in common, if only an end.
+    pub fn touches(self, other: Self) -> bool {
+        self.source == other.source && self.start <= other.end && other.start <= self.end
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -55,6 +60,18 @@ impl Sources {
             source,
             start: 0,
             end: self.get(source).text.len(),
+        }
+    }
+
+    /// The line that a stretch begins on, without its end.
+    pub fn line(&self, span: Span) -> Span {
+        let text = self.get(span.source).text.as_bytes();
+        let (before, after) = text.split_at(span.start.min(text.len()));
+        let ends = |byte: &u8| *byte == b'\n';
+        Span {
+            source: span.source,
+            start: before.iter().rposition(ends).map_or(0, |at| at + 1),
+            end: before.len() + after.iter().position(ends).unwrap_or(after.len()),
         }
     }
 

@@ -39,10 +39,7 @@ use api::{
     Code, Error, Result,
     assets::{Archived, Asset, AssetKind, GetAsset, ListAssets},
 };
-use spec::{
-    issue::{Issue, Report},
-    load,
-};
+use spec::{issue::Issue, load};
 
 /// What nearly all commands of that time take. The id of the subscription tells them from today's.
 const COMMON: &[Flag] = &[
@@ -141,12 +138,7 @@ fn mapping(path: &Path) -> Result<Map<String, Value>> {
         error
     })?;
     if document.issues.iter().any(Issue::is_error) {
-        let report = Report {
-            issues: document.issues,
-            sources: document.sources,
-            partial: None,
-        };
-        return Err(report.into_error());
+        return Err(document.into_report().into_error());
     }
     match document.root.to_value() {
         Value::Object(fields) => Ok(fields),
