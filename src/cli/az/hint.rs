@@ -131,7 +131,7 @@ fn called(command: &str) -> Option<String> {
         "deployment create" => Some(format!("az ml online-deployment create {}", rest.join(" "))),
         "batch deploy" => Some(format!(
             "az ml batch-deployment create -e {first} {} --set-default",
-            rest[1..].join(" ")
+            rest.get(1..)?.join(" ")
         )),
         "model register" => Some(format!("az ml model create {}", rest.join(" "))),
         "datastore ls" => Some(format!("az storage blob list --container-name {first}")),
@@ -206,6 +206,14 @@ mod tests {
             (
                 "An admin can do it: aml workspace create -n w --edition enterprise && aml workspace share add -n w --user u --role Owner",
                 "An admin can do it: az ml workspace create -n w --sku enterprise && az ml workspace share -w w --user u --role Owner",
+            ),
+            (
+                "Deploy it first: aml batch deploy e -f d.yml",
+                "Deploy it first: az ml batch-deployment create -e e -f d.yml --set-default",
+            ),
+            (
+                "Deploy it first: aml batch deploy",
+                "Deploy it first: aml batch deploy",
             ),
             // What `az` has no command for is named as it is.
             (
