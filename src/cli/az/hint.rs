@@ -148,8 +148,8 @@ fn named(words: &[&str]) -> String {
     let [first, rest @ ..] = words else {
         return String::new();
     };
-    let plain = |c: char| c.is_alphanumeric() || "-_.:{}".contains(c);
-    if first.starts_with('-') || !first.chars().all(plain) || rest.first() == Some(&"the") {
+    let plain = |c: char| c.is_alphanumeric() || "-_.:".contains(c);
+    if first.starts_with('-') || !first.chars().all(plain) {
         return words.join(" ");
     }
     let name = match first.split_once(':') {
@@ -188,8 +188,8 @@ mod tests {
                 "Cancel it first: az ml job cancel -n icy_pin",
             ),
             (
-                "Replace them: aml datastore create with the same name",
-                "Replace them: az ml datastore create with the same name",
+                "Replace them by `aml datastore create` with the same name",
+                "Replace them by `az ml datastore create` with the same name",
             ),
             (
                 "Share them: aml endpoint traffic e blue=100 --mirror green=0",

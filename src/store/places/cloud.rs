@@ -171,7 +171,7 @@ impl Cloud {
             object_store::Error::PermissionDenied { .. }
             | object_store::Error::Unauthenticated { .. } => {
                 Error::denied(format!("The credentials do not open {place}"))
-                    .hint("Replace them: aml datastore create with the same name")
+                    .hint("Replace them by `aml datastore create` with the same name")
             }
             other => {
                 let mut deepest: &dyn std::error::Error = other;
@@ -354,7 +354,7 @@ fn finish<T>(built: object_store::Result<T>) -> Result<T> {
             "The datastore cannot be opened: {}",
             without_query(&e.to_string())
         ))
-        .hint("Correct it: aml datastore create with the same name")
+        .hint("Correct it by `aml datastore create` with the same name")
     })
 }
 
