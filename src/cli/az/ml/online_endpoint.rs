@@ -124,8 +124,10 @@ fn keeper(field: &str) -> String {
 fn apart(endpoint: &Endpoint) -> (BTreeMap<String, String>, Map<String, Value>) {
     let mut properties = endpoint.properties.clone();
     let mut take = |field: &str| {
-        let text = properties.remove(&keeper(field))?;
-        Some((field.to_owned(), serde_json::from_str(&text).ok()?))
+        // One that somebody gave says what it likes.
+        let kept = serde_json::from_str(properties.get(&keeper(field))?).ok()?;
+        properties.remove(&keeper(field));
+        Some((field.to_owned(), kept))
     };
     let kept = KEPT.into_iter().filter_map(&mut take).collect();
     (properties, kept)

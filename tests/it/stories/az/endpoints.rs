@@ -153,6 +153,18 @@ identity:
         assert_eq!(plain["public_network_access"], "enabled");
         let names = plain["properties"].as_object().unwrap().len();
         assert_eq!((names, &plain["kind"]), (1, &json!("Managed")));
+        // What somebody calls like that stays what it is.
+        aml.write(
+            "own.yml",
+            "name: own\nproperties: {azureml.compute: mine, azureml.identity: '{'}\n",
+        );
+        aml.az("ml online-endpoint create -f own.yml").ok();
+        let own = aml
+            .az("ml online-endpoint update -n own --set tags.a=b")
+            .json();
+        assert_eq!(own["kind"], "Managed");
+        assert_eq!(own["properties"]["azureml.compute"], "mine");
+        assert_eq!(own["properties"]["azureml.identity"], "{");
     });
 }
 
