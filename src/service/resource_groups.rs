@@ -1,4 +1,4 @@
-//! Resource groups: those that were created, and those that workspaces name.
+//! Resource groups: those that were created, and those that workspaces and registries name.
 
 use super::{Caller, Perform, Service};
 use api::{
@@ -14,15 +14,23 @@ use async_trait::async_trait;
 impl Service {
     async fn groups(&self, caller: &Caller) -> Result<Vec<ResourceGroup>> {
         let mut groups = self.store.list_resource_groups().await?;
-        for workspace in (ListWorkspaces {}).perform(self, caller).await? {
-            let name = &workspace.resource_group;
+        let workspaces = (ListWorkspaces {}).perform(self, caller).await?;
+        let of_workspaces = workspaces
+            .into_iter()
+            .map(|workspace| (workspace.resource_group, workspace.location));
+        let registries = self.store.list_registries().await?;
+        let of_registries = registries.into_iter().filter_map(|registry| {
+            let name = registry.spec.get("resourceGroup")?.as_str()?;
+            Some((name.to_owned(), registry.location))
+        });
+        for (name, location) in of_workspaces.chain(of_registries) {
             if !groups
                 .iter()
-                .any(|group| group.name.eq_ignore_ascii_case(name))
+                .any(|group| group.name.eq_ignore_ascii_case(&name))
             {
                 groups.push(ResourceGroup {
-                    name: name.clone(),
-                    location: workspace.location,
+                    name,
+                    location,
                     tags: [].into(),
                 });
             }
@@ -51,7 +59,7 @@ impl Perform for CreateResourceGroup {
         for key in self.tags.iter().flatten().map(|(key, _)| key) {
             names::TAG.check(key)?;
         }
-        // What a workspace named is kept as it is written there.
+        // What a workspace or registry named is kept as it is written there.
         let known = service.find_group(caller, &self.name).await.ok();
         let (name, location) = match known {
             Some(known) => (known.name, known.location),

@@ -7,12 +7,17 @@ use super::{
     db::{Row, RowResult, json, params, to_json},
     workspaces,
 };
-use api::{Result, resource_groups::ResourceGroup};
+use api::{
+    Result,
+    registries::{CURATED, place},
+    resource_groups::ResourceGroup,
+};
 
 const COLUMNS: &str = "name, location, tags";
 /// The registries that keep the name of a group in what they say of themselves.
-const REGISTRIES_IN: &str = "SELECT workspace_id FROM registries \
-    WHERE json_extract(spec, '$.resourceGroup') = ?1 COLLATE NOCASE";
+const REGISTRIES_IN: &str = "SELECT r.workspace_id, w.name \
+    FROM registries r JOIN workspaces w ON w.id = r.workspace_id \
+    WHERE json_extract(r.spec, '$.resourceGroup') = ?1 COLLATE NOCASE";
 
 fn group(row: &Row<'_>) -> RowResult<ResourceGroup> {
     Ok(ResourceGroup {
@@ -59,7 +64,7 @@ impl Store {
     }
 
     /// Deletes a group with the workspaces and registries in it; answers those workspaces, and the
-    /// endpoints that they had.
+    /// endpoints that they had. The registry of the curated environments stays, in no group.
     pub async fn delete_resource_group(&self, name: &str) -> Result<(Vec<WorkspaceRow>, Vec<i64>)> {
         let name = name.to_owned();
         self.db
@@ -74,9 +79,19 @@ impl Store {
                     )?);
                     workspaces::delete(tx, row.id)?;
                 }
-                let registries = tx.all(REGISTRIES_IN, params![name], |row| row.get::<i64>(0))?;
-                for id in registries {
-                    workspaces::delete(tx, id)?;
+                let registries = tx.all(REGISTRIES_IN, params![name], |row| {
+                    Ok((row.get::<i64>(0)?, row.get::<String>(1)?))
+                })?;
+                for (id, registry) in registries {
+                    if registry.eq_ignore_ascii_case(&place(CURATED)) {
+                        tx.execute(
+                            "UPDATE registries SET spec = json_remove(spec, '$.resourceGroup') \
+                             WHERE workspace_id = ?1",
+                            params![id],
+                        )?;
+                    } else {
+                        workspaces::delete(tx, id)?;
+                    }
                 }
                 tx.execute("DELETE FROM resource_groups WHERE name = ?1", params![name])?;
                 Ok((workspaces, endpoints))

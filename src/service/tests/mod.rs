@@ -23,6 +23,7 @@ mod pipeline_steps;
 mod pipeline_sweeps;
 mod pipelines;
 mod random_search;
+mod resource_groups;
 mod runs;
 mod schedules;
 mod search;
