@@ -18,6 +18,7 @@ use std::{
     sync::LazyLock,
 };
 
+use futures_util::future::BoxFuture;
 use nix::{
     fcntl::{FallocateFlags, fallocate},
     sys::prctl,
@@ -121,40 +122,42 @@ pub enum Stopped {
 
 /// Supervises commands, one after the other: ends when nobody has another one for it and the last one
 /// and all its descendants have ended.
-pub async fn supervise() -> Result<()> {
-    let _ = setsid();
-    let _ = prctl::set_child_subreaper(true);
-    let mut lines = lines_of_stdin()?;
-    let mut signals = None;
-    while let Some(line) = next_line(&mut lines, &mut signals).await {
-        let folder: PathBuf = serde_json::from_str(&line)
-            .map_err(|e| Error::internal(format!("The folder is not understood: {e}")))?;
-        let signals = match &mut signals {
-            Some(signals) => signals,
-            // One that has had nothing to do yet ends by any signal.
-            none => none.insert(Signals::listen()?),
-        };
-        let Some(lock) = claim(&folder)? else {
-            return Ok(());
-        };
-        // For people who look at processes.
-        let _ = std::env::set_current_dir(&folder);
-        // Only now: whoever has sent a task can be sure that others find its process.
-        let task = read_task(&mut lines).await.inspect_err(|_| {
-            // Who asked died before it sent one. Nothing was started; another may start it.
-            let _ = fs::remove_file(folder.join(HANDLE));
-        })?;
-        // They hold for this process from now on.
-        let limited = task.limits.is_some();
-        supervise_one(&folder, task, signals).await?;
-        let _ = std::env::set_current_dir("/");
-        drop(lock);
-        say(OVER);
-        if limited {
-            return Ok(());
+pub fn supervise() -> BoxFuture<'static, Result<()>> {
+    Box::pin(async move {
+        let _ = setsid();
+        let _ = prctl::set_child_subreaper(true);
+        let mut lines = lines_of_stdin()?;
+        let mut signals = None;
+        while let Some(line) = next_line(&mut lines, &mut signals).await {
+            let folder: PathBuf = serde_json::from_str(&line)
+                .map_err(|e| Error::internal(format!("The folder is not understood: {e}")))?;
+            let signals = match &mut signals {
+                Some(signals) => signals,
+                // One that has had nothing to do yet ends by any signal.
+                none => none.insert(Signals::listen()?),
+            };
+            let Some(lock) = claim(&folder)? else {
+                return Ok(());
+            };
+            // For people who look at processes.
+            let _ = std::env::set_current_dir(&folder);
+            // Only now: whoever has sent a task can be sure that others find its process.
+            let task = read_task(&mut lines).await.inspect_err(|_| {
+                // Who asked died before it sent one. Nothing was started; another may start it.
+                let _ = fs::remove_file(folder.join(HANDLE));
+            })?;
+            // They hold for this process from now on.
+            let limited = task.limits.is_some();
+            supervise_one(&folder, task, signals).await?;
+            let _ = std::env::set_current_dir("/");
+            drop(lock);
+            say(OVER);
+            if limited {
+                return Ok(());
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Starts the command of a folder, and writes down how it ended when nothing is left of it.

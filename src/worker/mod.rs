@@ -34,6 +34,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use tokio::{
     sync::watch,
     task::{Id, JoinError, JoinSet},
@@ -124,34 +125,36 @@ enum Fate {
 
 /// Works until told to stop, or until there was nothing to do for as long as the settings say. Runs
 /// that go on then are left to the next worker of the same name.
-pub async fn run(
+pub fn run(
     client: Client,
     settings: Settings,
     mut stop: watch::Receiver<bool>,
-) -> Result<()> {
-    private_dir(&settings.work())?;
-    let mut worker = Worker {
-        client,
-        machine: Machine {
-            supervisors: Arc::new(Supervisors::new(&settings.program)),
-            places: Arc::default(),
-            folders: Arc::default(),
-            endings: Arc::default(),
-            settings: Arc::new(settings),
-        },
-        held: BTreeMap::new(),
-        later: BTreeMap::new(),
-        tasks: JoinSet::new(),
-        names: HashMap::new(),
-    };
-    let Machine {
-        settings, folders, ..
-    } = worker.machine.clone();
-    folders.forget(&settings.work());
-    let worked = worker.work(&mut stop).await;
-    folders.forget(&settings.work());
-    spares::forget(&settings.spares());
-    worked
+) -> BoxFuture<'static, Result<()>> {
+    Box::pin(async move {
+        private_dir(&settings.work())?;
+        let mut worker = Worker {
+            client,
+            machine: Machine {
+                supervisors: Arc::new(Supervisors::new(&settings.program)),
+                places: Arc::default(),
+                folders: Arc::default(),
+                endings: Arc::default(),
+                settings: Arc::new(settings),
+            },
+            held: BTreeMap::new(),
+            later: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            names: HashMap::new(),
+        };
+        let Machine {
+            settings, folders, ..
+        } = worker.machine.clone();
+        folders.forget(&settings.work());
+        let worked = worker.work(&mut stop).await;
+        folders.forget(&settings.work());
+        spares::forget(&settings.spares());
+        worked
+    })
 }
 
 async fn told(stop: &mut watch::Receiver<bool>) {
