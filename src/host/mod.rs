@@ -231,6 +231,8 @@ impl Host {
             .map_err(|e| Error::internal(format!("Cannot listen to signals: {e}")))?;
         let shared = Arc::clone(&self.shared);
         loop {
+            // Before the orders are looked at, which what was told can have changed.
+            let told = shared.reports.are_told().await;
             let orders = shared.front.orders().known();
             let Some(orders) = orders.filter(|orders| orders.running) else {
                 return Ok(());
@@ -239,16 +241,19 @@ impl Host {
                 self.say_seen(&orders, Some(error.explained())).await;
                 if self.listening.is_none() {
                     self.fail_all(&orders, &error.explained()).await;
+                    tokio::select! {
+                        () = shared.reports.all_told() => {}
+                        _ = terminated.recv() => {}
+                    }
                     return Ok(());
                 }
             } else if self.seen < orders.number {
                 self.say_seen(&orders, None).await;
             }
-            self.seen = orders.number;
             self.tend(&orders).await;
             let idle = |tended: &Tended| tended.idle.load(Ordering::Acquire);
             let all_idle = !orders.deployments.is_empty() && self.tended.values().all(idle);
-            if all_idle && shared.reports.are_told().await {
+            if all_idle && told {
                 return Ok(());
             }
             tokio::select! {
@@ -259,6 +264,7 @@ impl Host {
                     }
                 }
                 () = shared.again.notified() => {}
+                () = sleep(READ), if self.seen < orders.number => {}
                 _ = terminated.recv() => {
                     self.fail_all(&orders, ENDED).await;
                     return Ok(());
@@ -268,22 +274,23 @@ impl Host {
     }
 
     /// Says which orders were read, before they are carried out.
-    async fn say_seen(&self, orders: &HostOrders, message: Option<String>) {
+    async fn say_seen(&mut self, orders: &HostOrders, message: Option<String>) {
         let report = ReportHost {
             endpoint: self.shared.settings.endpoint,
             seen: orders.number,
             port: self.listening.as_ref().map(|(port, _)| *port),
             message,
         };
-        if let Err(error) = self.shared.client.call(&report).await
-            && error.code != Code::NotFound
-        {
-            let text = format!("Cannot report what was read: {error}");
-            self.shared.front.note(&text);
+        match self.shared.client.call(&report).await {
+            Err(error) if error.code != Code::NotFound => {
+                let text = format!("Cannot report what was read: {error}");
+                self.shared.front.note(&text);
+            }
+            _ => self.seen = orders.number,
         }
     }
 
-    async fn fail_all(&self, orders: &HostOrders, message: &str) {
+    async fn fail_all(&mut self, orders: &HostOrders, message: &str) {
         for one in &orders.deployments {
             self.fail(one, message).await;
         }

@@ -28,21 +28,29 @@ impl Reports {
     }
 
     /// Tells how a deployment is. What is served goes on answering when that cannot be written, and it
-    /// is told later, unless there is something newer to tell by then.
+    /// is told later, unless there is something newer to tell by then. That a generation is unfit stays
+    /// true of it, whatever is told of it afterwards.
     pub async fn send(&self, report: ReportDeployment) {
         // Held meanwhile: an older report must not come after a newer one.
         let mut untold = self.untold.lock().await;
-        untold.remove(&report.deployment);
-        if let Err(error) = self.client.call(&report).await
+        let verdict = untold.get(&report.deployment).filter(|one| one.unfit);
+        if verdict.is_some_and(|one| one.generation == report.generation && !report.unfit) {
+            return;
+        }
+        let deployment = report.deployment;
+        // Dropped half-way, it is told later.
+        let report = &*untold.entry(deployment).insert_entry(report).into_mut();
+        if let Err(error) = self.client.call(report).await
             // What was deleted has no state any more.
             && error.code != Code::NotFound
         {
             self.front
                 .note(&format!("Cannot report the state: {error}"));
             if error.code.retryable() {
-                untold.insert(report.deployment, report);
+                return;
             }
         }
+        untold.remove(&deployment);
     }
 
     /// Whether there is nothing left to tell.
@@ -50,17 +58,29 @@ impl Reports {
         self.untold.lock().await.is_empty()
     }
 
-    /// Tells what could not be told. Whether that is everything now, and was not before.
+    /// Returns when there is nothing left to tell.
+    pub async fn all_told(&self) {
+        while !self.are_told().await {
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// Tells what could not be told. Whether anything of it could.
     async fn send_again(&self) -> bool {
         let mut untold = self.untold.lock().await;
-        let before = untold.len();
-        for report in untold.values().cloned().collect::<Vec<_>>() {
-            let told = self.client.call(&report).await;
-            if !told.is_err_and(|error| error.code.retryable()) {
-                untold.remove(&report.deployment);
+        let mut told = Vec::new();
+        for (deployment, report) in &*untold {
+            let answer = self.client.call(report).await;
+            if !answer.is_err_and(|error| error.code.retryable()) {
+                told.push(*deployment);
             }
         }
-        before > 0 && untold.is_empty()
+        // A report can change the orders: who finds nothing left to tell knows those of afterwards.
+        if told.is_empty() || self.front.orders().refresh().await.is_err() {
+            return false;
+        }
+        untold.retain(|deployment, _| !told.contains(deployment));
+        true
     }
 }
 
@@ -69,7 +89,7 @@ pub async fn keep(shared: Arc<Shared>) {
     loop {
         sleep(AGAIN).await;
         if shared.reports.send_again().await {
-            // It may only be there to tell this.
+            // There may be other orders now, or the host was only there to tell this.
             shared.again.notify_one();
         }
     }
@@ -85,7 +105,7 @@ mod tests {
     use super::{super::tests::Scene, *};
     use api::{Error, endpoints::EndpointState};
 
-    fn report(generation: u64) -> ReportDeployment {
+    fn unfit(generation: u64) -> ReportDeployment {
         ReportDeployment {
             endpoint: 1,
             deployment: 1,
@@ -108,19 +128,28 @@ mod tests {
                 let body = json!({"error": Error::full("The disk is full")});
                 return (StatusCode::INSUFFICIENT_STORAGE, Json(body)).into_response();
             }
-            hearing.lock().unwrap().push(report.generation);
+            hearing.lock().unwrap().push((report.generation, report.unfit));
             Json(json!({})).into_response()
         };
         let router = Router::new().route("/api/v1/hosts.report", post(answer));
         let reports = Reports::new(Client::in_process(router), Arc::clone(&scene.front));
-        reports.send(report(1)).await;
-        reports.send(report(2)).await;
+        reports.send(unfit(1)).await;
+        reports.send(unfit(2)).await;
+        // What the processes before it do is no news of a generation that is unfit.
+        let answers = ReportDeployment {
+            state: EndpointState::Healthy,
+            unfit: false,
+            ..unfit(2)
+        };
+        reports.send(answers).await;
         assert!(!reports.are_told().await);
         assert!(!reports.send_again().await, "the disk is still full");
         full.store(false, Ordering::Relaxed);
+        *scene.known.lock().unwrap() = None;
         assert!(reports.send_again().await);
+        assert!(scene.front.orders().known().is_none(), "read after it");
         assert!(reports.are_told().await);
         assert!(!reports.send_again().await, "it was told before");
-        assert_eq!(*heard.lock().unwrap(), [2]);
+        assert_eq!(*heard.lock().unwrap(), [(2, true)]);
     }
 }

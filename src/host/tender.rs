@@ -309,7 +309,10 @@ impl Tender {
                             let told = heard(served, event);
                             if let Some((state, message)) = told {
                                 served.said = state;
-                                report(&self.shared, orders, state, message).await;
+                                // How the processes before are is no news of a generation that failed.
+                                if served.generation == orders.generation {
+                                    report(&self.shared, orders, state, message).await;
+                                }
                             }
                         }
                         None => return,
@@ -332,7 +335,7 @@ impl Tender {
                 }
                 () = is_pushed(&mut served.pushed), if served.pushed.is_some() => {
                     served.pushed = None;
-                    if served.said == EndpointState::Healthy {
+                    if served.said == EndpointState::Healthy && served.generation == orders.generation {
                         report(&self.shared, orders, EndpointState::Healthy, None).await;
                     }
                 }
