@@ -128,7 +128,10 @@ mod tests {
                 let body = json!({"error": Error::full("The disk is full")});
                 return (StatusCode::INSUFFICIENT_STORAGE, Json(body)).into_response();
             }
-            hearing.lock().unwrap().push((report.generation, report.unfit));
+            hearing
+                .lock()
+                .unwrap()
+                .push((report.generation, report.unfit));
             Json(json!({})).into_response()
         };
         let router = Router::new().route("/api/v1/hosts.report", post(answer));

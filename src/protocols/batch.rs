@@ -121,6 +121,7 @@ pub fn invocation(asked: Asked, body: &[u8]) -> Result<InvokeBatch> {
 fn without_last_commas(text: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     let mut comma = None;
+    let mut last = b'{';
     let mut quoted = false;
     let mut escaped = false;
     for byte in text {
@@ -136,7 +137,9 @@ fn without_last_commas(text: &[u8]) -> Vec<u8> {
             _ => {}
         }
         if !byte.is_ascii_whitespace() {
-            comma = (*byte == b',' && !quoted).then_some(plain.len());
+            let follows = !matches!(last, b'{' | b'[' | b',');
+            comma = (*byte == b',' && !quoted && follows).then_some(plain.len());
+            last = *byte;
         }
         plain.push(*byte);
     }
@@ -397,7 +400,12 @@ mod tests {
         let read = invocation(asked("j"), body).unwrap();
         assert_eq!(read.inputs["d"], "a,} \",]");
         assert_eq!(read.output_file_name.as_deref(), Some("rows.csv"));
-        for wrong in ["{,}", "{\"properties\": {},, }", "{\"properties\": [1 2]}"] {
+        for wrong in [
+            "{,}",
+            "{\"properties\": {,}}",
+            "{\"properties\": {},, }",
+            "{\"properties\": [1 2]}",
+        ] {
             assert!(invocation(asked("j"), wrong.as_bytes()).is_err(), "{wrong}");
         }
     }

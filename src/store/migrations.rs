@@ -43,6 +43,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0027_autoscale.sql"),
     include_str!("migrations/0028_plans.sql"),
     include_str!("migrations/0029_compute_kept.sql"),
+    include_str!("migrations/0030_ports_kept_once.sql"),
 ];
 
 /// The newest format in one go, for a new database: what the migrations amount to, a fifth of the work.

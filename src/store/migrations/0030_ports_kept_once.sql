@@ -1,0 +1,2 @@
+-- The ports of a pipeline's steps are kept once, no longer in what describes the step as well. Nothing to
+-- change in the rows of before; a program of before would show the new ones without their ports.
