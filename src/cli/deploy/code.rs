@@ -36,6 +36,16 @@ pub fn find_script(folder: &Path, code: Option<&Path>, script: &Path) -> Result<
         );
     }
     let wanted = places[0].join(script);
+    if wanted.is_dir() {
+        let text = script.display();
+        return Err(
+            Error::invalid(format!("`{text}` is a folder, no scoring script"))
+                .at("--script")
+                .hint(format!(
+                    "Name the script in it: --code {text} --script score.py"
+                )),
+        );
+    }
     let shown = script.display().to_string();
     Err(missing("scoring script", &shown, &wanted).at("--script"))
 }

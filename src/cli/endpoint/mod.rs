@@ -75,12 +75,17 @@ pub async fn wait(
     deployment: Option<&str>,
 ) -> anyhow::Result<Endpoint> {
     let name = endpoint.name.clone();
+    let updated = waited_for(&endpoint, deployment).any(|one| one.generation > 1);
     tokio::select! {
         biased;
         _ = tokio::signal::ctrl_c() => {
-            ctx.ui.status(&format!("The endpoint {name} goes on starting."));
+            let what = if updated { "being updated" } else { "starting" };
+            ctx.ui.status(&format!("The endpoint {name} goes on {what}."));
             ctx.ui.hint(&format!("See how far it is: aml endpoint show {name}"));
-            ctx.ui.hint(&format!("Stop it: aml endpoint stop {name}"));
+            // What answered before may still do so.
+            if !updated {
+                ctx.ui.hint(&format!("Stop it: aml endpoint stop {name}"));
+            }
             Err(Exit(INTERRUPTED).into())
         }
         waited = until_it_answers(ctx, workspace, endpoint, deployment) => waited,
