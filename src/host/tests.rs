@@ -38,7 +38,7 @@ type Known = Arc<Mutex<Option<HostOrders>>>;
 
 pub struct Scene {
     pub folder: PathBuf,
-    known: Known,
+    pub known: Known,
     pub front: Arc<Front>,
     pub blue: Arc<Target>,
     pub url: String,
