@@ -38,15 +38,19 @@ pub struct RunChange {
     pub experiment: Option<String>,
 }
 
-const COLUMNS: &str = "r.id, r.workspace_id, r.name, r.display_name, e.name, r.experiment_id, r.status, \
-                       r.reason, r.exit_code, r.job, r.snapshot, t.files, t.size, r.user, r.created_at, \
-                       r.started_at, r.ended_at, r.cpu_seconds, r.peak_memory, r.node, r.deleted, \
-                       e.artifact_location || '/' || r.name || '/artifacts'";
-
 /// A query for [`run`] with what comes after `FROM`; tables are `r` (runs), `e` (its experiment).
 pub(super) fn select(rest: &str) -> String {
+    select_with("r.job", rest)
+}
+
+/// The same with this in place of the job.
+fn select_with(job: &str, rest: &str) -> String {
     format!(
-        "SELECT {COLUMNS} FROM runs r JOIN experiments e ON e.id = r.experiment_id \
+        "SELECT r.id, r.workspace_id, r.name, r.display_name, e.name, r.experiment_id, r.status, r.reason, \
+         r.exit_code, {job}, r.snapshot, t.files, t.size, r.user, r.created_at, r.started_at, r.ended_at, \
+         r.cpu_seconds, r.peak_memory, r.node, r.deleted, \
+         e.artifact_location || '/' || r.name || '/artifacts' \
+         FROM runs r JOIN experiments e ON e.id = r.experiment_id \
          LEFT JOIN trees t ON t.workspace_id = r.workspace_id AND t.hash = r.snapshot {rest}"
     )
 }
@@ -177,7 +181,7 @@ pub(super) fn bare(tx: &Tx<'_>, id: i64) -> Result<Option<RunRow>> {
 
 /// One run with everything known of it but its job.
 fn without_job(tx: &Tx<'_>, id: i64) -> Result<Option<RunRow>> {
-    let sql = select("WHERE r.id = ?1").replacen("r.job", "NULL", 1);
+    let sql = select_with("NULL", "WHERE r.id = ?1");
     complete(tx, tx.one(&sql, params![id], run)?)
 }
 

@@ -3,7 +3,7 @@
 //! journal also passes over, one by one, what was removed in the last seconds when something is made.
 
 use std::{
-    fs::{self, DirEntry, File, OpenOptions},
+    fs::{self, DirEntry, File, Metadata, OpenOptions},
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -121,8 +121,9 @@ impl Folders {
     /// Keeps the folder of an output, without what is in it.
     fn keep(&self, entry: &DirEntry, work: &Path) -> io::Result<()> {
         // A container may have given it to another account.
-        let ours = fs::metadata(work)?.uid() == entry.metadata()?.uid();
-        if self.places().len() >= MOST || !ours || !is_own(entry)? {
+        let found = entry.metadata()?;
+        let ours = found.uid() == fs::metadata(work)?.uid();
+        if self.places().len() >= MOST || !ours || !is_as_made(&found) {
             return remove(entry);
         }
         each(&entry.path(), |_, entry| remove(entry))?;
@@ -150,8 +151,11 @@ fn each(folder: &Path, mut act: impl FnMut(&str, &DirEntry) -> io::Result<()>) -
 
 /// Whether it is a folder as it was made.
 fn is_own(entry: &DirEntry) -> io::Result<bool> {
-    let found = entry.metadata()?;
-    Ok(found.is_dir() && found.mode() & 0o7777 == 0o700)
+    entry.metadata().map(|found| is_as_made(&found))
+}
+
+fn is_as_made(found: &Metadata) -> bool {
+    found.is_dir() && found.mode() & 0o7777 == 0o700
 }
 
 fn remove(entry: &DirEntry) -> io::Result<()> {

@@ -272,14 +272,7 @@ impl Bound<'_> {
 }
 
 pub fn address(run: &str, output: &str) -> String {
-    // Once for each of many bindings.
-    const ENDS: [&str; 2] = ["azureml://jobs/", "/outputs/"];
-    let length = ENDS[0].len() + run.len() + ENDS[1].len() + output.len();
-    let mut address = String::with_capacity(length);
-    for piece in [ENDS[0], run, ENDS[1], output] {
-        address.push_str(piece);
-    }
-    address
+    ["azureml://jobs/", run, "/outputs/", output].concat()
 }
 
 fn taken_as(input: JobInput, binding: &Binding) -> JobInput {
