@@ -114,9 +114,10 @@ pub async fn check_python(variables: &BTreeMap<String, String>) -> Result<()> {
     executor::environment::check_machine(variables).await
 }
 
-/// Supervises the command of one run until all of it has ended.
-pub async fn supervise() -> Result<()> {
-    executor::supervisor::supervise().await
+/// Supervises the commands of runs, one after the other. A worker in the background of the state directory
+/// that is killed meanwhile has a successor.
+pub async fn supervise(succeed_in: Option<PathBuf>) -> Result<()> {
+    executor::supervisor::supervise(succeed_in.map(worker::successor)).await
 }
 
 #[expect(

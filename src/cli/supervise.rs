@@ -1,14 +1,19 @@
 //! `aml supervise`: what a worker starts for each run; not for people.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use crate::wiring;
 
 /// Start the command described on stdin and write down how it ends
 #[derive(Debug, Args)]
-pub struct SuperviseArgs {}
+pub struct SuperviseArgs {
+    /// The state directory whose worker in the background gets a successor when it is killed
+    state: Option<PathBuf>,
+}
 
-pub async fn supervise(_args: SuperviseArgs) -> anyhow::Result<()> {
-    wiring::supervise().await?;
+pub async fn supervise(args: SuperviseArgs) -> anyhow::Result<()> {
+    wiring::supervise(args.state).await?;
     Ok(())
 }

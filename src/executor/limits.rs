@@ -24,20 +24,55 @@ pub struct Limits {
     pub memory: u64,
 }
 
+/// What holds for this process and all it starts; the group is left when dropped.
+#[derive(Debug)]
+pub struct Limited {
+    /// The processors before and now.
+    processors: Option<(CpuSet, CpuSet)>,
+    group: Option<Group>,
+}
+
+impl Limited {
+    /// Whether something was killed because there was not enough memory.
+    pub fn ran_out(&self) -> bool {
+        self.group.as_ref().is_some_and(Group::ran_out)
+    }
+
+    /// Does something whose processes shall not be limited.
+    pub fn lifted(&self, act: &mut dyn FnMut()) {
+        self.hold(false);
+        act();
+        self.hold(true);
+    }
+
+    fn hold(&self, limits: bool) {
+        if let Some((before, now)) = &self.processors {
+            let _ = sched_setaffinity(Pid::from_raw(0), if limits { now } else { before });
+        }
+        match &self.group {
+            Some(group) if limits => drop(group.enter()),
+            Some(group) => group.leave(),
+            None => {}
+        }
+    }
+}
+
 /// A control group that this process and all it starts are in; removed when dropped.
 #[derive(Debug)]
-pub struct Group {
+struct Group {
     folder: PathBuf,
     /// Counts how often there was not enough.
     events: PathBuf,
 }
 
 impl Limits {
-    /// Limits this process and all it will start. The cores always are; the memory is when a group is
-    /// answered.
-    pub fn apply(self) -> Option<Group> {
-        use_cores(self.cores);
-        Group::of_memory(self.memory)
+    /// Limits this process and all it will start. The cores always are, the memory where a group can be
+    /// made.
+    pub fn apply(self) -> Limited {
+        Limited {
+            processors: use_cores(self.cores),
+            group: Group::of_memory(self.memory),
+        }
     }
 
     /// Whether memory can be limited on this machine.
@@ -55,18 +90,16 @@ impl Limits {
     }
 }
 
-/// Leaves as many processors as the number says, of those that there are.
-fn use_cores(cores: u32) {
+/// Leaves as many processors as the number says, of those that there are; answers these and those.
+fn use_cores(cores: u32) -> Option<(CpuSet, CpuSet)> {
     let own = Pid::from_raw(0);
-    let Ok(allowed) = sched_getaffinity(own) else {
-        return;
-    };
+    let allowed = sched_getaffinity(own).ok()?;
     let there: Vec<usize> = (0..CpuSet::count())
         .filter(|cpu| allowed.is_set(*cpu).unwrap_or(false))
         .collect();
     let cores = cores.max(1) as usize;
     if cores >= there.len() {
-        return;
+        return None;
     }
     // Not all commands begin with the same one.
     let first = std::process::id() as usize % there.len();
@@ -74,7 +107,8 @@ fn use_cores(cores: u32) {
     for at in 0..cores {
         let _ = chosen.set(there[(first + at) % there.len()]);
     }
-    let _ = sched_setaffinity(own, &chosen);
+    sched_setaffinity(own, &chosen).ok()?;
+    Some((allowed, chosen))
 }
 
 /// Where a group is made, and the file in it that limits.
@@ -127,15 +161,21 @@ impl Group {
         let limit = group.folder.join(place.limit);
         limit.exists().then_some(())?;
         write(&limit, &bytes.to_string())?;
-        write(
-            &group.folder.join("cgroup.procs"),
-            &std::process::id().to_string(),
-        )?;
+        group.enter()?;
         Some(group)
     }
 
+    fn enter(&self) -> Option<()> {
+        move_to(&self.folder)
+    }
+
+    /// Goes back to where this process was.
+    fn leave(&self) {
+        let _ = move_to(self.folder.parent().unwrap_or(&self.folder));
+    }
+
     /// Whether something was killed because there was not enough.
-    pub fn ran_out(&self) -> bool {
+    fn ran_out(&self) -> bool {
         let text = fs::read_to_string(&self.events).unwrap_or_default();
         let killed = text.lines().find_map(|line| match line.split_once(' ') {
             Some(("oom_kill", count)) => Some(count),
@@ -148,10 +188,15 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let above = self.folder.parent().unwrap_or(&self.folder);
-        let _ = write(&above.join("cgroup.procs"), &std::process::id().to_string());
+        self.leave();
         let _ = fs::remove_dir(&self.folder);
     }
+}
+
+/// Moves this process into a group.
+fn move_to(group: &Path) -> Option<()> {
+    let own = std::process::id().to_string();
+    write(&group.join("cgroup.procs"), &own)
 }
 
 fn write(path: &Path, text: &str) -> Option<()> {

@@ -64,6 +64,8 @@ pub enum End {
 pub struct Supervisors {
     /// This program.
     program: PathBuf,
+    /// The state directory for which another worker is started when this one is killed.
+    succeed_in: Option<PathBuf>,
     waiting: Mutex<Vec<Supervisor>>,
 }
 
@@ -76,9 +78,10 @@ struct Supervisor {
 }
 
 impl Supervisors {
-    pub fn new(program: &Path) -> Self {
+    pub fn new(program: &Path, succeed_in: Option<&Path>) -> Self {
         Self {
             program: program.to_owned(),
+            succeed_in: succeed_in.map(Path::to_owned),
             waiting: Mutex::default(),
         }
     }
@@ -135,6 +138,7 @@ impl Supervisors {
         let mut process = Command::new(&self.program)
             .arg0("aml")
             .arg("supervise")
+            .args(self.succeed_in.as_deref())
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

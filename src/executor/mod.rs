@@ -18,6 +18,7 @@ pub mod process_table;
 mod python;
 mod seal;
 pub mod spares;
+pub mod succession;
 pub mod supervisor;
 mod tool;
 pub mod use_of;

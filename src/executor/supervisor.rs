@@ -4,9 +4,11 @@
 //! `supervisor.lock` there until the command is over, writes `supervisor.json`, says so on stdout, and then
 //! takes the [`Task`], a line too; `exit.json` it writes when all is over, and says so. Then it waits for
 //! the next folder, for it takes longer to come up than to be told what to do, and leaves when whoever tells it has.
-//! SIGTERM asks it to stop the command.
+//! SIGTERM asks it to stop the command. When it is killed instead while the command runs, a [`Successor`] is
+//! started.
 
 use std::{
+    convert::Infallible,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::{
@@ -32,8 +34,10 @@ use tokio::{
 
 use super::{
     Variables, environment, io_error,
-    limits::{Group, Limits},
-    process_table, use_of,
+    limits::{Limited, Limits},
+    process_table,
+    succession::Successor,
+    use_of,
     watch::{SAMPLE, Signals, Watch},
     write_whole,
 };
@@ -121,8 +125,9 @@ pub enum Stopped {
 }
 
 /// Supervises commands, one after the other: ends when nobody has another one for it and the last one
-/// and all its descendants have ended.
-pub fn supervise() -> BoxFuture<'static, Result<()>> {
+/// and all its descendants have ended. A successor is started when whoever tells it is gone while a command
+/// runs.
+pub fn supervise(successor: Option<Successor>) -> BoxFuture<'static, Result<()>> {
     Box::pin(async move {
         let _ = setsid();
         let _ = prctl::set_child_subreaper(true);
@@ -148,7 +153,7 @@ pub fn supervise() -> BoxFuture<'static, Result<()>> {
             })?;
             // They hold for this process from now on.
             let limited = task.limits.is_some();
-            supervise_one(&folder, task, signals).await?;
+            supervise_one(&folder, task, signals, &mut lines, successor.as_ref()).await?;
             let _ = std::env::set_current_dir("/");
             drop(lock);
             say(OVER);
@@ -161,29 +166,57 @@ pub fn supervise() -> BoxFuture<'static, Result<()>> {
 }
 
 /// Starts the command of a folder, and writes down how it ended when nothing is left of it.
-async fn supervise_one(folder: &Path, task: Task, signals: &mut Signals) -> Result<()> {
+async fn supervise_one(
+    folder: &Path,
+    task: Task,
+    signals: &mut Signals,
+    told: &mut Told,
+    successor: Option<&Successor>,
+) -> Result<()> {
     let _held = environment::folder_in(&task.variables).and_then(use_of::hold);
     // Who looks whether anybody holds it locks it for a moment.
     let hold = |path: &PathBuf| File::open(path).ok().filter(|f| f.lock_shared().is_ok());
     let _reads: Vec<File> = task.holds.iter().filter_map(hold).collect();
-    let group = task.limits.and_then(Limits::apply);
+    let limited = task.limits.map(Limits::apply);
     // Before the command can fill the disk.
     let _ = reserve(folder);
     let mut exit = match start(folder, &task) {
         Ok(children) => {
             let watch = Watch::new(children, task.timeout_seconds);
-            watch.until_ended(signals).await
+            tokio::select! {
+                exit = watch.until_ended(signals) => exit,
+                never = succeed(told, successor, limited.as_ref()) => match never {},
+            }
         }
         Err(exit) => {
             Watch::new(Vec::new(), None).kill_all(signals).await;
             exit
         }
     };
-    exit.out_of_memory = group.as_ref().is_some_and(Group::ran_out);
-    drop(group);
+    exit.out_of_memory = limited.as_ref().is_some_and(Limited::ran_out);
+    drop(limited);
     exit.disk_full = nix::sys::statvfs::statvfs(folder)
         .is_ok_and(|disk| disk.blocks_available() * disk.fragment_size() < FULL);
     write_exit(folder, &exit, signals).await
+}
+
+/// Sees to it, once nobody can tell this process anything more, that there is a successor. Does not end.
+async fn succeed(
+    told: &mut Told,
+    successor: Option<&Successor>,
+    limited: Option<&Limited>,
+) -> Infallible {
+    if let Some(successor) = successor
+        // What comes is for later; nothing comes any more from one that was killed.
+        && told.get_mut().fill_buf().await.is_ok_and(<[u8]>::is_empty)
+    {
+        let lifted = |start: &mut dyn FnMut()| match limited {
+            Some(limited) => limited.lifted(start),
+            None => start(),
+        };
+        successor.keep(lifted).await;
+    }
+    std::future::pending().await
 }
 
 /// What comes on stdin, line by line.

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -315,15 +315,23 @@ impl Lock {
         Ok(None)
     }
 
-    /// Lets others know who holds it; only for people, so a failure does not count.
+    /// Lets others know who holds it. A failure does not count: nobody loses anything by it.
     pub fn note(&self, who: &str) {
         let _ = self.file.set_len(0);
-        let _ = (&self.file).write_all(who.as_bytes());
+        let _ = self.file.write_all_at(who.as_bytes(), 0);
     }
 
     /// What a living process that holds it noted.
     pub fn holder(path: &Path) -> Option<String> {
         Self::is_held(path).then(|| fs::read_to_string(path).unwrap_or_default())
+    }
+
+    /// What the last holder noted, when nobody holds it.
+    pub fn abandoned(path: &Path) -> Option<String> {
+        if Self::is_held(path) {
+            return None;
+        }
+        fs::read_to_string(path).ok()
     }
 
     /// Whether a living process holds it. Where that cannot be found out, as when no more files can be

@@ -14,7 +14,7 @@ use tokio::{
 use super::{
     asked_to_stop, open_service_for,
     serve::deliver,
-    worker::{keep_worker, loopback, start_detached, wake_or_start},
+    worker::{detached, keep_worker, loopback, wake_or_start},
 };
 use api::{Error, Result};
 use server::{Activity, Trust};
@@ -32,7 +32,8 @@ pub async fn ensure_server(home: &Path) -> Result<String> {
     if let Some(url) = home.server_url() {
         return Ok(url);
     }
-    start_detached(&home, "serve", &log(&home))
+    detached(&home, "serve", &log(&home))
+        .and_then(|mut server| server.spawn())
         .map_err(|e| Error::unavailable(format!("A server could not be started: {e}")))?;
     let listening = async {
         loop {

@@ -20,13 +20,15 @@ use super::{asked_to_stop, install_tls, machine_name, open_service_for, serve::d
 use crate::config::Config;
 use api::{Error, Result, access::WhoAmI};
 use client::{Client, Remote};
-use executor::local;
+use executor::{local, succession::Successor};
 use server::{Listener, Trust};
 use service::Service;
 use store::{Home, Lock};
 
 /// The name of the one worker that works from within a state directory.
 const LOCAL: &str = "local";
+/// How the note of one in the background begins; its process follows.
+const IN_BACKGROUND: &str = "worker in the background, process ";
 /// The file that keeps the port for the processes of runs.
 const RUNS_PORT: &str = "port";
 /// How long a worker in the background waits for more.
@@ -61,6 +63,7 @@ impl WorkerSettings {
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let own = std::env::current_exe().unwrap_or_default();
         worker::Settings {
+            within: name == LOCAL,
             name,
             slots: self
                 .slots
@@ -109,6 +112,9 @@ pub async fn work_here(
         stop.send(true)
     });
     loop {
+        if background {
+            lock.note(&format!("{IN_BACKGROUND}{}", std::process::id()));
+        }
         let listener = loopback(&home, RUNS_PORT)?;
         let url = format!("http://{}", listener.address());
         let service = open_service_for(&home, url.clone(), None)?;
@@ -122,6 +128,8 @@ pub async fn work_here(
         let _ = leave.send(true);
         let _ = courier.await;
         worked?;
+        // One that leaves needs no successor.
+        lock.note("");
         drop((ear, lock));
         // Work that came after the last look and before the lock was free has nobody else.
         let left = *stopped.borrow() || !has_work(&service).await?;
@@ -272,28 +280,48 @@ pub fn wake_or_start(home: &Home) {
     }
 }
 
-/// Starts a worker in the background.
-fn start(home: &Home) -> io::Result<Child> {
-    start_detached(home, "worker", &home.workers().join("worker.log"))
+/// What a supervisor starts in the place of a worker in the background that was killed. One that has left,
+/// was told to stop or works for a server was not killed, or is started again by others.
+pub(super) fn successor(home: PathBuf) -> Successor {
+    let home = Home::at(home);
+    let place = home.clone();
+    Successor {
+        is_missing: Box::new(move || {
+            let note = Lock::abandoned(&home.worker_lock(LOCAL));
+            note.is_some_and(|note| note.starts_with(IN_BACKGROUND)) && home.database().exists()
+        }),
+        program: Box::new(move || in_background(&place)),
+    }
 }
 
-/// Starts this program's `command` for the state directory, away from the terminal; what it says goes
-/// to `log`, which is among the workers' files.
-pub(super) fn start_detached(home: &Home, command: &str, log: &Path) -> io::Result<Child> {
+/// Starts a worker in the background.
+fn start(home: &Home) -> io::Result<Child> {
+    in_background(home)?.spawn()
+}
+
+/// A worker in the background.
+fn in_background(home: &Home) -> io::Result<Command> {
+    detached(home, "worker", &home.workers().join("worker.log"))
+}
+
+/// This program's `command` for the state directory, away from the terminal; what it says goes to `log`,
+/// which is among the workers' files.
+pub(super) fn detached(home: &Home, command: &str, log: &Path) -> io::Result<Command> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(home.workers())?;
     let log = File::options().create(true).append(true).open(log)?;
-    Command::new(program())
+    let mut program = Command::new(program());
+    program
         .arg0("aml")
         .args([command, "--background", "--profile", "local", "--no-color"])
         .env("AML_HOME", home.root())
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()
+        .stderr(log);
+    Ok(program)
 }
 
 /// This program, also when its file was replaced by a newer one meanwhile.

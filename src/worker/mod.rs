@@ -80,6 +80,8 @@ pub struct Settings {
     pub name: String,
     /// State directory for environments and for the folders of runs.
     pub home: PathBuf,
+    /// It works for that very state directory, whose next command would start another one.
+    pub within: bool,
     /// Runs executed at once.
     pub slots: u32,
     /// Leave after so long without a run.
@@ -103,6 +105,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The state directory, where the one that works from within it shall have a successor.
+    fn succeed_in(&self) -> Option<&Path> {
+        self.within.then_some(&self.home)
+    }
+
     /// Folders of the runs this worker has.
     fn work(&self) -> PathBuf {
         self.home.join("work").join(&self.name)
@@ -135,7 +142,7 @@ pub fn run(
         let mut worker = Worker {
             client,
             machine: Machine {
-                supervisors: Arc::new(Supervisors::new(&settings.program)),
+                supervisors: Arc::new(Supervisors::new(&settings.program, settings.succeed_in())),
                 places: Arc::default(),
                 folders: Arc::default(),
                 endings: Arc::default(),

@@ -149,6 +149,8 @@ async fn what_a_former_holder_noted_goes_when_its_lock_is_taken() {
     let first = Lock::try_take(&path).unwrap().unwrap();
     first.note("server, process 1 at http://127.0.0.1:1");
     assert!(Lock::holder(&path).unwrap().ends_with(":1"));
+    first.note("server");
+    assert_eq!(Lock::holder(&path).as_deref(), Some("server"));
     drop(first);
     let _second = Lock::try_take(&path).unwrap().unwrap();
     assert_eq!(Lock::holder(&path).as_deref(), Some(""));

@@ -105,3 +105,99 @@ fn when_everything_is_killed_the_run_fails_with_the_reason() {
         aml.ok("run submit -n again --from r --stream");
     });
 }
+
+/// Reports a metric to the tracking server that the run was given, as often as it takes.
+const REPORTS: &str = r#"
+import json, os, pathlib, sys, time, urllib.request
+gate, done = map(pathlib.Path, sys.argv[1:])
+def report(key, value):
+    metric = {"run_id": os.environ["MLFLOW_RUN_ID"], "key": key, "value": value, "timestamp": 1, "step": 0}
+    request = urllib.request.Request(
+        os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/runs/log-metric", json.dumps(metric).encode(),
+        {"Content-Type": "application/json", "Authorization": "Bearer " + os.environ["MLFLOW_TRACKING_TOKEN"]})
+    while True:
+        try:
+            return urllib.request.urlopen(request, timeout=5).read()
+        except OSError:
+            time.sleep(0.05)
+report("before", 1)
+print("begun", flush=True)
+while not gate.exists():
+    time.sleep(0.02)
+report("after", 2)
+done.touch()
+"#;
+
+fn workers(aml: &Aml) -> Vec<nix::unistd::Pid> {
+    let all = aml.processes().into_iter();
+    let works = |(_, line): &(_, String)| line.contains("worker --background");
+    all.filter(works).map(|(pid, _)| pid).collect()
+}
+
+/// Nobody types a command meanwhile, and the one that takes over is killed as well.
+#[test]
+fn what_a_run_reports_to_a_killed_worker_its_successor_hears() {
+    let aml = Aml::local();
+    std::fs::write(aml.root().join("config.toml"), "[worker]\nslots = 2\n").unwrap();
+    aml.ok("workspace create -n churn");
+    aml.write("report.py", REPORTS);
+    let runs = ["one", "two"];
+    for run in runs {
+        let [script, gate, done] =
+            ["report.py", "gate", run].map(|name| aml.path(name).display().to_string());
+        let words = format!("run submit -n {run} -e e -- python3 {script} {gate} {done}");
+        aml.ok(words.as_str());
+    }
+    for run in runs {
+        eventually("the run begins", 30, || {
+            (aml.run(["run", "logs", run]).stdout == "begun\n").then_some(())
+        });
+    }
+    let mut before = Vec::new();
+    for _ in 0..2 {
+        before.extend(workers(&aml));
+        kill_all(&aml, |line| line.contains("worker --background"));
+        eventually("a successor", 20, || {
+            let new = workers(&aml);
+            (new.len() == 1 && !before.contains(&new[0])).then_some(())
+        });
+    }
+    open_the_gate(&aml);
+    for run in runs {
+        eventually("the run has reported", 30, || {
+            aml.path(run).exists().then_some(())
+        });
+    }
+    // The successor descends from no supervisor: it stays when the commands are over, and says so.
+    eventually("the commands are over", 20, || {
+        aml.supervisors().is_empty().then_some(())
+    });
+    assert_eq!(workers(&aml).len(), 1, "{:?}", aml.processes());
+    for run in runs {
+        eventually("its end is known", 20, || {
+            let run = aml.json(["run", "show", run]);
+            (run["status"] == "Completed").then_some(())
+        });
+        let run = aml.json(["run", "show", run]);
+        let heard = ["before", "after"].map(|metric| run["metrics"][metric]["last"].as_f64());
+        assert_eq!(heard, [Some(1.0), Some(2.0)], "{run}");
+    }
+}
+
+#[test]
+fn a_worker_that_was_told_to_stop_needs_no_successor() {
+    let aml = Aml::local();
+    submit_waiting(&aml);
+    let lock = || std::fs::read_to_string(aml.state().join("workers/local.lock")).unwrap();
+    assert!(lock().starts_with("worker in the background"), "{}", lock());
+    let worker = workers(&aml)[0];
+    kill(worker, Signal::SIGTERM).unwrap();
+    eventually("it leaves", 20, || workers(&aml).is_empty().then_some(()));
+    assert!(
+        !lock().starts_with("worker in the background"),
+        "{}",
+        lock()
+    );
+    open_the_gate(&aml);
+    ends_well(&aml);
+}
