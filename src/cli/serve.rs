@@ -81,6 +81,14 @@ pub async fn serve(ctx: &Context, args: ServeArgs) -> anyhow::Result<()> {
     if args.background {
         return Ok(wiring::serve_in_background(ctx.config.home.clone()).await?);
     }
+    if let Some(profile) = ctx.profile() {
+        ctx.ui.warn(&format!(
+            "Serving the state directory `{}`; the profile `{profile}`, which {} says to use, is for \
+             other commands.",
+            ctx.config.home.display(),
+            ctx.named_by()
+        ));
+    }
     let settings = ServeSettings {
         home: ctx.config.home.clone(),
         host: args.host,

@@ -281,6 +281,25 @@ fn either_signal_stops_the_server() {
 }
 
 #[test]
+fn a_profile_that_a_server_does_not_use_is_said() {
+    let aml = Aml::local();
+    let team = "profile = \"team\"\n[profiles.team]\nurl = \"http://127.0.0.1:9\"\n";
+    std::fs::write(aml.root().join("config.toml"), team).expect("writes");
+    let warning = |aml: &Aml| serve(aml, "").0.stderr_line("Warning: ", 5);
+    let home = aml.state().display().to_string();
+    let file = aml.root().join("config.toml").display().to_string();
+    assert_eq!(
+        warning(&aml),
+        format!(
+            "Warning: Serving the state directory `{home}`; the profile `team`, which {file}:1 says to \
+             use, is for other commands."
+        )
+    );
+    let named = warning(&aml.with("AML_PROFILE", "team"));
+    assert!(named.contains("which AML_PROFILE says to use"), "{named}");
+}
+
+#[test]
 fn what_was_acknowledged_outlives_a_killed_server() {
     let aml = Aml::local();
     let (server, url) = serve(&aml, "");
