@@ -54,6 +54,7 @@ mod services;
 mod snapshot;
 mod software;
 mod supervise;
+mod submission;
 mod sweep;
 mod table_rows;
 mod transfer;

@@ -13,6 +13,7 @@ use super::{also, entity::Entity, local, stream, workspace};
 use crate::cli::{
     context::Context,
     run::{git, naming},
+    submission::Submission,
     validate::kind_named,
 };
 use api::{
@@ -64,8 +65,19 @@ pub struct CreateArgs {
 }
 
 pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
+    let submission = Submission::default();
+    let work = Box::pin(create_and_follow(ctx, args, &submission));
+    submission.until_ctrl_c(ctx, work).await
+}
+
+async fn create_and_follow(
+    ctx: &Context,
+    args: CreateArgs,
+    submission: &Submission,
+) -> anyhow::Result<()> {
     let (_, request) = request_of(ctx, &args.file, &args.set, args.name.clone()).await?;
-    let run = ctx.client().await?.call(&request).await;
+    let client = ctx.client().await?;
+    let run = submission.send(&request.name, client.call(&request)).await;
     let run = run.map_err(|error| located(ctx, &args.file, &args.set, error))?;
     let workspace = workspace(ctx).await?;
     let entity = Entity::new(&run, &workspace);

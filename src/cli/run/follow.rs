@@ -9,7 +9,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::{
     cli::{
         context::Context,
-        error::{Exit, INTERRUPTED, RUN_CANCELED, RUN_FAILED},
+        error::{Exit, RUN_CANCELED, RUN_FAILED},
+        submission::goes_on,
         views::duration,
     },
     wiring,
@@ -42,16 +43,8 @@ pub async fn to_the_end(ctx: &Context, workspace: &str, run: &str) -> anyhow::Re
     };
     tokio::select! {
         ended = follower.to_the_end() => ended,
-        _ = tokio::signal::ctrl_c() => Err(detached(ctx, run)),
+        _ = tokio::signal::ctrl_c() => Err(goes_on(ctx, run)),
     }
-}
-
-fn detached(ctx: &Context, run: &str) -> anyhow::Error {
-    ctx.ui.status(&format!("\nThe run {run} goes on."));
-    ctx.ui
-        .hint(&format!("Follow it again: aml run logs {run} --follow"));
-    ctx.ui.hint(&format!("Stop it: aml run cancel {run}"));
-    Exit(INTERRUPTED).into()
 }
 
 fn conclude(ctx: &Context, run: &Run) -> anyhow::Result<()> {

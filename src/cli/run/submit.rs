@@ -9,6 +9,7 @@ use crate::cli::{
     args::{CodeLimit, parse_pairs, parse_seconds},
     context::Context,
     software,
+    submission::Submission,
 };
 use api::{
     Code, Error, Result,
@@ -78,6 +79,16 @@ pub struct SubmitArgs {
 }
 
 pub async fn submit(ctx: &Context, args: SubmitArgs) -> anyhow::Result<()> {
+    let submission = Submission::default();
+    let work = Box::pin(submit_and_follow(ctx, args, &submission));
+    submission.until_ctrl_c(ctx, work).await
+}
+
+async fn submit_and_follow(
+    ctx: &Context,
+    args: SubmitArgs,
+    submission: &Submission,
+) -> anyhow::Result<()> {
     let workspace = ctx.workspace().await?;
     let name = args.name.clone().unwrap_or_else(naming::new_name);
     names::RUN.check(&name)?;
@@ -111,7 +122,10 @@ pub async fn submit(ctx: &Context, args: SubmitArgs) -> anyhow::Result<()> {
         tags,
         job,
     };
-    let run = ctx.client().await?.call(&request).await?;
+    let client = ctx.client().await?;
+    let run = submission
+        .send(&request.name, client.call(&request))
+        .await?;
     if args.stream {
         ctx.ui.status(&format!("Submitted the run {}", run.name));
         return follow::follow(ctx, &workspace, &run.name).await;

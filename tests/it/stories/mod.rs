@@ -22,6 +22,7 @@ mod endpoint_packages;
 mod endpoint_programs;
 mod endpoints;
 mod files;
+mod interrupts;
 mod job_containers;
 mod jobs;
 mod load;
