@@ -43,6 +43,7 @@ mod part;
 mod paste;
 mod pipeline;
 mod profile;
+mod question;
 mod quickstart;
 mod registry;
 mod run;

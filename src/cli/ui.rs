@@ -2,7 +2,7 @@
 //! warnings and hints to stderr.
 
 use std::{
-    io::{self, BufRead, IsTerminal, Write},
+    io::{self, IsTerminal, Write},
     sync::{Arc, Mutex, atomic::AtomicBool},
 };
 
@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{
     error::{DECLINED, Exit},
     paste::Paste,
+    question,
     views::Show,
 };
 use api::{Error, Result};
@@ -22,6 +23,9 @@ use spec::issue::Report;
 
 /// What `--output` accepts.
 pub const FORMATS: [&str; 7] = ["table", "json", "jsonc", "yaml", "yamlc", "tsv", "none"];
+
+/// Said when the answer to a question was no, or none.
+const NOTHING_DONE: &str = "Nothing was done.";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
@@ -252,15 +256,18 @@ impl Ui {
                     .into(),
             );
         }
-        self.say(&format!("{question} [y/N] "));
-        let mut answer = String::new();
-        if io::stdin().lock().read_line(&mut answer)? == 0 {
+        let said = self.teller();
+        let answer = question::answer(
+            || self.say(&format!("{question} [y/N] ")),
+            move || said(&format!("\n{NOTHING_DONE}")),
+        )?;
+        if answer.is_empty() {
             self.say("\n");
         }
         match answer.trim().to_lowercase().as_str() {
             "y" | "yes" => Ok(()),
             _ => {
-                self.status("Nothing was done.");
+                self.status(NOTHING_DONE);
                 Err(Exit(DECLINED).into())
             }
         }

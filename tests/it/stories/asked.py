@@ -1,6 +1,7 @@
 """A terminal on which a command asks for a secret, and what is seen on it.
 
-Arguments: `paste`, `interrupt` or `terminate`, then the command. Nothing is shown until the command has made the
+Arguments: `paste`, `interrupt` or `terminate`, then the command; or `decline`, where the command asks for yes or no
+and ctrl-C answers. Nothing is shown until the command has made the
 terminal silent; so what is pasted the moment the question appears must be hidden already.
 """
 
@@ -34,11 +35,17 @@ def start(slave, command):
 def main(what, command):
     signal.alarm(PATIENCE)
     terminal, slave = pty.openpty()
-    # Who prints waits.
-    termios.tcflow(slave, termios.TCOOFF)
-    child = start(slave, command)
-    while echoes(terminal):
-        time.sleep(0.01)
+    seen = b""
+    if what == "decline":
+        child = start(slave, command)
+        while b"[y/N]" not in seen:
+            seen += os.read(terminal, 4096)
+    else:
+        # Who prints waits.
+        termios.tcflow(slave, termios.TCOOFF)
+        child = start(slave, command)
+        while echoes(terminal):
+            time.sleep(0.01)
     if what == "terminate":
         os.kill(child, signal.SIGTERM)
     else:
@@ -47,7 +54,6 @@ def main(what, command):
     _, status = os.waitpid(child, 0)
     assert echoes(slave), "the terminal stays silent"
     os.close(slave)
-    seen = b""
     try:
         while some := os.read(terminal, 4096):
             seen += some

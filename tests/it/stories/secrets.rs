@@ -76,6 +76,10 @@ fn a_question_that_is_interrupted_leaves_the_terminal_as_it_was() {
     assert_eq!(on_terminal(&aml, "interrupt", "secret set db").status, 130);
     assert_eq!(on_terminal(&aml, "terminate", "secret set db").status, 143);
     aml.fails(3, "secret get db");
+    let delete = on_terminal(&aml, "decline", "workspace delete -n churn");
+    assert_eq!(delete.status, 130, "{delete:?}");
+    assert!(delete.stdout.contains("Nothing was done."), "{delete:?}");
+    aml.ok("workspace show -n churn");
     let login = "login http://127.0.0.1:9 --profile team";
     assert_eq!(on_terminal(&aml, "interrupt", login).status, 130);
     assert_eq!(aml.json("profile list --query [].name"), json!(["local"]));
