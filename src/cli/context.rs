@@ -70,12 +70,7 @@ impl Context {
         let configured = || config.settings.profile.clone().filter(|_| run.is_none());
         let profile = profile.or_else(configured);
         Ok(Self {
-            ui: Ui::new(
-                globals.output.as_deref(),
-                globals.query,
-                paste,
-                globals.no_color,
-            )?,
+            ui: Ui::new(&globals.output, globals.query, paste, globals.no_color)?,
             profile: profile.filter(|profile| profile != "local"),
             named_profile,
             named_by,

@@ -113,8 +113,8 @@ struct Globals {
     profile: Option<String>,
     /// Format of the answer [default: table on a terminal, else json]
     #[arg(id = "output", short, long, global = true, value_name = "FORMAT",
-          value_parser = PossibleValuesParser::new(FORMATS))]
-    output: Option<String>,
+          action = clap::ArgAction::Set, value_parser = PossibleValuesParser::new(FORMATS))]
+    output: Vec<String>,
     /// JMESPath query to apply to the answer
     #[arg(long, global = true, value_name = "JMESPATH")]
     query: Option<String>,

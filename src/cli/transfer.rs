@@ -91,18 +91,29 @@ pub struct Destination {
     #[arg(short = 'p', long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     download_path: Option<String>,
     // Takes the place of the global option, whose value must be of the same type.
-    /// Format of the answer, as everywhere; what is no format is a folder, as for --download-path
+    /// Format of the answer, as everywhere, or a folder, as for --download-path; may be given for each
     #[arg(id = "output", short, long, value_name = "FORMAT|FOLDER",
-          value_hint = ValueHint::DirPath, help_heading = "Global options")]
-    output: Option<String>,
+          action = clap::ArgAction::Append, value_hint = ValueHint::DirPath,
+          help_heading = "Global options")]
+    output: Vec<String>,
 }
 
 impl Destination {
     /// The folder as it was named, else `default`.
     pub fn folder(self, default: &str) -> Result<String> {
-        let output = self
+        let (formats, mut folders): (Vec<String>, Vec<String>) = self
             .output
-            .filter(|output| !FORMATS.contains(&output.as_str()));
+            .into_iter()
+            .partition(|output| FORMATS.contains(&output.to_lowercase().as_str()));
+        for (several, what) in [(&formats, "formats"), (&folders, "folders")] {
+            if let [first, second, ..] = &several[..] {
+                return Err(Error::invalid(format!(
+                    "`{first}` and `{second}` are two {what}; one can be named"
+                ))
+                .at("--output"));
+            }
+        }
+        let output = folders.pop();
         let misspelt = |output: &String| {
             let folder = output.contains('/') || Path::new(output).is_dir();
             // A short word is a folder more often than a misspelt format.

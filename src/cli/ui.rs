@@ -53,14 +53,19 @@ pub struct Ui {
 }
 
 impl Ui {
-    /// `output` that is no format is a command's own (`run download --output DIR`).
+    /// Of `outputs`, what is no format is a command's own (`run download --output DIR`).
     pub fn new(
-        output: Option<&str>,
+        outputs: &[String],
         query: Option<String>,
         paste: Paste,
         no_color: bool,
     ) -> Result<Self> {
-        let format = match output {
+        // What is no format is where a download goes.
+        let output = outputs.iter().map(|output| output.to_lowercase());
+        let output = output
+            .rev()
+            .find(|output| FORMATS.contains(&output.as_str()));
+        let format = match output.as_deref() {
             Some("table") => Format::Table,
             Some("json") => Format::Json,
             Some("jsonc") => Format::JsonColor,
@@ -82,7 +87,7 @@ impl Ui {
         };
         Ok(Self {
             format,
-            asked: output.is_some_and(|output| FORMATS.contains(&output)),
+            asked: output.is_some(),
             query,
             azure: None,
             paste,
