@@ -6,7 +6,10 @@ use crate::{
     cli::{args::parse_pairs, context::Context, views::RunTable},
     wiring,
 };
-use api::runs::{ListRuns, RunStatus};
+use api::{
+    names,
+    runs::{ListRuns, Run, RunStatus},
+};
 
 /// Runs shown when no number is named.
 const DEFAULT_LIMIT: u32 = 50;
@@ -43,6 +46,7 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
         let wanted = args.status.as_deref().unwrap_or_default();
         status.name().eq_ignore_ascii_case(wanted)
     };
+    let ordered = args.order_by.clone();
     let request = ListRuns {
         workspace: ctx.workspace().await?,
         experiment: args.experiment.clone(),
@@ -55,6 +59,15 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
     let client = ctx.client().await?;
     let page = client.runs(request, args.limit as usize).await?;
     let shown = page.items.len();
+    // What has the first comes first; of the others only all runs tell.
+    let told = if page.next.is_none() {
+        ordered.len()
+    } else {
+        1
+    };
+    for order in ordered.iter().take(told) {
+        warn_of_metric(ctx, order, &page.items);
+    }
     ctx.ui.show(&RunTable {
         runs: page.items,
         width: ctx.ui.width(),
@@ -67,4 +80,37 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Warns of an order by a metric that none of the runs has.
+fn warn_of_metric(ctx: &Context, order: &str, runs: &[Run]) {
+    let Some(metric) = ordering_metric(order) else {
+        return;
+    };
+    let known = || runs.iter().flat_map(|run| run.metrics.keys());
+    if runs.is_empty() || known().any(|known| known == metric) {
+        return;
+    }
+    ctx.ui.warn(&format!(
+        "None of the runs has a metric `{metric}`, which orders nothing"
+    ));
+    if let Some(nearest) = names::nearest(metric, known().map(String::as_str)) {
+        ctx.ui.hint(&format!("Did you mean `{nearest}`?"));
+    }
+}
+
+/// The metric in `metrics.loss DESC`, however it is quoted.
+fn ordering_metric(order: &str) -> Option<&str> {
+    let (_, metric) = order
+        .trim()
+        .split_once("metrics.")
+        .filter(|(before, _)| before.is_empty())?;
+    let quote = metric
+        .chars()
+        .next()
+        .filter(|first| matches!(first, '"' | '`'));
+    match quote {
+        Some(quote) => metric[1..].split(quote).next(),
+        None => metric.split_whitespace().next(),
+    }
 }
