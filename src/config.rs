@@ -391,7 +391,7 @@ fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
             Some(name) if name == CREDENTIALS => String::new(),
             _ => format!("\n  | {}", text.lines().nth(line - 1).unwrap_or_default()),
         };
-        Error::invalid(format!("{}{excerpt}", e.message()))
+        Error::invalid(format!("{}{excerpt}", in_words(e.message())))
             .at(format!("{}:{line}:{column}", path.display()))
             .hint("Correct the line or remove the file")
     })
@@ -407,6 +407,23 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
 }
 
 /// Makes `found` say what `wanted` says, with the comments and the order that people gave it.
+/// What serde says of a number, for people who do not know its types.
+fn in_words(message: &str) -> String {
+    let words = [
+        ("a nonzero u32", "a whole number of at least 1"),
+        ("u32", "a whole number"),
+        ("u64", "a whole number"),
+    ];
+    let said = message.split_once("expected ");
+    let found = said.and_then(|(before, expected)| {
+        let (_, words) = words
+            .iter()
+            .find(|(rust, _)| *rust == expected.trim_end())?;
+        Some(format!("{before}expected {words}"))
+    });
+    found.unwrap_or_else(|| message.to_owned())
+}
+
 fn merge(found: &mut Table, wanted: &Table) {
     found.retain(|key, _| wanted.contains_key(key));
     for (key, value) in wanted {

@@ -135,13 +135,81 @@ fn said(error: &Error) -> String {
 }
 
 /// Prints what clap says of a command line; help and version are no errors.
-pub fn usage(mut error: clap::Error) -> ExitCode {
+pub fn usage(error: clap::Error) -> ExitCode {
+    let mut error = in_words(error);
     advise(&mut error);
     let _ = error.print();
     match error.exit_code() {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::from(exit_code(Code::Invalid)),
     }
+}
+
+/// The error of a number that cannot be taken says which can.
+fn in_words(error: clap::Error) -> clap::Error {
+    let (
+        ErrorKind::ValueValidation,
+        Some(ContextValue::String(arg)),
+        Some(ContextValue::String(value)),
+    ) = (
+        error.kind(),
+        error.get(ContextKind::InvalidArg),
+        error.get(ContextKind::InvalidValue),
+    )
+    else {
+        return error;
+    };
+    let why = std::error::Error::source(&error).map(ToString::to_string);
+    let Some(range) = why.and_then(|why| numbers(&why, value)) else {
+        return error;
+    };
+    let message = format!(
+        "invalid value '{value}' for '{arg}': it takes {range}\n\nFor more information, try '--help'.\n"
+    );
+    clap::Error::raw(ErrorKind::ValueValidation, message)
+}
+
+/// Which numbers an argument takes, by what its parser says of a value.
+fn numbers(why: &str, value: &str) -> Option<String> {
+    if let Some((_, range)) = why.split_once(" is not in ") {
+        let (from, to) = range.split_once("..=")?;
+        let largest = [
+            u32::MAX.to_string(),
+            u64::MAX.to_string(),
+            i64::MAX.to_string(),
+        ];
+        return Some(if largest.iter().any(|largest| largest == to) {
+            format!("a whole number of at least {from}")
+        } else {
+            format!("a whole number from {from} to {to}")
+        });
+    }
+    let whole = [
+        "invalid digit found",
+        "number too large",
+        "number too small",
+        "empty string",
+    ];
+    if whole.iter().any(|begin| why.contains(begin)) {
+        // A number that none of them takes tells the others.
+        return Some(
+            of_another(value, &i64::MIN.to_string()).unwrap_or_else(|| "a whole number".to_owned()),
+        );
+    }
+    why.contains("float literal").then(|| "a number".to_owned())
+}
+
+/// The same for this process's line with another value.
+fn of_another(value: &str, other: &str) -> Option<String> {
+    let replaced = std::env::args().map(|word| match word.strip_suffix(value) {
+        Some(before) if before.is_empty() || before.ends_with('=') || before.len() == 2 => {
+            format!("{before}{other}")
+        }
+        _ => word,
+    });
+    let error = super::command().try_get_matches_from(replaced).err()?;
+    let why = std::error::Error::source(&error)?.to_string();
+    why.contains(" is not in ").then(|| numbers(&why, other))?
 }
 
 /// Adds a tip where a command of the user's stands without the `--` before it, and the nearest

@@ -54,8 +54,8 @@ mod serve;
 mod services;
 mod snapshot;
 mod software;
-mod supervise;
 mod submission;
+mod supervise;
 mod sweep;
 mod table_rows;
 mod transfer;
@@ -220,7 +220,7 @@ enum Command {
 
 /// The whole command tree, for completion and documents.
 pub fn command() -> clap::Command {
-    taking_negative_numbers(Cli::command())
+    lenient(Cli::command())
 }
 
 /// The command tree as far as this command line needs it.
@@ -235,14 +235,16 @@ fn needed() -> clap::Command {
     command()
 }
 
-/// So that `--limit -1` is answered with what a limit can be.
-fn taking_negative_numbers(command: clap::Command) -> clap::Command {
+/// So that `--limit -1` is answered with what a limit can be, and words that are chosen from a few may be
+/// written in any case, as in Azure.
+fn lenient(command: clap::Command) -> clap::Command {
     command
         .mut_args(|arg| {
             let takes_values = arg.get_action().takes_values();
             arg.allow_negative_numbers(takes_values)
+                .ignore_case(takes_values)
         })
-        .mut_subcommands(taking_negative_numbers)
+        .mut_subcommands(lenient)
 }
 
 /// Runs the command line of this process.

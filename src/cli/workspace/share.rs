@@ -95,6 +95,6 @@ pub fn parse_role(text: &str) -> Result<Role, Error> {
         let nearest = names::nearest(text, Role::ALL.iter().map(|role| role.name()));
         Error::unknown("role", text, "", nearest)
             .at("--role")
-            .hint("Roles: Owner, Contributor, Reader, AzureML Data Scientist")
+            .hint("Roles: owner, contributor, reader, data-scientist")
     })
 }

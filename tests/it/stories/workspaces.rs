@@ -300,7 +300,7 @@ fn a_workspace_is_shared_by_roles() {
     expect![[r#"
         Error: --role: No role `Reder`
         Hint: Did you mean `Reader`?
-        Hint: Roles: Owner, Contributor, Reader, AzureML Data Scientist
+        Hint: Roles: owner, contributor, reader, data-scientist
     "#]]
     .assert_eq(&aml.fails(3, "workspace share add -n churn --user ann --role Reder"));
     aml.ok("workspace share remove -n churn --user ann");
