@@ -377,6 +377,16 @@ fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
         {
             return Ok(None);
         }
+        Err(e) if e.kind() == std::io::ErrorKind::IsADirectory => {
+            return Err(Error::invalid(format!(
+                "`{}` is a folder, and the configuration is a file",
+                path.display()
+            ))
+            .hint(format!(
+                "AML_CONFIG names the file, such as `{}`",
+                path.join("config.toml").display()
+            )));
+        }
         Err(e) => {
             return Err(Error::invalid(format!(
                 "Cannot read `{}`: {e}",
@@ -397,16 +407,6 @@ fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     })
 }
 
-fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = &text[..offset.min(text.len())];
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    (
-        before.matches('\n').count() + 1,
-        before[line_start..].chars().count() + 1,
-    )
-}
-
-/// Makes `found` say what `wanted` says, with the comments and the order that people gave it.
 /// What serde says of a number, for people who do not know its types.
 fn in_words(message: &str) -> String {
     let words = [
@@ -424,6 +424,16 @@ fn in_words(message: &str) -> String {
     found.unwrap_or_else(|| message.to_owned())
 }
 
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text[..offset.min(text.len())];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (
+        before.matches('\n').count() + 1,
+        before[line_start..].chars().count() + 1,
+    )
+}
+
+/// Makes `found` say what `wanted` says, with the comments and the order that people gave it.
 fn merge(found: &mut Table, wanted: &Table) {
     found.retain(|key, _| wanted.contains_key(key));
     for (key, value) in wanted {

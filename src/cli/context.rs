@@ -304,24 +304,29 @@ impl Context {
                 };
             }
         }
-        let named = self.workspace.is_some() || self.config.workspace.is_some();
-        let by_file = if named {
-            Ok(None)
-        } else {
-            self.workspace_by_file()
+        let unknown = error.unknown.as_ref();
+        let unknown = unknown.filter(|_| error.is_unknown("workspace"));
+        let Some(name) = unknown.map(|unknown| unknown.name.clone()) else {
+            return error;
         };
-        match by_file {
-            Ok(Some((name, file)))
-                if error.is_unknown("workspace")
-                    && error.unknown.as_ref().is_some_and(|it| it.name == name) =>
-            {
-                error.hint(format!(
+        match (&self.workspace, &self.config.workspace) {
+            (None, Some(named)) if *named == name => {
+                error.hint("AML_WORKSPACE says to work in it: correct or unset it")
+            }
+            (None, None) => match self.workspace_by_file() {
+                Ok(Some((named, file))) if named == name => error.hint(format!(
                     "`{}` says to work in it; choose another: aml workspace use NAME",
                     file.display()
-                ))
-            }
+                )),
+                _ => error,
+            },
             _ => error,
         }
+    }
+
+    /// The workspace that an option names.
+    pub fn named_workspace(&self) -> Option<&str> {
+        self.workspace.as_deref()
     }
 }
 

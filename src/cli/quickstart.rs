@@ -64,6 +64,16 @@ pub async fn quickstart(ctx: &Context, _args: QuickstartArgs) -> anyhow::Result<
 }
 
 async fn tour(ctx: &Context) -> anyhow::Result<()> {
+    if let Some(named) = ctx.named_workspace()
+        && !named.eq_ignore_ascii_case(WORKSPACE)
+    {
+        return Err(Error::invalid(format!(
+            "The quickstart works in a workspace of its own, `{WORKSPACE}`, not in `{named}`"
+        ))
+        .at("--workspace")
+        .hint("Leave it out: aml quickstart")
+        .into());
+    }
     check_machine(ctx).await?;
     let client = ctx.client().await?;
     let missing = workspace_is_missing(client).await?;

@@ -23,6 +23,10 @@ impl Home {
     /// Makes the directory when it is not there. One that was made for it is closed to others; one
     /// that holds other things keeps its permissions, and what is made in it is closed.
     pub fn open(root: PathBuf) -> Result<Self> {
+        if root.is_file() {
+            let message = format!("The state directory `{}` is a file", root.display());
+            return Err(Error::invalid(message).hint("Name a folder: set AML_HOME"));
+        }
         private_dir(&root)?;
         let home = Self { root };
         if home.is_open_to_others() && is_empty(&home.root) {

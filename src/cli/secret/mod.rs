@@ -17,6 +17,7 @@ use api::secrets::{Secret, SecretValue};
 #[derive(Debug, Subcommand)]
 pub enum SecretCommand {
     Set(set::SetArgs),
+    #[command(visible_alias = "show")]
     Get(get::GetArgs),
     List(list::ListArgs),
     Delete(delete::DeleteArgs),

@@ -37,6 +37,7 @@ mod runs;
 mod schedules;
 mod secrets;
 mod serve;
+mod slips;
 mod state;
 mod steps;
 mod supervisor;

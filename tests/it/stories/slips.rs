@@ -1,0 +1,150 @@
+//! What a person gets wrong in words, variables and files, and what they are told.
+
+use std::fs;
+
+use expect_test::expect;
+
+use crate::support::{Aml, each_mode};
+
+#[test]
+fn numbers_that_cannot_be_are_answered_in_words() {
+    let aml = Aml::local();
+    let said = |line: &str| {
+        let error = aml.fails(2, line);
+        error.lines().next().unwrap_or_default().to_owned()
+    };
+    let slots = |value: &str| {
+        format!(
+            "error: invalid value '{value}' for '--slots <NUMBER>': it takes a whole number of at least 1"
+        )
+    };
+    for value in ["0", "x", "1.5", "-1", "99999999999"] {
+        assert_eq!(said(&format!("worker --slots {value}")), slots(value));
+        assert_eq!(said(&format!("worker --slots={value}")), slots(value));
+    }
+    for value in ["x", "50001"] {
+        let expected = format!(
+            "error: invalid value '{value}' for '--limit <COUNT>': it takes a whole number from 1 to 50000"
+        );
+        assert_eq!(said(&format!("run list -n {value}")), expected);
+        assert_eq!(said(&format!("run list -n{value}")), expected);
+    }
+    assert_eq!(
+        said("datastore ls d --max-results x"),
+        "error: invalid value 'x' for '--max-results <N>': it takes a whole number"
+    );
+    fs::write(aml.root().join("config.toml"), "[worker]\nslots = 0\n").unwrap();
+    expect![[r#"
+        Error: $ROOT/config.toml:2:9: invalid value: integer `0`, expected a whole number of at least 1
+          | slots = 0
+        Hint: Correct the line or remove the file
+    "#]]
+    .assert_eq(&aml.fails(2, "workspace list"));
+}
+
+#[test]
+fn words_of_a_few_may_be_written_in_any_case() {
+    let aml = Aml::local();
+    let edition = aml.ok("workspace create -n w --edition Enterprise --query edition -o TSV");
+    assert_eq!(edition, "enterprise\n");
+    expect![[r#"
+        Error: --role: No role `nope`
+        Hint: Roles: owner, contributor, reader, data-scientist
+    "#]]
+    .assert_eq(&aml.fails(3, "workspace share add --user ann --role nope"));
+}
+
+#[test]
+fn a_file_in_the_place_of_a_folder_is_named() {
+    let aml = Aml::local();
+    let file = aml.write("file", "");
+    expect![[r#"
+        Error: The state directory `$ROOT/here/file` is a file
+        Hint: Name a folder: set AML_HOME
+    "#]]
+    .assert_eq(&aml.with("AML_HOME", &file).fails(2, "workspace list"));
+    expect![[r#"
+        Error: `$ROOT/here/` is a folder, and the configuration is a file
+        Hint: AML_CONFIG names the file, such as `$ROOT/here/config.toml`
+    "#]]
+    .assert_eq(
+        &aml.with("AML_CONFIG", aml.path(""))
+            .fails(2, "workspace list"),
+    );
+}
+
+#[test]
+fn what_names_a_workspace_that_is_not_there_is_said() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn");
+        let wrong = aml.with("AML_WORKSPACE", "nope");
+        expect![[r#"
+            Error: No workspace `nope`
+            Hint: See which there are: aml workspace list
+            Hint: AML_WORKSPACE says to work in it: correct or unset it
+        "#]]
+        .assert_eq(&wrong.fails(3, "run list"));
+        let other = wrong.fails(3, "run list -w other");
+        assert!(!other.contains("AML_WORKSPACE"), "{other}");
+        expect![[r#"
+            Error: --workspace: The quickstart works in a workspace of its own, `quickstart`, not in `churn`
+            Hint: Leave it out: aml quickstart
+        "#]]
+        .assert_eq(&aml.fails(2, "quickstart -w churn"));
+    });
+}
+
+#[test]
+fn an_order_by_a_metric_that_no_run_has_is_warned_of() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n w");
+        for (run, metric) in [("a", "loss=1"), ("b", "other=2")] {
+            let line = format!("aml run log --metric {metric}");
+            aml.ok([
+                "run", "submit", "-n", run, "-e", "e", "--stream", "--", &line,
+            ]);
+        }
+        let list = |order: &str| {
+            let listed = aml.run(["run", "list", "-o", "none", "--order-by", order]);
+            assert_eq!(listed.status, 0, "{listed:?}");
+            listed.stderr
+        };
+        expect![[r#"
+            Warning: None of the runs has a metric `los`, which orders nothing
+            Hint: Did you mean `loss`?
+        "#]]
+        .assert_eq(&list("metrics.los DESC"));
+        expect![[r#"
+            Warning: None of the runs has a metric `such a`, which orders nothing
+        "#]]
+        .assert_eq(&list("metrics.\"such a\""));
+        for order in ["metrics.loss DESC", "metrics.`other`", "created"] {
+            assert_eq!(list(order), "", "{order}");
+        }
+    });
+}
+
+#[test]
+fn a_download_has_a_folder_and_a_format() {
+    let aml = Aml::local();
+    aml.ok("workspace create -n w");
+    aml.ok([
+        "run",
+        "submit",
+        "-n",
+        "r",
+        "-e",
+        "e",
+        "--stream",
+        "--",
+        "echo x > outputs/f",
+    ]);
+    let got = aml.json("run download r --output ./out -o json");
+    assert_eq!(got["folder"], "./out");
+    assert_eq!(aml.read("out/outputs/f"), "x\n");
+    assert_eq!(aml.json("run download r -o json --output ./out"), got);
+    expect![[r#"
+        Error: --output: `./a` and `./b` are two folders; one can be named
+    "#]]
+    .assert_eq(&aml.fails(2, "run download r -o ./a -o ./b"));
+}
