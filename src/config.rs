@@ -222,18 +222,18 @@ impl Config {
     /// error that shows the line.
     pub fn load() -> Result<Self> {
         let mut config = Self::without_file()?;
-        config.settings = read_toml(&config.file)?.unwrap_or_default();
+        config.settings = said_by(&config.file)?;
         Ok(config)
     }
 
     /// What the configuration file says now about mirrors; a process that lives long asks each time.
     pub fn mirrors() -> Result<Mirrors> {
-        Ok(Self::load()?.settings.mirrors)
+        Ok(said_by(&file()?)?.mirrors)
     }
 
     /// The same about environments.
     pub fn environments() -> Result<EnvironmentSettings> {
-        Ok(Self::load()?.settings.environments)
+        Ok(said_by(&file()?)?.environments)
     }
 
     /// Reads the environment alone.
@@ -244,12 +244,7 @@ impl Config {
                 .ok_or_else(|| no_home("AML_HOME"))?
                 .join("aml"),
         };
-        let file = match var("AML_CONFIG") {
-            Some(file) => PathBuf::from(file),
-            None => dirs::config_dir()
-                .ok_or_else(|| no_home("AML_CONFIG"))?
-                .join("aml/config.toml"),
-        };
+        let file = file()?;
         Ok(Self {
             home: std::path::absolute(&home).unwrap_or(home),
             settings: ConfigFile::default(),
@@ -319,6 +314,19 @@ impl Config {
         };
         write_toml(&path, &tokens, 0o600)
     }
+}
+
+/// Where `config.toml` is or would be.
+fn file() -> Result<PathBuf> {
+    if let Some(file) = var("AML_CONFIG") {
+        return Ok(PathBuf::from(file));
+    }
+    let folder = dirs::config_dir().ok_or_else(|| no_home("AML_CONFIG"))?;
+    Ok(folder.join("aml/config.toml"))
+}
+
+fn said_by(file: &Path) -> Result<ConfigFile> {
+    Ok(read_toml(file)?.unwrap_or_default())
 }
 
 /// The folder's settings and where they are, looked for from `start` upwards.
