@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt, stream};
 use serde_json::{Map, Value};
 
 use super::{Action, Caller, Content, Perform, Service, files::forward};
@@ -16,6 +16,9 @@ use api::{
     names,
 };
 use store::{Address, DatastoreChange, DatastoreRow, FilePlace, WorkspaceRow};
+
+/// Bytes of a file that need not come in pieces.
+const LITTLE: usize = 16 << 10;
 
 /// Ways to open a datastore: the name of each and what it takes.
 const CREDENTIALS: [(&str, &[&str]); 5] = [
@@ -215,10 +218,25 @@ impl Service {
             .enter_datastore(caller, workspace, datastore, Action::StoreFiles)
             .await?;
         check_path(path)?;
+        let mut body = body.fuse();
+        let mut first = body.next().await;
+        let mut second = None;
+        if let Some(Ok(bytes)) = first.take_if(|first| is_little(first)) {
+            second = body.next().await;
+            if second.is_none() {
+                return place.write_little(path, bytes, self.now()).await;
+            }
+            first = Some(Ok(bytes));
+        }
+        let body = stream::iter(first.into_iter().chain(second)).chain(body);
         let (chunks, forward) = forward(body);
         let (stored, ()) = tokio::join!(place.write(path, chunks, self.now()), forward);
         stored
     }
+}
+
+fn is_little<E>(chunk: &std::result::Result<Bytes, E>) -> bool {
+    chunk.as_ref().is_ok_and(|chunk| chunk.len() <= LITTLE)
 }
 
 #[async_trait]

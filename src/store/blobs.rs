@@ -253,7 +253,7 @@ pub(super) fn first_missing(tx: &Tx<'_>, mut blobs: Vec<(Hash, u64)>) -> Result<
     Ok(None)
 }
 
-fn blocking_iter(mut chunks: Chunks) -> impl Iterator<Item = Result<bytes::Bytes>> {
+pub(super) fn blocking_iter(mut chunks: Chunks) -> impl Iterator<Item = Result<bytes::Bytes>> {
     std::iter::from_fn(move || chunks.blocking_recv())
 }
 

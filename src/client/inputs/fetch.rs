@@ -117,7 +117,7 @@ fn web_client() -> reqwest::Result<reqwest::Client> {
 }
 
 /// Copies a file or folder of this machine. Links are followed: a copy leads nowhere else.
-fn copy(from: &Path, to: &Path) -> Result<Fetched> {
+pub(super) fn copy(from: &Path, to: &Path) -> Result<Fetched> {
     let failed = |path: &Path, e: &std::io::Error| {
         let shown = path.display();
         match e.kind() {

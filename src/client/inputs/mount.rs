@@ -15,7 +15,7 @@ use std::{
 
 use super::{
     At, Bring, Located,
-    fetch::{blocking, key},
+    fetch::{blocking, copy, key},
     mounts::Way,
 };
 use crate::{
@@ -108,9 +108,13 @@ impl Client {
         Ok((fetched, Some(hold)))
     }
 
-    /// A copy in a folder of its own, which looks as a layout does.
+    /// A copy of little in a folder of its own, which looks as a layout does. It is sooner made than
+    /// another thread is woken for it.
     async fn copied(&self, located: &Located, own: &Path) -> Result<Fetched> {
-        let fetched = self.fetch(located, own, None).await?;
+        let fetched = match &located.at {
+            At::Here(path) => copy(path, own)?,
+            _ => self.fetch(located, own, None).await?,
+        };
         set_modes(own, 0o555, 0o444)?;
         Ok(fetched)
     }

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Chunks, PlacedContent, PlacedFile, io_error};
+use super::{PlacedContent, PlacedFile, io_error};
 use api::{Error, Result, Time, datastores::StoredFile};
 
 /// The ending of a file that is being written.
@@ -128,7 +128,11 @@ pub fn append(root: &Path, path: &str, bytes: &[u8]) -> Result<()> {
     written.map_err(failed)
 }
 
-pub fn write(root: &Path, path: &str, mut chunks: Chunks) -> Result<u64> {
+pub fn write(
+    root: &Path,
+    path: &str,
+    chunks: impl Iterator<Item = Result<bytes::Bytes>>,
+) -> Result<u64> {
     let full = file_to_write(root, path)?;
     let folder = full.parent().unwrap_or(root);
     let name = uuid::Uuid::new_v4().simple();
@@ -137,7 +141,7 @@ pub fn write(root: &Path, path: &str, mut chunks: Chunks) -> Result<u64> {
     let mut size = 0;
     let written = (|| {
         let mut file = File::create_new(&temporary).map_err(failed)?;
-        while let Some(chunk) = chunks.blocking_recv() {
+        for chunk in chunks {
             let chunk = chunk?;
             file.write_all(&chunk).map_err(failed)?;
             size += chunk.len() as u64;

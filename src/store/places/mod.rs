@@ -8,9 +8,13 @@ use std::{fs::File, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
-use super::{Chunks, blobs::blocking, home::io_error};
+use super::{
+    Chunks,
+    blobs::{blocking, blocking_iter},
+    home::io_error,
+};
 use api::{
     Error, Result, Time,
     datastores::{DatastoreType, StoredFile},
@@ -21,6 +25,8 @@ use api::{
 const PIECE: usize = 256 << 10;
 /// Pieces on their way at once.
 const PIECES: usize = 8;
+/// Held by who keeps a thread from other requests while it waits for the disk.
+static ON_THE_SPOT: Semaphore = Semaphore::const_new(1);
 
 /// A datastore that can be opened. It has secrets, so it cannot be printed.
 #[derive(Clone)]
@@ -108,9 +114,30 @@ impl FilePlace {
         let size = match self {
             FilePlace::Folder(root) => {
                 let (root, path) = (root.clone(), path.to_owned());
-                blocking(move || folder::write(&root, &path, chunks)).await?
+                blocking(move || folder::write(&root, &path, blocking_iter(chunks))).await?
             }
             FilePlace::Cloud(cloud) => cloud.write(path, chunks).await?,
+        };
+        Ok(StoredFile {
+            path: path.to_owned(),
+            size,
+            modified_at: now,
+        })
+    }
+
+    /// The same with all there is, which is little: one such file at a time is written on the spot, for
+    /// waking another thread takes as long.
+    pub async fn write_little(&self, path: &str, bytes: Bytes, now: Time) -> Result<StoredFile> {
+        check_path(path)?;
+        let size = bytes.len() as u64;
+        let whole = std::iter::once(Ok(bytes));
+        match (self, ON_THE_SPOT.try_acquire()) {
+            (FilePlace::Folder(root), Ok(_spot)) => folder::write(root, path, whole)?,
+            (FilePlace::Folder(root), Err(_)) => {
+                let (root, path) = (root.clone(), path.to_owned());
+                blocking(move || folder::write(&root, &path, whole)).await?
+            }
+            (FilePlace::Cloud(cloud), _) => cloud.write(path, only(whole)).await?,
         };
         Ok(StoredFile {
             path: path.to_owned(),
@@ -131,11 +158,8 @@ impl FilePlace {
             FilePlace::Cloud(cloud) => {
                 let (begin, end) = path.rsplit_once('.').unwrap_or((path, ""));
                 let part = format!("{begin}-{}-{}.{end}", now.0, uuid::Uuid::new_v4().simple());
-                let (sender, chunks) = mpsc::channel(1);
-                // There is room for it.
-                let _ = sender.try_send(Ok(bytes.into()));
-                drop(sender);
-                cloud.write(&part, chunks).await.map(drop)
+                let whole = std::iter::once(Ok(bytes.into()));
+                cloud.write(&part, only(whole)).await.map(drop)
             }
         }
     }
@@ -151,6 +175,14 @@ impl FilePlace {
             FilePlace::Cloud(cloud) => cloud.remove(path).await,
         }
     }
+}
+
+/// One chunk, as they come.
+fn only(chunk: std::iter::Once<Result<Bytes>>) -> Chunks {
+    let (sender, chunks) = mpsc::channel(1);
+    // There is room for it.
+    chunk.for_each(|chunk| drop(sender.try_send(chunk)));
+    chunks
 }
 
 impl PlacedFile {
