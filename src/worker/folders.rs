@@ -1,11 +1,12 @@
 //! Folders of runs that have ended, emptied for the next ones: that costs less than to remove them and
 //! make them anew, which each run would do with some ten folders and files. A file system without a
-//! journal also passes over, one by one, what was removed in the last seconds when something is made.
+//! journal also passes over, one by one, what was removed in the last minutes when something is made: the
+//! little that most runs leave is put aside, and removed when nothing runs.
 
 use std::{
-    fs::{self, DirEntry, File, Metadata, OpenOptions},
+    fs::{self, DirEntry, File, Metadata, OpenOptions, Permissions},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -22,6 +23,12 @@ use executor::supervisor;
 pub const SPARE: &str = ".spare";
 /// Those that are kept, at most.
 const MOST: usize = 8;
+/// Where in that folder is what was put aside.
+const ASIDE: &str = "aside";
+/// What is put aside at once, at most: files and folders, and their bytes.
+const MOST_ASIDE: (u64, u64) = (8192, 64 << 20);
+/// The same of one file or folder.
+const SMALL: (u64, u64) = (16, 64 << 10);
 /// Folders of a run's folder.
 pub const CODE: &str = "code";
 const INPUTS: &str = "inputs";
@@ -34,9 +41,15 @@ pub struct Folders {
     /// Emptied folders of outputs.
     places: Mutex<Vec<PathBuf>>,
     number: AtomicU64,
+    /// How much was put aside: files and folders, and their bytes.
+    aside: Mutex<(u64, u64)>,
 }
 
 impl Folders {
+    fn aside(&self) -> MutexGuard<'_, (u64, u64)> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn free(&self) -> MutexGuard<'_, Vec<PathBuf>> {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -53,18 +66,10 @@ impl Folders {
     /// Makes the folder of a run with those in it that each has.
     pub fn make(&self, folder: &Path) -> Result<()> {
         let spare = self.free().pop();
-        if let Some(spare) = spare {
-            let above = folder.parent().unwrap_or(folder);
-            let placed = match fs::rename(&spare, folder) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                    private_dir(above)?;
-                    fs::rename(&spare, folder)
-                }
-                placed => placed,
-            };
-            if placed.is_err() {
-                let _ = remove_all(&spare);
-            }
+        if let Some(spare) = spare
+            && renamed(&spare, folder).is_err()
+        {
+            let _ = remove_all(&spare);
         }
         let mut own = [CODE, INPUTS, PLACES].into_iter();
         own.try_for_each(|own| private_dir(&folder.join(own)))
@@ -74,8 +79,7 @@ impl Folders {
     pub fn leave(&self, folder: &Path, work: &Path) {
         let spare = self.spare(work, "");
         let full = self.free().len() >= MOST;
-        let spares = private_dir(&work.join(SPARE));
-        let moved = !full && spares.is_ok() && fs::rename(folder, &spare).is_ok();
+        let moved = !full && renamed(folder, &spare).is_ok();
         if !moved {
             let _ = remove_all(folder);
         } else if self.empty(&spare, work).is_ok() {
@@ -104,16 +108,16 @@ impl Folders {
         each(folder, |name, entry| match name {
             CODE if is_own(entry)? => each(&entry.path(), |name, entry| {
                 if outputs::FOLDERS.contains(&name) && is_own(entry)? {
-                    return each(&entry.path(), |_, entry| remove(entry));
+                    return each(&entry.path(), |_, entry| self.put_aside(entry, work));
                 }
-                remove(entry)
+                self.put_aside(entry, work)
             }),
             PLACES if is_own(entry)? => each(&entry.path(), |_, entry| self.keep(entry, work)),
-            INPUTS if is_own(entry)? => each(&entry.path(), |_, entry| remove(entry)),
+            INPUTS if is_own(entry)? => each(&entry.path(), |_, entry| self.put_aside(entry, work)),
             name => match supervisor::SPARE_FILES.iter().find(|(was, _)| *was == name) {
                 Some((_, spare)) => clear(entry, &folder.join(spare)),
                 None if name == BEGUN => clear(entry, &folder.join(BEGUN)),
-                None => remove(entry),
+                None => self.put_aside(entry, work),
             },
         })
     }
@@ -126,19 +130,93 @@ impl Folders {
         if self.places().len() >= MOST || !ours || !is_as_made(&found) {
             return remove(entry);
         }
-        each(&entry.path(), |_, entry| remove(entry))?;
+        each(&entry.path(), |_, entry| self.put_aside(entry, work))?;
         let spare = self.spare(work, ".place");
         fs::rename(entry.path(), &spare)?;
         self.places().push(spare);
         Ok(())
     }
 
+    /// Takes something out of a folder: puts it aside when it is little, else removes it.
+    fn put_aside(&self, entry: &DirEntry, work: &Path) -> io::Result<()> {
+        let found = entry.metadata()?;
+        let mut left = SMALL;
+        if !take_from(&mut left, &entry.path(), &found) {
+            return remove(entry);
+        }
+        let (count, bytes) = (SMALL.0 - left.0, SMALL.1 - left.1);
+        {
+            let mut aside = self.aside();
+            if aside.0 + count > MOST_ASIDE.0 || aside.1 + bytes > MOST_ASIDE.1 {
+                drop(aside);
+                self.clear(work);
+                aside = self.aside();
+            }
+            *aside = (aside.0 + count, aside.1 + bytes);
+        }
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        let to = work.join(SPARE).join(ASIDE).join(number.to_string());
+        if found.is_dir() && found.mode() & 0o200 == 0 {
+            let _ = fs::set_permissions(entry.path(), Permissions::from_mode(0o700));
+        }
+        renamed(&entry.path(), &to).or_else(|_| remove(entry))
+    }
+
+    /// Whether something was put aside.
+    pub fn has_aside(&self) -> bool {
+        self.aside().0 > 0
+    }
+
+    /// Removes what was put aside.
+    pub fn clear(&self, work: &Path) {
+        *self.aside() = (0, 0);
+        let folder = work.join(SPARE).join(ASIDE);
+        // What is put aside meanwhile has a folder of its own.
+        let gone = self.spare(work, ".aside");
+        if fs::rename(&folder, &gone).is_ok() {
+            let _ = remove_all(&gone);
+        }
+    }
+
     /// Removes all of them.
     pub fn forget(&self, work: &Path) {
         self.free().clear();
         self.places().clear();
+        *self.aside() = (0, 0);
         let _ = remove_all(&work.join(SPARE));
     }
+}
+
+/// Moves something to a place in a folder that is made if it is not there.
+fn renamed(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let _ = private_dir(to.parent().unwrap_or(to));
+            fs::rename(from, to)
+        }
+        moved => moved,
+    }
+}
+
+/// Takes what a file, or all that is in a folder, needs of so many files and folders and bytes; whether it
+/// is no more.
+fn take_from(left: &mut (u64, u64), path: &Path, found: &Metadata) -> bool {
+    let bytes = if found.is_dir() { 0 } else { found.len() };
+    let rest = left.0.checked_sub(1).zip(left.1.checked_sub(bytes));
+    let Some(rest) = rest else {
+        return false;
+    };
+    *left = rest;
+    if !found.is_dir() {
+        return true;
+    }
+    let Ok(entries) = fs::read_dir(path) else {
+        return false;
+    };
+    entries.into_iter().all(|entry| {
+        let found = entry.and_then(|entry| Ok((entry.path(), entry.metadata()?)));
+        found.is_ok_and(|(path, found)| take_from(left, &path, &found))
+    })
 }
 
 fn each(folder: &Path, mut act: impl FnMut(&str, &DirEntry) -> io::Result<()>) -> io::Result<()> {
@@ -263,7 +341,16 @@ mod tests {
             left.iter()
                 .all(|(_, found)| found.is_dir() || found.len() == 0)
         );
-        assert_eq!(fs::read_to_string(kept).unwrap(), "kept");
+        assert_eq!(fs::read_to_string(&kept).unwrap(), "kept");
+        let spare = work.join(SPARE);
+        assert!(folders.has_aside() && spare.join(ASIDE).exists());
+        folders.clear(&work);
+        assert!(!folders.has_aside() && !spare.join(ASIDE).exists());
+        assert_eq!(
+            fs::read_to_string(kept).unwrap(),
+            "kept",
+            "not what a link names"
+        );
         let place = second.join("named/p");
         folders.place(&place).unwrap();
         assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
@@ -275,6 +362,34 @@ mod tests {
         assert!(folders.places().is_empty(), "it is not as it was made");
         folders.forget(&work);
         assert!(!work.join(SPARE).exists());
+    }
+
+    #[test]
+    fn little_is_put_aside_and_much_is_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let (work, folder) = (root.path().join("work"), root.path().join("work/ws/a"));
+        let folders = Folders::default();
+        folders.make(&folder).unwrap();
+        let inputs = folder.join(INPUTS);
+        for input in ["read-only", "many", "long"] {
+            private_dir(&inputs.join(input)).unwrap();
+        }
+        fs::write(inputs.join("read-only/a"), "a").unwrap();
+        let closed = fs::Permissions::from_mode(0o555);
+        fs::set_permissions(inputs.join("read-only"), closed).unwrap();
+        for number in 0..SMALL.0 {
+            fs::write(inputs.join(format!("many/{number}")), "").unwrap();
+        }
+        let long = File::create(inputs.join("long/a")).unwrap();
+        long.set_len(SMALL.1 + 1).unwrap();
+        folders.leave(&folder, &work);
+        let aside = fs::read_dir(work.join(SPARE).join(ASIDE)).unwrap();
+        let aside: Vec<PathBuf> = aside.map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(aside.len(), 1);
+        assert!(aside[0].join("a").exists());
+        assert_eq!(*folders.aside(), (2, 1));
+        folders.make(&folder).unwrap();
+        assert_eq!(fs::read_dir(&inputs).unwrap().count(), 0);
     }
 
     #[test]

@@ -65,6 +65,9 @@ const WAIT: Duration = Duration::from_secs(10);
 /// How long to wait before a call that failed is made again: from, to.
 const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
+/// How long nothing runs before what runs have left is removed.
+const QUIET: Duration = Duration::from_secs(30);
+
 /// How often a call is made that a full disk does not let through: about three seconds.
 const FULL_TRIES: u32 = 5;
 
@@ -257,6 +260,7 @@ impl Worker {
             if idle.is_some_and(|until| until <= Instant::now()) {
                 return Ok(());
             }
+            let tidy_at = self.machine.folders.has_aside().then(|| busy_at + QUIET);
             let request = self.request(idle);
             // What is asked already is not asked anew because something else has happened.
             let call = match &mut asked {
@@ -272,6 +276,7 @@ impl Worker {
                 () = endings.changed() => asked = None,
                 () = endings.has_room() => {}
                 () = at(idle) => {}
+                () = at(tidy_at), if self.held.is_empty() => self.tidy().await,
                 orders = &mut call.answer => {
                     asked = None;
                     match orders {
@@ -293,6 +298,13 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Removes what runs have left, while there is nothing else to do.
+    async fn tidy(&self) {
+        let folders = self.machine.folders.clone();
+        let work = self.machine.settings.work();
+        let _ = tokio::task::spawn_blocking(move || folders.clear(&work)).await;
     }
 
     fn request(&self, idle: Option<Instant>) -> SyncWorker {

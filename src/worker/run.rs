@@ -118,6 +118,7 @@ impl Execution {
             self.remove_containers().await;
             if error.code == Code::Full {
                 // Makes room for the report.
+                self.machine.folders.clear(&self.machine.settings.work());
                 let _ = remove_all(&self.code());
             }
             if !means_lost(&error) {
