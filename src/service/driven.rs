@@ -139,7 +139,7 @@ impl Service {
             return;
         }
         let service = self.clone();
-        let advance = tokio::spawn(async move { service.advance_all(due).await });
+        let advance = tokio::spawn(Box::pin(async move { service.advance_all(due).await }));
         // What takes long goes on by itself: workers that wait must renew their leases.
         let _ = tokio::time::timeout(PATIENCE, advance).await;
     }

@@ -366,7 +366,8 @@ impl Worker {
             fate: sender,
             stage: execution.stage(),
         };
-        let task = self.tasks.spawn(execution.execute());
+        // It is large, and moved several times where it is no box.
+        let task = self.tasks.spawn(Box::pin(execution.execute()));
         self.names.insert(task.id(), name.clone());
         self.held.insert(name, held);
     }
