@@ -13,6 +13,7 @@ use api::{
     models::{Lineage, ModelSource, ModelType, Which},
     names,
     paths::check_open,
+    registries,
     runs::{GetRun, Run},
 };
 use store::{ModelRow, Stored, WorkspaceRow};
@@ -79,6 +80,7 @@ impl Service {
             }
             ModelSource::Elsewhere { uri } => {
                 check_open(&uri)?;
+                self.check_datastore(row, &uri).await?;
                 Ok(Found {
                     location: Some(uri),
                     ..Found::default()
@@ -86,6 +88,19 @@ impl Service {
             }
             ModelSource::Nothing => Ok(Found::default()),
         }
+    }
+
+    /// Refuses a place in a datastore that the workspace does not have. A registry has none of its own.
+    async fn check_datastore(&self, row: &WorkspaceRow, uri: &str) -> Result<()> {
+        let place = uri.strip_prefix("azureml://datastores/");
+        let named = place.and_then(|place| place.split_once("/paths/"));
+        if let Some((name, _)) = named
+            && registries::named_in(&row.workspace.name).is_none()
+        {
+            let found = self.find_datastore(row, Some(name)).await;
+            found.map_err(|error| error.at("path"))?;
+        }
+        Ok(())
     }
 
     /// What a run has put out at `path`, which may begin with the name of one of its logged models.
