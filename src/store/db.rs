@@ -6,11 +6,15 @@
 
 use std::{
     any::Any,
+    fmt::Write as _,
+    fs,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock},
     time::Duration,
 };
 
+use nix::unistd::{AccessFlags, access};
 use rusqlite::{Connection, OpenFlags, config::DbConfig, functions::FunctionFlags, types};
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
@@ -189,7 +193,8 @@ struct Reader {
 
 impl Reader {
     /// Readers share an index of the log of writes, which is a file. Where a full disk has no room
-    /// for it, a connection that has the database for itself keeps one in memory.
+    /// for it, a connection that has the database for itself keeps one in memory. Where nothing can be
+    /// written and there is no log, nobody writes, and none is needed.
     fn connect(path: &Path) -> Result<Self> {
         let shared = connect(path).and_then(|connection| {
             migrations::known(&connection)?;
@@ -198,6 +203,11 @@ impl Reader {
         let (connection, alone) = match shared {
             Err(error) if error.code == Code::Full => {
                 (connect_as(path, "PRAGMA locking_mode=EXCLUSIVE")?, true)
+            }
+            Err(_) if is_at_rest(path) => {
+                let connection = connect_at_rest(path)?;
+                migrations::known(&connection)?;
+                (connection, true)
             }
             shared => (shared?, false),
         };
@@ -283,6 +293,37 @@ fn connect_as(path: &Path, before: &str) -> Result<Connection> {
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(db_error)?;
+    set_up(connection, before)
+}
+
+/// Whether this process cannot write beside the database, and it has no log of writes: whoever had it open
+/// has closed it.
+fn is_at_rest(path: &Path) -> bool {
+    let folder = path.parent().unwrap_or(path);
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let log = fs::metadata(log).is_ok_and(|log| log.len() > 0);
+    !log && access(folder, AccessFlags::W_OK).is_err()
+}
+
+/// A connection that reads the file as it is, without locks.
+fn connect_at_rest(path: &Path) -> Result<Connection> {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'?' | b'#' | b'%' | 128.. => drop(write!(uri, "%{byte:02x}")),
+            byte => uri.push(char::from(*byte)),
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri, flags).map_err(db_error)?;
+    set_up(connection, "")
+}
+
+fn set_up(connection: Connection, before: &str) -> Result<Connection> {
     connection.busy_timeout(BUSY_TIMEOUT).map_err(db_error)?;
     // A plan is made once, not for every value that is bound.
     connection
