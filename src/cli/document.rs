@@ -18,6 +18,7 @@ pub fn edits(set: &[String]) -> Result<Vec<Edit>> {
 }
 
 /// A file, if there is one, to which flags are added.
+#[derive(Clone)]
 pub struct Draft {
     document: Document,
     folder: std::path::PathBuf,
@@ -76,6 +77,22 @@ impl Draft {
             Value::Null => Ok(Map::new()),
             _ => Err(Error::invalid("The file is no mapping")),
         }
+    }
+
+    /// An error of the workspace with the line it is about: of the key that it names, else of the one that
+    /// names what is not there.
+    pub fn located(&self, mut error: Error) -> Error {
+        let unknown = error.unknown.as_ref().map(|unknown| unknown.kind.clone());
+        let keys = [
+            error.target.clone(),
+            unknown.clone(),
+            unknown.map(|kind| kind + "_name"),
+        ];
+        let mut places = keys.iter().flatten().map(|key| self.document.place(key));
+        if let Some(place) = places.find_map(|place| place) {
+            error.target = Some(place);
+        }
+        error
     }
 
     /// Checks it as a kind by name; the canonical form. All that is wrong is in the error.

@@ -8,6 +8,7 @@ use super::described::{self, Wanted};
 use crate::cli::{
     context::Context,
     document::{Draft, edits},
+    error,
 };
 use spec::overrides::Values;
 
@@ -46,13 +47,14 @@ pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
         draft.put("name", name, "--name");
     }
     draft.edit(&edits(&args.set)?, Values::Strings)?;
-    let fields = draft.check("online-deployment")?;
+    let fields = draft.clone().check("online-deployment")?;
     let wanted = Wanted {
         all_traffic: args.all_traffic,
         no_wait: args.no_wait,
         ..Wanted::default()
     };
     let workspace = ctx.workspace().await?;
-    ctx.ui
-        .show(&described::put(ctx, &workspace, fields, wanted).await?)
+    let deployed = described::put(ctx, &workspace, fields, wanted).await;
+    let deployed = deployed.map_err(|error| error::amend(error, |error| draft.located(error)))?;
+    ctx.ui.show(&deployed)
 }

@@ -55,20 +55,14 @@ fn words_of_a_few_may_be_written_in_any_case() {
 }
 
 #[test]
-fn a_file_in_the_place_of_a_folder_is_named() {
+fn a_folder_in_the_place_of_the_configuration_is_named() {
     let aml = Aml::local();
-    let file = aml.write("file", "");
     expect![[r#"
-        Error: The state directory `$ROOT/here/file` is a file
-        Hint: Name a folder: set AML_HOME
-    "#]]
-    .assert_eq(&aml.with("AML_HOME", &file).fails(2, "workspace list"));
-    expect![[r#"
-        Error: `$ROOT/here/` is a folder, and the configuration is a file
+        Error: `$ROOT/here` is a folder, and the configuration is a file
         Hint: AML_CONFIG names the file, such as `$ROOT/here/config.toml`
     "#]]
     .assert_eq(
-        &aml.with("AML_CONFIG", aml.path(""))
+        &aml.with("AML_CONFIG", aml.root().join("here"))
             .fails(2, "workspace list"),
     );
 }
@@ -147,4 +141,57 @@ fn a_download_has_a_folder_and_a_format() {
         Error: --output: `./a` and `./b` are two folders; one can be named
     "#]]
     .assert_eq(&aml.fails(2, "run download r -o ./a -o ./b"));
+}
+
+#[test]
+fn what_the_workspace_finds_wrong_with_a_file_has_its_line() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n w");
+        aml.write(
+            "schedule.yml",
+            "name: s\ntrigger: {type: cron, expression: \"0 8 * * *\"}\ncreate_job: azureml:nosuch\n",
+        );
+        expect![[r#"
+            Error: schedule.yml:3:1: No run `nosuch` in `w`
+            Hint: See which there are: aml run list
+        "#]]
+        .assert_eq(&aml.fails(3, "schedule create -f schedule.yml"));
+        aml.write("score.py", "");
+        aml.write(
+            "deployment.yml",
+            "name: blue\nendpoint_name: nosuch\nmodel: azureml:nosuch:1\n\
+             code_configuration: {code: ., scoring_script: score.py}\n\
+             environment: azureml:minimal-inference@latest\ninstance_type: Standard_DS3_v2\ninstance_count: 1\n",
+        );
+        expect![[r#"
+            Error: deployment.yml:2:1: No endpoint `nosuch` in workspace `w`
+            Hint: See which there are: aml endpoint list
+        "#]]
+        .assert_eq(&aml.fails(3, "deployment create -f deployment.yml"));
+        expect![[r#"
+            Error: --endpoint other: No endpoint `other` in workspace `w`
+            Hint: See which there are: aml endpoint list
+        "#]]
+        .assert_eq(&aml.fails(3, "deployment create -f deployment.yml --endpoint other"));
+    });
+}
+
+#[test]
+fn a_model_in_a_datastore_that_is_not_there_is_refused() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n w");
+        let create = |datastore: &str| {
+            let line = format!(
+                "ml model create -n m -w w --path azureml://datastores/{datastore}/paths/x"
+            );
+            aml.az(line)
+        };
+        let error = create("workspaceblobstor").failed(3);
+        assert!(
+            error.contains("No datastore `workspaceblobstor` in workspace `w`"),
+            "{error}"
+        );
+        assert!(error.contains("workspaceblobstore`?"), "{error}");
+        create("workspaceblobstore").ok();
+    });
 }
