@@ -25,7 +25,7 @@ impl Home {
     pub fn open(root: PathBuf) -> Result<Self> {
         if root.is_file() {
             let message = format!("The state directory `{}` is a file", root.display());
-            return Err(Error::invalid(message).hint("Name a folder: set AML_HOME"));
+            return Err(Error::unavailable(message).hint("Name a folder: set AML_HOME"));
         }
         private_dir(&root)?;
         let home = Self { root };

@@ -123,7 +123,8 @@ fn a_state_directory_that_cannot_be_used() {
     let aml = Aml::local();
     fs::write(aml.state(), "a file").expect("writes");
     expect![[r#"
-        Error: Cannot make `$ROOT/state`: File exists (os error 17)
+        Error: The state directory `$ROOT/state` is a file
+        Hint: Name a folder: set AML_HOME
     "#]]
     .assert_eq(&aml.fails(6, "workspace list"));
     fs::remove_file(aml.state()).expect("removes");
@@ -302,4 +303,47 @@ fn a_read_only_disk() {
     assert!(hint.ends_with(
         "\nHint: Check its owner and permissions, or choose another one: set AML_HOME\n"
     ));
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_written_can_be_read() {
+    let aml = Aml::local();
+    aml.ok("workspace create -n w");
+    let state = aml.state().display().to_string();
+    let mounted = |line: &str| {
+        let line = format!(
+            "unshare -rm sh -c 'mount --bind {state} {state} && mount -o remount,bind,ro {state} && {line}'"
+        );
+        aml.sh(&line)
+    };
+    if mounted("true").status != 0 {
+        eprintln!("skipped: nothing can be mounted here");
+        return;
+    }
+    let list = || {
+        let listed = mounted("aml workspace list --query [].name -o tsv");
+        assert_eq!((listed.status, &*listed.stdout), (0, "w\n"), "{listed:?}");
+    };
+    list();
+    // As a tool leaves it that copies databases.
+    let log = |ending: &str| aml.state().join(format!("aml.db-{ending}"));
+    let database = rusqlite::Connection::open(aml.state().join("aml.db")).expect("opens");
+    let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let left: i64 = database
+        .query_row(checkpoint, [], |row| row.get(0))
+        .expect("writes");
+    assert_eq!(left, 0);
+    drop(database);
+    for ending in ["wal", "shm"] {
+        let _ = fs::remove_file(log(ending));
+    }
+    list();
+    let refused = mounted("aml workspace create -n x");
+    assert_eq!(refused.status, 6, "{refused:?}");
+    assert!(
+        refused
+            .stderr
+            .contains("The state directory cannot be written"),
+        "{refused:?}"
+    );
 }
