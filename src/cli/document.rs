@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use api::{Error, Result};
 use spec::{
     issue::Report,
-    kinds::list as kinds,
+    list,
     load::{self, Document},
     overrides::{Edit, Values},
 };
@@ -97,7 +97,7 @@ impl Draft {
 
     /// Checks it as a kind by name; the canonical form. All that is wrong is in the error.
     pub fn check(self, kind: &str) -> Result<Map<String, Value>> {
-        let kind = kinds::named(kind)
+        let kind = list::named(kind)
             .ok_or_else(|| Error::internal(format!("There is no kind `{kind}`")))?;
         let (value, report) = self.document.check_shape(&kind.shape, &[]);
         match value {

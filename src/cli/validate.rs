@@ -13,7 +13,7 @@ use super::{
 };
 use api::{Error, Result, names};
 use spec::{
-    kinds::list::{self as kinds, Kind},
+    list::{self, Kind},
     load,
     overrides::{Edit, Values},
 };
@@ -96,7 +96,7 @@ pub fn validate(ctx: &Context, args: &ValidateArgs) -> anyhow::Result<()> {
         document.edit(&edits, Values::Strings)?;
         let kinds = match kind {
             Some(kind) => vec![kind],
-            None => kinds::candidates(&document.root),
+            None => list::candidates(&document.root),
         };
         let (kind, value, report) = document.check_any(&kinds);
         ctx.ui.excerpts(&report);
@@ -123,8 +123,8 @@ pub fn validate(ctx: &Context, args: &ValidateArgs) -> anyhow::Result<()> {
 
 /// The kind of that name, or which there are.
 pub fn kind_named(name: &str) -> Result<&'static Kind> {
-    kinds::named(name).ok_or_else(|| {
-        let known = || kinds::KINDS.iter().map(|kind| kind.name);
+    list::named(name).ok_or_else(|| {
+        let known = || list::KINDS.iter().map(|kind| kind.name);
         Error::unknown("kind", name, "", names::nearest(name, known())).hint(format!(
             "The kinds are {}",
             known().collect::<Vec<_>>().join(", ")

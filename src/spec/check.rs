@@ -18,6 +18,7 @@ use serde_json::{Map as Object, Value};
 
 use super::{
     expression::is_open,
+    graph::called_by,
     issue::Issue,
     shape::{Record, Shape, Text},
     yaml::{Data, Node, Sources, Span, template},
@@ -203,11 +204,6 @@ impl<'a> Checker<'a> {
         }
         deep
     }
-}
-
-/// How messages about something begin that has a name.
-pub(crate) fn called_by(what: &str, name: &str) -> String {
-    format!("{what} `{name}`: ")
 }
 
 fn called(shape: &Shape) -> Option<&'static str> {

@@ -8,7 +8,7 @@ use super::{
     check::Checker,
     includes,
     issue::{Issue, Report},
-    kinds::list::{self, Kind},
+    list::{self, Kind},
     overrides::{self, Edit, Values},
     reference,
     shape::{Described, Shape},

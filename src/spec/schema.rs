@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map as Object, Value, json};
 
 use super::{
-    kinds::list::Kind,
+    list::Kind,
     shape::{Choice, Record, Shape, Text},
 };
 

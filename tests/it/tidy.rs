@@ -34,7 +34,8 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
         ],
     ),
     ("config", &["api"]),
-    ("spec", &["api"]),
+    ("kinds", &["api"]),
+    ("spec", &["api", "kinds"]),
     ("client", &["api"]),
     ("table", &["api", "spec"]),
     ("exchange", &["api", "client"]),
@@ -54,13 +55,14 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
 ];
 
 /// The layers that are crates of their own: inside, `crate::` is the layer itself.
-const CRATES: [&str; 16] = [
+const CRATES: [&str; 17] = [
     "api",
     "client",
     "exchange",
     "executor",
     "graphql",
     "host",
+    "kinds",
     "monitor",
     "native",
     "operations",

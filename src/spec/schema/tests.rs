@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::of_kind;
-use crate::kinds::list::{KINDS, named};
+use crate::list::{KINDS, named};
 
 /// Every `$ref` of a schema leads to a definition.
 fn check_references(schema: &Value, root: &Value) {

@@ -1,0 +1,297 @@
+//! What parallel, Spark, data transfer and import steps are, as jobs, components and nodes.
+
+use serde_json::{Map as Object, Value};
+
+use crate::{
+    assets::ImportSource,
+    component::ComponentBase,
+    declare::{choice, record, union, words},
+    described::{Map, Scalar},
+    environment::EnvironmentSource,
+    io::{JobInput, JobOutput, OutputPort, Parameter},
+    job::{JobBase, Resources},
+    reference::{Code, ComponentName, IncludePath},
+    shape::{Fault, Wrong},
+};
+
+record! {
+    /// What runs a script over many small batches of data.
+    ParallelSettings = "parallel step" {
+        /// The script and what it needs.
+        task: Option<ParallelTask>,
+        /// The input that is cut into batches: `${{inputs.NAME}}`.
+        input_data: Option<String>,
+        /// How much of it is a batch: a number of files or rows, or a size such as `10kb`.
+        mini_batch_size: Option<Scalar>,
+        /// Columns whose values are a batch each.
+        partition_keys: Vec<String>,
+        resources: Option<Resources>,
+        /// How many batches run on a node at once.
+        max_concurrency_per_instance: i64 = 1,
+        retry_settings: Option<RetrySettings>,
+        /// How many items may fail; -1 is any number.
+        error_threshold: i64 = -1,
+        /// How many batches may fail; -1 is any number.
+        mini_batch_error_threshold: i64 = -1,
+        logging_level: LoggingLevel = "INFO",
+        environment_variables: Map<Scalar>,
+    }
+
+    /// The script of a parallel step.
+    ParallelTask = "parallel task" {
+        r#type: ParallelTaskType,
+        /// The folder of the script.
+        code: Option<Code>,
+        /// The script, with `init()` and `run(mini_batch)`.
+        entry_script: Option<String>,
+        /// What the script finds on its command line.
+        program_arguments: Option<String>,
+        model: Option<String>,
+        /// The output that collects what `run` returns: `${{outputs.NAME}}`.
+        append_row_to: Option<String>,
+        environment: EnvironmentSource,
+    }
+
+    RetrySettings = "retry settings" {
+        /// Seconds for a batch.
+        timeout: Option<i64>,
+        max_retries: Option<i64>,
+    }
+
+    /// A step that runs a script over many small batches of data.
+    ParallelComponent = "parallel component" {
+        ..base: ComponentBase,
+        ..settings: ParallelSettings,
+        name: ComponentName,
+        r#type: ParallelType,
+    }
+
+    /// A parallel component in the file of a pipeline, or in one that a pipeline names.
+    InlineParallelComponent = "parallel component" {
+        ..base: ComponentBase,
+        ..settings: ParallelSettings,
+        name: Option<String>,
+        r#type: ParallelType,
+    }
+
+    /// What runs on Spark.
+    SparkSettings = "Spark step" {
+        /// The folder of the script.
+        code: Option<Code>,
+        /// The script (`file`) or class (`class_name`) that is run.
+        entry: SparkEntry,
+        py_files: Vec<String>,
+        jars: Vec<String>,
+        files: Vec<String>,
+        archives: Vec<String>,
+        /// Spark's settings, such as `spark.executor.cores`.
+        conf: Map<Value>,
+        environment: Option<EnvironmentSource>,
+        /// What the script finds on its command line.
+        args: Option<String>,
+    }
+
+    SparkFile = "entry" (read_only: &["spark_job_entry_type"]) {
+        /// The script, from the code folder.
+        file: String,
+    }
+
+    SparkClass = "entry" (read_only: &["spark_job_entry_type"]) {
+        class_name: String,
+    }
+
+    /// A job on Spark.
+    SparkJob = "Spark job" (rule: Some(check_place)) {
+        ..base: JobBase,
+        ..settings: SparkSettings,
+        r#type: SparkType,
+        inputs: Map<JobInput>,
+        outputs: Map<Option<JobOutput>>,
+        resources: Option<SparkResources>,
+    }
+
+    SparkResources = "Spark resources" (rule: Some(check_size)) {
+        instance_type: Option<String>,
+        /// The version of Spark, such as `3.4`.
+        runtime_version: Option<Scalar>,
+    }
+
+    /// A step on Spark.
+    SparkComponent = "Spark component" {
+        ..base: ComponentBase,
+        ..settings: SparkSettings,
+        name: ComponentName,
+        r#type: SparkType,
+        properties: Map<Value>,
+        /// Files and folders of elsewhere that are put beside the code.
+        additional_includes: Vec<IncludePath>,
+    }
+
+    /// A Spark component in the file of a pipeline, or in one that a pipeline names.
+    InlineSparkComponent = "Spark component" {
+        ..base: ComponentBase,
+        ..settings: SparkSettings,
+        name: Option<String>,
+        r#type: SparkType = "spark",
+        properties: Map<Value>,
+        /// Files and folders of elsewhere that are put beside the code.
+        additional_includes: Vec<IncludePath>,
+    }
+
+    /// A step that copies data.
+    DataTransferComponent = "data transfer component" {
+        ..base: ComponentBase,
+        name: ComponentName,
+        r#type: DataTransferType,
+        task: TransferTask,
+        data_copy_mode: Option<CopyMode>,
+        source: Map<Value>,
+        sink: Map<Value>,
+    }
+
+    /// A data transfer component in the file of a pipeline, or in one that a pipeline names.
+    InlineDataTransferComponent = "data transfer component" {
+        ..base: ComponentBase,
+        name: Option<String>,
+        r#type: DataTransferType = "data_transfer",
+        task: CopyTask,
+        data_copy_mode: Option<CopyMode>,
+    }
+
+    /// Copies data from one place to another.
+    CopyJob = "data transfer job" {
+        ..base: JobBase,
+        r#type: DataTransferType,
+        task: CopyTask,
+        data_copy_mode: Option<CopyMode>,
+        inputs: Map<JobInput>,
+        outputs: Map<Option<NodeOutput>>,
+    }
+
+    /// Copies data from a database or file system.
+    ImportDataJob = "data import job" {
+        ..base: JobBase,
+        r#type: DataTransferType,
+        task: ImportTask,
+        source: ImportSource,
+        outputs: Map<Option<NodeOutput>>,
+    }
+
+    /// Copies data into a database or file system.
+    ExportDataJob = "data export job" {
+        ..base: JobBase,
+        r#type: DataTransferType,
+        task: ExportTask,
+        inputs: Map<JobInput>,
+        sink: ImportSource,
+    }
+
+    /// Imports data (an older form).
+    ImportJob = "import job" {
+        ..base: JobBase,
+        r#type: ImportType,
+        source: OldImportSource,
+        output: JobOutput,
+    }
+
+    OldDatabase = "database" {
+        r#type: OldDatabaseType,
+        connection: String,
+        query: String,
+    }
+
+    OldFile = "file source" {
+        r#type: OldFileType,
+        connection: String,
+        path: String,
+    }
+
+    /// Imports data (an older form).
+    ImportComponent = "import component" {
+        ..base: ComponentBase,
+        name: Option<String>,
+        r#type: ImportType = "import",
+        source: Map<Parameter>,
+        output: OutputPort,
+    }
+}
+
+union! {
+    SparkEntry = "an entry (a mapping with `file` or `class_name`)" {
+        File(SparkFile),
+        Class(SparkClass),
+    }
+
+    OldImportSource = "a source" {
+        Database(OldDatabase),
+        File(OldFile),
+    }
+
+    /// The output of a step: where it goes, or `${{parent.outputs.NAME}}`.
+    NodeOutput = "an output (`${{parent.outputs.NAME}}`, or a mapping)" {
+        Binding(crate::reference::Binding),
+        Output(JobOutput),
+    }
+}
+
+choice! {
+    LoggingLevel = "a logging level" {
+        Debug = "DEBUG",
+        Info = "INFO",
+        Warning = "WARNING",
+    }
+
+    CopyMode = "a copy mode" {
+        Overwrite = "merge_with_overwrite",
+        Fail = "fail_if_conflict",
+    }
+
+    TransferTask = "a data transfer task" {
+        Copy = "copy_data",
+        Import = "import_data",
+        Export = "export_data",
+    }
+}
+
+words! {
+    ParallelType = "the type of a parallel step" ["parallel"]
+    ParallelTaskType = "a type of parallel task" ["run_function", "model", "function"]
+    SparkType = "the type of a Spark step" ["spark"]
+    DataTransferType = "the type of a data transfer step" ["data_transfer"]
+    CopyTask = "a data transfer task" ["copy_data"]
+    ImportTask = "a data transfer task" ["import_data"]
+    ExportTask = "a data transfer task" ["export_data"]
+    ImportType = "the type of an import step" ["import"]
+    OldDatabaseType = "a type of source" ["azuresqldb", "azuresynapseanalytics", "snowflake"]
+    OldFileType = "a type of source" ["s3"]
+}
+
+/// The machines that Azure ML has for Spark.
+const SPARK_SIZES: [&str; 5] = [
+    "standard_e4s_v3",
+    "standard_e8s_v3",
+    "standard_e16s_v3",
+    "standard_e32s_v3",
+    "standard_e64s_v3",
+];
+
+fn check_size(resources: &Object<String, Value>) -> Vec<Wrong> {
+    let size = resources.get("instance_type").and_then(Value::as_str);
+    let Some(size) = size.filter(|size| !size.contains("${{")) else {
+        return Vec::new();
+    };
+    if SPARK_SIZES.contains(&size.to_lowercase().as_str()) {
+        return Vec::new();
+    }
+    let fault = Fault::new(format!("`{size}` is no size of machines for Spark"))
+        .hint(format!("Possible are {}", SPARK_SIZES.join(", ")));
+    vec![Wrong::at(["instance_type"], fault)]
+}
+
+fn check_place(job: &Object<String, Value>) -> Vec<Wrong> {
+    if !(job.contains_key("compute") && job.contains_key("resources")) {
+        return Vec::new();
+    }
+    let fault = Fault::new("A Spark job has a `compute` or `resources`, not both");
+    vec![Wrong::at(["compute"], fault)]
+}
