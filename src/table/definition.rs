@@ -16,7 +16,7 @@ use super::{
     step::{Step, Transformation, transformation},
 };
 use api::{Error, Result, paths::is_local};
-use spec::{kinds::list as kinds, load};
+use spec::{list, load};
 
 /// The file that says how a folder is read.
 pub const MLTABLE: &str = "MLTable";
@@ -150,7 +150,7 @@ impl Definition {
 
     fn of_file(file: &Path) -> Result<Self> {
         let document = load::open(file, MLTABLE)?;
-        let kind = kinds::named("mltable")
+        let kind = list::named("mltable")
             .ok_or_else(|| Error::internal("MLTable files are no kind of file"))?;
         let (_, value, report) = document.check_any(&[kind]);
         let Some(Value::Object(fields)) = value else {
