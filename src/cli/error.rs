@@ -201,12 +201,17 @@ fn numbers(why: &str, value: &str) -> Option<String> {
 
 /// The same for this process's line with another value.
 fn of_another(value: &str, other: &str) -> Option<String> {
-    let replaced = std::env::args().map(|word| match word.strip_suffix(value) {
-        Some(before) if before.is_empty() || before.ends_with('=') || before.len() == 2 => {
-            format!("{before}{other}")
-        }
-        _ => word,
-    });
+    let words: Vec<String> = std::env::args_os()
+        .map(|word| word.into_string().ok())
+        .collect::<Option<_>>()?;
+    let replaced = words
+        .into_iter()
+        .map(|word| match word.strip_suffix(value) {
+            Some(before) if before.is_empty() || before.ends_with('=') || before.len() == 2 => {
+                format!("{before}{other}")
+            }
+            _ => word,
+        });
     let error = super::command().try_get_matches_from(replaced).err()?;
     let why = std::error::Error::source(&error)?.to_string();
     why.contains(" is not in ").then(|| numbers(&why, other))?

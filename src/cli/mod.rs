@@ -292,7 +292,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             .enable_all()
             .build()?,
     };
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let ctx = match cli.command {
             Command::Doctor(_)
             | Command::Supervise(_)
@@ -306,7 +306,16 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         performed
             .map_err(|error| error::amend(error, |error| ctx.explain(error)))
             .map_err(|error| ctx.ui.ended(error))
-    })
+    });
+    let interrupted = |error: &anyhow::Error| {
+        let own = error.downcast_ref::<error::Exit>();
+        own.is_some_and(|exit| exit.0 == error::INTERRUPTED)
+    };
+    if ended.as_ref().is_err_and(interrupted) {
+        // A file may still be read, which nobody waits for any more.
+        runtime.shutdown_background();
+    }
+    ended
 }
 
 async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {

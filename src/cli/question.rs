@@ -24,7 +24,12 @@ pub fn answer(
     ask();
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
-    asking.store(false, Ordering::Relaxed);
+    if !asking.swap(false, Ordering::Relaxed) {
+        // The command is ending, and has said that nothing was done.
+        loop {
+            thread::park();
+        }
+    }
     read.map(|_| answer)
 }
 
@@ -53,7 +58,7 @@ fn end_on_ctrl_c(last_words: impl FnOnce() + Send + 'static) -> io::Result<Arc<A
             };
             let _ = listens.send(Ok(()));
             if interrupt.recv().await.is_some() {
-                if asks.load(Ordering::Relaxed) {
+                if asks.swap(false, Ordering::Relaxed) {
                     last_words();
                 }
                 process::exit(INTERRUPTED.into());

@@ -14,6 +14,8 @@ use nix::{
 const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 /// Not all supervisors look at once.
 const APART: u32 = 500;
+/// Those of one worker have numbers beside each other.
+const SPREAD: u32 = 61;
 /// Room on the stack for starting a program.
 const STACK: usize = 256 << 10;
 
@@ -29,7 +31,8 @@ impl Successor {
     /// Starts one whenever there is none, for as long as this is waited for. What limits the command is
     /// `lifted` meanwhile.
     pub async fn keep(&self, lifted: impl Fn(&mut dyn FnMut())) {
-        let apart = Duration::from_millis(u64::from(std::process::id() % APART));
+        let apart =
+            Duration::from_millis(u64::from(std::process::id().wrapping_mul(SPREAD) % APART));
         let mut pause = LOOK.0;
         loop {
             tokio::time::sleep(pause + apart).await;

@@ -12,7 +12,7 @@ use api::{
     logged_models::{GetLoggedModel, LoggedModel, path_of},
     models::{Lineage, ModelSource, ModelType, Which},
     names,
-    paths::check_open,
+    paths::{Location, check_open},
     registries,
     runs::{GetRun, Run},
 };
@@ -80,7 +80,10 @@ impl Service {
             }
             ModelSource::Elsewhere { uri } => {
                 check_open(&uri)?;
-                self.check_datastore(row, &uri).await?;
+                // What was made elsewhere may name what is there.
+                if !later {
+                    self.check_datastore(row, &uri).await?;
+                }
                 Ok(Found {
                     location: Some(uri),
                     ..Found::default()
@@ -92,12 +95,16 @@ impl Service {
 
     /// Refuses a place in a datastore that the workspace does not have. A registry has none of its own.
     async fn check_datastore(&self, row: &WorkspaceRow, uri: &str) -> Result<()> {
-        let place = uri.strip_prefix("azureml://datastores/");
-        let named = place.and_then(|place| place.split_once("/paths/"));
-        if let Some((name, _)) = named
-            && registries::named_in(&row.workspace.name).is_none()
+        let here = &row.workspace.name;
+        if let Ok(Location::Datastore {
+            workspace,
+            datastore,
+            ..
+        }) = Location::parse(uri)
+            && workspace.is_none_or(|named| named.eq_ignore_ascii_case(here))
+            && registries::named_in(here).is_none()
         {
-            let found = self.find_datastore(row, Some(name)).await;
+            let found = self.find_datastore(row, Some(&datastore)).await;
             found.map_err(|error| error.at("path"))?;
         }
         Ok(())

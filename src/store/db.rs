@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     column::Bound,
-    home::{MAKE_ROOM, private_file},
+    home::{MAKE_ROOM, io_error, private_file},
     migrations,
     writer::{OnDisk, Patience, Writer},
 };
@@ -306,9 +306,11 @@ fn is_at_rest(path: &Path) -> bool {
     !log && access(folder, AccessFlags::W_OK).is_err()
 }
 
-/// A connection that reads the file as it is, without locks.
+/// A connection that reads the file as it is, without locks. Where its owner begins to write in this very
+/// moment, a query may fail or read what is half written; no page of the file is mapped, so nothing worse.
 fn connect_at_rest(path: &Path) -> Result<Connection> {
-    let mut uri = "file:".to_owned();
+    let path = std::path::absolute(path).map_err(|e| io_error("open", path, &e))?;
+    let mut uri = "file://".to_owned();
     for byte in path.as_os_str().as_bytes() {
         match byte {
             b'?' | b'#' | b'%' | 128.. => drop(write!(uri, "%{byte:02x}")),
@@ -320,7 +322,11 @@ fn connect_at_rest(path: &Path) -> Result<Connection> {
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(uri, flags).map_err(db_error)?;
-    set_up(connection, "")
+    let connection = set_up(connection, "")?;
+    connection
+        .execute_batch("PRAGMA mmap_size=0")
+        .map_err(db_error)?;
+    Ok(connection)
 }
 
 fn set_up(connection: Connection, before: &str) -> Result<Connection> {

@@ -319,10 +319,11 @@ impl Lock {
         Ok(None)
     }
 
-    /// Lets others know who holds it. A failure does not count: nobody loses anything by it.
+    /// Lets others know who holds it. A failure does not count: at worst nobody takes over from a holder
+    /// that is killed until a command looks.
     pub fn note(&self, who: &str) {
-        let _ = self.file.set_len(0);
         let _ = self.file.write_all_at(who.as_bytes(), 0);
+        let _ = self.file.set_len(who.len() as u64);
     }
 
     /// What a living process that holds it noted.

@@ -97,7 +97,7 @@ pub async fn work_here(
     let home = Home::open(settings.home.clone())?;
     let idle = settings.idle_seconds.map_or(IDLE, Duration::from_secs);
     let idle = background.then_some(idle);
-    let Some(mut lock) = take_lock(&home)? else {
+    let Some(mut lock) = take_lock(&home, background)? else {
         return if background {
             Ok(())
         } else {
@@ -112,32 +112,46 @@ pub async fn work_here(
         stop.send(true)
     });
     loop {
-        if background {
-            lock.note(&format!("{IN_BACKGROUND}{}", std::process::id()));
-        }
-        let listener = loopback(&home, RUNS_PORT)?;
-        let url = format!("http://{}", listener.address());
-        let service = open_service_for(&home, url.clone(), None)?;
-        let ear = Ear::open(&home, &service);
-        host_runs(listener, service.clone());
-        let mut own = settings.clone().resolve(LOCAL.to_owned(), url);
-        own.idle = idle;
-        let (leave, left) = watch::channel(false);
-        let courier = tokio::spawn(deliver(service.clone(), left));
-        let worked = spawned(worker::run(inside(&service), own, stopped.clone())).await;
-        let _ = leave.send(true);
-        let _ = courier.await;
-        worked?;
-        // One that leaves needs no successor.
+        let worked = work_once(&home, &settings, idle, &stopped).await;
+        // One that leaves, whatever for, needs no successor.
         lock.note("");
+        let (service, ear) = worked?;
         drop((ear, lock));
         // Work that came after the last look and before the lock was free has nobody else.
         let left = *stopped.borrow() || !has_work(&service).await?;
-        lock = match take_lock(&home)? {
+        lock = match take_lock(&home, background)? {
             Some(lock) if !left => lock,
-            _ => return Ok(()),
+            // It was taken only for a moment.
+            Some(lock) => {
+                lock.note("");
+                return Ok(());
+            }
+            None => return Ok(()),
         };
     }
+}
+
+/// Works until there is nothing to do, or until asked to stop; answers what it worked with.
+async fn work_once(
+    home: &Home,
+    settings: &WorkerSettings,
+    idle: Option<Duration>,
+    stopped: &watch::Receiver<bool>,
+) -> Result<(Service, Option<Ear>)> {
+    let listener = loopback(home, RUNS_PORT)?;
+    let url = format!("http://{}", listener.address());
+    let service = open_service_for(home, url.clone(), None)?;
+    let ear = Ear::open(home, &service);
+    host_runs(listener, service.clone());
+    let mut own = settings.clone().resolve(LOCAL.to_owned(), url);
+    own.idle = idle;
+    let (leave, left) = watch::channel(false);
+    let courier = tokio::spawn(deliver(service.clone(), left));
+    let worked = spawned(worker::run(inside(&service), own, stopped.clone())).await;
+    let _ = leave.send(true);
+    let _ = courier.await;
+    worked?;
+    Ok((service, ear))
 }
 
 /// Works inside a server until `stop` is told, unless another worker does.
@@ -150,7 +164,7 @@ pub async fn work_inside(
     let mut told = stop.clone();
     // One in the background leaves soon, or takes what the server gets meanwhile.
     let _lock = loop {
-        if let Some(lock) = take_lock(&home)? {
+        if let Some(lock) = take_lock(&home, false)? {
             break lock;
         }
         tokio::select! {
@@ -333,10 +347,15 @@ pub(super) fn program() -> PathBuf {
     std::env::current_exe().unwrap_or_else(|_| "aml".into())
 }
 
-fn take_lock(home: &Home) -> Result<Option<Lock>> {
+fn take_lock(home: &Home, background: bool) -> Result<Option<Lock>> {
     let lock = Lock::try_take(&home.worker_lock(LOCAL))?;
     if let Some(lock) = &lock {
-        lock.note(&format!("worker, process {}", std::process::id()));
+        let who = if background {
+            IN_BACKGROUND
+        } else {
+            "worker, process "
+        };
+        lock.note(&format!("{who}{}", std::process::id()));
     }
     Ok(lock)
 }

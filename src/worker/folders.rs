@@ -14,6 +14,8 @@ use std::{
     },
 };
 
+use tokio::time::Instant;
+
 use super::{begun::BEGUN, outputs, private_dir};
 use api::Result;
 use client::inputs::remove_all;
@@ -41,12 +43,19 @@ pub struct Folders {
     /// Emptied folders of outputs.
     places: Mutex<Vec<PathBuf>>,
     number: AtomicU64,
-    /// How much was put aside: files and folders, and their bytes.
-    aside: Mutex<(u64, u64)>,
+    aside: Mutex<Aside>,
+}
+
+/// How much was put aside.
+#[derive(Debug, Default)]
+struct Aside {
+    since: Option<Instant>,
+    /// Files and folders, and their bytes.
+    size: (u64, u64),
 }
 
 impl Folders {
-    fn aside(&self) -> MutexGuard<'_, (u64, u64)> {
+    fn aside(&self) -> MutexGuard<'_, Aside> {
         self.aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -145,45 +154,54 @@ impl Folders {
             return remove(entry);
         }
         let (count, bytes) = (SMALL.0 - left.0, SMALL.1 - left.1);
-        {
-            let mut aside = self.aside();
-            if aside.0 + count > MOST_ASIDE.0 || aside.1 + bytes > MOST_ASIDE.1 {
-                drop(aside);
-                self.clear(work);
-                aside = self.aside();
-            }
-            *aside = (aside.0 + count, aside.1 + bytes);
+        let (before, bytes_before) = self.aside().size;
+        if before + count > MOST_ASIDE.0 || bytes_before + bytes > MOST_ASIDE.1 {
+            self.clear(work);
         }
+        self.aside().add(count, bytes);
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let to = work.join(SPARE).join(ASIDE).join(number.to_string());
+        // What may not be written in cannot be moved, for its `..` changes.
         if found.is_dir() && found.mode() & 0o200 == 0 {
             let _ = fs::set_permissions(entry.path(), Permissions::from_mode(0o700));
         }
         renamed(&entry.path(), &to).or_else(|_| remove(entry))
     }
 
-    /// Whether something was put aside.
-    pub fn has_aside(&self) -> bool {
-        self.aside().0 > 0
+    /// When the first of what is aside was put there.
+    pub fn aside_since(&self) -> Option<Instant> {
+        self.aside().since
     }
 
     /// Removes what was put aside.
     pub fn clear(&self, work: &Path) {
-        *self.aside() = (0, 0);
-        let folder = work.join(SPARE).join(ASIDE);
-        // What is put aside meanwhile has a folder of its own.
-        let gone = self.spare(work, ".aside");
-        if fs::rename(&folder, &gone).is_ok() {
+        if let Some(gone) = self.take_aside(work) {
             let _ = remove_all(&gone);
         }
+    }
+
+    /// The folder of what was put aside, for the caller to remove. What is put aside from now on has
+    /// another one.
+    pub fn take_aside(&self, work: &Path) -> Option<PathBuf> {
+        *self.aside() = Aside::default();
+        let gone = self.spare(work, ".aside");
+        fs::rename(work.join(SPARE).join(ASIDE), &gone).ok()?;
+        Some(gone)
     }
 
     /// Removes all of them.
     pub fn forget(&self, work: &Path) {
         self.free().clear();
         self.places().clear();
-        *self.aside() = (0, 0);
+        *self.aside() = Aside::default();
         let _ = remove_all(&work.join(SPARE));
+    }
+}
+
+impl Aside {
+    fn add(&mut self, count: u64, bytes: u64) {
+        self.since.get_or_insert_with(Instant::now);
+        self.size = (self.size.0 + count, self.size.1 + bytes);
     }
 }
 
@@ -343,9 +361,9 @@ mod tests {
         );
         assert_eq!(fs::read_to_string(&kept).unwrap(), "kept");
         let spare = work.join(SPARE);
-        assert!(folders.has_aside() && spare.join(ASIDE).exists());
+        assert!(folders.aside_since().is_some() && spare.join(ASIDE).exists());
         folders.clear(&work);
-        assert!(!folders.has_aside() && !spare.join(ASIDE).exists());
+        assert!(folders.aside_since().is_none() && !spare.join(ASIDE).exists());
         assert_eq!(
             fs::read_to_string(kept).unwrap(),
             "kept",
@@ -387,7 +405,7 @@ mod tests {
         let aside: Vec<PathBuf> = aside.map(|entry| entry.unwrap().path()).collect();
         assert_eq!(aside.len(), 1);
         assert!(aside[0].join("a").exists());
-        assert_eq!(*folders.aside(), (2, 1));
+        assert_eq!(folders.aside().size, (2, 1));
         folders.make(&folder).unwrap();
         assert_eq!(fs::read_dir(&inputs).unwrap().count(), 0);
     }

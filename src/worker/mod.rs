@@ -49,7 +49,7 @@ use api::{
     work::{Assignment, Outcome, Progress, ReportRun, SyncWorker, WorkerOrders},
 };
 use begun::Begun;
-use client::{Client, inputs};
+use client::{Client, inputs, inputs::remove_all};
 use endings::Endings;
 use executor::{
     compiled,
@@ -67,6 +67,8 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_
 
 /// How long nothing runs before what runs have left is removed.
 const QUIET: Duration = Duration::from_secs(30);
+/// Where something always runs, it is removed all the same after so long.
+const LATEST: Duration = Duration::from_mins(5);
 
 /// How often a call is made that a full disk does not let through: about three seconds.
 const FULL_TRIES: u32 = 5;
@@ -260,7 +262,14 @@ impl Worker {
             if idle.is_some_and(|until| until <= Instant::now()) {
                 return Ok(());
             }
-            let tidy_at = self.machine.folders.has_aside().then(|| busy_at + QUIET);
+            let tidy_at = self.machine.folders.aside_since().map(|since| {
+                let late = since + LATEST;
+                if self.held.is_empty() {
+                    late.min(busy_at + QUIET)
+                } else {
+                    late
+                }
+            });
             let request = self.request(idle);
             // What is asked already is not asked anew because something else has happened.
             let call = match &mut asked {
@@ -276,7 +285,7 @@ impl Worker {
                 () = endings.changed() => asked = None,
                 () = endings.has_room() => {}
                 () = at(idle) => {}
-                () = at(tidy_at), if self.held.is_empty() => self.tidy().await,
+                () = at(tidy_at) => self.tidy(),
                 orders = &mut call.answer => {
                     asked = None;
                     match orders {
@@ -300,11 +309,12 @@ impl Worker {
         }
     }
 
-    /// Removes what runs have left, while there is nothing else to do.
-    async fn tidy(&self) {
-        let folders = self.machine.folders.clone();
+    /// Removes what runs have left, beside what is to be done.
+    fn tidy(&self) {
         let work = self.machine.settings.work();
-        let _ = tokio::task::spawn_blocking(move || folders.clear(&work)).await;
+        if let Some(gone) = self.machine.folders.take_aside(&work) {
+            tokio::task::spawn_blocking(move || remove_all(&gone));
+        }
     }
 
     fn request(&self, idle: Option<Instant>) -> SyncWorker {

@@ -21,7 +21,7 @@ pub struct ListArgs {
     #[arg(short, long, value_name = "NAME")]
     experiment: Option<String>,
     /// Only the runs with this status
-    #[arg(long, ignore_case = true,
+    #[arg(long,
           value_parser = PossibleValuesParser::new(RunStatus::ALL.map(RunStatus::name)))]
     status: Option<String>,
     /// Only the runs with this tag, as KEY=VALUE; may be repeated

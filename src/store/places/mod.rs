@@ -131,13 +131,15 @@ impl FilePlace {
         check_path(path)?;
         let size = bytes.len() as u64;
         let whole = std::iter::once(Ok(bytes));
-        match (self, ON_THE_SPOT.try_acquire()) {
-            (FilePlace::Folder(root), Ok(_spot)) => folder::write(root, path, whole)?,
-            (FilePlace::Folder(root), Err(_)) => {
-                let (root, path) = (root.clone(), path.to_owned());
-                blocking(move || folder::write(&root, &path, whole)).await?
-            }
-            (FilePlace::Cloud(cloud), _) => cloud.write(path, only(whole)).await?,
+        match self {
+            FilePlace::Folder(root) => match ON_THE_SPOT.try_acquire() {
+                Ok(_spot) => folder::write(root, path, whole)?,
+                Err(_) => {
+                    let (root, path) = (root.clone(), path.to_owned());
+                    blocking(move || folder::write(&root, &path, whole)).await?
+                }
+            },
+            FilePlace::Cloud(cloud) => cloud.write(path, only(whole)).await?,
         };
         Ok(StoredFile {
             path: path.to_owned(),

@@ -180,6 +180,7 @@ impl Execution {
                     if full_since.get_or_insert_with(Instant::now).elapsed() > patience {
                         return Err(error);
                     }
+                    self.machine.folders.clear(&self.machine.settings.work());
                     tokio::time::sleep(MESSAGE_EVERY).await;
                 }
                 Err(error) if error.code.retryable() => {
