@@ -17,6 +17,18 @@ pub fn edits(set: &[String]) -> Result<Vec<Edit>> {
     set.iter().map(|set| Edit::set(set)).collect()
 }
 
+/// An error, and all that come with it, about keys of a file with their lines.
+pub fn located(document: &Document, error: Error) -> Error {
+    let locate = |mut error: Error| {
+        let place = error.target.as_deref().and_then(|at| document.place(at));
+        error.target = place.or(error.target);
+        error
+    };
+    let mut error = locate(error);
+    error.others = error.others.into_iter().map(locate).collect();
+    error
+}
+
 /// A file, if there is one, to which flags are added.
 #[derive(Clone)]
 pub struct Draft {
@@ -82,17 +94,14 @@ impl Draft {
     /// An error of the workspace with the line it is about: of the key that it names, else of the one that
     /// names what is not there.
     pub fn located(&self, mut error: Error) -> Error {
-        let unknown = error.unknown.as_ref().map(|unknown| unknown.kind.clone());
-        let keys = [
-            error.target.clone(),
-            unknown.clone(),
-            unknown.map(|kind| kind + "_name"),
-        ];
-        let mut places = keys.iter().flatten().map(|key| self.document.place(key));
-        if let Some(place) = places.find_map(|place| place) {
-            error.target = Some(place);
+        let is_there = |key: &String| self.document.place(key).is_some();
+        if !error.target.as_ref().is_some_and(is_there)
+            && let Some(unknown) = &error.unknown
+        {
+            let keys = [unknown.kind.clone(), format!("{}_name", unknown.kind)];
+            error.target = keys.into_iter().find(is_there).or(error.target);
         }
-        error
+        located(&self.document, error)
     }
 
     /// Checks it as a kind by name; the canonical form. All that is wrong is in the error.

@@ -4,11 +4,6 @@
 //! the values of several kinds mean is here too: [`reference`]s, [`expression`]s, and in [`graph`] what
 //! must hold between the parts of a file. Nothing here touches a file.
 
-#![allow(
-    dead_code,
-    reason = "a description says more than the program asks for"
-)]
-
 pub mod any;
 pub mod assets;
 pub mod automl;

@@ -6,9 +6,7 @@
 
 use std::{
     any::Any,
-    fmt::Write as _,
     fs,
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     sync::{Mutex, OnceLock},
     time::Duration,
@@ -20,6 +18,7 @@ use tokio::{
     runtime::{Handle, RuntimeFlavor},
     sync::Semaphore,
 };
+use url::Url;
 
 use super::{
     column::Bound,
@@ -310,18 +309,13 @@ fn is_at_rest(path: &Path) -> bool {
 /// moment, a query may fail or read what is half written; no page of the file is mapped, so nothing worse.
 fn connect_at_rest(path: &Path) -> Result<Connection> {
     let path = std::path::absolute(path).map_err(|e| io_error("open", path, &e))?;
-    let mut uri = "file://".to_owned();
-    for byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'?' | b'#' | b'%' | 128.. => drop(write!(uri, "%{byte:02x}")),
-            byte => uri.push(char::from(*byte)),
-        }
-    }
-    uri.push_str("?immutable=1");
+    let mut uri = Url::from_file_path(&path)
+        .map_err(|()| Error::internal(format!("`{}` is no address", path.display())))?;
+    uri.set_query(Some("immutable=1"));
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(uri, flags).map_err(db_error)?;
+    let connection = Connection::open_with_flags(uri.as_str(), flags).map_err(db_error)?;
     let connection = set_up(connection, "")?;
     connection
         .execute_batch("PRAGMA mmap_size=0")

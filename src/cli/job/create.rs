@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::{also, entity::Entity, local, stream, workspace};
 use crate::cli::{
     context::Context,
+    document,
     run::{git, naming},
     submission::Submission,
     validate::kind_named,
@@ -129,17 +130,10 @@ pub async fn request_of(
 
 /// An error about the keys of a file with their lines.
 pub fn located(ctx: &Context, file: &Path, set: &[String], error: Error) -> Error {
-    let Ok(document) = opened(ctx, file, set) else {
-        return error;
-    };
-    let locate = |mut error: Error| {
-        let place = error.target.as_deref().and_then(|at| document.place(at));
-        error.target = place.or(error.target);
-        error
-    };
-    let mut error = locate(error);
-    error.others = error.others.into_iter().map(locate).collect();
-    error
+    match opened(ctx, file, set) {
+        Ok(document) => document::located(&document, error),
+        Err(_) => error,
+    }
 }
 
 pub(super) fn opened(ctx: &Context, file: &Path, set: &[String]) -> Result<load::Document> {

@@ -4,7 +4,7 @@
 mod cloud;
 mod folder;
 
-use std::{fs::File, path::PathBuf, sync::Arc};
+use std::{fs::File, iter, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
@@ -130,16 +130,15 @@ impl FilePlace {
     pub async fn write_little(&self, path: &str, bytes: Bytes, now: Time) -> Result<StoredFile> {
         check_path(path)?;
         let size = bytes.len() as u64;
-        let whole = std::iter::once(Ok(bytes));
         match self {
             FilePlace::Folder(root) => match ON_THE_SPOT.try_acquire() {
-                Ok(_spot) => folder::write(root, path, whole)?,
+                Ok(_spot) => folder::write(root, path, iter::once(Ok(bytes)))?,
                 Err(_) => {
                     let (root, path) = (root.clone(), path.to_owned());
-                    blocking(move || folder::write(&root, &path, whole)).await?
+                    blocking(move || folder::write(&root, &path, iter::once(Ok(bytes)))).await?
                 }
             },
-            FilePlace::Cloud(cloud) => cloud.write(path, only(whole)).await?,
+            FilePlace::Cloud(cloud) => cloud.write(path, only(bytes)).await?,
         };
         Ok(StoredFile {
             path: path.to_owned(),
@@ -160,8 +159,7 @@ impl FilePlace {
             FilePlace::Cloud(cloud) => {
                 let (begin, end) = path.rsplit_once('.').unwrap_or((path, ""));
                 let part = format!("{begin}-{}-{}.{end}", now.0, uuid::Uuid::new_v4().simple());
-                let whole = std::iter::once(Ok(bytes.into()));
-                cloud.write(&part, only(whole)).await.map(drop)
+                cloud.write(&part, only(bytes.into())).await.map(drop)
             }
         }
     }
@@ -180,10 +178,10 @@ impl FilePlace {
 }
 
 /// One chunk, as they come.
-fn only(chunk: std::iter::Once<Result<Bytes>>) -> Chunks {
+fn only(chunk: Bytes) -> Chunks {
     let (sender, chunks) = mpsc::channel(1);
     // There is room for it.
-    chunk.for_each(|chunk| drop(sender.try_send(chunk)));
+    let _ = sender.try_send(Ok(chunk));
     chunks
 }
 
