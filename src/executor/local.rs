@@ -1,7 +1,7 @@
 //! Commands as processes of this machine, each under a supervisor that outlives this process.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::ErrorKind,
     path::{Path, PathBuf},
     process::Stdio,
@@ -25,7 +25,7 @@ use tokio::{
 
 use super::{
     io_error, process_table,
-    supervisor::{EXIT, Exit, Handle, LOCK, LOG, OVER, Task, read_exit, read_handle},
+    supervisor::{EXIT, Exit, HANDLE, Handle, LOCK, LOG, OVER, Task, read_exit, read_handle},
 };
 use api::{Error, Result};
 
@@ -33,6 +33,8 @@ use api::{Error, Result};
 const WAITING: usize = 8;
 /// How often it is looked whether a supervisor has started what it was to start.
 const LOOK: Duration = Duration::from_millis(10);
+/// How many supervisors are told of a command when others are in its folder.
+const TRIES: u32 = 10;
 
 /// A command that was started in a folder of its own, by this process or one before it.
 pub struct Process {
@@ -89,19 +91,32 @@ impl Supervisors {
     /// Starts a command. The folder must be there and be used for one command only. When it was started
     /// there before, that one is found instead.
     pub async fn start(&self, folder: &Path, task: &Task) -> Result<Process> {
-        if let Some(process) = Process::find(folder) {
-            return Ok(process);
+        for _ in 0..TRIES {
+            // A process that was killed may have told a supervisor of the folder that only comes now. It
+            // learns of no task, and goes.
+            if let Some(process) = Process::find(folder) {
+                if process.is_begun().await {
+                    return Ok(process);
+                }
+                // Left by one that was killed too.
+                let _ = fs::remove_file(folder.join(HANDLE));
+            }
+            let waiting = self.waiting().pop();
+            let started = match waiting {
+                // Somebody may have ended it.
+                Some(waiting) => self.employ(waiting, folder, task).await.ok().flatten(),
+                None => self.employ(self.spawn()?, folder, task).await?,
+            };
+            if let Some(process) = started {
+                return Ok(process);
+            }
+            while is_held(folder) && Process::find(folder).is_none() {
+                tokio::time::sleep(LOOK).await;
+            }
         }
-        let waiting = self.waiting().pop();
-        let started = match waiting {
-            // Somebody may have ended it.
-            Some(waiting) => self.employ(waiting, folder, task).await.ok(),
-            None => None,
-        };
-        match started {
-            Some(process) => Ok(process),
-            None => self.employ(self.spawn()?, folder, task).await,
-        }
+        Err(Error::internal(
+            "The run's supervisor ended before it started the command",
+        ))
     }
 
     /// Lets one come up for the next command, unless one waits.
@@ -154,34 +169,34 @@ impl Supervisors {
         })
     }
 
-    /// Gives a supervisor its folder, and the task once others find it there.
+    /// Gives a supervisor its folder, and the task once others find it there. None when it found another
+    /// one there.
     async fn employ(
         &self,
         mut supervisor: Supervisor,
         folder: &Path,
         task: &Task,
-    ) -> Result<Process> {
+    ) -> Result<Option<Process>> {
         let text = line(task)?;
         let named = line(&folder)?;
         let mut answer = String::new();
         let answered = async {
             supervisor.stdin.write_all(&named).await?;
             supervisor.stdout.read_line(&mut answer).await?;
-            // Silent, it found another supervisor in the folder. Else that it can be found is on disk, and
-            // only then it gets the task: killed at any moment, this process starts nothing twice.
+            // That it can be found is on disk, and only then it gets the task: killed at any moment, this
+            // process starts nothing twice.
             if !answer.is_empty() {
                 supervisor.stdin.write_all(&text).await?;
             }
             Ok(())
         };
         answered.await.map_err(|e| self.broken(&e))?;
-        let mut process = Process::find(folder).ok_or_else(|| {
-            Error::internal("The run's supervisor ended before it started the command")
-        })?;
+        let Some(mut process) = Process::find(folder).filter(|_| !answer.is_empty()) else {
+            return Ok(None);
+        };
         // One with limits leaves them behind with itself.
-        let again = !answer.is_empty() && task.limits.is_none();
-        *process.supervisor.get_mut() = again.then_some(supervisor);
-        Ok(process)
+        *process.supervisor.get_mut() = task.limits.is_none().then_some(supervisor);
+        Ok(Some(process))
     }
 }
 
@@ -348,9 +363,9 @@ fn is_alive(handle: &Handle) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, process};
+    use std::{os::unix::fs::PermissionsExt, process};
 
-    use super::{super::supervisor::HANDLE, *};
+    use super::*;
 
     /// A folder whose command this very process would supervise, had it that start and boot.
     fn folder(change: impl Fn(&mut Handle)) -> (tempfile::TempDir, Process) {
@@ -443,5 +458,52 @@ mod tests {
             panic!("it has exited")
         };
         assert_eq!((exit.code, exit.usage.peak_memory), (Some(3), 9));
+    }
+    /// A program that takes a folder and a task as a supervisor does, and leaves both.
+    const SUPERVISOR: &str = r#"#!/bin/sh
+read -r folder
+cd "$(echo "$folder" | tr -d '"')" || exit 1
+exec 9>supervisor.lock
+flock -n 9 || exit 0
+[ -e supervisor.json ] && exit 0
+echo '{"pid": 1, "started": 0, "boot": "its"}' > supervisor.json
+echo claimed
+read -r task
+echo "$task" > log
+"#;
+
+    #[tokio::test]
+    async fn one_told_by_a_process_that_was_killed_is_not_taken_for_the_one_that_starts() {
+        for (writes, removes) in [(true, true), (true, false), (false, false)] {
+            let (late, _) = folder(|_| ());
+            let handle = late.path().join(HANDLE);
+            if !writes {
+                fs::remove_file(&handle).unwrap();
+            }
+            let lock = File::open(late.path().join(LOCK)).unwrap();
+            lock.lock().unwrap();
+            let program = late.path().join("program");
+            fs::write(&program, SUPERVISOR).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+            let supervisors = Supervisors::new(&program, None);
+            let task: Task =
+                serde_json::from_str(r#"{"command": ["true"], "directory": "/", "variables": {}}"#)
+                    .unwrap();
+            let goes = async {
+                // It is there for as long as it can be looked for several times.
+                tokio::time::sleep(LOOK * 5).await;
+                if removes {
+                    fs::remove_file(&handle).unwrap();
+                }
+                drop(lock);
+            };
+            let (started, ()) = tokio::join!(supervisors.start(late.path(), &task), goes);
+            assert_eq!(started.unwrap().handle.boot, "its");
+            let log = late.path().join(LOG);
+            while fs::read_to_string(&log).unwrap_or_default().is_empty() {
+                tokio::time::sleep(LOOK).await;
+            }
+            assert!(fs::read_to_string(log).unwrap().contains("true"));
+        }
     }
 }
