@@ -28,6 +28,9 @@ pub struct PipelineStep {
     /// Where that run stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<RunStatus>,
+    /// Why that run failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// It does not run: what it needs does not come.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skipped: bool,

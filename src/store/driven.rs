@@ -57,6 +57,8 @@ pub struct Child {
     pub place: i64,
     pub name: String,
     pub status: RunStatus,
+    /// Why it failed.
+    pub reason: Option<String>,
     /// The run whose outputs it has, because nothing had changed.
     pub reuses: Option<String>,
     pub started_at: Option<Time>,
@@ -380,8 +382,8 @@ fn head(tx: &Tx<'_>, run: i64) -> Result<Option<Head>> {
 fn children(tx: &Tx<'_>, condition: &str, run: i64) -> Result<Vec<Child>> {
     tx.all(
         &format!(
-            "SELECT r.id, r.place, r.name, r.status, r.reuses, r.started_at, r.ended_at FROM runs r \
-             WHERE {condition} ORDER BY r.id"
+            "SELECT r.id, r.place, r.name, r.status, r.reuses, r.started_at, r.ended_at, \
+             CASE r.status WHEN 'Failed' THEN r.reason END FROM runs r WHERE {condition} ORDER BY r.id"
         ),
         params![run],
         |row| {
@@ -393,6 +395,7 @@ fn children(tx: &Tx<'_>, condition: &str, run: i64) -> Result<Vec<Child>> {
                 reuses: row.get(4)?,
                 started_at: row.get(5)?,
                 ended_at: row.get(6)?,
+                reason: row.get(7)?,
             })
         },
     )
@@ -491,6 +494,7 @@ fn make(tx: &Tx<'_>, new: NewRun) -> Result<Child> {
             place,
             name: row.run.name,
             status: row.run.status,
+            reason: None,
             reuses,
             started_at: row.run.started_at,
             ended_at: row.run.ended_at,

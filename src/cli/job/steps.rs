@@ -188,7 +188,9 @@ impl Follower<'_> {
             (Some(started), Some(ended)) => format!(" after {}", duration(ended.since(started))),
             _ => String::new(),
         };
-        self.ctx.ui.status(&format!("{path}: {status}{took}"));
+        let why = step.reason.as_ref().map(|reason| format!(": {reason}"));
+        let why = why.unwrap_or_default();
+        self.ctx.ui.status(&format!("{path}: {status}{took}{why}"));
     }
 
     fn follow(&mut self, path: String, run: &str) {

@@ -289,6 +289,7 @@ mod tests {
             after: after.iter().map(|&name| name.to_owned()).collect(),
             run: None,
             status,
+            reason: None,
             skipped: false,
             reuses: None,
             started_at: None,

@@ -498,6 +498,7 @@ pub fn as_child(new: &NewRun) -> Child {
         place: new.driver.map_or(0, |(_, place)| place),
         name: new.name.clone(),
         status: new.status,
+        reason: None,
         reuses: new.reuses.clone(),
         started_at: None,
         ended_at: None,

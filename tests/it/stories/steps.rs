@@ -166,7 +166,10 @@ fn a_script_runs_over_the_files_of_a_folder_in_mini_batches() {
         let failed = aml
             .run("job create -f pipeline.yml -n q --stream")
             .failed(10);
-        assert!(failed.contains("score: Failed"), "{failed}");
+        assert!(failed.contains("score: Failed after "), "{failed}");
+        let reason = aml.json("run show q-score")["reason"].clone();
+        let reason = reason.as_str().expect("a reason");
+        assert!(failed.contains(&format!("s: {reason}\n")), "{failed}");
         let log = aml.ok("run logs q-score");
         let why = "1 mini-batches failed, more than the mini-batch error threshold of 0 allows";
         assert!(log.contains(why), "{log}");
