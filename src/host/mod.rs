@@ -88,7 +88,7 @@ use tender::{Tender, Wish};
 /// How often the stamp is looked at, and the orders are read in any case.
 const LOOK: Duration = Duration::from_millis(100);
 const READ: Duration = Duration::from_secs(5);
-const ENDED: &str = "Its host was ended from outside; `aml endpoint start` starts it again";
+const ENDED: &str = "Its host was ended from outside";
 
 const OUTDATED: &str = "A newer aml has changed the state directory; its own host takes over";
 

@@ -226,10 +226,7 @@ impl Service {
             "" => String::new(),
             tail => format!("\nThe end of its log:\n{tail}"),
         };
-        let message = format!(
-            "Its process ended without a word; `aml endpoint start {}` starts it again{tail}",
-            endpoint.name
-        );
+        let message = format!("Its process ended without a word{tail}");
         (EndpointState::Failed, Some(message))
     }
 

@@ -46,7 +46,11 @@ impl Perform for CreateWorkspace {
         names::WORKSPACE.check(&self.name)?;
         let allowed = service.allow_admin(caller, "create workspaces");
         allowed.map_err(|error| match caller {
-            Caller::User { name: user, .. } => error.hint(format!(
+            Caller::User { name: user, .. } => Error {
+                hints: Vec::new(),
+                ..error
+            }
+            .hint(format!(
                 "An admin can create it and make you its owner: aml workspace create -n {name} && aml workspace share add -n {name} --user {user} --role Owner",
                 name = self.name
             )),

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::cli::context::Context;
-use api::endpoints::GetEndpoint;
+use api::endpoints::{EndpointState, GetEndpoint};
 
 /// Show an endpoint: its state, what it serves, what was asked of it
 #[derive(Debug, Args)]
@@ -17,5 +17,14 @@ pub async fn show(ctx: &Context, args: ShowArgs) -> anyhow::Result<()> {
         workspace: ctx.workspace().await?,
         name: args.name,
     };
-    ctx.ui.show(&ctx.client().await?.call(&request).await?)
+    let found = ctx.client().await?.call(&request).await?;
+    ctx.ui.show(&found)?;
+    if found.state == EndpointState::Failed {
+        let name = &found.name;
+        ctx.ui
+            .hint(&format!("Start it again: aml endpoint start {name}"));
+        ctx.ui
+            .hint(&format!("See its log: aml endpoint logs {name}"));
+    }
+    Ok(())
 }

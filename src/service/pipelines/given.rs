@@ -106,7 +106,11 @@ impl Inputs {
             },
             Some(Expression::StepOutput { step, output }) => match steps(&step) {
                 Some(step) => Source::Output { step, output },
-                None => return Err(Error::invalid(format!("There is no step `{step}`"))),
+                // In the words of the check of the file: it is one mistake.
+                None => {
+                    let error = format!("`{text}`: there is no step `{step}`");
+                    return Err(Error::invalid(error));
+                }
             },
             Some(other) => {
                 return Err(

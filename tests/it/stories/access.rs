@@ -175,7 +175,6 @@ fn roles_hold_over_the_network() {
     root.ok("workspace share add -n churn --user ann --role reader");
     expect![[r#"
         Error: `ann` is not an admin of the server and may not create workspaces
-        Hint: An admin can do it
         Hint: An admin can create it and make you its owner: aml workspace create -n mine && aml workspace share add -n mine --user ann --role Owner
     "#]]
     .assert_eq(&ann.fails(4, "workspace create -n mine"));

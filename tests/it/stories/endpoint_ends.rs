@@ -55,11 +55,13 @@ fn a_killed_host_takes_its_process_along_and_can_be_started_again() {
         let message = endpoint["message"].as_str().expect("a message");
         assert!(message.contains("Its process ended"), "{message}");
         assert!(message.lines().count() <= 7, "{message}");
+        let shown = aml.run("endpoint show echo-ep");
         let error = aml.fails(6, ["endpoint", "score", "echo-ep", "-d", "{}"]);
-        assert!(
-            error.contains("Hint: Start it again: aml endpoint start echo-ep"),
-            "{error}"
-        );
+        for said in [shown.stderr, error] {
+            let again = said.contains("Hint: Start it again: aml endpoint start echo-ep\n");
+            let once = said.matches("endpoint start").count() == 1;
+            assert!(again && once, "{said}");
+        }
         aml.ok("endpoint start echo-ep");
         assert_eq!(score(aml)["weight"], 42);
     });

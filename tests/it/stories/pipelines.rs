@@ -226,6 +226,14 @@ fn all_that_is_wrong_is_said_at_once_whoever_knows_it() {
             assert!(after.contains(&place), "{said} at {place}\n{error}");
         }
         assert!(error.starts_with("Error: 9 errors in wrong.yml"), "{error}");
+        // Also of what has a type the workspace knows nothing else.
+        let typed = "{type: uri_folder, path: '${{parent.jobs.frist.outputs.o}}'}";
+        let only = "type: pipeline\njobs:\n  binding:\n    command: ls\n    environment: {image: python}\n    \
+                    compute: azureml:serverless\n    inputs: {x: TYPED}\n";
+        aml.write("only.yml", only.replace("TYPED", typed));
+        let error = aml.fails(2, "job create -f only.yml");
+        assert!(error.starts_with("Error: only.yml:7:"), "{error}");
+        assert_eq!(error.matches("no step").count(), 1, "{error}");
         assert_eq!(aml.json("job list"), serde_json::json!([]));
     });
 }
