@@ -142,7 +142,11 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let fields = draft.check(KIND)?;
     let workspace = az.this_workspace().await?;
     let request = request(&workspace.name, &fields, false);
-    Ok(shown(&workspace, &az.call(&request).await?))
+    let mut made = az.call(&request).await?;
+    if asks_for_address(given) == Some(true) {
+        reachable(az, &workspace, [&mut made]).await?;
+    }
+    Ok(shown(&workspace, &made))
 }
 
 async fn get(az: &Az, workspace: &str, name: &str) -> Result<BatchEndpoint> {
@@ -156,20 +160,48 @@ async fn get(az: &Az, workspace: &str, name: &str) -> Result<BatchEndpoint> {
 async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let workspace = az.this_workspace().await?;
     let mut found = get(az, &workspace.name, given.required("name")?).await?;
-    // Whoever is given the address must find somebody there.
-    if found.scoring_uri.is_empty() && az.ctx.profile().is_none() {
-        let url = wiring::ensure_server(&az.ctx.config.home).await?;
-        found.scoring_uri = scoring_uri(&url, &workspace.name, &found.name);
+    if asks_for_address(given) != Some(false) {
+        reachable(az, &workspace, [&mut found]).await?;
     }
     Ok(shown(&workspace, &found))
 }
 
-async fn list(az: &Az, _given: &Given) -> anyhow::Result<Value> {
+/// Whether the query asks for the address; none where there is no query.
+fn asks_for_address(given: &Given) -> Option<bool> {
+    let query = given.text("query")?;
+    Some(query.contains("scoring_uri") || query.contains('*'))
+}
+
+/// Fills in the addresses in local mode. Whoever is given one must find somebody there: a server is started
+/// in the background when there is none.
+async fn reachable<'a>(
+    az: &Az,
+    workspace: &Workspace,
+    endpoints: impl IntoIterator<Item = &'a mut BatchEndpoint>,
+) -> Result<()> {
+    let mut lacking = endpoints
+        .into_iter()
+        .filter(|endpoint| endpoint.scoring_uri.is_empty())
+        .peekable();
+    if az.ctx.profile().is_some() || lacking.peek().is_none() {
+        return Ok(());
+    }
+    let url = wiring::ensure_server(&az.ctx.config.home).await?;
+    for endpoint in lacking {
+        endpoint.scoring_uri = scoring_uri(&url, &workspace.name, &endpoint.name);
+    }
+    Ok(())
+}
+
+async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let workspace = az.this_workspace().await?;
     let request = ListBatchEndpoints {
         workspace: workspace.name.clone(),
     };
-    let all = az.call(&request).await?;
+    let mut all = az.call(&request).await?;
+    if asks_for_address(given) != Some(false) {
+        reachable(az, &workspace, &mut all).await?;
+    }
     Ok(all.iter().map(|one| shown(&workspace, one)).collect())
 }
 

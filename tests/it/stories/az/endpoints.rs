@@ -278,7 +278,15 @@ fn a_batch_endpoint_scores_the_files_of_a_folder() {
         }
         aml.az("ml compute create -n batch-cluster --type amlcompute")
             .ok();
-        aml.az("ml batch-endpoint create -n scores").ok();
+        let create = "ml batch-endpoint create -n scores --query scoring_uri";
+        let address = aml.az(create).ok();
+        assert!(address.starts_with("\"http"), "{address}");
+        for line in [
+            "show -n scores --query scoring_uri",
+            "list --query [0].scoring_uri",
+        ] {
+            assert_eq!(aml.az(format!("ml batch-endpoint {line}")).ok(), address);
+        }
         aml.az("ml batch-deployment create -f deployment.yml --endpoint scores --set-default")
             .ok();
         let default = "ml batch-endpoint show -n scores --query defaults.deployment_name -o tsv";
