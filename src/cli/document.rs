@@ -98,7 +98,9 @@ impl Draft {
         if !error.target.as_ref().is_some_and(is_there)
             && let Some(unknown) = &error.unknown
         {
-            let keys = [unknown.kind.clone(), format!("{}_name", unknown.kind)];
+            // A `batch endpoint` is an endpoint there.
+            let kind = unknown.kind.rsplit(' ').next().unwrap_or_default();
+            let keys = [kind.to_owned(), format!("{kind}_name")];
             error.target = keys.into_iter().find(is_there).or(error.target);
         }
         located(&self.document, error)

@@ -1,6 +1,6 @@
 //! How an error is printed and which exit code it gives.
 
-use std::{fmt::Write as _, io::Write as _, process::ExitCode};
+use std::{fmt::Write as _, io::Write as _, num::IntErrorKind, process::ExitCode};
 
 use anstyle::AnsiColor;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -169,20 +169,18 @@ fn in_words(error: clap::Error) -> clap::Error {
     clap::Error::raw(ErrorKind::ValueValidation, message)
 }
 
+/// The first and last number of the types of arguments.
+const WHOLE: [(i128, i128); 3] = [
+    (0, u64::MAX as i128),
+    (i64::MIN as i128, i64::MAX as i128),
+    (0, u32::MAX as i128),
+];
+
 /// Which numbers an argument takes, by what its parser says of a value.
 fn numbers(why: &str, value: &str) -> Option<String> {
     if let Some((_, range)) = why.split_once(" is not in ") {
         let (from, to) = range.split_once("..=")?;
-        let largest = [
-            u32::MAX.to_string(),
-            u64::MAX.to_string(),
-            i64::MAX.to_string(),
-        ];
-        return Some(if largest.iter().any(|largest| largest == to) {
-            format!("a whole number of at least {from}")
-        } else {
-            format!("a whole number from {from} to {to}")
-        });
+        return Some(in_range(from.parse().ok()?, to.parse().ok()?, value));
     }
     let whole = [
         "invalid digit found",
@@ -191,16 +189,51 @@ fn numbers(why: &str, value: &str) -> Option<String> {
         "empty string",
     ];
     if whole.iter().any(|begin| why.contains(begin)) {
-        // A number that none of them takes tells the others.
-        return Some(
-            of_another(value, &i64::MIN.to_string()).unwrap_or_else(|| "a whole number".to_owned()),
-        );
+        return Some(of_another(value).unwrap_or_else(|| "a whole number".to_owned()));
     }
     why.contains("float literal").then(|| "a number".to_owned())
 }
 
-/// The same for this process's line with another value.
-fn of_another(value: &str, other: &str) -> Option<String> {
+/// The numbers from one to another. The end of a type is said to who has passed it; nobody else means it.
+fn in_range(from: i128, to: i128, value: &str) -> String {
+    let is_end = WHOLE.iter().any(|(_, largest)| *largest == to);
+    let passed = match value.parse::<i128>() {
+        Ok(number) => number > to || (from < 0 && number < from),
+        Err(error) => match error.kind() {
+            IntErrorKind::PosOverflow => true,
+            IntErrorKind::NegOverflow => from < 0,
+            _ => false,
+        },
+    };
+    if !is_end || passed {
+        format!("a whole number from {from} to {to}")
+    } else if from < 0 {
+        "a whole number".to_owned()
+    } else {
+        format!("a whole number of at least {from}")
+    }
+}
+
+/// Which numbers an argument takes, by what is said of other values: a number that none of them takes
+/// tells the range of some, the ends of the types the others.
+fn of_another(value: &str) -> Option<String> {
+    let least = i64::MIN.to_string();
+    let ranged = refused(value, &least).and_then(|why| {
+        let (_, range) = why.split_once(" is not in ")?;
+        let (from, to) = range.split_once("..=")?;
+        Some(in_range(from.parse().ok()?, to.parse().ok()?, value))
+    });
+    ranged.or_else(|| {
+        let takes = |number: i128| refused(value, &number.to_string()).is_none();
+        let (from, to) = WHOLE
+            .into_iter()
+            .find(|(from, to)| takes(*from) && takes(*to))?;
+        Some(in_range(from, to, value))
+    })
+}
+
+/// What is said of another value in this process's line, if it is not taken.
+fn refused(value: &str, other: &str) -> Option<String> {
     let words: Vec<String> = std::env::args_os()
         .map(|word| word.into_string().ok())
         .collect::<Option<_>>()?;
@@ -213,8 +246,11 @@ fn of_another(value: &str, other: &str) -> Option<String> {
             _ => word,
         });
     let error = super::command().try_get_matches_from(replaced).err()?;
-    let why = std::error::Error::source(&error)?.to_string();
-    why.contains(" is not in ").then(|| numbers(&why, other))?
+    let about = |value: &ContextValue| value.to_string() == other;
+    if !error.get(ContextKind::InvalidValue).is_some_and(about) {
+        return None;
+    }
+    Some(std::error::Error::source(&error)?.to_string())
 }
 
 /// Adds a tip where a command of the user's stands without the `--` before it, and the nearest

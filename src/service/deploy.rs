@@ -10,13 +10,17 @@ use api::{
     deployments::{DEFAULT, Deploy, Deployment, MOST_INSTANCES, ModelVersion, without_native},
     endpoints::{Endpoint, LOCAL},
     environments::Environment,
-    files::GetTree,
+    files::{GetTree, Hash},
     models::{Model, ModelType, Which},
     names,
     runs::GetRun,
 };
 use async_trait::async_trait;
 use store::{EndpointRow, ModelRow, NewDeployment, WorkspaceRow};
+
+/// Keys of the files of deployments.
+pub(super) const CODE: &str = "code_configuration.code";
+pub(super) const SCRIPT: &str = "code_configuration.scoring_script";
 
 /// Variables that tell the processes what they serve.
 const RESERVED: [&str; 7] = [
@@ -273,6 +277,12 @@ impl Service {
             let can = self.hosts.get().is_none_or(|hosts| hosts.native);
             return if can { Ok(()) } else { Err(without_native()) };
         }
+        // What a file says has its line by the key it is written under.
+        let (at_script, at_code) = if deployment.definition.is_empty() {
+            ("script", "code")
+        } else {
+            (SCRIPT, CODE)
+        };
         let Some(script) = &deployment.script else {
             return match model {
                 Some(model) if model.kind == ModelType::Mlflow => Ok(()),
@@ -280,7 +290,7 @@ impl Service {
                     "`{}:{}` is of type {}, which needs a scoring script",
                     model.name, model.version, model.kind
                 ))
-                .at("script")
+                .at(at_script)
                 .hint("Write one with init() and run(data), and add --script score.py")
                 .hint("Or start a program that answers by itself: --command \"python server.py\"")),
                 None => Err(
@@ -291,11 +301,23 @@ impl Service {
             };
         };
         let Some(hash) = deployment.code else {
-            return Err(Error::invalid("A scoring script needs the code it is in").at("code"));
+            return Err(Error::invalid("A scoring script needs the code it is in").at(at_code));
         };
+        let found = self.check_script(caller, row, hash, script).await;
+        found.map_err(|error| error.at(at_script))
+    }
+
+    /// Refuses a script that is not in its code.
+    pub(super) async fn check_script(
+        &self,
+        caller: &Caller,
+        row: &WorkspaceRow,
+        code: Hash,
+        script: &str,
+    ) -> Result<()> {
         let tree = GetTree {
             workspace: row.workspace.name.clone(),
-            hash,
+            hash: code,
         };
         let tree = tree.perform(self, caller).await?;
         let mut paths = tree.entries.iter().map(|entry| entry.path.as_str());
@@ -304,7 +326,7 @@ impl Service {
         }
         let paths = tree.entries.iter().map(|entry| entry.path.as_str());
         let nearest = names::nearest(script, paths);
-        Err(Error::unknown("script", script, " in the code", nearest).at("script"))
+        Err(Error::unknown("script", script, " in the code", nearest))
     }
 
     /// Refuses a port that another endpoint has.

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     Action, Caller, Perform, Service, collector,
-    deploy::{Asked, check_endpoint_name},
+    deploy::{Asked, CODE, check_endpoint_name},
     deployment_settings,
     endpoints::find_deployment,
 };
@@ -348,8 +348,7 @@ impl Service {
         workspace: &str,
         text: &str,
     ) -> Result<Hash> {
-        let target = "code_configuration.code";
-        let asset = AssetRef::parse(text).map_err(|error| error.at(target))?;
+        let asset = AssetRef::parse(text).map_err(|error| error.at(CODE))?;
         let place = asset.holder.workspace(workspace);
         let get = GetAsset {
             workspace: place.clone(),
@@ -359,9 +358,9 @@ impl Service {
             label: asset.pick.label(),
         };
         let found = get.perform(self, caller).await;
-        let found = found.map_err(|error| error.at(target))?;
+        let found = found.map_err(|error| error.at(CODE))?;
         let Some(files) = found.files else {
-            return Err(Error::invalid(format!("The code `{text}` has no files")).at(target));
+            return Err(Error::invalid(format!("The code `{text}` has no files")).at(CODE));
         };
         if !place.eq_ignore_ascii_case(workspace) {
             let get = GetTree {

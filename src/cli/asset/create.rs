@@ -9,6 +9,7 @@ use super::{PlaceArgs, Shown, create_described};
 use crate::cli::{
     args::parse_pairs,
     context::Context,
+    datastore::named,
     document::{Draft, edits},
 };
 use api::{
@@ -93,6 +94,9 @@ pub async fn create(
     if let Some(local) = local {
         let uploaded = ctx.upload_asset(&request.workspace, &local).await?;
         request.files = Some(uploaded.tree.hash);
+    } else if let (AssetKind::Data, Some(Value::String(path))) = (kind, request.spec.get("path")) {
+        let known = named::check(ctx, &request.workspace, path).await;
+        known.map_err(|error| error.at("--path"))?;
     }
     ctx.ui
         .show(&Shown(ctx.client().await?.call(&request).await?))
@@ -144,7 +148,7 @@ pub async fn create_from_file(
         draft.put(key, value, &format!("--{}", key.replace('_', "-")));
     }
     draft.edit(&edits(&args.set)?, Values::Strings)?;
-    let mut fields = draft.check(kind.name())?;
+    let mut fields = draft.clone().check(kind.name())?;
     for (key, option, pairs) in [
         ("tags", "--tag", &args.tags),
         ("properties", "--property", &args.properties),
@@ -165,8 +169,9 @@ pub async fn create_from_file(
         }
     }
     let workspace = args.place.workspace(ctx).await?;
-    let made = create_described(ctx, &workspace, kind, fields, args.labels).await?;
-    ctx.ui.show(&Shown(made))
+    let made = create_described(ctx, &workspace, kind, fields, args.labels).await;
+    ctx.ui
+        .show(&Shown(made.map_err(|error| draft.located(error))?))
 }
 
 impl Context {

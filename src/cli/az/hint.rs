@@ -129,6 +129,8 @@ fn called(command: &str) -> Option<String> {
             ))
         }
         "deployment create" => Some(format!("az ml online-deployment create {}", rest.join(" "))),
+        "batch list" => Some("az ml batch-endpoint list".to_owned()),
+        "batch deployments" => Some(format!("az ml batch-deployment list -e {first}")),
         "batch deploy" => Some(format!(
             "az ml batch-deployment create -e {first} {} --set-default",
             rest.get(1..)?.join(" ")

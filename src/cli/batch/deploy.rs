@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::{Map, Value};
 
 use super::uploads::bring;
 use crate::cli::{
     context::Context,
     document::{Draft, edits},
 };
-use api::batch::PutBatchDeployment;
+use api::{
+    Result,
+    batch::{BatchDeployment, PutBatchDeployment},
+};
 use spec::overrides::Values;
 
 /// Deploy what a YAML file describes behind a batch endpoint
@@ -46,20 +50,35 @@ pub async fn deploy(ctx: &Context, args: DeployArgs) -> anyhow::Result<()> {
         }
     }
     draft.edit(&edits(&args.set)?, Values::Strings)?;
-    let mut fields = draft.check("batch-deployment")?;
+    let fields = draft.clone().check("batch-deployment")?;
     let workspace = ctx.workspace().await?;
-    bring(ctx, &workspace, &mut fields).await?;
+    let put = put(ctx, &workspace, fields, |request| {
+        request.set_default = args.set_default;
+    });
+    ctx.ui
+        .show(&put.await.map_err(|error| draft.located(error))?)
+}
+
+/// Makes or changes the deployment that the checked fields describe, with what they name on this machine.
+pub async fn put(
+    ctx: &Context,
+    workspace: &str,
+    mut fields: Map<String, Value>,
+    change: impl FnOnce(&mut PutBatchDeployment),
+) -> Result<BatchDeployment> {
+    bring(ctx, workspace, &mut fields).await?;
     let text = |key: &str| {
-        let text = fields.get(key).and_then(serde_json::Value::as_str);
+        let text = fields.get(key).and_then(Value::as_str);
         text.unwrap_or_default().to_owned()
     };
-    let request = PutBatchDeployment {
-        workspace,
+    let mut request = PutBatchDeployment {
+        workspace: workspace.to_owned(),
         endpoint: text("endpoint_name"),
         name: text("name"),
         definition: fields,
         existing: false,
-        set_default: args.set_default,
+        set_default: false,
     };
-    ctx.ui.show(&ctx.client().await?.call(&request).await?)
+    change(&mut request);
+    ctx.client().await?.call(&request).await
 }

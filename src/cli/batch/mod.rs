@@ -2,7 +2,7 @@
 
 mod create;
 mod delete;
-mod deploy;
+pub mod deploy;
 mod deployments;
 pub mod invoke;
 pub mod jobs;

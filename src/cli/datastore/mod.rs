@@ -5,6 +5,7 @@ mod delete;
 mod download;
 mod list;
 mod ls;
+pub mod named;
 mod rm;
 mod show;
 mod test;

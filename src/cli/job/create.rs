@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::{also, entity::Entity, local, stream, workspace};
 use crate::cli::{
     context::Context,
+    datastore::named,
     document,
     run::{git, naming},
     submission::Submission,
@@ -116,7 +117,19 @@ pub async fn request_of(
     ctx.ui.excerpts(&report);
     let workspace = workspace(ctx).await?.name;
     match request(ctx, &workspace, name, definition).await {
-        Ok(request) => Ok((workspace, request)),
+        Ok(mut request) => {
+            for (key, address) in local::addresses(&mut request.definition, "") {
+                // The worker's machine may have a mirror of it.
+                let known = named::check(ctx, &workspace, &address).await;
+                if let Some(error) = known.err().filter(|error| error.unknown.is_some()) {
+                    let error = located(ctx, file, set, error.at(key));
+                    let place = error.target.as_deref().unwrap_or_default();
+                    ctx.ui.warn(&format!("{place}: {}", error.message));
+                    error.hints.iter().for_each(|hint| ctx.ui.hint(hint));
+                }
+            }
+            Ok((workspace, request))
+        }
         Err(error) if error.code.retryable() => Err(error),
         Err(error) => {
             // Something that the file names on this machine.

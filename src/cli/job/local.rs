@@ -76,6 +76,28 @@ pub fn leave_out(part: &mut Map<String, Value>) {
     }
 }
 
+/// The addresses of what a job and its steps read, each with the keys that lead to it.
+pub fn addresses(part: &mut Map<String, Value>, at: &str) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (name, input) in data_of(part) {
+        if let Some(path) = input.get("path").and_then(Value::as_str) {
+            all.push((format!("{at}{name}.path"), path.to_owned()));
+        }
+    }
+    for key in PARTS {
+        if let Some(Value::Object(inside)) = part.get_mut(key) {
+            all.extend(addresses(inside, &format!("{at}{key}.")));
+        }
+    }
+    let steps = part.get_mut("jobs").and_then(Value::as_object_mut);
+    for (name, step) in steps.into_iter().flatten() {
+        if let Value::Object(step) = step {
+            all.extend(addresses(step, &format!("{at}jobs.{name}.")));
+        }
+    }
+    all
+}
+
 /// What a job or step reads, by where it is said.
 fn data_of(part: &mut Map<String, Value>) -> Vec<(String, &mut Map<String, Value>)> {
     let mut data = Vec::new();

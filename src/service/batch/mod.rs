@@ -6,7 +6,7 @@ mod settings;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Action, Caller, Perform, Service};
+use super::{Action, Caller, Perform, Service, deploy::SCRIPT};
 use api::{
     Done, Error, Result,
     assets::AssetRef,
@@ -18,7 +18,13 @@ use api::{
     models::Model,
     names,
 };
-use spec::{kinds::batch, kinds::serving::ModelSource, shape::Described as _};
+use spec::{
+    kinds::{
+        batch,
+        serving::{DeploymentBase, ModelSource},
+    },
+    shape::Described as _,
+};
 use store::{BatchEndpointChange, BatchEndpointRow, WorkspaceRow};
 
 impl Service {
@@ -33,7 +39,11 @@ impl Service {
         let all = self.store.list_batch_endpoints(row.id).await?;
         let nearest = names::nearest(name, all.iter().map(|row| row.endpoint.name.as_str()));
         let place = format!(" in workspace `{}`", row.workspace.name);
-        Err(Error::unknown("batch endpoint", name, &place, nearest))
+        let error = Error::unknown("batch endpoint", name, &place, nearest);
+        Err(match nearest {
+            Some(_) => error,
+            None => error.hint("See which there are: aml batch list"),
+        })
     }
 
     async fn find_batch_deployment(
@@ -49,8 +59,37 @@ impl Service {
         found.ok_or_else(|| {
             let nearest = names::nearest(name, known.iter().map(String::as_str));
             let place = format!(" of batch endpoint `{}`", endpoint.endpoint.name);
-            Error::unknown("deployment", name, &place, nearest)
+            let error = Error::unknown("deployment", name, &place, nearest);
+            match nearest {
+                Some(_) => error,
+                None => error.hint(format!(
+                    "See which there are: aml batch deployments {}",
+                    endpoint.endpoint.name
+                )),
+            }
         })
+    }
+
+    /// Refuses code, a script and an environment that are not there: else every job would fail.
+    async fn check_batch(
+        &self,
+        caller: &Caller,
+        row: &WorkspaceRow,
+        base: &DeploymentBase,
+    ) -> Result<()> {
+        let workspace = &row.workspace.name;
+        if let Some(written) = &base.code_configuration
+            && let (Some(code), Some(script)) = (&written.code, &written.scoring_script)
+        {
+            let code = self.code_of(caller, workspace, code).await?;
+            let found = self.check_script(caller, row, code, script).await;
+            found.map_err(|error| error.at(SCRIPT))?;
+        }
+        if let Some(environment) = &base.environment {
+            let found = self.resolve_environment(caller, workspace, environment);
+            found.await?;
+        }
+        Ok(())
     }
 
     fn show_batch(&self, workspace: &WorkspaceRow, row: BatchEndpointRow) -> BatchEndpoint {
@@ -136,7 +175,15 @@ impl Perform for PutBatchDeployment {
         }
         let written = read(&self.definition)?;
         if let Some(base) = base(&written) {
-            settings::settings(&written).check()?;
+            let checked = settings::settings(&written).check();
+            checked.map_err(|error| match (&written, &error.target) {
+                (batch::BatchDeployment::Model(_), Some(key)) => {
+                    let key = format!("settings.{key}");
+                    error.at(key)
+                }
+                _ => error,
+            })?;
+            service.check_batch(caller, &row, base).await?;
             match &base.model {
                 Some(ModelSource::Name(name)) => {
                     let found = service.model_of(caller, &row, name).await;
@@ -182,7 +229,7 @@ fn read(definition: &serde_json::Map<String, Value>) -> Result<batch::BatchDeplo
 }
 
 /// What a deployment of a model says of it.
-fn base(written: &batch::BatchDeployment) -> Option<&spec::kinds::serving::DeploymentBase> {
+fn base(written: &batch::BatchDeployment) -> Option<&DeploymentBase> {
     match written {
         batch::BatchDeployment::Model(model) => Some(&model.base),
         batch::BatchDeployment::Flat(flat) => Some(&flat.base),

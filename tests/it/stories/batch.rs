@@ -204,26 +204,15 @@ fn settings_that_cannot_be_are_refused() {
         aml.ok("batch deploy scores -f deployment.yml");
         aml.az("configure --defaults workspace=Churn").ok();
         for (from, to, target) in [
-            ("out.csv", "../out.csv", "output_file_name: "),
-            (
-                "mini_batch_size: 2",
-                "mini_batch_size: 0",
-                "mini_batch_size: ",
-            ),
-            (
-                "error_threshold: 0",
-                "error_threshold: -2",
-                "error_threshold: ",
-            ),
-            (
-                "error_threshold: 0",
-                "logging_level: loud",
-                "logging_level: ",
-            ),
+            ("out.csv", "../out.csv", "8:59: "),
+            ("mini_batch_size: 2", "mini_batch_size: 0", "8:12: "),
+            ("error_threshold: 0", "error_threshold: -2", "8:86: "),
+            ("error_threshold: 0", "logging_level: loud", "8:86: "),
         ] {
             aml.write("wrong.yml", DEPLOYMENT.replace(from, to));
             let error = aml.fails(2, "batch deploy scores -f wrong.yml");
-            assert!(error.contains(target), "{error}");
+            let place = format!("Error: wrong.yml:{target}");
+            assert!(error.starts_with(&place), "{error}");
         }
         let error = aml.az("ml batch-endpoint invoke -n scores --set mini_batch=2");
         let error = error.failed(1);

@@ -70,9 +70,10 @@ pub async fn create(
     mut draft: Draft,
 ) -> anyhow::Result<Value> {
     draft.edit(&given.edits()?, Values::Strings)?;
-    let fields = draft.check(kind.name())?;
+    let fields = draft.clone().check(kind.name())?;
     let place = az.place(given).await?;
-    let made = create_described(&az.ctx, &place.name(), kind, fields, Vec::new()).await?;
+    let made = create_described(&az.ctx, &place.name(), kind, fields, Vec::new()).await;
+    let made = made.map_err(|error| draft.located(error))?;
     Ok(shown(&place, &made))
 }
 

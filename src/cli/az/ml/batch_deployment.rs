@@ -1,6 +1,6 @@
 //! `az ml batch-deployment`
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::asset::put_flags;
 use crate::cli::{
@@ -13,17 +13,14 @@ use crate::cli::{
         },
         ids,
     },
-    batch::{jobs::jobs_of, uploads::bring},
+    batch::{deploy::put, jobs::jobs_of},
     deployment::described::over,
     document::Draft,
     job::entity::Entity,
 };
 use api::{
     Result,
-    batch::{
-        BatchDeployment, DeleteBatchDeployment, GetBatchDeployment, ListBatchDeployments,
-        PutBatchDeployment,
-    },
+    batch::{BatchDeployment, DeleteBatchDeployment, GetBatchDeployment, ListBatchDeployments},
     runs::Run,
     workspaces::Workspace,
 };
@@ -114,27 +111,18 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
     put_flags(&mut draft, given, &["name", "endpoint-name"]);
     draft.edit(&given.edits()?, Values::Strings)?;
-    let fields = draft.check(KIND)?;
-    save(az, given, fields, false).await
+    save(az, given, draft, false).await
 }
 
-async fn save(
-    az: &Az,
-    given: &Given,
-    mut fields: Map<String, Value>,
-    existing: bool,
-) -> anyhow::Result<Value> {
+async fn save(az: &Az, given: &Given, draft: Draft, existing: bool) -> anyhow::Result<Value> {
+    let fields = draft.clone().check(KIND)?;
     let workspace = az.this_workspace().await?;
-    bring(&az.ctx, &workspace.name, &mut fields).await?;
-    let request = PutBatchDeployment {
-        workspace: workspace.name.clone(),
-        endpoint: ids::text(&fields, "endpoint_name").unwrap_or_default(),
-        name: ids::text(&fields, "name").unwrap_or_default(),
-        definition: fields,
-        existing,
-        set_default: given.switch("set-default"),
-    };
-    Ok(shown(&workspace, &az.call(&request).await?))
+    let put = put(&az.ctx, &workspace.name, fields, |request| {
+        request.existing = existing;
+        request.set_default = given.switch("set-default");
+    });
+    let put = put.await.map_err(|error| draft.located(error))?;
+    Ok(shown(&workspace, &put))
 }
 
 async fn get(az: &Az, workspace: &str, endpoint: &str, name: &str) -> Result<BatchDeployment> {
@@ -163,8 +151,7 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let found = get(az, &az.workspace()?, &endpoint, &name).await?;
     over(&mut draft, &found.definition);
     draft.edit(&given.edits()?, given.values())?;
-    let fields = draft.check(KIND)?;
-    save(az, given, fields, true).await
+    save(az, given, draft, true).await
 }
 
 async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {

@@ -15,6 +15,7 @@ use crate::cli::{
     },
     deployment::described::{self, Wanted},
     document::Draft,
+    error,
 };
 use api::{
     Result,
@@ -192,7 +193,7 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
 }
 
 async fn save(az: &Az, given: &Given, draft: Draft, existing: bool) -> anyhow::Result<Value> {
-    let fields = draft.check("online-deployment")?;
+    let fields = draft.clone().check("online-deployment")?;
     let workspace = az.this_workspace().await?;
     let endpoint = ids::text(&fields, "endpoint_name").unwrap_or_default();
     let wanted = Wanted {
@@ -201,7 +202,8 @@ async fn save(az: &Az, given: &Given, draft: Draft, existing: bool) -> anyhow::R
         no_wait: given.switch("no-wait"),
         local: given.switch("local"),
     };
-    let put = described::put(&az.ctx, &workspace.name, fields, wanted).await?;
+    let put = described::put(&az.ctx, &workspace.name, fields, wanted).await;
+    let put = put.map_err(|error| error::amend(error, |error| draft.located(error)))?;
     Ok(shown(&workspace, &endpoint, &put))
 }
 
