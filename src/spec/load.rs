@@ -127,7 +127,7 @@ impl Document {
     }
 
     /// Checks the document as the kind it is: of the kinds it may be, the first that fits, else the
-    /// one with the fewest problems.
+    /// one with the fewest problems, first of all with the keys at the top.
     pub fn check_any(
         mut self,
         kinds: &[&'static Kind],
@@ -136,17 +136,21 @@ impl Document {
             let (value, report) = self.check_as(only);
             return (Some(only), value, report);
         }
-        let mut best: Option<(Option<&'static Kind>, Option<Value>, Report)> = None;
+        let top: Vec<Span> = match &self.root.data {
+            yaml::Data::Map(entries) => entries.iter().map(|entry| entry.key_span).collect(),
+            _ => Vec::new(),
+        };
+        let mut best = None;
+        let mut fewest = (usize::MAX, usize::MAX);
         for kind in kinds {
             let (value, report) = self.clone().check_as(kind);
-            let errors = report.errors().count();
-            if best
-                .as_ref()
-                .is_none_or(|(_, _, best)| errors < best.errors().count())
-            {
+            let of_keys = report.errors().filter(|issue| top.contains(&issue.span));
+            let errors = (of_keys.count(), report.errors().count());
+            if errors < fewest {
+                fewest = errors;
                 best = Some((Some(*kind), value, report));
             }
-            if errors == 0 {
+            if errors == (0, 0) {
                 break;
             }
         }

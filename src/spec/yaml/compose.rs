@@ -93,7 +93,14 @@ impl<'a> Composer<'a, '_> {
                 if let Some(first) = message.get(..1) {
                     message.replace_range(..1, &first.to_uppercase());
                 }
-                Err(Issue::error(self.span(at, at + 1), message))
+                let issue = Issue::error(self.span(at, at + 1), message);
+                let around = self.text.get(at.saturating_sub(1)..at + 2);
+                // Braces of a mapping begin where those of an expression are meant.
+                Err(if around.is_some_and(|around| around.contains("${")) {
+                    issue.hint("Put the expression in quotes: '${{…}}'")
+                } else {
+                    issue
+                })
             }
         }
     }

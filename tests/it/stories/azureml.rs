@@ -107,6 +107,26 @@ fn a_file_that_is_nothing_and_a_kind_that_is_not_are_said() {
         "{}",
         of_type.stderr
     );
+    // One key of all steps is wrong, and `jobs` tells what it is of.
+    let pipeline = "type: pipeline\njobs:\n  a: {comand: ls, environment: {image: python}, compute: 'azureml:c'}\n  b: {}\n";
+    aml.write("pipeline.yml", pipeline);
+    let wrong = aml.run(["validate", "pipeline.yml", "-o", "json"]);
+    assert_eq!(wrong.status, 1, "{wrong:?}");
+    assert!(
+        wrong.stdout.contains("\"kind\": \"job\"") && wrong.stderr.contains("no key `comand`"),
+        "{wrong:?}"
+    );
+    aml.write(
+        "braces.yml",
+        "command: ls\ninputs: {a: ${{parent.inputs.a}}}\n",
+    );
+    let braces = aml.run(["validate", "braces.yml"]);
+    assert!(
+        braces
+            .stderr
+            .contains("help: Put the expression in quotes: '${{…}}'"),
+        "{braces:?}"
+    );
     let output = aml.run(["validate", "empty.yml"]);
     assert!(
         output.stderr.contains("The file is empty"),
