@@ -4,10 +4,14 @@ use chrono::SecondsFormat;
 use serde_json::{Map, Value};
 
 use super::super::{Caller, Perform, Service};
-use api::{Error, Result, Time, runs::GetRun};
+use api::{
+    Error, Result, Time,
+    assets::{AssetKind, AssetRef, GetAsset},
+    runs::GetRun,
+};
 use spec::{
     expression::{Expression, Template},
-    kinds::schedule::CreateJob as Written,
+    kinds::{environment::EnvironmentSource, schedule::CreateJob as Written},
     shape::Described as _,
 };
 
@@ -61,7 +65,70 @@ impl Service {
         // Each job has a name of its own.
         job.shift_remove("name");
         filled(&job, "name", self.now())?;
+        self.check_named(caller, workspace, &job, "create_job.")
+            .await?;
         Ok(job)
+    }
+
+    /// Refuses environments and components that are not there: else each of the jobs would fail. Data may
+    /// come until it is due.
+    async fn check_named(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+        part: &Map<String, Value>,
+        at: &str,
+    ) -> Result<()> {
+        if let Some(source) = part.get("environment").filter(|source| source.is_string())
+            && let Ok(source) = EnvironmentSource::read(Some(source))
+        {
+            let found = self.resolve_environment(caller, workspace, &source).await;
+            found.map_err(|error| error.at(format!("{at}environment")))?;
+        }
+        for key in ["component", "trial"] {
+            let at = format!("{at}{key}");
+            match part.get(key) {
+                Some(Value::String(reference)) => {
+                    self.check_component(caller, workspace, reference)
+                        .await
+                        .map_err(|error| error.at(at))?;
+                }
+                Some(Value::Object(inside)) => {
+                    let at = format!("{at}.");
+                    Box::pin(self.check_named(caller, workspace, inside, &at)).await?;
+                }
+                _ => {}
+            }
+        }
+        for (name, step) in part
+            .get("jobs")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+        {
+            if let Value::Object(step) = step {
+                let at = format!("{at}jobs.{name}.");
+                Box::pin(self.check_named(caller, workspace, step, &at)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_component(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+        reference: &str,
+    ) -> Result<()> {
+        let asset = AssetRef::parse(reference)?;
+        let get = GetAsset {
+            workspace: asset.holder.workspace(workspace),
+            kind: AssetKind::Component,
+            name: asset.name.clone(),
+            version: asset.pick.version(),
+            label: asset.pick.label(),
+        };
+        get.perform(self, caller).await.map(drop)
     }
 
     /// What a job of the workspace was described by.

@@ -165,6 +165,23 @@ fn what_cannot_be_scheduled_is_said() {
         );
         let error = create("name: s\ncreate_job: ./job.yml\n");
         assert!(error.contains("The schedule has no trigger"), "{error}");
+        let missing = |job: &str| {
+            aml.write("bad.yml", SCHEDULE.replace("./job.yml", "./bad-job.yml"));
+            aml.write("bad-job.yml", job);
+            aml.fails(3, "schedule create -f bad.yml")
+        };
+        let error = missing("command: ls\nenvironment: azureml:nosuch:1\n");
+        assert!(
+            error.starts_with("Error: bad.yml:8:1: No environment `nosuch`"),
+            "{error}"
+        );
+        let step =
+            "type: pipeline\njobs:\n  a: {component: 'azureml:nosuch:1', compute: 'azureml:c'}\n";
+        let error = missing(step);
+        assert!(
+            error.starts_with("Error: bad.yml:8:1: No component `nosuch`"),
+            "{error}"
+        );
         assert_eq!(aml.json("schedule list"), json!([]));
     });
 }
