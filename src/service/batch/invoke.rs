@@ -241,6 +241,7 @@ impl Invocation<'_> {
             .at("code_configuration"));
         }
         let mut inputs = self.inputs().await?;
+        let is_empty = inputs.is_empty();
         let mut command = format!("python {}", DRIVER.path);
         for name in inputs.keys() {
             command.extend([" --input \"${{inputs.", name, "}}\""]);
@@ -267,13 +268,19 @@ impl Invocation<'_> {
             _ => json!({"image": "python"}),
         };
         let output = self.score()?;
+        let variables = self.variables(base, settings, script, model.as_ref())?;
+        if is_empty {
+            return Err(Error::invalid("There is nothing to score")
+                .at("inputs")
+                .hint("Name data of the workspace, a path or an address: --input DATA"));
+        }
         let definition = json!({
             "type": "command",
             "code": self.code(code).await?,
             "command": command,
             "environment": environment,
             "compute": settings.compute,
-            "environment_variables": self.variables(base, settings, script, model.as_ref())?,
+            "environment_variables": variables,
             "inputs": inputs,
             "outputs": {SCORE: output},
         });

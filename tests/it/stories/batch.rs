@@ -214,6 +214,9 @@ fn settings_that_cannot_be_are_refused() {
             let place = format!("Error: wrong.yml:{target}");
             assert!(error.starts_with(&place), "{error}");
         }
+        let error = aml.fails(2, "batch invoke scores -d doubles");
+        let nothing = "Error: inputs: There is nothing to score\nHint: Name data";
+        assert!(error.starts_with(nothing), "{error}");
         let error = aml.az("ml batch-endpoint invoke -n scores --set mini_batch=2");
         let error = error.failed(1);
         assert!(error.contains("mini_batch_size"), "{error}");
