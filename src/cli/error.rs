@@ -303,12 +303,18 @@ fn other_way(word: &str) -> Option<String> {
     let root = super::command();
     let at = command_before(&root, word);
     let by_option = at.get_arguments().any(|arg| arg.get_long() == Some("name"));
+    let by_value = at
+        .get_arguments()
+        .any(|arg| arg.get_long() == Some("value"));
     let by_itself = at.get_positionals().next().and_then(|arg| {
         let names = arg.get_value_names().unwrap_or_default();
         names.first().map(ToString::to_string)
     });
     match (word, by_itself) {
         ("-n" | "--name", Some(name)) => Some(format!("it is named without an option: {name}")),
+        (word, Some(_)) if by_value && !word.starts_with('-') => {
+            Some("the value is given on stdin, or by an option".to_owned())
+        }
         (word, None) if by_option && !word.starts_with('-') => {
             Some(format!("it is named by an option: --name {word}"))
         }

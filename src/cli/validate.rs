@@ -125,9 +125,14 @@ pub fn validate(ctx: &Context, args: &ValidateArgs) -> anyhow::Result<()> {
 pub fn kind_named(name: &str) -> Result<&'static Kind> {
     list::named(name).ok_or_else(|| {
         let known = || list::KINDS.iter().map(|kind| kind.name);
-        Error::unknown("kind", name, "", names::nearest(name, known())).hint(format!(
-            "The kinds are {}",
-            known().collect::<Vec<_>>().join(", ")
-        ))
+        let nearest = names::nearest(name, known());
+        let error = Error::unknown("kind", name, "", nearest);
+        match nearest {
+            Some(_) => error,
+            None => error.hint(format!(
+                "The kinds are {}",
+                known().collect::<Vec<_>>().join(", ")
+            )),
+        }
     })
 }

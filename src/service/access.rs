@@ -374,7 +374,16 @@ impl Perform for AssignRole {
             .await?
         {
             Some(assignment) => Ok(assignment),
-            None => Err(service.unknown_user(&self.user).await?),
+            None => {
+                let error = service.unknown_user(&self.user).await?;
+                let near = error.unknown.as_ref().and_then(|it| it.nearest.as_ref());
+                Err(match near {
+                    None if names::USER.check(&self.user).is_ok() => {
+                        error.hint(format!("Or make one: aml user create {}", self.user))
+                    }
+                    _ => error,
+                })
+            }
         }
     }
 }

@@ -72,6 +72,8 @@ impl Service {
                 // Those that come with Azure ML come with us too.
                 return match curated::curated(text) {
                     Some(environment) => Ok((environment, Some(text.to_owned()))),
+                    // That a version of it is not there has nothing to do with those.
+                    None if error.unknown.is_none() => Err(error),
                     None => Err(with_curated(error, &asset.name)),
                 };
             }
@@ -290,10 +292,19 @@ fn conda_environment(conda: &Value, name: &str) -> Result<Environment> {
     spec::environment::of_conda(&text, name)
 }
 
-fn with_curated(error: Error, name: &str) -> Error {
+/// The error with the curated environments that may be meant; a list of all is for who is near none.
+fn with_curated(mut error: Error, name: &str) -> Error {
+    let own = error.unknown.as_ref().and_then(|it| it.nearest.as_ref());
+    let is_near = own.is_some();
     let names: Vec<&str> = curated::curated_names().collect();
     match api::names::nearest(name, names.iter().copied()) {
-        Some(nearest) => error.hint(format!("Did you mean the curated `{nearest}`?")),
+        Some(nearest) => {
+            if !is_near {
+                error.hints.clear();
+            }
+            error.hint(format!("Did you mean the curated `{nearest}`?"))
+        }
+        None if is_near => error,
         None => error.hint(format!("Curated ones are {}", names.join(", "))),
     }
 }

@@ -93,8 +93,10 @@ pub fn parse_role(text: &str) -> Result<Role, Error> {
     };
     Role::ALL.iter().find(matches).copied().ok_or_else(|| {
         let nearest = names::nearest(text, Role::ALL.iter().map(|role| role.name()));
-        Error::unknown("role", text, "", nearest)
-            .at("--role")
-            .hint("Roles: owner, contributor, reader, data-scientist")
+        let error = Error::unknown("role", text, "", nearest).at("--role");
+        match nearest {
+            Some(_) => error,
+            None => error.hint("Roles: owner, contributor, reader, data-scientist"),
+        }
     })
 }

@@ -218,7 +218,6 @@ fn what_is_wrong_with_a_job_is_said_before_it_runs() {
             "job create -f job.yml --set environment=azureml:sklearn-15@latest",
             expect![[r#"
                 Error: job.yml:5:1: No environment `sklearn-15` in workspace `ws`
-                Hint: See which there are: aml environment list
                 Hint: Did you mean the curated `sklearn-1.5`?
             "#]],
         );

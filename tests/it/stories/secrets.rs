@@ -47,6 +47,9 @@ fn a_secret_needs_a_value() {
             Error: The value of a secret cannot be empty
         "#]]
         .assert_eq(&aml.fails(2, "secret set db"));
+        let error = aml.fails(2, "secret set db hunter2");
+        let tip = "tip: the value is given on stdin, or by an option";
+        assert!(error.contains(tip), "{error}");
         aml.fails(2, "secret set db --file nowhere");
     });
 }

@@ -298,9 +298,14 @@ fn a_workspace_is_shared_by_roles() {
     "#]]
     .assert_eq(&aml.fails(3, "workspace share add -n churn --user anna --role Owner"));
     expect![[r#"
+        Error: No user `bob`
+        Hint: See which there are: aml user list
+        Hint: Or make one: aml user create bob
+    "#]]
+    .assert_eq(&aml.fails(3, "workspace share add -n churn --user bob --role Owner"));
+    expect![[r#"
         Error: --role: No role `Reder`
         Hint: Did you mean `Reader`?
-        Hint: Roles: owner, contributor, reader, data-scientist
     "#]]
     .assert_eq(&aml.fails(3, "workspace share add -n churn --user ann --role Reder"));
     aml.ok("workspace share remove -n churn --user ann");
