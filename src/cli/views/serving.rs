@@ -13,7 +13,7 @@ impl Show for Model {
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         record([
             ("Name", self.name.clone()),
-            ("Version", self.version.to_string()),
+            ("Version", version(self)),
             ("Type", self.kind.to_string()),
             ("Description", self.description.clone()),
             ("Tags", pairs(&self.tags)),
@@ -43,6 +43,14 @@ impl Show for Model {
     }
 }
 
+/// The number of a version; one with a name is called by that.
+fn version(model: &Model) -> String {
+    match &model.version_name {
+        Some(name) => format!("{name} ({})", model.version),
+        None => model.version.to_string(),
+    }
+}
+
 impl Show for Vec<Model> {
     fn view(&self) -> View {
         list(
@@ -60,7 +68,7 @@ impl Show for Vec<Model> {
             self.iter().map(|m| {
                 [
                     m.name.clone(),
-                    m.version.to_string(),
+                    version(m),
                     stage(m.stage).to_owned(),
                     m.aliases.join(" "),
                     m.kind.to_string(),

@@ -17,13 +17,17 @@ fn versions_count_up_and_are_not_used_again() {
         with_model(aml);
         aml.ok("model register -n IRIS --path model/weights.txt");
         aml.ok("model delete iris:2 --yes");
+        let named = aml.ok("model register -n other --path model -v first -o table");
+        assert!(named.contains("Version     first (1)\n"), "{named}");
+        let listed = aml.ok("model list -n other -o table");
+        assert!(listed.contains("other  first (1)"), "{listed}");
         let third = aml.json("model register -n iris --path model");
         assert_eq!(third["version"], 3);
         assert_eq!(third["name"], "iris");
         let versions = aml.json("model list -n iris --query [].version");
         assert_eq!(versions, serde_json::json!([3, 1]));
         let newest = aml.json("model list --query '[].[name, version]'");
-        assert_eq!(newest, serde_json::json!([["iris", 3]]));
+        assert_eq!(newest, serde_json::json!([["iris", 3], ["other", 1]]));
         assert_eq!(aml.json("model show iris@latest")["version"], 3);
         let first = aml.json("model show iris:1");
         assert_eq!(first["tags"]["stage"], "test");
