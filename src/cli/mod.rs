@@ -32,6 +32,7 @@ mod gathered;
 mod gc;
 mod hidden;
 mod import;
+mod interrupt;
 mod job;
 mod lineage;
 mod login;

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::{
     context::Context,
     error::{Exit, INTERRUPTED},
+    interrupt,
     run::naming,
     run_line,
 };
@@ -56,7 +57,7 @@ pub async fn quickstart(ctx: &Context, _args: QuickstartArgs) -> anyhow::Result<
     tokio::select! {
         biased;
         done = &mut tour => done,
-        _ = tokio::signal::ctrl_c() => match timeout(LAST_WORDS, tour).await {
+        () = interrupt::ctrl_c() => match timeout(LAST_WORDS, tour).await {
             Ok(done) => done,
             Err(_) => Err(Exit(INTERRUPTED).into()),
         },

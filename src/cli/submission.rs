@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     context::Context,
     error::{Exit, INTERRUPTED},
+    interrupt::Listening,
 };
 use api::{Error, Result};
 
@@ -59,13 +60,14 @@ impl Submission {
         ctx: &Context,
         mut work: impl Future<Output = anyhow::Result<T>> + Unpin,
     ) -> anyhow::Result<T> {
+        let listening = Listening::begin();
         let interrupt = signal(SignalKind::interrupt());
         let mut interrupt =
             interrupt.map_err(|e| Error::internal(format!("Cannot wait for signals: {e}")))?;
         tokio::select! {
             biased;
             done = &mut work => return done,
-            _ = interrupt.recv() => {}
+            _ = interrupt.recv() => listening.heard(),
         }
         if self.stage.get() == Stage::Sent {
             let answered = poll_fn(|context| match Pin::new(&mut work).poll(context) {

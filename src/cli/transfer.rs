@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{
     context::Context,
     error::{Exit, INTERRUPTED},
+    interrupt,
     ui::{FORMATS, Ui},
     views::{Show, View, record, size},
 };
@@ -220,7 +221,7 @@ impl Ui {
         tokio::select! {
             biased;
             done = transfer => done,
-            _ = tokio::signal::ctrl_c() => {
+            () = interrupt::ctrl_c() => {
                 self.interrupted.store(true, Ordering::Relaxed);
                 Err(Error::unavailable(format!("Interrupted: {remains}")))
             }

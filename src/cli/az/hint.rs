@@ -1,5 +1,7 @@
 //! Hints with the commands of `az`: those of `aml` that they name, as the other door calls them.
 
+use api::endpoints::LOCAL;
+
 /// Where a command begins in a hint, and what ends it.
 const BEGINS: [(&str, &[char]); 3] = [("`aml ", &['`']), (" aml ", &[';', '\n']), ("aml ", &[';'])];
 
@@ -128,6 +130,16 @@ fn called(command: &str) -> Option<String> {
                 mirror.unwrap_or_default()
             ))
         }
+        "deployment show" | "deployment delete" => {
+            let (endpoint, local) = match first.strip_prefix(LOCAL) {
+                Some(own) => (own, " --local"),
+                None => (first, ""),
+            };
+            let name = rest.get(1)?;
+            Some(format!(
+                "az ml online-deployment {verb} -e {endpoint} -n {name}{local}"
+            ))
+        }
         "deployment create" => Some(format!("az ml online-deployment create {}", rest.join(" "))),
         "batch list" => Some("az ml batch-endpoint list".to_owned()),
         "batch deployments" => Some(format!("az ml batch-deployment list -e {first}")),
@@ -185,6 +197,14 @@ mod tests {
                 "See it: az ml environment show -n e -v 1",
             ),
             ("aml model restore m:2", "az ml model restore -n m -v 2"),
+            (
+                "Delete it: aml deployment delete local/e blue",
+                "Delete it: az ml online-deployment delete -e e -n blue --local",
+            ),
+            (
+                "See which there are: aml batch deployments e",
+                "See which there are: az ml batch-deployment list -e e",
+            ),
             (
                 "Cancel it first: aml run cancel icy_pin",
                 "Cancel it first: az ml job cancel -n icy_pin",

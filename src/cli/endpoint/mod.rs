@@ -21,6 +21,7 @@ use clap::Subcommand;
 use super::{
     context::Context,
     error::{ENDPOINT_FAILED, Exit, INTERRUPTED, amend},
+    interrupt,
 };
 use api::{
     Error,
@@ -78,13 +79,25 @@ pub async fn wait(
     let updated = waited_for(&endpoint, deployment).any(|one| one.generation > 1);
     tokio::select! {
         biased;
-        _ = tokio::signal::ctrl_c() => {
+        () = interrupt::ctrl_c() => {
             let what = if updated { "being updated" } else { "starting" };
-            ctx.ui.status(&format!("The endpoint {name} goes on {what}."));
-            ctx.ui.hint(&format!("See how far it is: aml endpoint show {name}"));
+            let (said, show, end) = match deployment {
+                None => (
+                    format!("endpoint {name}"),
+                    format!("aml endpoint show {name}"),
+                    format!("Stop it: aml endpoint stop {name}"),
+                ),
+                Some(one) => (
+                    format!("deployment {one} of {name}"),
+                    format!("aml deployment show {name} {one}"),
+                    format!("Delete it: aml deployment delete {name} {one}"),
+                ),
+            };
+            ctx.ui.status(&format!("\nThe {said} goes on {what}."));
+            ctx.ui.hint(&format!("See how far it is: {show}"));
             // What answered before may still do so.
             if !updated {
-                ctx.ui.hint(&format!("Stop it: aml endpoint stop {name}"));
+                ctx.ui.hint(&end);
             }
             Err(Exit(INTERRUPTED).into())
         }

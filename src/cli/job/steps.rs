@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::cli::{
     context::Context,
     error::{Exit, INTERRUPTED},
+    interrupt,
     views::duration,
 };
 use api::{
@@ -56,7 +57,7 @@ pub async fn to_the_end(
     };
     tokio::select! {
         ended = follower.follow_all() => ended,
-        _ = tokio::signal::ctrl_c() => {
+        () = interrupt::ctrl_c() => {
             ctx.ui.status(&format!("\nThe {what} {run} goes on."));
             ctx.ui.hint(&format!("Follow it again: aml job stream {run}"));
             ctx.ui.hint(&format!("Stop it: aml job cancel {run}"));

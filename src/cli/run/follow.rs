@@ -10,6 +10,7 @@ use crate::{
     cli::{
         context::Context,
         error::{Exit, RUN_CANCELED, RUN_FAILED},
+        interrupt,
         submission::goes_on,
         views::duration,
     },
@@ -43,7 +44,7 @@ pub async fn to_the_end(ctx: &Context, workspace: &str, run: &str) -> anyhow::Re
     };
     tokio::select! {
         ended = follower.to_the_end() => ended,
-        _ = tokio::signal::ctrl_c() => Err(goes_on(ctx, run)),
+        () = interrupt::ctrl_c() => Err(goes_on(ctx, run)),
     }
 }
 

@@ -389,10 +389,38 @@ fn ctrl_c_stops_the_waiting_but_not_the_deployment() {
         assert!(
             output
                 .stderr
-                .contains("The endpoint echo-ep goes on starting."),
+                .contains("\nThe endpoint echo-ep goes on starting.\n"),
             "{}",
             output.stderr
         );
+        aml.write(
+            "deployment.yml",
+            "name: next\nendpoint_name: echo-ep\nmodel: azureml:echo:1\n\
+             code_configuration: {code: ., scoring_script: waits.py}\n\
+             instance_type: Standard_DS3_v2\ninstance_count: 1\n",
+        );
+        let scoring = |aml: &Aml| {
+            let all = hosts(aml);
+            let of_script = all.iter().filter(|(_, line)| line.contains("serve.py"));
+            of_script.count()
+        };
+        let before = scoring(aml);
+        let create = aml.start("deployment create -f deployment.yml");
+        eventually("its scoring process starts", 120, || {
+            (scoring(aml) > before).then_some(())
+        });
+        create.signal(Signal::SIGINT);
+        let said = create.wait(30);
+        assert_eq!(
+            (said.status, said.stderr.as_str()),
+            (
+                130,
+                "\nThe deployment next of echo-ep goes on starting.\n\
+                 Hint: See how far it is: aml deployment show echo-ep next\n\
+                 Hint: Delete it: aml deployment delete echo-ep next\n"
+            )
+        );
+        aml.ok("deployment delete echo-ep next --yes");
         assert_eq!(state(aml), "starting");
         aml.write("gate", "");
         eventually("it answers", 60, || (state(aml) == "healthy").then_some(()));

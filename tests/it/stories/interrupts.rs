@@ -195,3 +195,16 @@ fn what_was_submitted_and_is_not_followed_yet_goes_on() {
         );
     }
 }
+
+#[test]
+fn what_comes_behind_an_upload_is_interrupted_too() {
+    let aml = Aml::remote();
+    aml.ok("workspace create -n w");
+    aml.write("weights.txt", "1");
+    let gate = Gate::before(&aml, "models.register");
+    let register = aml.start("--profile gate model register -n m --path weights.txt");
+    gate.holds();
+    register.signal(Signal::SIGINT);
+    let said = register.wait(30);
+    assert_eq!(said.status, 130, "{said:?}");
+}

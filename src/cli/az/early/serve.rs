@@ -12,6 +12,7 @@ use crate::cli::{
     az::{Az, given::Given},
     deployment::described::{self, Wanted},
     document::Draft,
+    interrupt,
 };
 use api::{
     Code, Error, Result,
@@ -262,7 +263,7 @@ pub async fn profile(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let remains = "the service of the measurement is removed";
     let measured = tokio::select! {
         measured = measured => measured,
-        _ = tokio::signal::ctrl_c() => Err(Error::unavailable(format!("Interrupted: {remains}")).into()),
+        () = interrupt::ctrl_c() => Err(Error::unavailable(format!("Interrupted: {remains}")).into()),
     };
     let removed = remove(az, &name).await;
     let mut seconds = measured?;

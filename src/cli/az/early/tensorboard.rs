@@ -5,7 +5,10 @@ use std::{io, path::Path, process::Stdio, time::Duration};
 use serde_json::Value;
 
 use super::run;
-use crate::cli::az::{Az, given::Given};
+use crate::cli::{
+    az::{Az, given::Given},
+    interrupt,
+};
 use api::{Code, Error, Result, runs::Run};
 
 /// The folder of a run in which TensorBoard's files are looked for.
@@ -43,7 +46,7 @@ pub async fn monitor(az: &Az, given: &Given) -> anyhow::Result<Value> {
                 ended.map_err(|e| Error::unavailable(format!("TensorBoard: {e}")))?;
                 return Ok(Value::Null);
             }
-            _ = tokio::signal::ctrl_c() => return Ok(Value::Null),
+            () = interrupt::ctrl_c() => return Ok(Value::Null),
             () = tokio::time::sleep(AGAIN), if !run.status.ended() => {
                 match again(az, given, &to).await {
                     Ok(now) => run = now,

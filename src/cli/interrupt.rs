@@ -1,0 +1,62 @@
+//! Ctrl-C, wherever a command is. Once something has listened for it the system does not end the process
+//! any more; so what comes while nothing listens ends it here.
+
+use std::sync::{
+    Once,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::error::INTERRUPTED;
+
+/// How many listen now.
+static LISTENING: AtomicUsize = AtomicUsize::new(0);
+/// Somebody has heard it, and ends the command in its own way.
+static HEARD: AtomicBool = AtomicBool::new(false);
+static WATCHED: Once = Once::new();
+
+/// Listens until it is dropped.
+pub struct Listening(());
+
+impl Listening {
+    pub fn begin() -> Self {
+        LISTENING.fetch_add(1, Ordering::SeqCst);
+        WATCHED.call_once(|| {
+            if let Ok(interrupts) = signal(SignalKind::interrupt()) {
+                tokio::spawn(watch(interrupts));
+            }
+        });
+        Self(())
+    }
+
+    /// Says that it was heard.
+    pub fn heard(&self) {
+        HEARD.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        LISTENING.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[expect(
+    clippy::exit,
+    reason = "the command cannot be told: nothing of it listens"
+)]
+async fn watch(mut interrupts: Signal) {
+    while interrupts.recv().await.is_some() {
+        if LISTENING.load(Ordering::SeqCst) == 0 && !HEARD.load(Ordering::SeqCst) {
+            std::process::exit(INTERRUPTED.into());
+        }
+    }
+}
+
+/// Waits for ctrl-C.
+pub async fn ctrl_c() {
+    let listening = Listening::begin();
+    let _ = tokio::signal::ctrl_c().await;
+    listening.heard();
+}
