@@ -367,7 +367,9 @@ pub struct Tx<'a> {
 }
 
 impl Tx<'_> {
-    /// Runs a statement and answers how many rows it changed.
+    /// Runs a statement and answers how many rows it changed. What it has changed is read by another one
+    /// where it is written often: for `RETURNING` SQLite keeps what the statement changes, to be able to
+    /// undo it.
     pub fn execute(&self, sql: &str, params: Params<'_>) -> Result<usize> {
         self.connection
             .prepare_cached(sql)
@@ -375,8 +377,7 @@ impl Tx<'_> {
             .map_err(db_error)
     }
 
-    /// Adds a row and answers its number. Cheaper than `RETURNING`, for which SQLite keeps what the
-    /// statement changes, to be able to undo it.
+    /// Adds a row and answers its number.
     pub fn insert(&self, sql: &str, params: Params<'_>) -> Result<i64> {
         self.connection
             .prepare_cached(sql)

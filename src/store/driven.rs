@@ -330,16 +330,6 @@ pub(super) fn wake(tx: &Tx<'_>, driver: i64, run: i64) -> Result<()> {
     Ok(())
 }
 
-/// Tells the driver of a run, if it has one, that it has ended.
-pub(super) fn wake_driver_of(tx: &Tx<'_>, run: i64) -> Result<()> {
-    tx.execute(
-        "INSERT INTO wakes(driver, run) SELECT driver, id FROM runs \
-         WHERE id = ?1 AND driver IS NOT NULL",
-        params![run],
-    )?;
-    Ok(())
-}
-
 /// Tells the driver of a run, if it watches one of these metrics, that it has a new value; whether there
 /// is one.
 pub(super) fn wake_watcher<'a>(

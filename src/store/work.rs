@@ -301,13 +301,18 @@ fn candidates(tx: &Tx<'_>, sync: &Sync) -> Result<Vec<(i64, Found)>> {
 }
 
 fn take(tx: &Tx<'_>, sync: &Sync, id: i64, found: Found) -> Result<Option<Taken>> {
-    let updated = tx.one(
+    tx.execute(
         "UPDATE runs SET worker = ?2, lease_until = ?3, cancel = CASE cancel WHEN 0 THEN 0 ELSE 2 END \
-         WHERE id = ?1 RETURNING handle, cancel > 0, (SELECT name FROM workspaces WHERE id = workspace_id), driver",
+         WHERE id = ?1",
         params![id, sync.worker, sync.lease_until],
+    )?;
+    let taken = tx.one(
+        "SELECT handle, cancel > 0, (SELECT name FROM workspaces WHERE id = workspace_id), driver \
+         FROM runs WHERE id = ?1",
+        params![id],
         |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
     )?;
-    let Some((handle, cancel, workspace, driver)) = updated else {
+    let Some((handle, cancel, workspace, driver)) = taken else {
         return Ok(None);
     };
     match found {
@@ -432,16 +437,20 @@ fn link(tx: &Tx<'_>, run: i64, is_input: bool, links: &[RunLink], now: Time) -> 
 
 /// Keeps what a run leaves with its end. Where that cannot be, it has ended all the same.
 fn keep(tx: &Tx<'_>, run: i64, files: &[TreeEntry], now: Time) -> Result<()> {
-    if files.is_empty() {
-        return Ok(());
+    // One file is added or is not; of several some might be.
+    let several = files.len() > 1;
+    if several {
+        tx.control("SAVEPOINT artifacts")?;
     }
-    tx.control("SAVEPOINT artifacts")?;
     match artifacts::add(tx, Holder::Run(run), files.to_vec(), now) {
-        Ok(_) => {}
-        Err(error) if error.code == Code::Conflict => tx.control("ROLLBACK TO artifacts")?,
-        Err(error) => return Err(error),
+        Err(error) if error.code != Code::Conflict => return Err(error),
+        Err(_) if several => tx.control("ROLLBACK TO artifacts")?,
+        _ => {}
     }
-    tx.control("RELEASE artifacts")
+    if several {
+        tx.control("RELEASE artifacts")?;
+    }
+    Ok(())
 }
 
 /// Moves a run's status forward; a step back or the same again leaves the status as it is. What a
@@ -499,12 +508,19 @@ pub(super) fn end(
     reason: Option<&str>,
     now: Time,
 ) -> Result<()> {
-    let reason: Option<Option<String>> = tx.one(
+    tx.execute(
         "UPDATE runs SET status = ?2, reason = COALESCE(?3, reason), ended_at = ?4, lease_until = NULL, \
-         handle = NULL WHERE id = ?1 RETURNING reason",
+         handle = NULL WHERE id = ?1",
         params![run, status.name(), reason, now],
-        |row| row.get(0),
     )?;
-    driven::wake_driver_of(tx, run)?;
-    runs::record(tx, run, status, now, reason.flatten().as_deref())
+    let ended = tx.one(
+        "SELECT reason, driver FROM runs WHERE id = ?1",
+        params![run],
+        |row| Ok((row.get::<Option<String>>(0)?, row.get::<Option<i64>>(1)?)),
+    )?;
+    let (reason, driver) = ended.unwrap_or_default();
+    if let Some(driver) = driver {
+        driven::wake(tx, driver, run)?;
+    }
+    runs::record(tx, run, status, now, reason.as_deref())
 }
