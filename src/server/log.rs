@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::{
+    body::Bytes,
     extract::{Request, State},
     http::Method,
     middleware::Next,
@@ -39,9 +40,25 @@ pub struct Log {
 #[derive(Debug, Clone)]
 pub struct CallerName(pub String);
 
-/// Put on an answer by whoever knows it, for the log.
-#[derive(Debug, Clone)]
-pub struct InWorkspace(pub String);
+/// Put on an answer, for the log: what was asked, which is read when a line is written of it.
+#[derive(Clone)]
+pub struct RequestBody(Bytes);
+
+impl RequestBody {
+    /// A large one is not kept and read a second time.
+    pub fn of(body: &Bytes) -> Self {
+        let short = body.len() <= 64 << 10;
+        Self(if short { body.clone() } else { Bytes::new() })
+    }
+
+    fn workspace(&self) -> Option<String> {
+        #[derive(serde::Deserialize)]
+        struct Named {
+            workspace: Option<String>,
+        }
+        serde_json::from_slice::<Named>(&self.0).ok()?.workspace
+    }
+}
 
 /// Writes the line of one request when it has been answered.
 pub async fn log(State(log): State<Log>, request: Request, next: Next) -> Response {
@@ -121,8 +138,8 @@ fn line(now: Time, method: &Method, path: &str, response: &Response, took: Durat
     let known = response.extensions();
     let caller = known.get::<CallerName>().map_or("-", |caller| &caller.0);
     let _ = write!(line, " caller={}", quoted(caller));
-    let told = known.get::<InWorkspace>().map(|told| told.0.as_str());
-    if let Some(workspace) = told.or_else(|| workspace_in(path)) {
+    let told = known.get::<RequestBody>().and_then(RequestBody::workspace);
+    if let Some(workspace) = told.as_deref().or_else(|| workspace_in(path)) {
         let _ = write!(line, " workspace={}", quoted(workspace));
     }
     let _ = write!(
@@ -158,9 +175,9 @@ fn quoted(text: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use axum::{http::Method, response::IntoResponse};
+    use axum::{body::Bytes, http::Method, response::IntoResponse};
 
-    use super::{CallerName, InWorkspace, Verbosity, line, needed};
+    use super::{CallerName, RequestBody, Verbosity, line, needed};
     use crate::Failure;
     use api::{Error, Time};
 
@@ -189,9 +206,8 @@ mod tests {
         response
             .extensions_mut()
             .insert(CallerName("eve".to_owned()));
-        response
-            .extensions_mut()
-            .insert(InWorkspace("a b".to_owned()));
+        let body = Bytes::from_static(br#"{"workspace": "a b", "job": {}}"#);
+        response.extensions_mut().insert(RequestBody::of(&body));
         let line = line(
             Time(0),
             &Method::POST,

@@ -14,7 +14,7 @@ use super::{
     Failure,
     authenticate::{Gate, Trust, authenticate},
     batch, files,
-    log::{InWorkspace, Log},
+    log::{Log, RequestBody},
     page, run_logs, score,
 };
 use api::{Error, endpoint_metrics::ExposeMetrics};
@@ -140,14 +140,12 @@ async fn operate(
         Ok(body) => body,
         Err(e) => return Failure(Error::invalid(e.body_text())).into_response(),
     };
-    let workspace = workspace_named_in(&body);
+    let told = RequestBody::of(&body);
     let mut response = match act(found_by(service, &headers), caller, body).await {
         Ok(output) => ([(CONTENT_TYPE, "application/json")], output).into_response(),
         Err(error) => Failure(error).into_response(),
     };
-    if let Some(workspace) = workspace {
-        response.extensions_mut().insert(InWorkspace(workspace));
-    }
+    response.extensions_mut().insert(told);
     response
 }
 
@@ -160,16 +158,4 @@ async fn metrics(
     let text = request.perform(&service, &caller).await?;
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     Ok(([(CONTENT_TYPE, kind)], text).into_response())
-}
-
-/// For the log; a large body is not read a second time for it.
-fn workspace_named_in(body: &[u8]) -> Option<String> {
-    #[derive(serde::Deserialize)]
-    struct Named {
-        workspace: Option<String>,
-    }
-    if body.len() > 64 << 10 {
-        return None;
-    }
-    serde_json::from_slice::<Named>(body).ok()?.workspace
 }
