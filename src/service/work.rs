@@ -347,6 +347,10 @@ impl Perform for SyncWorker {
             return Err(Error::invalid(format!("`{bad}` is not `workspace/run`")).at("holding"));
         }
         let until = Instant::now() + Duration::from_millis(self.wait_ms).min(LONGEST_WAIT);
+        // Listening begins before looking, so that nothing falls between.
+        let notified = service.work.notified();
+        tokio::pin!(notified);
+        notified.as_mut().enable();
         let glance = service.glance(&self.worker).await?;
         let mut orders = if service.has_just_synced(&self, &glance) {
             Orders::default()
@@ -359,16 +363,13 @@ impl Perform for SyncWorker {
         };
         let nothing_new = |orders: &Orders| !orders.are_news() && orders.cancel.iter().all(knows);
         while nothing_new(&orders) && Instant::now() < until {
-            // Listening begins before looking, so that nothing falls between.
-            let notified = service.work.notified();
-            tokio::pin!(notified);
+            let next = until.min(Instant::now() + LOOK_AGAIN);
+            let _ = tokio::time::timeout_at(next, notified.as_mut()).await;
+            notified.set(service.work.notified());
             notified.as_mut().enable();
             let glance = service.glance(&self.worker).await?;
             if service.has_news(&self, &glance) {
                 orders = service.sync(&self, &glance).await?;
-            } else {
-                let next = until.min(Instant::now() + LOOK_AGAIN);
-                let _ = tokio::time::timeout_at(next, notified).await;
             }
         }
         answer(service, orders).await
