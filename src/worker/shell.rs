@@ -100,6 +100,9 @@ pub fn word(before: &str, value: &str) -> String {
 
 /// The line in which `text`, which begins with `$`, stands for itself.
 pub fn keep_text(line: &str, text: &str) -> String {
+    if !line.contains(text) {
+        return line.to_owned();
+    }
     let mut kept = String::new();
     let mut reader = Reader::new();
     let mut letters = line.chars().peekable();
