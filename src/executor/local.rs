@@ -71,6 +71,9 @@ pub struct Supervisors {
     waiting: Mutex<Vec<Supervisor>>,
 }
 
+/// A supervisor that can be found in a folder and is not told yet what to start there. Dropped, it leaves.
+pub struct Claim(Supervisor);
+
 /// A supervisor that this process has started, which ends when it hears nothing more.
 struct Supervisor {
     /// Gone, it is waited for by whoever else waits.
@@ -88,26 +91,40 @@ impl Supervisors {
         }
     }
 
-    /// Starts a command. The folder must be there and be used for one command only. When it was started
-    /// there before, that one is found instead.
-    pub async fn start(&self, folder: &Path, task: &Task) -> Result<Process> {
+    /// Sends one that waits to a folder, so that it is there once the task is known.
+    pub async fn claim(&self, folder: &Path) -> Option<Claim> {
+        let waiting = self.waiting().pop()?;
+        // Somebody may have ended it.
+        self.send(waiting, folder).await.ok().flatten()
+    }
+
+    /// Starts a command, by the supervisor that has claimed the folder if one has. The folder must be there
+    /// and be used for one command only. When it was started there before, that one is found instead.
+    pub async fn start(
+        &self,
+        folder: &Path,
+        task: &Task,
+        mut claim: Option<Claim>,
+    ) -> Result<Process> {
         for _ in 0..TRIES {
-            // A process that was killed may have told a supervisor of the folder that only comes now. It
-            // learns of no task, and goes.
-            if let Some(process) = Process::find(folder) {
-                if process.is_begun().await {
-                    return Ok(process);
+            if claim.is_none() {
+                // A process that was killed may have told a supervisor of the folder that only comes now. It
+                // learns of no task, and goes.
+                if let Some(process) = Process::find(folder) {
+                    if process.is_begun().await {
+                        return Ok(process);
+                    }
+                    // Left by one that was killed too.
+                    let _ = fs::remove_file(folder.join(HANDLE));
                 }
-                // Left by one that was killed too.
-                let _ = fs::remove_file(folder.join(HANDLE));
+                claim = match self.claim(folder).await {
+                    None => self.send(self.spawn()?, folder).await?,
+                    claim => claim,
+                };
             }
-            let waiting = self.waiting().pop();
-            let started = match waiting {
-                // Somebody may have ended it.
-                Some(waiting) => self.employ(waiting, folder, task).await.ok().flatten(),
-                None => self.employ(self.spawn()?, folder, task).await?,
-            };
-            if let Some(process) = started {
+            if let Some(claim) = claim.take()
+                && let Some(process) = claim.employ(folder, task).await?
+            {
                 return Ok(process);
             }
             while is_held(folder) && Process::find(folder).is_none() {
@@ -169,29 +186,26 @@ impl Supervisors {
         })
     }
 
-    /// Gives a supervisor its folder, and the task once others find it there. None when it found another
-    /// one there.
-    async fn employ(
-        &self,
-        mut supervisor: Supervisor,
-        folder: &Path,
-        task: &Task,
-    ) -> Result<Option<Process>> {
-        let text = line(task)?;
+    /// Gives a supervisor its folder. None when it found another one there.
+    async fn send(&self, mut supervisor: Supervisor, folder: &Path) -> Result<Option<Claim>> {
         let named = line(&folder)?;
         let mut answer = String::new();
         let answered = async {
             supervisor.stdin.write_all(&named).await?;
-            supervisor.stdout.read_line(&mut answer).await?;
-            // That it can be found is on disk, and only then it gets the task: killed at any moment, this
-            // process starts nothing twice.
-            if !answer.is_empty() {
-                supervisor.stdin.write_all(&text).await?;
-            }
-            Ok(())
+            supervisor.stdout.read_line(&mut answer).await
         };
         answered.await.map_err(|e| self.broken(&e))?;
-        let Some(mut process) = Process::find(folder).filter(|_| !answer.is_empty()) else {
+        Ok((!answer.is_empty()).then_some(Claim(supervisor)))
+    }
+}
+
+impl Claim {
+    /// Gives the supervisor its task. That it can be found is on disk, and only then it gets it: killed at
+    /// any moment, this process starts nothing twice. None when somebody has ended it.
+    async fn employ(self, folder: &Path, task: &Task) -> Result<Option<Process>> {
+        let Self(mut supervisor) = self;
+        let told = supervisor.stdin.write_all(&line(task)?).await;
+        let Some(mut process) = Process::find(folder).filter(|_| told.is_ok()) else {
             return Ok(None);
         };
         // One with limits leaves them behind with itself.
@@ -466,7 +480,7 @@ cd "$(echo "$folder" | tr -d '"')" || exit 1
 exec 9>supervisor.lock
 flock -n 9 || exit 0
 [ -e supervisor.json ] && exit 0
-echo '{"pid": 1, "started": 0, "boot": "its"}' > supervisor.json
+echo '{"pid": '$$', "started": 0, "boot": "its"}' > supervisor.json
 echo claimed
 read -r task
 echo "$task" > log
@@ -497,9 +511,46 @@ echo "$task" > log
                 }
                 drop(lock);
             };
-            let (started, ()) = tokio::join!(supervisors.start(late.path(), &task), goes);
+            let (started, ()) = tokio::join!(supervisors.start(late.path(), &task, None), goes);
             assert_eq!(started.unwrap().handle.boot, "its");
             let log = late.path().join(LOG);
+            while fs::read_to_string(&log).unwrap_or_default().is_empty() {
+                tokio::time::sleep(LOOK).await;
+            }
+            assert!(fs::read_to_string(log).unwrap().contains("true"));
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_came_early_starts_the_command_and_another_one_if_it_was_ended() {
+        let task: Task =
+            serde_json::from_str(r#"{"command": ["true"], "directory": "/", "variables": {}}"#)
+                .unwrap();
+        for ended in [false, true] {
+            let root = tempfile::tempdir().unwrap();
+            let folder = root.path().join("run");
+            fs::create_dir(&folder).unwrap();
+            let program = root.path().join("program");
+            fs::write(
+                &program,
+                SUPERVISOR.replace("its", &process_table::boot_id()),
+            )
+            .unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+            let supervisors = Supervisors::new(&program, None);
+            assert!(supervisors.claim(&folder).await.is_none(), "none waits");
+            supervisors.make_ready();
+            let claim = supervisors.claim(&folder).await;
+            let first = Process::find(&folder).unwrap().handle.pid;
+            if ended {
+                kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();
+                while is_held(&folder) {
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
+            let started = supervisors.start(&folder, &task, claim).await.unwrap();
+            assert_eq!(started.handle.pid != first, ended);
+            let log = folder.join(LOG);
             while fs::read_to_string(&log).unwrap_or_default().is_empty() {
                 tokio::time::sleep(LOOK).await;
             }

@@ -37,7 +37,7 @@ use api::{
 use client::{Client, inputs::remove_all};
 use executor::{
     environment::{self, Place, Ready},
-    local::{End, Process},
+    local::{Claim, End, Process},
     spares::{self, Own},
     supervisor::Task,
     use_of::Held,
@@ -69,6 +69,17 @@ pub struct Execution {
     mirrors: OnceLock<Mirrors>,
     /// Its Python environment, until it is the next run's.
     own: Mutex<Option<Own>>,
+}
+
+/// What is there before a process starts.
+struct Prepared {
+    outputs: Outputs,
+    task: Task,
+    begun: Begun,
+    /// Its supervisor, where one waited.
+    claim: Option<Claim>,
+    /// Keeps the environment.
+    _held: Option<Held>,
 }
 
 /// What a command runs in.
@@ -217,11 +228,18 @@ impl Execution {
             prepared = self.prepare() => prepared,
         };
         // Its supervisor holds the environment from its start on.
-        let (outputs, task, begun, _held) = match prepared {
+        let Prepared {
+            outputs,
+            task,
+            begun,
+            claim,
+            _held,
+        } = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return Ok(Err(Ended::failed(error.explained()))),
         };
-        let process = self.machine.supervisors.start(&self.folder, &task).await?;
+        let started = self.machine.supervisors.start(&self.folder, &task, claim);
+        let process = started.await?;
         self.note_start(&process, begun);
         if !self.assignment.alone {
             self.report_running().await?;
@@ -285,7 +303,7 @@ impl Execution {
         unless_full(reported)
     }
 
-    async fn prepare(&self) -> Result<(Outputs, Task, Begun, Option<Held>)> {
+    async fn prepare(&self) -> Result<Prepared> {
         let Assignment { workspace, job, .. } = &self.assignment;
         // What a worker that was killed had begun.
         if let Err(e) = remove_all(&self.folder)
@@ -303,7 +321,10 @@ impl Execution {
             }
             Outputs::begin(&code)
         };
-        let (outputs, around, bound) = tokio::try_join!(layout, self.around(), self.bind())?;
+        // It comes while all else is made ready.
+        let claim = async { Ok(self.machine.supervisors.claim(&self.folder).await) };
+        let (claim, outputs, around, bound) =
+            tokio::try_join!(claim, layout, self.around(), self.bind())?;
         let settings = &self.machine.settings;
         let start = |variables, programs: &Programs| {
             let machine = (variables, programs);
@@ -333,7 +354,13 @@ impl Execution {
         let path = self.folder.join(BEGUN);
         fs::write(&path, text).map_err(|e| io_error("write", &path, &e))?;
         self.record_services(made.services).await?;
-        Ok((outputs, made.task, begun, held))
+        Ok(Prepared {
+            outputs,
+            task: made.task,
+            begun,
+            claim,
+            _held: held,
+        })
     }
 
     /// Notes on the run where its services answer.
