@@ -123,7 +123,9 @@ impl Ports<'_> {
                         uploaded => uploaded,
                     }
                 };
-                persist(upload).await.map(drop)
+                persist(upload).await?;
+                self.note_stored(placed, (&workspace, &datastore, &path));
+                Ok(())
             }
             Target::Folder(to) => {
                 let folder = if from.is_file() {

@@ -52,10 +52,12 @@ pub struct Ports<'a> {
 }
 
 /// Where the outputs of steps are which others of their pipeline read, by the number of the pipeline's run:
-/// of the many that read one, only the first asks.
+/// of the many that read one, only the first asks, and none where this worker has stored it.
 #[derive(Debug, Default)]
 pub struct Places {
     known: Mutex<HashMap<String, Located>>,
+    /// By the facts of datastores that can be written to: a path of each, and where that is.
+    stores: Mutex<HashMap<String, (String, Located)>>,
     /// What was mounted of them, and of others.
     pub mounts: Mounts,
     pub recent: Recent,
@@ -64,6 +66,10 @@ pub struct Places {
 impl Places {
     fn known(&self) -> MutexGuard<'_, HashMap<String, Located>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stores(&self) -> MutexGuard<'_, HashMap<String, (String, Located)>> {
+        self.stores.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, key: &str) -> Option<Located> {
@@ -310,6 +316,33 @@ impl Ports<'_> {
         Ok(located)
     }
 
+    /// Notes where an output was stored, for the steps that read it would ask. Of a datastore that was not
+    /// looked at lately they do.
+    pub(super) fn note_stored(
+        &self,
+        placed: &Placed<'_>,
+        (workspace, datastore, path): (&str, &str, &str),
+    ) {
+        let Some(id) = self.assignment.root_id else {
+            return;
+        };
+        let address = [OF_JOBS, &self.assignment.run, "/outputs/", placed.name].concat();
+        let writable = writable(workspace, datastore);
+        if self.mirrors.find(&address).is_some() || !self.places.recent.was(&writable, WRITABLE) {
+            return;
+        }
+        let found = {
+            let stores = self.places.stores();
+            let known = stores.get(&writable);
+            known.and_then(|(inside, at)| at.moved(inside, path.trim_end_matches('/')))
+        };
+        if let Some(found) = found {
+            let kind = Some(placed.output.kind.clone());
+            let located = Located { kind, ..found };
+            self.places.keep(format!("{id} {address}"), &located);
+        }
+    }
+
     pub(super) async fn fetch(&self, located: &Located, to: &Path) -> Result<Fetched> {
         self.patiently(located, || self.client.fetch(located, to, None))
             .await
@@ -347,9 +380,9 @@ impl Ports<'_> {
             Target::Datastore {
                 workspace,
                 datastore,
-                ..
+                path: inside,
             } => {
-                let writable = format!("writable {workspace}/{datastore}");
+                let writable = writable(&workspace, &datastore);
                 if !self.places.recent.was(&writable, WRITABLE) {
                     let located = self.locate(path, false).await?;
                     if let At::Here(path) = &located.at
@@ -357,6 +390,8 @@ impl Ports<'_> {
                     {
                         check_writable(folder)?;
                     }
+                    let mut stores = self.places.stores();
+                    stores.insert(writable.clone(), (inside, located));
                     self.places.recent.is(writable);
                 }
             }
@@ -397,6 +432,11 @@ impl Ports<'_> {
             folder: self.folder.join("named").join(name),
         })
     }
+}
+
+/// The fact that a datastore can be written to.
+fn writable(workspace: &str, datastore: &str) -> String {
+    format!("writable {workspace}/{datastore}")
 }
 
 /// Makes a folder, and sees that files can be made in it.

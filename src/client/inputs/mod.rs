@@ -37,7 +37,7 @@ pub struct Wanted<'a> {
 }
 
 /// Where wanted files are now.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Located {
     /// The address that goes on meaning them.
     pub uri: String,
@@ -81,6 +81,30 @@ impl Located {
             At::Here(path) => Some(path),
             _ => None,
         }
+    }
+
+    /// Where another path of the datastore is in which this is at `path`.
+    pub fn moved(&self, path: &str, to: &str) -> Option<Self> {
+        let beside = |at: &str| Some([at.strip_suffix(path)?, to].concat());
+        let at = match &self.at {
+            At::Here(folder) => At::Here(beside(folder.to_str()?)?.into()),
+            At::Datastore {
+                workspace,
+                datastore,
+                ..
+            } => At::Datastore {
+                workspace: workspace.clone(),
+                datastore: datastore.clone(),
+                path: to.to_owned(),
+            },
+            At::Tree { .. } | At::Artifacts { .. } | At::Url(_) | At::Git { .. } => return None,
+        };
+        Some(Self {
+            uri: beside(&self.uri)?,
+            kind: None,
+            asset: None,
+            at,
+        })
     }
 
     /// What a process is told that reads the files by itself (mode `direct`): their path where they
@@ -248,4 +272,35 @@ pub struct Bring<'a> {
     /// What this process has mounted before.
     pub mounts: Option<&'a Mounts>,
     pub report: Option<&'a Report>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_path_of_a_datastore_is_beside_the_first() {
+        let at = |path: &str, at: At| Located {
+            uri: format!("azureml://datastores/d/paths/{path}"),
+            kind: None,
+            asset: None,
+            at,
+        };
+        let here = |path: &str| at(path, At::Here(format!("/home/storage/{path}").into()));
+        assert_eq!(here("a/b/o/").moved("a/b/o/", "a/c/o"), Some(here("a/c/o")));
+        let far = |path: &str| {
+            let (workspace, datastore) = ("w".to_owned(), "d".to_owned());
+            let path = path.to_owned();
+            At::Datastore {
+                workspace,
+                datastore,
+                path,
+            }
+        };
+        let there = |path: &str| at(path, far(path));
+        assert_eq!(there("a/b").moved("a/b", "c"), Some(there("c")));
+        assert_eq!(here("a/b").moved("a/x", "c"), None);
+        let tree = At::Url("https://host/a/b".to_owned());
+        assert_eq!(at("a/b", tree).moved("a/b", "c"), None);
+    }
 }
