@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+pub use crate::cli::job::entity::time;
 use api::{Time, workspaces::Workspace};
 
 /// The subscription and tenant of who has named none.
@@ -54,13 +55,6 @@ pub fn creation(
         "last_modified_by": updated_by,
         "last_modified_by_type": "User",
     })
-}
-
-/// A time as Azure's answers write it.
-pub fn time(time: Time) -> String {
-    time.datetime()
-        .format("%Y-%m-%dT%H:%M:%S%.6f+00:00")
-        .to_string()
 }
 
 /// The text at a key of an object.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::views::{self, Show, View};
 use api::{
+    Time,
     jobs::{DESCRIPTION_TAG, SEARCHES, SERVICE_ENDED_TAG, SERVICE_TAG},
     pipelines::PipelineStep,
     runs::Run,
@@ -30,6 +31,13 @@ pub struct Entity {
     fields: Map<String, Value>,
     /// The steps of a pipeline, drawn.
     graph: String,
+}
+
+/// A time as Azure's answers write it.
+pub fn time(time: Time) -> String {
+    time.datetime()
+        .format("%Y-%m-%dT%H:%M:%S%.6f+00:00")
+        .to_string()
 }
 
 /// Whether a run consists of steps.
@@ -63,7 +71,7 @@ impl Entity {
         set(
             "creation_context",
             json!({
-                "created_at": run.created_at,
+                "created_at": time(run.created_at),
                 "created_by": run.user,
                 "created_by_type": "User",
             }),

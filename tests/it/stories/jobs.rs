@@ -53,6 +53,8 @@ fn a_file_becomes_a_job_with_its_inputs_and_outputs() {
         );
         let job = aml.json("job show -n j1");
         assert_eq!(job["status"], "Completed");
+        let created = job["creation_context"]["created_at"].as_str();
+        assert!(created.is_some_and(|at| at.ends_with("+00:00")), "{job}");
         assert_eq!(job["type"], "command");
         assert_eq!(job["compute"], "azureml:cpu-cluster");
         assert_eq!(job["experiment_name"], "first");
