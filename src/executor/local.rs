@@ -25,7 +25,9 @@ use tokio::{
 
 use super::{
     io_error, process_table,
-    supervisor::{EXIT, Exit, HANDLE, Handle, LOCK, LOG, OVER, Task, read_exit, read_handle},
+    supervisor::{
+        EXIT, Exit, HANDLE, Handle, LOCK, LOG, OVER, SPARE_HANDLE, Task, read_exit, read_handle,
+    },
 };
 use api::{Error, Result};
 
@@ -71,8 +73,9 @@ pub struct Supervisors {
     waiting: Mutex<Vec<Supervisor>>,
 }
 
-/// A supervisor that can be found in a folder and is not told yet what to start there. Dropped, it leaves.
-pub struct Claim(Supervisor);
+/// A supervisor that can be found in a folder, by this handle, and is not told yet what to start there.
+/// Dropped, it leaves.
+pub struct Claim(Supervisor, Handle);
 
 /// A supervisor that this process has started, which ends when it hears nothing more.
 struct Supervisor {
@@ -127,10 +130,14 @@ impl Supervisors {
             {
                 return Ok(process);
             }
+            tokio::time::sleep(LOOK).await;
             while is_held(folder) && Process::find(folder).is_none() {
                 tokio::time::sleep(LOOK).await;
             }
         }
+        // The disk may be full.
+        let path = folder.join(SPARE_HANDLE);
+        fs::write(&path, "{}").map_err(|e| io_error("write", &path, &e))?;
         Err(Error::internal(
             "The run's supervisor ended before it started the command",
         ))
@@ -186,7 +193,7 @@ impl Supervisors {
         })
     }
 
-    /// Gives a supervisor its folder. None when it found another one there.
+    /// Gives a supervisor its folder. None when it found another one there, or could not write there.
     async fn send(&self, mut supervisor: Supervisor, folder: &Path) -> Result<Option<Claim>> {
         let named = line(&folder)?;
         let mut answer = String::new();
@@ -195,7 +202,8 @@ impl Supervisors {
             supervisor.stdout.read_line(&mut answer).await
         };
         answered.await.map_err(|e| self.broken(&e))?;
-        Ok((!answer.is_empty()).then_some(Claim(supervisor)))
+        let handle = serde_json::from_str(&answer).ok();
+        Ok(handle.map(|handle| Claim(supervisor, handle)))
     }
 }
 
@@ -203,14 +211,18 @@ impl Claim {
     /// Gives the supervisor its task. That it can be found is on disk, and only then it gets it: killed at
     /// any moment, this process starts nothing twice. None when somebody has ended it.
     async fn employ(self, folder: &Path, task: &Task) -> Result<Option<Process>> {
-        let Self(mut supervisor) = self;
-        let told = supervisor.stdin.write_all(&line(task)?).await;
-        let Some(mut process) = Process::find(folder).filter(|_| told.is_ok()) else {
+        let Self(mut supervisor, handle) = self;
+        if supervisor.stdin.write_all(&line(task)?).await.is_err() {
             return Ok(None);
-        };
+        }
         // One with limits leaves them behind with itself.
-        *process.supervisor.get_mut() = task.limits.is_none().then_some(supervisor);
-        Ok(Some(process))
+        let again = task.limits.is_none().then_some(supervisor);
+        Ok(Some(Process {
+            folder: folder.to_owned(),
+            handle,
+            supervisor: tokio::sync::Mutex::new(again),
+            stopped: AtomicBool::new(false),
+        }))
     }
 }
 
@@ -273,6 +285,11 @@ impl Process {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Whether nothing shows that the command was started before the machine's last start.
+    pub fn may_not_have_begun(&self) -> bool {
+        self.handle.boot != process_table::boot_id() && !self.has_traces()
     }
 
     /// Whether there is what a supervisor leaves that has begun to start the command.
@@ -412,6 +429,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_was_only_claimed_before_the_machine_went_down_may_not_have_begun() {
+        let (before, claimed) = folder(|handle| handle.boot = "another".to_owned());
+        assert!(claimed.may_not_have_begun());
+        fs::write(before.path().join(LOG), "").unwrap();
+        assert!(!claimed.may_not_have_begun());
+        assert!(!folder(|_| ()).1.may_not_have_begun(), "it is known");
+    }
+
+    #[tokio::test]
     async fn a_restarted_machine_is_told_from_a_killed_supervisor() {
         let (_folder, restarted) = folder(|handle| handle.boot = "another".to_owned());
         let End::Vanished(reason) = restarted.ended().await.unwrap() else {
@@ -473,6 +499,7 @@ mod tests {
         };
         assert_eq!((exit.code, exit.usage.peak_memory), (Some(3), 9));
     }
+
     /// A program that takes a folder and a task as a supervisor does, and leaves both.
     const SUPERVISOR: &str = r#"#!/bin/sh
 read -r folder
@@ -480,8 +507,7 @@ cd "$(echo "$folder" | tr -d '"')" || exit 1
 exec 9>supervisor.lock
 flock -n 9 || exit 0
 [ -e supervisor.json ] && exit 0
-echo '{"pid": '$$', "started": 0, "boot": "its"}' > supervisor.json
-echo claimed
+echo '{"pid": '$$', "started": 0, "boot": "its"}' | tee supervisor.json
 read -r task
 echo "$task" > log
 "#;

@@ -56,7 +56,7 @@ pub const SPARE_FILES: [(&str, &str); 5] = [
     (RESERVED_EXIT, RESERVED_EXIT),
     (LOG, SPARE_LOG),
 ];
-const SPARE_HANDLE: &str = "supervisor.spare";
+pub(super) const SPARE_HANDLE: &str = "supervisor.spare";
 const SPARE_LOG: &str = "log.spare";
 /// Where the room is that is kept for [`EXIT`].
 const RESERVED_EXIT: &str = "exit.reserved";
@@ -144,12 +144,12 @@ pub fn supervise(successor: Option<Successor>) -> BoxFuture<'static, Result<()>>
             let Some(lock) = claim(&folder)? else {
                 return Ok(());
             };
-            // For people who look at processes.
-            let _ = std::env::set_current_dir(&folder);
             // Only now: whoever has sent a task can be sure that others find its process.
-            let task = read_task(&mut lines).await.inspect_err(|_| {
-                // Who asked died before it sent one. Nothing was started; another may start it.
-                let _ = fs::remove_file(folder.join(HANDLE));
+            let task = read_task(&mut lines, signals).await.inspect_err(|_| {
+                // Who asked has died, or given the run up. Nothing was started; another may start it.
+                if read_handle(Path::new("")).as_ref() == Some(&*OWN) {
+                    let _ = fs::remove_file(HANDLE);
+                }
             })?;
             // They hold for this process from now on.
             let limited = task.limits.is_some();
@@ -235,6 +235,10 @@ async fn next_line(lines: &mut Told, signals: &mut Option<Signals>) -> Option<St
     let Some(signals) = signals else {
         return lines.next_line().await.ok().flatten();
     };
+    told_or_stopped(lines, signals).await
+}
+
+async fn told_or_stopped(lines: &mut Told, signals: &mut Signals) -> Option<String> {
     loop {
         tokio::select! {
             line = lines.next_line() => return line.ok().flatten(),
@@ -245,9 +249,10 @@ async fn next_line(lines: &mut Told, signals: &mut Option<Signals>) -> Option<St
     }
 }
 
-/// The line that says what to start. One that was cut off is not understood.
-async fn read_task(lines: &mut Told) -> Result<Task> {
-    let line = lines.next_line().await.ok().flatten().unwrap_or_default();
+/// The line that says what to start, which may take long to come. One that was cut off is not understood, and
+/// none comes when asked to stop.
+async fn read_task(lines: &mut Told, signals: &mut Signals) -> Result<Task> {
+    let line = told_or_stopped(lines, signals).await.unwrap_or_default();
     serde_json::from_str(&line)
         .map_err(|e| Error::internal(format!("The task is not understood: {e}")))
 }
@@ -307,19 +312,19 @@ static OWN: LazyLock<Handle> = LazyLock::new(|| {
     }
 });
 
-/// Makes this process the only one that ever starts the folder's command, and tells who asked.
+/// Makes this process the only one that ever starts the folder's command, and tells who asked. It works in
+/// the folder: one that comes late writes nothing into another folder that is at its place then.
 fn claim(folder: &Path) -> Result<Option<File>> {
-    let path = folder.join(LOCK);
-    let lock = File::create(&path).map_err(|e| io_error("make", &path, &e))?;
-    if lock.try_lock().is_err() || folder.join(HANDLE).exists() {
+    std::env::set_current_dir(folder).map_err(|e| io_error("enter", folder, &e))?;
+    let lock = File::create(LOCK).map_err(|e| io_error("make", &folder.join(LOCK), &e))?;
+    if lock.try_lock().is_err() || Path::new(HANDLE).exists() {
         return Ok(None);
     }
     let text = serde_json::to_string(&*OWN).unwrap_or_default();
     // Nobody else writes here now.
-    let (handle, spare) = (folder.join(HANDLE), folder.join(SPARE_HANDLE));
-    fs::write(&spare, &text)
-        .and_then(|()| fs::rename(&spare, &handle))
-        .map_err(|e| io_error("write", &handle, &e))?;
+    fs::write(SPARE_HANDLE, &text)
+        .and_then(|()| fs::rename(SPARE_HANDLE, HANDLE))
+        .map_err(|e| io_error("write", &folder.join(HANDLE), &e))?;
     say(&text);
     Ok(Some(lock))
 }

@@ -321,7 +321,12 @@ impl Service {
         };
         let tree = tree.perform(self, caller).await?;
         let mut paths = tree.entries.iter().map(|entry| entry.path.as_str());
-        if paths.any(|path| path == script) {
+        // As a path is read: `./score.py` is `score.py`.
+        let parts = || {
+            let parts = script.split('/');
+            parts.filter(|part| !matches!(*part, "" | "."))
+        };
+        if !script.starts_with('/') && paths.any(|path| path.split('/').eq(parts())) {
             return Ok(());
         }
         let paths = tree.entries.iter().map(|entry| entry.path.as_str());

@@ -367,9 +367,9 @@ pub struct Tx<'a> {
 }
 
 impl Tx<'_> {
-    /// Runs a statement and answers how many rows it changed. What it has changed is read by another one
-    /// where it is written often: for `RETURNING` SQLite keeps what the statement changes, to be able to
-    /// undo it.
+    /// Runs a statement and answers how many rows it changed. Where a statement runs often, what it changed
+    /// is read by a second one: for `RETURNING`, SQLite keeps what a statement changes, to be able to undo
+    /// it.
     pub fn execute(&self, sql: &str, params: Params<'_>) -> Result<usize> {
         self.connection
             .prepare_cached(sql)

@@ -25,6 +25,11 @@ pub struct Begun {
 }
 
 impl Begun {
+    /// Whether something is kept in a run's folder: then its command is about to start, or has started.
+    pub fn is_kept(folder: &Path) -> bool {
+        fs::metadata(folder.join(BEGUN)).is_ok_and(|file| file.len() > 0)
+    }
+
     /// What is kept in a run's folder; nothing where nothing is.
     pub fn read(folder: &Path) -> Self {
         let kept = fs::read(folder.join(BEGUN)).unwrap_or_default();

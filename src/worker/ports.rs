@@ -327,6 +327,10 @@ impl Ports<'_> {
             return;
         };
         let address = [OF_JOBS, &self.assignment.run, "/outputs/", placed.name].concat();
+        // An address means another thing in another workspace.
+        if !workspace.eq_ignore_ascii_case(&self.assignment.workspace) {
+            return;
+        }
         let writable = writable(workspace, datastore);
         if self.mirrors.find(&address).is_some() || !self.places.recent.was(&writable, WRITABLE) {
             return;
@@ -334,7 +338,7 @@ impl Ports<'_> {
         let found = {
             let stores = self.places.stores();
             let known = stores.get(&writable);
-            known.and_then(|(inside, at)| at.moved(inside, path.trim_end_matches('/')))
+            known.and_then(|(inside, at)| at.moved(inside, path))
         };
         if let Some(found) = found {
             let kind = Some(placed.output.kind.clone());
@@ -390,8 +394,11 @@ impl Ports<'_> {
                     {
                         check_writable(folder)?;
                     }
-                    let mut stores = self.places.stores();
-                    stores.insert(writable.clone(), (inside, located));
+                    // As it is called there.
+                    if workspace.eq_ignore_ascii_case(&self.assignment.workspace) {
+                        let mut stores = self.places.stores();
+                        stores.insert(writable.clone(), (inside, located));
+                    }
                     self.places.recent.is(writable);
                 }
             }

@@ -184,6 +184,10 @@ impl Execution {
         if self.assignment.handle.is_some() {
             return Some(process);
         }
+        // The machine may have gone down while the run was prepared.
+        if process.may_not_have_begun() && !Begun::is_kept(&self.folder) {
+            return None;
+        }
         let mut fate = self.fate.clone();
         // That worker may have died before it said what to start: then it is to be started.
         let begun = tokio::select! {
@@ -210,13 +214,6 @@ impl Execution {
 
     fn redactor(&self) -> Redactor {
         Redactor::new(self.assignment.secrets.values())
-    }
-
-    /// Ends what may be left of its containers.
-    async fn remove_containers(&self) {
-        if let Some(containers) = Begun::read(&self.folder).containers {
-            containers.remove().await;
-        }
     }
 
     /// Prepares and starts the process; what ends the run before that is an end, not an error.

@@ -95,8 +95,7 @@ pub async fn create(
         let uploaded = ctx.upload_asset(&request.workspace, &local).await?;
         request.files = Some(uploaded.tree.hash);
     } else if let (AssetKind::Data, Some(Value::String(path))) = (kind, request.spec.get("path")) {
-        let known = named::check(ctx, &request.workspace, path).await;
-        known.map_err(|error| error.at("--path"))?;
+        named::warn(ctx, &request.workspace, path, |error| error.at("--path")).await;
     }
     ctx.ui
         .show(&Shown(ctx.client().await?.call(&request).await?))
@@ -169,6 +168,9 @@ pub async fn create_from_file(
         }
     }
     let workspace = args.place.workspace(ctx).await?;
+    if let (AssetKind::Data, Some(Value::String(path))) = (kind, fields.get("path")) {
+        named::warn(ctx, &workspace, path, |error| draft.located(error)).await;
+    }
     let made = create_described(ctx, &workspace, kind, fields, args.labels).await;
     ctx.ui
         .show(&Shown(made.map_err(|error| draft.located(error))?))

@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use super::Local;
-use crate::cli::{context::Context, datastore::named, gathered::Gathered, job::local::repository};
+use crate::cli::{context::Context, gathered::Gathered, job::local::repository};
 use api::{
     Error, Result,
     assets::{Asset, AssetKind, CreateAsset},
@@ -75,9 +75,6 @@ pub async fn create_described(
     if let Some(local) = local {
         let uploaded = ctx.upload_asset(workspace, &local).await?;
         request.files = Some(uploaded.tree.hash);
-    }
-    if let (AssetKind::Data, Some(path)) = (kind, text(&fields, "path")) {
-        named::check(ctx, workspace, &path).await?;
     }
     request.spec = fields;
     ctx.client().await?.call(&request).await

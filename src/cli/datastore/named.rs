@@ -2,15 +2,26 @@
 
 use crate::cli::context::Context;
 use api::{
-    Result,
+    Error, Result,
     datastores::{DEFAULT, GetDatastore},
     paths::Location,
     registries,
 };
 
-/// Refuses a path in a datastore that the workspace does not have. A mirror may stand for one; a registry
-/// has none of its own, and every workspace has that of uploads.
-pub async fn check(ctx: &Context, workspace: &str, path: &str) -> Result<()> {
+/// Warns of a path in a datastore that the workspace does not have: it may be made later, and where the path
+/// is read a mirror may stand for it. `placed` gives the error its place.
+pub async fn warn(ctx: &Context, workspace: &str, path: &str, placed: impl FnOnce(Error) -> Error) {
+    let known = check(ctx, workspace, path).await;
+    if let Some(error) = known.err().filter(|error| error.unknown.is_some()) {
+        let error = placed(error);
+        let place = error.target.as_deref().unwrap_or_default();
+        ctx.ui.warn(&format!("{place}: {}", error.message));
+        error.hints.iter().for_each(|hint| ctx.ui.hint(hint));
+    }
+}
+
+/// A registry has no datastore of its own, and every workspace has that of uploads.
+async fn check(ctx: &Context, workspace: &str, path: &str) -> Result<()> {
     let Ok(Location::Datastore {
         workspace: other,
         datastore,

@@ -118,14 +118,12 @@ pub async fn request_of(
     let workspace = workspace(ctx).await?.name;
     match request(ctx, &workspace, name, definition).await {
         Ok(mut request) => {
+            let mut looked_at = BTreeSet::new();
             for (key, address) in local::addresses(&mut request.definition, "") {
-                // The worker's machine may have a mirror of it.
-                let known = named::check(ctx, &workspace, &address).await;
-                if let Some(error) = known.err().filter(|error| error.unknown.is_some()) {
-                    let error = located(ctx, file, set, error.at(key));
-                    let place = error.target.as_deref().unwrap_or_default();
-                    ctx.ui.warn(&format!("{place}: {}", error.message));
-                    error.hints.iter().for_each(|hint| ctx.ui.hint(hint));
+                let datastore = address.split("/paths/").next().unwrap_or_default();
+                if looked_at.insert(datastore.to_owned()) {
+                    let placed = |error: Error| located(ctx, file, set, error.at(key));
+                    named::warn(ctx, &workspace, &address, placed).await;
                 }
             }
             Ok((workspace, request))

@@ -70,22 +70,26 @@ impl Service {
         })
     }
 
-    /// Refuses code, a script and an environment that are not there: else every job would fail.
+    /// Refuses new code, a script and an environment that are not there: else every job would fail.
     async fn check_batch(
         &self,
         caller: &Caller,
         row: &WorkspaceRow,
         base: &DeploymentBase,
+        is_new: impl Fn(&str) -> bool,
     ) -> Result<()> {
         let workspace = &row.workspace.name;
-        if let Some(written) = &base.code_configuration
+        if is_new("code_configuration")
+            && let Some(written) = &base.code_configuration
             && let (Some(code), Some(script)) = (&written.code, &written.scoring_script)
         {
             let code = self.code_of(caller, workspace, code).await?;
             let found = self.check_script(caller, row, code, script).await;
             found.map_err(|error| error.at(SCRIPT))?;
         }
-        if let Some(environment) = &base.environment {
+        if is_new("environment")
+            && let Some(environment) = &base.environment
+        {
             let found = self.resolve_environment(caller, workspace, environment);
             found.await?;
         }
@@ -170,9 +174,14 @@ impl Perform for PutBatchDeployment {
             .await?;
         names::DEPLOYMENT.check(&self.name)?;
         let endpoint = service.find_batch_endpoint(&row, &self.endpoint).await?;
-        if self.existing {
-            service.find_batch_deployment(&endpoint, &self.name).await?;
-        }
+        let before = if self.existing {
+            let found = service.find_batch_deployment(&endpoint, &self.name).await?;
+            found.definition
+        } else {
+            serde_json::Map::new()
+        };
+        // What an update leaves as it is was looked at before; it may be gone by now.
+        let is_new = |key: &str| before.get(key) != self.definition.get(key);
         let written = read(&self.definition)?;
         if let Some(base) = base(&written) {
             let checked = settings::settings(&written).check();
@@ -183,7 +192,7 @@ impl Perform for PutBatchDeployment {
                 }
                 _ => error,
             })?;
-            service.check_batch(caller, &row, base).await?;
+            service.check_batch(caller, &row, base, is_new).await?;
             match &base.model {
                 Some(ModelSource::Name(name)) => {
                     let found = service.model_of(caller, &row, name).await;

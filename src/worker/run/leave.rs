@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{Execution, MESSAGE_EVERY, unless_full};
 use crate::{
+    begun::Begun,
     cause::{self, DISK_FULL},
     io_error,
     keep::Stored,
@@ -88,6 +89,13 @@ impl Ended {
 }
 
 impl Execution {
+    /// Ends what may be left of its containers.
+    pub(super) async fn remove_containers(&self) {
+        if let Some(containers) = Begun::read(&self.folder).containers {
+            containers.remove().await;
+        }
+    }
+
     /// What the end of the process means for the run.
     pub(super) fn judge(&self, end: End, log: &Path, canceled: bool) -> Ended {
         let exit = match end {

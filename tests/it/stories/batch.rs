@@ -22,7 +22,7 @@ name: doubles
 endpoint_name: somewhere
 type: model
 model: {path: model}
-code_configuration: {code: code, scoring_script: batch.py}
+code_configuration: {code: code, scoring_script: ./batch.py}
 environment: {image: python}
 compute: azureml:batch-cluster
 settings: {mini_batch_size: 2, output_action: append_row, output_file_name: out.csv, error_threshold: 0}

@@ -503,7 +503,7 @@ fn a_deployment_is_described_by_a_file_and_changed() {
         with_model(aml);
         aml.write("code/score.py", ECHO);
         let text = "name: green\nendpoint_name: echo-ep\nmodel: azureml:echo:1\n\
-                    code_configuration: {code: code, scoring_script: score.py}\n\
+                    code_configuration: {code: code, scoring_script: ./score.py}\n\
                     instance_type: Standard_DS3_v2\nenvironment_variables: {TEAM: green}\n";
         aml.write("green.yml", text);
         let error = aml.fails(3, "deployment create -f green.yml");

@@ -1,7 +1,15 @@
 //! The supervisor of a command alone: what it leaves on disk, and when.
 
-use std::fs;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    process::{Command, Stdio},
+};
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::{Value, json};
 
 use crate::support::{Aml, eventually};
@@ -21,6 +29,31 @@ fn a_supervisor_that_gets_no_task_leaves_the_folder_free_for_another() {
         assert!(!folder.join("supervisor.json").exists());
         assert!(!folder.join("exit.json").exists());
     }
+}
+
+#[test]
+fn one_that_is_asked_to_stop_before_it_has_its_task_leaves() {
+    let aml = Aml::local();
+    let folder = aml.path("run");
+    fs::create_dir(&folder).unwrap();
+    let mut supervisor = Command::new(env!("CARGO_BIN_EXE_aml"))
+        .arg("supervise")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = supervisor.stdin.take().unwrap();
+    writeln!(told, "{:?}", folder.to_str().unwrap()).unwrap();
+    let mut claimed = String::new();
+    let mut said = BufReader::new(supervisor.stdout.take().unwrap());
+    said.read_line(&mut claimed).unwrap();
+    assert!(claimed.contains("\"pid\""), "{claimed}");
+    assert!(folder.join("supervisor.json").exists());
+    let pid = Pid::from_raw(supervisor.id().try_into().unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
+    assert!(!supervisor.wait().unwrap().success());
+    assert!(!folder.join("supervisor.json").exists());
+    drop(told);
 }
 
 #[test]

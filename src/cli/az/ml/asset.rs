@@ -6,6 +6,7 @@ use super::{changed, changed_tags};
 use crate::cli::{
     asset::create_described,
     az::{Az, given::Given, ids, place::Place},
+    datastore::named,
     document::Draft,
 };
 use api::{
@@ -72,6 +73,9 @@ pub async fn create(
     draft.edit(&given.edits()?, Values::Strings)?;
     let fields = draft.clone().check(kind.name())?;
     let place = az.place(given).await?;
+    if let (AssetKind::Data, Some(Value::String(path))) = (kind, fields.get("path")) {
+        named::warn(&az.ctx, &place.name(), path, |error| draft.located(error)).await;
+    }
     let made = create_described(&az.ctx, &place.name(), kind, fields, Vec::new()).await;
     let made = made.map_err(|error| draft.located(error))?;
     Ok(shown(&place, &made))
