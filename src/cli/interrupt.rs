@@ -2,11 +2,14 @@
 //! any more; so what comes while nothing listens ends it here.
 
 use std::sync::{
-    Once,
+    LazyLock, Once,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
 
 use super::error::INTERRUPTED;
 
@@ -15,9 +18,11 @@ static LISTENING: AtomicUsize = AtomicUsize::new(0);
 /// Somebody has heard it, and ends the command in its own way.
 static HEARD: AtomicBool = AtomicBool::new(false);
 static WATCHED: Once = Once::new();
+/// How often it has come while somebody listened.
+static CAME: LazyLock<watch::Sender<u32>> = LazyLock::new(|| watch::Sender::new(0));
 
 /// Listens until it is dropped.
-pub struct Listening(());
+pub struct Listening(watch::Receiver<u32>);
 
 impl Listening {
     pub fn begin() -> Self {
@@ -27,11 +32,12 @@ impl Listening {
                 tokio::spawn(watch(interrupts));
             }
         });
-        Self(())
+        Self(CAME.subscribe())
     }
 
-    /// Says that it was heard.
-    pub fn heard(&self) {
+    /// Waits for it.
+    pub async fn interrupted(&mut self) {
+        let _ = self.0.changed().await;
         HEARD.store(true, Ordering::SeqCst);
     }
 }
@@ -42,6 +48,7 @@ impl Drop for Listening {
     }
 }
 
+/// The only one that hears of the signal: so each one ends the process or is heard by those that listen.
 #[expect(
     clippy::exit,
     reason = "the command cannot be told: nothing of it listens"
@@ -51,12 +58,11 @@ async fn watch(mut interrupts: Signal) {
         if LISTENING.load(Ordering::SeqCst) == 0 && !HEARD.load(Ordering::SeqCst) {
             std::process::exit(INTERRUPTED.into());
         }
+        CAME.send_modify(|times| *times += 1);
     }
 }
 
 /// Waits for ctrl-C.
 pub async fn ctrl_c() {
-    let listening = Listening::begin();
-    let _ = tokio::signal::ctrl_c().await;
-    listening.heard();
+    Listening::begin().interrupted().await;
 }

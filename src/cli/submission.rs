@@ -8,17 +8,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::timeout,
-};
+use tokio::time::timeout;
 
 use super::{
     context::Context,
     error::{Exit, INTERRUPTED},
     interrupt::Listening,
 };
-use api::{Error, Result};
+use api::Result;
 
 /// How long the answer to what was sent is waited for.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -60,14 +57,11 @@ impl Submission {
         ctx: &Context,
         mut work: impl Future<Output = anyhow::Result<T>> + Unpin,
     ) -> anyhow::Result<T> {
-        let listening = Listening::begin();
-        let interrupt = signal(SignalKind::interrupt());
-        let mut interrupt =
-            interrupt.map_err(|e| Error::internal(format!("Cannot wait for signals: {e}")))?;
+        let mut listening = Listening::begin();
         tokio::select! {
             biased;
             done = &mut work => return done,
-            _ = interrupt.recv() => listening.heard(),
+            () = listening.interrupted() => {}
         }
         if self.stage.get() == Stage::Sent {
             let answered = poll_fn(|context| match Pin::new(&mut work).poll(context) {

@@ -507,7 +507,8 @@ cd "$(echo "$folder" | tr -d '"')" || exit 1
 exec 9>supervisor.lock
 flock -n 9 || exit 0
 [ -e supervisor.json ] && exit 0
-echo '{"pid": '$$', "started": 0, "boot": "its"}' | tee supervisor.json
+echo '{"pid": '$$', "started": 0, "boot": "its"}' > supervisor.json
+cat supervisor.json
 read -r task
 echo "$task" > log
 "#;

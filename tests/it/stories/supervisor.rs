@@ -40,6 +40,7 @@ fn one_that_is_asked_to_stop_before_it_has_its_task_leaves() {
         .arg("supervise")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let mut told = supervisor.stdin.take().unwrap();
