@@ -35,6 +35,11 @@ impl Listening {
         Self(CAME.subscribe())
     }
 
+    /// Whether it has come and was not waited for.
+    fn missed(&self) -> bool {
+        self.0.has_changed().unwrap_or(false)
+    }
+
     /// Waits for it.
     pub async fn interrupted(&mut self) {
         let _ = self.0.changed().await;
@@ -49,20 +54,46 @@ impl Drop for Listening {
 }
 
 /// The only one that hears of the signal: so each one ends the process or is heard by those that listen.
-#[expect(
-    clippy::exit,
-    reason = "the command cannot be told: nothing of it listens"
-)]
 async fn watch(mut interrupts: Signal) {
     while interrupts.recv().await.is_some() {
-        if LISTENING.load(Ordering::SeqCst) == 0 && !HEARD.load(Ordering::SeqCst) {
-            std::process::exit(INTERRUPTED.into());
-        }
+        end_if_alone();
         CAME.send_modify(|times| *times += 1);
     }
 }
 
-/// Waits for ctrl-C.
+/// Ends the process when nothing listens.
+#[expect(
+    clippy::exit,
+    reason = "the command cannot be told: nothing of it listens"
+)]
+fn end_if_alone() {
+    if LISTENING.load(Ordering::SeqCst) == 0 && !HEARD.load(Ordering::SeqCst) {
+        std::process::exit(INTERRUPTED.into());
+    }
+}
+
+/// Waits for ctrl-C. When it comes in the moment in which what goes on beside this is done, and the waiting
+/// given up, the process ends as if nothing had listened.
 pub async fn ctrl_c() {
-    Listening::begin().interrupted().await;
+    Waiting(Some(Listening::begin())).ends().await;
+}
+
+struct Waiting(Option<Listening>);
+
+impl Waiting {
+    async fn ends(mut self) {
+        if let Some(listening) = &mut self.0 {
+            listening.interrupted().await;
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let missed = self.0.as_ref().is_some_and(Listening::missed);
+        self.0 = None;
+        if missed {
+            end_if_alone();
+        }
+    }
 }
