@@ -178,9 +178,8 @@ const WHOLE: [(i128, i128); 3] = [
 
 /// Which numbers an argument takes, by what its parser says of a value.
 fn numbers(why: &str, value: &str) -> Option<String> {
-    if let Some((_, range)) = why.split_once(" is not in ") {
-        let (from, to) = range.split_once("..=")?;
-        return Some(in_range(from.parse().ok()?, to.parse().ok()?, value));
+    if let Some((from, to)) = range_in(why) {
+        return Some(in_range(from, to, value));
     }
     let whole = [
         "invalid digit found",
@@ -218,18 +217,21 @@ fn in_range(from: i128, to: i128, value: &str) -> String {
 /// tells the range of some, the ends of the types the others.
 fn of_another(value: &str) -> Option<String> {
     let least = i64::MIN.to_string();
-    let ranged = refused(value, &least).and_then(|why| {
-        let (_, range) = why.split_once(" is not in ")?;
-        let (from, to) = range.split_once("..=")?;
-        Some(in_range(from.parse().ok()?, to.parse().ok()?, value))
-    });
-    ranged.or_else(|| {
-        let takes = |number: i128| refused(value, &number.to_string()).is_none();
-        let (from, to) = WHOLE
-            .into_iter()
-            .find(|(from, to)| takes(*from) && takes(*to))?;
-        Some(in_range(from, to, value))
-    })
+    let told = refused(value, &least).and_then(|why| range_in(&why));
+    let takes = |number: i128| refused(value, &number.to_string()).is_none();
+    let tried = || {
+        let mut types = WHOLE.into_iter();
+        types.find(|(from, to)| takes(*from) && takes(*to))
+    };
+    let (from, to) = told.or_else(tried)?;
+    Some(in_range(from, to, value))
+}
+
+/// The first and last number that a parser says it takes.
+fn range_in(why: &str) -> Option<(i128, i128)> {
+    let (_, range) = why.split_once(" is not in ")?;
+    let (from, to) = range.split_once("..=")?;
+    Some((from.parse().ok()?, to.parse().ok()?))
 }
 
 /// What is said of another value in this process's line, if it is not taken.

@@ -56,18 +56,18 @@ impl Drop for Listening {
 /// The only one that hears of the signal: so each one ends the process or is heard by those that listen.
 async fn watch(mut interrupts: Signal) {
     while interrupts.recv().await.is_some() {
-        end_if_alone();
+        end_if_listening(0);
         CAME.send_modify(|times| *times += 1);
     }
 }
 
-/// Ends the process when nothing listens.
+/// Ends the process when nothing listens but so many that do not wait.
 #[expect(
     clippy::exit,
     reason = "the command cannot be told: nothing of it listens"
 )]
-fn end_if_alone() {
-    if LISTENING.load(Ordering::SeqCst) == 0 && !HEARD.load(Ordering::SeqCst) {
+fn end_if_listening(idle: usize) {
+    if LISTENING.load(Ordering::SeqCst) == idle && !HEARD.load(Ordering::SeqCst) {
         std::process::exit(INTERRUPTED.into());
     }
 }
@@ -75,25 +75,15 @@ fn end_if_alone() {
 /// Waits for ctrl-C. When it comes in the moment in which what goes on beside this is done, and the waiting
 /// given up, the process ends as if nothing had listened.
 pub async fn ctrl_c() {
-    Waiting(Some(Listening::begin())).ends().await;
+    Waiting(Listening::begin()).0.interrupted().await;
 }
 
-struct Waiting(Option<Listening>);
-
-impl Waiting {
-    async fn ends(mut self) {
-        if let Some(listening) = &mut self.0 {
-            listening.interrupted().await;
-        }
-    }
-}
+struct Waiting(Listening);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let missed = self.0.as_ref().is_some_and(Listening::missed);
-        self.0 = None;
-        if missed {
-            end_if_alone();
+        if self.0.missed() {
+            end_if_listening(1);
         }
     }
 }
