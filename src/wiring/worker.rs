@@ -229,16 +229,36 @@ async fn spawned(work: impl Future<Output = Result<()>> + Send + 'static) -> Res
     worked.map_err(|e| Error::internal(format!("The worker came down: {e}")))?
 }
 
-/// Sees to it that a worker takes what there is to do. Never fails a command: what is queued waits
-/// for the next one.
+/// Sees to it that a worker takes what there is to do, and waits until it has said so of what is over:
+/// nothing is answered to run that does not. One that does not get to it in time is not waited for: one
+/// that works could have said it before. Never fails a command: what is queued waits for the next one.
 pub async fn ensure_worker(home: &Home, service: &Service) {
-    if Lock::is_held(&home.worker_lock(LOCAL)) {
-        settled(service, None).await;
-    } else if has_work(service).await.unwrap_or(false)
-        && let Ok(started) = start(home)
-    {
-        settled(service, Some(started)).await;
+    let begun = Instant::now();
+    let mut started = None;
+    loop {
+        // Looked for each time: one that is being killed still holds the lock for a moment.
+        if started.is_none() && !Lock::is_held(&home.worker_lock(LOCAL)) {
+            if !has_work(service).await.unwrap_or(false) {
+                return;
+            }
+            let Ok(worker) = start(home) else { return };
+            started = Some(worker);
+        }
+        let comes_up = started
+            .as_mut()
+            .is_some_and(|child| matches!(child.try_wait(), Ok(None)));
+        let patience = if comes_up { STARTING } else { SETTLING };
+        if begun.elapsed() >= patience || !has_untold_end(service).await {
+            return;
+        }
+        tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Whether a run is over of which the worker has not said so.
+async fn has_untold_end(service: &Service) -> bool {
+    let handles = service.processes_of(LOCAL).await.unwrap_or_default();
+    handles.iter().any(|handle| local::is_over(handle))
 }
 
 /// Sees to it for as long as this process goes on: what a command waits for is done by a worker that may
@@ -259,23 +279,6 @@ pub fn keep_worker(home: Home, service: Service) {
             }
         }
     });
-}
-
-/// Waits until the worker has said so of what is over: nothing is answered to run that does not. One
-/// that does not get to it in time is not waited for: one that works could have said it before.
-async fn settled(service: &Service, mut started: Option<Child>) {
-    let begun = Instant::now();
-    while let Ok(handles) = service.processes_of(LOCAL).await
-        && handles.iter().any(|handle| local::is_over(handle))
-    {
-        let comes_up = started
-            .as_mut()
-            .is_some_and(|child| matches!(child.try_wait(), Ok(None)));
-        if begun.elapsed() >= if comes_up { STARTING } else { SETTLING } {
-            return;
-        }
-        tokio::time::sleep(LOOK).await;
-    }
 }
 
 /// Whether there are runs to execute, now or later, or deliveries to make.

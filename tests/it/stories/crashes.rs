@@ -3,7 +3,7 @@
 use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
-use crate::support::{Aml, Process, each_mode, eventually};
+use crate::support::{Aml, Process, each_mode, eventually, kill_others};
 
 /// Submits a run that says `begun`, waits for a file, and says `ended`.
 fn submit_waiting(aml: &Aml) {
@@ -32,22 +32,11 @@ fn ends_well(aml: &Aml) {
 
 /// Kills the processes of this machine that `which` picks by their command line.
 fn kill_all(aml: &Aml, which: impl Fn(&str) -> bool) {
-    let picked: Vec<_> = aml
-        .processes()
-        .into_iter()
-        .filter(|(_, line)| which(line))
-        .collect();
+    let all = aml.processes().into_iter();
+    let picked = all.filter(|(_, line)| which(line)).map(|(pid, _)| pid);
+    let picked: Vec<_> = picked.collect();
     assert!(!picked.is_empty(), "nothing to kill: {:?}", aml.processes());
-    for (pid, _) in &picked {
-        let _ = kill(*pid, Signal::SIGKILL);
-    }
-    eventually("they are gone", 10, || {
-        let left = aml.processes();
-        let gone = picked
-            .iter()
-            .all(|(pid, _)| left.iter().all(|(other, _)| other != pid));
-        gone.then_some(())
-    });
+    kill_others(&picked);
 }
 
 pub(super) fn serve_again(aml: &Aml) -> Process {

@@ -11,7 +11,7 @@ use super::endpoints::{BAD, deploy, hosts, score, state, with_model};
 use crate::support::{
     Aml, each_mode, eventually,
     http::{Connection, post},
-    kill_other,
+    kill_others,
 };
 
 #[test]
@@ -36,7 +36,7 @@ fn a_killed_host_takes_its_process_along_and_can_be_started_again() {
         deploy(aml);
         for (pid, line) in hosts(aml) {
             if line.contains("endpoint-host") {
-                kill_other(pid);
+                kill_others(&[pid]);
             }
         }
         if aml.is_remote() {
@@ -118,7 +118,7 @@ fn a_scoring_process_ends_with_who_watched_it() {
     assert!(!before.is_empty());
     for (pid, line) in hosts(aml) {
         if line.contains("endpoint-watch") {
-            kill_other(pid);
+            kill_others(&[pid]);
         }
     }
     eventually("those are gone", 20, || {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Aml, components, each_mode, eventually,
     http::{post, send},
-    kill_other,
+    kill_others,
 };
 
 const SCRIPT: &str = "import json\ndef init(): pass\ndef run(raw):\n    data = json.loads(raw)\n    \
@@ -62,7 +62,7 @@ fn what_was_asked_is_counted_timed_and_outlives_the_host() {
         // Killed, the host takes nothing along that was told.
         let hosts = aml.processes().into_iter();
         for (pid, _) in hosts.filter(|(_, line)| line.contains("endpoint-host")) {
-            kill_other(pid);
+            kill_others(&[pid]);
         }
         assert_eq!(total(aml)["statuses"], statuses);
         aml.ok("endpoint start echo-ep");

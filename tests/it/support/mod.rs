@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub use aml::{Aml, each_mode, each_mode_with};
 pub use operations::{Operation, operations};
 pub use output::Output;
-pub use process::{Process, kill_other};
+pub use process::{Process, kill_others};
 pub use tree::{root, rust_files, texts};
 pub use words::Words;
 

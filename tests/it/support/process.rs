@@ -243,17 +243,25 @@ pub fn processes_of(root: &Path) -> Vec<(Pid, String)> {
         .collect()
 }
 
-/// Kills a process that is no child of the test, and waits until nothing of it is left: until then it may
-/// hold its locks.
-pub fn kill_other(pid: Pid) {
-    kill(pid, Signal::SIGKILL).expect("the process is there");
-    eventually("the process is gone", 30, || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
-        let state = stat.as_ref().ok().and_then(|stat| stat.rsplit_once(") "));
-        state
-            .is_none_or(|(_, state)| state.starts_with(['Z', 'X']))
-            .then_some(())
+/// Kills processes that are no children of the test, and waits until nothing of them is left. Those that
+/// ended by themselves meanwhile are gone too.
+#[track_caller]
+pub fn kill_others(pids: &[Pid]) {
+    for pid in pids {
+        let _ = kill(*pid, Signal::SIGKILL);
+    }
+    eventually("the processes are gone", 30, || {
+        pids.iter().all(|pid| is_gone(*pid)).then_some(())
     });
+}
+
+/// Whether a process holds nothing any more. What is killed has no command line for some time before it
+/// gives its locks away, and its first thread can have ended before the others.
+fn is_gone(pid: Pid) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    let state = stat.as_ref().ok().and_then(|stat| stat.rsplit_once(") "));
+    let ended = state.is_none_or(|(_, state)| state.starts_with(['Z', 'X']));
+    ended && fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count) <= 1
 }
 
 /// Kills what a test left running; more than once, for a process may have been starting another.
