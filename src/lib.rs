@@ -1,8 +1,6 @@
 //! What is above the layers that are crates of their own, told apart from the program `aml`, so
 //! that it is compiled while they still are optimised.
 
-mod cli;
-mod config;
 mod courier;
 mod wiring;
 
@@ -10,5 +8,6 @@ use std::process::ExitCode;
 
 /// Runs the command line of this process to its end and answers its exit code.
 pub fn main() -> ExitCode {
-    cli::main()
+    wiring::name_process();
+    cli::main(&wiring::Wired)
 }

@@ -9,31 +9,121 @@ mod worker;
 
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::SystemTime,
 };
 
-pub use self::worker::{WorkerSettings, work_for, work_here};
-pub use background::{ensure_server, serve_in_background};
-pub use host::Apart;
-pub use hosts::{host_endpoint, watch_endpoint};
-pub use inspect::{StateReport, disk_is_full, inspect};
-pub use lend::{Lent, lend};
-pub use serve::{ServeSettings, Served, Tls, serve};
-use serve::{asked_to_stop, machine_name};
-pub use server::Verbosity;
-
-use crate::{
-    config::WebhookSettings,
-    courier::{Post, Rules},
-};
-use api::{Result, Time};
-use client::{Client, Remote};
+use futures_util::future::BoxFuture;
 use nix::sys::prctl;
+
+use crate::courier::{Post, Rules};
+use api::{Result, Time};
+use cli::{
+    config::WebhookSettings,
+    wiring::{
+        Apart, Begun, Lent, ServeSettings, Served, StateReport, Target, Wiring, WorkerSettings,
+    },
+};
+use client::{Client, Remote};
+use serve::{asked_to_stop, machine_name};
 use server::Trust;
 use service::{Bell, Service, Space};
 use store::{Home, Store};
+
+/// What commands need of what is below the client, by the layers of this program.
+pub struct Wired;
+
+impl Wiring for Wired {
+    fn open_client<'a>(&self, target: &'a Target) -> BoxFuture<'a, Result<Client>> {
+        Box::pin(open_client(target))
+    }
+
+    fn lend<'a>(&self, target: &'a Target) -> BoxFuture<'a, Result<Lent>> {
+        Box::pin(lend::lend(target))
+    }
+
+    fn ensure_server<'a>(&self, home: &'a Path) -> BoxFuture<'a, Result<String>> {
+        Box::pin(background::ensure_server(home))
+    }
+
+    fn serve<'a>(
+        &self,
+        settings: ServeSettings,
+        listening: Begun<'a, Served>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(serve::serve(settings, listening))
+    }
+
+    fn serve_in_background(&self, home: PathBuf) -> BoxFuture<'static, Result<()>> {
+        Box::pin(background::serve_in_background(home))
+    }
+
+    fn work_here<'a>(
+        &self,
+        settings: WorkerSettings,
+        background: bool,
+        begun: Begun<'a, str>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(worker::work_here(settings, background, begun))
+    }
+
+    fn work_for<'a>(
+        &self,
+        remote: Remote,
+        settings: WorkerSettings,
+        begun: Begun<'a, str>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(worker::work_for(remote, settings, begun))
+    }
+
+    fn supervise(&self, succeed_in: Option<PathBuf>) -> BoxFuture<'static, Result<()>> {
+        executor::supervisor::supervise(succeed_in.map(worker::successor))
+    }
+
+    fn host_endpoint<'a>(
+        &self,
+        home: &'a Path,
+        endpoint: i64,
+        variables: BTreeMap<String, String>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(hosts::host_endpoint(home, endpoint, variables))
+    }
+
+    fn watch_endpoint(
+        &self,
+        command: &[String],
+        log: &Path,
+        apart: Option<Apart>,
+    ) -> io::Result<u8> {
+        let apart = apart.map(|apart| host::Apart {
+            state: apart.state,
+            own: apart.own,
+            readable: apart.readable,
+        });
+        host::watch(command, log, apart.as_ref())
+    }
+
+    fn check_python<'a>(
+        &self,
+        variables: &'a BTreeMap<String, String>,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(executor::environment::check_machine(variables))
+    }
+
+    fn inspect(&self, directory: &Path) -> StateReport {
+        inspect::inspect(directory)
+    }
+
+    fn disk_is_full(&self, directory: &Path) -> bool {
+        inspect::disk_is_full(directory)
+    }
+
+    fn now(&self) -> Time {
+        now()
+    }
+}
 
 /// Names this process `aml` for whoever lists processes: one that was started through the kernel's link
 /// to its program (so that a newer one in its place does not matter) has the name of the link.
@@ -43,19 +133,9 @@ pub fn name_process() {
     }
 }
 
-/// What a command talks to.
-#[derive(Clone)]
-pub enum Target {
-    /// The state directory, without a socket.
-    Local {
-        home: PathBuf,
-    },
-    Remote(Remote),
-}
-
 /// Opens a client. In local mode the server's router is called in this process, and a worker is
 /// kept in the background as long as there is something to do.
-pub async fn open_client(target: &Target) -> Result<Client> {
+async fn open_client(target: &Target) -> Result<Client> {
     match target {
         Target::Local { home } => {
             let service = open_local(home, String::new()).await?;
@@ -109,22 +189,11 @@ fn webhook_rules() -> Result<Rules> {
     })
 }
 
-/// Whether Python environments can be made here; the error says what is missing and how to get it.
-pub async fn check_python(variables: &BTreeMap<String, String>) -> Result<()> {
-    executor::environment::check_machine(variables).await
-}
-
-/// Supervises the commands of runs, one after the other. A worker in the background of the state directory
-/// that is killed meanwhile has a successor.
-pub async fn supervise(succeed_in: Option<PathBuf>) -> Result<()> {
-    executor::supervisor::supervise(succeed_in.map(worker::successor)).await
-}
-
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that reads the wall clock"
 )]
-pub fn now() -> Time {
+fn now() -> Time {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
@@ -132,7 +201,7 @@ pub fn now() -> Time {
 }
 
 /// One TLS provider for client and server; a second call changes nothing.
-pub fn install_tls() {
+fn install_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 

@@ -14,7 +14,7 @@ use clap_complete::engine::{
 };
 
 use super::{Globals, context::Context};
-use crate::wiring::Target;
+use crate::wiring::{Target, Wiring};
 use api::{
     Result,
     access::{ListUsers, Role},
@@ -72,20 +72,20 @@ enum Kind {
 }
 
 /// The command tree with candidates at each argument that names something there is.
-pub fn with_candidates(command: Command) -> Command {
-    below(command, &mut Vec::new())
+pub fn with_candidates(command: Command, wiring: &'static dyn Wiring) -> Command {
+    below(command, &mut Vec::new(), wiring)
 }
 
-fn below(command: Command, path: &mut Vec<String>) -> Command {
+fn below(command: Command, path: &mut Vec<String>, wiring: &'static dyn Wiring) -> Command {
     let command = command.mut_args(|arg| match kind(path, &arg) {
         Some(kind) => arg.add(ArgValueCompleter::new(move |typed: &OsStr| {
-            candidates(kind, typed)
+            candidates(kind, typed, wiring)
         })),
         None => arg,
     });
     command.mut_subcommands(|sub| {
         path.push(sub.get_name().to_owned());
-        let sub = below(sub, path);
+        let sub = below(sub, path, wiring);
         path.pop();
         sub
     })
@@ -140,7 +140,7 @@ fn kind(path: &[String], arg: &Arg) -> Option<Kind> {
 }
 
 /// The names that begin as `start` does; like everywhere, case does not count.
-fn candidates(kind: Kind, start: &OsStr) -> Vec<CompletionCandidate> {
+fn candidates(kind: Kind, start: &OsStr, wiring: &'static dyn Wiring) -> Vec<CompletionCandidate> {
     let text = start.to_string_lossy();
     let names = match kind {
         Kind::Role => Role::ALL.map(short_role).to_vec(),
@@ -149,7 +149,7 @@ fn candidates(kind: Kind, start: &OsStr) -> Vec<CompletionCandidate> {
             .map(str::to_owned)
             .collect(),
         _ => {
-            let ctx = Context::new(typed(std::env::args_os()));
+            let ctx = Context::new(typed(std::env::args_os()), wiring);
             let names = ctx.and_then(|ctx| names(&ctx, kind, &text));
             names.unwrap_or_default()
         }
@@ -376,7 +376,7 @@ mod tests {
                 path.pop();
             }
         }
-        below(&crate::cli::command(), &mut Vec::new());
+        below(&crate::command(), &mut Vec::new());
     }
 
     #[test]

@@ -10,12 +10,13 @@ use tokio::sync::OnceCell;
 use super::{Globals, paste::Paste, ui::Ui};
 use crate::{
     config::{self, Config, InsideRun, Profile},
-    wiring::{self, Target},
+    wiring::{Target, Wiring},
 };
 use api::{Code, Error, Result, access::WhoAmI, names, workspaces::ListWorkspaces};
 use client::{Client, Remote};
 
 pub struct Context {
+    pub wiring: &'static dyn Wiring,
     pub config: Config,
     /// Why the configuration file was left out.
     pub broken: Option<Error>,
@@ -37,15 +38,15 @@ pub struct Context {
 }
 
 impl Context {
-    pub(super) fn new(globals: Globals) -> Result<Self> {
-        Self::with(globals, Config::load()?, None)
+    pub(super) fn new(globals: Globals, wiring: &'static dyn Wiring) -> Result<Self> {
+        Self::with(globals, wiring, Config::load()?, None)
     }
 
     /// Goes on without a configuration file that cannot be understood, and keeps the error.
-    pub(super) fn whatever_the_file(globals: Globals) -> Result<Self> {
+    pub(super) fn whatever_the_file(globals: Globals, wiring: &'static dyn Wiring) -> Result<Self> {
         match Config::load() {
-            Ok(config) => Self::with(globals, config, None),
-            Err(error) => Self::with(globals, Config::without_file()?, Some(error)),
+            Ok(config) => Self::with(globals, wiring, config, None),
+            Err(error) => Self::with(globals, wiring, Config::without_file()?, Some(error)),
         }
     }
 
@@ -53,7 +54,12 @@ impl Context {
         clippy::disallowed_methods,
         reason = "the one place that knows the current folder"
     )]
-    fn with(globals: Globals, config: Config, broken: Option<Error>) -> Result<Self> {
+    fn with(
+        globals: Globals,
+        wiring: &'static dyn Wiring,
+        config: Config,
+        broken: Option<Error>,
+    ) -> Result<Self> {
         let folder = env::current_dir()
             .map_err(|e| Error::invalid(format!("The current folder cannot be used: {e}")))?;
         let paste = Paste::new(&globals, env::args().next());
@@ -70,6 +76,7 @@ impl Context {
         let configured = || config.settings.profile.clone().filter(|_| run.is_none());
         let profile = profile.or_else(configured);
         Ok(Self {
+            wiring,
             ui: Ui::new(&globals.output, globals.query, paste, globals.no_color)?,
             profile: profile.filter(|profile| profile != "local"),
             named_profile,
@@ -87,7 +94,7 @@ impl Context {
 
     /// The same target, for a command that another one runs in `folder`.
     pub(super) fn for_command(&self, globals: Globals, folder: &Path) -> Result<Self> {
-        let mut ctx = Self::with(globals, self.config.clone(), None)?;
+        let mut ctx = Self::with(globals, self.wiring, self.config.clone(), None)?;
         ctx.named_profile.clone_from(&self.named_profile);
         ctx.profile.clone_from(&self.profile);
         ctx.run.clone_from(&self.run);
@@ -198,7 +205,7 @@ impl Context {
     /// The client for the target, opened once.
     pub async fn client(&self) -> Result<&Client> {
         self.client
-            .get_or_try_init(|| async { wiring::open_client(&self.target()?).await })
+            .get_or_try_init(|| async { self.wiring.open_client(&self.target()?).await })
             .await
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{context::Context, error::Exit};
-use crate::wiring::{self, Apart};
+use crate::wiring::{Apart, Wiring};
 
 /// Serve an endpoint of the state directory until it is stopped
 #[derive(Debug, Args)]
@@ -36,20 +36,17 @@ pub struct WatchArgs {
 
 pub async fn host(ctx: &Context, args: HostArgs) -> anyhow::Result<()> {
     let variables = ctx.config.passed_on.clone();
-    Ok(wiring::host_endpoint(&ctx.config.home, args.id, variables).await?)
+    let home = &ctx.config.home;
+    Ok(ctx.wiring.host_endpoint(home, args.id, variables).await?)
 }
 
 /// Has no context: it must work whatever becomes of the configuration.
-pub fn watch(args: &WatchArgs) -> anyhow::Result<()> {
-    let apart = args.apart.as_ref().map(|state| Apart {
-        state: state.clone(),
-        own: args.own.clone(),
-        readable: args.readable.clone(),
+pub fn watch(args: WatchArgs, wiring: &dyn Wiring) -> anyhow::Result<()> {
+    let apart = args.apart.map(|state| Apart {
+        state,
+        own: args.own,
+        readable: args.readable,
     });
-    Err(Exit(wiring::watch_endpoint(
-        &args.command,
-        &args.log,
-        apart.as_ref(),
-    )?)
-    .into())
+    let code = wiring.watch_endpoint(&args.command, &args.log, apart)?;
+    Err(Exit(code).into())
 }

@@ -13,6 +13,7 @@ mod complete;
 mod completions;
 mod component;
 mod compute;
+pub mod config;
 mod connection;
 mod context;
 mod data;
@@ -66,6 +67,7 @@ mod validate;
 mod views;
 mod webhook;
 mod whoami;
+pub mod wiring;
 mod worker;
 mod workspace;
 
@@ -76,6 +78,7 @@ use clap::{
     builder::{PossibleValuesParser, Styles, styling::AnsiColor},
 };
 
+use self::wiring::Wiring;
 use context::Context;
 use part::{Part, only};
 use paste::Paste;
@@ -249,12 +252,12 @@ fn lenient(command: clap::Command) -> clap::Command {
 }
 
 /// Runs the command line of this process.
-pub fn main() -> ExitCode {
-    crate::wiring::name_process();
+pub fn main(wiring: &'static dyn Wiring) -> ExitCode {
     if az::is_called(std::env::args().next().as_deref()) {
-        return az::main();
+        return az::main(wiring);
     }
-    clap_complete::CompleteEnv::with_factory(|| complete::with_candidates(command())).complete();
+    clap_complete::CompleteEnv::with_factory(|| complete::with_candidates(command(), wiring))
+        .complete();
     let cli = match needed()
         .try_get_matches()
         .and_then(|matches| Cli::from_arg_matches(&matches))
@@ -264,7 +267,7 @@ pub fn main() -> ExitCode {
     };
     let no_color = cli.globals.no_color;
     let paste = Paste::new(&cli.globals, std::env::args().next());
-    match run(cli) {
+    match run(cli, wiring) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error::report(&error, &paste, no_color),
     }
@@ -273,9 +276,9 @@ pub fn main() -> ExitCode {
 /// Threads of a server that the store may keep for a moment: for one write and one read.
 const KEPT_THREADS: usize = 2;
 
-fn run(cli: Cli) -> anyhow::Result<()> {
-    if let Command::EndpointWatch(Part(args)) = &cli.command {
-        return endpoint_host::watch(args);
+fn run(cli: Cli, wiring: &'static dyn Wiring) -> anyhow::Result<()> {
+    if let Command::EndpointWatch(Part(args)) = cli.command {
+        return endpoint_host::watch(args, wiring);
     }
     if let Command::Serve(_) = cli.command {
         serve::check_profile(cli.globals.profile.as_deref())?;
@@ -300,8 +303,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             | Command::TableRows(_)
             // Each new shell asks for them.
             | Command::Completions(_)
-            | Command::EndpointHost(_) => Context::whatever_the_file(cli.globals)?,
-            _ => Context::new(cli.globals)?,
+            | Command::EndpointHost(_) => Context::whatever_the_file(cli.globals, wiring)?,
+            _ => Context::new(cli.globals, wiring)?,
         };
         let performed = perform(&ctx, cli.command).await;
         performed
@@ -365,10 +368,10 @@ async fn perform(ctx: &Context, command: Command) -> anyhow::Result<()> {
         Command::AzLink(Part(args)) => az_link::az_link(ctx, &args),
         Command::Completions(Part(args)) => completions::completions(ctx, &args),
         Command::Docs(Part(args)) => docs::docs(ctx, &args),
-        Command::Supervise(Part(args)) => supervise::supervise(args).await,
+        Command::Supervise(Part(args)) => supervise::supervise(ctx, args).await,
         Command::TableRows(Part(args)) => table_rows::table_rows(ctx, &args),
         Command::EndpointHost(Part(args)) => endpoint_host::host(ctx, args).await,
-        Command::EndpointWatch(Part(args)) => endpoint_host::watch(&args),
+        Command::EndpointWatch(Part(args)) => endpoint_host::watch(args, ctx.wiring),
     }
 }
 

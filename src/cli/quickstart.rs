@@ -17,7 +17,6 @@ use super::{
     run::naming,
     run_line,
 };
-use crate::wiring;
 use api::{
     Code, Error,
     access::WhoAmI,
@@ -146,7 +145,7 @@ async fn tour(ctx: &Context) -> anyhow::Result<()> {
 async fn check_machine(ctx: &Context) -> Result<(), Error> {
     match ctx.profile() {
         Some(_) => Ok(()),
-        None => wiring::check_python(&ctx.config.passed_on).await,
+        None => ctx.wiring.check_python(&ctx.config.passed_on).await,
     }
 }
 

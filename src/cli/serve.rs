@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use api::Error;
 
 use super::{context::Context, ui::Ui, worker::settings as worker_settings};
-use crate::wiring::{self, ServeSettings, Served, Tls, Verbosity};
+use crate::wiring::{ServeSettings, Served, Tls, Verbosity};
 
 /// Serve the workspaces of this machine over HTTP
 ///
@@ -52,17 +52,7 @@ pub struct ServeArgs {
     background: bool,
     /// Requests to write a line about on stderr
     #[arg(long, value_enum, default_value = "changes")]
-    log: LogArg,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogArg {
-    /// Only those that met a defect
-    Errors,
-    /// Also those that change something or were refused
-    Changes,
-    /// All
-    Requests,
+    log: Verbosity,
 }
 
 /// Refuses a profile on the line of a server, which is about this machine.
@@ -79,7 +69,10 @@ pub fn check_profile(profile: Option<&str>) -> Result<(), Error> {
 
 pub async fn serve(ctx: &Context, args: ServeArgs) -> anyhow::Result<()> {
     if args.background {
-        return Ok(wiring::serve_in_background(ctx.config.home.clone()).await?);
+        return Ok(ctx
+            .wiring
+            .serve_in_background(ctx.config.home.clone())
+            .await?);
     }
     if let Some(profile) = ctx.profile() {
         ctx.ui.warn(&format!(
@@ -104,14 +97,11 @@ pub async fn serve(ctx: &Context, args: ServeArgs) -> anyhow::Result<()> {
             _ if args.tls_self_signed => Tls::SelfSigned,
             _ => Tls::Off,
         },
-        verbosity: match args.log {
-            LogArg::Errors => Verbosity::Errors,
-            LogArg::Changes => Verbosity::Changes,
-            LogArg::Requests => Verbosity::Requests,
-        },
+        verbosity: args.log,
         worker: (!args.no_worker).then(|| worker_settings(ctx, args.slots)),
     };
-    wiring::serve(settings, |served| announce(&ctx.ui, served)).await?;
+    let announce = Box::new(|served: &Served| announce(&ctx.ui, served));
+    ctx.wiring.serve(settings, announce).await?;
     ctx.ui.status("Stopped.");
     Ok(())
 }

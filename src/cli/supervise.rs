@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::wiring;
+use super::context::Context;
 
 /// Start the command described on stdin and write down how it ends
 #[derive(Debug, Args)]
@@ -13,7 +13,7 @@ pub struct SuperviseArgs {
     state: Option<PathBuf>,
 }
 
-pub async fn supervise(args: SuperviseArgs) -> anyhow::Result<()> {
-    wiring::supervise(args.state).await?;
+pub async fn supervise(ctx: &Context, args: SuperviseArgs) -> anyhow::Result<()> {
+    ctx.wiring.supervise(args.state).await?;
     Ok(())
 }

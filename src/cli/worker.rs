@@ -7,7 +7,7 @@ use clap::Args;
 use super::context::Context;
 use crate::{
     config::MLFLOW_CA,
-    wiring::{self, Target, WorkerSettings},
+    wiring::{Target, WorkerSettings},
 };
 
 /// Execute queued runs on this machine
@@ -35,13 +35,15 @@ pub async fn worker(ctx: &Context, args: WorkerArgs) -> anyhow::Result<()> {
         let ca = ca.display().to_string();
         settings.variables.insert(MLFLOW_CA.to_owned(), ca);
     }
-    let begun = |name: &str| ctx.ui.status(&format!("Working as {name}; ctrl-C stops."));
-    match ctx.target()? {
-        Target::Local { .. } if args.background => {
-            wiring::work_here(settings, true, |_| ()).await?;
+    let background = args.background;
+    let begun = Box::new(move |name: &str| {
+        if !background {
+            ctx.ui.status(&format!("Working as {name}; ctrl-C stops."));
         }
-        Target::Local { .. } => wiring::work_here(settings, false, begun).await?,
-        Target::Remote(remote) => wiring::work_for(remote, settings, begun).await?,
+    });
+    match ctx.target()? {
+        Target::Local { .. } => ctx.wiring.work_here(settings, background, begun).await?,
+        Target::Remote(remote) => ctx.wiring.work_for(remote, settings, begun).await?,
     }
     if !args.background {
         ctx.ui.status("Stopped.");

@@ -3,10 +3,10 @@
 use std::{collections::BTreeMap, fs, io, path::Path, process::Stdio};
 
 use super::{service_of, worker::program};
-use crate::config::Config;
 use api::{Code, Error, Result, work::GetHostOrders};
+use cli::config::Config;
 use client::Client;
-use host::{Apart, Settings};
+use host::Settings;
 use nix::{
     sys::resource::{Resource, getrlimit, setrlimit},
     sys::signal::{Signal, kill},
@@ -139,10 +139,4 @@ pub async fn host_endpoint(
         }),
     };
     host::run(client, settings).await
-}
-
-/// Runs the scoring process of an endpoint, maybe kept apart, and ends it when stdin closes; answers its
-/// exit code.
-pub fn watch_endpoint(command: &[String], log: &Path, apart: Option<&Apart>) -> io::Result<u8> {
-    host::watch(command, log, apart)
 }

@@ -7,7 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use api::{Error, Result};
+use api::Result;
+use cli::wiring::StateReport;
 use store::{self, Home, Lock};
 
 /// The unit in which the system counts what a file takes.
@@ -15,23 +16,6 @@ const BLOCK: u64 = 512;
 
 /// With less free space than this the disk is full.
 const FULL: u64 = 64 << 10;
-
-/// What there is to say of a state directory.
-#[derive(Debug, Default)]
-pub struct StateReport {
-    /// Why it cannot be used.
-    pub problem: Option<Error>,
-    /// The format of its database; none when there is no database yet.
-    pub format: Option<i64>,
-    /// Bytes of disk that its files take.
-    pub size: u64,
-    /// Others can see what lies in it.
-    pub open_to_others: bool,
-    /// Bytes that can still be written where it lies.
-    pub free: Option<u64>,
-    /// The living processes that work in it.
-    pub holders: Vec<String>,
-}
 
 /// Looks at a state directory, which need not exist.
 pub fn inspect(directory: &Path) -> StateReport {

@@ -1,36 +1,23 @@
 //! Lending a process the address of a server: the one of a profile, or one on loopback that is there
 //! for as long as it is lent.
 
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::sync::oneshot;
 
-use super::{Target, open_local};
+use super::{install_tls, open_local};
 use api::Result;
+use cli::wiring::{Lent, Target};
 use server::{Listener, Trust};
 
-/// What a process needs to be let in.
-pub struct Lent {
-    pub url: String,
-    /// None where the server asks for none.
-    pub token: Option<String>,
-    own: Option<Own>,
-}
-
-/// A server in this process.
-struct Own {
-    stop: oneshot::Sender<()>,
-    served: JoinHandle<Result<()>>,
-}
-
-/// Finds the server of the target. In local mode one is started on loopback, which nobody may use
-/// without its token: other people of this machine can reach the port as well.
+/// Finds the server of the target, or starts one on loopback that needs a token of its own.
 pub async fn lend(target: &Target) -> Result<Lent> {
     let home = match target {
         Target::Local { home } => home,
         Target::Remote(remote) => {
+            install_tls();
             return Ok(Lent {
                 url: remote.url.clone(),
                 token: remote.token.clone(),
-                own: None,
+                take_back: Box::pin(async {}),
             });
         }
     };
@@ -46,16 +33,9 @@ pub async fn lend(target: &Target) -> Result<Lent> {
     Ok(Lent {
         url,
         token: Some(token),
-        own: Some(Own { stop, served }),
+        take_back: Box::pin(async {
+            let _ = stop.send(());
+            let _ = served.await;
+        }),
     })
-}
-
-impl Lent {
-    /// Ends the server that was started, after the requests that have begun.
-    pub async fn take_back(self) {
-        if let Some(own) = self.own {
-            let _ = own.stop.send(());
-            let _ = own.served.await;
-        }
-    }
 }

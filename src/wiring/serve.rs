@@ -7,10 +7,11 @@ use tokio::{
     sync::watch,
 };
 
-use super::{WorkerSettings, install_tls, now, open_service_for, worker};
+use super::{install_tls, now, open_service_for, worker};
 use api::{Error, Result};
+use cli::wiring::{Begun, ServeSettings, Served, Tls, Verbosity};
 use server::{
-    self, Asked, Listener, Log, Trust, Verbosity,
+    self, Asked, Listener, Log, Trust,
     tls::{self, Authority},
 };
 use service::{ArtifactPlaces, Revivals, Service};
@@ -22,52 +23,9 @@ const RENEW: Duration = Duration::from_hours(30 * 24);
 /// How often a server looks after endpoints and workers.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// What `aml serve` was told.
-#[derive(Debug)]
-pub struct ServeSettings {
-    pub home: PathBuf,
-    pub host: String,
-    pub port: u16,
-    /// What clients call the server by, when it is not the address listened on.
-    pub url: Option<String>,
-    /// The folder that relative locations of artifacts are meant from.
-    pub folder: PathBuf,
-    /// Where clients write the artifacts of new experiments by themselves.
-    pub artifact_root: Option<String>,
-    /// Need a token on loopback too.
-    pub require_token: bool,
-    pub tls: Tls,
-    pub verbosity: Verbosity,
-    /// How runs are executed here; absent when they are not.
-    pub worker: Option<WorkerSettings>,
-}
-
-#[derive(Debug)]
-pub enum Tls {
-    Off,
-    Files {
-        certificate: PathBuf,
-        key: PathBuf,
-    },
-    /// Signed by the state directory's own authority.
-    SelfSigned,
-}
-
-/// How a server can be reached.
-#[derive(Debug)]
-pub struct Served {
-    pub url: String,
-    /// The certificate to give to clients.
-    pub authority: Option<PathBuf>,
-    /// Listens on the network without TLS.
-    pub exposed: bool,
-    /// What another server of the same state directory says of itself.
-    pub other: Option<String>,
-}
-
 /// Serves a state directory until the process is asked to stop. `listening` is told when requests
 /// are answered, and where.
-pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> Result<()> {
+pub async fn serve(settings: ServeSettings, listening: Begun<'_, Served>) -> Result<()> {
     super::hosts::allow_many_files();
     let home = Home::open(settings.home.clone())?;
     let listener = Listener::bind(&settings.host, settings.port)?;
@@ -123,7 +81,11 @@ pub async fn serve(settings: ServeSettings, listening: impl FnOnce(&Served)) -> 
         url,
     });
     let log = Log {
-        verbosity: settings.verbosity,
+        verbosity: match settings.verbosity {
+            Verbosity::Errors => server::Verbosity::Errors,
+            Verbosity::Changes => server::Verbosity::Changes,
+            Verbosity::Requests => server::Verbosity::Requests,
+        },
         clock: now,
         asked: Asked::default(),
     };

@@ -4,7 +4,6 @@
 //! [`LOCAL`], which is a background process, `aml worker`, or the server.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     io,
     os::unix::{fs::DirBuilderExt, net::UnixDatagram, process::CommandExt},
@@ -17,8 +16,11 @@ use std::{
 use tokio::sync::watch;
 
 use super::{asked_to_stop, install_tls, machine_name, open_service_for, serve::deliver};
-use crate::config::Config;
 use api::{Error, Result, access::WhoAmI};
+use cli::{
+    config::Config,
+    wiring::{Begun, WorkerSettings},
+};
 use client::{Client, Remote};
 use executor::{local, succession::Successor};
 use server::{Listener, Trust};
@@ -43,43 +45,27 @@ const LOOK: Duration = Duration::from_millis(10);
 /// starts do not come up.
 const WATCH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 
-/// What a worker is told on the command line and in the configuration.
-#[derive(Debug, Clone)]
-pub struct WorkerSettings {
-    /// State directory; of a remote worker only environments and run folders are there.
-    pub home: PathBuf,
-    /// Runs executed at once; one per core when absent.
-    pub slots: Option<u32>,
-    /// Seconds without work after which one in the background leaves.
-    pub idle_seconds: Option<u64>,
-    /// Variables of the machine that runs get.
-    pub variables: BTreeMap<String, String>,
-    /// Those by which commands in them speak as the owner, as long as there are no users.
-    pub owner_variables: BTreeMap<String, String>,
-}
-
-impl WorkerSettings {
-    fn resolve(self, name: String, tracking_url: String) -> worker::Settings {
-        let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let own = std::env::current_exe().unwrap_or_default();
-        worker::Settings {
-            within: name == LOCAL,
-            name,
-            slots: self
-                .slots
-                .unwrap_or(u32::try_from(cores).unwrap_or(1))
-                .max(1),
-            idle: None,
-            tracking_url,
-            variables: self.variables,
-            owner_variables: self.owner_variables,
-            program: program(),
-            tools: own.parent().unwrap_or(Path::new("/")).to_owned(),
-            node: machine_name().unwrap_or_default(),
-            home: self.home,
-            mirrors: Config::mirrors,
-            environments: Config::environments,
-        }
+/// What a worker is told, with what this machine adds.
+fn resolve(settings: WorkerSettings, name: String, tracking_url: String) -> worker::Settings {
+    let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let own = std::env::current_exe().unwrap_or_default();
+    worker::Settings {
+        within: name == LOCAL,
+        name,
+        slots: settings
+            .slots
+            .unwrap_or(u32::try_from(cores).unwrap_or(1))
+            .max(1),
+        idle: None,
+        tracking_url,
+        variables: settings.variables,
+        owner_variables: settings.owner_variables,
+        program: program(),
+        tools: own.parent().unwrap_or(Path::new("/")).to_owned(),
+        node: machine_name().unwrap_or_default(),
+        home: settings.home,
+        mirrors: Config::mirrors,
+        environments: Config::environments,
     }
 }
 
@@ -88,7 +74,7 @@ impl WorkerSettings {
 pub async fn work_here(
     settings: WorkerSettings,
     background: bool,
-    begun: impl FnOnce(&str),
+    begun: Begun<'_, str>,
 ) -> Result<()> {
     if background {
         // No terminal reaches it any more.
@@ -143,7 +129,7 @@ async fn work_once(
     let service = open_service_for(home, url.clone(), None)?;
     let ear = Ear::open(home, &service);
     host_runs(listener, service.clone());
-    let mut own = settings.clone().resolve(LOCAL.to_owned(), url);
+    let mut own = resolve(settings.clone(), LOCAL.to_owned(), url);
     own.idle = idle;
     let (leave, left) = watch::channel(false);
     let courier = tokio::spawn(deliver(service.clone(), left));
@@ -178,7 +164,7 @@ pub async fn work_inside(
     host_runs(listener, service.clone());
     worker::run(
         inside(&service),
-        settings.resolve(LOCAL.to_owned(), url),
+        resolve(settings, LOCAL.to_owned(), url),
         stop,
     )
     .await
@@ -188,7 +174,7 @@ pub async fn work_inside(
 pub async fn work_for(
     remote: Remote,
     settings: WorkerSettings,
-    begun: impl FnOnce(&str),
+    begun: Begun<'_, str>,
 ) -> Result<()> {
     install_tls();
     let home = Home::open(settings.home.clone())?;
@@ -219,7 +205,7 @@ pub async fn work_for(
         asked.await;
         stop.send(true)
     });
-    spawned(worker::run(client, settings.resolve(name, url), stopped)).await
+    spawned(worker::run(client, resolve(settings, name, url), stopped)).await
 }
 
 /// Runs a worker on a thread that also runs what it begins, where one goes on when the other has come

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{TargetArgs, shown};
-use crate::cli::{context::Context, views::Named};
+use crate::{context::Context, views::Named};
 use api::assets::{ArchiveAsset, AssetKind, AssetRef, RestoreAsset};
 
 /// Hide an asset, or one version of it, from lists and from being the latest

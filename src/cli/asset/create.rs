@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::{PlaceArgs, Shown, create_described};
-use crate::cli::{
+use crate::{
     args::parse_pairs,
     context::Context,
     datastore::named,

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::TargetArgs;
-use crate::cli::{context::Context, views::Named};
+use crate::{context::Context, views::Named};
 use api::{
     Error,
     assets::{AssetKind, DeleteAsset, Pick},

@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Map, Value, json};
 
 use super::Local;
-use crate::cli::{context::Context, gathered::Gathered, job::local::repository};
+use crate::{context::Context, gathered::Gathered, job::local::repository};
 use api::{
     Error, Result,
     assets::{Asset, AssetKind, CreateAsset},

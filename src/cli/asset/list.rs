@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{PlaceArgs, Shown};
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::assets::{Archived, AssetKind, ListAssets};
 
 /// List the latest version of each asset, or all versions of one

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Shown, TargetArgs};
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::assets::{AssetKind, ShareAsset};
 
 /// Copy a version of an asset with its files to a registry

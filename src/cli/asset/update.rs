@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Shown, TargetArgs};
-use crate::cli::{args::parse_pairs, context::Context};
+use crate::{args::parse_pairs, context::Context};
 use api::assets::{AssetKind, UpdateAsset};
 
 /// Change what is given of a version of an asset and leave the rest

@@ -16,7 +16,7 @@ use super::{
     ids,
     keyvault::short,
 };
-use crate::cli::asset::create_described;
+use crate::asset::create_described;
 use api::{
     Error, Result,
     assets::{AssetKind, GetAsset, ListAssets, image_environment},

@@ -7,7 +7,7 @@ use super::{
     given::Given,
     grammar::{Flag, Group, Verb, flag, switch, verb},
 };
-use crate::cli::login;
+use crate::login;
 use api::{Error, names};
 
 /// The release of Azure's command line and of its `ml` extension whose grammar is spoken.
@@ -234,7 +234,7 @@ async fn log_in(az: &Az, given: &Given) -> anyhow::Result<Value> {
     if let (Some(profile), Some(token)) = (az.ctx.profile(), given.owned("password")) {
         let mut remote = az.ctx.remote(profile)?;
         remote.token = Some(token);
-        login::verify(&remote).await?;
+        login::verify(&az.ctx, &remote).await?;
         az.ctx.config.store_token(profile, remote.token)?;
     }
     Ok(json!([account::shown(az).await?]))

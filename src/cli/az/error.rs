@@ -9,7 +9,7 @@ use super::{
     grammar::{Flag, Verb},
     hint,
 };
-use crate::cli::error::{ENDPOINT_FAILED, Exit, RUN_CANCELED, RUN_FAILED, SCRIPT_FAILED};
+use crate::error::{ENDPOINT_FAILED, Exit, RUN_CANCELED, RUN_FAILED, SCRIPT_FAILED};
 use api::{Code, Error, names};
 
 /// The command line is wrong.

@@ -6,7 +6,7 @@ use futures_util::future::LocalBoxFuture;
 use serde_json::Value;
 
 use super::{Az, given::Given};
-use crate::cli::ui::FORMATS;
+use crate::ui::FORMATS;
 
 /// Performs a verb; the answer is printed unless it is null.
 pub type Run = for<'a> fn(&'a Az, &'a Given) -> LocalBoxFuture<'a, anyhow::Result<Value>>;
@@ -31,7 +31,7 @@ pub struct Verb {
 /// A verb from its name, what it does, its flags and the function that performs it.
 macro_rules! verb {
     ($name:literal, $about:literal, [$($flags:expr),* $(,)?], $run:expr $(, $more:expr)*) => {
-        $crate::cli::az::grammar::Verb {
+        $crate::az::grammar::Verb {
             name: $name,
             about: $about,
             flags: &[$($flags),*],

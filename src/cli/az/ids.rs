@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-pub use crate::cli::job::entity::time;
+pub use crate::job::entity::time;
 use api::{Time, workspaces::Workspace};
 
 /// The subscription and tenant of who has named none.

@@ -42,7 +42,7 @@ pub use output::print;
 use clap::Command;
 
 use super::{Globals, complete::with_candidates, context::Context, paste::Paste};
-use crate::config::AzConfig;
+use crate::{config::AzConfig, wiring::Wiring};
 use api::{Error, Operation, Result, names};
 
 /// All commands.
@@ -116,7 +116,7 @@ pub struct Az {
 }
 
 impl Az {
-    fn new(given: &Given, profile: Option<String>) -> Result<Self> {
+    fn new(given: &Given, profile: Option<String>, wiring: &'static dyn Wiring) -> Result<Self> {
         let config = AzConfig::load()?;
         let group = given.owned("resource-group");
         let workspace = given.owned("workspace-name");
@@ -126,7 +126,7 @@ impl Az {
             profile,
             ..Globals::default()
         };
-        let mut ctx = Context::new(globals)?;
+        let mut ctx = Context::new(globals, wiring)?;
         if !given.has("workspace-name") {
             workspace = early::workspace_of(&ctx.folder, given, workspace);
             ctx.work_in(workspace.clone());
@@ -217,8 +217,8 @@ fn with_group(command: Command, path: &[&'static str], group: &Group) -> Command
 }
 
 /// Runs the command line of this process.
-pub fn main() -> ExitCode {
-    clap_complete::CompleteEnv::with_factory(|| with_candidates(tree())).complete();
+pub fn main(wiring: &'static dyn Wiring) -> ExitCode {
+    clap_complete::CompleteEnv::with_factory(|| with_candidates(tree(), wiring)).complete();
     let words: Vec<String> = std::env::args_os()
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned())
@@ -230,9 +230,9 @@ pub fn main() -> ExitCode {
         .map(String::as_str)
         .collect();
     let Some((group, verb, rest)) = find(&path, &words) else {
-        return elsewhere(&path, &words);
+        return elsewhere(&path, &words, wiring);
     };
-    run(group, verb, &words[rest..])
+    run(group, verb, &words[rest..], wiring)
 }
 
 /// The command that the first words name, and how many words that are.
@@ -257,7 +257,7 @@ fn find(path: &[&str], words: &[String]) -> Option<Called> {
 /// A command, its group, and how many words name it.
 type Called = (&'static Group, &'static Verb, usize);
 
-fn run(group: &Group, verb: &Verb, words: &[String]) -> ExitCode {
+fn run(group: &Group, verb: &Verb, words: &[String], wiring: &'static dyn Wiring) -> ExitCode {
     let called = ["az", group.path, verb.name];
     let called = called.iter().filter(|word| !word.is_empty()).copied();
     let called = called.collect::<Vec<_>>().join(" ");
@@ -273,7 +273,7 @@ fn run(group: &Group, verb: &Verb, words: &[String]) -> ExitCode {
         }
         Err(error) => return error::usage(&error::parser(&error, verb), &called),
     };
-    match perform(verb, &given) {
+    match perform(verb, &given, wiring) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => error::report(&error),
     }
@@ -303,7 +303,7 @@ pub async fn service(ctx: &Context, words: &[String]) -> anyhow::Result<()> {
         Err(error) => return Err(Error::invalid(error::parser(&error, verb)).into()),
     };
     let profile = ctx.profile().unwrap_or("local").to_owned();
-    let mut az = Az::new(&given, Some(profile))?;
+    let mut az = Az::new(&given, Some(profile), ctx.wiring)?;
     if !given.has("workspace-name") {
         let workspace = ctx.workspace().await?;
         az.ctx.work_in(Some(workspace.clone()));
@@ -319,7 +319,7 @@ pub async fn service(ctx: &Context, words: &[String]) -> anyhow::Result<()> {
     ui.show_value(answer)
 }
 
-fn perform(verb: &Verb, given: &Given) -> anyhow::Result<()> {
+fn perform(verb: &Verb, given: &Given, wiring: &'static dyn Wiring) -> anyhow::Result<()> {
     let query = given.text("query");
     query
         .map(|query| output::check_query("query", query))
@@ -328,7 +328,7 @@ fn perform(verb: &Verb, given: &Given) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let mut az = Az::new(given, None)?;
+        let mut az = Az::new(given, None, wiring)?;
         az.ctx.ui.paste = Paste::azure();
         let answer = (verb.run)(&az, given).await;
         let answer = answer.map_err(|error| az.ctx.ui.ended(error))?;
@@ -337,7 +337,7 @@ fn perform(verb: &Verb, given: &Given) -> anyhow::Result<()> {
 }
 
 /// Words that name no command: a group is explained, anything else is an error with the nearest word.
-fn elsewhere(path: &[&str], words: &[String]) -> ExitCode {
+fn elsewhere(path: &[&str], words: &[String], wiring: &'static dyn Wiring) -> ExitCode {
     let (below, known) = deepest(path);
     let begun = path[..known].join(" ");
     let begun = format!("az {begun}");
@@ -364,7 +364,7 @@ fn elsewhere(path: &[&str], words: &[String]) -> ExitCode {
         );
     }
     if words.iter().any(|word| word == "--version" || word == "-v") && known == 0 {
-        return run(&cloud::TOP, &cloud::VERSION_TEXT, &[]);
+        return run(&cloud::TOP, &cloud::VERSION_TEXT, &[], wiring);
     }
     if !asks {
         return error::usage("the following arguments are required: _subcommand", begun);
@@ -377,7 +377,7 @@ fn elsewhere(path: &[&str], words: &[String]) -> ExitCode {
         "\nGroup\n    {begun}\n\nCommands:\n{}",
         lines.collect::<String>()
     );
-    match Context::new(Globals::default()).map(|ctx| ctx.ui.print(&text)) {
+    match Context::new(Globals::default(), wiring).map(|ctx| ctx.ui.print(&text)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }

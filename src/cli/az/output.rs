@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::cli::ui::Ui;
+use crate::ui::Ui;
 use api::{Error, Result};
 
 /// Keys that a table leaves out.

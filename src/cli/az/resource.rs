@@ -281,7 +281,7 @@ async fn call(
     }
     let parsed = verb.command(called.to_owned()).try_get_matches_from(words);
     let given = Given(parsed.map_err(|e| Error::internal(e.to_string()))?);
-    let mut inner = Az::new(&given, None)?;
+    let mut inner = Az::new(&given, None, az.ctx.wiring)?;
     inner.ctx.share_client(&az.ctx).await?;
     (verb.run)(&inner, &given).await
 }

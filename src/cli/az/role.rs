@@ -8,7 +8,7 @@ use super::{
     grammar::{Flag, Group, YES, flag, switch, verb},
     ids,
 };
-use crate::cli::workspace::parse_role;
+use crate::workspace::parse_role;
 use api::{
     Error, Result,
     access::{AssignRole, ListRoles, RemoveRole, RoleAssignment, WhoAmI},

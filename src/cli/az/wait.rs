@@ -10,7 +10,7 @@ use super::{
     grammar::{Flag, flag, switch},
     output,
 };
-use crate::cli::error::is_not_found;
+use crate::error::is_not_found;
 use api::{Error, Result};
 
 pub const FLAGS: &[Flag] = &[

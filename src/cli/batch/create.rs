@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{args::parse_pairs, context::Context};
+use crate::{args::parse_pairs, context::Context};
 use api::batch::PutBatchEndpoint;
 
 /// Create a batch endpoint, or change one that is there

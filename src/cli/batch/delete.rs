@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, views::Named};
+use crate::{context::Context, views::Named};
 use api::batch::{DeleteBatchDeployment, DeleteBatchEndpoint, GetBatchDeployment};
 
 /// Delete a batch endpoint with its deployments, or one of them

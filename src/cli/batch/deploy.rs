@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::uploads::bring;
-use crate::cli::{
+use crate::{
     context::Context,
     document::{Draft, edits},
 };

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::batch::ListBatchDeployments;
 
 /// List the deployments of a batch endpoint

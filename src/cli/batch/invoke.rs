@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::{context::Context, document::Draft, job, run::naming};
+use crate::{context::Context, document::Draft, job, run::naming};
 use api::{
     Error, Result,
     batch::{INPUT, InvokeBatch, SCORE},

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use crate::{
-    cli::{context::Context, views::RunTable},
-    wiring,
-};
+use crate::{context::Context, views::RunTable};
 use api::{
     Result,
     batch::{DEPLOYMENT_TAG, ENDPOINT_TAG, GetBatchDeployment},
@@ -44,7 +41,7 @@ pub async fn jobs(ctx: &Context, args: JobsArgs) -> anyhow::Result<()> {
     ctx.ui.show(&RunTable {
         runs: jobs_of(ctx, &workspace, &found.name, deployment.as_deref()).await?,
         width: ctx.ui.width(),
-        now: wiring::now(),
+        now: ctx.wiring.now(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::batch::GetBatchDeployment;
 
 /// Show a batch endpoint, or one of its deployments

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::cli::{asset::create_described, context::Context, deployment::described};
+use crate::{asset::create_described, context::Context, deployment::described};
 use api::{Result, assets::AssetKind};
 
 /// Uploads what a deployment names on this machine, and puts in its place what names it there.

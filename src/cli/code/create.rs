@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, Value};
 
-use crate::cli::{
+use crate::{
     asset::{self, Local, NewArgs},
     context::Context,
 };

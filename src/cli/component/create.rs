@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{
+use crate::{
     asset::{self, NewArgs},
     context::Context,
 };

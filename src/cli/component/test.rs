@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::{context::Context, job, validate::kind_named};
+use crate::{context::Context, job, validate::kind_named};
 use api::{Error, Result, paths::is_local};
 use spec::load;
 

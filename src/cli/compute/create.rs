@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{
+use crate::{
     asset::texts,
     context::Context,
     document::{Draft, edits},

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, views::Named};
+use crate::{context::Context, views::Named};
 use api::computes::DeleteCompute;
 
 /// Delete a compute; what runs on it goes on

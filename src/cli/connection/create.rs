@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::described;
-use crate::cli::{
+use crate::{
     args::{Hidden, parse_credentials},
     context::Context,
     document::{Draft, edits},

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::connections::ListConnections;
 
 /// List the connections of the workspace, without their secrets

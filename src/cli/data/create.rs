@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
-use crate::cli::{
+use crate::{
     asset::{self, Local, NewArgs},
     context::Context,
 };

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{
+use crate::{
     context::Context,
     document::{Draft, edits},
     job::{self, entity::Entity, imported, stream},

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::table::TableArgs;
-use crate::cli::{
+use crate::{
     context::Context,
     views::{Show, View},
 };

@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::table::TableArgs;
-use crate::cli::{
+use crate::{
     context::Context,
     views::{Show, View, list},
 };

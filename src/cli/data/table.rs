@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 
 use super::beginning::{Lazy, first_of};
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::{Code, Error, Result, paths::is_local};
 use client::{
     Client,

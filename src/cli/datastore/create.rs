@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value};
 
-use crate::cli::{
+use crate::{
     args::{Hidden, parse_credentials, parse_pairs},
     context::Context,
 };

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, views::Named};
+use crate::{context::Context, views::Named};
 use api::datastores::DeleteDatastore;
 
 /// Forget a datastore; its files stay where they are

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::InStoreArgs;
-use crate::cli::{
+use crate::{
     context::Context,
     transfer::{Destination, Downloaded},
 };

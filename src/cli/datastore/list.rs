@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::datastores::ListDatastores;
 
 /// List the datastores of the workspace

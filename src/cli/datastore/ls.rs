@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::InStoreArgs;
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::datastores::ListStoredFiles;
 
 /// List the files of a datastore

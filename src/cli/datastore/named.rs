@@ -1,6 +1,6 @@
 //! Whether a workspace has the datastores that paths name.
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::{
     Error, Result,
     datastores::{DEFAULT, GetDatastore},

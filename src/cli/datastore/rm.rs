@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, transfer::Stored};
+use crate::{context::Context, transfer::Stored};
 use api::datastores::RemoveStoredFiles;
 
 /// Remove a file, or all files below a folder, from a datastore

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{
+use crate::{
     args::{Hidden, parse_credentials, parse_pairs},
     context::Context,
 };

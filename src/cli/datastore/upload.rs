@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::InStoreArgs;
-use crate::cli::{context::Context, transfer::Stored, views::size};
+use crate::{context::Context, transfer::Stored, views::size};
 use api::Error;
 
 /// Upload a file or folder into a datastore

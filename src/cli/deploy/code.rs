@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::{context::Context, run::script::no_folder};
+use crate::{context::Context, run::script::no_folder};
 use api::{Error, Result, files::Hash};
 use client::Limit;
 use spec::reference::missing;

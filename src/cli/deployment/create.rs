@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::described::{self, Wanted};
-use crate::cli::{
+use crate::{
     context::Context,
     document::{Draft, edits},
     error,

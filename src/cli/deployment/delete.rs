@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::TargetArgs;
-use crate::cli::{context::Context, views::Named};
+use crate::{context::Context, views::Named};
 use api::deployments::DeleteDeployment;
 
 /// End a deployment and delete it with its log

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::{
+use crate::{
     context::Context,
     document::Draft,
     endpoint,
@@ -141,8 +141,8 @@ pub async fn model_version(
         source,
         kind,
         description: text("description").unwrap_or_default().to_owned(),
-        tags: crate::cli::asset::texts(inline, "tags"),
-        properties: crate::cli::asset::texts(inline, "properties"),
+        tags: crate::asset::texts(inline, "tags"),
+        properties: crate::asset::texts(inline, "properties"),
         version,
         version_name,
         ..RegisterModel::default()

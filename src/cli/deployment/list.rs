@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::endpoints::GetEndpoint;
 
 /// List the deployments of an endpoint

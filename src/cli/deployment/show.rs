@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::TargetArgs;
-use crate::cli::context::Context;
+use crate::context::Context;
 
 /// Show a deployment: its state, what it serves, its load
 #[derive(Debug, Args)]

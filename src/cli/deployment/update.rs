@@ -8,7 +8,7 @@ use super::{
     TargetArgs,
     described::{self, Wanted},
 };
-use crate::cli::{
+use crate::{
     context::Context,
     document::{Draft, edits},
 };

@@ -11,7 +11,6 @@ use super::{
     error::Exit,
     views::{Show, View, list},
 };
-use crate::wiring;
 
 /// Check this machine and say what each missing thing would give
 ///
@@ -106,7 +105,7 @@ pub async fn doctor(ctx: &Context, _args: DoctorArgs) -> anyhow::Result<()> {
     let mut programs = machine::programs(&ctx.config.path).await;
     // With a server, runs and endpoints are there.
     if ctx.profile().is_none()
-        && let Err(error) = wiring::check_python(&ctx.config.passed_on).await
+        && let Err(error) = ctx.wiring.check_python(&ctx.config.passed_on).await
         && let Some(python) = programs
             .iter_mut()
             .find(|check| check.name == machine::PYTHON)

@@ -6,9 +6,9 @@ use futures_util::future::join_all;
 
 use super::Check;
 use crate::{
-    cli::context::Context,
     config,
-    wiring::{self, StateReport, Target},
+    context::Context,
+    wiring::{StateReport, Target},
 };
 use api::{Error, access::WhoAmI};
 
@@ -73,7 +73,7 @@ pub fn target(ctx: &Context) -> Option<Check> {
 /// Whether the state directory can be used, by whom it is, and how much room there is.
 pub fn directory(ctx: &Context) -> Vec<Check> {
     let home = &ctx.config.home;
-    let report = wiring::inspect(home);
+    let report = ctx.wiring.inspect(home);
     vec![state(home, &report), disk(&report), processes(&report)]
 }
 
@@ -130,7 +130,7 @@ async fn profile(ctx: &Context, name: &str) -> Check {
     let check = format!("profile {name}");
     let ask = async {
         let target = Target::Remote(ctx.remote(name)?);
-        let client = wiring::open_client(&target).await?;
+        let client = ctx.wiring.open_client(&target).await?;
         client.call(&WhoAmI {}).await
     };
     let late = || Error::unavailable("No answer in time");

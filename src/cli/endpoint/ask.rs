@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cli::{
+use crate::{
     context::Context,
     error::{Exit, SCRIPT_FAILED},
 };

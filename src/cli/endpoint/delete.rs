@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, views::Named};
+use crate::{context::Context, views::Named};
 use api::endpoints::{DeleteEndpoint, GetEndpoint};
 
 /// Stop an endpoint and delete it with its keys and its log

@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::endpoints::{GetEndpointKeys, KeyKind, RegenerateEndpointKey};
 
 /// Show the keys of an endpoint, or make a new one

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::endpoints::GetEndpointLog;
 
 /// How often a followed log is read on.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{args::parse_seconds, context::Context};
+use crate::{args::parse_seconds, context::Context};
 use api::endpoint_metrics::GetEndpointMetrics;
 
 /// Show what was asked of an endpoint's deployments and what they used, over time

@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 
 use super::ask::ask;
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::Error;
 use spec::reference::unreadable;
 

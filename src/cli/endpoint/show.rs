@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::endpoints::{EndpointState, GetEndpoint};
 
 /// Show an endpoint: its state, what it serves, what was asked of it

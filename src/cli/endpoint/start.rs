@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::wait;
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::endpoints::{GetEndpoint, StartEndpoint};
 
 /// Start an endpoint again with what was deployed last

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::endpoints::StopEndpoint;
 
 /// Stop an endpoint; requests in flight are answered first

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::endpoints::GetEndpointToken;
 
 /// Issue a token for an endpoint that takes tokens

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::{
+use crate::{
     asset::{self, Local, NewArgs},
     context::Context,
 };

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::experiments::ListExperiments;
 
 /// List the experiments of the workspace, newest first

@@ -8,11 +8,8 @@ use std::{
 use clap::Args;
 
 use crate::{
-    cli::{
-        context::{Context, read_ca},
-        views::size,
-    },
-    wiring,
+    context::{Context, read_ca},
+    views::size,
 };
 use api::{
     Error,
@@ -55,8 +52,7 @@ pub async fn mlflow(ctx: &Context, args: MlflowArgs) -> anyhow::Result<()> {
     let beside = file.parent().unwrap_or(Path::new(".")).join("mlartifacts");
     let artifacts = args.artifacts.as_ref().map(|folder| ctx.path(folder));
     let artifacts = artifacts.unwrap_or(beside);
-    wiring::install_tls();
-    let lent = wiring::lend(&ctx.target()?).await?;
+    let lent = ctx.wiring.lend(&ctx.target()?).await?;
     let known = ctx.profile().map(|profile| ctx.known_profile(profile));
     let ca = known
         .transpose()?
@@ -79,7 +75,7 @@ pub async fn mlflow(ctx: &Context, args: MlflowArgs) -> anyhow::Result<()> {
         &args,
     )
     .await;
-    lent.take_back().await;
+    lent.take_back.await;
     let tally = written?;
     conclude(ctx, &tally, (&file, &artifacts))
 }

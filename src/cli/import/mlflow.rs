@@ -5,12 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::{
-    cli::{
-        context::{Context, read_ca},
-        error::{Exit, IMPORT_INCOMPLETE},
-        views::size,
-    },
-    wiring,
+    context::{Context, read_ca},
+    error::{Exit, IMPORT_INCOMPLETE},
+    views::size,
 };
 use api::Error;
 use exchange::{Credentials, Import, Options, Source, Tally};
@@ -52,7 +49,6 @@ pub async fn mlflow(ctx: &Context, args: MlflowArgs) -> anyhow::Result<()> {
         workspace: args.source_workspace,
         credentials: credentials(ctx, &args.from)?,
     };
-    wiring::install_tls();
     check_source(ctx, &args.from)?;
     let source = Source::open(&args.from, &ctx.folder, options)?;
     let bar = ctx.ui.counter("Importing runs and traces", source.count()?);

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::{create, local, workspace};
-use crate::cli::{context::Context, run::naming};
+use crate::{context::Context, run::naming};
 use api::{Code, Error, jobs::CreateJob, pipelines::PlanPipeline};
 use spec::{
     graph::of_step,

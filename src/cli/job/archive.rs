@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{JobArg, done};
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::runs::UpdateRun;
 
 /// Hide a job that has ended from lists

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{JobArg, done};
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::runs::CancelRun;
 
 /// Stop a job with all its processes

@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::{also, entity::Entity, local, stream, workspace};
-use crate::cli::{
+use crate::{
     context::Context,
     datastore::named,
     document,

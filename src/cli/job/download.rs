@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{JobArg, entity::BEST_TAG};
-use crate::cli::{
+use crate::{
     context::Context,
     error::{Exit, is_not_found},
     views::{Show, View, list},

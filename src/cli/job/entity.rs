@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-use crate::cli::views::{self, Show, View};
+use crate::views::{self, Show, View};
 use api::{
     Time,
     jobs::{DESCRIPTION_TAG, SEARCHES, SERVICE_ENDED_TAG, SERVICE_TAG},

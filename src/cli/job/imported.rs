@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::{context::Context, document::Draft};
+use crate::{context::Context, document::Draft};
 use api::{
     Error, Result,
     runs::{ListRuns, Run},

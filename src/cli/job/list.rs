@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{entity::Entity, workspace};
-use crate::cli::{
+use crate::{
     context::Context,
     views::{self, Show},
 };

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::{context::Context, gathered::Gathered, run::script};
+use crate::{context::Context, gathered::Gathered, run::script};
 use api::{
     Error, Result,
     assets::{AssetKind, CreateAsset},

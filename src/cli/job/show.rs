@@ -7,7 +7,7 @@ use super::{
     entity::{Entity, is_pipeline},
     workspace,
 };
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::pipelines::ListSteps;
 
 /// Show a job in the layout of Azure ML

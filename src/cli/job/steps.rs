@@ -7,14 +7,14 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use futures_util::{
     Stream, StreamExt,
     stream::{self, SelectAll},
 };
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::cli::{
+use crate::{
     context::Context,
     error::{Exit, INTERRUPTED},
     interrupt,

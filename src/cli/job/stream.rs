@@ -8,7 +8,7 @@ use super::{
     entity::{Entity, kind, page},
     steps, workspace, workspace_run,
 };
-use crate::cli::{
+use crate::{
     context::Context,
     error::{Exit, RUN_CANCELED, RUN_FAILED},
     run::follow,

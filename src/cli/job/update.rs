@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::{Map, Value};
 
 use super::{JobArg, entity::Entity, workspace};
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::{
     Error, Result,
     jobs::DESCRIPTION_TAG,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::{context::Context, error::Exit};
+use crate::{context::Context, error::Exit};
 
 /// Check the file of a job without running it
 #[derive(Debug, Args)]

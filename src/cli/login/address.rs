@@ -17,7 +17,7 @@ pub fn check_url(text: &str) -> Result<String, Error> {
     }
     let wrong =
         |why: &str| Error::invalid(format!("`{text}` is no address of a server: {why}")).at("URL");
-    let url = reqwest::Url::parse(text).map_err(|e| wrong(&e.to_string()))?;
+    let url = url::Url::parse(text).map_err(|e| wrong(&e.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("it begins neither with http:// nor with https://"));
     }
@@ -34,7 +34,7 @@ pub fn check_url(text: &str) -> Result<String, Error> {
 
 /// Whether others on the network could read what is sent there.
 pub fn in_the_clear(url: &str) -> bool {
-    let Ok(url) = reqwest::Url::parse(url) else {
+    let Ok(url) = url::Url::parse(url) else {
         return false;
     };
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
@@ -48,7 +48,7 @@ pub fn in_the_clear(url: &str) -> bool {
 /// A profile is named after the host when no name is given, and after its port too when the host
 /// has another one.
 pub fn profile_name(url: &str, known: &BTreeMap<String, Profile>) -> String {
-    let Ok(parsed) = reqwest::Url::parse(url) else {
+    let Ok(parsed) = url::Url::parse(url) else {
         return "server".to_owned();
     };
     let host = parsed

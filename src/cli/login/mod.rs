@@ -16,10 +16,7 @@ use super::{
     context::{Context, read_ca},
     hidden::ask_hidden,
 };
-use crate::{
-    config::Profile,
-    wiring::{self, Target},
-};
+use crate::{config::Profile, wiring::Target};
 use api::{
     Code, Error,
     access::{Identity, WhoAmI},
@@ -66,7 +63,7 @@ pub async fn login(ctx: &Context, args: LoginArgs) -> anyhow::Result<()> {
             "The token travels in the clear to this address; others on the network can read it.",
         );
     }
-    let identity = verify(&remote).await?;
+    let identity = verify(ctx, &remote).await?;
     ctx.config.store_token(&name, remote.token)?;
     ctx.config.change(|settings| {
         let known = settings
@@ -95,8 +92,11 @@ pub async fn login(ctx: &Context, args: LoginArgs) -> anyhow::Result<()> {
 }
 
 /// Asks the server who the token belongs to.
-pub async fn verify(remote: &Remote) -> Result<Identity, Error> {
-    let client = wiring::open_client(&Target::Remote(remote.clone())).await?;
+pub async fn verify(ctx: &Context, remote: &Remote) -> Result<Identity, Error> {
+    let client = ctx
+        .wiring
+        .open_client(&Target::Remote(remote.clone()))
+        .await?;
     client.call(&WhoAmI {}).await.map_err(|e| match e.code {
         Code::NotFound | Code::Invalid | Code::Internal => Error::unavailable(format!(
             "`{}` answers, but not as an AMLite server: {}",

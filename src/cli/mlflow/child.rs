@@ -14,7 +14,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::cli::error::{Exit, NO_PROGRAM, NOT_EXECUTABLE};
+use crate::error::{Exit, NO_PROGRAM, NOT_EXECUTABLE};
 use api::{Error, Result};
 
 /// Signals that end or tell a process something; those of job control work as they are.

@@ -7,10 +7,7 @@ use std::{collections::BTreeMap, path::Path};
 use clap::Args;
 
 use super::context::Context;
-use crate::{
-    config::MLFLOW_CA,
-    wiring::{self, Lent},
-};
+use crate::{config::MLFLOW_CA, wiring::Lent};
 use api::{access::WhoAmI, workspaces::GetWorkspace};
 
 /// Run a command whose MLflow logs to the workspace
@@ -37,7 +34,7 @@ pub async fn mlflow(ctx: &Context, args: MlflowArgs) -> anyhow::Result<()> {
         .and_then(|known| known.ca_file.as_deref());
     // From here on a signal is the command's.
     let signals = child::Signals::listen()?;
-    let lent = wiring::lend(&ctx.target()?).await?;
+    let lent = ctx.wiring.lend(&ctx.target()?).await?;
     let mut variables = tracking(&lent, &workspace, &user, ca);
     // For `aml` itself, when the command calls it.
     variables.insert("AML_WORKSPACE", Some(workspace));
@@ -52,7 +49,7 @@ pub async fn mlflow(ctx: &Context, args: MlflowArgs) -> anyhow::Result<()> {
         }
     }
     let ended = child::run(&args.command, variables, signals).await;
-    lent.take_back().await;
+    lent.take_back.await;
     child::conclude(ended?)
 }
 

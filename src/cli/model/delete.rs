@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{ModelArg, versioned};
-use crate::cli::{context::Context, views::Named};
+use crate::{context::Context, views::Named};
 use api::models::DeleteModel;
 
 /// Delete a model version, or all versions of a model

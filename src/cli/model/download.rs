@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{ModelArg, resolve};
-use crate::cli::{
+use crate::{
     context::Context,
     transfer::{Destination, Downloaded},
 };

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::models::ListModels;
 
 /// List the newest version of each model, or all versions of one

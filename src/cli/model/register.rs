@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::{args::parse_pairs, context::Context};
+use crate::{args::parse_pairs, context::Context};
 use api::{
     Error,
     models::{ModelSource, ModelType, RegisterModel, Which},

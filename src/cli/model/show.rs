@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{ModelArg, resolve};
-use crate::cli::context::Context;
+use crate::context::Context;
 
 /// Show a model version and where it came from
 #[derive(Debug, Args)]

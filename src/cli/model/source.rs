@@ -1,6 +1,6 @@
 //! Where a model's files are, as files and flags say it.
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::{Error, Result, models::ModelSource};
 use client::inputs::Wanted;
 use spec::reference::{self, Reference, missing};

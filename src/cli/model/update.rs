@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::{Args, ValueEnum};
 
 use super::{ModelArg, resolve};
-use crate::cli::{args::parse_pairs, context::Context};
+use crate::{args::parse_pairs, context::Context};
 use api::models::{Stage, UpdateModel};
 
 /// Change what is given of a model version and leave the rest

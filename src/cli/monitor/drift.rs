@@ -6,15 +6,12 @@ use chrono::TimeDelta;
 use clap::Args;
 
 use crate::{
-    cli::{
-        args::parse_seconds,
-        context::Context,
-        data::table,
-        error::{DRIFTED, Exit},
-        run::inside,
-    },
+    args::parse_seconds,
     config::InsideRun,
-    wiring,
+    context::Context,
+    data::table,
+    error::{DRIFTED, Exit},
+    run::inside,
 };
 use api::{
     Error, Result,
@@ -150,7 +147,7 @@ impl Place {
                 ..
             } = run;
             return Ok(Self {
-                client: inside(run).await?,
+                client: inside(ctx, run).await?,
                 workspace: workspace.clone(),
                 run: Some(name.clone()),
             });
@@ -234,7 +231,7 @@ struct Sides {
 impl Sides {
     async fn of(ctx: &Context, place: &Place, args: &DriftArgs) -> Result<Self> {
         let span = args.since.or(args.endpoint.as_ref().map(|_| SINCE));
-        let now = wiring::now().datetime();
+        let now = ctx.wiring.now().datetime();
         let window = span.and_then(|seconds| {
             let span = TimeDelta::try_seconds(i64::try_from(seconds).ok()?)?;
             let from = now.checked_sub_signed(span)?;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::monitors::ListMonitorReports;
 
 /// List monitors with what each has found last

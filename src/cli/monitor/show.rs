@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::{Error, monitors::ListMonitorReports};
 
 /// Show what a monitor has found last

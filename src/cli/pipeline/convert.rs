@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use serde_json::Value;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::{Error, Result};
 use spec::v1;
 

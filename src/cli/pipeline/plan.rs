@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::{
+use crate::{
     context::Context,
     job::create,
     run::compare::{self, Change, CodeDiff},

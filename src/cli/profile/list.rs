@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{ProfileInfo, info};
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::Result;
 
 /// List the servers you have logged in to, and this machine

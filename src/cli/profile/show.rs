@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 
 /// Show a profile
 #[derive(Debug, Args)]

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, views::Named};
+use crate::{context::Context, views::Named};
 
 /// Choose the profile to use when none is named
 #[derive(Debug, Args)]

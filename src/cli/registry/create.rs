@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::Map;
 
-use crate::cli::{args::parse_pairs, context::Context};
+use crate::{args::parse_pairs, context::Context};
 use api::registries::CreateRegistry;
 
 /// Create a registry, which every user of the server may read

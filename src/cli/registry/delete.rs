@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, views::Named};
+use crate::{context::Context, views::Named};
 use api::registries::DeleteRegistry;
 
 /// Delete a registry with all assets in it

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::Map;
 
-use crate::cli::{args::parse_pairs, context::Context};
+use crate::{args::parse_pairs, context::Context};
 use api::registries::UpdateRegistry;
 
 /// Change what is given of a registry and leave the rest

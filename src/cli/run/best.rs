@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::runs::{BestRun, Goal};
 
 /// Find the completed run whose last value of a metric is best

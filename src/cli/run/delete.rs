@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::RunArg;
-use crate::cli::{context::Context, views::Named};
+use crate::{context::Context, views::Named};
 use api::runs::DeleteRun;
 
 /// Delete a run that has ended, with its artifacts and log

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::compare::{self, Change, CodeDiff};
-use crate::cli::{
+use crate::{
     context::Context,
     views::{Show, View, command, git, number},
 };

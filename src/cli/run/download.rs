@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use super::RunArg;
-use crate::cli::{
+use crate::{
     context::Context,
     transfer::{Destination, Downloaded},
 };

@@ -7,14 +7,11 @@ use futures_util::StreamExt;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
-    cli::{
-        context::Context,
-        error::{Exit, RUN_CANCELED, RUN_FAILED},
-        interrupt,
-        submission::goes_on,
-        views::duration,
-    },
-    wiring,
+    context::Context,
+    error::{Exit, RUN_CANCELED, RUN_FAILED},
+    interrupt,
+    submission::goes_on,
+    views::duration,
 };
 use api::{
     Error, Result,
@@ -179,7 +176,7 @@ impl Follower<'_> {
     /// On this machine it can be seen why a run does not get on.
     fn warn_of_a_full_disk(&self, said: &mut Said) {
         let home = &self.ctx.config.home;
-        if self.ctx.profile().is_none() && wiring::disk_is_full(home) {
+        if self.ctx.profile().is_none() && self.ctx.wiring.disk_is_full(home) {
             let home = home.display();
             self.say_once(said, &format!("The disk that holds `{home}` is full"));
         }

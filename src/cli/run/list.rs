@@ -2,10 +2,7 @@
 
 use clap::{Args, builder::PossibleValuesParser};
 
-use crate::{
-    cli::{args::parse_pairs, context::Context, views::RunTable},
-    wiring,
-};
+use crate::{args::parse_pairs, context::Context, views::RunTable};
 use api::{
     names,
     runs::{ListRuns, Run, RunStatus},
@@ -71,7 +68,7 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
     ctx.ui.show(&RunTable {
         runs: page.items,
         width: ctx.ui.width(),
-        now: wiring::now(),
+        now: ctx.wiring.now(),
     })?;
     if page.next.is_some() && args.limit == DEFAULT_LIMIT {
         ctx.ui.hint(&format!(

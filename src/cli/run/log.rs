@@ -5,12 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::Instant;
 
-use crate::{
-    cli::{args::parse_pairs, context::Context},
-    wiring,
-};
+use crate::{args::parse_pairs, context::Context};
 use api::{
-    Error, Operation, Result,
+    Error, Operation, Result, Time,
     metrics::{LogBatch, MetricPoint, Value},
     runs::GetRun,
 };
@@ -67,7 +64,7 @@ pub async fn log(ctx: &Context, args: LogArgs) -> anyhow::Result<()> {
     let metrics = args
         .metrics
         .iter()
-        .map(|pair| point(pair, args.step))
+        .map(|pair| point(pair, args.step, ctx.wiring.now()))
         .collect::<Result<Vec<_>>>()?;
     let (client, workspace, run) = destination(ctx, args.name).await?;
     let batch = LogBatch {
@@ -115,11 +112,11 @@ async fn destination(ctx: &Context, name: Option<String>) -> Result<(Client, Str
         return Err(Error::invalid("Which run? This is not the process of one")
             .hint("Name it: aml run log NAME --metric loss=0.1"));
     };
-    let client = super::inside(inside).await?;
+    let client = super::inside(ctx, inside).await?;
     Ok((client, inside.workspace.clone(), inside.run.clone()))
 }
 
-fn point(pair: &str, step: i64) -> Result<MetricPoint> {
+fn point(pair: &str, step: i64, now: Time) -> Result<MetricPoint> {
     let parsed = pair
         .rsplit_once('=')
         .and_then(|(key, value)| Some((key, Value::parse(value)?)));
@@ -128,7 +125,7 @@ fn point(pair: &str, step: i64) -> Result<MetricPoint> {
             key: key.to_owned(),
             value,
             step,
-            timestamp: Some(wiring::now().0),
+            timestamp: Some(now.0),
         }),
         None => Err(Error::invalid(format!("`{pair}` is not KEY=NUMBER")).at("--metric")),
     }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{RunArg, follow};
-use crate::cli::context::Context;
+use crate::context::Context;
 
 /// Print what a run has written, stdout and stderr in order
 ///

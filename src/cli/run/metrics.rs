@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::RunArg;
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::{Error, metrics::GetMetricHistory, names};
 
 /// Show the metrics of a run, or every value of one

@@ -21,10 +21,7 @@ mod submit;
 use clap::Subcommand;
 
 use super::context::{Context, remote_of};
-use crate::{
-    config::InsideRun,
-    wiring::{self, Target},
-};
+use crate::{config::InsideRun, wiring::Target};
 use api::{
     Result,
     runs::{GetRun, Run},
@@ -66,8 +63,10 @@ pub async fn run(ctx: &Context, command: RunCommand) -> anyhow::Result<()> {
 }
 
 /// A client of the server that a run's process was given.
-pub async fn inside(run: &InsideRun) -> Result<Client> {
-    wiring::open_client(&Target::Remote(remote_of(run)?)).await
+pub async fn inside(ctx: &Context, run: &InsideRun) -> Result<Client> {
+    ctx.wiring
+        .open_client(&Target::Remote(remote_of(run)?))
+        .await
 }
 
 /// The run a command is about.

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{RunArg, download::check_path};
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::files::ListArtifacts;
 
 /// List the files that a run has put out

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::RunArg;
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::runs::RunStatus;
 
 /// Show everything known of a run

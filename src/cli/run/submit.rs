@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{follow, git, naming, script};
-use crate::cli::{
+use crate::{
     args::{CodeLimit, parse_pairs, parse_seconds},
     context::Context,
     software,

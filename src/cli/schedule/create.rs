@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Map, Value};
 
-use crate::cli::{
+use crate::{
     asset::texts,
     context::Context,
     document::{Draft, edits},

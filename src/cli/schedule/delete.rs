@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, views::Named};
+use crate::{context::Context, views::Named};
 use api::schedules::DeleteSchedule;
 
 /// Delete a schedule; the jobs it created stay

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, views::time};
+use crate::{context::Context, views::time};
 use api::schedules::RunDueSchedules;
 
 /// Create the jobs of all schedules that are due, in all workspaces

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::schedules::GetSchedule;
 
 /// Show a schedule, when it is due next and what it did last

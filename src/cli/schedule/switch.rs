@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::schedules::UpdateSchedule;
 
 /// Enable a schedule; what was due meanwhile is not caught up

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, run::naming};
+use crate::{context::Context, run::naming};
 use api::schedules::TriggerSchedule;
 
 /// Create the job of a schedule now

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::{asset::texts, context::Context};
+use crate::{asset::texts, context::Context};
 use api::{
     Error, Result,
     schedules::{GetSchedule, Schedule, UpdateSchedule},

@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 
-use crate::cli::{
+use crate::{
     args::{Hidden, read_stdin},
     context::Context,
     hidden::ask_hidden,

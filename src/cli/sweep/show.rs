@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::plot::plot;
-use crate::cli::{
+use crate::{
     context::Context,
     job::{JobArg, entity::BEST_TAG},
     views::{Show, View, number, record, render},

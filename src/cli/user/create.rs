@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::access::CreateUser;
 
 /// Create a user and print a token to log in with

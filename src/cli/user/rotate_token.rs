@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::access::RotateToken;
 
 /// Replace a user's token; the old one stops working at once

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Show, View, list, pairs, record, runs::size, time};
-use crate::cli::asset::Shown;
+use crate::asset::Shown;
 use api::{
     assets::{Asset, AssetKind},
     registries::Registry,

@@ -1,7 +1,7 @@
 //! How stored files look to people.
 
 use super::{Show, View, list, record, runs::size, time};
-use crate::cli::snapshot::Snapshot;
+use crate::snapshot::Snapshot;
 use api::files::{Artifact, Collected};
 
 impl Show for Snapshot {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::SecretArgs;
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::webhooks::{CreateWebhook, Event, WebhookStatus};
 
 /// Make a webhook: an address that is told of events by POST

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, views::Named};
+use crate::{context::Context, views::Named};
 use api::webhooks::DeleteWebhook;
 
 /// Delete a webhook with what was on its way to it

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::SecretArgs;
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::webhooks::{Event, UpdateWebhook, WebhookStatus};
 
 /// Change what is given of a webhook and leave the rest

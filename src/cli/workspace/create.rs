@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{
+use crate::{
     args::{EditionArg, parse_pairs},
     context::Context,
 };

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, views::Named};
+use crate::{context::Context, views::Named};
 use api::{Result, workspaces::DeleteWorkspace};
 
 /// Delete a workspace and everything it owns

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::NameArg;
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::workspaces::ListWorkspaceKeys;
 
 /// Show the keys of a workspace's associated resources

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::NameArg;
-use crate::cli::{context::Context, views::Named};
+use crate::{context::Context, views::Named};
 use api::{
     Error,
     access::{AssignRole, ListRoles, RemoveRole, Role},

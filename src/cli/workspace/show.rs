@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::NameArg;
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::workspaces::GetWorkspace;
 
 /// Show a workspace and its associated resources

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::NameArg;
-use crate::cli::{args::parse_pairs, context::Context};
+use crate::{args::parse_pairs, context::Context};
 use api::{
     Error, Result,
     workspaces::{GetWorkspace, UpdateWorkspace, Workspace},

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::NameArg;
-use crate::cli::{args::EditionArg, context::Context};
+use crate::{args::EditionArg, context::Context};
 use api::workspaces::UpgradeWorkspace;
 
 /// Upgrade a workspace to the Enterprise edition

@@ -3,8 +3,8 @@
 use clap::Args;
 
 use crate::{
-    cli::context::Context,
     config::{self, FolderFile},
+    context::Context,
 };
 use api::workspaces::GetWorkspace;
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{ASYNC, COMMON, METADATA, NAME, VERBOSE, answer};
-use crate::cli::{
+use crate::{
     az::{
         Az,
         given::Given,
@@ -388,7 +388,7 @@ async fn create(az: &Az, given: &Given, kind: &str) -> anyhow::Result<Value> {
     put(&mut fields, "size", json!(given.required("vm-size")?));
     put(&mut fields, "tags", json!(given.pairs("tag")));
     if kind == CLUSTER && !given.has("max-nodes") {
-        return Err(crate::cli::az::given::missing(&["max-nodes"]).into());
+        return Err(crate::az::given::missing(&["max-nodes"]).into());
     }
     put_nodes(&mut fields, given)?;
     if let Some(priority) = given.text("vm-priority") {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::answer;
-use crate::cli::{
+use crate::{
     az::{
         Az,
         given::{Given, missing},

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{COMMON, METADATA, answer, asset, assets, at, mapping, object_at, text_at};
-use crate::cli::{
+use crate::{
     asset::create_described,
     az::{
         Az,
@@ -362,7 +362,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{paths, table};
-    use crate::cli::az::ids;
+    use crate::az::ids;
 
     #[test]
     fn a_dataset_names_files_in_datastores_and_elsewhere() {

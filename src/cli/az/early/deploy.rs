@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::{at, environment, folder, mapping, model, object_at, submit::found, text_at};
-use crate::cli::az::{
+use crate::az::{
     Az,
     given::{Given, missing},
     grammar::{Flag, flag, switch},

@@ -11,7 +11,7 @@ use super::{
     submit::found,
     text_at, write,
 };
-use crate::cli::{
+use crate::{
     asset::create_described,
     az::{
         Az,
@@ -239,7 +239,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::converted;
-    use crate::cli::az::ids;
+    use crate::az::ids;
 
     fn of(value: Value) -> Option<Value> {
         converted(Some(&ids::fields(value)), &["/code".as_ref()]).unwrap()

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{COMMON, CONFIGURATION, METADATA, answer, folder, write};
-use crate::cli::az::{
+use crate::az::{
     Az,
     given::Given,
     grammar::{Group, flag, verb},

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     ASYNC, COMMON, METADATA, VERBOSE, answer, deploy, folder, mapping, serve, text_at, versioned,
 };
-use crate::cli::{
+use crate::{
     az::{
         Az,
         given::{Given, is_tagged, missing},

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{answer, run, write_private};
-use crate::cli::{
+use crate::{
     az::{Az, given::Given, ids},
     document::Draft,
     job::create,
@@ -18,7 +18,7 @@ pub async fn submit(az: &Az, given: &Given) -> anyhow::Result<Value> {
                 "No pipeline `{id}` was published: here a pipeline is its file"
             ))
             .hint("Name the file: az ml run submit-pipeline -y FILE"),
-            None => crate::cli::az::given::missing(&["pipeline-yaml/-y"]),
+            None => crate::az::given::missing(&["pipeline-yaml/-y"]),
         }
         .into());
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::{COMMON, METADATA, answer, attached, folder, pipeline, submit, sweep, tensorboard};
-use crate::cli::{
+use crate::{
     az::{
         Az,
         given::Given,

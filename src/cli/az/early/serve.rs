@@ -8,7 +8,7 @@ use super::{
     answer, deploy,
     service::{ask, get, remove, served, shown},
 };
-use crate::cli::{
+use crate::{
     az::{Az, given::Given},
     deployment::described::{self, Wanted},
     document::Draft,

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{ASYNC, COMMON, METADATA, NAME, VERBOSE, answer, deploy, serve};
-use crate::cli::{
+use crate::{
     az::{
         Az,
         given::{Given, is_tagged},

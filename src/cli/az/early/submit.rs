@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::{answer, at, environment, folder, mapping, object_at, run, text_at};
-use crate::cli::{
+use crate::{
     az::{Az, given::Given},
     document::Draft,
     job::{create, stream},

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use super::{at, folder, mapping, object_at, submit, submit::Submission, text_at};
-use crate::cli::az::{Az, given::Given};
+use crate::az::{Az, given::Given};
 use api::{Error, Result};
 
 pub async fn submit(az: &Az, given: &Given) -> anyhow::Result<Value> {
@@ -155,7 +155,7 @@ mod tests {
     use super::{names, policy, values};
 
     fn fields(value: Value) -> Map<String, Value> {
-        crate::cli::az::ids::fields(value)
+        crate::az::ids::fields(value)
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{io, path::Path, process::Stdio, time::Duration};
 use serde_json::Value;
 
 use super::run;
-use crate::cli::{
+use crate::{
     az::{Az, given::Given},
     interrupt,
 };

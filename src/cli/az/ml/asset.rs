@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{changed, changed_tags};
-use crate::cli::{
+use crate::{
     asset::create_described,
     az::{Az, given::Given, ids, place::Place},
     datastore::named,

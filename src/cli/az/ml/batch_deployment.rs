@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::asset::put_flags;
-use crate::cli::{
+use crate::{
     az::{
         Az,
         given::Given,
@@ -144,7 +144,7 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
     put_flags(&mut draft, given, &["name", "endpoint-name"]);
     let text = |key: &str, flag: &str| {
         let text = draft.text(key).map(str::to_owned);
-        text.ok_or_else(|| crate::cli::az::given::missing(&[flag]))
+        text.ok_or_else(|| crate::az::given::missing(&[flag]))
     };
     let name = text("name", "name/-n")?;
     let endpoint = text("endpoint_name", "endpoint-name/-e")?;

@@ -4,22 +4,19 @@ use serde_json::{Map, Value, json};
 
 use super::{asset::put_flags, batch_deployment::shown_jobs, named_draft, tags};
 use crate::{
-    cli::{
-        asset::texts,
-        az::{
-            Az,
-            given::Given,
-            grammar::{
-                FILE, Flag, GENERIC, Group, NAME, NO_WAIT, PLACE, SET, THE_NAME, YES, flag, verb,
-            },
-            ids,
+    asset::texts,
+    az::{
+        Az,
+        given::Given,
+        grammar::{
+            FILE, Flag, GENERIC, Group, NAME, NO_WAIT, PLACE, SET, THE_NAME, YES, flag, verb,
         },
-        batch::{invoke, jobs::jobs_of},
-        document::Draft,
-        job,
-        run::naming,
+        ids,
     },
-    wiring,
+    batch::{invoke, jobs::jobs_of},
+    document::Draft,
+    job,
+    run::naming,
 };
 use api::{
     Result,
@@ -188,7 +185,7 @@ async fn reachable<'a>(
     if az.ctx.profile().is_some() || lacking.peek().is_none() {
         return Ok(());
     }
-    let url = wiring::ensure_server(&az.ctx.config.home).await?;
+    let url = az.ctx.wiring.ensure_server(&az.ctx.config.home).await?;
     for endpoint in lacking {
         endpoint.scoring_uri = scoring_uri(&url, &workspace.name, &endpoint.name);
     }
@@ -212,7 +209,7 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
     put_flags(&mut draft, given, &["name"]);
     let name = draft.text("name").map(str::to_owned);
-    let name = name.ok_or_else(|| crate::cli::az::given::missing(&["name/-n"]))?;
+    let name = name.ok_or_else(|| crate::az::given::missing(&["name/-n"]))?;
     if given.has("defaults") {
         draft.put("defaults", json!(given.pairs("defaults")), "--defaults");
     }

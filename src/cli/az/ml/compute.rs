@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{asset::put_flags, named_draft, refuse, tags};
-use crate::cli::{
+use crate::{
     az::{
         Az,
         given::{Given, missing},

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{asset, mount, named_draft};
-use crate::cli::{
+use crate::{
     az::{
         Az,
         given::Given,

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{asset::put_flags, changed_tags, mount, tags};
-use crate::cli::{
+use crate::{
     az::{
         Az,
         given::Given,

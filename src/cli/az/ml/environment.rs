@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{asset, data::SHARE, named_draft};
-use crate::cli::az::{
+use crate::az::{
     Az,
     given::Given,
     grammar::{

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::{
+use crate::{
     az::{
         Az,
         given::Given,

@@ -28,7 +28,7 @@ use super::{
     Az,
     given::{Given, missing},
 };
-use crate::cli::{asset::texts, document::Draft};
+use crate::{asset::texts, document::Draft};
 use api::{Error, Result};
 
 /// What a new thing is told by a file and by flags, of which one must name it.

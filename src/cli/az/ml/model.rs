@@ -12,7 +12,7 @@ use super::{
     package::package,
     tags,
 };
-use crate::cli::{
+use crate::{
     asset::texts,
     az::{
         Az,

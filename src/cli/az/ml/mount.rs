@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::cli::az::{
+use crate::az::{
     Az,
     given::Given,
     grammar::{Flag, flag, switch},

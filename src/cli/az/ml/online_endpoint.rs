@@ -10,7 +10,7 @@ use super::{
     online_deployment::{IS_LOCAL, address},
     tags,
 };
-use crate::cli::{
+use crate::{
     asset::texts,
     az::{
         Az,
@@ -327,7 +327,7 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
         }
     }
     let name = draft.text("name").map(str::to_owned);
-    let name = name.ok_or_else(|| crate::cli::az::given::missing(&["name/-n"]))?;
+    let name = name.ok_or_else(|| crate::az::given::missing(&["name/-n"]))?;
     let workspace = az.this_workspace().await?;
     let found = get(az, &workspace.name, address(given, &name)).await?;
     for (key, value) in written(&found) {

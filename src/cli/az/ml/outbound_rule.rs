@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::az::{
+use crate::az::{
     Az,
     given::Given,
     grammar::{Flag, Group, NO_WAIT, PLACE, YES, flag, verb},

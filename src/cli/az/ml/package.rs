@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{asset, model};
-use crate::cli::{
+use crate::{
     az::{Az, given::Given, ids, place::Place},
     deployment::described::bring,
     document::Draft,
@@ -49,7 +49,7 @@ pub async fn package(az: &Az, given: &Given) -> anyhow::Result<Value> {
         code_configuration: brought
             .shift_remove("code_configuration")
             .filter(|code| !code.is_null()),
-        environment_variables: crate::cli::asset::texts(&fields, "environment_variables"),
+        environment_variables: crate::asset::texts(&fields, "environment_variables"),
         own_environment: base.is_some(),
     };
     let packed = serde_json::to_value(&packed).map_err(|e| Error::internal(e.to_string()))?;
@@ -65,7 +65,7 @@ pub async fn package(az: &Az, given: &Given) -> anyhow::Result<Value> {
         version,
         spec,
         description: None,
-        tags: crate::cli::asset::texts(&fields, "tags"),
+        tags: crate::asset::texts(&fields, "tags"),
         properties: [].into(),
         files,
         labels: Vec::new(),

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{asset::put_flags, changed_tags, named_draft, tags};
-use crate::cli::{
+use crate::{
     az::{
         Az,
         given::Given,
@@ -167,7 +167,7 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let name = given
         .owned("name")
         .or_else(|| file.text("name").map(str::to_owned));
-    let registry = name.ok_or_else(|| crate::cli::az::given::missing(&["name/-n"]))?;
+    let registry = name.ok_or_else(|| crate::az::given::missing(&["name/-n"]))?;
     let found = az
         .call(&GetRegistry {
             registry: registry.clone(),

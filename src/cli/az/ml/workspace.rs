@@ -4,20 +4,17 @@ use serde_json::{Map, Value, json};
 
 use super::named_draft;
 use crate::{
-    cli::{
-        az::{
-            Az,
-            given::Given,
-            grammar::{
-                FILE, Flag, GENERIC, GROUP as IN_GROUP, Group, MAX, NAME, NO_WAIT, SET, THE_NAME,
-                YES, flag, switch, verb,
-            },
-            ids,
+    az::{
+        Az,
+        given::Given,
+        grammar::{
+            FILE, Flag, GENERIC, GROUP as IN_GROUP, Group, MAX, NAME, NO_WAIT, SET, THE_NAME, YES,
+            flag, switch, verb,
         },
-        document::Draft,
-        workspace::must_be_in,
+        ids,
     },
-    wiring,
+    document::Draft,
+    workspace::must_be_in,
 };
 use api::{
     Code, Error, Result,
@@ -373,7 +370,7 @@ async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let query = given.text("query");
     let wanted = query.is_none_or(|query| query.contains("mlflow_tracking_uri"));
     if wanted && found.mlflow_tracking_uri.is_none() && az.ctx.profile().is_none() {
-        let url = wiring::ensure_server(&az.ctx.config.home).await?;
+        let url = az.ctx.wiring.ensure_server(&az.ctx.config.home).await?;
         found.mlflow_tracking_uri = Some(format!("{url}/ws/{}", found.name.to_lowercase()));
     }
     Ok(shown(&found))

@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use super::failed;
-use crate::cli::context::Context;
+use crate::context::Context;
 use api::{
     Result,
     deployments::{Deployed, ImageBase},

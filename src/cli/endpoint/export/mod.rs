@@ -11,7 +11,7 @@ use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use crate::cli::{context::Context, transfer::Destination};
+use crate::{context::Context, transfer::Destination};
 use api::{
     Error, Result,
     deployments::{Deployed, Probe, Routes},

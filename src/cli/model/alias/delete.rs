@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{context::Context, model::resolve, views::Named};
+use crate::{context::Context, model::resolve, views::Named};
 use api::{
     Error,
     models::{ModelRef, Which},

@@ -5,7 +5,7 @@ mod set;
 
 use clap::Subcommand;
 
-use crate::cli::context::Context;
+use crate::context::Context;
 
 /// Give versions of a model names, such as `champion`
 #[derive(Debug, Subcommand)]

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::{
+use crate::{
     context::Context,
     model::{VersionArg, resolve},
     views::Named,
