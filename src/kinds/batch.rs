@@ -2,7 +2,7 @@
 
 use crate::{
     declare::{choice, record, union, words},
-    described::{Map, Scalar},
+    described::{Map, Positive, Scalar},
     job::Resources,
     node::PipelineNode,
     pipeline::{PipelineComponentSource, PipelineSettings},
@@ -27,7 +27,7 @@ record! {
         /// How many files are a batch.
         mini_batch_size: Option<i64>,
         max_concurrency_per_instance: Option<i64>,
-        instance_count: Option<i64>,
+        instance_count: Option<Positive>,
         /// What becomes of the results.
         output_action: OutputAction = "append_row",
         /// The file of the results.

@@ -6,6 +6,7 @@ use crate::{
     declare::{choice, record, union, words},
     described::{Map, Scalar},
     reference::Secret,
+    schedule::CronExpression,
 };
 
 record! {
@@ -154,7 +155,7 @@ record! {
 
     ComputeCron = "cron trigger" {
         r#type: CronType,
-        expression: String,
+        expression: CronExpression,
         start_time: Option<String>,
         time_zone: Option<String>,
     }

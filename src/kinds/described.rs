@@ -171,6 +171,26 @@ plain!(bool, Shape::Bool, "a boolean", Value::as_bool, |value| {
 plain!(i64, Shape::Integer, "an integer", Value::as_i64, |value| {
     (*value).into()
 });
+/// An integer of a range, which has both its ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Within<const FROM: i64, const TO: i64>(pub i64);
+
+/// An integer from 1 up.
+pub type Positive = Within<1, { i64::MAX }>;
+
+impl<const FROM: i64, const TO: i64> Described for Within<FROM, TO> {
+    const SHAPE: Shape = Shape::Within(FROM, TO);
+
+    /// Whether it is of the range was seen where it was written.
+    fn read(value: Option<&Value>) -> Result<Self, Mismatch> {
+        i64::read(value).map(Self)
+    }
+
+    fn write(&self) -> Option<Value> {
+        self.0.write()
+    }
+}
+
 plain!(f64, Shape::Number, "a number", Value::as_f64, |value| {
     (*value).into()
 });

@@ -2,7 +2,7 @@
 
 use crate::{
     declare::{choice, record, union, words},
-    described::{Map, Scalar},
+    described::{Map, Positive, Scalar},
     environment::EnvironmentSource,
     graph::check_command,
     io::{JobInput, JobOutput},
@@ -69,7 +69,7 @@ record! {
     /// How much of a compute a job gets.
     Resources = "resources" {
         /// How many nodes.
-        instance_count: Option<i64>,
+        instance_count: Option<Positive>,
         /// The size of the nodes.
         instance_type: Option<String>,
         /// For the service that runs it.

@@ -1,12 +1,18 @@
 //! Schedules: of jobs, of data imports and of monitors.
 
+use std::path::Path;
+
+use croner::{
+    Cron as Crontab,
+    parser::{CronParser, Seconds, Year},
+};
 use serde_json::Value;
 
 use crate::{
     any::AnyJob,
     assets::DataImport,
     compute::{CronType, Frequency, RecurrenceType, WeekDay},
-    declare::{record, union},
+    declare::{record, text, union},
     described::{Map, Scalar},
     environment::EnvironmentSource,
     io::{JobInput, JobOutput},
@@ -14,7 +20,7 @@ use crate::{
     monitor::MonitorDefinition,
     pipeline::{PipelineSettings, PipelineType},
     reference::{DateTime, JobName},
-    shape::{Described, Mismatch, Shape, Union},
+    shape::{Described, Fault, Mismatch, Shape, Union},
     step::SparkType,
 };
 
@@ -54,7 +60,7 @@ record! {
     Cron = "cron trigger" {
         r#type: CronType,
         /// Such as `15 10 * * 1`.
-        expression: String,
+        expression: CronExpression,
         start_time: Option<DateTime>,
         end_time: Option<DateTime>,
         /// A name such as `Pacific Standard Time`.
@@ -149,6 +155,55 @@ union! {
         Spark(Box<CreateSparkJob>),
     }
 }
+
+text! {
+    /// Minute, hour, day of the month, month and day of the week, as in a crontab.
+    CronExpression = "a cron expression", cron_expression;
+}
+
+fn cron_expression(text: &str, _: &Path) -> Result<String, Fault> {
+    crontab(text).map(|_| text.to_owned())
+}
+
+/// What a cron expression means.
+pub fn crontab(expression: &str) -> Result<Crontab, Fault> {
+    let parser = CronParser::builder()
+        .seconds(Seconds::Disallowed)
+        .year(Year::Disallowed)
+        .build();
+    let wrong = |problem: String| {
+        Fault::new(format!("`{expression}` is no cron expression: {problem}")).hint(
+            "It has five parts: minute (0-59), hour (0-23), day of the month (1-31), month (1-12) and \
+             day of the week (0-7), such as `30 8 * * 1-5` for 8:30 on weekdays",
+        )
+    };
+    let parts = expression.split_whitespace().count();
+    if parts != 5 && !expression.trim().starts_with('@') {
+        return Err(wrong(format!("it has {parts} parts")));
+    }
+    let read = |text: &str| parser.parse(text);
+    read(expression.trim()).map_err(|error| {
+        // The part that is wrong also where the others are any.
+        let all = expression.split_whitespace().zip(CRON_PARTS).enumerate();
+        let mut alone = all.filter(|(at, (part, _))| {
+            let mut parts = ["*"; CRON_PARTS.len()];
+            parts[*at] = part;
+            read(&parts.join(" ")).is_err()
+        });
+        wrong(match alone.next() {
+            Some((_, (part, what))) => format!("`{part}` is no {what}"),
+            None => error.to_string(),
+        })
+    })
+}
+
+const CRON_PARTS: [&str; 5] = [
+    "minute",
+    "hour",
+    "day of the month",
+    "month",
+    "day of the week",
+];
 
 /// A job by name, or what its file holds.
 #[derive(Debug, Clone, PartialEq)]

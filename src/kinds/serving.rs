@@ -5,11 +5,12 @@ use serde_json::{Map as Object, Value};
 use crate::{
     assets::InlineModel,
     declare::{choice, record, union, words},
-    described::{Map, Scalar},
+    described::{Map, Scalar, Within},
     environment::{EnvironmentSource, Route},
     reference::{ComputeName, EndpointName, ModelName},
     shape::{Fault, Wrong},
 };
+use api::deployments::MOST_INSTANCES;
 
 record! {
     /// What every endpoint may say.
@@ -27,13 +28,13 @@ record! {
     }
 
     /// An address that answers requests at once.
-    OnlineEndpoint = "online endpoint" (rule: Some(check_traffic)) {
+    OnlineEndpoint = "online endpoint" (rule: Some(check_traffic), in_parts: true) {
         ..base: EndpointBase,
         auth_mode: AuthMode = "key",
         /// Percent of the requests that each deployment gets.
-        traffic: Map<i64>,
+        traffic: Map<Percent>,
         /// Percent of the requests that are copied to a deployment.
-        mirror_traffic: Map<i64>,
+        mirror_traffic: Map<Percent>,
         public_network_access: Option<NetworkAccess>,
         /// The Kubernetes compute that serves it.
         compute: Option<ComputeName>,
@@ -84,7 +85,7 @@ record! {
         liveness_probe: Option<Probe>,
         readiness_probe: Option<Probe>,
         /// How many processes answer.
-        instance_count: Option<i64>,
+        instance_count: Option<Instances>,
         /// Where the model is mounted in a container.
         model_mount_path: Option<String>,
         data_collector: Option<DataCollector>,
@@ -260,6 +261,11 @@ union! {
     }
 }
 
+/// A share of the requests.
+pub type Percent = Within<0, 100>;
+/// How many processes a deployment may have.
+pub type Instances = Within<1, { MOST_INSTANCES as i64 }>;
+
 choice! {
     AuthMode = "a way of authentication" {
         Key = "key",
@@ -299,17 +305,20 @@ words! {
     PackagePathType = "a type of path" ["path_id", "url", "path_version"]
 }
 
+/// The shares of an endpoint are a whole or nothing. One that is wrong was reported, and what they add up
+/// to is not known.
 fn check_traffic(endpoint: &Object<String, Value>) -> Vec<Wrong> {
     let traffic = endpoint.get("traffic").and_then(Value::as_object);
     let percent = traffic.into_iter().flat_map(Object::values);
-    let percent: i64 = percent
-        .filter_map(Value::as_i64)
-        .fold(0, i64::saturating_add);
-    if percent <= 100 {
-        return Vec::new();
+    let sum: Option<i64> = percent.map(Value::as_i64).sum();
+    match sum {
+        None | Some(0 | 100) => Vec::new(),
+        Some(sum) => {
+            let fault = Fault::new(format!(
+                "The traffic adds up to {sum} percent, not 100 or 0"
+            ));
+            let fault = fault.hint("Let the shares make 100 together, such as 90 and 10");
+            vec![Wrong::at(["traffic"], fault)]
+        }
     }
-    let fault = Fault::new(format!(
-        "The traffic adds up to {percent} percent; 100 are possible"
-    ));
-    vec![Wrong::at(["traffic"], fault)]
 }

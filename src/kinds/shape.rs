@@ -9,6 +9,8 @@ use std::{borrow::Cow, collections::BTreeSet, path::Path};
 
 use serde_json::{Map as Object, Value};
 
+use api::Error;
+
 /// What a value may be.
 #[derive(Debug, Clone, Copy)]
 pub enum Shape {
@@ -16,6 +18,8 @@ pub enum Shape {
     Any,
     Bool,
     Integer,
+    /// An integer from one number to another.
+    Within(i64, i64),
     Number,
     /// One value that is no list or mapping, kept as it is.
     Literal,
@@ -124,6 +128,14 @@ impl Fault {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    pub fn into_error(self) -> Error {
+        let error = Error::invalid(self.message);
+        match self.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
     }
 }
 
@@ -272,7 +284,11 @@ impl Field {
         let name = self.name;
         match &self.shape {
             Shape::Choice(choice) => Some(format!("Add `{name}: {}`", choice.words[0])),
-            Shape::Text(_) | Shape::Integer | Shape::Number | Shape::Union(_) => {
+            Shape::Text(_)
+            | Shape::Integer
+            | Shape::Within(..)
+            | Shape::Number
+            | Shape::Union(_) => {
                 let doc = self.doc.trim();
                 (!doc.is_empty()).then(|| format!("`{name}`: {doc}"))
             }

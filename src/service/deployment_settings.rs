@@ -38,7 +38,7 @@ pub(super) fn read(base: &OnlineDeploymentBase) -> Result<Deployment> {
         native: says_yes(&written.properties, NATIVE)?.unwrap_or_default(),
         environment_variables: variables,
         secrets,
-        instances: count(base.instance_count, 1, "instance_count")?,
+        instances: count(base.instance_count.map(|one| one.0), 1, "instance_count")?,
         scale: scale(base)?,
         requests: requests(base)?,
         liveness: probe(base.liveness_probe.as_ref(), "liveness_probe")?,

@@ -207,7 +207,9 @@ impl Draft<'_> {
     /// Refuses what the compute never has room for. One that was not created is the worker's machine.
     async fn check_compute(&self, written: &CommandJob) -> Result<()> {
         let resources = written.run.resources.as_ref();
-        let nodes = resources.and_then(|resources| resources.instance_count);
+        let nodes = resources
+            .and_then(|resources| resources.instance_count)
+            .map(|nodes| nodes.0);
         let definition = &self.request.definition;
         let named = definition.get("compute").and_then(Value::as_str);
         let (Some(nodes), Some(named)) = (nodes, named) else {
@@ -435,7 +437,9 @@ fn count(value: Option<i64>, place: &str) -> Result<u32> {
 fn distribution(written: &CommandJob) -> Result<Option<Distribution>> {
     let resources = written.run.resources.as_ref();
     let nodes = count(
-        resources.and_then(|resources| resources.instance_count),
+        resources
+            .and_then(|resources| resources.instance_count)
+            .map(|nodes| nodes.0),
         "resources.instance_count",
     )?;
     let of = |framework, processes, parameter_servers| Distribution {

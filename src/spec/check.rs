@@ -86,6 +86,7 @@ impl<'a> Checker<'a> {
             Shape::Any => Some(node.to_value()),
             Shape::Bool => self.boolean(node),
             Shape::Integer => self.integer(node),
+            Shape::Within(from, to) => self.within(*from, *to, node),
             Shape::Number => self.number(node),
             Shape::Literal => self.literal(node),
             Shape::Scalar => self.scalar(node),

@@ -62,6 +62,10 @@ impl Writer {
             Shape::Any => return json!({}),
             Shape::Bool => json!({ "type": "boolean" }),
             Shape::Integer => json!({ "type": "integer" }),
+            Shape::Within(from, i64::MAX) => json!({ "type": "integer", "minimum": from }),
+            Shape::Within(from, to) => {
+                json!({ "type": "integer", "minimum": from, "maximum": to })
+            }
             Shape::Number => json!({ "type": "number" }),
             Shape::Literal | Shape::Scalar => json!({ "type": ["string", "number", "boolean"] }),
             Shape::Version => json!({ "type": ["string", "number"] }),

@@ -84,7 +84,7 @@ pub(super) fn settings(written: &batch::BatchDeployment) -> Settings<'_> {
                 None => usual,
             };
             all.compute = Some(&model.compute);
-            all.instances = resources.unwrap_or(all.instances);
+            all.instances = resources.map_or(all.instances, |nodes| nodes.0);
             all.error_threshold = model.error_threshold.unwrap_or(all.error_threshold);
             all
         }
@@ -95,7 +95,7 @@ pub(super) fn settings(written: &batch::BatchDeployment) -> Settings<'_> {
                 compute: flat.compute.as_deref(),
                 mini_batch_size: flat.mini_batch_size.unwrap_or(MINI_BATCH),
                 concurrency: flat.max_concurrency_per_instance.unwrap_or(1),
-                instances: resources.unwrap_or(1),
+                instances: resources.map_or(1, |nodes| nodes.0),
                 append_row: matches!(flat.output_action, batch::OutputAction::AppendRow),
                 output_file: flat
                     .output_file_name
@@ -118,7 +118,7 @@ fn of_settings(written: &BatchSettings) -> Settings<'_> {
     Settings {
         mini_batch_size: written.mini_batch_size.unwrap_or(MINI_BATCH),
         concurrency: written.max_concurrency_per_instance.unwrap_or(1),
-        instances: written.instance_count.unwrap_or(1),
+        instances: written.instance_count.map_or(1, |nodes| nodes.0),
         append_row: matches!(written.output_action, batch::OutputAction::AppendRow),
         output_file: written.output_file_name.as_deref().unwrap_or(OUTPUT_FILE),
         retries: retries.and_then(|r| r.max_retries).unwrap_or(RETRIES),

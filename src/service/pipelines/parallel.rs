@@ -257,6 +257,7 @@ impl Parallel<'_> {
             .as_ref()
             .and_then(|name| outputs[name].kind.as_deref());
         let nodes = written.resources.as_ref().and_then(|r| r.instance_count);
+        let nodes = nodes.map_or(1, |nodes| nodes.0);
         let retries = written.retry_settings.as_ref();
         let level = LoggingLevel::write(&written.logging_level);
         let level = level.as_ref().and_then(Value::as_str).unwrap_or("INFO");
@@ -268,12 +269,10 @@ impl Parallel<'_> {
             mini_batch_size: count,
             mini_batch_bytes: bytes,
             partition_keys: keys,
-            concurrency: positive(nodes.unwrap_or(1), "resources.instance_count")?.saturating_mul(
-                positive(
-                    written.max_concurrency_per_instance,
-                    "max_concurrency_per_instance",
-                )?,
-            ),
+            concurrency: positive(nodes, "resources.instance_count")?.saturating_mul(positive(
+                written.max_concurrency_per_instance,
+                "max_concurrency_per_instance",
+            )?),
             output_action: match collects {
                 Some(_) => OutputAction::AppendRow,
                 None => OutputAction::SummaryOnly,

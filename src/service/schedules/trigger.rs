@@ -1,10 +1,7 @@
 //! When a schedule is due: what its trigger means.
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc};
-use croner::{
-    Cron,
-    parser::{CronParser, Seconds, Year},
-};
+use croner::Cron;
 use serde_json::{Map, Value};
 
 use super::{
@@ -16,9 +13,11 @@ use api::{Error, Result, Time};
 use spec::{
     kinds::{
         compute::{Frequency, WeekDay},
-        schedule::{OneOrMoreDays, OneOrMoreNumbers, Recurrence as Written, Times, Trigger},
+        schedule::{
+            OneOrMoreDays, OneOrMoreNumbers, Recurrence as Written, Times, Trigger, crontab,
+        },
     },
-    shape::Described as _,
+    shape::{Described as _, Fault},
 };
 
 /// The times at which a schedule is due.
@@ -63,7 +62,11 @@ impl Due {
             return Err(Error::invalid("It ends before it starts").at("trigger.end_time"));
         }
         let rule = match &trigger {
-            Trigger::Cron(cron) => Rule::Cron(Box::new(crontab(&cron.expression)?)),
+            Trigger::Cron(cron) => {
+                let read = crontab(&cron.expression);
+                let wrong = |fault: Fault| fault.into_error().at("trigger.expression");
+                Rule::Cron(Box::new(read.map_err(wrong)?))
+            }
             Trigger::Recurrence(written) => recurrence(written, &zone, start)?,
         };
         Ok(Self {
@@ -156,28 +159,6 @@ fn moment(text: &str, zone: &Zone) -> Result<DateTime<Utc>> {
         Error::invalid(format!("`{text}` is no date and time"))
             .hint("Write it as 2026-11-30T08:00:00, in the time zone of the trigger")
     })
-}
-
-fn crontab(expression: &str) -> Result<Cron> {
-    let parser = CronParser::builder()
-        .seconds(Seconds::Disallowed)
-        .year(Year::Disallowed)
-        .build();
-    let wrong = |problem: String| {
-        Error::invalid(format!("`{expression}` is no cron expression: {problem}"))
-            .at("trigger.expression")
-            .hint(
-                "It has five parts: minute, hour, day of the month, month and day of the week, \
-                 such as `30 8 * * 1-5` for 8:30 on weekdays",
-            )
-    };
-    let parts = expression.split_whitespace().count();
-    if parts != 5 && !expression.trim().starts_with('@') {
-        return Err(wrong(format!("it has {parts} parts")));
-    }
-    parser
-        .parse(expression.trim())
-        .map_err(|error| wrong(error.to_string()))
 }
 
 fn recurrence(written: &Written, zone: &Zone, start: DateTime<Utc>) -> Result<Rule> {

@@ -207,7 +207,13 @@ fn locate(node: &Node, path: &[String]) -> Span {
             _ => break,
         };
         span = match inner.data {
-            Data::List(_) | Data::Map(_) | Data::Null => key_span,
+            Data::List(_) | Data::Null => key_span,
+            // What a flag changed is what matters.
+            Data::Map(ref entries) => {
+                let mut spans = entries.iter().map(|entry| entry.value.span);
+                let changed = spans.find(|span| span.source != key_span.source);
+                changed.unwrap_or(key_span)
+            }
             _ => inner.span,
         };
         node = inner;

@@ -43,6 +43,22 @@ impl Checker<'_> {
         }
     }
 
+    pub(super) fn within(&mut self, from: i64, to: i64, node: &Node) -> Option<Value> {
+        let value = self.integer(node)?;
+        let hint = match value.as_i64() {
+            Some(number) if number < from => format!("At least {from} is possible"),
+            Some(number) if number > to => format!("At most {to} is possible"),
+            _ => return Some(value),
+        };
+        let message = if to == i64::MAX {
+            format!("{value} is not a number from {from} up")
+        } else {
+            format!("{value} is not a number from {from} to {to}")
+        };
+        self.report(Issue::error(node.span, message).hint(hint));
+        None
+    }
+
     pub(super) fn number(&mut self, node: &Node) -> Option<Value> {
         let found = match &node.data {
             Data::Int(value) => return Some(Value::from(*value)),

@@ -150,7 +150,7 @@ fn may_be(shape: &Shape, node: &Node) -> bool {
     match shape {
         Shape::Any => true,
         Shape::Bool => matches!(node.data, Data::Bool(_) | Data::Text),
-        Shape::Integer | Shape::Number => {
+        Shape::Integer | Shape::Within(..) | Shape::Number => {
             matches!(node.data, Data::Int(_) | Data::Float(_))
                 || node
                     .as_str()

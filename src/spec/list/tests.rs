@@ -3,6 +3,7 @@
 mod changed;
 mod graph;
 mod refused;
+mod values;
 
 use std::{
     collections::BTreeSet,
@@ -17,6 +18,7 @@ use kinds::{
     assets::{Data, Model},
     component::CommandComponent,
     datastore::Datastore,
+    described::Within,
     environment::{Environment, EnvironmentSource},
     io::JobInput,
     job::{CommandJob, Distribution},
@@ -163,7 +165,7 @@ fn a_command_job_is_read_with_all_it_may_say() {
         job.run
             .resources
             .and_then(|resources| resources.instance_count),
-        Some(2)
+        Some(Within(2))
     );
     assert!(matches!(
         job.run.distribution,

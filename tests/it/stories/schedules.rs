@@ -153,7 +153,7 @@ fn what_cannot_be_scheduled_is_said() {
         let error =
             create("name: s\ntrigger: {type: cron, expression: '* *'}\ncreate_job: ./job.yml\n");
         assert!(
-            error.contains("bad.yml:2:23: `* *` is no cron expression: it has 2 parts"),
+            error.contains("bad.yml:2:35: `* *` is no cron expression: it has 2 parts"),
             "{error}"
         );
         let error = create(
