@@ -195,6 +195,17 @@ pub fn packed(path: &Path) -> Option<PathBuf> {
     (is_zip && !path.exists() && folder.is_dir()).then_some(folder)
 }
 
+/// The path of a file that a text names: `file:` may stand before it, and `azureml:` where it begins with
+/// a dot or slash, so that it is no name.
+pub fn file_path(text: &str) -> &str {
+    if let Some(path) = text.strip_prefix("file:") {
+        return path;
+    }
+    let path = text.strip_prefix("azureml:");
+    let begins = |path: &&str| ["./", "../"].iter().any(|begin| path.starts_with(begin));
+    path.filter(begins).unwrap_or(text)
+}
+
 /// `path` from `folder`, without `.` and `..` in it.
 pub fn absolute(path: &str, folder: &Path) -> PathBuf {
     tidy(&folder.join(path.replace('\\', "/")))

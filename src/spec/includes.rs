@@ -4,7 +4,10 @@ use std::{fs, path::Path};
 
 use serde_json::Value;
 
-use crate::yaml::{self, Data, Entry, Node, Sources};
+use crate::{
+    reference,
+    yaml::{self, Data, Entry, Node, Sources},
+};
 
 /// The key, and the ending of the files.
 const KEY: &str = "additional_includes";
@@ -44,4 +47,11 @@ pub fn add(root: &mut Node, path: &Path, name: &str, sources: &mut Sources) {
         key_span: span,
         value: Node::from_value(&listed, span),
     });
+}
+
+/// The file's name as seen from where the user is: beside the file that names it.
+pub fn display_name(from: &str, path: &str) -> String {
+    let folder = Path::new(from).parent().unwrap_or(Path::new(""));
+    let joined = folder.join(path);
+    reference::tidy(&joined).display().to_string()
 }

@@ -1,6 +1,10 @@
 //! Files in files.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    path::Path,
+};
 
 use serde_json::Value;
 
@@ -8,6 +12,7 @@ use super::Checker;
 use crate::{
     includes,
     issue::Issue,
+    reference::{absolute, file_path, where_it_may_be},
     shape::Shape,
     yaml::{self, Node, Span},
 };
@@ -18,7 +23,7 @@ impl Checker<'_> {
         let Some(text) = node.as_str() else {
             return self.wanted("the path of a YAML file", node);
         };
-        let path = text.strip_prefix("file:").unwrap_or(text).to_owned();
+        let path = file_path(text).to_owned();
         self.included(&path, node.span, |checker, root| checker.value(inner, root))
     }
 
@@ -29,16 +34,21 @@ impl Checker<'_> {
         span: Span,
         check: impl FnOnce(&mut Self, &Node) -> Option<Value>,
     ) -> Option<Value> {
-        let file = super::super::reference::absolute(path, self.sources.folder(span));
+        let file = absolute(path, self.sources.folder(span));
         if self.including.contains(&file) || self.including.len() > 30 {
             self.report(Issue::error(span, format!("`{path}` includes itself")));
             return None;
         }
-        let name = display_name(&self.sources.get(span.source).name, path);
+        let name = includes::display_name(&self.sources.get(span.source).name, path);
         let node = match self.open(&file, &name) {
             Ok(node) => node,
-            Err(message) => {
-                self.report(Issue::error(span, message));
+            Err(error) => {
+                let issue = match error.kind() {
+                    ErrorKind::NotFound => Issue::error(span, format!("There is no file `{name}`"))
+                        .hint(where_it_may_be(&file)),
+                    _ => Issue::error(span, format!("Cannot read `{name}`: {error}")),
+                };
+                self.report(issue);
                 return None;
             }
         };
@@ -55,11 +65,8 @@ impl Checker<'_> {
         value
     }
 
-    fn open(&mut self, file: &Path, name: &str) -> Result<Result<Node, Issue>, String> {
-        let text = fs::read_to_string(file).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => format!("There is no file `{name}`"),
-            _ => format!("Cannot read `{name}`: {error}"),
-        })?;
+    fn open(&mut self, file: &Path, name: &str) -> io::Result<Result<Node, Issue>> {
+        let text = fs::read_to_string(file)?;
         let folder = file.parent().unwrap_or(Path::new(".")).to_owned();
         let source = self.sources.add(name.to_owned(), folder, text);
         let mut issues = Vec::new();
@@ -70,11 +77,4 @@ impl Checker<'_> {
         self.issues.extend(issues);
         Ok(node)
     }
-}
-
-/// The file's name as seen from where the user is: beside the file that names it.
-fn display_name(from: &str, path: &str) -> String {
-    let folder = Path::new(from).parent().unwrap_or(Path::new(""));
-    let joined = folder.join(path);
-    super::super::reference::tidy(&joined).display().to_string()
 }

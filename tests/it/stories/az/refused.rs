@@ -88,7 +88,7 @@ const WRONG: [(&str, &str); 26] = [
     ),
     (
         "data create -n d --path absent",
-        "No such file or directory",
+        "There is no file or folder `absent`",
     ),
     ("data create -n d --type uri_file --path .", "is a folder"),
     (
