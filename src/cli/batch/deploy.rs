@@ -9,6 +9,7 @@ use super::uploads::bring;
 use crate::{
     context::Context,
     document::{Draft, edits},
+    job::create::say_of_computes,
 };
 use api::{
     Result,
@@ -80,5 +81,7 @@ pub async fn put(
         set_default: false,
     };
     change(&mut request);
-    ctx.client().await?.call(&request).await
+    let made = ctx.client().await?.call(&request).await?;
+    say_of_computes(ctx, workspace, &made.definition, false).await;
+    Ok(made)
 }

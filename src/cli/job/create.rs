@@ -213,12 +213,22 @@ pub async fn say_of_compute(ctx: &Context, workspace: &str, run: &Run) {
     let Some(described) = described.filter(|_| !run.status.ended()) else {
         return;
     };
+    // A pipeline is not queued itself.
+    let waits = run.status == RunStatus::Queued || described.definition.contains_key("jobs");
+    say_of_computes(ctx, workspace, &described.definition, waits).await;
+}
+
+/// The same of what runs later, unless it waits already.
+pub async fn say_of_computes(
+    ctx: &Context,
+    workspace: &str,
+    definition: &Map<String, Value>,
+    waits: bool,
+) {
     let Ok(client) = ctx.client().await else {
         return;
     };
-    // A pipeline is not queued itself.
-    let waits = run.status == RunStatus::Queued || described.definition.contains_key("jobs");
-    for name in computes(&described.definition) {
+    for name in computes(definition) {
         let get = GetCompute {
             workspace: workspace.to_owned(),
             name: name.to_owned(),

@@ -104,6 +104,34 @@ fn a_folder_is_scored_by_what_is_deployed_and_chosen() {
     });
 }
 
+/// As of a job: any machine takes what names no compute that is there.
+#[test]
+fn a_misspelt_compute_of_a_deployment_is_told() {
+    each_mode(|aml| {
+        prepare(aml);
+        aml.ok("batch create scores");
+        let right = aml.run("batch deploy scores -f deployment.yml");
+        assert!(!right.stderr.contains("No compute"), "{right:?}");
+        let misspelt = |text: &str| text.replace("batch-cluster", "batch-clustr");
+        aml.write("deployment.yml", misspelt(DEPLOYMENT));
+        aml.write("hello.yml", misspelt(PIPELINE));
+        aml.az("configure --defaults workspace=Churn").ok();
+        let create = "ml batch-deployment create -e scores -f";
+        for told in [
+            aml.run("batch deploy scores -f deployment.yml"),
+            aml.run("batch deploy scores -f hello.yml"),
+            aml.az(format!("{create} deployment.yml")),
+        ] {
+            assert!(
+                told.status == 0
+                    && told.stderr.contains("No compute is called batch-clustr:")
+                    && told.stderr.contains("Did you mean `batch-cluster`?"),
+                "{told:?}"
+            );
+        }
+    });
+}
+
 /// As scripts do it that were written for Azure.
 #[test]
 fn a_job_is_started_and_asked_for_over_rest() {
