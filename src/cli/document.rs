@@ -30,7 +30,6 @@ pub fn located(document: &Document, error: Error) -> Error {
 }
 
 /// A file, if there is one, to which flags are added.
-#[derive(Clone)]
 pub struct Draft {
     document: Document,
     folder: std::path::PathBuf,
@@ -107,7 +106,7 @@ impl Draft {
     }
 
     /// Checks it as a kind by name; the canonical form. All that is wrong is in the error.
-    pub fn check(self, kind: &str) -> Result<Map<String, Value>> {
+    pub fn check(&self, kind: &str) -> Result<Map<String, Value>> {
         let kind = list::named(kind)
             .ok_or_else(|| Error::internal(format!("There is no kind `{kind}`")))?;
         let (value, report) = self.document.check_shape(&kind.shape, &[]);

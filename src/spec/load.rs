@@ -111,7 +111,11 @@ impl Document {
 
     /// The same, as a place of the text.
     pub fn span(&self, path: &str) -> Option<Span> {
-        let mut node = &self.root;
+        self.follow(path).map(|(span, ..)| span)
+    }
+
+    /// The last of the keys that is there, its value, and the keys that are not.
+    fn follow<'a>(&self, path: &'a str) -> Option<(Span, &Node, &'a str)> {
         let mut found = None;
         for key in path.split('.') {
             let yaml::Data::Map(entries) = &node.data else {
@@ -129,7 +133,7 @@ impl Document {
     /// Checks the document as the kind it is: of the kinds it may be, the first that fits, else the
     /// one with the fewest problems, first of all with the keys at the top.
     pub fn check_any(
-        mut self,
+        &self,
         kinds: &[&'static Kind],
     ) -> (Option<&'static Kind>, Option<Value>, Report) {
         if let [only] = kinds {
@@ -143,7 +147,7 @@ impl Document {
         let mut best = None;
         let mut fewest = (usize::MAX, usize::MAX);
         for kind in kinds {
-            let (value, report) = self.clone().check_as(kind);
+            let (value, report) = self.check_as(kind);
             let of_keys = report.errors().filter(|issue| top.contains(&issue.span));
             let errors = (of_keys.count(), report.errors().count());
             if errors < fewest {
@@ -156,9 +160,9 @@ impl Document {
         }
         best.unwrap_or_else(|| {
             if !self.issues.iter().any(Issue::is_error) {
-                self.issues.push(self.unknown_kind());
+                document.issues.push(self.unknown_kind());
             }
-            (None, None, self.into_report())
+            (None, None, document.into_report())
         })
     }
 
@@ -166,6 +170,7 @@ impl Document {
     fn unknown_kind(&self) -> Issue {
         let start = self.sources.first();
         if self.root.is_null() {
+            let mut document = self.clone();
             return Issue::error(start, "The file is empty");
         }
         let issue = Issue::error(start, "It cannot be told what this file describes");
@@ -203,7 +208,7 @@ impl Document {
         }
     }
 
-    fn check_as(self, kind: &Kind) -> (Option<Value>, Report) {
+    fn check_as(&self, kind: &Kind) -> (Option<Value>, Report) {
         let (mut value, mut report) = self.check_shape(&kind.shape, kind.given_by_flags);
         let complete = report.issues.is_empty();
         if let Some(checked) = value.as_ref().filter(|_| complete)
@@ -218,7 +223,7 @@ impl Document {
     /// Checks the document as a `T`. `given_by_flags` names keys at the top that may be absent,
     /// because a flag gives them later; their absence is a note.
     pub fn check<T: Described>(
-        self,
+        &self,
         given_by_flags: &[&str],
     ) -> std::result::Result<Checked<T>, Report> {
         let (canonical, mut report) = self.check_shape(&T::SHAPE, given_by_flags);
@@ -239,18 +244,13 @@ impl Document {
     }
 
     /// Checks the document; the canonical form, if it is right.
-    pub fn check_shape(self, shape: &Shape, given_by_flags: &[&str]) -> (Option<Value>, Report) {
+    pub fn check_shape(&self, shape: &Shape, given_by_flags: &[&str]) -> (Option<Value>, Report) {
         let broken = self.is_broken();
-        let Self {
-            root,
-            mut sources,
-            mut issues,
-            path,
-        } = self;
+        let (mut sources, mut issues) = (self.sources.clone(), self.issues.clone());
         let mut value = None;
         if !broken {
-            let mut checker = Checker::new(&mut sources, given_by_flags, &path);
-            value = checker.value(shape, &root);
+            let mut checker = Checker::new(&mut sources, given_by_flags, &self.path);
+            value = checker.value(shape, &self.root);
             checker.hide_secrets();
             issues.extend(checker.issues);
         }

@@ -147,7 +147,7 @@ pub async fn create_from_file(
         draft.put(key, value, &format!("--{}", key.replace('_', "-")));
     }
     draft.edit(&edits(&args.set)?, Values::Strings)?;
-    let mut fields = draft.clone().check(kind.name())?;
+    let mut fields = draft.check(kind.name())?;
     for (key, option, pairs) in [
         ("tags", "--tag", &args.tags),
         ("properties", "--property", &args.properties),

@@ -51,7 +51,7 @@ pub async fn deploy(ctx: &Context, args: DeployArgs) -> anyhow::Result<()> {
         }
     }
     draft.edit(&edits(&args.set)?, Values::Strings)?;
-    let fields = draft.clone().check("batch-deployment")?;
+    let fields = draft.check("batch-deployment")?;
     let workspace = ctx.workspace().await?;
     let put = put(ctx, &workspace, fields, |request| {
         request.set_default = args.set_default;

@@ -47,7 +47,7 @@ pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
         draft.put("name", name, "--name");
     }
     draft.edit(&edits(&args.set)?, Values::Strings)?;
-    let fields = draft.clone().check("online-deployment")?;
+    let fields = draft.check("online-deployment")?;
     let wanted = Wanted {
         all_traffic: args.all_traffic,
         no_wait: args.no_wait,

@@ -41,7 +41,7 @@ pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
         draft.put("name", name, "--name");
     }
     draft.edit(&edits(&args.set)?, Values::Strings)?;
-    let request = request(ctx, draft.clone().check("schedule")?).await;
+    let request = request(ctx, draft.check("schedule")?).await;
     let request = request.map_err(|error| draft.located(error))?;
     let created = ctx.client().await?.call(&request).await;
     ctx.ui.show(&created.map_err(|error| draft.located(error))?)

@@ -71,7 +71,7 @@ pub async fn create(
     mut draft: Draft,
 ) -> anyhow::Result<Value> {
     draft.edit(&given.edits()?, Values::Strings)?;
-    let fields = draft.clone().check(kind.name())?;
+    let fields = draft.check(kind.name())?;
     let place = az.place(given).await?;
     if let (AssetKind::Data, Some(Value::String(path))) = (kind, fields.get("path")) {
         named::warn(&az.ctx, &place.name(), path, |error| draft.located(error)).await;

@@ -115,7 +115,7 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
 }
 
 async fn save(az: &Az, given: &Given, draft: Draft, existing: bool) -> anyhow::Result<Value> {
-    let fields = draft.clone().check(KIND)?;
+    let fields = draft.check(KIND)?;
     let workspace = az.this_workspace().await?;
     let put = put(&az.ctx, &workspace.name, fields, |request| {
         request.existing = existing;

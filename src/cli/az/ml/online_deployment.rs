@@ -193,7 +193,7 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
 }
 
 async fn save(az: &Az, given: &Given, draft: Draft, existing: bool) -> anyhow::Result<Value> {
-    let fields = draft.clone().check("online-deployment")?;
+    let fields = draft.check("online-deployment")?;
     let workspace = az.this_workspace().await?;
     let endpoint = ids::text(&fields, "endpoint_name").unwrap_or_default();
     let wanted = Wanted {

@@ -113,7 +113,7 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let mut draft = Draft::open(given.text("file"), &az.ctx.folder)?;
     put_flags(&mut draft, given, &["name"]);
     draft.edit(&given.edits()?, Values::Strings)?;
-    let fields = draft.clone().check("schedule")?;
+    let fields = draft.check("schedule")?;
     let workspace = az.this_workspace().await?;
     let made = async { az.call(&request(&az.ctx, fields).await?).await }.await;
     let made = made.map_err(|error| draft.located(error))?;
