@@ -104,9 +104,18 @@ impl Document {
     }
 
     /// Where the keys lead that `path` joins by dots: `file:line:column` of the last of them that is
-    /// there. None when not even the first is.
+    /// there, in the file that the last one before it names if there is such. None when not even the
+    /// first is.
     pub fn place(&self, path: &str) -> Option<String> {
-        self.span(path).map(|span| self.sources.place(span))
+        let (span, node, rest) = self.follow(path)?;
+        let named = node.as_str().filter(|_| !rest.is_empty());
+        let included = named.and_then(|named| {
+            let path = reference::file_path(named);
+            let name = includes::display_name(&self.sources.get(node.span.source).name, path);
+            let file = reference::absolute(path, self.sources.folder(node.span));
+            open(&file, &name).ok()?.place(rest)
+        });
+        Some(included.unwrap_or_else(|| self.sources.place(span)))
     }
 
     /// The same, as a place of the text.
@@ -117,17 +126,19 @@ impl Document {
     /// The last of the keys that is there, its value, and the keys that are not.
     fn follow<'a>(&self, path: &'a str) -> Option<(Span, &Node, &'a str)> {
         let mut found = None;
-        for key in path.split('.') {
+        let (mut node, mut rest) = (&self.root, path);
+        while !rest.is_empty() {
+            let (key, after) = rest.split_once('.').unwrap_or((rest, ""));
             let yaml::Data::Map(entries) = &node.data else {
                 break;
             };
             let Some(entry) = entries.iter().find(|entry| entry.key == key) else {
                 break;
             };
+            (node, rest) = (&entry.value, after);
             found = Some(entry.key_span);
-            node = &entry.value;
         }
-        found
+        found.map(|span| (span, node, rest))
     }
 
     /// Checks the document as the kind it is: of the kinds it may be, the first that fits, else the
@@ -159,6 +170,7 @@ impl Document {
             }
         }
         best.unwrap_or_else(|| {
+            let mut document = self.clone();
             if !self.issues.iter().any(Issue::is_error) {
                 document.issues.push(self.unknown_kind());
             }
@@ -170,7 +182,6 @@ impl Document {
     fn unknown_kind(&self) -> Issue {
         let start = self.sources.first();
         if self.root.is_null() {
-            let mut document = self.clone();
             return Issue::error(start, "The file is empty");
         }
         let issue = Issue::error(start, "It cannot be told what this file describes");

@@ -93,9 +93,18 @@ pub async fn request(ctx: &Context, mut fields: Map<String, Value>) -> Result<Cr
 /// Uploads what the job and what changes it name on this machine.
 async fn bring(ctx: &Context, workspace: &str, create_job: &mut Value) -> Result<()> {
     if let Value::Object(fields) = create_job {
-        local::bring(ctx, workspace, fields).await?;
+        let placed = |error: Error, at: &str| match &error.target {
+            Some(key) => {
+                let at = format!("{at}.{key}");
+                error.at(at)
+            }
+            None => error.at(at),
+        };
+        let brought = local::bring(ctx, workspace, fields).await;
+        brought.map_err(|error| placed(error, "create_job"))?;
         if let Some(Value::Object(job)) = fields.get_mut("job") {
-            local::bring(ctx, workspace, job).await?;
+            let brought = local::bring(ctx, workspace, job).await;
+            brought.map_err(|error| placed(error, "create_job.job"))?;
         }
     }
     Ok(())

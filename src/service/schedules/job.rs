@@ -56,6 +56,7 @@ impl Service {
             },
             source => (source, Map::new()),
         };
+        let changed: Vec<String> = changes.keys().cloned().collect();
         let base = match source {
             Value::Object(job) => job,
             Value::String(name) => self.copied_job(caller, workspace, &name).await?,
@@ -65,8 +66,18 @@ impl Service {
         // Each job has a name of its own.
         job.shift_remove("name");
         filled(&job, "name", self.now())?;
-        self.check_named(caller, workspace, &job, "create_job.")
-            .await?;
+        let named = self.check_named(caller, workspace, &job, "create_job.");
+        // What no change says is said by the job that is changed.
+        named.await.map_err(|error| {
+            let target = error.target.as_deref().unwrap_or_default();
+            let key = target.strip_prefix("create_job.").unwrap_or_default();
+            let own = changed.iter().any(|own| key.split('.').next() == Some(own));
+            if changed.is_empty() || own || key.is_empty() {
+                return error;
+            }
+            let target = format!("create_job.job.{key}");
+            error.at(target)
+        })?;
         Ok(job)
     }
 

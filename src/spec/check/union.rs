@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{Checker, as_record};
 use crate::{
     issue::Issue,
+    reference::file_path,
     shape::{Shape, Union},
     yaml::{Data, Node},
 };
@@ -13,15 +14,19 @@ impl Checker<'_> {
     pub(super) fn union(&mut self, union: &Union, node: &Node) -> Option<Value> {
         let members = union.flat();
         let is_file = node.as_str().is_some_and(|text| text.starts_with("file:"));
-        if is_file && members.iter().any(|member| as_record(member).is_some()) {
+        let is_include = |member: &Shape| matches!(member, Shape::Include(_));
+        if is_file
+            && !members.iter().any(is_include)
+            && members.iter().any(|member| as_record(member).is_some())
+        {
             let path = node.text["file:".len()..].to_owned();
             return self.included(&path, node.span, |checker, root| checker.union(union, root));
         }
         let mut fitting = fits(&members, |member| may_be(member, node));
         // A string names something or a file, never either.
         if let Some(text) = node.as_str() {
-            let names = text.starts_with("azureml:") || text.starts_with("/subscriptions/");
-            let is_include = |member: &Shape| matches!(member, Shape::Include(_));
+            let names = text.starts_with("azureml:") && file_path(text) == text
+                || text.starts_with("/subscriptions/");
             if fitting.iter().any(is_include) {
                 fitting = fits(&fitting, |member| is_include(member) != names);
             }

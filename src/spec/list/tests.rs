@@ -459,6 +459,18 @@ fn files_are_included_and_know_their_own_folder() {
         EnvironmentSource::Inline(_)
     ));
 
+    // What is wrong below a key is at its line in the file that the key names.
+    let document = load::open(&folder.path().join("jobs/job.yml"), "jobs/job.yml").unwrap();
+    for (path, place) in [
+        ("environment.conda_file", "envs/env.yml:2:1"),
+        ("environment.conda_file.dependencies", "envs/conda.yml:1:1"),
+        ("environment.none", "jobs/job.yml:2:1"),
+        ("environment", "jobs/job.yml:2:1"),
+        ("command.none", "jobs/job.yml:1:1"),
+    ] {
+        assert_eq!(document.place(path).as_deref(), Some(place), "{path}");
+    }
+
     write("envs/env.yml", "imag: ubuntu\n");
     let error = load().unwrap_err();
     assert_eq!(error.target.as_deref(), Some("envs/env.yml:1:1"));

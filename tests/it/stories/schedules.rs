@@ -165,21 +165,44 @@ fn what_cannot_be_scheduled_is_said() {
         );
         let error = create("name: s\ncreate_job: ./job.yml\n");
         assert!(error.contains("The schedule has no trigger"), "{error}");
-        let missing = |job: &str| {
-            aml.write("bad.yml", SCHEDULE.replace("./job.yml", "./bad-job.yml"));
-            aml.write("bad-job.yml", job);
-            aml.fails(3, "schedule create -f bad.yml")
+        // What is wrong with a job that has a file of its own is at its line in that file.
+        let refused = |exit: i32, named: &str, job: &str| {
+            aml.write("bad.yml", SCHEDULE.replace("./job.yml", named));
+            aml.write("jobs/bad-job.yml", job);
+            aml.fails(exit, "schedule create -f bad.yml")
         };
-        let error = missing("command: ls\nenvironment: azureml:nosuch:1\n");
+        let absent = "command: ls\nenvironment: azureml:nosuch:1\n";
+        for named in [
+            "./jobs/bad-job.yml",
+            "file:jobs/bad-job.yml",
+            "azureml:./jobs/bad-job.yml",
+            "{type: command, job: ./jobs/bad-job.yml, description: changed}",
+        ] {
+            let error = refused(3, named, absent);
+            let begins = "Error: jobs/bad-job.yml:2:1: No environment `nosuch`";
+            assert!(error.starts_with(begins), "{named}: {error}");
+        }
+        let error = refused(
+            3,
+            "{type: command, job: ./jobs/bad-job.yml, environment: 'azureml:none:1'}",
+            absent,
+        );
+        let begins = "Error: bad.yml:8:54: No environment `none`";
+        assert!(error.starts_with(begins), "{error}");
+        let folder = "command: ls\nenvironment: {image: python}\n\
+                      inputs: {d: {type: uri_file, path: ../src}}\n";
+        let error = refused(2, "./jobs/bad-job.yml", folder);
+        let begins = "Error: jobs/bad-job.yml:3:30: `";
         assert!(
-            error.starts_with("Error: bad.yml:8:1: No environment `nosuch`"),
+            error.starts_with(begins) && error.contains("is a folder, not a file"),
             "{error}"
         );
+        let missing = |job: &str| refused(3, "./jobs/bad-job.yml", job);
         let step =
             "type: pipeline\njobs:\n  a: {component: 'azureml:nosuch:1', compute: 'azureml:c'}\n";
         let error = missing(step);
         assert!(
-            error.starts_with("Error: bad.yml:8:1: No component `nosuch`"),
+            error.starts_with("Error: jobs/bad-job.yml:3:7: No component `nosuch`"),
             "{error}"
         );
         assert_eq!(aml.json("schedule list"), json!([]));
