@@ -1,11 +1,11 @@
 //! How an error is printed and which exit code it gives.
 
-use std::{fmt::Write as _, io::Write as _, num::IntErrorKind, process::ExitCode};
+use std::{any::TypeId, fmt::Write as _, io::Write as _, num::IntErrorKind, process::ExitCode};
 
 use anstyle::AnsiColor;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::paste::Paste;
+use super::{args::Hidden, paste::Paste};
 use api::{Code, Error, names};
 
 /// Ends the command with an exit code of its own: with nothing more to say, or as the context of the
@@ -305,9 +305,10 @@ fn other_way(word: &str) -> Option<String> {
     let root = super::command();
     let at = command_before(&root, word);
     let by_option = at.get_arguments().any(|arg| arg.get_long() == Some("name"));
+    let is_secret = |arg: &clap::Arg| arg.get_value_parser().type_id() == TypeId::of::<Hidden>();
     let by_value = at
         .get_arguments()
-        .any(|arg| arg.get_long() == Some("value"));
+        .any(|arg| arg.get_long() == Some("value") && is_secret(arg));
     let by_itself = at.get_positionals().next().and_then(|arg| {
         let names = arg.get_value_names().unwrap_or_default();
         names.first().map(ToString::to_string)
