@@ -159,6 +159,16 @@ impl Error {
         self
     }
 
+    /// What to do where nothing else says it, such as which name may have been meant.
+    #[must_use]
+    pub fn or_hint(self, hint: impl Into<String>) -> Self {
+        if self.hints.is_empty() {
+            self.hint(hint)
+        } else {
+            self
+        }
+    }
+
     /// What it is, then what to do, a line each that says it is a hint: for places that keep one text.
     pub fn explained(&self) -> String {
         let hints = self.hints.iter().map(|hint| format!("Hint: {hint}"));

@@ -144,12 +144,8 @@ impl Context {
                 return Error::invalid("`local` is this machine, not a server")
                     .hint("See which there are: aml profile list");
             }
-            let error = Error::unknown("profile", name, &place, nearest);
-            if nearest.is_none() {
-                error.hint("See which there are: aml profile list")
-            } else {
-                error
-            }
+            Error::unknown("profile", name, &place, nearest)
+                .or_hint("See which there are: aml profile list")
         })
     }
 

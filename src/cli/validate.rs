@@ -126,13 +126,9 @@ pub fn kind_named(name: &str) -> Result<&'static Kind> {
     list::named(name).ok_or_else(|| {
         let known = || list::KINDS.iter().map(|kind| kind.name);
         let nearest = names::nearest(name, known());
-        let error = Error::unknown("kind", name, "", nearest);
-        match nearest {
-            Some(_) => error,
-            None => error.hint(format!(
-                "The kinds are {}",
-                known().collect::<Vec<_>>().join(", ")
-            )),
-        }
+        Error::unknown("kind", name, "", nearest).or_hint(format!(
+            "The kinds are {}",
+            known().collect::<Vec<_>>().join(", ")
+        ))
     })
 }

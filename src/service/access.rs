@@ -273,12 +273,7 @@ impl Service {
     async fn unknown_user(&self, name: &str) -> Result<Error> {
         let users = self.store.list_users().await?;
         let nearest = names::nearest(name, users.iter().map(|row| row.user.name.as_str()));
-        let error = Error::unknown("user", name, "", nearest);
-        Ok(if nearest.is_none() {
-            error.hint("See which there are: aml user list")
-        } else {
-            error
-        })
+        Ok(Error::unknown("user", name, "", nearest).or_hint("See which there are: aml user list"))
     }
 }
 

@@ -53,11 +53,8 @@ impl Service {
                 .list_assets(row.id, kind, None, Archived::Include, None);
             let list = list.await?;
             let nearest = names::nearest(name, list.iter().map(|row| row.asset.name.as_str()));
-            let error = Error::unknown(kind.name(), name, &place, nearest);
-            return Ok(match nearest {
-                Some(_) => error,
-                None => error.hint(format!("See which there are: aml {kind} list")),
-            });
+            return Ok(Error::unknown(kind.name(), name, &place, nearest)
+                .or_hint(format!("See which there are: aml {kind} list")));
         };
         let name = &newest.name;
         let see = format!("see all: aml {kind} list --name {name}");

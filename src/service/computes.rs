@@ -93,11 +93,8 @@ impl Service {
         let all = self.store.list_computes(row.id, None).await?;
         let nearest = names::nearest(name, all.iter().map(|row| row.compute.name.as_str()));
         let place = format!(" in workspace `{}`", row.workspace.name);
-        let error = Error::unknown("compute", name, &place, nearest);
-        Ok(match nearest {
-            Some(_) => error,
-            None => error.hint("See which there are: aml compute list"),
-        })
+        Ok(Error::unknown("compute", name, &place, nearest)
+            .or_hint("See which there are: aml compute list"))
     }
 }
 

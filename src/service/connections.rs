@@ -70,11 +70,8 @@ impl Service {
         let all = self.store.list_connections(row.id, None).await?;
         let nearest = names::nearest(name, all.iter().map(|row| row.connection.name.as_str()));
         let place = format!(" in workspace `{}`", row.workspace.name);
-        let error = Error::unknown("connection", name, &place, nearest);
-        Ok(match nearest {
-            Some(_) => error,
-            None => error.hint("See which there are: aml connection list"),
-        })
+        Ok(Error::unknown("connection", name, &place, nearest)
+            .or_hint("See which there are: aml connection list"))
     }
 
     /// Enters for reading, with secrets or without.

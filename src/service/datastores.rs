@@ -98,11 +98,8 @@ impl Service {
                 let name = name.unwrap_or("default");
                 let nearest = names::nearest(name, all.iter().map(|d| d.datastore.name.as_str()));
                 let place = format!(" in workspace `{}`", row.workspace.name);
-                let error = Error::unknown("datastore", name, &place, nearest);
-                Err(match nearest {
-                    Some(_) => error,
-                    None => error.hint("See which there are: aml datastore list"),
-                })
+                Err(Error::unknown("datastore", name, &place, nearest)
+                    .or_hint("See which there are: aml datastore list"))
             }
         }
     }

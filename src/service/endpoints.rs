@@ -32,13 +32,12 @@ pub(super) fn find_deployment<'a>(
     let known = endpoint.deployments.iter().map(|row| row.name.as_str());
     let nearest = names::nearest(name, known.clone());
     let place = format!(" of endpoint `{}`", endpoint.name);
-    let error = Error::unknown("deployment", name, &place, nearest);
     let all: Vec<&str> = known.collect();
-    Err(match (nearest, all.as_slice()) {
-        (Some(_), _) => error,
-        (None, []) => error.hint("Nothing is deployed behind it yet"),
-        (None, all) => error.hint(format!("Its deployments are {}", all.join(", "))),
-    })
+    let there_are = match all.as_slice() {
+        [] => "Nothing is deployed behind it yet".to_owned(),
+        all => format!("Its deployments are {}", all.join(", ")),
+    };
+    Err(Error::unknown("deployment", name, &place, nearest).or_hint(there_are))
 }
 
 /// The lines of a log that may say why its writer has ended.
@@ -66,12 +65,8 @@ impl Service {
         let all = self.store.list_endpoints(Some(row.id)).await?;
         let nearest = names::nearest(name, all.iter().map(|row| row.name.as_str()));
         let place = format!(" in workspace `{}`", row.workspace.name);
-        let error = Error::unknown("endpoint", name, &place, nearest);
-        Err(if nearest.is_none() {
-            error.hint("See which there are: aml endpoint list")
-        } else {
-            error
-        })
+        Err(Error::unknown("endpoint", name, &place, nearest)
+            .or_hint("See which there are: aml endpoint list"))
     }
 
     pub(super) fn show_endpoint(&self, row: EndpointRow) -> Endpoint {

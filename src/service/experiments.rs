@@ -34,10 +34,8 @@ impl Service {
             error.hint(format!(
                 "Experiments are made by their first run: aml run submit --experiment {name} -- COMMAND"
             ))
-        } else if nearest.is_none() {
-            error.hint("See which there are: aml experiment list")
         } else {
-            error
+            error.or_hint("See which there are: aml experiment list")
         })
     }
 }

@@ -352,10 +352,8 @@ impl Service {
             ))
         } else if rows.is_empty() {
             error.hint(format!("Create it: aml workspace create -n {name}"))
-        } else if nearest.is_none() {
-            error.hint("See which there are: aml workspace list")
         } else {
-            error
+            error.or_hint("See which there are: aml workspace list")
         })
     }
 }

@@ -42,12 +42,8 @@ impl Service {
         let Some(found) = self.store.registered_model(row.id, name).await? else {
             let all = self.store.list_registered_models(row.id).await?;
             let nearest = names::nearest(name, all.iter().map(|row| row.model.name.as_str()));
-            let error = Error::unknown("model", name, &place, nearest);
-            return Ok(if nearest.is_none() {
-                error.hint("See which there are: aml model list")
-            } else {
-                error
-            });
+            return Ok(Error::unknown("model", name, &place, nearest)
+                .or_hint("See which there are: aml model list"));
         };
         let name = &found.name;
         let Some(newest) = found.latest.iter().map(|version| version.version).max() else {

@@ -71,10 +71,7 @@ impl Perform for ListMonitorReports {
         let all = service.store.monitor_reports(row.id, None, None).await?;
         let nearest = names::nearest(&name, all.iter().map(|one| one.monitor.as_str()));
         let place = format!(" in workspace `{}`", row.workspace.name);
-        let error = Error::unknown("monitor", &name, &place, nearest);
-        Err(match nearest {
-            Some(_) => error,
-            None => error.hint("See which there are: aml monitor list"),
-        })
+        Err(Error::unknown("monitor", &name, &place, nearest)
+            .or_hint("See which there are: aml monitor list"))
     }
 }

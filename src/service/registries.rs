@@ -17,11 +17,8 @@ impl Service {
     pub(super) async fn unknown_registry(&self, name: &str) -> Result<Error> {
         let rows = self.store.list_registries().await?;
         let nearest = names::nearest(name, rows.iter().map(|row| row.name.as_str()));
-        let error = Error::unknown("registry", name, "", nearest);
-        Ok(match nearest {
-            Some(_) => error,
-            None => error.hint("See which there are: aml registry list"),
-        })
+        Ok(Error::unknown("registry", name, "", nearest)
+            .or_hint("See which there are: aml registry list"))
     }
 
     async fn find_registry(&self, name: &str) -> Result<Registry> {

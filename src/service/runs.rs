@@ -63,11 +63,8 @@ impl Service {
             return Ok(error);
         }
         let nearest = names::nearest(name, all.iter().map(|(name, _)| name.as_str()));
-        let error = Error::unknown("run", name, &place, nearest);
-        Ok(match nearest {
-            Some(_) => error,
-            None => error.hint("See which there are: aml run list"),
-        })
+        Ok(Error::unknown("run", name, &place, nearest)
+            .or_hint("See which there are: aml run list"))
     }
 }
 

@@ -42,11 +42,10 @@ impl Service {
         let secrets = self.store.list_secrets(row.id).await?;
         let nearest = names::nearest(name, secrets.iter().map(|secret| secret.name.as_str()));
         let workspace = &row.workspace.name;
-        let error = Error::unknown("secret", name, &format!(" in `{workspace}`"), nearest);
-        Ok(match nearest {
-            Some(_) => error,
-            None => error.hint(format!("{advice} -w {workspace}")),
-        })
+        Ok(
+            Error::unknown("secret", name, &format!(" in `{workspace}`"), nearest)
+                .or_hint(format!("{advice} -w {workspace}")),
+        )
     }
 }
 

@@ -264,11 +264,8 @@ impl Service {
                 let known = all.iter().map(|row| row.webhook.name.as_str());
                 let nearest = names::nearest(name_or_id, known);
                 let place = format!(" in `{}`", row.workspace.name);
-                let error = Error::unknown("webhook", name_or_id, &place, nearest);
-                Err(match nearest {
-                    Some(_) => error,
-                    None => error.hint("See which there are: aml webhook list"),
-                })
+                Err(Error::unknown("webhook", name_or_id, &place, nearest)
+                    .or_hint("See which there are: aml webhook list"))
             }
             several => Err(Error::conflict(format!(
                 "{several} webhooks are called `{name_or_id}`"

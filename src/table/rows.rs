@@ -341,11 +341,9 @@ fn find(columns: &Columns, name: &str, step: &str) -> Result<usize> {
     at.ok_or_else(|| {
         let known = columns.iter().map(String::as_str);
         let nearest = names::nearest(name, known);
-        let error = Error::unknown("column", name, "", nearest).at(step);
-        match nearest {
-            Some(_) => error,
-            None => error.hint(format!("The table has {}", columns.join(", "))),
-        }
+        Error::unknown("column", name, "", nearest)
+            .at(step)
+            .or_hint(format!("The table has {}", columns.join(", ")))
     })
 }
 

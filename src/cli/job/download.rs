@@ -138,18 +138,14 @@ fn outputs_of(run: &Run) -> Vec<String> {
 
 fn unknown(run: &Run, name: &str, outputs: &[String]) -> Error {
     let nearest = names::nearest(name, outputs.iter().map(String::as_str));
-    let error = Error::unknown(
-        "output",
-        name,
-        &format!(" of the job `{}`", run.name),
-        nearest,
-    );
-    let error = error.at("--output-name");
-    match nearest {
-        Some(_) => error,
-        None if outputs.is_empty() => error.hint("It has no named outputs"),
-        None => error.hint(format!("It has {}", outputs.join(", "))),
-    }
+    let place = format!(" of the job `{}`", run.name);
+    let there_are = match outputs {
+        [] => "It has no named outputs".to_owned(),
+        all => format!("It has {}", all.join(", ")),
+    };
+    Error::unknown("output", name, &place, nearest)
+        .at("--output-name")
+        .or_hint(there_are)
 }
 
 async fn artifacts(ctx: &Context, run: &Run, folder: &Path, got: &mut Got) -> anyhow::Result<()> {

@@ -93,10 +93,8 @@ pub fn parse_role(text: &str) -> Result<Role, Error> {
     };
     Role::ALL.iter().find(matches).copied().ok_or_else(|| {
         let nearest = names::nearest(text, Role::ALL.iter().map(|role| role.name()));
-        let error = Error::unknown("role", text, "", nearest).at("--role");
-        match nearest {
-            Some(_) => error,
-            None => error.hint("Roles: owner, contributor, reader, data-scientist"),
-        }
+        Error::unknown("role", text, "", nearest)
+            .at("--role")
+            .or_hint("Roles: owner, contributor, reader, data-scientist")
     })
 }

@@ -39,11 +39,8 @@ impl Service {
         let all = self.store.list_batch_endpoints(row.id).await?;
         let nearest = names::nearest(name, all.iter().map(|row| row.endpoint.name.as_str()));
         let place = format!(" in workspace `{}`", row.workspace.name);
-        let error = Error::unknown("batch endpoint", name, &place, nearest);
-        Err(match nearest {
-            Some(_) => error,
-            None => error.hint("See which there are: aml batch list"),
-        })
+        Err(Error::unknown("batch endpoint", name, &place, nearest)
+            .or_hint("See which there are: aml batch list"))
     }
 
     async fn find_batch_deployment(
@@ -59,14 +56,10 @@ impl Service {
         found.ok_or_else(|| {
             let nearest = names::nearest(name, known.iter().map(String::as_str));
             let place = format!(" of batch endpoint `{}`", endpoint.endpoint.name);
-            let error = Error::unknown("deployment", name, &place, nearest);
-            match nearest {
-                Some(_) => error,
-                None => error.hint(format!(
-                    "See which there are: aml batch deployments {}",
-                    endpoint.endpoint.name
-                )),
-            }
+            Error::unknown("deployment", name, &place, nearest).or_hint(format!(
+                "See which there are: aml batch deployments {}",
+                endpoint.endpoint.name
+            ))
         })
     }
 

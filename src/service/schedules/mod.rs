@@ -38,11 +38,8 @@ impl Service {
         let all = self.store.list_schedules(row.id).await?;
         let nearest = names::nearest(name, all.iter().map(|row| row.name.as_str()));
         let place = format!(" in workspace `{}`", row.workspace.name);
-        let error = Error::unknown("schedule", name, &place, nearest);
-        Err(match nearest {
-            Some(_) => error,
-            None => error.hint("See which there are: aml schedule list"),
-        })
+        Err(Error::unknown("schedule", name, &place, nearest)
+            .or_hint("See which there are: aml schedule list"))
     }
 
     async fn shown_schedule(&self, row: ScheduleRow) -> Result<Schedule> {
