@@ -94,8 +94,9 @@ pub async fn create(
     if let Some(local) = local {
         let uploaded = ctx.upload_asset(&request.workspace, &local).await?;
         request.files = Some(uploaded.tree.hash);
-    } else if let (AssetKind::Data, Some(Value::String(path))) = (kind, request.spec.get("path")) {
-        named::warn(ctx, &request.workspace, path, |error| error.at("--path")).await;
+    } else {
+        let data = (kind, &request.spec);
+        named::warn_of_data(ctx, &request.workspace, data, |error| error.at("--path")).await;
     }
     ctx.ui
         .show(&Shown(ctx.client().await?.call(&request).await?))
@@ -168,9 +169,8 @@ pub async fn create_from_file(
         }
     }
     let workspace = args.place.workspace(ctx).await?;
-    if let (AssetKind::Data, Some(Value::String(path))) = (kind, fields.get("path")) {
-        named::warn(ctx, &workspace, path, |error| draft.located(error)).await;
-    }
+    let placed = |error| draft.located(error);
+    named::warn_of_data(ctx, &workspace, (kind, &fields), placed).await;
     let made = create_described(ctx, &workspace, kind, fields, args.labels).await;
     ctx.ui
         .show(&Shown(made.map_err(|error| draft.located(error))?))

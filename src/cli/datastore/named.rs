@@ -1,8 +1,11 @@
 //! Whether a workspace has the datastores that paths name.
 
+use serde_json::{Map, Value};
+
 use crate::context::Context;
 use api::{
     Error, Result,
+    assets::AssetKind,
     datastores::{DEFAULT, GetDatastore},
     paths::Location,
     registries,
@@ -17,6 +20,18 @@ pub async fn warn(ctx: &Context, workspace: &str, path: &str, placed: impl FnOnc
         let place = error.target.as_deref().unwrap_or_default();
         ctx.ui.warn(&format!("{place}: {}", error.message));
         error.hints.iter().for_each(|hint| ctx.ui.hint(hint));
+    }
+}
+
+/// The same of the data that an asset is.
+pub async fn warn_of_data(
+    ctx: &Context,
+    workspace: &str,
+    (kind, fields): (AssetKind, &Map<String, Value>),
+    placed: impl FnOnce(Error) -> Error,
+) {
+    if let (AssetKind::Data, Some(Value::String(path))) = (kind, fields.get("path")) {
+        warn(ctx, workspace, path, placed).await;
     }
 }
 

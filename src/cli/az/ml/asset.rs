@@ -73,9 +73,8 @@ pub async fn create(
     draft.edit(&given.edits()?, Values::Strings)?;
     let fields = draft.check(kind.name())?;
     let place = az.place(given).await?;
-    if let (AssetKind::Data, Some(Value::String(path))) = (kind, fields.get("path")) {
-        named::warn(&az.ctx, &place.name(), path, |error| draft.located(error)).await;
-    }
+    let placed = |error| draft.located(error);
+    named::warn_of_data(&az.ctx, &place.name(), (kind, &fields), placed).await;
     let made = create_described(&az.ctx, &place.name(), kind, fields, Vec::new()).await;
     let made = made.map_err(|error| draft.located(error))?;
     Ok(shown(&place, &made))
