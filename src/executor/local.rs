@@ -513,6 +513,29 @@ read -r task
 echo "$task" > log
 "#;
 
+    /// Supervisors that are that program, in `folder`; it says that it was started at this boot.
+    fn fake_supervisors(folder: &Path, boot: &str) -> Supervisors {
+        let program = folder.join("program");
+        fs::write(&program, SUPERVISOR.replace("its", boot)).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+        Supervisors::new(&program, None)
+    }
+
+    fn task() -> Task {
+        serde_json::from_str(r#"{"command": ["true"], "directory": "/", "variables": {}}"#).unwrap()
+    }
+
+    /// What such a program was told to do in a folder, once it was.
+    async fn told(folder: &Path) -> String {
+        loop {
+            let log = fs::read_to_string(folder.join(LOG)).unwrap_or_default();
+            if !log.is_empty() {
+                return log;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     #[tokio::test]
     async fn one_told_by_a_process_that_was_killed_is_not_taken_for_the_one_that_starts() {
         for (writes, removes) in [(true, true), (true, false), (false, false)] {
@@ -523,13 +546,7 @@ echo "$task" > log
             }
             let lock = File::open(late.path().join(LOCK)).unwrap();
             lock.lock().unwrap();
-            let program = late.path().join("program");
-            fs::write(&program, SUPERVISOR).unwrap();
-            fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
-            let supervisors = Supervisors::new(&program, None);
-            let task: Task =
-                serde_json::from_str(r#"{"command": ["true"], "directory": "/", "variables": {}}"#)
-                    .unwrap();
+            let (supervisors, task) = (fake_supervisors(late.path(), "its"), task());
             let goes = async {
                 // It is there for as long as it can be looked for several times.
                 tokio::time::sleep(LOOK * 5).await;
@@ -540,31 +557,17 @@ echo "$task" > log
             };
             let (started, ()) = tokio::join!(supervisors.start(late.path(), &task, None), goes);
             assert_eq!(started.unwrap().handle.boot, "its");
-            let log = late.path().join(LOG);
-            while fs::read_to_string(&log).unwrap_or_default().is_empty() {
-                tokio::time::sleep(LOOK).await;
-            }
-            assert!(fs::read_to_string(log).unwrap().contains("true"));
+            assert!(told(late.path()).await.contains("true"));
         }
     }
 
     #[tokio::test]
     async fn one_that_came_early_starts_the_command_and_another_one_if_it_was_ended() {
-        let task: Task =
-            serde_json::from_str(r#"{"command": ["true"], "directory": "/", "variables": {}}"#)
-                .unwrap();
         for ended in [false, true] {
             let root = tempfile::tempdir().unwrap();
             let folder = root.path().join("run");
             fs::create_dir(&folder).unwrap();
-            let program = root.path().join("program");
-            fs::write(
-                &program,
-                SUPERVISOR.replace("its", &process_table::boot_id()),
-            )
-            .unwrap();
-            fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
-            let supervisors = Supervisors::new(&program, None);
+            let supervisors = fake_supervisors(root.path(), &process_table::boot_id());
             assert!(supervisors.claim(&folder).await.is_none(), "none waits");
             supervisors.make_ready();
             let claim = supervisors.claim(&folder).await;
@@ -575,13 +578,9 @@ echo "$task" > log
                     tokio::time::sleep(LOOK).await;
                 }
             }
-            let started = supervisors.start(&folder, &task, claim).await.unwrap();
+            let started = supervisors.start(&folder, &task(), claim).await.unwrap();
             assert_eq!(started.handle.pid != first, ended);
-            let log = folder.join(LOG);
-            while fs::read_to_string(&log).unwrap_or_default().is_empty() {
-                tokio::time::sleep(LOOK).await;
-            }
-            assert!(fs::read_to_string(log).unwrap().contains("true"));
+            assert!(told(&folder).await.contains("true"));
         }
     }
 }
