@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{JobArg, done};
+use super::{JobArg, as_job, done};
 use crate::context::Context;
 use api::runs::UpdateRun;
 
@@ -36,7 +36,8 @@ pub async fn set(ctx: &Context, job: &JobArg, archived: bool) -> anyhow::Result<
         deleted: Some(archived),
         ..UpdateRun::default()
     };
-    let run = ctx.client().await?.call(&request).await?;
+    let run = ctx.client().await?.call(&request).await;
+    let run = run.map_err(|error| as_job(&request.workspace, error))?;
     let verb = if archived { "Archived" } else { "Restored" };
     done(ctx, &format!("{verb} the job {}.", run.name), &run).await
 }

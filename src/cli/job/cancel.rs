@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{JobArg, done};
+use super::{JobArg, as_job, done};
 use crate::context::Context;
 use api::runs::CancelRun;
 
@@ -18,7 +18,8 @@ pub async fn cancel(ctx: &Context, args: CancelArgs) -> anyhow::Result<()> {
         workspace: ctx.workspace().await?,
         run: args.job.name().to_owned(),
     };
-    let run = ctx.client().await?.call(&request).await?;
+    let run = ctx.client().await?.call(&request).await;
+    let run = run.map_err(|error| as_job(&request.workspace, error))?;
     let said = format!("The job {} is {}.", run.name, run.status);
     done(ctx, &said, &run).await
 }

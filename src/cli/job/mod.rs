@@ -94,20 +94,25 @@ impl JobArg {
 
     /// The run of that name, which is called a job where jobs are asked for.
     pub async fn get(&self, ctx: &Context) -> Result<Run> {
+        let workspace = ctx.workspace().await?;
         let found = workspace_run(ctx, self.name()).await;
-        let Err(error) = found else { return found };
-        let Some(unknown) = error.unknown.as_ref().filter(|_| error.is_unknown("run")) else {
-            return Err(error);
-        };
-        let place = format!(" in `{}`", ctx.workspace().await?);
-        let nearest = unknown.nearest.as_deref();
-        let mut job = Error::unknown("job", &unknown.name, &place, nearest);
-        job.hints = match nearest {
-            Some(_) => error.hints,
-            None => vec!["See which there are: aml job list".to_owned()],
-        };
-        Err(job)
+        found.map_err(|error| as_job(&workspace, error))
     }
+}
+
+/// That there is no such run, said of a job.
+fn as_job(workspace: &str, error: Error) -> Error {
+    let Some(unknown) = error.unknown.as_ref().filter(|_| error.is_unknown("run")) else {
+        return error;
+    };
+    let place = format!(" in `{workspace}`");
+    let nearest = unknown.nearest.as_deref();
+    let mut job = Error::unknown("job", &unknown.name, &place, nearest);
+    job.hints = match nearest {
+        Some(_) => error.hints,
+        None => vec!["See which there are: aml job list".to_owned()],
+    };
+    job
 }
 
 /// One run of the workspace worked in.

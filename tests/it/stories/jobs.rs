@@ -484,6 +484,19 @@ fn a_job_gets_the_files_that_a_table_names() {
 }
 
 #[test]
+fn a_job_that_is_not_there_is_called_a_job_by_every_command() {
+    each_mode(|aml| {
+        with_files(aml);
+        for verb in ["show", "cancel", "archive", "restore", "stream", "download"] {
+            let error = aml.fails(3, format!("job {verb} -n nope"));
+            let begins = "Error: No job `nope` in `";
+            assert!(error.starts_with(begins), "{verb}: {error}");
+            assert!(error.contains("aml job list"), "{verb}: {error}");
+        }
+    });
+}
+
+#[test]
 fn a_misspelt_compute_is_told_where_any_machine_would_do() {
     each_mode(|aml| {
         with_files(aml);
