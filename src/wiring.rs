@@ -96,13 +96,14 @@ impl Wiring for Wired {
         command: &[String],
         log: &Path,
         apart: Option<Apart>,
+        secrets: &[String],
     ) -> io::Result<u8> {
         let apart = apart.map(|apart| host::Apart {
             state: apart.state,
             own: apart.own,
             readable: apart.readable,
         });
-        host::watch(command, log, apart.as_ref())
+        host::watch(command, log, apart.as_ref(), secrets)
     }
 
     fn check_python<'a>(

@@ -67,11 +67,11 @@ impl WebhookSettings {
     /// go before it.
     pub fn load() -> Result<Self> {
         let mut settings = Config::load()?.settings.webhooks;
-        if let Some(schemes) = var("MLFLOW_WEBHOOK_ALLOWED_SCHEMES") {
+        if let Some(schemes) = variable("MLFLOW_WEBHOOK_ALLOWED_SCHEMES") {
             let schemes = schemes.split(',').map(|scheme| scheme.trim().to_owned());
             settings.schemes = Some(schemes.collect());
         }
-        if let Some(allow) = var("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS") {
+        if let Some(allow) = variable("MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS") {
             settings.allow_private = Some(["true", "1"].contains(&allow.to_lowercase().as_str()));
         }
         Ok(settings)
@@ -238,7 +238,7 @@ impl Config {
 
     /// Reads the environment alone.
     pub fn without_file() -> Result<Self> {
-        let home = match var("AML_HOME") {
+        let home = match variable("AML_HOME") {
             Some(home) => PathBuf::from(home),
             None => dirs::data_dir()
                 .ok_or_else(|| no_home("AML_HOME"))?
@@ -249,18 +249,18 @@ impl Config {
             home: std::path::absolute(&home).unwrap_or(home),
             settings: ConfigFile::default(),
             file,
-            profile: var("AML_PROFILE"),
-            workspace: var("AML_WORKSPACE"),
-            token: var("AML_TOKEN"),
+            profile: variable("AML_PROFILE"),
+            workspace: variable("AML_WORKSPACE"),
+            token: variable("AML_TOKEN"),
             inside_run: inside_run(),
             tracking: Tracking {
-                uri: var("MLFLOW_TRACKING_URI"),
-                token: var("MLFLOW_TRACKING_TOKEN"),
-                user: var("MLFLOW_TRACKING_USERNAME"),
-                password: var("MLFLOW_TRACKING_PASSWORD"),
-                ca_file: var(MLFLOW_CA).map(PathBuf::from),
+                uri: variable("MLFLOW_TRACKING_URI"),
+                token: variable("MLFLOW_TRACKING_TOKEN"),
+                user: variable("MLFLOW_TRACKING_USERNAME"),
+                password: variable("MLFLOW_TRACKING_PASSWORD"),
+                ca_file: variable(MLFLOW_CA).map(PathBuf::from),
             },
-            path: var("PATH").unwrap_or_default(),
+            path: variable("PATH").unwrap_or_default(),
             passed_on: env::vars_os()
                 .filter_map(|(key, value)| {
                     Some((key.into_string().ok()?, value.into_string().ok()?))
@@ -318,7 +318,7 @@ impl Config {
 
 /// Where `config.toml` is or would be.
 fn file() -> Result<PathBuf> {
-    if let Some(file) = var("AML_CONFIG") {
+    if let Some(file) = variable("AML_CONFIG") {
         return Ok(PathBuf::from(file));
     }
     let folder = dirs::config_dir().ok_or_else(|| no_home("AML_CONFIG"))?;
@@ -347,26 +347,27 @@ pub fn save_folder(folder: &Path, settings: &FolderFile) -> Result<PathBuf> {
     Ok(file)
 }
 
+/// A variable that is not empty.
 #[expect(
     clippy::disallowed_methods,
     reason = "the one place that reads the environment"
 )]
-fn var(name: &str) -> Option<String> {
+pub fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Reads the variables that MLflow's clients read too. A tracking server that is no AMLite is none.
 fn inside_run() -> Option<InsideRun> {
-    let uri = var("MLFLOW_TRACKING_URI")?;
+    let uri = variable("MLFLOW_TRACKING_URI")?;
     let (url, workspace) = uri.trim_end_matches('/').rsplit_once("/ws/")?;
     Some(InsideRun {
         url: url.to_owned(),
         workspace: workspace.to_owned(),
         // MLflow's client takes its variable out of the environment when it begins to log.
-        run: var("MLFLOW_RUN_ID").or_else(|| var("AZUREML_RUN_ID"))?,
-        token: var("MLFLOW_TRACKING_TOKEN")?,
-        ca_file: var(MLFLOW_CA).map(PathBuf::from),
-        speaks: var("AZUREML_RUN_ID").is_some() && var("AML_HOME").is_none(),
+        run: variable("MLFLOW_RUN_ID").or_else(|| variable("AZUREML_RUN_ID"))?,
+        token: variable("MLFLOW_TRACKING_TOKEN")?,
+        ca_file: variable(MLFLOW_CA).map(PathBuf::from),
+        speaks: variable("AZUREML_RUN_ID").is_some() && variable("AML_HOME").is_none(),
     })
 }
 

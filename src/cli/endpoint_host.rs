@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{context::Context, error::Exit};
-use crate::wiring::{Apart, Wiring};
+use crate::{
+    config,
+    wiring::{Apart, Wiring},
+};
 
 /// Serve an endpoint of the state directory until it is stopped
 #[derive(Debug, Args)]
@@ -29,6 +32,12 @@ pub struct WatchArgs {
     /// What it may read in there; may be repeated
     #[arg(long, value_name = "PATH")]
     readable: Vec<PathBuf>,
+    /// A variable whose value is kept out of the log; may be repeated
+    #[arg(long, value_name = "VARIABLE")]
+    secret: Vec<String>,
+    /// A file whose text is kept out of the log; may be repeated
+    #[arg(long, value_name = "FILE")]
+    secret_file: Vec<PathBuf>,
     /// The process
     #[arg(last = true, required = true)]
     command: Vec<String>,
@@ -47,6 +56,10 @@ pub fn watch(args: WatchArgs, wiring: &dyn Wiring) -> anyhow::Result<()> {
         own: args.own,
         readable: args.readable,
     });
-    let code = wiring.watch_endpoint(&args.command, &args.log, apart)?;
+    let variables = args.secret.iter().filter_map(|name| config::variable(name));
+    let files = args.secret_file.iter();
+    let files = files.filter_map(|file| std::fs::read_to_string(file).ok());
+    let secrets: Vec<String> = variables.chain(files).collect();
+    let code = wiring.watch_endpoint(&args.command, &args.log, apart, &secrets)?;
     Err(Exit(code).into())
 }

@@ -82,12 +82,13 @@ pub trait Wiring: Send + Sync {
     ) -> BoxFuture<'a, Result<()>>;
 
     /// Runs the scoring process of an endpoint, maybe kept apart, and ends it when stdin closes; answers
-    /// its exit code.
+    /// its exit code. What it writes is in the log without the secrets.
     fn watch_endpoint(
         &self,
         command: &[String],
         log: &Path,
         apart: Option<Apart>,
+        secrets: &[String],
     ) -> io::Result<u8>;
 
     /// Whether Python environments can be made here; the error says what is missing and how to get it.

@@ -16,6 +16,7 @@ mod own;
 mod pins;
 pub mod process_table;
 mod python;
+pub mod redact;
 mod seal;
 pub mod spares;
 pub mod succession;

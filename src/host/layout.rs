@@ -21,7 +21,7 @@ use super::{
     container,
     leftovers::LAID_OUT,
     native::Scorer,
-    process::{Listens, Plan, tell},
+    process::{Listens, Plan, Secrets, tell},
 };
 use api::{
     Error, Result,
@@ -236,6 +236,7 @@ impl Laid {
             command: ["/bin/sh", "-c", &made.line].map(str::to_owned).to_vec(),
             folder: self.root,
             variables,
+            secrets: Secrets::default(),
             listens: Listens::Port(None),
             routes: image::routes(deployment),
             folders: self.folders,

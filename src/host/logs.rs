@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use executor::log::append;
+use executor::{log::append, redact::Redactor};
 
 /// How long a log may become.
 #[derive(Debug, Clone, Copy)]
@@ -42,40 +42,44 @@ pub async fn keep(folder: PathBuf) {
     }
 }
 
-/// Passes on what a scoring process writes, into a log that it cannot make longer than it may be, until
-/// nothing writes any more. What does not fit on the disk is lost, and the process goes on.
-pub fn pass_on(from: impl Read, log: &Path) -> io::Result<()> {
-    BOUNDS.pass_on(from, log)
+/// Passes on what a scoring process writes, without its secrets, into a log that it cannot make longer
+/// than it may be, until nothing writes any more. What does not fit on the disk is lost, and the process
+/// goes on.
+pub fn pass_on(from: impl Read, redactor: Redactor, log: &Path) -> io::Result<()> {
+    BOUNDS.pass_on(from, redactor, log)
 }
 
 impl Bounds {
-    fn pass_on(self, mut from: impl Read, path: &Path) -> io::Result<()> {
+    fn pass_on(self, mut from: impl Read, mut redactor: Redactor, path: &Path) -> io::Result<()> {
         let mut log = append(path)?;
         let mut part = vec![0; PART];
-        let (mut held, mut written) = (0, 0);
+        let mut held = Vec::new();
+        let mut written = 0;
         loop {
-            let filled = match from.read(&mut part[held..]) {
+            let room = PART.saturating_sub(held.len()).max(1);
+            let read = match from.read(&mut part[..room]) {
                 Ok(0) => break,
-                Ok(read) => held + read,
+                Ok(read) => read,
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e),
             };
+            held.append(&mut redactor.push(&part[..read]));
             // Others write lines between those that are whole.
-            let end_of_line = part[..filled].iter().rposition(|byte| *byte == b'\n');
+            let end_of_line = held.iter().rposition(|byte| *byte == b'\n');
             let whole = match end_of_line {
-                Some(end) if filled == part.len() => end + 1,
-                _ => filled,
+                Some(end) if read == room => end + 1,
+                _ => held.len(),
             };
-            let _ = log.write_all(&part[..whole]);
-            part.copy_within(whole..filled, 0);
-            held = filled - whole;
+            let _ = log.write_all(&held[..whole]);
+            held.drain(..whole);
             written += whole as u64;
             if written > self.longest / 64 {
                 written = 0;
                 let _ = self.hold(path);
             }
         }
-        log.write_all(&part[..held])
+        held.append(&mut redactor.finish());
+        log.write_all(&held)
     }
 
     /// Keeps the end of a log that is too long beside it and empties it. Whoever has it open goes on at its
@@ -109,7 +113,22 @@ mod tests {
         path::PathBuf,
     };
 
-    use super::Bounds;
+    use super::{Bounds, Redactor};
+
+    fn no_secrets() -> Redactor {
+        Redactor::new([])
+    }
+
+    #[test]
+    fn secrets_are_taken_out_wherever_a_part_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("d1.log");
+        let secret = "s3cret".to_owned();
+        let written = Cursor::new("with s3").chain(Cursor::new("cret in it\nat the end s3cret"));
+        super::pass_on(written, Redactor::new([&secret]), &log).unwrap();
+        let log = fs::read_to_string(log).unwrap();
+        assert_eq!(log, "with *** in it\nat the end ***");
+    }
 
     #[test]
     fn a_log_begins_anew_under_its_writers_and_its_end_is_kept() {
@@ -160,7 +179,7 @@ mod tests {
             left: 20 << 20,
             longest: 0,
         };
-        bounds.pass_on(&mut talker, &log).unwrap();
+        bounds.pass_on(&mut talker, no_secrets(), &log).unwrap();
         assert_eq!(talker.left, 0);
         assert!(
             talker.longest <= (1 << 20) + (1 << 17),
@@ -176,7 +195,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("d1.log");
         let lines = "some line\n".repeat(30_000);
-        super::pass_on(Cursor::new(format!("{lines}no end")), &log).unwrap();
+        super::pass_on(Cursor::new(format!("{lines}no end")), no_secrets(), &log).unwrap();
         assert_eq!(fs::read_to_string(&log).unwrap(), format!("{lines}no end"));
     }
 }

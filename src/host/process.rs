@@ -68,6 +68,8 @@ pub struct Plan {
     /// Working directory.
     pub folder: PathBuf,
     pub variables: BTreeMap<String, String>,
+    /// The variables that hold secrets, and the files that do.
+    pub secrets: Secrets,
     pub listens: Listens,
     /// The paths at which it is asked whether it is well.
     pub routes: Routes,
@@ -88,6 +90,13 @@ pub struct Plan {
     /// Goes on pushing its image.
     #[expect(dead_code, reason = "it ends when this is dropped")]
     pub pushing: JoinSet<()>,
+}
+
+/// Where secrets are that a scoring process was given.
+#[derive(Debug, Default)]
+pub struct Secrets {
+    pub variables: Vec<String>,
+    pub files: Vec<PathBuf>,
 }
 
 /// Where the processes of a generation listen.
@@ -117,6 +126,17 @@ impl Plan {
             word => word.to_owned(),
         };
         self.command.iter().map(one).collect()
+    }
+
+    /// What the watching process is told of what it is to keep out of the log.
+    fn secret_words(&self) -> impl Iterator<Item = OsString> {
+        let variables = self.secrets.variables.iter().map(OsString::from);
+        let files = self.secrets.files.iter().map(OsString::from);
+        let variables = variables.map(|name| ("--secret", name));
+        let files = files.map(|path| ("--secret-file", path));
+        variables
+            .chain(files)
+            .flat_map(|(flag, what)| [flag.into(), what])
     }
 
     /// What the watching process is told of where it may go.
@@ -202,6 +222,7 @@ impl Scoring {
             .arg("--log")
             .arg(log)
             .args(plan.apart_words())
+            .args(plan.secret_words())
             .arg("--")
             .args(plan.command_of(instance))
             .current_dir(&plan.folder)

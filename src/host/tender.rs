@@ -391,11 +391,7 @@ impl Tender {
             return Ok(Ready::Native(Box::new(laid.scorer().await?)));
         }
         let mut plan = self.plan(&named, laid).await?;
-        let (given, place) = secrets::give(orders, folder)?;
-        plan.variables.extend(given);
-        if let Some(place) = place {
-            plan.folders.also(place);
-        }
+        secrets::give(&mut plan, orders, folder)?;
         Ok(Ready::Processes(Box::new(plan)))
     }
 

@@ -22,6 +22,7 @@ use nix::{
 };
 
 use super::{apart::Apart, front::now, logs};
+use executor::redact::Redactor;
 
 /// How long the scoring process may take to answer what it has begun, where the host does not say.
 const GRACE: Duration = Duration::from_secs(10);
@@ -40,8 +41,14 @@ enum News {
 }
 
 /// Runs `command` until it ends or stdin closes, and answers its exit code: 128 and the number of the
-/// signal when it was killed. What it writes is passed on into `log`. It may be kept apart.
-pub fn watch(command: &[String], log: &Path, apart: Option<&Apart>) -> io::Result<u8> {
+/// signal when it was killed. What it writes is passed on into `log`, without the `secrets`. It may be kept
+/// apart.
+pub fn watch(
+    command: &[String],
+    log: &Path,
+    apart: Option<&Apart>,
+    secrets: &[String],
+) -> io::Result<u8> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "No command"));
     };
@@ -54,9 +61,10 @@ pub fn watch(command: &[String], log: &Path, apart: Option<&Apart>) -> io::Resul
     let (output, written) = io::pipe()?;
     let (passed_on, all_is_passed_on) = mpsc::channel();
     let log = log.to_owned();
+    let redactor = Redactor::new(secrets);
     // A thread that was there before may still open the log.
     thread::spawn(move || {
-        let done = logs::pass_on(output, &log);
+        let done = logs::pass_on(output, redactor, &log);
         let _ = passed_on.send(done);
     });
     match apart.map(Apart::keep) {

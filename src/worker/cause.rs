@@ -6,9 +6,8 @@ use std::{
     path::Path,
 };
 
-use super::redact::Redactor;
 use client::traceback;
-use executor::supervisor::Exit;
+use executor::{redact::Redactor, supervisor::Exit};
 
 /// Ends the reason of a run that had too little memory.
 const OUT_OF_MEMORY: &str = "; it needed more memory than its compute has";

@@ -9,9 +9,10 @@ use std::{
 
 use axum::body::Bytes;
 
-use super::{persist, redact::Redactor};
+use super::persist;
 use api::{Error, Result};
 use client::Client;
+use executor::redact::Redactor;
 
 /// Bytes read and sent at once.
 const CHUNK: usize = 1 << 20;

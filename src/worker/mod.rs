@@ -14,7 +14,6 @@ mod metrics;
 mod outputs;
 mod ports;
 mod recent;
-mod redact;
 mod run;
 mod services;
 mod shell;

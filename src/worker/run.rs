@@ -22,7 +22,6 @@ use super::{
     outputs::{self, Outputs},
     persist, persist_until,
     ports::{Bound, Ports},
-    redact::Redactor,
     task::{self, Programs},
 };
 use api::{
@@ -38,6 +37,7 @@ use client::{Client, inputs::remove_all};
 use executor::{
     environment::{self, Place, Ready},
     local::{Claim, End, Process},
+    redact::Redactor,
     spares::{self, Own},
     supervisor::Task,
     use_of::Held,

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{no_home, turn, unwritable, var};
+use super::{no_home, turn, unwritable, variable};
 use api::{Error, Result};
 
 /// The one cloud there is.
@@ -39,7 +39,7 @@ type Sections = Vec<(String, Vec<(String, String)>)>;
 
 impl AzConfig {
     pub fn load() -> Result<Self> {
-        let folder = match var("AZURE_CONFIG_DIR") {
+        let folder = match variable("AZURE_CONFIG_DIR") {
             Some(folder) => PathBuf::from(folder),
             None => dirs::home_dir()
                 .ok_or_else(|| no_home("AZURE_CONFIG_DIR"))?
@@ -55,9 +55,9 @@ impl AzConfig {
 
     /// A setting, from the environment or the file.
     pub fn get(&self, section: &str, name: &str) -> Option<Setting> {
-        let variable = variable(section, name);
-        let (value, source) = match var(&variable) {
-            Some(value) => (value, variable),
+        let overriding = overriding(section, name);
+        let (value, source) = match variable(&overriding) {
+            Some(value) => (value, overriding),
             None => (
                 find(&self.sections, section, name)?,
                 self.file.display().to_string(),
@@ -109,8 +109,8 @@ impl AzConfig {
 
     /// The storage account that the environment names, alone or in a connection string.
     pub fn storage_account(&self) -> Option<String> {
-        var("AZURE_STORAGE_ACCOUNT").or_else(|| {
-            let string = var("AZURE_STORAGE_CONNECTION_STRING")?;
+        variable("AZURE_STORAGE_ACCOUNT").or_else(|| {
+            let string = variable("AZURE_STORAGE_CONNECTION_STRING")?;
             let mut parts = string.split(';');
             parts.find_map(|part| part.strip_prefix("AccountName=").map(str::to_owned))
         })
@@ -127,7 +127,7 @@ impl AzConfig {
 }
 
 /// The variable that goes before a setting.
-fn variable(section: &str, name: &str) -> String {
+fn overriding(section: &str, name: &str) -> String {
     format!("AZURE_{section}_{name}").to_uppercase()
 }
 

@@ -390,7 +390,7 @@ fn a_deployment_gets_secrets_that_nobody_sees() {
         aml.write("model/weight.txt", "42");
         aml.write(
             "score.py",
-            "import os\ndef init(): pass\ndef run(raw):\n    path = os.environ['FILE']\n    \
+            "import os\ndef init(): print('let in by', os.environ['TOKEN'], flush=True)\ndef run(raw):\n    path = os.environ['FILE']\n    \
              return [len(os.environ['TOKEN']), open(path).read(), oct(os.stat(path).st_mode)[-3:]]\n",
         );
         aml.ok("model register -n echo --path model");
@@ -406,6 +406,12 @@ fn a_deployment_gets_secrets_that_nobody_sees() {
         assert_eq!((status, answer.as_str()), (200, r#"[6, "s3cret", "600"]"#));
         let error = aml.fails(2, format!("{deploy} --env-var TOKEN=x").as_str());
         assert!(error.contains("`TOKEN` is given twice"), "{error}");
+        let log = eventually("what the script says is in the log", 10, || {
+            let log = aml.ok("endpoint logs seals");
+            log.contains("let in by").then_some(log)
+        });
+        assert!(log.contains("let in by ***\n"), "{log}");
+        assert!(!log.contains("s3cret"), "{log}");
         aml.ok("secret delete api --yes");
         aml.ok("endpoint stop seals");
         let error = aml.fails(12, "endpoint start seals");

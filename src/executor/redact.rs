@@ -1,4 +1,4 @@
-//! Taking secrets out of what a run writes, wherever a chunk ends.
+//! Taking secrets out of what a run or a scoring process writes, wherever a chunk ends.
 
 /// A line of a secret with fewer characters is not taken out by itself: it would be in many words.
 const SHORTEST_LINE: usize = 8;
