@@ -92,8 +92,24 @@ pub struct ReportRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Progress>,
     pub progress: Progress,
+    /// Said with an end, by a worker that has room: how many runs it executes at once. Where it holds fewer
+    /// then, it is given others with the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<u32>,
 }
-operation!(ReportRun => Done, "workers.report");
+operation!(ReportRun => Reported, "workers.report");
+
+/// How a report was taken down.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct Reported {
+    /// Runs that are the worker's now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub take: Vec<Assignment>,
+    /// The end is on disk only in a moment. The same report without `slots` waits for that: until then
+    /// what is left of the run is to be kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub soon: bool,
+}
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]

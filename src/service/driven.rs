@@ -15,7 +15,7 @@ use std::{
 
 use super::{Service, pipelines::Pipeline, sweeps::Sweep};
 use api::{Error, Result, Time, runs::RunStatus};
-use store::{Advance, Advanced, Child, Driven, Head, RunRow};
+use store::{Advance, Advanced, Child, Driven, Head, Orders, RunRow, Sync};
 
 /// The kind of pipelines.
 pub(super) const PIPELINE: &str = "pipeline";
@@ -68,6 +68,15 @@ pub(super) struct Courses {
     failures: HashMap<i64, u32>,
     /// Those for which not even a time to look again could be written, with that time.
     aside: HashMap<i64, Time>,
+}
+
+/// A worker that is given runs with the steps of driven runs.
+#[derive(Default)]
+struct Filling {
+    /// As long as it was given nothing.
+    worker: Option<Sync>,
+    orders: Orders,
+    tried: bool,
 }
 
 /// The turn of one run, until it is dropped.
@@ -134,22 +143,35 @@ impl Service {
     /// something happens by that. Whoever asks has done what it was asked already: that one run cannot
     /// go on is no error of it, and matters to that run alone.
     pub(super) async fn advance_due(&self) {
-        let due = self.due_drivers().await.unwrap_or_default();
-        if due.is_empty() {
-            return;
-        }
-        let service = self.clone();
-        let advance = tokio::spawn(Box::pin(async move { service.advance_all(due).await }));
-        // What takes long goes on by itself: workers that wait must renew their leases.
-        let _ = tokio::time::timeout(PATIENCE, advance).await;
+        self.advance_and_fill(None).await;
     }
 
-    async fn advance_all(&self, mut due: Vec<i64>) {
+    /// The same; a worker that has room is given what is queued by that, or was before, in the same
+    /// transaction. What the answer cannot say any more the worker hears with its regular call.
+    pub(super) async fn advance_and_fill(&self, worker: Option<Sync>) -> Orders {
+        let due = self.due_drivers().await.unwrap_or_default();
+        let filling = Filling {
+            worker,
+            ..Filling::default()
+        };
+        if due.is_empty() {
+            return self.fill(filling).await;
+        }
+        let service = self.clone();
+        let advance = Box::pin(async move { service.advance_all(due, filling).await });
+        // What takes long goes on by itself: workers that wait must renew their leases.
+        match tokio::time::timeout(PATIENCE, tokio::spawn(advance)).await {
+            Ok(Ok(orders)) => orders,
+            _ => Orders::default(),
+        }
+    }
+
+    async fn advance_all(&self, mut due: Vec<i64>, mut filling: Filling) -> Orders {
         let mut made = false;
         while !due.is_empty() {
             for run in due {
                 if let Some(_turn) = self.turn(run) {
-                    made |= self.advance(run).await;
+                    made |= self.advance(run, &mut filling).await;
                 }
             }
             due = self.due_drivers().await.unwrap_or_default();
@@ -158,6 +180,17 @@ impl Service {
             self.ring();
         }
         self.logs.notify_waiters();
+        self.fill(filling).await
+    }
+
+    /// Gives a worker runs for which no step was taken.
+    async fn fill(&self, filling: Filling) -> Orders {
+        match filling.worker {
+            Some(worker) if !filling.tried => {
+                self.store.fill_worker(worker).await.unwrap_or_default()
+            }
+            _ => filling.orders,
+        }
     }
 
     /// Driven runs that are to be looked at and that nobody looks at already. Cheap.
@@ -192,7 +225,7 @@ impl Service {
     }
 
     /// Takes one step of a driven run; answers whether there may be something to do for workers.
-    async fn advance(&self, run: i64) -> bool {
+    async fn advance(&self, run: i64, filling: &mut Filling) -> bool {
         let known = match self.know(run).await {
             Ok(Some(known)) if !known.head.status.ended() => known,
             Ok(_) => {
@@ -206,7 +239,7 @@ impl Service {
             }
         };
         let head = known.head;
-        match self.step(run, known).await {
+        match self.step(run, known, filling).await {
             Ok(news) => {
                 self.courses().failures.remove(&run);
                 news
@@ -229,7 +262,7 @@ impl Service {
         };
     }
 
-    async fn step(&self, run: i64, mut known: Known) -> Result<bool> {
+    async fn step(&self, run: i64, mut known: Known, filling: &mut Filling) -> Result<bool> {
         known.row.run.status = known.head.status;
         let mut goes_on = true;
         let decided = match (known.failing(), &mut known.course) {
@@ -252,14 +285,20 @@ impl Service {
         let mut news = begun || !step.cancel.is_empty();
         goes_on &= !matches!(&step.status, Some((status, _)) if status.ended());
         let (head, now) = (known.head, self.now());
-        let advanced = match self.store.advance_driven(run, head, step, now).await {
+        let worker = filling.worker.clone();
+        let stepped = self.store.advance_and_fill(run, head, step, worker, now);
+        let advanced = match stepped.await {
             Err(error) if !error.code.retryable() => {
                 goes_on = false;
                 let step = self.give_up(run, &head, error.explained()).await?;
                 news |= !step.cancel.is_empty();
                 self.store.advance_driven(run, head, step, now).await?
             }
-            advanced => advanced?,
+            stepped => {
+                let (advanced, orders) = stepped?;
+                filling.note(&advanced, orders);
+                advanced
+            }
         };
         match advanced {
             Advanced::Done(children) if goes_on => {
@@ -337,6 +376,16 @@ impl Service {
         };
         known.note(&driven.children);
         Ok(Some(known))
+    }
+}
+
+impl Filling {
+    fn note(&mut self, advanced: &Advanced, orders: Orders) {
+        self.tried |= matches!(advanced, Advanced::Done(_));
+        if !orders.take.is_empty() {
+            self.worker = None;
+            self.orders = orders;
+        }
     }
 }
 

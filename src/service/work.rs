@@ -1,7 +1,7 @@
 //! The work queue: what workers are told, and what they report.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{MutexGuard, PoisonError},
     time::Duration,
 };
@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 use super::{Action, Caller, Perform, Service, connected};
 use api::{
-    Done, Error, Result, Time,
+    Error, Result, Time,
     computes::Size,
     files::check_path,
     runs::Job,
-    work::{Assignment, LEASE_SECONDS, Progress, ReportRun, SyncWorker, WorkerOrders},
+    work::{Assignment, LEASE_SECONDS, Progress, ReportRun, Reported, SyncWorker, WorkerOrders},
 };
 use store::{Glance, Lock, Orders, Sync, Taken};
 
@@ -159,6 +159,21 @@ impl Service {
                 lease_until: now.plus_ms(LEASE_SECONDS * 1000),
             })
             .await
+    }
+
+    /// A worker on this machine that executes so many runs at once, to be given more.
+    fn with_room(&self, worker: &str, slots: u32) -> Sync {
+        let now = self.now();
+        Sync {
+            worker: worker.to_owned(),
+            here: true,
+            capacity: slots,
+            holding: Vec::new(),
+            dead: BTreeSet::new(),
+            lapsed_before: Time(i64::MIN),
+            now,
+            lease_until: now.plus_ms(LEASE_SECONDS * 1000),
+        }
     }
 
     /// Now and then, for a busy worker calls with every run that ends.
@@ -391,11 +406,12 @@ async fn answer(service: &Service, orders: Orders) -> Result<WorkerOrders> {
 
 #[async_trait]
 impl Perform for ReportRun {
-    async fn perform(self, service: &Service, caller: &Caller) -> Result<Done> {
+    async fn perform(self, service: &Service, caller: &Caller) -> Result<Reported> {
         service.allow_admin(caller, "execute runs of the server")?;
         let row = service
             .enter(caller, &self.workspace, Action::WriteRuns)
             .await?;
+        let ends = matches!(self.progress, Progress::Ended { .. });
         if let Progress::Ended { artifacts, .. } = &self.progress {
             for artifact in artifacts {
                 check_path(&artifact.path)?;
@@ -403,13 +419,25 @@ impl Perform for ReportRun {
         }
         let run = service.find_run(&row, &self.run).await?;
         let here = service.is_here(&self.worker);
+        let slots = self.slots.filter(|_| here && ends);
+        let with_room = slots.map(|slots| service.with_room(&self.worker, slots));
         let from = (self.worker, here);
         service
             .store
             .report_run(run, from, (self.before, self.progress), service.now())
             .await?;
-        service.advance_due().await;
+        let given = service.advance_and_fill(with_room).await;
         service.logs.notify_waiters();
-        Ok(Done {})
+        // One that has more to do begins while the end comes to disk.
+        let soon = !given.take.is_empty();
+        if here && ends && !soon {
+            service.store.settle().await?;
+        }
+        // What it cannot be told now it is told with its regular call.
+        let orders = answer(service, given).await.unwrap_or_default();
+        Ok(Reported {
+            take: orders.take,
+            soon,
+        })
     }
 }

@@ -125,6 +125,11 @@ impl Db {
         restore(self.write_erased(erase(work), when).await?)
     }
 
+    /// Waits until all that was answered before is on disk.
+    pub async fn settle(&self) -> Result<()> {
+        self.writer()?.settle().await
+    }
+
     async fn write_erased(&self, work: Work, when: OnDisk) -> Result<Outcome> {
         let patience = if self.answers {
             Patience::LeaveAll

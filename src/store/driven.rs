@@ -8,7 +8,7 @@ use super::{
     db::{Tx, optional_json, params, to_json},
     run_create::{Created, NewRun, create},
     runs::{self, RunRow},
-    work::{end, request_cancel},
+    work::{Orders, Sync, end, fill, request_cancel},
     writer::OnDisk,
 };
 use api::{
@@ -195,8 +195,28 @@ impl Store {
         step: Advance,
         now: Time,
     ) -> Result<Advanced> {
+        let advanced = self.advance_and_fill(run, from, step, None, now).await;
+        advanced.map(|(advanced, _)| advanced)
+    }
+
+    /// The same; a worker is given queued runs with it, see [`Store::fill_worker`].
+    pub async fn advance_and_fill(
+        &self,
+        run: i64,
+        from: Head,
+        step: Advance,
+        worker: Option<Sync>,
+        now: Time,
+    ) -> Result<(Advanced, Orders)> {
         let ends = matches!(&step.status, Some((status, _)) if status.ended());
-        let work = move |tx: &Tx<'_>| advance(tx, run, from, step, now);
+        let work = move |tx: &Tx<'_>| {
+            let advanced = advance(tx, run, from, step, now)?;
+            let orders = match (&advanced, worker) {
+                (Advanced::Done(_), Some(worker)) => fill_or_leave(tx, &worker)?,
+                _ => Orders::default(),
+            };
+            Ok((advanced, orders))
+        };
         let when = if ends { OnDisk::First } else { OnDisk::Soon };
         self.db.write_when(when, work).await
     }
@@ -429,6 +449,17 @@ fn advance(tx: &Tx<'_>, run: i64, from: Head, mut step: Advance, now: Time) -> R
     }
     go_on(tx, run, &step, now)?;
     Ok(Advanced::Done(made))
+}
+
+/// That a worker can be given nothing is no reason for the step to fail: it asks again.
+fn fill_or_leave(tx: &Tx<'_>, worker: &Sync) -> Result<Orders> {
+    tx.control("SAVEPOINT fill")?;
+    let filled = fill(tx, worker);
+    if filled.is_err() {
+        tx.control("ROLLBACK TO fill")?;
+    }
+    tx.control("RELEASE fill")?;
+    Ok(filled.unwrap_or_default())
 }
 
 /// Says where outputs of a run are. In its job, which nobody changes but who drives it.

@@ -134,17 +134,26 @@ impl Store {
         self.db.write_when(when, work).await
     }
 
-    /// Takes down what the holder of a run says of it; from anyone else it is a conflict. That it has
-    /// ended, and with that all before, is on disk; the way there of a worker on this machine (`here`) is
-    /// in a moment.
+    /// Gives a worker on this machine queued runs, as far as it holds fewer than its capacity. What it was
+    /// given before without hearing of it is for its regular call.
+    pub async fn fill_worker(&self, sync: Sync) -> Result<Orders> {
+        self.db.write_soon(move |tx| fill(tx, &sync)).await
+    }
+
+    /// Waits until all that was answered before is on disk.
+    pub async fn settle(&self) -> Result<()> {
+        self.db.settle().await
+    }
+
+    /// Takes down what the holder of a run says of it; from anyone else it is a conflict. On disk, with all
+    /// before, unless it may be there `soon`.
     pub async fn report_run(
         &self,
         run: i64,
-        (worker, here): (String, bool),
+        (worker, soon): (String, bool),
         (before, progress): (Option<Progress>, Progress),
         now: Time,
     ) -> Result<()> {
-        let at_once = !here || matches!(progress, Progress::Ended { .. });
         let work = move |tx: &Tx<'_>| {
             let found = tx.one(
                 "SELECT worker, ended_at IS NOT NULL FROM runs WHERE id = ?1",
@@ -163,7 +172,7 @@ impl Store {
                 ))),
             }
         };
-        let when = if at_once { OnDisk::First } else { OnDisk::Soon };
+        let when = if soon { OnDisk::Soon } else { OnDisk::First };
         self.db.write_when(when, work).await
     }
 
@@ -220,6 +229,26 @@ impl Store {
             .write(move |tx| end(tx, run, RunStatus::Failed, Some(&reason), now))
             .await
     }
+}
+
+/// See [`Store::fill_worker`].
+pub(super) fn fill(tx: &Tx<'_>, sync: &Sync) -> Result<Orders> {
+    let held = tx.one(
+        &format!("SELECT COUNT(*) FROM runs WHERE {OPEN} AND worker = ?1"),
+        params![sync.worker],
+        |row| row.get::<u32>(0),
+    )?;
+    let free = sync.capacity.saturating_sub(held.unwrap_or(0));
+    let queued = match free {
+        0 => Vec::new(),
+        free => slots::queued(tx, free)?,
+    };
+    let mut orders = Orders::default();
+    for id in queued {
+        orders.take.extend(take(tx, sync, id, Found::Queued)?);
+    }
+    orders.alone = !orders.take.is_empty() && !others(tx, sync)?;
+    Ok(orders)
 }
 
 fn renew(

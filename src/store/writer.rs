@@ -129,6 +129,15 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// Waits until what was committed before is on disk, beside whoever writes meanwhile.
+    pub async fn settle(&self) -> Result<()> {
+        let shared = self.0.clone();
+        let paid = tokio::task::spawn_blocking(move || shared.pay());
+        paid.await.map_err(|e| Error::internal(e.to_string()))?
+    }
+}
+
 impl Drop for Writer {
     fn drop(&mut self) {
         self.0.queue().closed = true;

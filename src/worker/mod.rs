@@ -212,6 +212,7 @@ impl Asked {
             holding: request.holding.clone(),
             answer: Box::pin(async move {
                 endings.settled().await;
+                endings.note_call();
                 client.call(&request).await
             }),
         }
@@ -270,6 +271,8 @@ impl Worker {
                 }
             });
             let request = self.request(idle);
+            let slots = self.machine.settings.slots;
+            endings.set_slots((request.capacity > 0).then_some(slots));
             // What is asked already is not asked anew because something else has happened.
             let call = match &mut asked {
                 Some(asked) if asked.is_of(&request) => asked,
@@ -281,7 +284,14 @@ impl Worker {
                 Some(ended) = self.tasks.join_next_with_id(), if !self.tasks.is_empty() => {
                     self.forget(ended).await;
                 }
-                () = endings.changed() => asked = None,
+                () = endings.changed() => {
+                    asked = None;
+                    for assignment in endings.take_given() {
+                        if !self.held.contains_key(&name_of(&assignment)) {
+                            self.take(assignment);
+                        }
+                    }
+                }
                 () = endings.has_room() => {}
                 () = at(idle) => {}
                 () = at(tidy_at) => self.tidy(),
@@ -290,6 +300,7 @@ impl Worker {
                     match orders {
                         Ok(orders) => {
                             retry = RETRY.0;
+                            endings.note_call();
                             self.follow(orders);
                             if !begun {
                                 begun = true;
@@ -405,6 +416,7 @@ impl Worker {
                 run: run.to_owned(),
                 worker: self.machine.settings.name.clone(),
                 before: None,
+                slots: None,
                 progress: Progress::Ended {
                     outcome: Outcome::Failed,
                     exit_code: None,

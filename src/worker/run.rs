@@ -5,14 +5,14 @@ mod leave;
 use std::{
     fs, io,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    FULL_TRIES, Fate, Machine, Stage, at,
+    Fate, Machine, Stage, at,
     begun::{BEGUN, Begun},
     container::{self, Image},
     folders::CODE,
@@ -20,13 +20,12 @@ use super::{
     log::Log,
     means_lost,
     outputs::{self, Outputs},
-    persist, persist_until,
+    persist,
     ports::{Bound, Ports},
     task::{self, Programs},
 };
 use api::{
     Code, Error, Result,
-    files::TreeEntry,
     jobs::SERVICE_TAG,
     lineage::RunLink,
     metrics::LogBatch,
@@ -536,20 +535,21 @@ impl Execution {
         Ok(())
     }
 
-    /// An end is reported whenever that becomes possible; all else that a full disk does not let
-    /// through is left out.
+    /// What a full disk does not let through is left out.
     async fn report(&self, before: Option<Progress>, progress: Progress) -> Result<()> {
-        let ends = matches!(progress, Progress::Ended { .. });
-        let tries = if ends { None } else { Some(FULL_TRIES) };
-        let report = ReportRun {
+        let report = self.report_of(before, progress);
+        persist(|| self.client.call(&report)).await.map(drop)
+    }
+
+    fn report_of(&self, before: Option<Progress>, progress: Progress) -> ReportRun {
+        ReportRun {
             workspace: self.assignment.workspace.clone(),
             run: self.assignment.run.clone(),
             worker: self.machine.settings.name.clone(),
             before,
             progress,
-        };
-        persist_until(tries, || self.client.call(&report)).await?;
-        Ok(())
+            slots: None,
+        }
     }
 
     /// Said again once there is room if a full disk did not let it through; twice is once.
@@ -559,22 +559,6 @@ impl Execution {
             *self.unreported() = None;
         }
         unless_full(reported)
-    }
-
-    async fn report_end(&self, ended: Ended, artifacts: Vec<TreeEntry>) -> Result<()> {
-        let _ending = self.machine.endings.begin();
-        let end = Progress::Ended {
-            outcome: ended.outcome,
-            exit_code: ended.exit_code,
-            reason: ended.reason,
-            usage: ended.usage,
-            artifacts,
-            uses: self.note_uses(Vec::new()),
-            made: ended.made,
-        };
-        self.report(self.running(), end).await?;
-        self.stage.ended.store(true, Ordering::Relaxed);
-        Ok(())
     }
 }
 

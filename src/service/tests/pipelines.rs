@@ -9,9 +9,9 @@ use api::{
     Code, Error, Result,
     jobs::{CreateJob, JobInput},
     runs::{CancelRun, Run, RunStatus},
-    work::Outcome,
+    work::{Outcome, ReportRun},
 };
-use store::{Created, ExperimentRef, NewDriven, NewRun};
+use store::{Created, ExperimentRef, Lock, NewDriven, NewRun};
 
 /// A step that needs the output `o` of others.
 pub fn step(needs: &[&str]) -> Value {
@@ -107,6 +107,32 @@ async fn a_failed_step_fails_what_depends_on_it_and_only_that() {
         run: "p-d".to_owned(),
     };
     assert_eq!(bench.ask(no_run).await.unwrap_err().code, Code::NotFound);
+}
+
+#[tokio::test]
+async fn a_worker_with_room_is_given_the_next_steps_with_the_report_of_an_end() {
+    let bench = Bench::new().await;
+    let _lock = Lock::try_take(&bench.home.join("workers/w.lock")).unwrap();
+    bench.diamond(Value::Null).await;
+    assert_eq!(bench.taken().await, ["p-a"]);
+    let report = |run: &str| ReportRun {
+        workspace: "ws".to_owned(),
+        run: run.to_owned(),
+        worker: "w".to_owned(),
+        before: None,
+        progress: ended(Outcome::Completed),
+        slots: Some(2),
+    };
+    let reported = bench.ask(report("p-a")).await.unwrap();
+    assert_eq!(names(&reported.take), ["p-b", "p-c"]);
+    assert!(reported.soon);
+    let reported = bench.ask(report("p-b")).await.unwrap();
+    assert!(reported.take.is_empty() && !reported.soon);
+    let reported = bench.ask(report("p-c")).await.unwrap();
+    assert_eq!(names(&reported.take), ["p-d"]);
+    let reported = bench.ask(report("p-d")).await.unwrap();
+    assert!(reported.take.is_empty() && !reported.soon);
+    assert_eq!(bench.status("p").await, RunStatus::Completed);
 }
 
 #[tokio::test]

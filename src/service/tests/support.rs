@@ -168,6 +168,7 @@ impl Bench {
             run: run.to_owned(),
             worker: worker.to_owned(),
             progress,
+            slots: None,
         };
         self.ask(report).await.map(|_| ())
     }

@@ -10,7 +10,7 @@ use api::{
     Code,
     files::{ListArtifacts, TreeEntry},
     runs::{CancelRun, RunStatus},
-    work::{Outcome, Progress, ReportRun, SyncWorker},
+    work::{Outcome, Progress, ReportRun, Reported, SyncWorker},
     workspaces::DeleteWorkspace,
 };
 use store::Lock;
@@ -369,6 +369,7 @@ async fn where_no_other_worker_could_take_a_run_over_its_start_may_be_said_with_
         worker: "w".to_owned(),
         before: Some(began),
         progress: ended(Outcome::Completed),
+        slots: None,
     };
     bench.ask(report).await.unwrap();
     let run = bench.run("a").await;
@@ -388,4 +389,62 @@ async fn where_no_other_worker_could_take_a_run_over_its_start_may_be_said_with_
     assert!(!bench.sync("w", 1, &[]).await.take[0].alone);
     bench.submit("c").await;
     assert!(!bench.sync("w2", 1, &[]).await.take[0].alone);
+}
+
+impl Bench {
+    async fn report_with_room(&self, worker: &str, run: &str, slots: Option<u32>) -> Reported {
+        let report = ReportRun {
+            workspace: "ws".to_owned(),
+            run: run.to_owned(),
+            worker: worker.to_owned(),
+            before: None,
+            progress: ended(Outcome::Completed),
+            slots,
+        };
+        self.ask(report).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_worker_with_room_is_given_runs_with_the_report_of_an_end() {
+    let bench = Bench::new().await;
+    let _lock = Lock::try_take(&bench.home.join("workers/w.lock")).unwrap();
+    for name in ["a", "b", "c", "d"] {
+        bench.submit(name).await;
+    }
+    bench.sync("w", 2, &[]).await;
+    // Those it does not know that it holds count as well.
+    let reported = bench.report_with_room("w", "a", Some(2)).await;
+    assert_eq!(names(&reported.take), ["c"]);
+    assert!(reported.take[0].alone);
+    assert!(reported.soon);
+    let again = bench.report_with_room("w", "a", None).await;
+    assert!(again.take.is_empty() && !again.soon);
+    // Nor is it given more than it executes where the answer was lost.
+    assert!(
+        bench
+            .report_with_room("w", "a", Some(2))
+            .await
+            .take
+            .is_empty()
+    );
+    let orders = bench.sync("w", 0, &["ws/b"]).await;
+    assert_eq!(names(&orders.take), ["c"]);
+    assert!(bench.sync("w", 0, &["ws/b", "ws/c"]).await.lost.is_empty());
+    let reported = bench.report_with_room("w", "b", Some(3)).await;
+    assert_eq!(names(&reported.take), ["d"]);
+    // Nothing is left to begin, so that the end may as well be waited for.
+    let reported = bench.report_with_room("w", "c", Some(3)).await;
+    assert!(reported.take.is_empty() && !reported.soon);
+}
+
+#[tokio::test]
+async fn a_worker_elsewhere_waits_until_an_end_is_on_disk() {
+    let bench = Bench::new().await;
+    bench.submit("a").await;
+    bench.submit("b").await;
+    bench.sync("far", 1, &[]).await;
+    let reported = bench.report_with_room("far", "a", Some(1)).await;
+    assert!(reported.take.is_empty() && !reported.soon);
+    assert_eq!(names(&bench.sync("far", 1, &[]).await.take), ["b"]);
 }

@@ -18,7 +18,7 @@ use crate::{
     log::{Log, write_redacted},
     metrics,
     outputs::Outputs,
-    persist,
+    persist, persist_until,
 };
 use api::{
     Code, Error, Result,
@@ -26,7 +26,7 @@ use api::{
     lineage::RunLink,
     metrics::LogBatch,
     runs::Usage,
-    work::Outcome,
+    work::{Outcome, Progress},
 };
 use client::inputs::remove_all;
 use executor::{
@@ -89,6 +89,31 @@ impl Ended {
 }
 
 impl Execution {
+    /// An end is reported whenever that becomes possible.
+    pub(super) async fn report_end(&self, ended: Ended, artifacts: Vec<TreeEntry>) -> Result<()> {
+        let ending = self.machine.endings.begin();
+        let end = Progress::Ended {
+            outcome: ended.outcome,
+            exit_code: ended.exit_code,
+            reason: ended.reason,
+            usage: ended.usage,
+            artifacts,
+            uses: self.note_uses(Vec::new()),
+            made: ended.made,
+        };
+        let mut report = self.report_of(self.running(), end);
+        report.slots = ending.slots();
+        let reported = persist_until(None, || self.client.call(&report)).await?;
+        self.stage.ended.store(true, Ordering::Relaxed);
+        ending.answered(reported.take);
+        if reported.soon {
+            // Its folder is kept until the end is on disk, while others begin.
+            report.slots = None;
+            persist_until(None, || self.client.call(&report)).await?;
+        }
+        Ok(())
+    }
+
     /// Ends what may be left of its containers.
     pub(super) async fn remove_containers(&self) {
         if let Some(containers) = Begun::read(&self.folder).containers {
