@@ -34,7 +34,7 @@ fn status(aml: &Aml, run: &str) -> String {
 }
 
 fn wait_for(aml: &Aml, run: &str, wanted: &str) {
-    eventually(&format!("{run} is {wanted}"), 30, || {
+    eventually(&format!("{run} is {wanted}"), 120, || {
         let status = status(aml, run);
         assert!(
             status == wanted || !["Completed", "Failed", "Canceled"].contains(&status.as_str()),
