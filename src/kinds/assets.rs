@@ -1,13 +1,16 @@
 //! Data and models.
 
-use serde_json::Value;
+use std::path::Path;
+
+use serde_json::{Map as Object, Value};
 
 use crate::{
     declare::{choice, record, union, words},
     described::{Map, Scalar, Version},
     environment::AutoDelete,
     io::ModelKind,
-    reference::{DataPath, DataPlace},
+    reference::DataPath,
+    shape::{Fault, Wrong},
 };
 
 record! {
@@ -38,7 +41,7 @@ record! {
     }
 
     /// A model written where it is used.
-    InlineModel = "model" {
+    InlineModel = "model" (rule: Some(must_be_there)) {
         ..parts: ModelParts,
         /// Register it under this name.
         name: Option<String>,
@@ -77,7 +80,7 @@ record! {
         tags: Map<Scalar>,
         r#type: DataType = "uri_folder",
         /// Where the copy is put; may hold `${{name}}`.
-        path: DataPlace,
+        path: DataPath,
         datastore: Option<String>,
         auto_delete_setting: Option<AutoDelete>,
         id: Option<String>,
@@ -129,4 +132,17 @@ choice! {
 words! {
     DatabaseType = "a type of source" ["database"]
     FileSystemType = "a type of source" ["file_system"]
+}
+
+/// A model without a name is registered by its content, so the content must be there.
+fn must_be_there(model: &Object<String, Value>) -> Vec<Wrong> {
+    let path = model.get("path").and_then(Value::as_str);
+    let local = path.map(Path::new).filter(|path| path.is_absolute());
+    match local {
+        Some(path) if !model.contains_key("name") && !path.exists() => {
+            let fault = Fault::new(format!("There is no file or folder {}", path.display()));
+            vec![Wrong::at(["path"], fault)]
+        }
+        _ => Vec::new(),
+    }
 }

@@ -10,15 +10,13 @@ text! {
     /// Source code: a local file or folder, `git+https://…`, `https://…`, a registry's code or `azureml:NAME:VERSION`.
     Code = "source code (a folder, `git+…`, a URL or `azureml:…`)", code;
     /// Data: a local path, `azureml:NAME:VERSION`, `azureml://…`, `https://…`, `wasbs://…` and the like.
-    DataPath = "a path of data", existing_or_elsewhere;
-    /// Where data is put: `azureml://datastores/NAME/paths/PATH`.
-    DataPlace = "a place of data", any_reference;
+    DataPath = "a path of data", path;
     /// A file or folder of this machine.
     LocalPath = "a path on this machine", local_path;
     /// A file or folder of this machine; `NAME.zip` is the folder `NAME`, packed, where no such file is.
     IncludePath = "a path on this machine", include_path;
     /// A folder of this machine or a URL, with what an image is built from.
-    BuildPath = "a folder or URL with a Dockerfile", existing_or_elsewhere;
+    BuildPath = "a folder or URL with a Dockerfile", build_path;
     /// `azureml:NAME:VERSION`, `azureml:NAME@latest`, `azureml:NAME` or `azureml://registries/…`.
     EnvironmentName = "an environment (`azureml:NAME:VERSION` or `azureml://registries/…`)", versioned_or_newest;
     /// `azureml:NAME:VERSION`, `azureml:NAME@latest` or `azureml://registries/…`.
@@ -72,23 +70,15 @@ macro_rules! points {
         }
     )*};
 }
-points!(Code DataPath DataPlace BuildPath EnvironmentName ModelName ComponentReference JobName);
+points!(Code DataPath BuildPath EnvironmentName ModelName ComponentReference JobName);
 
 #[expect(clippy::unnecessary_wraps, reason = "one of many rules")]
 fn any(text: &str, _: &Path) -> Result<String, Fault> {
     Ok(text.to_owned())
 }
 
-/// Any reference; what is on this machine is there.
-fn existing_or_elsewhere(text: &str, folder: &Path) -> Result<String, Fault> {
-    match parse(text, folder).map_err(Fault::new)? {
-        Reference::Local(path) => existing(text, &path),
-        _ => Ok(text.to_owned()),
-    }
-}
-
 /// Any reference; a local path is made absolute and need not exist.
-fn any_reference(text: &str, folder: &Path) -> Result<String, Fault> {
+fn path(text: &str, folder: &Path) -> Result<String, Fault> {
     match parse(text, folder).map_err(Fault::new)? {
         Reference::Local(path) => Ok(path.display().to_string()),
         _ => Ok(text.to_owned()),
@@ -119,6 +109,13 @@ fn include_path(text: &str, folder: &Path) -> Result<String, Fault> {
     match parse(text, folder).map_err(Fault::new)? {
         Reference::Local(path) if super::packed(&path).is_some() => Ok(path.display().to_string()),
         _ => local_path(text, folder),
+    }
+}
+
+fn build_path(text: &str, folder: &Path) -> Result<String, Fault> {
+    match parse(text, folder).map_err(Fault::new)? {
+        Reference::Local(path) => existing(text, &path),
+        _ => Ok(text.to_owned()),
     }
 }
 

@@ -142,7 +142,7 @@ fn a_command_job_is_read_with_all_it_may_say() {
          type: Command\nstatus: Completed\ncommand: python train.py --rate ${{inputs.rate}}\n\
          environment: azureml:sklearn:3\nenvironment_variables: {A: yes, B: 1.50}\n\
          inputs:\n  rate: 1.0e-3\n  steps: 10\n  late: 1e-3\n\
-         \x20 data: {path: ../dev/null, type: UriFile, mode: DOWNLOAD}\n\
+         \x20 data: {path: data/x.csv, type: UriFile, mode: DOWNLOAD}\n\
          \x20 model: {type: mlflow_model, path: azureml:m@latest}\n\
          outputs:\n  out:\n  scores: {type: uri_file, mode: upload, name: scores, version: 2}\n\
          compute: azureml:cpu-cluster\nresources: {instance_count: '2', shm_size: 2g}\n\
@@ -174,7 +174,7 @@ fn a_command_job_is_read_with_all_it_may_say() {
     assert!(matches!(job.inputs.get("model"), Some(JobInput::Model(_))));
     assert_eq!(
         canonical["inputs"]["data"],
-        json!({"path": "/dev/null", "type": "uri_file", "mode": "download"})
+        json!({"path": "/files/data/x.csv", "type": "uri_file", "mode": "download"})
     );
     assert_eq!(canonical["inputs"]["rate"], json!(0.001));
     assert_eq!(canonical["inputs"]["late"], json!("1e-3"));
@@ -220,9 +220,9 @@ fn all_that_is_wrong_with_a_job_is_said_at_once() {
 #[test]
 fn data_has_a_default_type_and_any_tags() {
     let (data, canonical) =
-        right::<Data>("name: d\nversion: 1.0\npath: ../dev\ntags: {a: 1, b: true}\n");
+        right::<Data>("name: d\nversion: 1.0\npath: ../x\ntags: {a: 1, b: true}\n");
     assert_eq!(canonical["type"], "uri_folder");
-    assert_eq!(canonical["path"], "/dev");
+    assert_eq!(canonical["path"], "/x");
     assert_eq!(
         data.version.map(|version| version.0).as_deref(),
         Some("1.0")

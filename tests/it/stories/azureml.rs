@@ -11,7 +11,6 @@ fn validate_shows_every_mistake_with_its_line() {
         "job.yml",
         "type: command\ncomand: python train.py\nenvironment: azureml:sklearn-1.5@latest\ninputs:\n  data: {type: uri_fil, path: x}\n",
     );
-    aml.write("data.csv", "a\n");
     aml.write("data.yml", "type: uri_file\npath: ./data.csv\n$schema: https://azuremlschemas.azureedge.net/latest/data.schema.json\n");
     let output = aml.run(["validate", "job.yml", "data.yml", "-o", "table"]);
     assert_eq!(output.status, 1);
@@ -46,72 +45,6 @@ fn validate_shows_every_mistake_with_its_line() {
 
     "#]]
     .assert_eq(&output.stderr);
-}
-
-/// What else is wrong with a file hides none of it.
-#[test]
-fn what_is_not_there_and_numbers_that_cannot_be_are_said_at_once() {
-    let aml = Aml::local();
-    aml.write("source/score.py", "");
-    aml.write(
-        "blue.yml",
-        "name: blue\nendpoint_name: ep-one\ntype: managed\nmodel: {path: ./model}\n\
-         code_configuration: {code: ./sorce, scoring_script: score.py}\n\
-         environment: {image: python, conda_file: ./conda.yml}\n\
-         instance_type: Standard_DS3_v2\ninstance_count: 0\nrequest_setings: {}\n",
-    );
-    aml.write(
-        "ep.yml",
-        "name: ep-one\nauth_mode: keys\ntraffic: {blue: 90, green: 20}\n",
-    );
-    aml.write(
-        "often.yml",
-        "name: often\ntrigger: {type: cron, expression: '61 8 * * *'}\n\
-         create_job: azureml:./job.yml\n",
-    );
-    aml.write(
-        "job.yml",
-        "command: ls\nenvironment: azureml:e:1\ncode: source\n\
-         inputs: {d: {type: uri_folder, path: ./gone}}\n",
-    );
-    let output = aml.run("validate blue.yml ep.yml often.yml");
-    assert_eq!(output.status, 1);
-    let places = output.stderr.lines();
-    let places: Vec<&str> = places
-        .filter_map(|line| line.trim_start().strip_prefix("--> "))
-        .collect();
-    assert_eq!(
-        places,
-        [
-            "blue.yml:4:15",
-            "blue.yml:5:28",
-            "blue.yml:6:42",
-            "blue.yml:8:17",
-            "blue.yml:9:1",
-            "ep.yml:2:12",
-            "ep.yml:3:1",
-            "often.yml:2:35",
-            "job.yml:4:38",
-        ],
-        "{}",
-        output.stderr
-    );
-    assert_eq!(output.stderr.matches("\nhelp: ").count(), places.len());
-    for said in [
-        "help: Did you mean `source`?",
-        "The traffic adds up to 110 percent, not 100 or 0",
-        "There is no file or folder `./gone`",
-        "`61 8 * * *` is no cron expression",
-    ] {
-        assert!(output.stderr.contains(said), "{said}: {}", output.stderr);
-    }
-    // The same is refused before anything is sent.
-    aml.ok("workspace create -n w");
-    let refused = aml.fails(2, "deployment create -f blue.yml");
-    assert!(
-        refused.contains("5 errors in blue.yml") && refused.contains("There is no file"),
-        "{refused}"
-    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{
     shape::Described,
 };
 
-const BASE: &str = "type: pipeline\ninputs: {rate: 0.1, data: {type: uri_folder, path: azureml:x:1}}\noutputs: {model: }\njobs:\n";
+const BASE: &str = "type: pipeline\ninputs: {rate: 0.1, data: {type: uri_folder, path: x}}\noutputs: {model: }\njobs:\n";
 
 const UNWRITTEN: &str = "No step writes the pipeline's output `model`";
 
@@ -187,12 +187,12 @@ fn a_component_gets_what_it_takes() {
         [] as [&str; 0]
     );
     assert_eq!(
-        check("{rate: fast, dta: {type: uri_folder, path: azureml:x:1}, note: 5}"),
+        check("{rate: fast, dta: {type: uri_folder, path: x}, note: 5}"),
         [
             "f:7:5: Step `a`: The input `data` of the component is not given | Add it to the step's inputs, or give the component's input a `default` or `optional: true`; it is of type `uri_folder`",
             "f:7:20: Step `a`: The input `rate` is of type `number`; `\"fast\"` is not",
             "f:7:26: Step `a`: The component has no input `dta`; it is left out | Did you mean `data`?",
-            "f:7:76: Step `a`: The input `note` is `5`, which is none of True, a",
+            "f:7:66: Step `a`: The input `note` is `5`, which is none of True, a",
         ]
     );
     assert_eq!(

@@ -1,58 +1,10 @@
-//! Values that cannot be: paths where nothing is, numbers out of their range.
+//! Values that cannot be: numbers out of their range.
 
 use super::{right, wrong};
 use kinds::{
-    assets::{Data, Model},
-    batch::BatchDeployment,
-    job::CommandJob,
     schedule::Schedule,
-    serving::{OnlineDeployment, OnlineEndpoint},
+    serving::OnlineEndpoint,
 };
-
-/// What is on this machine must be there, whichever kind of file names it.
-#[test]
-fn a_local_path_that_is_not_there_is_an_error() {
-    let at = "It was looked for at /files/gone";
-    let gone = |place: &str| format!("f:{place}: There is no file or folder `gone` | {at}");
-    assert_eq!(wrong::<Data>("name: d\npath: gone\n"), [gone("2:7")]);
-    assert_eq!(wrong::<Model>("name: m\npath: gone\n"), [gone("2:7")]);
-    assert_eq!(
-        wrong::<CommandJob>(
-            "command: ls\nenvironment: azureml:e:1\ninputs:\n  x: {type: uri_folder, path: gone}\ncode: gone\n"
-        ),
-        [gone("4:31"), gone("5:7")]
-    );
-    let of_deployment = "name: blue\nendpoint_name: ep-one\nmodel: {name: m, path: gone}\n\
-                         code_configuration: {code: gone, scoring_script: score.py}\n\
-                         environment: {image: i, conda_file: gone}\n";
-    assert_eq!(
-        wrong::<OnlineDeployment>(&format!(
-            "{of_deployment}instance_type: t\ninstance_count: 0\n"
-        )),
-        [
-            gone("3:24"),
-            gone("4:28"),
-            format!("f:5:37: There is no file `gone` | {at}"),
-            "f:7:17: 0 is not a number from 1 to 64 | At least 1 is possible".to_owned(),
-        ]
-    );
-    assert_eq!(
-        wrong::<BatchDeployment>(&format!(
-            "{of_deployment}type: model\ncompute: azureml:c\nsettings: {{instance_count: 0}}\n"
-        ))
-        .last()
-        .unwrap(),
-        "f:8:28: 0 is not a number from 1 up | At least 1 is possible"
-    );
-    // What is elsewhere is not looked for, nor where data is put.
-    for path in [
-        "azureml:d:1",
-        "azureml://datastores/d/paths/gone",
-        "https://e.com/gone",
-    ] {
-        right::<Data>(&format!("name: d\npath: {path}\n"));
-    }
-}
 
 #[test]
 fn the_shares_of_an_endpoint_are_looked_at_though_something_else_is_wrong() {

@@ -88,7 +88,7 @@ const WRONG: [(&str, &str); 26] = [
     ),
     (
         "data create -n d --path absent",
-        "There is no file or folder `absent`",
+        "No such file or directory",
     ),
     ("data create -n d --type uri_file --path .", "is a folder"),
     (
