@@ -1,10 +1,7 @@
 //! Values that cannot be: numbers out of their range.
 
 use super::{right, wrong};
-use kinds::{
-    schedule::Schedule,
-    serving::OnlineEndpoint,
-};
+use kinds::{schedule::Schedule, serving::OnlineEndpoint};
 
 #[test]
 fn the_shares_of_an_endpoint_are_looked_at_though_something_else_is_wrong() {
