@@ -130,13 +130,10 @@ impl Plan {
 
     /// What the watching process is told of what it is to keep out of the log.
     fn secret_words(&self) -> impl Iterator<Item = OsString> {
-        let variables = self.secrets.variables.iter().map(OsString::from);
-        let files = self.secrets.files.iter().map(OsString::from);
-        let variables = variables.map(|name| ("--secret", name));
-        let files = files.map(|path| ("--secret-file", path));
-        variables
-            .chain(files)
-            .flat_map(|(flag, what)| [flag.into(), what])
+        let variables = self.secrets.variables.iter();
+        let variables = variables.flat_map(|name| ["--secret".into(), name.into()]);
+        let files = self.secrets.files.iter();
+        variables.chain(files.flat_map(|path| ["--secret-file".into(), path.into()]))
     }
 
     /// What the watching process is told of where it may go.

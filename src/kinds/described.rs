@@ -171,6 +171,17 @@ plain!(bool, Shape::Bool, "a boolean", Value::as_bool, |value| {
 plain!(i64, Shape::Integer, "an integer", Value::as_i64, |value| {
     (*value).into()
 });
+plain!(f64, Shape::Number, "a number", Value::as_f64, |value| {
+    (*value).into()
+});
+plain!(
+    Value,
+    Shape::Any,
+    "a value",
+    |value| Some(value.clone()),
+    Value::clone
+);
+
 /// An integer of a range, which has both its ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Within<const FROM: i64, const TO: i64>(pub i64);
@@ -190,17 +201,6 @@ impl<const FROM: i64, const TO: i64> Described for Within<FROM, TO> {
         self.0.write()
     }
 }
-
-plain!(f64, Shape::Number, "a number", Value::as_f64, |value| {
-    (*value).into()
-});
-plain!(
-    Value,
-    Shape::Any,
-    "a value",
-    |value| Some(value.clone()),
-    Value::clone
-);
 
 /// A string, number or boolean, kept as what it is.
 #[derive(Debug, Clone, PartialEq)]

@@ -127,9 +127,7 @@ impl Writer {
             .await
             .map_err(|_| Error::internal("The database writer dropped a request"))?
     }
-}
 
-impl Writer {
     /// Waits until what was committed before is on disk, beside whoever writes meanwhile.
     pub async fn settle(&self) -> Result<()> {
         let shared = self.0.clone();

@@ -94,9 +94,12 @@ impl JobArg {
 
     /// The run of that name, which is called a job where jobs are asked for.
     pub async fn get(&self, ctx: &Context) -> Result<Run> {
-        let workspace = ctx.workspace().await?;
-        let found = workspace_run(ctx, self.name()).await;
-        found.map_err(|error| as_job(&workspace, error))
+        let get = GetRun {
+            workspace: ctx.workspace().await?,
+            run: self.name().to_owned(),
+        };
+        let found = ctx.client().await?.call(&get).await;
+        found.map_err(|error| as_job(&get.workspace, error))
     }
 }
 
@@ -113,15 +116,6 @@ fn as_job(workspace: &str, error: Error) -> Error {
         None => vec!["See which there are: aml job list".to_owned()],
     };
     job
-}
-
-/// One run of the workspace worked in.
-async fn workspace_run(ctx: &Context, name: &str) -> Result<Run> {
-    let get = GetRun {
-        workspace: ctx.workspace().await?,
-        run: name.to_owned(),
-    };
-    ctx.client().await?.call(&get).await
 }
 
 /// Says what was done with a job, and shows the job when that is asked for.

@@ -6,7 +6,7 @@ use super::{
     JobArg,
     create::say_of_compute,
     entity::{Entity, kind, page},
-    steps, workspace, workspace_run,
+    steps, workspace,
 };
 use crate::{
     context::Context,
@@ -36,7 +36,7 @@ pub async fn to_the_end_and_show(ctx: &Context, run: &Run) -> anyhow::Result<()>
     if ctx.ui.answers_alone() {
         return Ok(());
     }
-    let run = workspace_run(ctx, &run.name).await?;
+    let run = JobArg::named(&run.name).get(ctx).await?;
     ctx.ui.show(&Entity::new(&run, &workspace(ctx).await?))
 }
 
