@@ -25,8 +25,8 @@ record! {
     /// How a batch is scored.
     BatchSettings = "batch settings" {
         /// How many files are a batch.
-        mini_batch_size: Option<i64>,
-        max_concurrency_per_instance: Option<i64>,
+        mini_batch_size: Option<Positive>,
+        max_concurrency_per_instance: Option<Positive>,
         instance_count: Option<Positive>,
         /// What becomes of the results.
         output_action: OutputAction = "append_row",
@@ -53,11 +53,11 @@ record! {
         resources: Option<Resources>,
         error_threshold: Option<i64>,
         retry_settings: Option<BatchRetries>,
-        mini_batch_size: Option<i64>,
+        mini_batch_size: Option<Positive>,
         logging_level: Option<String>,
         output_action: OutputAction = "append_row",
         output_file_name: Option<String>,
-        max_concurrency_per_instance: Option<i64>,
+        max_concurrency_per_instance: Option<Positive>,
     }
 
     /// A pipeline that is run on demand.

@@ -7,6 +7,7 @@ use crate::{
     described::{Map, Scalar},
     reference::Secret,
     schedule::CronExpression,
+    time_zone::TimeZone,
 };
 
 record! {
@@ -157,7 +158,7 @@ record! {
         r#type: CronType,
         expression: CronExpression,
         start_time: Option<String>,
-        time_zone: Option<String>,
+        time_zone: Option<TimeZone>,
     }
 
     ComputeRecurrence = "recurrence" {
@@ -166,7 +167,7 @@ record! {
         interval: Option<i64>,
         schedule: Option<ComputeTimes>,
         start_time: Option<String>,
-        time_zone: Option<String>,
+        time_zone: Option<TimeZone>,
     }
 
     ComputeTimes = "times" {

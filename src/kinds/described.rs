@@ -2,7 +2,7 @@
 
 use serde_json::{Map as Object, Value};
 
-use super::shape::{Described, Mismatch, Shape, Text};
+use super::shape::{Described, Mismatch, Shape, Text, Union};
 
 /// A mapping with the user's own keys, in the order of the file.
 #[derive(Debug, Clone, PartialEq)]
@@ -199,6 +199,44 @@ impl<const FROM: i64, const TO: i64> Described for Within<FROM, TO> {
 
     fn write(&self) -> Option<Value> {
         self.0.write()
+    }
+}
+
+/// One number, or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OneOrMore<T> {
+    One(T),
+    More(Vec<T>),
+}
+
+impl<T> OneOrMore<T> {
+    pub fn as_slice(&self) -> &[T] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::More(all) => all,
+        }
+    }
+}
+
+impl<T: Described> Described for OneOrMore<T> {
+    const SHAPE: Shape = Shape::Union(&Union {
+        what: "an integer or a list of integers",
+        members: &[T::SHAPE, Vec::<T>::SHAPE],
+        ..Union::PLAIN
+    });
+
+    fn read(value: Option<&Value>) -> Result<Self, Mismatch> {
+        match value {
+            Some(Value::Array(_)) => Vec::read(value).map(Self::More),
+            value => T::read(value).map(Self::One),
+        }
+    }
+
+    fn write(&self) -> Option<Value> {
+        match self {
+            Self::One(one) => one.write(),
+            Self::More(all) => all.write(),
+        }
     }
 }
 

@@ -32,4 +32,5 @@ pub mod shape;
 pub mod step;
 pub mod sweep;
 pub mod table;
+pub mod time_zone;
 pub mod workspace;

@@ -13,7 +13,7 @@ use crate::{
     assets::DataImport,
     compute::{CronType, Frequency, RecurrenceType, WeekDay},
     declare::{record, text, union},
-    described::{Map, Scalar},
+    described::{Map, OneOrMore, Scalar, Within},
     environment::EnvironmentSource,
     io::{JobInput, JobOutput},
     job::{CommandType, Distribution, JobBase, Limits, QueueSettings, Resources},
@@ -22,6 +22,7 @@ use crate::{
     reference::{DateTime, JobName},
     shape::{Described, Fault, Mismatch, Shape, Union},
     step::SparkType,
+    time_zone::TimeZone,
 };
 
 record! {
@@ -64,26 +65,26 @@ record! {
         start_time: Option<DateTime>,
         end_time: Option<DateTime>,
         /// A name such as `Pacific Standard Time`.
-        time_zone: String = "UTC",
+        time_zone: TimeZone = "UTC",
     }
 
     /// Every so often.
     Recurrence = "recurrence" {
         r#type: RecurrenceType,
         frequency: Frequency,
-        interval: i64,
+        interval: Within<1, 100_000>,
         schedule: Option<Times>,
         start_time: Option<DateTime>,
         end_time: Option<DateTime>,
         /// A name such as `Pacific Standard Time`.
-        time_zone: String = "UTC",
+        time_zone: TimeZone = "UTC",
     }
 
     Times = "times" {
-        hours: OneOrMoreNumbers,
-        minutes: OneOrMoreNumbers,
+        hours: OneOrMore<Within<0, 23>>,
+        minutes: OneOrMore<Within<0, 59>>,
         week_days: Option<OneOrMoreDays>,
-        month_days: Option<OneOrMoreNumbers>,
+        month_days: Option<OneOrMore<Within<1, 31>>>,
     }
 
     /// A pipeline job with changes.
@@ -136,11 +137,6 @@ union! {
     Trigger = "a trigger (`type: cron` or `type: recurrence`)" {
         Cron(Cron),
         Recurrence(Recurrence),
-    }
-
-    OneOrMoreNumbers = "an integer or a list of integers" {
-        One(i64),
-        More(Vec<i64>),
     }
 
     OneOrMoreDays = "a day of the week or a list of them" {

@@ -7,7 +7,7 @@ use chrono::{Datelike, NaiveTime, Timelike};
 
 use super::{
     Action, Caller, Perform, Service, endpoints::find_deployment, programs::check_one_port,
-    schedules::time_zone,
+    schedules::Zone,
 };
 use api::{
     Done, Error, Result, Time,
@@ -228,7 +228,7 @@ fn counting(autoscale: &Autoscale, now: Time) -> Result<Option<&ScaleProfile>> {
 fn is_now(recurring: &Recurring, now: Time) -> Result<bool> {
     let local = now
         .datetime()
-        .with_timezone(&time_zone(&recurring.time_zone)?);
+        .with_timezone(&Zone::of(&recurring.time_zone)?);
     let time = |text: &str| {
         NaiveTime::parse_from_str(text, "%H:%M")
             .map_err(|_| Error::invalid(format!("`{text}` is no time of day such as 08:00")))

@@ -93,8 +93,8 @@ pub(super) fn settings(written: &batch::BatchDeployment) -> Settings<'_> {
             let resources = flat.resources.as_ref().and_then(|r| r.instance_count);
             Settings {
                 compute: flat.compute.as_deref(),
-                mini_batch_size: flat.mini_batch_size.unwrap_or(MINI_BATCH),
-                concurrency: flat.max_concurrency_per_instance.unwrap_or(1),
+                mini_batch_size: flat.mini_batch_size.map_or(MINI_BATCH, |size| size.0),
+                concurrency: flat.max_concurrency_per_instance.map_or(1, |most| most.0),
                 instances: resources.map_or(1, |nodes| nodes.0),
                 append_row: matches!(flat.output_action, batch::OutputAction::AppendRow),
                 output_file: flat
@@ -116,8 +116,10 @@ fn of_settings(written: &BatchSettings) -> Settings<'_> {
     let retries = written.retry_settings.as_ref();
     let variables = written.environment_variables.iter();
     Settings {
-        mini_batch_size: written.mini_batch_size.unwrap_or(MINI_BATCH),
-        concurrency: written.max_concurrency_per_instance.unwrap_or(1),
+        mini_batch_size: written.mini_batch_size.map_or(MINI_BATCH, |size| size.0),
+        concurrency: written
+            .max_concurrency_per_instance
+            .map_or(1, |most| most.0),
         instances: written.instance_count.map_or(1, |nodes| nodes.0),
         append_row: matches!(written.output_action, batch::OutputAction::AppendRow),
         output_file: written.output_file_name.as_deref().unwrap_or(OUTPUT_FILE),

@@ -8,7 +8,6 @@ mod recurrence;
 mod tests;
 mod trigger;
 mod zone;
-mod zones;
 
 use std::collections::BTreeMap;
 
@@ -23,7 +22,7 @@ use api::{
 use async_trait::async_trait;
 use store::{Claim, ScheduleRow, ScheduleSpec, WorkspaceRow};
 use trigger::Due;
-pub(super) use zones::zone as time_zone;
+pub(super) use zone::Zone;
 
 /// Times to come that are shown.
 const SHOWN: usize = 5;

@@ -7,15 +7,13 @@ use serde_json::{Map, Value};
 use super::{
     recurrence::{On, Recurrence, Unit, instant},
     zone::Zone,
-    zones::zone,
 };
 use api::{Error, Result, Time};
 use spec::{
     kinds::{
         compute::{Frequency, WeekDay},
-        schedule::{
-            OneOrMoreDays, OneOrMoreNumbers, Recurrence as Written, Times, Trigger, crontab,
-        },
+        described::{OneOrMore, Within},
+        schedule::{OneOrMoreDays, Recurrence as Written, Times, Trigger, crontab},
     },
     shape::{Described as _, Fault},
 };
@@ -49,7 +47,7 @@ impl Due {
                 (&written.start_time, &written.end_time, &written.time_zone)
             }
         };
-        let zone = zone(name)?;
+        let zone = Zone::of(name).map_err(|error| error.at("trigger.time_zone"))?;
         let time = |text: Option<&str>, key: &str| {
             let time = text.map(|text| moment(text, &zone));
             time.transpose()
@@ -162,10 +160,10 @@ fn moment(text: &str, zone: &Zone) -> Result<DateTime<Utc>> {
 }
 
 fn recurrence(written: &Written, zone: &Zone, start: DateTime<Utc>) -> Result<Rule> {
-    let interval = u32::try_from(written.interval).ok();
+    let interval = u32::try_from(written.interval.0).ok();
     let interval = interval.filter(|interval| (1..=100_000).contains(interval));
     let interval = interval.ok_or_else(|| {
-        let problem = format!("`{}` is not a number from 1 to 100000", written.interval);
+        let problem = format!("`{}` is not a number from 1 to 100000", written.interval.0);
         Error::invalid(problem).at("trigger.interval")
     })?;
     let steps = i64::from(interval);
@@ -204,22 +202,22 @@ fn every(written: &Written, step: TimeDelta) -> Result<Rule> {
     Ok(Rule::Every(step))
 }
 
-fn numbers(written: &OneOrMoreNumbers, from: u32, to: u32, key: &str) -> Result<Vec<u32>> {
-    let all = match written {
-        OneOrMoreNumbers::One(one) => std::slice::from_ref(one),
-        OneOrMoreNumbers::More(all) => all.as_slice(),
-    };
+fn numbers<const FROM: i64, const TO: i64>(
+    written: &OneOrMore<Within<FROM, TO>>,
+    key: &str,
+) -> Result<Vec<u32>> {
+    let all = written.as_slice();
     let at = format!("trigger.schedule.{key}");
     if all.is_empty() {
         return Err(Error::invalid(format!("There are no {key}")).at(at));
     }
     all.iter()
-        .map(|number| {
+        .map(|Within(number)| {
             let known = u32::try_from(*number).ok();
             known
-                .filter(|known| (from..=to).contains(known))
+                .filter(|_| (FROM..=TO).contains(number))
                 .ok_or_else(|| {
-                    let problem = format!("`{number}` is not a number from {from} to {to}");
+                    let problem = format!("`{number}` is not a number from {FROM} to {TO}");
                     Error::invalid(problem).at(at.clone())
                 })
         })
@@ -227,8 +225,8 @@ fn numbers(written: &OneOrMoreNumbers, from: u32, to: u32, key: &str) -> Result<
 }
 
 fn times_of_day(times: &Times) -> Result<Vec<NaiveTime>> {
-    let hours = numbers(&times.hours, 0, 23, "hours")?;
-    let minutes = numbers(&times.minutes, 0, 59, "minutes")?;
+    let hours = numbers(&times.hours, "hours")?;
+    let minutes = numbers(&times.minutes, "minutes")?;
     let pairs = hours
         .iter()
         .flat_map(|hour| minutes.iter().map(|minute| (*hour, *minute)));
@@ -267,7 +265,7 @@ fn days(times: Option<&Times>, unit: Unit, start: NaiveDateTime) -> Result<On> {
             Ok(On::WeekDays(all.iter().copied().map(day_number).collect()))
         }
         (Unit::Month, None, None) => Ok(On::MonthDays(vec![start.day()])),
-        (Unit::Month, None, Some(days)) => Ok(On::MonthDays(numbers(days, 1, 31, "month_days")?)),
+        (Unit::Month, None, Some(days)) => Ok(On::MonthDays(numbers(days, "month_days")?)),
     }
 }
 

