@@ -78,6 +78,8 @@ impl Document {
             return Ok(());
         }
         let folder = self.path.parent().unwrap_or(Path::new("")).to_owned();
+        let misspelt = overrides::misspelt(&self.root, edits, &mut self.sources, &folder);
+        self.issues.extend(misspelt);
         overrides::apply(&mut self.root, edits, values, &mut self.sources, &folder)
     }
 
@@ -221,7 +223,8 @@ impl Document {
 
     fn check_as(&self, kind: &Kind) -> (Option<Value>, Report) {
         let (mut value, mut report) = self.check_shape(&kind.shape, kind.given_by_flags);
-        let complete = report.issues.is_empty();
+        // What was noted of the flags before does not keep it from being read.
+        let complete = report.issues.len() == self.issues.len();
         if let Some(checked) = value.as_ref().filter(|_| complete)
             && let Err(mismatch) = (kind.reads)(checked)
         {

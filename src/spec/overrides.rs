@@ -10,8 +10,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::yaml::{Data, Entry, Node, Sources, Span, compose};
-use api::{Error, Result};
+use super::{
+    issue::Issue,
+    yaml::{Data, Entry, Node, Sources, Span, compose},
+};
+use api::{Error, Result, names};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +102,45 @@ pub fn apply(
         }
     }
     Ok(())
+}
+
+/// Names of steps, inputs and outputs that an edit is about to make and that are nearly those of others.
+/// For a step that is an error: what is set inside of it makes no whole one.
+pub fn misspelt(root: &Node, edits: &[Edit], sources: &mut Sources, folder: &Path) -> Vec<Issue> {
+    let of_edit = |edit: &Edit| {
+        let (Edit::Set { path, .. } | Edit::Add { path, .. }) = edit else {
+            return None;
+        };
+        let steps = steps(path).ok()?;
+        let mut node = root;
+        let mut parent = "";
+        for (at, step) in steps.iter().enumerate() {
+            let Step::Key(key) = step else {
+                return None;
+            };
+            let Some(inside) = node.get(key) else {
+                let Data::Map(entries) = &node.data else {
+                    return None;
+                };
+                let there = entries.iter().map(|entry| entry.key.as_str());
+                let nearest = names::nearest(key, there)?;
+                let source = sources.add(edit.flag(), PathBuf::from(folder), edit.flag());
+                let span = sources.whole(source);
+                let issue = match parent {
+                    "jobs" if at + 1 < steps.len() => {
+                        Issue::error(span, format!("There is no step `{key}`"))
+                    }
+                    "inputs" => Issue::note(span, format!("The file has no input `{key}`")),
+                    "outputs" => Issue::note(span, format!("The file has no output `{key}`")),
+                    _ => return None,
+                };
+                return Some(issue.hint(format!("Did you mean `{nearest}`?")));
+            };
+            (node, parent) = (inside, key);
+        }
+        None
+    };
+    edits.iter().filter_map(of_edit).collect()
 }
 
 /// The same changes of what no file holds.

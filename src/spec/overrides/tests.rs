@@ -99,6 +99,42 @@ fn what_a_reference_names_cannot_be_set() {
 }
 
 #[test]
+fn a_name_that_is_nearly_another_is_told_from_a_new_one() {
+    let text = "inputs: {rate: 1}\noutputs: {model: }\njobs: {train: {inputs: {data: x}}}\n";
+    let said = |edit: &str| {
+        let mut document = load::parse(text.to_owned(), Path::new("f.yml"), "f.yml");
+        let edits = [Edit::set(edit).unwrap()];
+        document.edit(&edits, Values::Strings).unwrap();
+        let issue = document.issues.pop()?;
+        let place = document.sources.place(issue.span);
+        Some((issue.is_error(), place, issue.message, issue.hint.unwrap()))
+    };
+    let (is_error, place, message, hint) = said("jobs.tran.inputs.data=y").unwrap();
+    assert!(is_error);
+    assert_eq!(place, "--set jobs.tran.inputs.data");
+    assert_eq!(message, "There is no step `tran`");
+    assert_eq!(hint, "Did you mean `train`?");
+    for (edit, nearest) in [
+        ("inputs.rat=2", "rate"),
+        ("outputs.modle.type=uri_file", "model"),
+        ("jobs.train.inputs.dta=y", "data"),
+    ] {
+        let (is_error, _, message, hint) = said(edit).unwrap();
+        assert!(!is_error, "{message}");
+        assert_eq!(hint, format!("Did you mean `{nearest}`?"));
+    }
+    for edit in [
+        "inputs.rate=2",
+        "inputs.epochs=2",
+        "jobs.score.command=x",
+        "jobs.trains={command: x}",
+        "tag=x",
+    ] {
+        assert_eq!(said(edit), None, "{edit}");
+    }
+}
+
+#[test]
 fn add_and_remove_change_lists_and_keys() {
     let text = "list: [a, b, c]\nmap: {x: 1, y: 2}\n";
     let add = |path: &str, value: &str| Edit::Add {
