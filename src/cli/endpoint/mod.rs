@@ -166,6 +166,11 @@ async fn until_it_answers(
 /// What became of a deployment that was waited for.
 fn outcome(endpoint: &Endpoint, found: &Deployed, generation: u64) -> anyhow::Result<()> {
     let name = &endpoint.name;
+    // With several none is meant without its name.
+    let log = match endpoint.deployments.len() {
+        1 => name.clone(),
+        _ => format!("{name} --deployment {}", found.name),
+    };
     if let Some(failed) = &found.failed_update
         && failed.generation == generation
     {
@@ -176,7 +181,7 @@ fn outcome(endpoint: &Endpoint, found: &Deployed, generation: u64) -> anyhow::Re
         };
         let what = format!("The update of `{name}`");
         let text = format!("{reason}\nGeneration {before} of `{}` {verb}", found.name);
-        return Err(failure_of(&what, name, &text));
+        return Err(failure_of(&what, &log, &text));
     }
     if found.generation != generation {
         return Err(Error::conflict(format!("`{name}` was deployed again meanwhile")).into());
@@ -197,7 +202,7 @@ fn outcome(endpoint: &Endpoint, found: &Deployed, generation: u64) -> anyhow::Re
                          aml deployment delete {name} {one} --yes"
                     ))
                 };
-                return Err(amend(failure_of(&what, name, reason), stays));
+                return Err(amend(failure_of(&what, &log, reason), stays));
             }
             let stays = |error: Error| {
                 error
@@ -215,8 +220,9 @@ fn failure(name: &str, reason: &str) -> anyhow::Error {
     failure_of(&format!("The endpoint `{name}`"), name, reason)
 }
 
-fn failure_of(what: &str, name: &str, reason: &str) -> anyhow::Error {
+/// `log` says whose log has all of it.
+fn failure_of(what: &str, log: &str, reason: &str) -> anyhow::Error {
     let error = Error::unavailable(format!("{what} failed: {reason}"))
-        .hint(format!("See all of its log: aml endpoint logs {name}"));
+        .hint(format!("See all of its log: aml endpoint logs {log}"));
     anyhow::Error::new(error).context(Exit(ENDPOINT_FAILED))
 }

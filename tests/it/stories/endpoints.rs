@@ -546,6 +546,20 @@ fn a_deployment_is_described_by_a_file_and_changed() {
         assert_eq!(names, serde_json::json!(["default", "green"]));
         let log = aml.ok("endpoint logs echo-ep --deployment green");
         assert!(log.contains("I front - POST /score 200"), "{log}");
+        let error = aml.fails(2, "endpoint logs echo-ep");
+        assert!(error.contains("`echo-ep` has 2 deployments"), "{error}");
+        let named = "Its deployments are default, green; name one: ";
+        assert!(error.contains(named), "{error}");
+        assert!(
+            error.contains("aml endpoint logs echo-ep --deployment green"),
+            "{error}"
+        );
+        // A request without a key is none of theirs.
+        let url = aml.json("endpoint show echo-ep")["scoring_uri"].clone();
+        post(url.as_str().expect("an address"), "nope", "{}");
+        let own = aml.run("endpoint logs echo-ep");
+        assert!(own.stdout.contains("POST /score 401"), "{own}");
+        assert!(own.stderr.contains(named), "{own}");
         let error = aml.fails(2, "deploy echo:1 --name echo-ep --script score.py");
         assert!(error.contains("--deployment NAME"), "{error}");
         aml.fails(5, "deployment delete echo-ep green --yes");
