@@ -10,7 +10,7 @@ pub mod imported;
 pub mod list;
 pub mod local;
 pub mod show;
-mod steps;
+pub mod steps;
 pub mod stream;
 pub mod update;
 pub mod validate;

@@ -18,6 +18,7 @@ use crate::{
     context::Context,
     error::{Exit, INTERRUPTED},
     interrupt,
+    run::failed::OF_OTHERS,
     views::duration,
 };
 use api::{
@@ -32,9 +33,6 @@ const ASK: Duration = Duration::from_millis(400);
 
 /// How seldom its steps are, at most.
 const SELDOM: Duration = Duration::from_secs(5);
-
-/// Types of steps that consist of other runs.
-const OF_OTHERS: [&str; 5] = ["pipeline", "sweep", "automl", "do_while", "parallel_for"];
 
 /// Prints what the steps of a pipeline or the trials of a sweep write until it has ended, and answers
 /// its run.

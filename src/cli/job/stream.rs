@@ -11,7 +11,7 @@ use super::{
 use crate::{
     context::Context,
     error::{Exit, RUN_CANCELED, RUN_FAILED},
-    run::follow,
+    run::{failed, follow},
 };
 use api::runs::{Run, RunStatus};
 
@@ -61,7 +61,7 @@ pub async fn to_the_end(ctx: &Context, run: &Run) -> anyhow::Result<()> {
     let end = format!("\nExecution Summary\n=================\n{head}\n");
     ctx.ui.print_followed(end.as_bytes())?;
     ctx.ui.show_if_asked(&Entity::new(&ended, &workspace))?;
-    let reason = ended.reason.unwrap_or_default();
+    let reason = ended.reason.clone().unwrap_or_default();
     match ended.status {
         RunStatus::Completed => Ok(()),
         RunStatus::Canceled => {
@@ -70,6 +70,9 @@ pub async fn to_the_end(ctx: &Context, run: &Run) -> anyhow::Result<()> {
         }
         _ => {
             ctx.ui.status(&format!("The job failed: {reason}"));
+            if failed::of_others(&ended).is_some() {
+                failed::hint(ctx, &workspace.name, &ended).await;
+            }
             Err(Exit(RUN_FAILED).into())
         }
     }

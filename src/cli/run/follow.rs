@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::failed;
 use crate::{
     context::Context,
     error::{Exit, RUN_CANCELED, RUN_FAILED},
@@ -26,7 +27,7 @@ const ASK: Duration = Duration::from_millis(400);
 /// code of its own. Ctrl-C stops the following, not the run.
 pub async fn follow(ctx: &Context, workspace: &str, run: &str) -> anyhow::Result<()> {
     let ended = to_the_end(ctx, workspace, run).await?;
-    conclude(ctx, &ended)
+    conclude(ctx, workspace, &ended).await
 }
 
 /// Prints a run's log until it has ended, and answers the run.
@@ -45,7 +46,8 @@ pub async fn to_the_end(ctx: &Context, workspace: &str, run: &str) -> anyhow::Re
     }
 }
 
-fn conclude(ctx: &Context, run: &Run) -> anyhow::Result<()> {
+/// Says how a run that was followed has ended.
+pub async fn conclude(ctx: &Context, workspace: &str, run: &Run) -> anyhow::Result<()> {
     ctx.ui.show_if_asked(run)?;
     let name = &run.name;
     let took = run
@@ -66,6 +68,9 @@ fn conclude(ctx: &Context, run: &Run) -> anyhow::Result<()> {
         }
         _ => {
             ctx.ui.status(&format!("Run {name} failed{took}{reason}"));
+            if failed::of_others(run).is_some() {
+                failed::hint(ctx, workspace, run).await;
+            }
             ctx.ui.hint(&format!("See all of it: aml run show {name}"));
             Err(Exit(RUN_FAILED).into())
         }

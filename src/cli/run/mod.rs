@@ -6,6 +6,7 @@ pub mod compare;
 mod delete;
 mod diff;
 mod download;
+pub mod failed;
 pub mod follow;
 pub mod git;
 mod list;

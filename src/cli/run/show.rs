@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::RunArg;
+use super::{RunArg, failed};
 use crate::context::Context;
 use api::runs::RunStatus;
 
@@ -16,9 +16,8 @@ pub struct ShowArgs {
 pub async fn show(ctx: &Context, args: ShowArgs) -> anyhow::Result<()> {
     let run = super::get(ctx, &args.run.name).await?;
     ctx.ui.show(&run)?;
-    if run.status == RunStatus::Failed && run.job.is_some() {
-        ctx.ui
-            .hint(&format!("See what it wrote: aml run logs {}", run.name));
+    if run.status == RunStatus::Failed {
+        failed::hint(ctx, &ctx.workspace().await?, &run).await;
     }
     Ok(())
 }

@@ -237,3 +237,39 @@ fn all_that_is_wrong_is_said_at_once_whoever_knows_it() {
         assert_eq!(aml.json("job list"), serde_json::json!([]));
     });
 }
+
+#[test]
+fn who_looks_for_why_a_pipeline_failed_is_led_to_the_log_of_the_step() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n ws");
+        let pipeline = "\
+type: pipeline
+settings: {default_compute: azureml:serverless}
+jobs:
+  prep:
+    command: echo fine
+    environment: {image: python}
+  train:
+    command: echo oh no; exit 3
+    environment: {image: python}
+";
+        aml.write("fails.yml", pipeline);
+        let hint = "Hint: See what train wrote: aml run logs p-train";
+        let said = aml.run("job create -f fails.yml -n p --stream").failed(10);
+        assert!(said.contains(hint), "{said}");
+        assert_eq!(aml.ok("run logs p-train"), "oh no\n");
+        for look in ["job stream p", "run logs p --follow"] {
+            let said = aml.run(look);
+            assert_eq!(said.status, 10, "{said}");
+            assert!(said.stdout.contains("[train] oh no\n"), "{said}");
+            assert!(said.stderr.contains(hint), "{said}");
+        }
+        assert!(aml.run("run show p").stderr.contains(hint));
+        let said = aml.run("run logs p");
+        assert_eq!((said.status, said.stdout.as_str()), (0, ""), "{said}");
+        let why = "train failed: The command ended with exit code 3\n";
+        assert!(said.stderr.contains(why), "{said}");
+        assert!(said.stderr.contains(hint), "{said}");
+        assert!(!said.stderr.contains("prep"), "{said}");
+    });
+}
