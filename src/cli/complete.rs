@@ -38,7 +38,7 @@ use api::{
 /// Longer than this and the person has typed on.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Runs offered, newest first.
+/// Runs offered, the newest of those whose names begin as what is typed.
 const RUNS: u32 = 50;
 
 /// The kinds of names there are to offer.
@@ -149,8 +149,17 @@ fn candidates(kind: Kind, start: &OsStr, wiring: &'static dyn Wiring) -> Vec<Com
             .map(str::to_owned)
             .collect(),
         _ => {
-            let ctx = Context::new(typed(std::env::args_os()), wiring);
-            let names = ctx.and_then(|ctx| names(&ctx, kind, &text));
+            let line = typed(std::env::args_os());
+            let ctx = Context::new(line.globals, wiring);
+            let names = ctx.and_then(|ctx| {
+                let experiment = line.experiment;
+                let asked = Asked {
+                    kind,
+                    text: &text,
+                    experiment,
+                };
+                names(&ctx, &asked)
+            });
             names.unwrap_or_default()
         }
     };
@@ -170,9 +179,16 @@ fn short_role(role: Role) -> String {
     short.replace(' ', "-")
 }
 
-/// The global options on the line so far. It is not whole yet, so it cannot be parsed.
-fn typed(line: impl Iterator<Item = OsString>) -> Globals {
-    let mut globals = Globals::default();
+/// What the line so far says of which names are meant.
+#[derive(Default)]
+struct Line {
+    globals: Globals,
+    experiment: Option<String>,
+}
+
+/// The options on the line so far. It is not whole yet, so it cannot be parsed.
+fn typed(line: impl Iterator<Item = OsString>) -> Line {
+    let mut found = Line::default();
     let mut words = line.filter_map(|word| word.into_string().ok()).peekable();
     while let Some(word) = words.next() {
         let (option, value) = match word.split_once('=') {
@@ -180,16 +196,26 @@ fn typed(line: impl Iterator<Item = OsString>) -> Globals {
             None => (word.as_str(), words.peek().cloned()),
         };
         match option {
-            "-w" | "--workspace" | "--workspace-name" => globals.workspace = value,
-            "--profile" => globals.profile = value,
+            "-w" | "--workspace" | "--workspace-name" => found.globals.workspace = value,
+            "--profile" => found.globals.profile = value,
+            "-e" | "--experiment" => found.experiment = value,
             _ => (),
         }
     }
-    globals
+    found
 }
 
-fn names(ctx: &Context, kind: Kind, text: &str) -> Result<Vec<String>> {
-    if let Kind::Profile = kind {
+/// Which names are asked for.
+struct Asked<'a> {
+    kind: Kind,
+    /// How they begin.
+    text: &'a str,
+    /// What the line says of the experiment.
+    experiment: Option<String>,
+}
+
+fn names(ctx: &Context, asked: &Asked<'_>) -> Result<Vec<String>> {
+    if let Kind::Profile = asked.kind {
         let profiles = ctx.config.settings.profiles.keys().cloned();
         return Ok(profiles.chain(["local".to_owned()]).collect());
     }
@@ -203,13 +229,14 @@ fn names(ctx: &Context, kind: Kind, text: &str) -> Result<Vec<String>> {
         return Ok(Vec::new());
     };
     runtime.block_on(async {
-        let asked = tokio::time::timeout(PATIENCE, ask(ctx, kind, text)).await;
-        asked.unwrap_or_else(|_| Ok(Vec::new()))
+        let answer = tokio::time::timeout(PATIENCE, ask(ctx, asked)).await;
+        answer.unwrap_or_else(|_| Ok(Vec::new()))
     })
 }
 
-async fn ask(ctx: &Context, kind: Kind, text: &str) -> Result<Vec<String>> {
+async fn ask(ctx: &Context, asked: &Asked<'_>) -> Result<Vec<String>> {
     let client = ctx.client().await?;
+    let (kind, text) = (asked.kind, asked.text);
     // After a colon come the versions of a name, after an @ its aliases.
     let named = text.split_once([':', '@']).map(|(name, _)| name.to_owned());
     Ok(match kind {
@@ -222,14 +249,7 @@ async fn ask(ctx: &Context, kind: Kind, text: &str) -> Result<Vec<String>> {
             };
             collect(client.call(&request).await?, |item| item.name)
         }
-        Kind::Run => {
-            let request = ListRuns {
-                workspace: ctx.workspace().await?,
-                limit: Some(RUNS),
-                ..ListRuns::default()
-            };
-            collect(client.call(&request).await?.items, |item| item.name)
-        }
+        Kind::Run => runs(ctx, text).await?,
         Kind::Model | Kind::ModelVersion => models(ctx, kind, named, text).await?,
         Kind::Asset(kind) => {
             let request = ListAssets {
@@ -245,7 +265,7 @@ async fn ask(ctx: &Context, kind: Kind, text: &str) -> Result<Vec<String>> {
                 Some(_) => collect(assets, |item| format!("{}:{}", item.name, item.version)),
             }
         }
-        Kind::Metric => metrics(ctx).await?,
+        Kind::Metric => metrics(ctx, asked.experiment.clone()).await?,
         Kind::Datastore => {
             let workspace = ctx.workspace().await?;
             let datastores = client.call(&ListDatastores { workspace }).await?;
@@ -309,10 +329,29 @@ async fn ask(ctx: &Context, kind: Kind, text: &str) -> Result<Vec<String>> {
     })
 }
 
-/// The metrics of the newest runs.
-async fn metrics(ctx: &Context) -> Result<Vec<String>> {
+async fn runs(ctx: &Context, text: &str) -> Result<Vec<String>> {
     let request = ListRuns {
         workspace: ctx.workspace().await?,
+        filter: begins_as(text),
+        limit: Some(RUNS),
+        ..ListRuns::default()
+    };
+    let found = ctx.client().await?.call(&request).await?.items;
+    Ok(collect(found, |item| item.name))
+}
+
+/// The condition that the names of runs begin as `text`; none where that is no beginning of a name.
+fn begins_as(text: &str) -> Option<String> {
+    let in_names = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    let is_begun = !text.is_empty() && text.chars().all(in_names);
+    is_begun.then(|| format!("attributes.run_id ILIKE '{text}%'"))
+}
+
+/// The metrics of the newest runs, of the experiment if one is named.
+async fn metrics(ctx: &Context, experiment: Option<String>) -> Result<Vec<String>> {
+    let request = ListRuns {
+        workspace: ctx.workspace().await?,
+        experiment,
         limit: Some(RUNS),
         ..ListRuns::default()
     };
@@ -382,7 +421,7 @@ mod tests {
     #[test]
     fn options_are_found_on_an_unfinished_line() {
         let line = "aml -- aml run show -w Churn --profile=team na";
-        let globals = typed(line.split(' ').map(OsString::from));
+        let Line { globals, .. } = typed(line.split(' ').map(OsString::from));
         assert_eq!(globals.workspace.as_deref(), Some("Churn"));
         assert_eq!(globals.profile.as_deref(), Some("team"));
     }

@@ -101,6 +101,41 @@ fn az_is_completed_too() {
     });
 }
 
+/// Makes many runs with a metric, as a client of MLflow's does.
+const MANY: &str = r#"
+import json, os, time, urllib.request
+def post(what, body):
+    url = os.environ["MLFLOW_TRACKING_URI"] + "/api/2.0/mlflow/" + what
+    headers = {"Content-Type": "application/json"}
+    if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
+        headers["Authorization"] = "Bearer " + token
+    asked = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    return json.load(urllib.request.urlopen(asked))
+now = int(time.time() * 1000)
+experiment = post("experiments/create", {"name": "many"})["experiment_id"]
+for _ in range(50):
+    run = post("runs/create", {"experiment_id": experiment, "start_time": now})["run"]
+post("runs/log-metric", {"run_id": run["info"]["run_id"], "key": "loss", "value": 1, "timestamp": now})
+"#;
+
+#[test]
+fn what_is_typed_finds_an_older_run_and_the_metrics_of_its_experiment() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn");
+        aml.ok("run submit -n Old_one -e iris --stream -- true");
+        aml.ok("run log Old_one --metric accuracy=1");
+        aml.write("many.py", MANY);
+        aml.ok("mlflow -- python3 many.py");
+        let all = offered(aml, "aml run show ");
+        assert!(!all.contains("Old_one"), "{all}");
+        assert_eq!(offered(aml, "aml run show old_"), "Old_one");
+        assert_eq!(offered(aml, "aml run show old'"), "");
+        let of = |experiment: &str| offered(aml, &format!("aml run best {experiment} --metric "));
+        assert_eq!(of("--experiment iris"), "accuracy");
+        assert_eq!(of("-e many"), "loss");
+    });
+}
+
 /// Completes `aml workspace show -n ch` with one workspace that fits in another case, in a shell
 /// that prints its candidates.
 fn completes(shell: &str, script: impl Fn(&Path) -> String) {
