@@ -203,8 +203,10 @@ pub struct StateReport {
     pub problem: Option<Error>,
     /// The format of its database; none when there is no database yet.
     pub format: Option<i64>,
-    /// Bytes of disk that its files take.
+    /// Bytes of its database.
     pub size: u64,
+    /// The uv that was got for its environments.
+    pub uv: Option<PathBuf>,
     /// Others can see what lies in it.
     pub open_to_others: bool,
     /// Bytes that can still be written where it lies.

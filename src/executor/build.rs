@@ -151,7 +151,7 @@ impl Wanted<'_> {
             log: place.log,
             progress: place.progress,
         };
-        let own = place.home.join("tools/uv");
+        let own = python::own_uv(place.home);
         let uv = match python::find_uv(place.variables).await {
             None => Some(own).filter(|uv| uv.is_file()),
             found => found,

@@ -212,6 +212,11 @@ async fn find(wanted: &Wanted<'_>, place: Place<'_>) -> Result<Found> {
     )
 }
 
+/// The uv that was got for the environments of a directory, if one was.
+pub fn uv_of(home: &Path) -> Option<PathBuf> {
+    Some(python::own_uv(home)).filter(|uv| uv.is_file())
+}
+
 /// Whether a Python is there, and something to install packages with.
 pub async fn check_machine(variables: &Variables) -> Result<()> {
     let python = python::find(None, variables).await?;

@@ -203,6 +203,11 @@ pub enum Installer {
     Pip,
 }
 
+/// Where a directory's own uv is, once one was needed.
+pub fn own_uv(home: &Path) -> PathBuf {
+    home.join("tools/uv")
+}
+
 /// Finds uv on the PATH or in `tools`, else installs it there. Without uv there is pip.
 pub async fn installer(tools: &Path, python: &Python, with: Tools<'_>) -> Result<Installer> {
     if let Some(program) = find_uv(with.variables).await {

@@ -1,18 +1,13 @@
 //! Looking at a state directory without changing it.
 
 use std::{
-    collections::HashSet,
     fs,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use api::Result;
 use cli::wiring::StateReport;
 use store::{self, Home, Lock};
-
-/// The unit in which the system counts what a file takes.
-const BLOCK: u64 = 512;
 
 /// With less free space than this the disk is full.
 const FULL: u64 = 64 << 10;
@@ -27,7 +22,8 @@ pub fn inspect(directory: &Path) -> StateReport {
     };
     if directory.is_dir() {
         let home = Home::at(directory.to_owned());
-        report.size = size_of(directory, &mut HashSet::new());
+        report.size = size_of_database(&home);
+        report.uv = executor::environment::uv_of(directory);
         report.open_to_others = home.is_open_to_others();
         report.holders = holders(&home);
         let format = store::format(&home.database());
@@ -70,20 +66,11 @@ fn writable(folder: &Path) -> Result<()> {
     }
 }
 
-/// What the files below a folder take; one that has several names is counted once.
-fn size_of(folder: &Path, counted: &mut HashSet<(u64, u64)>) -> u64 {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return 0;
-    };
-    entries
-        .filter_map(std::result::Result::ok)
-        .map(|entry| match entry.metadata() {
-            Ok(meta) if meta.is_dir() => size_of(&entry.path(), counted),
-            Ok(meta) if meta.nlink() > 1 && !counted.insert((meta.dev(), meta.ino())) => 0,
-            Ok(meta) => meta.blocks() * BLOCK,
-            Err(_) => 0,
-        })
-        .sum()
+/// With what was written lately, which SQLite keeps beside it.
+fn size_of_database(home: &Home) -> u64 {
+    let files = [home.database(), home.database().with_extension("db-wal")];
+    let sizes = files.iter().filter_map(|file| fs::metadata(file).ok());
+    sizes.map(|meta| meta.len()).sum()
 }
 
 fn holders(home: &Home) -> Vec<String> {

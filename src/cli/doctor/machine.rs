@@ -1,17 +1,17 @@
 //! What the machine has: programs and ports.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::Read,
     net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
 
-use futures_util::future::join_all;
 use tokio::process::Command;
 
-use super::Check;
+use super::{Check, State};
 
 pub const PYTHON: &str = "python";
 
@@ -19,33 +19,44 @@ pub const PYTHON: &str = "python";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The programs that runs and endpoints may need.
-pub async fn programs(path: &str) -> Vec<Check> {
-    let (python, uv, conda, git, engine) =
-        tokio::join!(python(path), uv(path), conda(path), git(path), engine(path));
+///
+/// `own_uv` is the one that was got for environments made before.
+pub async fn programs(path: &str, own_uv: Option<&Path>) -> Vec<Check> {
+    let (python, uv, conda, git, engine) = tokio::join!(
+        python(path),
+        uv(path, own_uv),
+        conda(path),
+        git(path),
+        engine(path)
+    );
     vec![python, uv, conda, git, engine]
 }
 
+/// The Python that is taken where none is named is asked what it is. Others say it by their names;
+/// but scripts that look for one of a name, such as those of pyenv, may find none: only asking would
+/// tell, and there may be dozens.
 async fn python(path: &str) -> Check {
-    let minors = (8..20).rev().map(|minor| format!("python3.{minor}"));
-    let names = ["python3", "python"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(minors);
-    let mut files = BTreeSet::new();
-    for name in names {
-        if let Some(file) = find(path, &name) {
-            files.insert(file.canonicalize().unwrap_or(file));
+    let mut found = Vec::new();
+    for name in ["python3", "python"] {
+        let Some(file) = find(path, name) else {
+            continue;
+        };
+        let version = answer(&file, &["--version"]).await.unwrap_or_default();
+        if let Some(version) = version.strip_prefix("Python ")
+            && version.starts_with('3')
+        {
+            found.push((version.to_owned(), file.canonicalize().unwrap_or(file)));
+            break;
         }
     }
-    let versions = join_all(files.iter().map(|file| answer(file, &["--version"]))).await;
-    let mut found = BTreeMap::new();
-    for (file, version) in files.iter().zip(versions) {
-        if let Some(version) = version
-            .ok()
-            .as_deref()
-            .and_then(|v| v.strip_prefix("Python 3"))
+    for minor in (8..20).rev() {
+        let version = format!("3.{minor}");
+        let file = find(path, &format!("python{version}"));
+        let file = file.map(|file| file.canonicalize().unwrap_or(file));
+        if let Some(file) = file.filter(|file| !is_script(file))
+            && found.iter().all(|(_, known)| *known != file)
         {
-            found.entry(format!("3{version}")).or_insert(file.display());
+            found.push((version, file));
         }
     }
     if found.is_empty() {
@@ -54,14 +65,19 @@ async fn python(path: &str) -> Check {
     }
     let found: Vec<_> = found
         .iter()
-        .map(|(version, file)| format!("{version} ({file})"))
+        .map(|(version, file)| format!("{version} ({})", file.display()))
         .collect();
     Check::ok(PYTHON, found.join(", "))
 }
 
-async fn uv(path: &str) -> Check {
-    let advice = "Makes Python environments, with any Python version; without it venv and pip of the machine's Python do: pip install uv";
-    version("uv", path, advice).await
+async fn uv(path: &str, own: Option<&Path>) -> Check {
+    let name = "uv";
+    let advice = "Makes Python environments, with any Python version; the first environment gets one of its own, or is made by venv and pip of the machine's Python";
+    let found = version(name, path, advice).await;
+    match (found.state, own) {
+        (State::Ok, _) | (_, None) => found,
+        (_, Some(own)) => asked(name, own, advice).await,
+    }
 }
 
 async fn conda(path: &str) -> Check {
@@ -86,10 +102,14 @@ async fn git(path: &str) -> Check {
 }
 
 async fn version(name: &str, path: &str, advice: &str) -> Check {
-    let Some(file) = find(path, name) else {
-        return Check::missing(name, advice);
-    };
-    match answer(&file, &["--version"]).await {
+    match find(path, name) {
+        Some(file) => asked(name, &file, advice).await,
+        None => Check::missing(name, advice),
+    }
+}
+
+async fn asked(name: &str, file: &Path, advice: &str) -> Check {
+    match answer(file, &["--version"]).await {
         Ok(version) => Check::ok(name, format!("{version} ({})", file.display())),
         Err(why) => Check::problem(name, format!("{}: {why}", file.display()), advice),
     }
@@ -145,6 +165,12 @@ fn find(path: &str, program: &str) -> Option<PathBuf> {
         .filter(|folder| !folder.is_empty())
         .map(|folder| Path::new(folder).join(program))
         .find(executable)
+}
+
+fn is_script(file: &Path) -> bool {
+    let mut begin = [0; 2];
+    let read = File::open(file).and_then(|mut file| file.read_exact(&mut begin));
+    read.is_ok() && begin == *b"#!"
 }
 
 /// The first line a program prints, or why there is none.

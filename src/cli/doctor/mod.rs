@@ -101,11 +101,21 @@ pub async fn doctor(ctx: &Context, _args: DoctorArgs) -> anyhow::Result<()> {
     let mut checks = vec![state::configuration(ctx)];
     checks.extend(state::folder(ctx));
     checks.extend(state::target(ctx));
-    checks.extend(state::directory(ctx));
-    let mut programs = machine::programs(&ctx.config.path).await;
-    // With a server, runs and endpoints are there.
-    if ctx.profile().is_none()
-        && let Err(error) = ctx.wiring.check_python(&ctx.config.passed_on).await
+    let report = ctx.wiring.inspect(&ctx.config.home);
+    checks.extend(state::directory(ctx, &report));
+    let usable = async {
+        match ctx.profile() {
+            None => ctx.wiring.check_python(&ctx.config.passed_on).await,
+            // With a server, runs and endpoints are there.
+            Some(_) => Ok(()),
+        }
+    };
+    let (mut programs, usable, profiles) = tokio::join!(
+        machine::programs(&ctx.config.path, report.uv.as_deref()),
+        usable,
+        state::profiles(ctx),
+    );
+    if let Err(error) = usable
         && let Some(python) = programs
             .iter_mut()
             .find(|check| check.name == machine::PYTHON)
@@ -115,7 +125,7 @@ pub async fn doctor(ctx: &Context, _args: DoctorArgs) -> anyhow::Result<()> {
     }
     checks.extend(programs);
     checks.push(machine::port(5000));
-    checks.extend(state::profiles(ctx).await);
+    checks.extend(profiles);
     let blocked = checks.iter().any(|check| check.blocks);
     ctx.ui.show(&checks)?;
     if blocked {

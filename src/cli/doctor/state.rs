@@ -71,10 +71,9 @@ pub fn target(ctx: &Context) -> Option<Check> {
 }
 
 /// Whether the state directory can be used, by whom it is, and how much room there is.
-pub fn directory(ctx: &Context) -> Vec<Check> {
+pub fn directory(ctx: &Context, report: &StateReport) -> Vec<Check> {
     let home = &ctx.config.home;
-    let report = ctx.wiring.inspect(home);
-    vec![state(home, &report), disk(&report), processes(&report)]
+    vec![state(home, report), disk(report), processes(report)]
 }
 
 fn state(home: &Path, report: &StateReport) -> Check {
@@ -92,7 +91,8 @@ fn state(home: &Path, report: &StateReport) -> Check {
     match report.format {
         Some(format) => {
             let size = bytes(report.size);
-            Check::ok(name, format!("{place} (format {format}, {size})"))
+            let found = format!("{place} (format {format}, database of {size})");
+            Check::ok(name, found)
         }
         None => Check::ok(name, format!("{place} (made when first needed)")),
     }

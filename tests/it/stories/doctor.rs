@@ -1,6 +1,6 @@
 //! `aml doctor`, on machines that are well and on others.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use serde_json::Value;
 
@@ -42,6 +42,31 @@ fn a_machine_that_is_well() {
     assert_eq!(state, "problem");
     assert!(found.contains("There is no Python 3.8"), "{found}");
     assert_eq!(bare.run("doctor").status, 1, "the quickstart would end");
+}
+
+#[test]
+fn what_was_got_for_environments_counts_and_no_more_is_started_than_is_needed() {
+    let aml = Aml::local();
+    aml.ok("workspace create -n churn");
+    let script = |file: PathBuf, text: &str| {
+        fs::create_dir_all(file.parent().expect("a folder")).expect("makes");
+        fs::write(&file, format!("#!/bin/sh\n{text}\n")).expect("writes");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("can be started");
+    };
+    let shims = aml.root().join("shims");
+    script(shims.join("python3"), "echo Python 3.11.7");
+    script(
+        shims.join("python3.9"),
+        ": > \"$0.started\"; echo Python 3.9.1",
+    );
+    let shimmed = aml.with("PATH", shims.as_path());
+    assert_eq!(check(&shimmed, "uv").0, "missing");
+    script(aml.state().join("tools/uv"), "echo uv 9.9");
+    let (state, found) = check(&shimmed, "uv");
+    assert_eq!(state, "ok");
+    assert!(found.starts_with("uv 9.9 ("), "{found}");
+    assert!(found.ends_with("tools/uv)"), "{found}");
+    assert!(!shims.join("python3.9.started").exists());
 }
 
 #[test]
