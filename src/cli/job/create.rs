@@ -87,7 +87,7 @@ async fn create_and_follow(
         save(&ctx.folder.join(file), &entity)?;
     }
     if args.web {
-        ctx.ui.status(&format!("Web View: {}", entity.page()));
+        ctx.ui.status(&entity.web_view());
     }
     if args.stream {
         return stream::to_the_end_and_show(ctx, &run).await;

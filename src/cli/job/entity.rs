@@ -31,6 +31,8 @@ pub struct Entity {
     fields: Map<String, Value>,
     /// The steps of a pipeline, drawn.
     graph: String,
+    /// Where its page is, if a server shows it.
+    page: Option<String>,
 }
 
 /// A time as Azure's answers write it.
@@ -103,6 +105,7 @@ impl Entity {
         Self {
             fields: fields.into_iter().collect(),
             graph: String::new(),
+            page: shown_page(workspace, &run.name),
         }
     }
 
@@ -120,10 +123,12 @@ impl Entity {
         value.unwrap_or_default().to_owned()
     }
 
-    /// The address of its page.
-    pub fn page(&self) -> String {
-        let endpoint = &self.fields["services"]["Studio"]["endpoint"];
-        endpoint.as_str().unwrap_or_default().to_owned()
+    /// What is said to who asks for its page.
+    pub fn web_view(&self) -> String {
+        match &self.page {
+            Some(page) => format!("Web View: {page}"),
+            None => "No server runs that would show its page; start one: aml serve".to_owned(),
+        }
     }
 
     pub fn row(&self) -> [String; 5] {
@@ -193,13 +198,16 @@ fn id(workspace: &Workspace, name: &str) -> String {
     )
 }
 
-/// Where people look at a job: at the server of its workspace.
-pub fn page(workspace: &Workspace, name: &str) -> String {
-    let base = match &workspace.mlflow_tracking_uri {
-        Some(uri) => uri.clone(),
-        None => format!("{SERVER}/ws/{}", workspace.name.to_lowercase()),
-    };
-    format!("{base}/jobs/{name}")
+/// Where people look at a job: at the server of its workspace. None where no server runs.
+pub fn shown_page(workspace: &Workspace, name: &str) -> Option<String> {
+    let server = workspace.mlflow_tracking_uri.as_ref();
+    server.map(|uri| format!("{uri}/jobs/{name}"))
+}
+
+/// Where its page is, or will be with a server.
+fn page(workspace: &Workspace, name: &str) -> String {
+    shown_page(workspace, name)
+        .unwrap_or_else(|| format!("{SERVER}/ws/{}/jobs/{name}", workspace.name.to_lowercase()))
 }
 
 fn services(fields: &mut BTreeMap<String, Value>, run: &Run, workspace: &Workspace) {

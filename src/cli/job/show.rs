@@ -33,7 +33,7 @@ pub async fn show(ctx: &Context, args: ShowArgs) -> anyhow::Result<()> {
         entity.draw(&ctx.client().await?.call(&list).await?);
     }
     if args.web {
-        ctx.ui.status(&format!("Web View: {}", entity.page()));
+        ctx.ui.status(&entity.web_view());
     }
     ctx.ui.show(&entity)
 }

@@ -5,7 +5,7 @@ use clap::Args;
 use super::{
     JobArg,
     create::say_of_compute,
-    entity::{Entity, kind, page},
+    entity::{Entity, kind, shown_page},
     steps, workspace,
 };
 use crate::{
@@ -45,8 +45,8 @@ pub async fn to_the_end_and_show(ctx: &Context, run: &Run) -> anyhow::Result<()>
 pub async fn to_the_end(ctx: &Context, run: &Run) -> anyhow::Result<()> {
     let name = &run.name;
     let workspace = workspace(ctx).await?;
-    let page = page(&workspace, name);
-    let head = format!("RunId: {name}\nWeb View: {page}\n");
+    let page = shown_page(&workspace, name).map(|page| format!("Web View: {page}\n"));
+    let head = format!("RunId: {name}\n{}", page.unwrap_or_default());
     let file = "Streaming user_logs/std_log.txt";
     let line = "=".repeat(file.len());
     let begin = format!("{head}\n{file}\n{line}\n\n");

@@ -54,7 +54,7 @@ pub async fn update(ctx: &Context, args: UpdateArgs) -> anyhow::Result<()> {
     };
     let entity = change(ctx, &args.job, &edits, values).await?;
     if args.web {
-        ctx.ui.status(&format!("Web View: {}", entity.page()));
+        ctx.ui.status(&entity.web_view());
     }
     ctx.ui.show(&entity)
 }

@@ -226,7 +226,7 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let job = the_job(given)?;
     let updated = job::update::change(&az.ctx, &job, &given.edits()?, given.values()).await?;
     if given.switch("web") {
-        az.note(given, &format!("Web View: {}", updated.page()));
+        az.note(given, &updated.web_view());
     }
     az.ctx.ui.show(&updated)?;
     Ok(Value::Null)

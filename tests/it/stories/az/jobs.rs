@@ -21,9 +21,10 @@ fn a_job_is_created_watched_and_downloaded() {
         let name = name.trim();
         let streamed = aml.az(format!("ml job stream -n {name}")).ok();
         assert!(
-            streamed.starts_with(&format!("RunId: {name}\nWeb View: http")),
+            streamed.starts_with(&format!("RunId: {name}\n")),
             "{streamed}"
         );
+        assert_eq!(streamed.contains("Web View: http"), aml.is_remote());
         assert!(
             streamed.contains("\ngood day 24\n") && streamed.contains("Execution Summary\n====")
         );
