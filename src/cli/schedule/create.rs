@@ -10,7 +10,10 @@ use crate::{
     job::{imported, local},
     run::naming,
 };
-use api::{Error, Result, schedules::CreateSchedule};
+use api::{
+    Error, Result,
+    schedules::{CreateSchedule, Schedule},
+};
 use spec::overrides::Values;
 
 /// The experiment of jobs whose folder cannot be one.
@@ -44,7 +47,20 @@ pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
     let request = request(ctx, draft.check("schedule")?).await;
     let request = request.map_err(|error| draft.located(error))?;
     let created = ctx.client().await?.call(&request).await;
-    ctx.ui.show(&created.map_err(|error| draft.located(error))?)
+    let created = created.map_err(|error| draft.located(error))?;
+    ctx.ui.show(&created)?;
+    if let Some(who) = who_creates_jobs(ctx, &created) {
+        ctx.ui.status(who);
+    }
+    Ok(())
+}
+
+/// What somebody has to do so that anything comes of a schedule. Whoever has a server need not know.
+pub fn who_creates_jobs(ctx: &Context, schedule: &Schedule) -> Option<&'static str> {
+    let here = ctx.profile().is_none() && schedule.enabled;
+    here.then_some(
+        "Its jobs are created while `aml serve` runs, or by a timer that calls `aml schedule run-due`.",
+    )
 }
 
 /// What creates the schedule that a checked file describes; what its job names on this machine is

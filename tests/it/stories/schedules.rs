@@ -32,7 +32,15 @@ fn with_files(aml: &Aml) {
 fn a_schedule_is_created_triggered_and_changed() {
     each_mode(|aml| {
         with_files(aml);
-        let made = aml.json("schedule create -f schedule.yml");
+        let said = aml.run("schedule create -f schedule.yml");
+        // A server does it by itself.
+        assert_eq!(
+            said.stderr
+                .contains("a timer that calls `aml schedule run-due`"),
+            !aml.is_remote(),
+            "{said}"
+        );
+        let made = said.json();
         assert_eq!(made["enabled"], true);
         assert_eq!(made["next"].as_array().map(Vec::len), Some(5));
         let code = made["create_job"]["code"].as_str().expect("a reference");

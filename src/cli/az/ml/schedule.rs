@@ -14,7 +14,10 @@ use crate::{
     },
     document::Draft,
     run::naming,
-    schedule::{create::request, update::change},
+    schedule::{
+        create::{request, who_creates_jobs},
+        update::change,
+    },
 };
 use api::{
     schedules::{
@@ -117,6 +120,9 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let workspace = az.this_workspace().await?;
     let made = async { az.call(&request(&az.ctx, fields).await?).await }.await;
     let made = made.map_err(|error| draft.located(error))?;
+    if let Some(who) = who_creates_jobs(&az.ctx, &made) {
+        az.note(given, who);
+    }
     Ok(shown(&workspace, &made))
 }
 
