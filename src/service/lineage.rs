@@ -13,9 +13,11 @@ use api::{
     lineage::{Edge, GetLineage, Lineage, Node, NodeInfo, NodeKind, RecordLineage},
     models::Which,
     names,
-    runs::{GetRun, Run},
+    pipelines::ListSteps,
+    runs::{GetRun, Job, Run},
 };
 use async_trait::async_trait;
+use serde_json::json;
 use store::WorkspaceRow;
 
 /// Nodes in one answer, at most: beyond that nobody reads it.
@@ -60,10 +62,15 @@ impl Perform for GetLineage {
             edges: Vec::new(),
             known: HashSet::new(),
             nodes: vec![of.clone()],
+            listed: HashSet::from([of.clone()]),
         };
         let depth = self.depth.unwrap_or(u32::MAX);
-        search.walk(&of, depth, Way::Back).await?;
-        search.walk(&of, depth, Way::Forth).await?;
+        let mut begin = vec![(of.clone(), 0)];
+        if of.kind == NodeKind::Run && depth > 0 {
+            begin.extend(search.steps_of(&of, depth).await?);
+        }
+        search.walk(&begin, depth, Way::Back).await?;
+        search.walk(&begin, depth, Way::Forth).await?;
         let mut nodes = Vec::with_capacity(search.nodes.len());
         let (found, edges) = (
             std::mem::take(&mut search.nodes),
@@ -137,15 +144,57 @@ struct Search<'a> {
     runs: HashMap<String, Option<Run>>,
     endpoints: Vec<store::EndpointRow>,
     nodes: Vec<Node>,
+    /// Those nodes.
+    listed: HashSet<Node>,
     edges: Vec<Edge>,
     /// Those edges, to find out about one fast.
     known: HashSet<Edge>,
 }
 
 impl Search<'_> {
-    async fn walk(&mut self, of: &Node, depth: u32, way: Way) -> Result<()> {
-        let mut seen = HashSet::from([of.clone()]);
-        let mut queue = VecDeque::from([(of.clone(), 0)]);
+    /// The runs that a pipeline or sweep consists of, with their distances: what they used and made is
+    /// what it did, which uses and makes nothing itself.
+    async fn steps_of(&mut self, of: &Node, depth: u32) -> Result<Vec<(Node, u32)>> {
+        let list = ListSteps {
+            workspace: self.row.workspace.name.clone(),
+            run: of.name.clone(),
+        };
+        let steps = list.perform(self.service, self.caller).await?;
+        let mut found = Vec::new();
+        let mut open = VecDeque::from([(of.clone(), 1, steps)]);
+        while let Some((whole, distance, steps)) = open.pop_front() {
+            for step in steps {
+                let Some(part) = step.run.map(Node::run).filter(|part| self.list(part)) else {
+                    continue;
+                };
+                let edge = edge(&whole, &part, &format!("step {}", step.name));
+                self.known.insert(edge.clone());
+                self.edges.push(edge);
+                found.push((part.clone(), distance));
+                if distance < depth && !step.steps.is_empty() {
+                    open.push_back((part, distance + 1, step.steps));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a node is in the answer now; what one step made and the next used is found both ways.
+    fn list(&mut self, node: &Node) -> bool {
+        if self.listed.contains(node) {
+            return true;
+        }
+        let room = self.nodes.len() < MOST;
+        if room {
+            self.listed.insert(node.clone());
+            self.nodes.push(node.clone());
+        }
+        room
+    }
+
+    async fn walk(&mut self, begin: &[(Node, u32)], depth: u32, way: Way) -> Result<()> {
+        let mut seen: HashSet<Node> = begin.iter().map(|(node, _)| node.clone()).collect();
+        let mut queue: VecDeque<_> = begin.iter().cloned().collect();
         while let Some((node, distance)) = queue.pop_front() {
             if distance >= depth {
                 continue;
@@ -157,12 +206,11 @@ impl Search<'_> {
                     Way::Back | Way::Forth => continue,
                 };
                 if !seen.contains(&next) {
-                    if self.nodes.len() >= MOST {
+                    if !self.list(&next) {
                         // An edge to what is not in the answer says nothing.
                         continue;
                     }
                     seen.insert(next.clone());
-                    self.nodes.push(next.clone());
                     queue.push_back((next, distance + 1));
                 }
                 if self.known.insert(edge.clone()) {
@@ -260,9 +308,16 @@ impl Search<'_> {
             let code = Node::new(NodeKind::Code, snapshot.hash.hex(), None);
             edges.push(edge(&code, node, "code"));
         }
+        // A pipeline runs nothing in one.
+        let in_one = |job: &Job| {
+            let described = job.described.as_ref();
+            described.is_none_or(|described| {
+                described.definition.get("type") != Some(&json!("pipeline"))
+            })
+        };
         if let Some(job) = run
             .job
-            .filter(|_| !recorded.contains(&NodeKind::Environment))
+            .filter(|job| in_one(job) && !recorded.contains(&NodeKind::Environment))
         {
             let name = job.environment.name().to_owned();
             edges.push(edge(

@@ -70,6 +70,29 @@ fn a_pipeline_runs_its_steps_in_order_and_its_outputs_are_those_of_its_steps() {
         assert_eq!(aml.read("got/named-outputs/final/m.txt"), "A\nhi\n3 !\n");
         aml.ok("job download -n p1-eval -p eval");
         assert_eq!(aml.read("eval/artifacts/outputs/seen.txt"), "A\nhi\n3 !\n");
+        let edges = aml.json("lineage p1 --query edges[].[from.kind,from.name,what,to.name]");
+        let edges = edges.as_array().expect("a list");
+        let is = |parts: [&str; 4]| {
+            edges.iter().any(|edge| {
+                let words = parts.iter().enumerate();
+                let mut words = words.filter(|(_, word)| !word.is_empty());
+                words.all(|(at, word)| edge[at] == *word)
+            })
+        };
+        for edge in [
+            ["run", "p1", "step train", "p1-train"],
+            ["path", "", "d", "p1-prep"],
+            ["code", "", "code", "p1-train"],
+            ["run", "p1-prep", "out", ""],
+            ["run", "p1-prep", "d", "p1-train"],
+            ["run", "p1-train", "model", ""],
+        ] {
+            assert!(is(edge), "{edge:?} in {edges:?}");
+        }
+        assert!(!is(["environment", "", "", "p1"]), "{edges:?}");
+        let near = aml.json("lineage p1 --depth 1 --query edges[].what");
+        let steps = serde_json::json!(["step prep", "step train", "step eval"]);
+        assert_eq!(near, steps);
         // A component of the workspace does the same.
         aml.ok("component create -f train.yml -o none");
         let again = PIPELINE.replace("./train.yml", "azureml:train@latest");
