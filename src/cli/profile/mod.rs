@@ -73,6 +73,18 @@ pub fn info(ctx: &Context, name: &str) -> Result<ProfileInfo> {
     })
 }
 
+impl ProfileInfo {
+    /// A server may need no token, so that there is none is not that nobody is logged in.
+    fn token(&self) -> String {
+        match (&self.url, self.logged_in) {
+            (None, _) => "-",
+            (Some(_), true) => "yes",
+            (Some(_), false) => "without a token",
+        }
+        .to_owned()
+    }
+}
+
 fn yes(value: bool) -> String {
     if value { "yes" } else { "no" }.to_owned()
 }
@@ -89,7 +101,7 @@ impl Show for ProfileInfo {
             ),
             ("Workspace", self.workspace.clone().unwrap_or_default()),
             ("Certificate", self.ca_file.clone().unwrap_or_default()),
-            ("Logged in", yes(self.logged_in)),
+            ("Logged in", self.token()),
             ("Default", yes(self.default)),
         ])
     }
@@ -105,7 +117,7 @@ impl Show for Vec<ProfileInfo> {
                     .clone()
                     .unwrap_or_else(|| "this machine".to_owned()),
                 profile.workspace.clone().unwrap_or_default(),
-                yes(profile.logged_in),
+                profile.token(),
                 yes(profile.default),
             ]
         };

@@ -130,6 +130,14 @@ fn profiles_are_chosen_and_forgotten() {
         plain.json(names),
         json!([["local", true], ["team", false], ["two", false]])
     );
+    // The server needs no token, and this machine has nobody to log in.
+    let listed = plain.ok("profile list -o table");
+    let of = |name: &str| {
+        let mut lines = listed.lines();
+        lines.find(|line| line.starts_with(name)).expect("a line")
+    };
+    assert!(of("two").contains("without a token"), "{listed}");
+    assert!(of("local").contains(" - "), "{listed}");
     plain.ok("profile use two");
     plain.ok("workspace create -n there");
     plain.ok("workspace use there");
