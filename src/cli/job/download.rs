@@ -65,6 +65,9 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
         }
         None => {
             let mut failed = artifacts(ctx, &run, &folder, &mut got).await.err();
+            if !args.all && got.0.is_empty() && !outputs.is_empty() {
+                say_of_outputs(ctx, &run.name, &outputs);
+            }
             for name in outputs.iter().filter(|_| args.all) {
                 match output(ctx, &run, name, &folder, &mut got).await {
                     Err(error) if is_not_found(&error) => ctx
@@ -130,7 +133,16 @@ async fn best_of(ctx: &Context, run: Run) -> Result<Run> {
     }
 }
 
-fn outputs_of(run: &Run) -> Vec<String> {
+/// Says what else there is to download.
+fn say_of_outputs(ctx: &Context, job: &str, outputs: &[String]) {
+    let outputs = outputs.join(", ");
+    ctx.ui.hint(&format!(
+        "It has named outputs: {outputs}; download them as well: aml job download {job} --all"
+    ));
+}
+
+/// The names of the outputs that a job names.
+pub fn outputs_of(run: &Run) -> Vec<String> {
     let described = run.job.as_ref().and_then(|job| job.described.as_ref());
     let outputs = described.map(|described| described.outputs.keys().cloned());
     outputs.into_iter().flatten().collect()
@@ -157,8 +169,11 @@ async fn artifacts(ctx: &Context, run: &Run, folder: &Path, got: &mut Got) -> an
         path: String::new(),
     };
     if client.call(&list).await?.is_empty() {
-        ctx.ui
-            .status(&format!("The job {} has put out nothing.", run.name));
+        let nothing = match outputs_of(run).as_slice() {
+            [] => "has put out nothing",
+            _ => "has no artifacts of its own",
+        };
+        ctx.ui.status(&format!("The job {} {nothing}.", run.name));
         return Ok(());
     }
     let to = folder.join("artifacts");

@@ -7,6 +7,7 @@ use clap::Args;
 use super::RunArg;
 use crate::{
     context::Context,
+    job::download::outputs_of,
     transfer::{Destination, Downloaded},
 };
 use api::{
@@ -46,6 +47,18 @@ pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
             path: String::new(),
         })
         .await?;
+    let named = outputs_of(&run);
+    if all.is_empty() && !named.is_empty() {
+        let name = &run.name;
+        return Err(
+            Error::not_found(format!("The run `{name}` has no artifacts of its own"))
+                .hint(format!(
+                    "It has named outputs: {}; download them: aml job download {name} --all",
+                    named.join(", ")
+                ))
+                .into(),
+        );
+    }
     check_path(&run.name, &all, path)?;
     let folder = args.destination.folder(&run.name)?;
     let into = ctx.path(&folder);

@@ -68,6 +68,16 @@ fn a_pipeline_runs_its_steps_in_order_and_its_outputs_are_those_of_its_steps() {
         assert_eq!(statuses(aml, "p1"), steps);
         aml.ok("job download -n p1 --output-name final -p got");
         assert_eq!(aml.read("got/named-outputs/final/m.txt"), "A\nhi\n3 !\n");
+        // The pipeline itself has nothing but what its steps made.
+        let said = aml.run("job download -n p1 --all -p all").stderr;
+        assert!(said.contains("no artifacts of its own"), "{said}");
+        assert!(
+            said.contains("Downloaded 1 file to all/named-outputs/final"),
+            "{said}"
+        );
+        let hint = "It has named outputs: final; download them";
+        assert!(aml.run("job download -n p1 -p less").stderr.contains(hint));
+        assert!(aml.fails(3, "run download p1").contains(hint));
         aml.ok("job download -n p1-eval -p eval");
         assert_eq!(aml.read("eval/artifacts/outputs/seen.txt"), "A\nhi\n3 !\n");
         let edges = aml.json("lineage p1 --query edges[].[from.kind,from.name,what,to.name]");
