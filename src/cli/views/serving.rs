@@ -157,7 +157,7 @@ fn served(one: &Deployed) -> [(&'static str, String); 7] {
     });
     let update = match one.generation {
         1 => one.name.clone(),
-        number => format!("{}, update {number}", one.name),
+        number => format!("{}, generation {number}", one.name),
     };
     let instances = match (deployment.scale, deployment.instances) {
         (Some(scale), _) => format!("{} to {}", scale.min, scale.max),

@@ -208,6 +208,8 @@ fn a_new_deployment_takes_over_and_a_broken_one_does_not() {
         let second = aml.json("deploy echo --name echo-ep --script score.py");
         assert_eq!(second["scoring_uri"], first["scoring_uri"]);
         assert_eq!(second["deployments"][0]["generation"], 2);
+        let shown = aml.ok("endpoint show echo-ep -o table");
+        assert!(shown.contains("default, generation 2"), "{shown}");
         assert_eq!(score(aml)["weight"], 43);
         aml.write("bad.py", BAD);
         let error = aml.fails(12, "deploy echo --name echo-ep --script bad.py");
