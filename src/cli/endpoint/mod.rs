@@ -123,6 +123,7 @@ async fn until_it_answers(
 ) -> anyhow::Result<Endpoint> {
     let client: &Client = ctx.client().await?;
     let spinner = ctx.ui.spinner("Starting");
+    let mut said = String::new();
     let generations: BTreeMap<String, u64> = waited_for(&endpoint, deployment)
         .map(|one| (one.name.clone(), one.generation))
         .collect();
@@ -135,8 +136,14 @@ async fn until_it_answers(
         let Some(starting) = starting else {
             break;
         };
-        if let Some(message) = &starting.message {
-            spinner.set_message(message.clone());
+        let news = starting.message.as_deref().unwrap_or("Starting");
+        if news != said {
+            spinner.set_message(news.to_owned());
+            // Off a terminal nothing is drawn, and it may take minutes.
+            if spinner.is_hidden() {
+                ctx.ui.status(news);
+            }
+            news.clone_into(&mut said);
         }
         tokio::time::sleep(LOOK).await;
         let request = GetEndpoint {
