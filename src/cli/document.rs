@@ -10,6 +10,7 @@ use spec::{
     list,
     load::{self, Document},
     overrides::{Edit, Values},
+    yaml::FLAGS,
 };
 
 /// The changes that `--set` asks for.
@@ -40,7 +41,7 @@ impl Draft {
     pub fn open(file: Option<&str>, folder: &Path) -> Result<Self> {
         let document = match file {
             Some(file) => load::open(&folder.join(file), file)?,
-            None => load::parse(String::new(), &folder.join("flags"), "the command line"),
+            None => load::parse(String::new(), &folder.join("flags"), FLAGS),
         };
         Ok(Self {
             document,

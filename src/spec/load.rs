@@ -93,7 +93,9 @@ impl Document {
         let span = self.sources.whole(source);
         let value = Node::from_value(value, span);
         if self.root.is_null() {
-            self.root = Node::new(yaml::Data::Map(Vec::new()), span);
+            // What is missing beside this is not missing in this.
+            let own = self.sources.whole(self.root.span.source);
+            self.root = Node::new(yaml::Data::Map(Vec::new()), own);
         }
         if let yaml::Data::Map(entries) = &mut self.root.data {
             entries.retain(|entry| entry.key != key);

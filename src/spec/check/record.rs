@@ -221,9 +221,10 @@ fn locate(node: &Node, path: &[String]) -> Span {
     span
 }
 
-/// Where a mapping begins.
+/// Where a mapping begins; a flag that added something is no beginning.
 fn first_key(node: &Node) -> Span {
-    match node.entries().first() {
+    let own = |entry: &&Entry| entry.key_span.source == node.span.source;
+    match node.entries().iter().find(own) {
         Some(entry) => entry.key_span,
         None => node.span.head(),
     }

@@ -13,5 +13,5 @@ mod tree;
 mod tests;
 
 pub use compose::compose;
-pub use source::{SourceId, Sources, Span};
+pub use source::{FLAGS, SourceId, Sources, Span};
 pub use tree::{Data, Entry, Node};

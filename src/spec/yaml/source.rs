@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// The name of the text that stands for the flags of a command without a file.
+pub const FLAGS: &str = "the command line";
+
 /// Which text a place is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceId(u32);
@@ -102,10 +105,10 @@ impl Sources {
         (line, before[begin..].chars().count() + 1)
     }
 
-    /// `file:line:column`; of the value of a flag, the flag.
+    /// `file:line:column`; of the value of a flag, the flag, and of all of them what they are.
     pub fn place(&self, span: Span) -> String {
         let name = &self.get(span.source).name;
-        if name.starts_with("--") {
+        if name.starts_with("--") || name == FLAGS {
             return name.clone();
         }
         let (line, column) = self.position(span);

@@ -67,7 +67,7 @@ const ABSENT: [(&str, &str); 35] = [
 ];
 
 /// What is wrong with what was asked for: 1.
-const WRONG: [(&str, &str); 26] = [
+const WRONG: [(&str, &str); 27] = [
     ("workspace delete -n w", "Add --yes"),
     (
         "workspace update -n w --set location=mars",
@@ -89,6 +89,10 @@ const WRONG: [(&str, &str); 26] = [
     (
         "data create -n d --path absent",
         "No such file or directory",
+    ),
+    (
+        "data create -n d",
+        "the command line: `path` is missing; a data asset must have it",
     ),
     ("data create -n d --type uri_file --path .", "is a folder"),
     (
