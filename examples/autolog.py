@@ -1,6 +1,7 @@
 """Trains a little with one library under MLflow's autolog and reads back what was logged.
 
 Usage: aml mlflow -- python autolog.py sklearn|lightgbm|xgboost|keras|lightning
+or, in a run: aml run submit --code . --env FILE -- python autolog.py LIBRARY
 
 Works with MLflow's clients from 2.0 on; the library has to be installed beside the client.
 """
@@ -97,11 +98,14 @@ def lightning():
 libraries = {call.__name__: call for call in (sklearn, lightgbm, xgboost, keras, lightning)}
 if len(sys.argv) != 2 or sys.argv[1] not in libraries:
     sys.exit(f"Which library? {', '.join(libraries)}")
-mlflow.set_experiment(f"autolog-{sys.argv[1]}")
+# A run of a workspace is in an experiment already, from which MLflow cannot take it, and ends later.
+in_run = "MLFLOW_RUN_ID" in os.environ
+if not in_run:
+    mlflow.set_experiment(f"autolog-{sys.argv[1]}")
 run, metric, flavor = libraries[sys.argv[1]]()
 client = MlflowClient()
 logged = client.get_run(run.info.run_id)
-assert logged.info.status == "FINISHED", logged.info
+assert logged.info.status == ("RUNNING" if in_run else "FINISHED"), logged.info
 history = client.get_metric_history(run.info.run_id, metric)
 assert history, logged.data.metrics
 model = flavor.load_model(f"runs:/{run.info.run_id}/model")

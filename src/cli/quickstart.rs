@@ -46,7 +46,8 @@ const FILES: [(&str, &str); 3] = [
 ///
 /// Runs the commands that it prints: trains a scikit-learn classifier three times in a workspace
 /// `quickstart`, registers the best, deploys it as an HTTP endpoint and asks it about two flowers.
-/// The first time it also builds the Python environment, which takes longer.
+/// The first time it also builds the Python environment, and what runs in a new one is slower until it
+/// has been compiled in idle time.
 #[derive(Debug, Args)]
 pub struct QuickstartArgs {}
 

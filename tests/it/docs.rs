@@ -40,6 +40,47 @@ fn command_reference_and_man_pages_are_fresh() {
 }
 
 #[test]
+fn what_a_run_may_find_is_all_said() {
+    let said = fs::read_to_string(root().join("docs/runs.md")).expect("reads");
+    let source = |file: &str| fs::read_to_string(root().join(file)).expect("reads");
+    let quoted = |text: &str| {
+        let words = text.split('"').skip(1).step_by(2);
+        let is_variable = |word: &&str| {
+            let mut parts = word.chars();
+            !word.is_empty() && parts.all(|c| c.is_ascii_alphabetic() || c == '_')
+        };
+        words
+            .filter(is_variable)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let between = |text: &str, begin: &str, end: &str| {
+        let (_, rest) = text.split_once(begin).expect("it begins");
+        rest.split_once(end).expect("it ends").0.to_owned()
+    };
+    let config = source("src/cli/config.rs");
+    let passed_on = quoted(&between(&config, "const PASSED_ON", "];"));
+    assert!(passed_on.len() > 40, "{passed_on:?}");
+    let own = source("src/worker/variables.rs");
+    let own = quoted(&between(&own, "let own = [", "];"));
+    assert!(own.contains(&"MLFLOW_RUN_ID".to_owned()), "{own:?}");
+    for name in passed_on.iter().chain(&own) {
+        let is_value = ["run", "true"].contains(&name.as_str());
+        assert!(is_value || said.contains(&format!("`{name}`")), "{name}");
+    }
+    let said = said.to_lowercase();
+    for file in fs::read_dir(root().join("src/spec/curated")).expect("reads") {
+        let name = file.expect("reads").path();
+        let name = name
+            .file_stem()
+            .expect("a name")
+            .to_string_lossy()
+            .to_lowercase();
+        assert!(said.contains(&format!("`{name}`")), "{name}");
+    }
+}
+
+#[test]
 fn the_list_of_operations_is_fresh() {
     let mut text = "# Operations\n\n\
         Generated from `src/api/`; the tests fail when it is stale.\n\n\
