@@ -233,7 +233,7 @@ fn settings_that_cannot_be_are_refused() {
         aml.az("configure --defaults workspace=Churn").ok();
         for (from, to, target) in [
             ("out.csv", "../out.csv", "8:59: "),
-            ("mini_batch_size: 2", "mini_batch_size: 0", "8:12: "),
+            ("mini_batch_size: 2", "mini_batch_size: 0", "8:29: "),
             ("error_threshold: 0", "error_threshold: -2", "8:86: "),
             ("error_threshold: 0", "logging_level: loud", "8:86: "),
         ] {
