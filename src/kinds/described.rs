@@ -189,6 +189,17 @@ pub struct Within<const FROM: i64, const TO: i64>(pub i64);
 /// An integer from 1 up.
 pub type Positive = Within<1, { i64::MAX }>;
 
+impl<const FROM: i64, const TO: i64> Within<FROM, TO> {
+    /// The number, if it is of the range: one of a request was not looked at as those of files are.
+    pub fn checked(self) -> Result<i64, String> {
+        let Self(number) = self;
+        if (FROM..=TO).contains(&number) {
+            return Ok(number);
+        }
+        Err(format!("`{number}` is not a number from {FROM} to {TO}"))
+    }
+}
+
 impl<const FROM: i64, const TO: i64> Described for Within<FROM, TO> {
     const SHAPE: Shape = Shape::Within(FROM, TO);
 

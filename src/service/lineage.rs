@@ -167,9 +167,7 @@ impl Search<'_> {
                 let Some(part) = step.run.map(Node::run).filter(|part| self.list(part)) else {
                     continue;
                 };
-                let edge = edge(&whole, &part, &format!("step {}", step.name));
-                self.known.insert(edge.clone());
-                self.edges.push(edge);
+                self.connect(edge(&whole, &part, &format!("step {}", step.name)));
                 found.push((part.clone(), distance));
                 if distance < depth && !step.steps.is_empty() {
                     open.push_back((part, distance + 1, step.steps));
@@ -213,12 +211,16 @@ impl Search<'_> {
                     seen.insert(next.clone());
                     queue.push_back((next, distance + 1));
                 }
-                if self.known.insert(edge.clone()) {
-                    self.edges.push(edge);
-                }
+                self.connect(edge);
             }
         }
         Ok(())
+    }
+
+    fn connect(&mut self, edge: Edge) {
+        if self.known.insert(edge.clone()) {
+            self.edges.push(edge);
+        }
     }
 
     /// The edges from and to a node.

@@ -173,11 +173,7 @@ async fn until_it_answers(
 /// What became of a deployment that was waited for.
 fn outcome(endpoint: &Endpoint, found: &Deployed, generation: u64) -> anyhow::Result<()> {
     let name = &endpoint.name;
-    // With several none is meant without its name.
-    let log = match endpoint.deployments.len() {
-        1 => name.clone(),
-        _ => format!("{name} --deployment {}", found.name),
-    };
+    let log = log_of(endpoint, found);
     if let Some(failed) = &found.failed_update
         && failed.generation == generation
     {
@@ -220,6 +216,16 @@ fn outcome(endpoint: &Endpoint, found: &Deployed, generation: u64) -> anyhow::Re
             };
             Err(amend(failure(name, reason), stays))
         }
+    }
+}
+
+/// What `aml endpoint logs` is told for the log of a deployment: with several none is meant without its
+/// name.
+fn log_of(endpoint: &Endpoint, one: &Deployed) -> String {
+    let name = &endpoint.name;
+    match endpoint.deployments.len() {
+        1 => name.clone(),
+        _ => format!("{name} --deployment {}", one.name),
     }
 }
 

@@ -2,11 +2,9 @@
 
 use clap::Args;
 
+use super::log_of;
 use crate::context::Context;
-use api::{
-    deployments::Deployed,
-    endpoints::{EndpointState, GetEndpoint},
-};
+use api::endpoints::{EndpointState, GetEndpoint};
 
 /// Show an endpoint: its state, what it serves, what was asked of it
 #[derive(Debug, Args)]
@@ -26,14 +24,9 @@ pub async fn show(ctx: &Context, args: ShowArgs) -> anyhow::Result<()> {
         let name = &found.name;
         ctx.ui
             .hint(&format!("Start it again: aml endpoint start {name}"));
-        let failed = |one: &&Deployed| one.state == EndpointState::Failed;
-        let log = match found.deployments.as_slice() {
-            [] | [_] => name.clone(),
-            all => match all.iter().find(failed) {
-                Some(one) => format!("{name} --deployment {}", one.name),
-                None => name.clone(),
-            },
-        };
+        let mut all = found.deployments.iter();
+        let failed = all.find(|one| one.state == EndpointState::Failed);
+        let log = failed.map_or_else(|| name.clone(), |one| log_of(&found, one));
         ctx.ui
             .hint(&format!("See its log: aml endpoint logs {log}"));
     }

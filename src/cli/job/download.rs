@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
-use super::{JobArg, entity::BEST_TAG};
+use super::{
+    JobArg,
+    entity::{BEST_TAG, kind},
+};
 use crate::{
     context::Context,
     error::{Exit, is_not_found},
@@ -122,10 +125,8 @@ impl Show for Got {
 
 /// What a sweep has made is what its best trial has.
 async fn best_of(ctx: &Context, run: Run) -> Result<Run> {
-    let described = run.job.as_ref().and_then(|job| job.described.as_ref());
-    let kind = described.and_then(|described| described.definition.get("type")?.as_str());
     match run.tags.get(BEST_TAG) {
-        Some(best) if kind.is_some_and(|kind| SEARCHES.contains(&kind)) => {
+        Some(best) if kind(&run).is_some_and(|kind| SEARCHES.contains(&kind)) => {
             ctx.ui.status(&format!("The best trial is {best}."));
             JobArg::named(best).get(ctx).await
         }

@@ -160,12 +160,7 @@ fn moment(text: &str, zone: &Zone) -> Result<DateTime<Utc>> {
 }
 
 fn recurrence(written: &Written, zone: &Zone, start: DateTime<Utc>) -> Result<Rule> {
-    let interval = u32::try_from(written.interval.0).ok();
-    let interval = interval.filter(|interval| (1..=100_000).contains(interval));
-    let interval = interval.ok_or_else(|| {
-        let problem = format!("`{}` is not a number from 1 to 100000", written.interval.0);
-        Error::invalid(problem).at("trigger.interval")
-    })?;
+    let interval = checked(written.interval, "trigger.interval")?;
     let steps = i64::from(interval);
     let unit = match written.frequency {
         Frequency::Minute => return every(written, TimeDelta::minutes(steps)),
@@ -211,17 +206,13 @@ fn numbers<const FROM: i64, const TO: i64>(
     if all.is_empty() {
         return Err(Error::invalid(format!("There are no {key}")).at(at));
     }
-    all.iter()
-        .map(|Within(number)| {
-            let known = u32::try_from(*number).ok();
-            known
-                .filter(|_| (FROM..=TO).contains(number))
-                .ok_or_else(|| {
-                    let problem = format!("`{number}` is not a number from {FROM} to {TO}");
-                    Error::invalid(problem).at(at.clone())
-                })
-        })
-        .collect()
+    all.iter().map(|number| checked(*number, &at)).collect()
+}
+
+fn checked<const FROM: i64, const TO: i64>(number: Within<FROM, TO>, at: &str) -> Result<u32> {
+    let wrong = |problem| Error::invalid(problem).at(at);
+    let number = number.checked().map_err(wrong)?;
+    u32::try_from(number).map_err(|e| wrong(e.to_string()))
 }
 
 fn times_of_day(times: &Times) -> Result<Vec<NaiveTime>> {
