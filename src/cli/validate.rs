@@ -98,7 +98,10 @@ pub fn validate(ctx: &Context, args: &ValidateArgs) -> anyhow::Result<()> {
             Some(kind) => vec![kind],
             None => list::candidates(&document.root),
         };
-        let (kind, value, report) = document.check_any(&kinds);
+        let (kind, value, mut report) = document.check_any(&kinds);
+        if kind.is_some_and(|kind| kind.name == "job") {
+            document.note_what_is_left(value.as_ref(), &mut report);
+        }
         ctx.ui.excerpts(&report);
         let errors = report.errors().count();
         let problems = report.issues.iter().map(|issue| Problem {

@@ -61,6 +61,38 @@ pub fn check_command(members: &Members) -> Vec<Wrong> {
     wrong
 }
 
+/// The steps of a pipeline job that do not say where they run, nor does the job. A flag may say it yet.
+pub fn without_compute(job: &Members) -> Vec<Wrong> {
+    let settings = job.get("settings").and_then(Value::as_object);
+    let said = settings.is_some_and(|settings| settings.contains_key("default_compute"));
+    if said || job.contains_key("compute") {
+        return Vec::new();
+    }
+    let steps = job.get("jobs").and_then(Value::as_object);
+    let steps = steps.into_iter().flatten();
+    steps.filter_map(step_without_compute).collect()
+}
+
+fn step_without_compute((name, step): (&String, &Value)) -> Option<Wrong> {
+    let members = step.as_object()?;
+    let of_component = || members.get("component")?.get("type");
+    let kind = members.get("type").or_else(of_component);
+    let kind = kind.map_or(Some("command"), Value::as_str)?;
+    let runs = ["command", "sweep", "parallel"].contains(&kind);
+    // The workspace knows what else it may be.
+    let is_named = members.get("component").is_some_and(Value::is_string);
+    if !runs || is_named || members.contains_key("compute") {
+        return None;
+    }
+    let fault = Fault::new(format!("{}The step has no compute", of_step(name))).hint(
+        "Give it a `compute`, or all steps one: settings: {default_compute: azureml:serverless}",
+    );
+    Some(Wrong {
+        harmless: true,
+        ..Wrong::at(["jobs", name.as_str()], fault)
+    })
+}
+
 /// A pipeline job or component: its steps are wired.
 pub fn check(members: &Members) -> Vec<Wrong> {
     let Some(Value::Object(steps)) = members.get("jobs") else {

@@ -20,7 +20,7 @@ use crate::{
     step::{
         CopyJob, CopyTask, DataTransferType, ExportDataJob, ExportTask, ImportDataJob, ImportJob,
         ImportTask, ImportType, NodeOutput, ParallelSettings, ParallelType, SparkEntry,
-        SparkSettings, SparkType,
+        SparkSettings, SparkType, check_batches,
     },
     sweep::{SweepSettings, SweepType},
 };
@@ -89,7 +89,7 @@ record! {
     }
 
     /// A step that runs a parallel component.
-    ParallelNode = "parallel step" (bindable: true) {
+    ParallelNode = "parallel step" (bindable: true, rule: Some(check_batches)) {
         ..base: NodeBase,
         ..settings: ParallelSettings,
         r#type: ParallelType = "parallel",
@@ -104,7 +104,7 @@ record! {
     }
 
     /// A step that runs a script over many small batches.
-    InlineParallelNode = "parallel step" (bindable: true) {
+    InlineParallelNode = "parallel step" (bindable: true, rule: Some(check_batches)) {
         ..base: NodeBase,
         ..settings: ParallelSettings,
         r#type: ParallelType = "parallel",

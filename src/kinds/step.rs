@@ -8,6 +8,7 @@ use crate::{
     declare::{choice, record, union, words},
     described::{Map, Scalar},
     environment::EnvironmentSource,
+    expression::is_open,
     io::{JobInput, JobOutput, OutputPort, Parameter},
     job::{JobBase, Resources},
     reference::{Code, ComponentName, IncludePath},
@@ -59,7 +60,7 @@ record! {
     }
 
     /// A step that runs a script over many small batches of data.
-    ParallelComponent = "parallel component" {
+    ParallelComponent = "parallel component" (rule: Some(check_batches)) {
         ..base: ComponentBase,
         ..settings: ParallelSettings,
         name: ComponentName,
@@ -67,7 +68,7 @@ record! {
     }
 
     /// A parallel component in the file of a pipeline, or in one that a pipeline names.
-    InlineParallelComponent = "parallel component" {
+    InlineParallelComponent = "parallel component" (rule: Some(check_batches)) {
         ..base: ComponentBase,
         ..settings: ParallelSettings,
         name: Option<String>,
@@ -288,10 +289,81 @@ fn check_size(resources: &Object<String, Value>) -> Vec<Wrong> {
     vec![Wrong::at(["instance_type"], fault)]
 }
 
+/// How much a mini-batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchSize {
+    /// Files or rows.
+    Count(i64),
+    Bytes(i64),
+}
+
+impl BatchSize {
+    /// Reads `5`, `10kb` or `1mb`.
+    pub fn parse(text: &str) -> Result<Self, Fault> {
+        let lower = text.trim().to_ascii_lowercase();
+        let number = lower.trim_start_matches(|c: char| c.is_ascii_digit());
+        let (number, unit) = lower.split_at(lower.len() - number.len());
+        let shift = match unit.trim() {
+            "" => None,
+            "b" => Some(0),
+            "k" | "kb" => Some(10),
+            "m" | "mb" => Some(20),
+            "g" | "gb" => Some(30),
+            _ => return Err(no_size(text)),
+        };
+        let number = number.parse().ok().filter(|number| *number > 0);
+        let number: i64 = number.ok_or_else(|| no_size(text))?;
+        match shift {
+            None => Ok(Self::Count(number)),
+            Some(shift) => number
+                .checked_mul(1 << shift)
+                .map(Self::Bytes)
+                .ok_or_else(|| no_size(text)),
+        }
+    }
+}
+
+fn no_size(text: &str) -> Fault {
+    Fault::new(format!("`{text}` is not the size of a mini-batch"))
+        .hint("It is a number of files or rows from 1, or a size such as 10kb or 1mb")
+}
+
+/// The size of a batch is one, unless the pipeline gives it.
+pub(crate) fn check_batches(members: &Object<String, Value>) -> Vec<Wrong> {
+    let size = members.get("mini_batch_size").and_then(Value::as_str);
+    let wrong = size.filter(|size| !is_open(size));
+    let wrong = wrong.and_then(|size| BatchSize::parse(size).err());
+    let wrong = wrong.map(|fault| Wrong::at(["mini_batch_size"], fault));
+    wrong.into_iter().collect()
+}
+
 fn check_place(job: &Object<String, Value>) -> Vec<Wrong> {
     if !(job.contains_key("compute") && job.contains_key("resources")) {
         return Vec::new();
     }
     let fault = Fault::new("A Spark job has a `compute` or `resources`, not both");
     vec![Wrong::at(["compute"], fault)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BatchSize;
+
+    #[test]
+    fn sizes_are_counts_or_bytes() {
+        for (text, size) in [
+            ("5", Some(BatchSize::Count(5))),
+            (" 10kb ", Some(BatchSize::Bytes(10 << 10))),
+            ("1MB", Some(BatchSize::Bytes(1 << 20))),
+            ("2 g", Some(BatchSize::Bytes(2 << 30))),
+            ("7b", Some(BatchSize::Bytes(7))),
+            ("0", None),
+            ("-1", None),
+            ("kb", None),
+            ("1tb", None),
+            ("9999999999999gb", None),
+        ] {
+            assert_eq!(BatchSize::parse(text).ok(), size, "{text}");
+        }
+    }
 }

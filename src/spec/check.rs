@@ -23,6 +23,7 @@ use super::{
     shape::{Record, Shape, Text},
     yaml::{Data, Node, Sources, Span, template},
 };
+pub use record::issue_of;
 
 /// Checks trees, collects what is wrong.
 pub struct Checker<'a> {

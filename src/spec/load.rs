@@ -5,8 +5,8 @@ use std::{fs, path::Path};
 use serde_json::Value;
 
 use super::{
-    check::Checker,
-    includes,
+    check::{Checker, issue_of},
+    graph, includes,
     issue::{Issue, Report},
     list::{self, Kind},
     overrides::{self, Edit, Values},
@@ -180,6 +180,17 @@ impl Document {
             }
             (None, None, document.into_report())
         })
+    }
+
+    /// Notes what creating it needs and a flag may still give, which [`Document::check_any`] passes over:
+    /// where the steps of a pipeline run. `value` is what it was found to say.
+    pub fn note_what_is_left(&self, value: Option<&Value>, report: &mut Report) {
+        let job = value.and_then(Value::as_object);
+        let job = job.filter(|job| job.get("type").is_some_and(|kind| kind == "pipeline"));
+        let wrong = job.map(graph::without_compute).unwrap_or_default();
+        let notes = wrong.into_iter().map(|wrong| issue_of(&self.root, wrong));
+        report.issues.extend(notes);
+        report.issues.sort_by_key(|issue| issue.span);
     }
 
     /// That it cannot be told what the file is.

@@ -160,7 +160,11 @@ pub(super) fn opened(ctx: &Context, file: &Path, set: &[String]) -> Result<load:
 
 /// The job that a file describes, if it is right; and what is wrong with it.
 pub fn check(ctx: &Context, file: &Path, set: &[String]) -> Result<(Option<Value>, Report)> {
-    let document = opened(ctx, file, set)?;
+    checked(&opened(ctx, file, set)?)
+}
+
+/// The same of one that is open.
+pub fn checked(document: &load::Document) -> Result<(Option<Value>, Report)> {
     let (_, value, report) = document.check_any(&[kind_named("job")?]);
     Ok((value, report))
 }

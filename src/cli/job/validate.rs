@@ -19,7 +19,9 @@ pub struct ValidateArgs {
 }
 
 pub fn validate(ctx: &Context, args: &ValidateArgs) -> anyhow::Result<()> {
-    let (value, report) = super::create::check(ctx, &args.file, &args.set)?;
+    let document = super::create::opened(ctx, &args.file, &args.set)?;
+    let (value, mut report) = super::create::checked(&document)?;
+    document.note_what_is_left(value.as_ref(), &mut report);
     ctx.ui.excerpts(&report);
     let errors: Vec<_> = report
         .errors()

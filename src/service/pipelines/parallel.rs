@@ -25,7 +25,7 @@ use api::{
 };
 use spec::{
     expression::{Expression, Template},
-    kinds::step::{LoggingLevel, ParallelSettings},
+    kinds::step::{BatchSize, LoggingLevel, ParallelSettings},
     shape::Described as _,
 };
 
@@ -238,15 +238,16 @@ impl Parallel<'_> {
         let keys: Vec<&str> = written.partition_keys.iter().map(String::as_str).collect();
         let table = data.kind.as_deref().map(|kind| kind == "mltable");
         let size = written.mini_batch_size.as_ref().map(|size| size.0.as_str());
-        let size = size.map(size_of).transpose()?;
+        let size = size.map(BatchSize::parse).transpose();
+        let size = size.map_err(|fault| fault.into_error().at("mini_batch_size"))?;
         let tabular = match (&table, size) {
             (_, _) if !keys.is_empty() => Some(true),
             (table, _) => *table,
         };
         let (count, bytes) = match (size, tabular) {
             _ if !keys.is_empty() => (None, None),
-            (Some(Size::Count(count)), _) => (Some(count), None),
-            (Some(Size::Bytes(bytes)), _) => (None, Some(bytes)),
+            (Some(BatchSize::Count(count)), _) => (Some(count), None),
+            (Some(BatchSize::Bytes(bytes)), _) => (None, Some(bytes)),
             (None, Some(true)) => (None, Some(BYTES_OF_BATCH)),
             (None, Some(false)) => (Some(FILES_OF_BATCH), None),
             // The driver takes the one that fits what it finds.
@@ -364,65 +365,5 @@ impl Parallel<'_> {
             parts.extend(value.map(|value| (key.to_owned(), value)));
         }
         (own, Some(parts))
-    }
-}
-
-/// How much a mini-batch is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Size {
-    /// Files or rows.
-    Count(i64),
-    Bytes(i64),
-}
-
-fn size_of(text: &str) -> Result<Size> {
-    let text = text.trim().to_ascii_lowercase();
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-    let (number, unit) = text.split_at(digits);
-    let unit = match unit.trim() {
-        "" => None,
-        "b" => Some(0),
-        "k" | "kb" => Some(10),
-        "m" | "mb" => Some(20),
-        "g" | "gb" => Some(30),
-        _ => return Err(no_size(&text)),
-    };
-    let number: i64 = number.parse().map_err(|_| no_size(&text))?;
-    let number = positive(number, "mini_batch_size")?;
-    match unit {
-        None => Ok(Size::Count(number)),
-        Some(shift) => number
-            .checked_mul(1 << shift)
-            .map(Size::Bytes)
-            .ok_or_else(|| no_size(&text)),
-    }
-}
-
-fn no_size(text: &str) -> Error {
-    Error::invalid(format!("`{text}` is not the size of a mini-batch"))
-        .at("mini_batch_size")
-        .hint("It is a number of files or rows, or a size such as 10kb or 1mb")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Size, size_of};
-
-    #[test]
-    fn sizes_are_counts_or_bytes() {
-        for (text, size) in [
-            ("5", Some(Size::Count(5))),
-            (" 10kb ", Some(Size::Bytes(10 << 10))),
-            ("1MB", Some(Size::Bytes(1 << 20))),
-            ("2 g", Some(Size::Bytes(2 << 30))),
-            ("7b", Some(Size::Bytes(7))),
-            ("0", None),
-            ("-1", None),
-            ("kb", None),
-            ("1tb", None),
-            ("9999999999999gb", None),
-        ] {
-            assert_eq!(size_of(text).ok(), size, "{text}");
-        }
     }
 }

@@ -93,13 +93,7 @@ impl Checker<'_> {
     }
 
     fn report_wrong(&mut self, node: &Node, wrong: Wrong) {
-        let span = locate(node, &wrong.path);
-        let new = if wrong.harmless {
-            Issue::note::<String>
-        } else {
-            Issue::error::<String>
-        };
-        self.report(new(span, wrong.fault.message).maybe(wrong.fault.hint));
+        self.report(issue_of(node, wrong));
     }
 
     fn field(&mut self, field: &Field, entry: &Entry, members: &mut Object<String, Value>) {
@@ -191,6 +185,17 @@ impl Checker<'_> {
 }
 
 /// Where the keys lead, as far as they are in this file: the value if it is one line, else its key.
+/// Something wrong inside of a record, with its place.
+pub fn issue_of(node: &Node, wrong: Wrong) -> Issue {
+    let span = locate(node, &wrong.path);
+    let new = if wrong.harmless {
+        Issue::note::<String>
+    } else {
+        Issue::error::<String>
+    };
+    new(span, wrong.fault.message).maybe(wrong.fault.hint)
+}
+
 fn locate(node: &Node, path: &[String]) -> Span {
     let mut node = node;
     let mut span = first_key(node);

@@ -164,6 +164,11 @@ fn what_does_not_fit_is_said_with_its_line_before_anything_runs() {
             "{error}"
         );
         aml.write("bad.yml", &bad);
+        for validate in ["validate bad.yml", "job validate -f bad.yml"] {
+            let noted = aml.run(validate).stderr;
+            let said = "note: Step `prep`: The step has no compute";
+            assert!(noted.contains(said), "{noted}");
+        }
         let error = aml.run("job create -f bad.yml -n p1").failed(2);
         for (line, step) in [(9, "prep"), (14, "train"), (18, "eval")] {
             let said = format!("bad.yml:{line}:3: Step `{step}`: The step has no compute\n");

@@ -12,11 +12,12 @@ const SWEEP: &str = "type: sweep\ntrial: {command: echo, environment: {image: py
 const AUTOML: &str = "type: automl\ntask: classification\ntarget_column_name: y\n";
 const ENDPOINT: &str = "auth_mode: key\n";
 const SCHEDULE: &str = "name: s\ncreate_job: azureml:j\n";
+const PARALLEL: &str = "name: c\ntype: parallel\ntask: {type: run_function, code: ., entry_script: a.py, environment: azureml:e@latest}\n";
 const BATCH: &str =
     "name: b\nendpoint_name: e\ntype: model\nmodel: azureml:m:1\ncompute: azureml:c\n";
 
 /// Kind, what is right, what is not, what is said.
-const CASES: [(&str, &str, &str, &str); 47] = [
+const CASES: [(&str, &str, &str, &str); 49] = [
     (
         "component",
         COMPONENT,
@@ -256,6 +257,18 @@ const CASES: [(&str, &str, &str, &str); 47] = [
         BATCH,
         "settings: {mini_batch_size: 0}",
         "1",
+    ),
+    (
+        "component",
+        PARALLEL,
+        "mini_batch_size: 0",
+        "`0` is not the size of a mini-batch",
+    ),
+    (
+        "component",
+        PARALLEL,
+        "mini_batch_size: 1tb",
+        "`1tb` is not the size of a mini-batch",
     ),
     (
         "schedule",
