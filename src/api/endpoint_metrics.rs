@@ -156,7 +156,7 @@ pub struct Measurement {
     pub errors: u64,
     /// Status → answers.
     pub statuses: BTreeMap<u16, u64>,
-    /// Requests in a second.
+    /// Requests in a second, since the first of what was measured.
     pub rate: f64,
     /// Milliseconds until answers began: the median, other percentiles, the mean, the longest.
     pub p50_ms: Option<f64>,
@@ -172,7 +172,7 @@ pub struct Measurement {
     /// Copies of others' requests that it did not get: too many were on their way, or they were too long.
     #[serde(default)]
     pub uncopied: u64,
-    /// Processors that were in use on average.
+    /// Processors that were in use on average, since the first of what was measured.
     pub cpu: f64,
     /// The most bytes of memory.
     pub memory: u64,

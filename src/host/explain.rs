@@ -9,6 +9,8 @@ const NO_SERVER: &str = "The Python of `--env host` has no azureml-inference-ser
                          deploy without `--env host`: then an environment is made that has it";
 /// Lines of the log that are shown.
 const TAIL: usize = 25;
+const TRACEBACK: &str = "Traceback (most recent call last):";
+const CRASH: &str = "Fatal Python error: ";
 /// Python prints it between an exception and the one that was raised from it.
 const WRAPPED: &str = "The above exception was the direct cause of the following exception:";
 
@@ -18,7 +20,16 @@ pub fn failure(how: &str, log: &str) -> String {
     if missing(&lines) == Some(SERVER) {
         return NO_SERVER.to_owned();
     }
-    let traceback = user_traceback(&lines);
+    let traceback = match crash(&lines) {
+        Some(crash) => {
+            return format!(
+                "The scoring script failed: {}\n{}",
+                crash[0],
+                crash.join("\n")
+            );
+        }
+        None => user_traceback(&lines),
+    };
     let advice = missing(&lines).map_or(String::new(), |module| format!("\n{}", advice(module)));
     let headline = match traceback.last() {
         Some(exception) => format!("The scoring script failed: {exception}"),
@@ -40,8 +51,24 @@ pub fn failure(how: &str, log: &str) -> String {
 
 /// Why the scoring server gave up, in its own words.
 fn reason<'a>(lines: &[&'a str]) -> Option<&'a str> {
-    let mut last = lines.iter().rev();
-    last.find_map(|line| Some(line.split_once(" gunicorn.error - Reason: ")?.1))
+    let own = |line: &&'a str| {
+        let (_, said) = line.split_once(" gunicorn.error - ")?;
+        let signal = || said.contains(" was sent SIG").then_some(said);
+        said.strip_prefix("Reason: ").or_else(signal)
+    };
+    lines.iter().rev().find_map(own)
+}
+
+/// What Python says when it is ended from below, such as by a segmentation fault of a library: the frames
+/// come innermost first, and no exception follows.
+fn crash<'a>(lines: &'a [&'a str]) -> Option<&'a [&'a str]> {
+    let at = lines.iter().rposition(|line| line.starts_with(CRASH))?;
+    let after = &lines[at..];
+    if after.iter().any(|line| line.contains(TRACEBACK)) {
+        return None;
+    }
+    let end = after.iter().position(|line| is_record(line));
+    Some(&after[..end.unwrap_or(after.len()).min(TAIL)])
 }
 
 /// The Python module that could not be found, if that is why.
@@ -61,7 +88,7 @@ fn advice(module: &str) -> String {
 
 /// The lines of the last traceback, without the exceptions that the server wraps the user's in.
 fn user_traceback<'a>(lines: &'a [&'a str]) -> &'a [&'a str] {
-    let begins = |line: &str| line.contains("Traceback (most recent call last):");
+    let begins = |line: &str| line.contains(TRACEBACK);
     let Some(last) = lines.iter().rposition(|line| begins(line)) else {
         return &[];
     };
@@ -133,6 +160,29 @@ UserScriptException: Caught an unhandled exception from the user script
         assert!(text.contains("/code/bad.py"), "{text}");
         assert!(!text.contains("aml_blueprint"), "{text}");
         assert!(text.ends_with("RuntimeError: no weights"), "{text}");
+    }
+
+    #[test]
+    fn a_crash_below_python_is_shown_from_the_frame_in_which_it_happened() {
+        let frames = "  File \"/env/importlib.py\", line 1 in call\n".repeat(60);
+        let log = format!(
+            "2026-11-23 22:30:17,696 I [16884] azmlinfsrv - Starting\n\
+             Fatal Python error: Segmentation fault\n\nCurrent thread 0x1 (most recent call first):\n  \
+             File \"/code/segv.py\", line 2 in init\n{frames}\
+             2026-11-23 22:30:17,848 E [16883] gunicorn.error - Worker (pid:9) was sent SIGSEGV!\n"
+        );
+        let text = failure("ended with exit code 3", &log);
+        let lines: Vec<&str> = text.lines().collect();
+        let first = "The scoring script failed: Fatal Python error: Segmentation fault";
+        assert_eq!(lines[0], first);
+        assert!(lines[4].ends_with("segv.py\", line 2 in init"), "{text}");
+        assert!(lines.len() < 40, "{text}");
+        let killed = "2026-11-23 22:30:17,848 E [1] gunicorn.error - Worker (pid:9) was sent SIGKILL! Perhaps out of memory?\n";
+        let text = failure("ended with exit code 3", killed);
+        assert!(
+            text.contains("exit code 3: Worker (pid:9) was sent SIGKILL!"),
+            "{text}"
+        );
     }
 
     #[test]

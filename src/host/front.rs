@@ -285,14 +285,9 @@ impl Front {
             }
             None => self
                 .by_share(orders)
-                .ok_or_else(|| Box::new(nobody(orders)))?,
+                .ok_or_else(|| Box::new(self.nobody(orders)))?,
         };
-        let targets = self.targets.read();
-        let target = |name: &str| {
-            let targets = targets.as_ref().ok()?;
-            targets.get(&name.to_lowercase()).cloned()
-        };
-        let Some(found) = target(name) else {
+        let Some(found) = self.target(name) else {
             return Err(Box::new(unavailable(&format!(
                 "The deployment `{name}` is starting"
             ))));
@@ -301,7 +296,7 @@ impl Front {
         let copied = copied.filter(|_| asked.is_none() && request.method() == Method::POST);
         Ok(Chosen {
             target: found,
-            mirror: copied.and_then(target),
+            mirror: copied.and_then(|name| self.target(name)),
         })
     }
 
@@ -310,16 +305,48 @@ impl Front {
         let [only] = orders.deployments.as_slice() else {
             return None;
         };
-        let targets = self.targets.read().ok()?;
-        targets.get(&only.name.to_lowercase()).cloned()
+        self.target(&only.name)
     }
 
     fn by_share<'a>(&self, orders: &'a HostOrders) -> Option<&'a str> {
-        match orders.deployments.as_slice() {
-            // Azure's local endpoints know no shares.
-            [only] if orders.name.starts_with(LOCAL) => Some(&only.name),
-            _ => shared(&orders.traffic, &self.turn),
+        let chosen = shared(&orders.traffic, &self.turn);
+        // Azure's local endpoints know no shares: whoever answers is asked.
+        if !orders.name.starts_with(LOCAL) || chosen.is_some_and(|name| self.answers(name)) {
+            return chosen;
         }
+        let names = || orders.deployments.iter().map(|one| one.name.as_str());
+        names()
+            .find(|name| self.answers(name))
+            .or(chosen)
+            .or_else(|| names().next())
+    }
+
+    fn answers(&self, deployment: &str) -> bool {
+        self.target(deployment)
+            .is_some_and(|target| target.current().is_ok())
+    }
+
+    fn target(&self, deployment: &str) -> Option<Arc<Target>> {
+        let targets = self.targets.read().ok()?;
+        targets.get(&deployment.to_lowercase()).cloned()
+    }
+
+    /// The answer when no deployment gets requests.
+    fn nobody(&self, orders: &HostOrders) -> Response<Answer> {
+        let mut all = orders.deployments.iter();
+        let healthy = all.clone().find(|one| self.answers(&one.name));
+        let Some(one) = healthy.or_else(|| all.next()) else {
+            return unavailable("Nothing is deployed behind the endpoint");
+        };
+        let (endpoint, name) = (&orders.name, &one.name);
+        let error = Error::not_found("No deployment of the endpoint gets requests")
+            .hint(format!(
+                "Share them: aml endpoint traffic {endpoint} {name}=100"
+            ))
+            .hint(format!(
+                "Or ask one: the header `azureml-model-deployment: {name}`"
+            ));
+        failure(StatusCode::NOT_FOUND, &error)
     }
 
     /// What was measured, for Prometheus.
@@ -375,23 +402,6 @@ fn is_preflight(request: &Request<Incoming>) -> bool {
 fn nothing_here() -> Response<Answer> {
     let error = Error::not_found("There is nothing at this address");
     failure(StatusCode::NOT_FOUND, &error.hint("Score with POST /score"))
-}
-
-/// The answer when no deployment gets requests.
-fn nobody(orders: &HostOrders) -> Response<Answer> {
-    let Some(first) = orders.deployments.first() else {
-        return unavailable("Nothing is deployed behind the endpoint");
-    };
-    let error = Error::not_found("No deployment of the endpoint gets requests")
-        .hint(format!(
-            "Share them: aml endpoint traffic {} {}=100",
-            orders.name, first.name
-        ))
-        .hint(format!(
-            "Or ask one: the header `azureml-model-deployment: {}`",
-            first.name
-        ));
-    failure(StatusCode::NOT_FOUND, &error)
 }
 
 /// The time as the scoring server writes it.

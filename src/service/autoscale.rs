@@ -279,7 +279,7 @@ fn together(metric: ScaleMetric, all: &[Measurement]) -> Option<f64> {
     match metric {
         ScaleMetric::CpuUtilizationPercentage => {
             let lived = sum(|one| one.process_seconds);
-            (lived > 0.0).then(|| sum(|one| one.cpu * one.seconds as f64) / lived * 100.0)
+            (lived > 0.0).then(|| sum(|one| one.cpu * one.measured_seconds as f64) / lived * 100.0)
         }
         ScaleMetric::RequestsPerMinute => {
             let seconds = all.iter().map(|one| one.measured_seconds).max();

@@ -119,12 +119,15 @@ impl Window {
         let point = |(at, measured): &(i64, Measured)| {
             measurement(*at, self.step.min(self.to - at).max(1), measured)
         };
+        // What was not there yet is no part of an average.
         let first = whiles.iter().map(|one| one.at).find(|at| *at >= self.from);
+        let measured_seconds = first.map_or(0, |first| (self.to - first).max(1));
         DeploymentMetrics {
             name,
             total: Measurement {
-                measured_seconds: first.map_or(0, |first| (self.to - first).max(1)),
-                ..measurement(self.from, self.to - self.from, &total)
+                seconds: self.to - self.from,
+                measured_seconds,
+                ..measurement(self.from, measured_seconds.max(1), &total)
             },
             points: steps.iter().map(point).collect(),
         }

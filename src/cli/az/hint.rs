@@ -106,15 +106,22 @@ fn called(command: &str) -> Option<String> {
         "run logs" => Some(format!("az ml job stream -n {first}")),
         "sweep show" => Some(format!("az ml job list --parent-job-name {first}")),
         "endpoint list" => Some("az ml online-endpoint list".to_owned()),
-        "endpoint show" | "endpoint delete" => same(&format!("online-endpoint {verb}")),
+        "endpoint show" | "endpoint delete" => {
+            let (own, local) = apart(first);
+            let rest = rest.iter().skip(1).copied();
+            let words: Vec<&str> = std::iter::once(own).chain(rest).collect();
+            let named = named(&words);
+            Some(format!("az ml online-endpoint {verb} {named}{local}"))
+        }
         "endpoint keys" | "endpoint token" => {
             Some(format!("az ml online-endpoint get-credentials -n {first}"))
         }
         "endpoint logs" => {
             let mut named = rest.iter().skip_while(|word| **word != "--deployment");
             let deployment = named.nth(1).copied().unwrap_or("DEPLOYMENT");
+            let (own, local) = apart(first);
             Some(format!(
-                "az ml online-deployment get-logs -e {first} -n {deployment}"
+                "az ml online-deployment get-logs -e {own} -n {deployment}{local}"
             ))
         }
         "endpoint traffic" => {
@@ -131,10 +138,7 @@ fn called(command: &str) -> Option<String> {
             ))
         }
         "deployment show" | "deployment delete" => {
-            let (endpoint, local) = match first.strip_prefix(LOCAL) {
-                Some(own) => (own, " --local"),
-                None => (first, ""),
-            };
+            let (endpoint, local) = apart(first);
             let name = rest.get(1)?;
             Some(format!(
                 "az ml online-deployment {verb} -e {endpoint} -n {name}{local}"
@@ -154,6 +158,14 @@ fn called(command: &str) -> Option<String> {
             "az keyvault secret set --vault-name VAULT --name {first} --value VALUE"
         )),
         _ => None,
+    }
+}
+
+/// The name of an endpoint, and the flag of those that `--local` makes.
+fn apart(endpoint: &str) -> (&str, &'static str) {
+    match endpoint.strip_prefix(LOCAL) {
+        Some(own) => (own, " --local"),
+        None => (endpoint, ""),
     }
 }
 
@@ -197,6 +209,14 @@ mod tests {
                 "See it: az ml environment show -n e -v 1",
             ),
             ("aml model restore m:2", "az ml model restore -n m -v 2"),
+            (
+                "Delete it: aml endpoint delete local/e --yes",
+                "Delete it: az ml online-endpoint delete -n e --yes --local",
+            ),
+            (
+                "See it: aml endpoint logs local/e --deployment blue",
+                "See it: az ml online-deployment get-logs -e e -n blue --local",
+            ),
             (
                 "Delete it: aml deployment delete local/e blue",
                 "Delete it: az ml online-deployment delete -e e -n blue --local",

@@ -214,19 +214,15 @@ fn outcome(endpoint: &Endpoint, found: &Deployed, generation: u64) -> anyhow::Re
                     ))
                     .hint(format!("Delete it: aml endpoint delete {name} --yes"))
             };
-            Err(amend(failure(name, reason), stays))
+            let what = format!("The endpoint `{name}`");
+            Err(amend(failure_of(&what, &log, reason), stays))
         }
     }
 }
 
-/// What `aml endpoint logs` is told for the log of a deployment: with several none is meant without its
-/// name.
+/// What `aml endpoint logs` is told for the log of a deployment.
 fn log_of(endpoint: &Endpoint, one: &Deployed) -> String {
-    let name = &endpoint.name;
-    match endpoint.deployments.len() {
-        1 => name.clone(),
-        _ => format!("{name} --deployment {}", one.name),
-    }
+    format!("{} --deployment {}", endpoint.name, one.name)
 }
 
 fn failure(name: &str, reason: &str) -> anyhow::Error {

@@ -403,7 +403,7 @@ impl Invocation<'_> {
                 .as_deref()
                 .unwrap_or(settings.output_file),
             output_is_file: false,
-            separator: ",",
+            separator: if script.is_some() { " " } else { "," },
             max_retries: asked.max_retries.unwrap_or(settings.retries).max(0),
             timeout: positive(
                 asked.timeout.unwrap_or(settings.timeout),

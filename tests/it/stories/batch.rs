@@ -75,7 +75,7 @@ fn a_folder_is_scored_by_what_is_deployed_and_chosen() {
         let job = job.as_str().expect("a name");
         aml.ok(format!("job stream {job}").as_str());
         aml.ok(format!("job download {job} --output-name score -p out").as_str());
-        let rows = "f1.txt,3\nf2.txt,6\nf3.txt,9\n";
+        let rows = "f1.txt 3\nf2.txt 6\nf3.txt 9\n";
         assert_eq!(aml.read("out/named-outputs/score/out.csv"), rows);
         assert_eq!(aml.json("batch jobs scores --query [].name"), json!([job]));
 
@@ -183,7 +183,7 @@ fn a_job_is_started_and_asked_for_over_rest() {
         aml.ok(format!("job download {job} --output-name score -p out").as_str());
         assert_eq!(
             aml.read("out/named-outputs/score/rest.csv"),
-            "f1.txt,3\nf2.txt,6\nf3.txt,9\n"
+            "f1.txt 3\nf2.txt 6\nf3.txt 9\n"
         );
         let place = aml.json(format!("job show {job} --query outputs.score.path"));
         assert!(

@@ -192,7 +192,19 @@ fn software(az: &Az, given: &Given, inference: &Map<String, Value>) -> Result<Op
         .owned("conda-file")
         .or_else(|| text_at(inference, "condaFile"));
     if let Some(conda) = conda {
-        let conda = found(&here, &conda);
+        // With a source directory all that the configuration names is in it.
+        let source = given
+            .owned("source-directory")
+            .or_else(|| text_at(inference, "sourceDirectory"));
+        let within = source.map(|source| found(&here, &source).join(&conda));
+        let conda = match within.filter(|path| path.is_file()) {
+            Some(conda) => conda,
+            None => found(&here, &conda),
+        };
+        if !conda.is_file() {
+            let message = format!("There is no conda file `{}`", conda.display());
+            return Err(Error::invalid(message).at("condaFile"));
+        }
         return Ok(Some(
             json!({"image": environment::IMAGE, "conda_file": conda}),
         ));

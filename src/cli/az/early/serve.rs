@@ -105,17 +105,27 @@ pub async fn deploy(az: &Az, given: &Given) -> anyhow::Result<Value> {
         alone,
     )
     .await;
-    if let Err(error) = made {
-        if new
-            && let Ok(left) = get(az, name).await
-            && left.deployments.is_empty()
-            && let Err(stays) = remove(az, name).await
-        {
-            az.note(given, &format!("The service {name} stays: {stays}"));
-        }
-        return Err(error);
-    }
+    unless_empty(az, given, name, new, made).await?;
     answer(az, given, shown(&get(az, name).await?))
+}
+
+/// Removes the endpoint that was made for a deployment which was then refused.
+async fn unless_empty(
+    az: &Az,
+    given: &Given,
+    name: &str,
+    new: bool,
+    made: anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    if made.is_err()
+        && new
+        && let Ok(left) = get(az, name).await
+        && left.deployments.is_empty()
+        && let Err(stays) = remove(az, name).await
+    {
+        az.note(given, &format!("The service {name} stays: {stays}"));
+    }
+    made
 }
 
 pub async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
@@ -158,9 +168,11 @@ pub async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
 
 pub async fn create_version(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let (name, version) = (given.required("name")?, given.required("version-name")?);
-    make_endpoint(az, given, name).await?;
+    deploy::described(az, given)?;
+    let new = make_endpoint(az, given, name).await?;
     let first = get(az, name).await?.deployments.is_empty();
-    put(az, given, name, version, Map::new(), first).await?;
+    let made = put(az, given, name, version, Map::new(), first).await;
+    unless_empty(az, given, name, new, made).await?;
     share(az, given, name, version).await?;
     answer(az, given, shown(&get(az, name).await?))
 }

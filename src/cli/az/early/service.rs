@@ -245,6 +245,8 @@ pub const REALTIME: Group = Group {
 pub fn shown(found: &Endpoint) -> Value {
     let state = match found.state {
         EndpointState::Starting => "Transitioning",
+        // Nothing answers yet.
+        EndpointState::Healthy if found.deployments.is_empty() => "Unhealthy",
         EndpointState::Healthy => "Healthy",
         EndpointState::Failed => "Failed",
         EndpointState::Stopped => "Unhealthy",
