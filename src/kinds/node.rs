@@ -8,7 +8,7 @@ use crate::{
     declare::{record, union, words},
     described::{Literal, Map, Scalar},
     environment::EnvironmentSource,
-    io::{JobInput, JobOutput},
+    io::JobInput,
     job::{
         CommandType, Distribution, JobBase, JobIdentity, Limits, QueueSettings, Resources, Service,
     },
@@ -226,7 +226,7 @@ record! {
         /// A list or mapping of inputs, its JSON, or an expression.
         items: Value,
         max_concurrency: Option<i64>,
-        outputs: Map<Option<JobOutput>>,
+        outputs: Map<Option<NodeOutput>>,
     }
 }
 

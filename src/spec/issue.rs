@@ -31,6 +31,8 @@ pub struct Issue {
     pub labels: Vec<(Span, String)>,
     /// The line may hold a secret and is not shown.
     pub secret: bool,
+    /// It was taken for another kind of thing than it says to be.
+    pub mistaken: bool,
 }
 
 impl Issue {
@@ -42,6 +44,7 @@ impl Issue {
             hint: None,
             labels: Vec::new(),
             secret: false,
+            mistaken: false,
         }
     }
 

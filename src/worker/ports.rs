@@ -251,6 +251,13 @@ impl Ports<'_> {
         let located = self.locate(path, kind.ends_with("_model")).await?;
         let own = self.folder.join("inputs").join(name);
         let mut held = Vec::new();
+        let kind_of_job = self.described.definition.get("type");
+        let by_spark = kind_of_job.is_some_and(|kind| kind == "spark");
+        let mode = match mode {
+            // Spark reads paths alone.
+            InputMode::Direct if by_spark && located.is_kept_content() => InputMode::RoMount,
+            mode => mode,
+        };
         let value = match mode {
             InputMode::Direct => located.direct(),
             InputMode::EvalMount | InputMode::EvalDownload => {

@@ -83,6 +83,11 @@ impl Located {
         }
     }
 
+    /// Whether only this program has them, so that nobody else can read them by their address.
+    pub fn is_kept_content(&self) -> bool {
+        matches!(self.at, At::Tree { .. } | At::Artifacts { .. })
+    }
+
     /// Where another path of the datastore is in which this is at `path`.
     pub fn moved(&self, path: &str, to: &str) -> Option<Self> {
         let beside = |at: &str| Some([at.strip_suffix(path)?, to].concat());

@@ -15,6 +15,8 @@ type Members = Object<String, Value>;
 pub struct Interface<'a> {
     pub inputs: Option<&'a Members>,
     pub outputs: Option<Vec<String>>,
+    /// What its component makes, where that is here.
+    makes: Option<&'a Members>,
 }
 
 impl<'a> Interface<'a> {
@@ -22,18 +24,15 @@ impl<'a> Interface<'a> {
         let component = step.get("component").or_else(|| step.get("trial"));
         match component {
             Some(Value::Object(component)) => Self {
-                inputs: Some(
-                    component
-                        .get("inputs")
-                        .and_then(Value::as_object)
-                        .unwrap_or(&EMPTY),
-                ),
+                inputs: Some(ports_of(component, "inputs")),
                 outputs: Some(names_of(component, step)),
+                makes: makes(component),
             },
             // A reference: its outputs are known to the workspace only.
             Some(_) => Self {
                 inputs: None,
                 outputs: None,
+                makes: None,
             },
             None if ["if_else", "do_while", "parallel_for", "automl"]
                 .iter()
@@ -42,11 +41,13 @@ impl<'a> Interface<'a> {
                 Self {
                     inputs: None,
                     outputs: None,
+                    makes: None,
                 }
             }
             None => Self {
                 inputs: None,
                 outputs: Some(names_of(step, step)),
+                makes: None,
             },
         }
     }
@@ -57,10 +58,7 @@ impl<'a> Interface<'a> {
         let Some(known) = self.inputs else {
             return wrong;
         };
-        let given = step
-            .get("inputs")
-            .and_then(Value::as_object)
-            .unwrap_or(&EMPTY);
+        let given = ports_of(step, "inputs");
         for (name, value) in given {
             let path = ["inputs", name];
             let first = name.split('.').next().unwrap_or(name);
@@ -93,11 +91,50 @@ impl<'a> Interface<'a> {
                 wrong.push(Wrong::at(["inputs"], fault));
             }
         }
+        wrong.extend(self.unknown_outputs(step));
         wrong
+    }
+
+    /// Outputs that the step names and its component does not make.
+    fn unknown_outputs(&self, step: &Members) -> Vec<Wrong> {
+        let Some(known) = self.makes else {
+            return Vec::new();
+        };
+        let named = step.get("outputs").and_then(Value::as_object);
+        let named = named.into_iter().flat_map(Object::keys);
+        let unknown =
+            named.filter(|name| !known.contains_key(*name) && !STORES.contains(&name.as_str()));
+        unknown
+            .map(|name| {
+                let names: Vec<&str> = known.keys().map(String::as_str).collect();
+                let fault = Fault::new(format!("The component has no output `{name}`"));
+                let fault = match names::nearest(name, names.iter().copied()) {
+                    Some(nearest) => fault.hint(format!("Did you mean `{nearest}`?")),
+                    None if names.is_empty() => fault,
+                    None => fault.hint(format!("Its outputs are {}", names.join(", "))),
+                };
+                Wrong::at(["outputs", name.as_str()], fault)
+            })
+            .collect()
     }
 }
 
 static EMPTY: std::sync::LazyLock<Members> = std::sync::LazyLock::new(Object::new);
+
+/// Every job has its default store, by two names.
+const STORES: [&str; 2] = ["artifacts", "default"];
+
+/// What a component says that it makes; a flow does not say it.
+fn makes(component: &Members) -> Option<&Members> {
+    let kind = component.get("type").and_then(Value::as_str)?;
+    let says = ["command", "parallel", "pipeline", "spark"].contains(&kind);
+    says.then(|| ports_of(component, "outputs"))
+}
+
+fn ports_of<'a>(holder: &'a Members, side: &str) -> &'a Members {
+    let ports = holder.get(side).and_then(Value::as_object);
+    ports.unwrap_or(&EMPTY)
+}
 
 /// A sweep gives its component the values of the search space.
 fn is_searched(step: &Members, name: &str) -> bool {
@@ -116,8 +153,7 @@ fn names_of(holder: &Members, step: &Members) -> Vec<String> {
     };
     let mut names = outputs(holder);
     names.extend(outputs(step));
-    // Every job has its default store.
-    names.push("artifacts".to_owned());
+    names.push(STORES[0].to_owned());
     names
 }
 

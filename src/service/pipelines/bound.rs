@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     child::Parent,
     control::{CONDITION, ITEMS},
     course::Pipeline,
+    given::misfit,
     graph::{Binding, Choice, Gather, Source, Step, Work},
     values::{Gathered, LONGEST, LONGEST_LIST, is_true},
 };
@@ -65,9 +66,13 @@ impl Bound<'_> {
                     })
                 }
             };
-            if let Some(found) = found {
-                inputs.insert(name.clone(), taken_as(found, binding));
+            let Some(found) = found else { continue };
+            if let (JobInput::Value { .. }, Some(kind)) = (&found, &binding.text)
+                && let Some(error) = misfit(name, &found, &json!({"type": kind}))
+            {
+                return Err(error);
             }
+            inputs.insert(name.clone(), taken_as(found, binding));
         }
         Ok(inputs)
     }

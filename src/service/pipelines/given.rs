@@ -134,10 +134,19 @@ impl Inputs {
         Ok(Given::Later(Binding {
             from,
             kind: word("type").filter(|kind| is_data(kind)),
+            text: port
+                .and_then(|port| port.get("type")?.as_str())
+                .filter(|kind| is_text(kind))
+                .map(str::to_owned),
             mode: word("mode").and_then(|mode| mode_of(&mode)),
             value: false,
         }))
     }
+}
+
+/// Whether not every text is of that type.
+fn is_text(kind: &str) -> bool {
+    matches!(kind, "integer" | "number" | "boolean")
 }
 
 /// The mode of an input that a word stands for.

@@ -97,6 +97,9 @@ pub struct Binding {
     /// It is the text that the output has.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub value: bool,
+    /// Of which type the text must be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -91,6 +91,7 @@ impl Repeat {
                 kind,
                 mode,
                 value: *value,
+                text: None,
             };
             step.bindings.insert(input.clone(), binding);
         }

@@ -432,6 +432,7 @@ fn ports<'a>(
                 kind: None,
                 mode: None,
                 value: around.is_value(step, output),
+                text: None,
             };
             ports.bindings.insert(name.clone(), binding);
             continue;

@@ -496,3 +496,59 @@ async fn control_flow_that_means_nothing_is_refused() {
         assert!(all.join("\n").contains(said), "{said}: {all:?}");
     }
 }
+
+/// Takes an input of each of these types, by its name.
+fn taking(name: &str, kinds: &[&str], from: &str) -> Value {
+    let ports = kinds
+        .iter()
+        .map(|kind| ((*kind).to_owned(), json!({"type": kind})));
+    let given = kinds.iter().map(|kind| ((*kind).to_owned(), json!(from)));
+    let component = json!({
+        "name": name, "command": name, "environment": "azureml:sklearn-1.5@latest",
+        "inputs": ports.collect::<serde_json::Map<_, _>>(), "outputs": {},
+    });
+    json!({"component": component, "inputs": given.collect::<serde_json::Map<_, _>>()})
+}
+
+#[tokio::test]
+async fn a_value_is_of_the_type_that_the_next_step_takes() {
+    let bench = Bench::new().await;
+    let all = ["integer", "number", "boolean", "string", "uri_folder"];
+    let from = |step: &str| format!("${{{{parent.jobs.{step}.outputs.o}}}}");
+    let jobs = json!({
+        "whole": deciding("integer"), "text": deciding("string"), "files": deciding("uri_file"),
+        "of_whole": taking("a", &all, &from("whole")),
+        "of_text": taking("b", &all, &from("text")),
+        "of_files": taking("c", &all, &from("files")),
+    });
+    let error = bench.pipeline("p", json!({"jobs": jobs})).await;
+    let error = error.unwrap_err();
+    let said = std::iter::once(&error).chain(&error.others);
+    let places: Vec<&str> = said.filter_map(|error| error.target.as_deref()).collect();
+    assert_eq!(
+        places,
+        [
+            "jobs.of_whole.inputs.boolean",
+            "jobs.of_whole.inputs.uri_folder",
+            "jobs.of_text.inputs.uri_folder",
+            "jobs.of_files.inputs.integer",
+            "jobs.of_files.inputs.number",
+            "jobs.of_files.inputs.boolean",
+        ]
+    );
+
+    // What a text says is seen when it is there.
+    for (run, text, status) in [
+        ("bad", "seven", RunStatus::Failed),
+        ("good", " 7\n", RunStatus::Running),
+    ] {
+        let mut makes = deciding("string");
+        makes["command"] = json!(run);
+        let takes = taking("d", &["integer"], &from("text"));
+        let definition = json!({"jobs": {"text": makes, "next": takes}});
+        bench.pipeline(run, definition).await.unwrap();
+        assert_eq!(bench.next().await, [format!("{run}-text")]);
+        bench.made(&format!("{run}-text"), text).await;
+        assert_eq!(bench.status(run).await, status, "{text}");
+    }
+}

@@ -58,7 +58,7 @@ impl Bench {
         self.report("w", run, ended(outcome)).await.unwrap();
     }
 
-    async fn status(&self, run: &str) -> RunStatus {
+    pub async fn status(&self, run: &str) -> RunStatus {
         self.run(run).await.status
     }
 }

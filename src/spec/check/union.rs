@@ -99,7 +99,9 @@ impl Checker<'_> {
             None => listed,
         };
         let message = format!("`{}` is not {what}", node.text);
-        self.report(Issue::error(node.span, message).hint(hint));
+        let mut issue = Issue::error(node.span, message).hint(hint);
+        issue.mistaken = true;
+        self.report(issue);
         None
     }
 
@@ -117,7 +119,9 @@ impl Checker<'_> {
                 self.issues.extend(found);
                 return value;
             }
-            let distance = strange_keys(member, node) * 1000 + found.len();
+            // Where the component of a step says that it is another kind, the step is, too.
+            let mistaken = found.iter().filter(|issue| issue.mistaken).count();
+            let distance = (strange_keys(member, node) + mistaken) * 1000 + found.len();
             if best.as_ref().is_none_or(|(least, ..)| distance < *least) {
                 best = Some((distance, found, value));
             }

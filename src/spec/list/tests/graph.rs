@@ -227,3 +227,34 @@ fn a_job_uses_its_own_inputs() {
     assert_eq!(found::<CommandJob>(text, Path::new("/f.yml")), expected);
     assert_eq!(found::<AnyJob>(text, Path::new("/f.yml")), expected);
 }
+
+#[test]
+fn a_step_whose_pipeline_is_wrong_is_told_what_is_wrong_with_that() {
+    let folder = tempfile::tempdir().unwrap();
+    component(folder.path());
+    let inner = "name: sub\ntype: pipeline\njobs:\n  one:\n    component: ./c.yml\n    inputs: {rate: '${{parent.inputs.kk}}', data: {path: x}}\n";
+    fs::write(folder.path().join("sub.yml"), inner).unwrap();
+    let text = format!("{BASE}  nested:\n    component: ./sub.yml\n");
+    let found = wiring(&text, &folder.path().join("f.yml"));
+    let [said] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert!(
+        said.contains("sub.yml:6:") && said.contains("parent.inputs.kk"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_output_that_the_component_does_not_make_is_none_of_the_step() {
+    let folder = tempfile::tempdir().unwrap();
+    component(folder.path());
+    let text = format!(
+        "{BASE}  a:\n    component: ./c.yml\n    inputs: {{rate: 1, data: {{path: x}}}}\n    outputs: {{modell: , artifacts: }}\n"
+    );
+    let found = wiring(&text, &folder.path().join("f.yml"));
+    assert_eq!(
+        found,
+        ["f:8:15: Step `a`: The component has no output `modell` | Did you mean `model`?"]
+    );
+}
