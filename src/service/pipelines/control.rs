@@ -115,8 +115,7 @@ impl<'a> Around<'a> {
         // A text may be of any type; that is seen when it is there.
         let fits = match (made, wanted) {
             ("string", _) => !is_data(wanted),
-            ("integer" | "number", "integer" | "number") => true,
-            ("integer" | "number" | "boolean", "string") => true,
+            ("integer" | "number", "integer" | "number" | "string") | ("boolean", "string") => true,
             ("integer" | "number" | "boolean", _) => made == wanted,
             _ => !matches!(wanted, "integer" | "number" | "boolean"),
         };
