@@ -171,9 +171,28 @@ pub struct GetLineage {
 }
 operation!(GetLineage => Lineage, "lineage.get");
 
+/// The asset of `azureml://registries/R/KIND/NAME/versions/V`, or of `…/labels/latest`.
+fn of_registry(text: &str) -> Option<Node> {
+    let rest = text.strip_prefix("azureml://registries/")?;
+    let parts: Vec<&str> = rest.split('/').collect();
+    let (registry, kind, name, version) = match parts.as_slice() {
+        [registry, kind, name, "versions", version] => (registry, kind, name, Some(*version)),
+        [registry, kind, name] | [registry, kind, name, "labels", "latest"] => {
+            (registry, kind, name, None)
+        }
+        _ => return None,
+    };
+    let kind = NodeKind::parse(kind)?;
+    let name = format!("registries/{registry}/{name}");
+    Some(Node::new(kind, name, version.map(str::to_owned)))
+}
+
 /// A node as commands name it: `KIND:NAME`, `KIND:NAME:VERSION`, or without the kind where one of
-/// that name is looked for.
+/// that name is looked for; or the address of a registry's asset.
 pub fn parse_node(text: &str) -> Result<(Option<NodeKind>, String, Option<String>)> {
+    if let Some(node) = of_registry(text) {
+        return Ok((Some(node.kind), node.name, node.version));
+    }
     let text = text.strip_prefix("azureml:").unwrap_or(text);
     let (kind, rest) = match text.split_once(':') {
         Some((word, rest)) if NodeKind::parse(word).is_some() => (NodeKind::parse(word), rest),

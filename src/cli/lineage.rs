@@ -28,7 +28,7 @@ const LOOKED_FOR: [NodeKind; 7] = [
 #[derive(Debug, Args)]
 pub struct LineageArgs {
     /// What to follow: NAME or NAME:VERSION, with its kind before it where the name alone is not
-    /// enough, as in job:NAME, model:NAME:2, data:NAME:1
+    /// enough, as in job:NAME, model:NAME:2, data:NAME:1; or the address of a registry's asset
     #[arg(value_name = "THING")]
     thing: String,
     /// Kind of the thing

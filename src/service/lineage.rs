@@ -7,13 +7,14 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::{Action, Caller, Perform, Service};
 use api::{
-    Done, Error, Result,
+    Code, Done, Error, Result,
     assets::{AssetKind, Pick},
     deployments::ModelVersion,
     lineage::{Edge, GetLineage, Lineage, Node, NodeInfo, NodeKind, RecordLineage},
     models::Which,
     names,
     pipelines::ListSteps,
+    registries,
     runs::{GetRun, Job, Run},
 };
 use async_trait::async_trait;
@@ -51,7 +52,7 @@ impl Perform for GetLineage {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Lineage> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
         let of = service
-            .find_node(&row, self.kind, &self.name, self.version)
+            .find_node(caller, &row, self.kind, &self.name, self.version)
             .await?;
         let mut search = Search {
             service,
@@ -87,11 +88,26 @@ impl Service {
     /// The node that is asked about, as its own record names it.
     async fn find_node(
         &self,
+        caller: &Caller,
         row: &WorkspaceRow,
         kind: NodeKind,
         name: &str,
         version: Option<String>,
     ) -> Result<Node> {
+        let of_registry = registries::named_in(name);
+        if let Some((registry, own)) = of_registry.and_then(|rest| rest.split_once('/')) {
+            let registry = registries::place(registry);
+            let row = match self.enter(caller, &registry, Action::Read).await {
+                // Of one that is elsewhere it is known what used it.
+                Err(error) if error.code == Code::NotFound && version.is_some() => {
+                    return Ok(Node::new(kind, name, version));
+                }
+                row => row?,
+            };
+            let found = Box::pin(self.find_node(caller, &row, kind, own, version)).await?;
+            let name = format!("{registry}/{}", found.name);
+            return Ok(Node { name, ..found });
+        }
         match kind {
             NodeKind::Run => {
                 let id = self.find_run(row, name).await?;
@@ -384,6 +400,7 @@ impl Search<'_> {
                 }
                 None => gone = true,
             },
+            NodeKind::Model if registries::named_in(&node.name).is_some() => {}
             NodeKind::Model => {
                 let store = &self.service.store;
                 match store.model(self.row.id, &node.name, which(&node)).await? {

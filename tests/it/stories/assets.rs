@@ -107,6 +107,18 @@ fn a_registry_is_shared() {
         assert_eq!(names, json!(["direct", "iris"]));
         let show = "data show azureml://registries/team/data/iris/versions/7 --query files.files";
         assert_eq!(aml.json(show), json!(1));
+        aml.write(
+            "job.yml",
+            "command: ls ${{inputs.d}}\nenvironment: {image: python}\ncompute: local\n\
+             inputs: {d: {type: uri_file, path: azureml://registries/team/data/iris/versions/7}}\n",
+        );
+        aml.ok("job create -f job.yml -n reads --stream");
+        let of_data = aml.json("lineage azureml://registries/team/data/iris/versions/7");
+        assert_eq!(of_data["edges"][0]["to"]["name"], "reads", "{of_data}");
+        assert_eq!(of_data["nodes"][0]["name"], "registries/team/iris");
+        assert!(of_data["nodes"][0].get("gone").is_none(), "{of_data}");
+        let of_job = aml.json("lineage job:reads");
+        assert_eq!(of_job["edges"][0]["from"]["name"], "registries/team/iris");
         aml.ok("registry update -n team --description ours");
         assert_eq!(aml.json("registry show -n TEAM")["description"], "ours");
         assert_eq!(
