@@ -45,6 +45,7 @@ mod part;
 mod paste;
 mod pipeline;
 mod profile;
+mod query;
 mod question;
 mod quickstart;
 mod registry;

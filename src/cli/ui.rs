@@ -76,7 +76,7 @@ impl Ui {
             _ => Format::Json,
         };
         if let Some(query) = &query {
-            jpx_core::compile(query).map_err(|e| {
+            super::query::compile(query).map_err(|e| {
                 Error::invalid(format!("The query is not JMESPath: {e}")).at("--query")
             })?;
         }
@@ -174,8 +174,7 @@ impl Ui {
             return super::az::print(self, format, self.query.as_deref(), value);
         }
         if let Some(query) = &self.query {
-            value = jpx_core::compile(query)
-                .and_then(|expression| expression.search(&value))
+            value = super::query::search(query, &value)
                 .map_err(|e| Error::invalid(format!("The query failed: {e}")).at("--query"))?;
         }
         match self.format {

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::ui::Ui;
+use crate::{query as jmespath, ui::Ui};
 use api::{Error, Result};
 
-/// Keys that a table leaves out.
-const NOT_IN_TABLES: [&str; 4] = ["id", "type", "etag", "revision"];
+/// Keys that a table leaves out, also where a query asks for them.
+const NOT_IN_TABLES: [&str; 3] = ["id", "type", "etag"];
 
 /// Prints an answer; nothing when it is, or the query makes it, null.
 pub fn print(ui: &Ui, format: &str, query: Option<&str>, answer: Value) -> anyhow::Result<()> {
@@ -14,7 +14,8 @@ pub fn print(ui: &Ui, format: &str, query: Option<&str>, answer: Value) -> anyho
         // The command has shown what it had to, with what was asked of it, or has nothing to show.
         return Ok(());
     }
-    let asked = query.is_some();
+    // Before the query, as keys that it names itself stay where it puts them.
+    let answer = sorted(answer);
     let answer = match query {
         Some(query) => search(query, &answer)?,
         None => answer,
@@ -24,7 +25,7 @@ pub fn print(ui: &Ui, format: &str, query: Option<&str>, answer: Value) -> anyho
     }
     match format {
         "tsv" => ui.print(&tsv(&answer)),
-        "table" => ui.print(&table(&answer, asked)),
+        "table" => ui.print(&table(&answer)),
         "yaml" | "yamlc" => ui.print(&serde_saphyr::to_string(&sorted(answer))?),
         "jsonc" => ui.print_json(&sorted(answer), true),
         _ => ui.print_json(&sorted(answer), false),
@@ -33,7 +34,7 @@ pub fn print(ui: &Ui, format: &str, query: Option<&str>, answer: Value) -> anyho
 
 /// Checks the query of a flag before anything is done.
 pub fn check_query(flag: &str, query: &str) -> Result<()> {
-    match jpx_core::compile(query) {
+    match jmespath::compile(query) {
         Ok(_) => Ok(()),
         Err(e) => Err(Error::invalid(format!(
             "argument --{flag}: invalid jmespath_type value: '{query}' ({e})"
@@ -43,9 +44,7 @@ pub fn check_query(flag: &str, query: &str) -> Result<()> {
 
 /// What a query makes of an answer.
 pub fn search(query: &str, answer: &Value) -> Result<Value> {
-    jpx_core::compile(query)
-        .and_then(|expression| expression.search(answer))
-        .map_err(|e| Error::invalid(format!("The query failed: {e}")))
+    jmespath::search(query, answer).map_err(|e| Error::invalid(format!("The query failed: {e}")))
 }
 
 /// Keys in the order of the alphabet, at every depth.
@@ -93,15 +92,16 @@ fn scalar(value: &Value) -> String {
 }
 
 /// Columns under their names, of what is no mapping or list.
-fn table(value: &Value, asked: bool) -> String {
+fn table(value: &Value) -> String {
     let rows = match value {
         Value::Array(items) => items.as_slice(),
         other => std::slice::from_ref(other),
     };
-    let rows: Vec<Vec<(String, String)>> = rows.iter().map(|row| cells(row, asked)).collect();
+    let rows: Vec<Vec<(String, String)>> = rows.iter().map(cells).collect();
     let mut columns: Vec<(&str, usize)> = Vec::new();
     for (name, cell) in rows.iter().flatten() {
-        let width = cell.chars().count().max(name.chars().count());
+        let lines = cell.lines().map(|line| line.chars().count());
+        let width = lines.fold(name.chars().count(), usize::max);
         match columns.iter_mut().find(|(known, _)| known == name) {
             Some((_, widest)) => *widest = width.max(*widest),
             None => columns.push((name, width)),
@@ -119,29 +119,39 @@ fn table(value: &Value, asked: bool) -> String {
     };
     let mut text = line(&|name, _| name.to_owned()) + &line(&|_, width| "-".repeat(width));
     for row in &rows {
-        text += &line(&|name, _| {
-            let found = row.iter().find(|(column, _)| column == name);
-            found.map(|(_, cell)| cell.clone()).unwrap_or_default()
-        });
+        // A cell of several lines makes its row as high.
+        let height = row.iter().map(|(_, cell)| cell.lines().count());
+        for at in 0..height.fold(1, usize::max) {
+            text += &line(&|name, _| {
+                let found = row.iter().find(|(column, _)| column == name);
+                let cell = found.and_then(|(_, cell)| cell.lines().nth(at));
+                cell.unwrap_or_default().to_owned()
+            });
+        }
     }
     text
 }
 
-fn cells(row: &Value, asked: bool) -> Vec<(String, String)> {
+fn cells(row: &Value) -> Vec<(String, String)> {
     let plain = |value: &Value| !value.is_object() && !value.is_array() && !value.is_null();
     match row {
         Value::Object(fields) => fields
             .iter()
-            .filter(|(key, value)| {
-                plain(value) && (asked || !NOT_IN_TABLES.contains(&key.as_str()))
-            })
+            .filter(|(key, value)| plain(value) && !NOT_IN_TABLES.contains(&key.as_str()))
             .map(|(key, value)| (title(key), truth(value)))
             .collect(),
         Value::Array(items) => items
             .iter()
             .enumerate()
-            .filter(|(_, value)| plain(value))
-            .map(|(at, value)| (format!("Column{}", at + 1), truth(value)))
+            .filter(|(_, value)| plain(value) || value.is_null())
+            .map(|(at, value)| {
+                let cell = if value.is_null() {
+                    String::new()
+                } else {
+                    truth(value)
+                };
+                (format!("Column{}", at + 1), cell)
+            })
             .collect(),
         other => vec![("Result".to_owned(), truth(other))],
     }
@@ -184,9 +194,14 @@ mod tests {
     #[test]
     fn a_table_has_columns_of_what_is_plain() {
         let rows = json!([{"name": "group", "id": "x", "deep": {}}, {"name": "w", "n": 1}]);
-        assert_eq!(table(&rows, false), "Name   N\n-----  -\ngroup\nw      1\n");
-        assert_eq!(table(&json!(["a"]), false), "Result\n------\na\n");
-        assert_eq!(table(&json!([]), false), "");
+        assert_eq!(table(&rows), "Name   N\n-----  -\ngroup\nw      1\n");
+        assert_eq!(table(&json!(["a"])), "Result\n------\na\n");
+        assert_eq!(table(&json!([])), "");
+        let rows = json!([{"note": "one\ntwo\n", "of": "a"}, {"note": "b", "of": "long"}]);
+        assert_eq!(
+            table(&rows),
+            "Note  Of\n----  ----\none   a\ntwo\nb     long\n"
+        );
     }
 
     #[test]
