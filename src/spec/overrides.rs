@@ -1,7 +1,7 @@
 //! `--set`, `--add`, `--remove`: changes of a tree before it is checked.
 //!
-//! Paths are keys joined by dots, with `[n]` for a place in a list. What is missing on the way is
-//! made. A change inside of what the file only names (`environment: azureml:…`) is refused.
+//! Paths are keys joined by dots, with `[n]` for a place in a list, `[-n]` from its end, and
+//! `[name=x]` for the one mapping in it with that value. What is missing on the way is made. A change inside of what the file only names (`environment: azureml:…`) is refused.
 
 #[cfg(test)]
 mod tests;
@@ -21,10 +21,10 @@ use api::{Error, Result, names};
 pub enum Edit {
     /// `--set a.b=c`.
     Set { path: String, value: String },
-    /// `--add a.list value` or `--add a.list key=value`.
-    Add { path: String, value: String },
-    /// `--remove a.b` or `--remove a.list 2`.
-    Remove { path: String, index: Option<usize> },
+    /// `--add a.list value` or `--add a.list key=value`. Pairs that follow each other are one mapping.
+    Add { path: String, values: Vec<String> },
+    /// `--remove a.b` or `--remove a.list 2`, with `-1` for the last.
+    Remove { path: String, index: Option<isize> },
 }
 
 /// How the values of flags are read.
@@ -39,7 +39,13 @@ pub enum Values {
 impl Edit {
     /// `a.b=c` of a `--set`.
     pub fn set(text: &str) -> Result<Self> {
-        let (path, value) = text.split_once('=').ok_or_else(|| {
+        let mut open = false;
+        let sign = text.find(|c| {
+            open = c == '[' || open && c != ']';
+            c == '=' && !open
+        });
+        let parts = sign.map(|at| (&text[..at], &text[at + 1..]));
+        let (path, value) = parts.ok_or_else(|| {
             Error::invalid(format!("`{text}` is not KEY=VALUE"))
                 .at("--set")
                 .hint("Name the key with dots: --set inputs.rate=0.1")
@@ -80,28 +86,51 @@ pub fn apply(
                 let node = read_value(value, values, whole);
                 set(root, &steps(path)?, node, whole, path)?;
             }
-            Edit::Add { path, value } => {
-                let node = match value.split_once('=') {
-                    Some((key, value)) if is_key(key) => Node::new(
-                        Data::Map(vec![Entry {
-                            key: key.to_owned(),
-                            key_span: whole,
-                            value: read_value(value, values, whole),
-                        }]),
-                        whole,
-                    ),
-                    _ => read_value(value, values, whole),
-                };
-                add(root, &steps(path)?, node, whole, path)?;
+            Edit::Add {
+                path,
+                values: words,
+            } => {
+                let steps = steps(path)?;
+                for node in added(words, values, whole) {
+                    add(root, &steps, node, whole, path)?;
+                }
             }
             Edit::Remove { path, index } => {
                 let mut steps = steps(path)?;
-                steps.extend(index.map(Step::Index));
+                steps.extend(index.map(Step::place));
                 remove(root, &steps, path)?;
             }
         }
     }
     Ok(())
+}
+
+/// The values that words make: a mapping of pairs that follow each other, and each other word.
+fn added(words: &[String], values: Values, span: Span) -> Vec<Node> {
+    let mut added = Vec::new();
+    let mut pairs: Vec<Entry> = Vec::new();
+    let mapping = |pairs: &mut Vec<Entry>| {
+        let pairs = std::mem::take(pairs);
+        (!pairs.is_empty()).then(|| Node::new(Data::Map(pairs), span))
+    };
+    for word in words {
+        match word.split_once('=') {
+            Some((key, value)) if is_key(key) => {
+                pairs.retain(|pair| pair.key != key);
+                pairs.push(Entry {
+                    key: key.to_owned(),
+                    key_span: span,
+                    value: read_value(value, values, span),
+                });
+            }
+            _ => {
+                added.extend(mapping(&mut pairs));
+                added.push(read_value(word, values, span));
+            }
+        }
+    }
+    added.extend(mapping(&mut pairs));
+    added
 }
 
 /// Names of steps, inputs and outputs that an edit is about to make and that are nearly those of others.
@@ -163,27 +192,84 @@ pub fn of_value(
 enum Step {
     Key(String),
     Index(usize),
+    /// `[-1]`: how far from the end.
+    FromEnd(usize),
+    /// `[name=x]`: the only mapping in which the key has the value.
+    Where(String, String),
 }
 
-/// `a.b[0].c`, and `a.b.0.c` as well.
+impl Step {
+    fn place(place: isize) -> Self {
+        match usize::try_from(place) {
+            Ok(index) => Self::Index(index),
+            Err(_) => Self::FromEnd(place.unsigned_abs()),
+        }
+    }
+
+    /// The place in a list that is meant; none where the list is no list, or there is none so far
+    /// from its end.
+    fn index(&self, list: &Node, path: &str) -> Result<Option<usize>> {
+        let items = match &list.data {
+            Data::List(items) => items.as_slice(),
+            _ => &[],
+        };
+        Ok(match self {
+            Self::Key(key) => key.parse().ok(),
+            Self::Index(index) => Some(*index),
+            Self::FromEnd(back) => items.len().checked_sub(*back),
+            Self::Where(key, value) => {
+                let wanted = serde_json::from_str::<Value>(value);
+                let is_meant = |item: &Node| {
+                    item.get(key).is_some_and(|own| {
+                        own.as_str() == Some(value)
+                            || wanted
+                                .as_ref()
+                                .is_ok_and(|wanted| own.to_value() == *wanted)
+                    })
+                };
+                let mut found = (0..items.len()).filter(|at| is_meant(&items[*at]));
+                match (found.next(), found.next()) {
+                    (Some(at), None) => Some(at),
+                    (first, _) => {
+                        let many = if first.is_some() {
+                            "more than one"
+                        } else {
+                            "none"
+                        };
+                        return Err(Error::invalid(format!(
+                            "`{path}` asks for the one with the {key} `{value}`: there is {many}"
+                        )));
+                    }
+                }
+            }
+        })
+    }
+}
+
+/// `a.b[0].c`, `a.b.0.c` as well, `a.b[-1]`, and `a.b[name=x].c`.
 fn steps(path: &str) -> Result<Vec<Step>> {
     let wrong = || Error::invalid(format!("`{path}` is not the path of a key")).at("--set");
     let mut steps = Vec::new();
-    for part in path.split('.') {
-        let (key, indexes) = match part.split_once('[') {
-            Some((key, indexes)) => (key, Some(indexes)),
-            None => (part, None),
-        };
+    let mut open = false;
+    let parts = path.split(|c| {
+        open = c == '[' || open && c != ']';
+        c == '.' && !open
+    });
+    for part in parts {
+        let (key, mut places) = part.split_at(part.find('[').unwrap_or(part.len()));
         if !key.is_empty() {
             steps.push(Step::Key(key.to_owned()));
-        } else if indexes.is_none() || steps.is_empty() {
+        } else if places.is_empty() || steps.is_empty() {
             return Err(wrong());
         }
-        if let Some(indexes) = indexes {
-            for index in indexes.split('[') {
-                let number = index.strip_suffix(']').and_then(|index| index.parse().ok());
-                steps.push(Step::Index(number.ok_or_else(wrong)?));
-            }
+        while !places.is_empty() {
+            let inside = places.strip_prefix('[').ok_or_else(wrong)?;
+            let (place, rest) = inside.split_once(']').ok_or_else(wrong)?;
+            steps.push(match place.split_once('=') {
+                Some((key, value)) => Step::Where(key.to_owned(), value.to_owned()),
+                None => Step::place(place.parse().map_err(|_| wrong())?),
+            });
+            places = rest;
         }
     }
     Ok(steps)
@@ -236,21 +322,18 @@ fn descend<'a>(
         return Err(reference(path));
     }
     let empty = || match next {
-        Some(Step::Index(_)) => Node::new(Data::List(Vec::new()), span),
         Some(Step::Key(_)) => Node::new(Data::Map(Vec::new()), span),
+        Some(_) => Node::new(Data::List(Vec::new()), span),
         None => Node::new(Data::Null, span),
     };
     if node.is_null() {
         node.data = match step {
             Step::Key(_) => Data::Map(Vec::new()),
-            Step::Index(_) => Data::List(Vec::new()),
+            _ => Data::List(Vec::new()),
         };
         node.span = span;
     }
-    let index = match step {
-        Step::Index(index) => Some(*index),
-        Step::Key(key) => key.parse().ok(),
-    };
+    let index = step.index(node, path)?;
     let kind = node.kind();
     match (&mut node.data, step, index) {
         (Data::Map(entries), Step::Key(key), _) => {
@@ -277,6 +360,10 @@ fn descend<'a>(
             }
             Ok(&mut items[index])
         }
+        (Data::List(items), Step::FromEnd(back), None) => Err(Error::invalid(format!(
+            "`{path}` asks for place -{back} of a list with {} values",
+            items.len()
+        ))),
         _ => Err(Error::invalid(format!("`{path}` leads into {kind}"))),
     }
 }
@@ -318,23 +405,18 @@ fn remove(root: &mut Node, steps: &[Step], path: &str) -> Result<()> {
         if node.as_str().is_some() {
             return Err(reference(path));
         }
+        let index = step.index(node, path)?;
         node = match (&mut node.data, step) {
             (Data::Map(entries), Step::Key(key)) => entries
                 .iter_mut()
                 .find(|entry| entry.key == *key)
                 .map(|entry| &mut entry.value),
-            (Data::List(items), Step::Index(index)) => items.get_mut(*index),
-            (Data::List(items), Step::Key(key)) => {
-                key.parse().ok().and_then(|at: usize| items.get_mut(at))
-            }
+            (Data::List(items), _) => index.and_then(|at| items.get_mut(at)),
             _ => None,
         }
         .ok_or_else(missing)?;
     }
-    let index = match last {
-        Step::Index(index) => Some(*index),
-        Step::Key(key) => key.parse().ok(),
-    };
+    let index = last.index(node, path)?;
     match (&mut node.data, last, index) {
         (Data::Map(entries), Step::Key(key), _) => {
             let at = entries.iter().position(|entry| entry.key == *key);

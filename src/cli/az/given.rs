@@ -107,10 +107,10 @@ impl Given {
                         .hint("usage: --add property.list value, or --add property.list key=value"),
                 );
             }
-            edits.extend(values.iter().map(|value| Edit::Add {
+            edits.push(Edit::Add {
                 path: path.clone(),
-                value: value.clone(),
-            }));
+                values: values.to_vec(),
+            });
         }
         for words in self.occurrences("remove") {
             let index = words.get(1).map(|word| {

@@ -139,7 +139,7 @@ fn add_and_remove_change_lists_and_keys() {
     let text = "list: [a, b, c]\nmap: {x: 1, y: 2}\n";
     let add = |path: &str, value: &str| Edit::Add {
         path: path.to_owned(),
-        value: value.to_owned(),
+        values: vec![value.to_owned()],
     };
     let remove = |path: &str, index| Edit::Remove {
         path: path.to_owned(),
@@ -163,4 +163,74 @@ fn add_and_remove_change_lists_and_keys() {
         assert!(edited(text, &[wrong], Values::Json).is_err());
     }
     assert!(edited(text, &[add("map", "x")], Values::Json).is_err());
+}
+
+#[test]
+fn pairs_that_follow_each_other_are_added_as_one_mapping() {
+    let add = |words: &[&str], values| {
+        let values_given = words.iter().map(|word| (*word).to_owned()).collect();
+        let edit = Edit::Add {
+            path: "list".to_owned(),
+            values: values_given,
+        };
+        edited("list: [0]\n", &[edit], values).unwrap()["list"].clone()
+    };
+    let words = ["a=1", "b=x=y", "word", "a=2", "a=3"];
+    assert_eq!(
+        add(&words, Values::Json),
+        json!([0, {"a": 1, "b": "x=y"}, "word", {"a": 3}])
+    );
+    assert_eq!(
+        add(&["a=1", "{\"k\": \"x=y\"}"], Values::Strings),
+        json!([0, {"a": "1"}, {"k": "x=y"}])
+    );
+}
+
+#[test]
+fn places_are_named_by_a_value_and_from_the_end() {
+    let text = "list: [{name: a, n: 1}, {name: b.c, n: 2}, {name: c, n: 2}]\n";
+    let edits = [
+        "list[name=a].k[0]=x=y",
+        "list[name=b.c].n=3",
+        "list[-1].n=4",
+    ];
+    assert_eq!(
+        set(text, &edits, Values::Json).unwrap(),
+        json!({"list": [
+            {"name": "a", "n": 1, "k": ["x=y"]}, {"name": "b.c", "n": 3}, {"name": "c", "n": 4},
+        ]})
+    );
+    for (edit, message) in [
+        (
+            "list[n=2].k=1",
+            "`list[n=2].k` asks for the one with the n `2`: there is more than one",
+        ),
+        (
+            "list[n=5].k=1",
+            "`list[n=5].k` asks for the one with the n `5`: there is none",
+        ),
+        (
+            "list[-4].k=1",
+            "`list[-4].k` asks for place -4 of a list with 3 values",
+        ),
+    ] {
+        assert_eq!(set(text, &[edit], Values::Json).unwrap_err(), message);
+    }
+    let remove = |path: &str, index| Edit::Remove {
+        path: path.to_owned(),
+        index,
+    };
+    let edits = [
+        remove("list", Some(-1)),
+        remove("list[name=a]", None),
+        remove("list[-1].n", None),
+    ];
+    assert_eq!(
+        edited(text, &edits, Values::Json).unwrap(),
+        json!({"list": [{"name": "b.c"}]})
+    );
+    assert_eq!(
+        edited(text, &[remove("list", Some(-4))], Values::Json).unwrap_err(),
+        "There is no `list` to remove"
+    );
 }
