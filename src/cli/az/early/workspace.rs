@@ -227,10 +227,20 @@ async fn show(az: &Az, given: &Given) -> anyhow::Result<Value> {
 
 /// An edition can only be raised.
 async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    let found = az.this_workspace().await?;
-    if let Some(edition) = edition(given).filter(|edition| *edition != found.edition) {
+    let mut found = az.this_workspace().await?;
+    let edition = edition(given);
+    if let Some(edition) = edition.filter(|edition| *edition != found.edition) {
         let workspace = found.name.clone();
-        az.call(&UpgradeWorkspace { workspace, edition }).await?;
+        found = az.call(&UpgradeWorkspace { workspace, edition }).await?;
+    }
+    let others = [
+        "description",
+        "friendly-name",
+        "tags",
+        "image-build-compute",
+    ];
+    if edition.is_some() && !others.iter().any(|flag| given.has(flag)) {
+        return answer(az, given, shown(&found));
     }
     let image_builder = given.text("image-build-compute");
     let spec = image_builder.map(|name| ("image_build_compute".to_owned(), json!(name)));

@@ -281,6 +281,10 @@ fn computes_are_changed_and_workspaces_shared() {
             .az("ml workspace show -w w --query [description,tags.a]")
             .json();
         assert_eq!(shown, json!(["text", "b"]));
+        for _ in 0..2 {
+            let raised = aml.az("ml workspace update -w w --sku enterprise").json();
+            assert_eq!(raised["sku"], "Enterprise");
+        }
         let lower = "ml workspace update -w w --sku basic";
         assert!(error(aml, 1, lower).contains("enterprise"));
         if !aml.is_remote() {
