@@ -55,7 +55,8 @@ pub fn tags(fields: &Map<String, Value>) -> BTreeMap<String, String> {
     texts(fields, "tags")
 }
 
-/// The tags that are other than they were; those that are gone are empty.
+/// The tags that are other than they were; those that are gone are empty. Fields without tags have none:
+/// where a file says only a part, it is asked before.
 fn changed_tags(
     before: &BTreeMap<String, String>,
     fields: &Map<String, Value>,
@@ -69,9 +70,6 @@ fn changed(
     key: &str,
 ) -> BTreeMap<String, String> {
     let mut after = texts(fields, key);
-    if !fields.contains_key(key) {
-        return BTreeMap::new();
-    }
     after.retain(|key, value| before.get(key) != Some(value));
     let still = texts(fields, key);
     let gone = before.keys().filter(|key| !still.contains_key(*key));

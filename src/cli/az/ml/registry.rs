@@ -110,7 +110,7 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
         );
     }
     draft.edit(&given.edits()?, Values::Strings)?;
-    let fields = draft.check("registry")?;
+    let mut fields = draft.check("registry")?;
     let mut spec = rest(fields.clone());
     if let Some(group) = &az.group {
         spec.insert(KEPT_GROUP.to_owned(), json!(group));
@@ -124,7 +124,14 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
         spec,
     };
     match az.call(&request).await {
-        Err(error) if error.code == Code::Conflict => change(az, given, request.name, fields).await,
+        Err(error) if error.code == Code::Conflict => {
+            let get = GetRegistry {
+                registry: request.name,
+            };
+            let found = az.call(&get).await?;
+            fields.entry("tags").or_insert_with(|| json!(found.tags));
+            change(az, given, found, fields).await
+        }
         made => shown(az, &made?),
     }
 }
@@ -132,15 +139,11 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
 async fn change(
     az: &Az,
     given: &Given,
-    registry: String,
+    found: Registry,
     fields: Map<String, Value>,
 ) -> anyhow::Result<Value> {
-    let get = GetRegistry {
-        registry: registry.clone(),
-    };
-    let found = az.call(&get).await?;
     let request = UpdateRegistry {
-        registry,
+        registry: found.name,
         description: ids::text(&fields, "description"),
         display_name: given.owned("display-name"),
         tags: changed_tags(&found.tags, &fields),
@@ -168,11 +171,7 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
         .owned("name")
         .or_else(|| file.text("name").map(str::to_owned));
     let registry = name.ok_or_else(|| crate::az::given::missing(&["name/-n"]))?;
-    let found = az
-        .call(&GetRegistry {
-            registry: registry.clone(),
-        })
-        .await?;
+    let found = az.call(&GetRegistry { registry }).await?;
     let mut before = ids::fields(json!({
         "name": found.name,
         "location": found.location,
@@ -189,7 +188,11 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
     }
     put_flags(&mut draft, given, &FLAGS[1..]);
     draft.edit(&given.edits()?, given.values())?;
-    change(az, given, registry, draft.check("registry")?).await
+    let mut fields = draft.check("registry")?;
+    if !found.description.is_empty() {
+        fields.entry("description").or_insert_with(|| json!(""));
+    }
+    change(az, given, found, fields).await
 }
 
 async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {

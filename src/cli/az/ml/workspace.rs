@@ -269,7 +269,7 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
     }
     put_flags(&mut draft, given)?;
     draft.edit(&given.edits()?, Values::Strings)?;
-    let fields = draft.check("workspace")?;
+    let mut fields = draft.check("workspace")?;
     let group = az.group.clone();
     let mut location = ids::text(&fields, "location").or_else(|| az.config.default("location"));
     if let (None, Some(name)) = (&location, &group) {
@@ -304,6 +304,8 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
             {
                 return Err(taken(&found, &wanted).into());
             }
+            let tags = json!(found.tags);
+            fields.entry("tags").or_insert(tags);
             change(az, found.name, fields).await
         }
         made => Ok(shown(&made?)),
@@ -424,6 +426,9 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
     // What was said before and is not said any more is taken away.
     for key in found.spec.keys() {
         fields.entry(key).or_insert(Value::Null);
+    }
+    if !found.description.is_empty() {
+        fields.entry("description").or_insert_with(|| json!(""));
     }
     change(az, found.name, fields).await
 }

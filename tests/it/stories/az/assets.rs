@@ -49,7 +49,17 @@ fn data_is_registered_from_files_and_flags() {
             "t\n"
         );
         aml.az("ml data restore -n t").ok();
-        aml.az("ml registry create -n r").ok();
+        aml.az("ml data update -n t -v 1 --set properties.p=1 --remove tags")
+            .ok();
+        let show = "ml data show -n t -v 1 --query [tags,properties.p]";
+        assert_eq!(aml.az(show).json(), json!([{}, "1"]));
+        aml.az("ml data update -n t -v 1 --remove properties").ok();
+        assert_eq!(aml.az(show).json(), json!([{}, null]));
+        aml.az("ml registry create -n r --tags a=1").ok();
+        let again = "ml registry create -n r --description d --query [tags.a,description]";
+        assert_eq!(aml.az(again).json(), json!(["1", "d"]));
+        let removed = "ml registry update -n r --remove tags --query [tags,description]";
+        assert_eq!(aml.az(removed).json(), json!([{}, "d"]));
         aml.az(
             "ml data share -n t -v 1 --registry-name r --share-with-name tt --share-with-version 2",
         )

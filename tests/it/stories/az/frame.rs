@@ -32,6 +32,11 @@ fn a_workspace_is_made_as_scripts_make_it() {
             .ok();
         let show = "ml workspace show -n w --query '{t:tags,d:description}'";
         assert_eq!(aml.az(show).json(), json!({"t": {"b": "2"}, "d": "mine"}));
+        aml.az("ml workspace create -n w --display-name W").ok();
+        assert_eq!(aml.az(show).json(), json!({"t": {"b": "2"}, "d": "mine"}));
+        aml.az("ml workspace update -n w --remove tags --remove description")
+            .ok();
+        assert_eq!(aml.az(show).json(), json!({"t": {}, "d": ""}));
         // A workspace of another group is left alone.
         let taken = error(aml, 1, "ml workspace create -n w -g prod --tags a=2");
         assert!(
@@ -49,6 +54,16 @@ fn a_workspace_is_made_as_scripts_make_it() {
         // What scripts compare with the text `[]`.
         let list = r#"ml workspace list --query "[?name=='other']""#;
         assert_eq!(aml.az(list).ok(), "[]\n");
+        let list = r#"ml workspace list --query "[?name==`w`].{z:name,a:resource_group}" -o tsv"#;
+        assert_eq!(aml.az(list).ok(), "w\tg\n");
+        aml.write("part.yml", "tags: {z: last, a: first}\n");
+        aml.az("ml workspace update -n w -f part.yml").ok();
+        let tags = "ml workspace show -n w --query tags -o";
+        assert_eq!(aml.az(format!("{tags} tsv")).ok(), "first\tlast\n");
+        assert_eq!(
+            aml.az(format!("{tags} table")).ok(),
+            "A      Z\n-----  ----\nfirst  last\n"
+        );
         aml.write("part.yml", "description: from a file\n");
         aml.az("ml workspace update -n w -f part.yml").ok();
         let show = "ml workspace show --query description -o tsv";
