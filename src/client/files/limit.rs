@@ -1,6 +1,9 @@
 //! Refuses a folder that is too large before any of it is read, and says what to leave out.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 use super::walk::{Found, IGNORE_FILE};
 use api::{Error, Result, files::parents};
@@ -146,18 +149,21 @@ fn heaviest(files: &[Found], weigh: fn(&Found) -> u64) -> Vec<Entry> {
             entries.push(one);
         }
     }
-    let below = |folder: &str| -> Option<&Entry> {
-        let inner = folders
-            .values()
-            .filter(|entry| innermost(&entry.path) == Some(folder));
-        inner.max_by_key(|entry| entry.weight)
-    };
-    for top in folders
-        .values()
-        .filter(|entry| innermost(&entry.path).is_none())
-    {
+    // The heaviest of each folder, looked for once: there may be very many folders.
+    let mut inside: HashMap<&str, &Entry> = HashMap::new();
+    for entry in folders.values() {
+        if let Some(folder) = innermost(&entry.path) {
+            let most = inside.entry(folder).or_insert(entry);
+            if entry.weight >= most.weight {
+                *most = entry;
+            }
+        }
+    }
+    let tops = folders.values();
+    for top in tops.filter(|entry| innermost(&entry.path).is_none()) {
         let mut chosen = top;
-        while let Some(inner) = below(&chosen.path).filter(|i| i.weight > chosen.weight / 10 * 9) {
+        let below = |folder: &Entry| inside.get(folder.path.as_str()).copied();
+        while let Some(inner) = below(chosen).filter(|i| i.weight > chosen.weight / 10 * 9) {
             chosen = inner;
         }
         entries.push(chosen.clone());
@@ -183,4 +189,57 @@ fn quote(text: &str) -> String {
 /// Bytes as people write them.
 pub fn size(bytes: u64) -> String {
     indicatif::HumanBytes(bytes).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Limit, heaviest};
+    use crate::files::walk::{Found, Stat};
+
+    fn file(path: String, size: u64) -> Found {
+        Found {
+            path,
+            stat: Stat {
+                size,
+                modified: 0,
+                changed: 0,
+                inode: 0,
+            },
+            executable: false,
+            link: None,
+        }
+    }
+
+    #[test]
+    fn of_very_many_folders_the_heaviest_are_found_at_their_depth() {
+        let mut files = Vec::new();
+        for folder in 0..20_000 {
+            files.push(file(format!("d{folder:05}/a/part"), 10));
+            files.push(file(format!("d{folder:05}/b/part"), 10));
+        }
+        files.push(file("d00007/b/deep/large".to_owned(), 5000));
+        files.push(file("d00008/a/large".to_owned(), 900));
+        files.push(file("d00008/b/large".to_owned(), 800));
+        files.push(file("alone".to_owned(), 700));
+        let bytes = |file: &Found| file.stat.size;
+        let heavy = heaviest(&files, bytes);
+        let first = heavy.iter().take(4);
+        let first: Vec<_> = first
+            .map(|entry| (entry.path.as_str(), entry.bytes, entry.files))
+            .collect();
+        let expected = [
+            ("d00007/b/deep", 5000, 1),
+            ("d00008", 1720, 4),
+            ("alone", 700, 1),
+            ("d00000", 20, 2),
+        ];
+        assert_eq!(first, expected);
+        assert_eq!(heavy.len(), 20_001);
+        let limit = Limit {
+            bytes: 1000,
+            files: u64::MAX,
+        };
+        let refused = limit.check(std::path::Path::new("."), &files).unwrap_err();
+        assert!(refused.message.contains("d00007/b/deep/"), "{refused:?}");
+    }
 }
