@@ -1,6 +1,7 @@
 //! Profiles, defaults and environment variables. Nobody else reads the environment.
 
 mod az;
+mod credentials;
 
 use std::{
     collections::BTreeMap,
@@ -17,9 +18,6 @@ use toml_edit::{DocumentMut, Item, Table};
 pub use az::{AzConfig, CLOUD, Setting};
 
 use api::{Error, Result, environments::EnvironmentSettings, mirrors::Mirrors};
-
-/// Tokens by profile, beside the configuration file; only the owner can read it.
-const CREDENTIALS: &str = "credentials.toml";
 
 /// The configuration file, `config.toml`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -292,28 +290,6 @@ impl Config {
             None => file.to_string(),
         }
     }
-
-    fn credentials(&self) -> PathBuf {
-        self.file.with_file_name(CREDENTIALS)
-    }
-
-    /// The token stored for a profile by `aml login`.
-    pub fn stored_token(&self, profile: &str) -> Result<Option<String>> {
-        let tokens: BTreeMap<String, String> = read_toml(&self.credentials())?.unwrap_or_default();
-        Ok(tokens.get(profile).cloned())
-    }
-
-    /// Stores or, with none, forgets the token of a profile. Only the owner can read the file.
-    pub fn store_token(&self, profile: &str, token: Option<String>) -> Result<()> {
-        let path = self.credentials();
-        let _turn = turn(&path)?;
-        let mut tokens: BTreeMap<String, String> = read_toml(&path)?.unwrap_or_default();
-        match token {
-            Some(token) => tokens.insert(profile.to_owned(), token),
-            None => tokens.remove(profile),
-        };
-        write_toml(&path, &tokens, 0o600)
-    }
 }
 
 /// Where `config.toml` is or would be.
@@ -406,9 +382,10 @@ fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     toml::from_str(&text).map(Some).map_err(|e| {
         let (line, column) = position(&text, e.span().map_or(0, |span| span.start));
         // A line of the credentials may hold a token.
-        let excerpt = match path.file_name() {
-            Some(name) if name == CREDENTIALS => String::new(),
-            _ => format!("\n  | {}", text.lines().nth(line - 1).unwrap_or_default()),
+        let excerpt = if credentials::is_secret(path) {
+            String::new()
+        } else {
+            format!("\n  | {}", text.lines().nth(line - 1).unwrap_or_default())
         };
         Error::invalid(format!("{}{excerpt}", in_words(e.message())))
             .at(format!("{}:{line}:{column}", path.display()))
@@ -515,22 +492,6 @@ mod tests {
         Config {
             file: folder.path().join("config.toml"),
             ..Config::without_file().unwrap()
-        }
-    }
-
-    #[test]
-    fn of_tokens_stored_at_once_none_is_lost() {
-        let folder = tempfile::tempdir().unwrap();
-        let config = config(&folder);
-        let profiles: Vec<String> = (0..8).map(|n| format!("p{n}")).collect();
-        std::thread::scope(|scope| {
-            for profile in &profiles {
-                scope.spawn(|| config.store_token(profile, Some(profile.clone())).unwrap());
-            }
-        });
-        for profile in &profiles {
-            let stored = config.stored_token(profile).unwrap();
-            assert_eq!(stored.as_ref(), Some(profile));
         }
     }
 

@@ -306,6 +306,11 @@ impl Context {
                     _ => hint.replace("aml login URL", &whole),
                 };
             }
+            if self.config.token.is_none() && self.config.has_token_of_another_server(name) {
+                error.hints.push(format!(
+                    "The token kept for `{name}` is that of another server; it is not sent to this one"
+                ));
+            }
         }
         let unknown = error.unknown.as_ref();
         let unknown = unknown.filter(|_| error.is_unknown("workspace"));

@@ -21,11 +21,11 @@ pub fn logout(ctx: &Context, args: &LogoutArgs) -> anyhow::Result<()> {
             .into());
     };
     ctx.known_profile(name)?;
-    if ctx.config.stored_token(name)?.is_none() {
-        let said = format!("`{name}` had no token.");
-        return ctx.ui.done(&said, &profile::info(ctx, name)?);
-    }
+    let said = match ctx.config.stored_token(name)? {
+        Some(_) => format!("Logged out of `{name}`."),
+        None => format!("`{name}` had no token."),
+    };
+    // Also one whose server is not known.
     ctx.config.store_token(name, None)?;
-    let said = format!("Logged out of `{name}`.");
     ctx.ui.done(&said, &profile::info(ctx, name)?)
 }

@@ -64,7 +64,7 @@ pub async fn login(ctx: &Context, args: LoginArgs) -> anyhow::Result<()> {
         );
     }
     let identity = verify(ctx, &remote).await?;
-    ctx.config.store_token(&name, remote.token)?;
+    ctx.config.replace_token(&name, &url, remote.token)?;
     ctx.config.change(|settings| {
         let known = settings
             .profiles

@@ -281,3 +281,44 @@ fn a_configuration_file_keeps_what_people_wrote_around_it() {
     let kept = std::fs::read_to_string(&file).expect("reads");
     assert_eq!(kept, text.replace("\"old\"", "\"churn\""));
 }
+
+#[test]
+fn a_token_goes_only_to_the_server_it_was_given_for() {
+    let (one, root) = with_admin();
+    let ann = create(&root, "ann");
+    let login = |aml: &Aml, url: &str, token: &str| {
+        aml.run_with_stdin(format!("login {url} --profile team"), token)
+            .ok();
+    };
+    let url = one.url().expect("a server");
+    login(&one, url, &ann);
+    assert_eq!(one.json("whoami")["name"], "ann");
+    // Another server, which a second configuration file in the folder calls by the same name.
+    let (other, other_root) = with_admin();
+    let bob = create(&other_root, "bob");
+    let other_url = other.url().expect("a server");
+    let file = one.root().join("second.toml");
+    let text = format!("[profiles.team]\nurl = \"{other_url}\"\n");
+    std::fs::write(&file, &text).expect("writes");
+    let second = one.with("AML_CONFIG", &file);
+    expect![[r#"
+        Error: This server needs a token
+        Hint: Log in: aml login http://127.0.0.1:PORT --profile team
+        Hint: An admin makes tokens: aml user create NAME
+        Hint: The token kept for `team` is that of another server; it is not sent to this one
+    "#]]
+    .assert_eq(&second.fails(4, "whoami"));
+    login(&second, other_url, &bob);
+    assert_eq!(second.json("whoami")["name"], "bob");
+    assert_eq!(one.json("whoami")["name"], "ann");
+    // Nor does it follow when somebody changes the address.
+    let moved = one.root().join("config.toml");
+    let known = std::fs::read_to_string(&moved).expect("reads");
+    std::fs::write(&moved, known.replace(url, "http://127.0.0.1:9")).expect("writes");
+    let shown = one.json("profile show team");
+    assert_eq!(shown["logged_in"], false, "{shown}");
+    std::fs::write(&moved, known).expect("writes");
+    second.ok("logout team");
+    second.fails(4, "whoami");
+    assert_eq!(one.json("whoami")["name"], "ann");
+}
