@@ -90,6 +90,14 @@ pub fn resident_bytes(family: &[Entry]) -> u64 {
     pages * page.unwrap_or(4096)
 }
 
+/// The most bytes that a process had in memory since it runs its program; 0 when it is gone.
+pub fn peak_of(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kilobytes.unwrap_or_default() * 1024
+}
+
 /// Ticks of a processor in a second.
 pub fn ticks_per_second() -> u64 {
     let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK);
@@ -143,7 +151,10 @@ mod tests {
         let pid = i32::try_from(std::process::id()).unwrap();
         let this = entry(pid).unwrap();
         assert_eq!(this.started, entry(pid).unwrap().started);
-        assert!(resident_bytes(&[this]) > 0);
+        let resident = resident_bytes(&[this]);
+        assert!(resident > 0);
+        assert!(peak_of(pid) > resident / 2);
+        assert_eq!(peak_of(i32::MAX), 0);
         assert!(entry(i32::MAX).is_none());
     }
 }

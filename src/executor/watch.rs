@@ -17,7 +17,7 @@ use nix::{
 use tokio::signal::unix::{self, SignalKind};
 
 use super::{
-    process_table,
+    process_table::{self, peak_of},
     supervisor::{Exit, Stopped, family},
 };
 use api::{Error, Result, runs::Usage};
@@ -30,7 +30,10 @@ const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(50);
 /// How often memory is looked at; rarer when looking takes long.
 pub(super) const SAMPLE: Duration = Duration::from_secs(1);
-const FIRST_SAMPLE: Duration = Duration::from_millis(250);
+/// At first more often: a command that soon ends is seen too.
+const FIRST_SAMPLE: Duration = Duration::from_millis(50);
+/// By so much the two ways in which the kernel tells a peak may differ.
+const VAGUE: u64 = 1 << 20;
 
 /// Signals this process listens to. They are not blocked: the command would inherit that.
 pub(super) struct Signals {
@@ -76,6 +79,10 @@ pub(super) struct Watch {
     /// When what is left will be killed.
     kill_at: Option<Instant>,
     sample_at: Instant,
+    sample_after: Duration,
+    /// What the kernel charges to a process that this one starts: it counts the memory of who starts a
+    /// program as the program's own. A peak up to here says nothing.
+    charged: u64,
     usage: Usage,
 }
 
@@ -83,6 +90,9 @@ impl Watch {
     pub fn new(children: Vec<Pid>, timeout_seconds: Option<u64>) -> Self {
         let now = Instant::now();
         let timeout = timeout_seconds.map(Duration::from_secs);
+        let own = i32::try_from(std::process::id()).unwrap_or_default();
+        let peak = children.iter().map(|child| peak_of(child.as_raw()));
+        let peak = peak.max().unwrap_or_default();
         Self {
             children,
             status: None,
@@ -90,9 +100,11 @@ impl Watch {
             stopped: None,
             kill_at: None,
             sample_at: now + FIRST_SAMPLE,
+            sample_after: FIRST_SAMPLE,
+            charged: peak_of(own) + VAGUE,
             usage: Usage {
                 cpu_seconds: 0.0,
-                peak_memory: 0,
+                peak_memory: peak,
             },
         }
     }
@@ -167,8 +179,11 @@ impl Watch {
         // With all that it has waited for itself.
         let used = ended.rusage;
         self.usage.cpu_seconds += (used.utime + used.stime).as_secs_f64();
-        self.usage.peak_memory = self.usage.peak_memory.max(used.maxrss);
-        if let Some(at) = self.children.iter().position(|child| *child == pid) {
+        let started_here = self.children.iter().position(|child| *child == pid);
+        if started_here.is_none() || used.maxrss > self.charged {
+            self.usage.peak_memory = self.usage.peak_memory.max(used.maxrss);
+        }
+        if let Some(at) = started_here {
             self.children.swap_remove(at);
             let status = ended.status;
             if self.status.is_none() && (!status.success() || self.children.is_empty()) {
@@ -207,9 +222,12 @@ impl Watch {
             self.kill_at = Some(now + AGAIN);
         }
         if self.sample_at <= now {
-            let resident = process_table::resident_bytes(&family());
-            self.usage.peak_memory = self.usage.peak_memory.max(resident);
-            self.sample_at = now + SAMPLE.max(now.elapsed() * 200);
+            let family = family();
+            let peaks = family.iter().map(|entry| peak_of(entry.pid));
+            let resident = process_table::resident_bytes(&family);
+            self.usage.peak_memory = peaks.fold(self.usage.peak_memory.max(resident), u64::max);
+            self.sample_after = SAMPLE.min(self.sample_after * 2);
+            self.sample_at = now + self.sample_after.max(now.elapsed() * 200);
         }
     }
 

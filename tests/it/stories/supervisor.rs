@@ -125,7 +125,9 @@ fn one_sees_to_one_command_after_another_and_mixes_nothing() {
     assert_eq!(aml.read("large/log"), "100000000\n");
     let memory = |exit: &Value| exit["usage"]["peak_memory"].as_u64().unwrap();
     assert!(memory(&large) > 100_000_000, "{large}");
-    assert!(memory(&small) < 50_000_000, "{small}");
+    // Its own, also when it ends at once, and not that of who started it.
+    let own = 1..8_000_000;
+    assert!(own.contains(&memory(&small)), "{small}");
     let seconds = |exit: &Value| exit["usage"]["cpu_seconds"].as_f64().unwrap();
     assert!(seconds(&small) < seconds(&large), "{small} {large}");
 }
