@@ -2,6 +2,7 @@
 
 mod az;
 mod credentials;
+mod read;
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use toml_edit::{DocumentMut, Item, Table};
 
 pub use az::{AzConfig, CLOUD, Setting};
+
+use read::read_toml;
 
 use api::{Error, Result, environments::EnvironmentSettings, mirrors::Mirrors};
 
@@ -97,6 +100,7 @@ impl WorkerSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Profile {
+    #[serde(deserialize_with = "read::address")]
     pub url: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<String>,
@@ -349,74 +353,6 @@ fn inside_run() -> Option<InsideRun> {
 
 fn no_home(variable: &str) -> Error {
     Error::invalid("There is no home directory to keep things in").hint(format!("Set {variable}"))
-}
-
-fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(e)
-            if matches!(
-                e.kind(),
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(None);
-        }
-        Err(e) if e.kind() == std::io::ErrorKind::IsADirectory => {
-            return Err(Error::invalid(format!(
-                "`{}` is a folder, and the configuration is a file",
-                path.display()
-            ))
-            .hint(format!(
-                "AML_CONFIG names the file, such as `{}`",
-                path.join("config.toml").display()
-            )));
-        }
-        Err(e) => {
-            return Err(Error::invalid(format!(
-                "Cannot read `{}`: {e}",
-                path.display()
-            )));
-        }
-    };
-    toml::from_str(&text).map(Some).map_err(|e| {
-        let (line, column) = position(&text, e.span().map_or(0, |span| span.start));
-        // A line of the credentials may hold a token.
-        let excerpt = if credentials::is_secret(path) {
-            String::new()
-        } else {
-            format!("\n  | {}", text.lines().nth(line - 1).unwrap_or_default())
-        };
-        Error::invalid(format!("{}{excerpt}", in_words(e.message())))
-            .at(format!("{}:{line}:{column}", path.display()))
-            .hint("Correct the line or remove the file")
-    })
-}
-
-/// What serde says of a number, for people who do not know its types.
-fn in_words(message: &str) -> String {
-    let words = [
-        ("a nonzero u32", "a whole number of at least 1"),
-        ("u32", "a whole number"),
-        ("u64", "a whole number"),
-    ];
-    let said = message.split_once("expected ");
-    let found = said.and_then(|(before, expected)| {
-        let (_, words) = words
-            .iter()
-            .find(|(rust, _)| *rust == expected.trim_end())?;
-        Some(format!("{before}expected {words}"))
-    });
-    found.unwrap_or_else(|| message.to_owned())
-}
-
-fn position(text: &str, offset: usize) -> (usize, usize) {
-    let before = &text[..offset.min(text.len())];
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    (
-        before.matches('\n').count() + 1,
-        before[line_start..].chars().count() + 1,
-    )
 }
 
 /// Makes `found` say what `wanted` says, with the comments and the order that people gave it.

@@ -218,7 +218,8 @@ fn write_files(folder: &Path) -> Result<PathBuf, Error> {
         Err(e) => Err(Error::unavailable(format!(
             "Cannot write the scripts to `{}`: {e}",
             folder.display()
-        ))),
+        ))
+        .hint("Choose a state directory that you may write to: AML_HOME=FOLDER aml quickstart")),
     }
 }
 

@@ -9,7 +9,8 @@ use std::{
 
 use clap::Args;
 
-use address::{check_url, in_the_clear, profile_name};
+pub(crate) use address::check_url;
+use address::{in_the_clear, profile_name};
 
 use super::{
     args::{Hidden, read_stdin},

@@ -70,9 +70,33 @@ fn a_broken_configuration_file() {
     let file = aml.root().join("config.toml");
     fs::write(&file, "workspace = \"churn\"\n[worker]\nslots = many\n").expect("writes");
     expect![[r#"
-        Error: $ROOT/config.toml:3:9: string values must be quoted, expected literal string
+        Error: $ROOT/config.toml:3:9: text must be in quotes: "many"
           | slots = many
         Hint: Correct the line or remove the file
+    "#]]
+    .assert_eq(&aml.fails(2, "workspace list"));
+    fs::write(
+        &file,
+        "profile = team\n[profiles.team]\nurl = \"http://a\"\n",
+    )
+    .expect("writes");
+    expect![[r#"
+        Error: $ROOT/config.toml:1:11: text must be in quotes: "team"
+          | profile = team
+        Hint: Correct the line or remove the file
+    "#]]
+    .assert_eq(&aml.fails(2, "workspace list"));
+    fs::write(&file, "[profiles.team]\nurl = \"not a url\"\n").expect("writes");
+    expect![[r#"
+        Error: $ROOT/config.toml:2:7: `not a url` does not say http or https
+          | url = "not a url"
+        Hint: Correct the line or remove the file
+    "#]]
+    .assert_eq(&aml.fails(2, "workspace list"));
+    fs::write(&file, b"# Caf\xe9\nworkspace = \"churn\"\n").expect("writes");
+    expect![[r#"
+        Error: $ROOT/config.toml:1:6: A character is not written in UTF-8
+        Hint: Save the file in UTF-8, or write the character anew
     "#]]
     .assert_eq(&aml.fails(2, "workspace list"));
     fs::write(&file, "workspce = \"churn\"\n").expect("writes");
