@@ -13,9 +13,11 @@ use super::{
     endpoint, model, software,
 };
 use api::{
+    Code, Result,
     deployments::{Container, Deploy, Deployment, ModelVersion},
-    models::ModelRef,
+    models::{Model, ModelRef},
     names,
+    runs::GetRun,
 };
 
 /// Deploy a model version as an HTTP endpoint and wait until it answers
@@ -102,6 +104,12 @@ pub async fn deploy(ctx: &Context, args: DeployArgs) -> anyhow::Result<()> {
         Some(model) => Some(model::resolve(client, &workspace, model).await?),
         None => None,
     };
+    if let Some(found) = &found
+        && environment.is_none()
+        && script.is_some()
+    {
+        warn_without_run(ctx, &workspace, found).await?;
+    }
     let code = code.as_deref().map(|code| (code, args.limit.limit()));
     let (code, script) = match (script, code) {
         (Some(script), code) => {
@@ -148,4 +156,27 @@ pub async fn deploy(ctx: &Context, args: DeployArgs) -> anyhow::Result<()> {
             .status(&format!("Answering at {}", endpoint.scoring_uri));
     }
     ctx.ui.show(&endpoint)
+}
+
+/// Warns when the script would be served in the environment of the run that made the model, and the run
+/// is gone.
+async fn warn_without_run(ctx: &Context, workspace: &str, model: &Model) -> Result<()> {
+    let (Some(run), Some(environment)) = (&model.lineage.run, &model.lineage.environment) else {
+        return Ok(());
+    };
+    if environment == "host" {
+        return Ok(());
+    }
+    let get = GetRun {
+        workspace: workspace.to_owned(),
+        run: run.clone(),
+    };
+    match ctx.client().await?.call(&get).await {
+        Err(e) if e.code == Code::NotFound => ctx.ui.warn(&format!(
+            "The run `{run}` that made the model is gone, and with it the environment `{environment}`; the \
+             script is served with the scoring server alone. Give it one: --env FILE"
+        )),
+        _ => {}
+    }
+    Ok(())
 }

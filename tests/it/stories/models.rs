@@ -246,3 +246,35 @@ fn what_is_wrong_is_said() {
         );
     });
 }
+
+#[test]
+fn a_model_whose_run_is_gone_is_deployed_with_a_warning() {
+    each_mode(|aml| {
+        aml.ok("workspace create -n churn");
+        aml.write(
+            "src/made.sh",
+            "mkdir -p outputs/m && echo 1 > outputs/m/w\n",
+        );
+        aml.write("empty.txt", "");
+        aml.write(
+            "score.py",
+            "def init():\n    pass\n\ndef run(data):\n    return data\n",
+        );
+        aml.within_seconds(180)
+            .ok("run submit --name maker --code ./src --env empty.txt --stream -- sh made.sh");
+        aml.ok("model register -n m --from-run maker --path outputs/m --type custom");
+        let deploy = "deploy m:1 --name ep --script score.py --no-wait";
+        let kept = aml.run(deploy);
+        assert!(!kept.stderr.contains("Warning"), "{kept}");
+        assert!(kept.stdout.contains("empty"), "{kept}");
+        aml.ok("endpoint delete ep --yes");
+        aml.ok("run delete maker --yes");
+        let warning = "Warning: The run `maker` that made the model is gone, and with it the environment \
+                       `empty`; the script is served with the scoring server alone. Give it one: --env FILE";
+        let lost = aml.run(deploy);
+        assert!(lost.stderr.contains(warning), "{lost}");
+        let given = aml.run(format!("{deploy} --env empty.txt"));
+        assert!(!given.stderr.contains("Warning"), "{given}");
+        aml.ok("endpoint delete ep --yes");
+    });
+}
