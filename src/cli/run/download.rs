@@ -35,6 +35,9 @@ pub struct DownloadArgs {
     path: String,
 }
 
+/// So many entries are named.
+const SHOWN: usize = 10;
+
 pub async fn download(ctx: &Context, args: DownloadArgs) -> anyhow::Result<()> {
     let run = super::get(ctx, &args.run.name).await?;
     let workspace = ctx.workspace().await?;
@@ -91,5 +94,18 @@ pub fn check_path(name: &str, all: &[Artifact], path: &str) -> Result<(), Error>
     }
     let nearest = names::nearest(path, known);
     let place = format!(" in the run `{name}`");
-    Err(Error::unknown("artifact", path, &place, nearest).at("--path"))
+    let top = all
+        .iter()
+        .map(|artifact| match artifact.path.split_once('/') {
+            Some((folder, _)) => format!("{folder}/"),
+            None => artifact.path.clone(),
+        });
+    let top: BTreeSet<String> = top.collect();
+    let mut shown: Vec<&str> = top.iter().take(SHOWN).map(String::as_str).collect();
+    if top.len() > SHOWN {
+        shown.push("…");
+    }
+    Err(Error::unknown("artifact", path, &place, nearest)
+        .at("--path")
+        .or_hint(format!("There are: {}", shown.join(", "))))
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::RunArg;
 use crate::context::Context;
-use api::{Error, metrics::GetMetricHistory, names};
+use api::{Error, Result, metrics::GetMetricHistory, names, runs::ListRuns};
 
 /// Show the metrics of a run, or every value of one
 #[derive(Debug, Args)]
@@ -31,7 +31,21 @@ pub async fn metrics(ctx: &Context, args: MetricsArgs) -> anyhow::Result<()> {
         } else {
             format!("Its metrics: {all}")
         };
-        return Err(error.hint(hint).into());
+        let error = error.hint(hint);
+        return Err(match below(ctx, &run.name, &key).await?[..] {
+            [] => error,
+            [ref first, ref others @ ..] => {
+                let others = match others.len() {
+                    0 => String::new(),
+                    1 => " and one other".to_owned(),
+                    n => format!(" and {n} others"),
+                };
+                error.hint(format!(
+                    "A run below it has it, `{first}`{others}: aml run metrics {first} {key}"
+                ))
+            }
+        }
+        .into());
     }
     let request = GetMetricHistory {
         workspace: ctx.workspace().await?,
@@ -42,4 +56,19 @@ pub async fn metrics(ctx: &Context, args: MetricsArgs) -> anyhow::Result<()> {
     };
     ctx.ui
         .show(&ctx.client().await?.call(&request).await?.items)
+}
+
+/// The runs below one that have a metric, as MLflow makes them for each training call of a script.
+async fn below(ctx: &Context, run: &str, metric: &str) -> Result<Vec<String>> {
+    let list = ListRuns {
+        workspace: ctx.workspace().await?,
+        filter: Some(format!("parent = '{run}'")),
+        limit: Some(100),
+        ..ListRuns::default()
+    };
+    let runs = ctx.client().await?.call(&list).await?.items;
+    let having = runs
+        .into_iter()
+        .filter(|run| run.metrics.contains_key(metric));
+    Ok(having.map(|run| run.name).collect())
 }

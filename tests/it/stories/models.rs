@@ -270,7 +270,7 @@ fn a_model_whose_run_is_gone_is_deployed_with_a_warning() {
         aml.ok("endpoint delete ep --yes");
         aml.ok("run delete maker --yes");
         let warning = "Warning: The run `maker` that made the model is gone, and with it the environment \
-                       `empty`; the script is served with the scoring server alone. Give it one: --env FILE";
+                       `empty.txt`; the script is served with the scoring server alone. Give it one: --env FILE";
         let lost = aml.run(deploy);
         assert!(lost.stderr.contains(warning), "{lost}");
         let given = aml.run(format!("{deploy} --env empty.txt"));

@@ -403,6 +403,11 @@ fn artifacts_are_downloaded_into_a_folder() {
             Hint: Did you mean `outputs/model`?
         "]]
         .assert_eq(&error);
+        expect![[r"
+            Error: --path: No artifact `nope` in the run `r`
+            Hint: There are: outputs/, user_logs/
+        "]]
+        .assert_eq(&aml.fails(3, "run download r --path nope --output x"));
     });
 }
 
@@ -416,6 +421,15 @@ fn a_list_says_whose_child_a_run_is() {
         let list = aml.ok("run list -o table");
         let trial = list.lines().find(|line| line.starts_with("trial"));
         assert!(list.contains("PARENT") && trial.is_some_and(|line| line.contains("sweep")));
+        aml.ok("run log trial --metric loss=0.5");
+        expect![[r"
+            Error: No metric `loss` in the run `sweep`
+            Hint: It has logged no metrics
+            Hint: A run below it has it, `trial`: aml run metrics trial loss
+        "]]
+        .assert_eq(&aml.fails(3, "run metrics sweep loss"));
+        let other = aml.fails(3, "run metrics sweep other");
+        assert!(!other.contains("below"), "{other}");
     });
 }
 
