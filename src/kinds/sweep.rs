@@ -5,6 +5,7 @@ use serde_json::{Map as Object, Value};
 use crate::{
     declare::{choice, record, union, words},
     described::{Literal, Map},
+    expression::is_open,
     graph::check_command,
     io::{JobInput, JobOutput},
     job::{Command, JobBase, QueueSettings, Resources},
@@ -250,6 +251,68 @@ impl SearchSpace {
             }
         }
     }
+
+    /// Why there is no value where its bounds are; `base` is that of logarithmic distributions.
+    pub fn out_of_reach(&self, base: f64) -> Option<(&'static str, String)> {
+        let (min, max, log, step) = match self {
+            Self::Uniform(space) => (
+                space.min_value,
+                space.max_value,
+                space.r#type == UniformType::LogUniform,
+                None,
+            ),
+            Self::QUniform(space) => (
+                space.min_value,
+                space.max_value,
+                space.r#type == QUniformType::QLogUniform,
+                Some(space.q),
+            ),
+            _ => return None,
+        };
+        let bound = |number: f64| if log { base.powf(number) } else { number };
+        if !bound(max).is_finite() {
+            let problem = format!(
+                "{base} to the power of {max} is too large: the bounds of a logarithmic distribution are exponents"
+            );
+            return Some(("max_value", problem));
+        }
+        let step = step?;
+        let (first, last) = multiples(bound(min), bound(max), step);
+        (first > last).then(|| {
+            (
+                "q",
+                format!("There is no multiple of {step} between its bounds"),
+            )
+        })
+    }
+}
+
+/// How often `step` goes into the first and into the last of its multiples between two numbers.
+pub fn multiples(min: f64, max: f64, step: f64) -> (f64, f64) {
+    // 0.3 / 0.1 is a little less than 3.
+    let near = |number: f64| {
+        let whole = number.round();
+        if (number - whole).abs() < 1e-9 * whole.abs().max(1.0) {
+            whole
+        } else {
+            number
+        }
+    };
+    (near(min / step).ceil(), near(max / step).floor())
+}
+
+/// The base of logarithmic distributions: `e`, or a number above 1.
+pub fn log_base(written: Option<&Literal>) -> Result<f64, String> {
+    let Some(written) = written else {
+        return Ok(std::f64::consts::E);
+    };
+    let text = written.to_text();
+    let base = match text.trim() {
+        "e" | "E" => Some(std::f64::consts::E),
+        text => text.parse().ok(),
+    };
+    base.filter(|base: &f64| base.is_finite() && *base > 1.0)
+        .ok_or_else(|| format!("`{text}` is neither `e` nor a number above 1"))
 }
 
 /// A sweep has something to try, a metric that decides, and limits that let it begin. What is an
@@ -263,9 +326,15 @@ fn check_sweep(members: &Object<String, Value>) -> Vec<Wrong> {
         let fault = fault.hint(format!("Name what varies: {example}"));
         wrong.push(Wrong::at(["search_space"], fault));
     }
+    let base = check_sampling(members, &mut wrong);
+    check_policy(members, &mut wrong);
     for (name, space) in spaces.into_iter().flatten() {
         let read = SearchSpace::read(Some(space)).ok();
-        if let Some((key, problem)) = read.and_then(|space| space.problem()) {
+        let problem = |space: SearchSpace| {
+            let far = || base.and_then(|base| space.out_of_reach(base));
+            space.problem().or_else(far)
+        };
+        if let Some((key, problem)) = read.and_then(problem) {
             let path = ["search_space", name, key];
             wrong.push(Wrong::at(path, Fault::new(problem)));
         }
@@ -298,4 +367,118 @@ fn check_sweep(members: &Object<String, Value>) -> Vec<Wrong> {
         }
     }
     wrong
+}
+
+/// Checks how values are drawn; gives the base of logarithmic distributions where it is known.
+fn check_sampling(members: &Object<String, Value>, wrong: &mut Vec<Wrong>) -> Option<f64> {
+    let at = |key: &str| members.get("sampling_algorithm").and_then(|m| m.get(key));
+    if let Some(seed) = at("seed").and_then(Value::as_i64).filter(|seed| *seed < 0) {
+        let fault = Fault::new(format!("`{seed}` is no seed: it is a number from 0"));
+        wrong.push(Wrong::at(["sampling_algorithm", "seed"], fault));
+    }
+    let written = at("logbase").filter(|written| !written.as_str().is_some_and(is_open));
+    let written = Literal::read(Some(written.unwrap_or(&Value::Null)));
+    let written = written.ok().filter(|written| !written.0.is_null());
+    match log_base(written.as_ref()) {
+        Ok(base) => Some(base),
+        Err(problem) => {
+            let path = ["sampling_algorithm", "logbase"];
+            wrong.push(Wrong::at(path, Fault::new(problem)));
+            None
+        }
+    }
+}
+
+/// Checks when trials are given up.
+fn check_policy(members: &Object<String, Value>, wrong: &mut Vec<Wrong>) {
+    let at = |key: &str| members.get("early_termination").and_then(|m| m.get(key));
+    let mut refuse = |key: &str, problem: String| {
+        wrong.push(Wrong::at(["early_termination", key], Fault::new(problem)));
+    };
+    for key in ["evaluation_interval", "delay_evaluation"] {
+        if let Some(count) = at(key).and_then(Value::as_i64).filter(|count| *count < 0) {
+            refuse(key, format!("`{count}` is not a number from 0"));
+        }
+    }
+    let percent = at("truncation_percentage").and_then(Value::as_i64);
+    if let Some(percent) = percent.filter(|percent| !(1..=99).contains(percent)) {
+        let problem = format!("`{percent}` is not a number from 1 to 99");
+        refuse("truncation_percentage", problem);
+    }
+    for key in ["slack_factor", "slack_amount"] {
+        if let Some(slack) = at(key).and_then(Value::as_f64).filter(|slack| *slack < 0.0) {
+            refuse(key, format!("`{slack}` is not a number from 0"));
+        }
+    }
+    let bandit = at("type").and_then(Value::as_str) == Some("bandit");
+    if bandit && at("slack_factor").is_some() == at("slack_amount").is_some() {
+        let problem = "A bandit policy has either a `slack_factor` or a `slack_amount`";
+        refuse("slack_factor", problem.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::check_sweep;
+
+    fn said(sweep: &Value) -> Vec<String> {
+        let wrong = check_sweep(sweep.as_object().unwrap());
+        wrong.iter().map(|wrong| wrong.path.join(".")).collect()
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_said_at_once() {
+        let sweep = json!({
+            "search_space": {
+                "a": {"type": "quniform", "min_value": 0.1, "max_value": 0.2, "q": 0.5},
+                "b": {"type": "loguniform", "min_value": 0, "max_value": 1000},
+                "c": {"type": "uniform", "min_value": 3, "max_value": 1},
+            },
+            "sampling_algorithm": {"type": "random", "seed": -1},
+            "objective": {"goal": "minimize", "primary_metric": "m"},
+            "limits": {"max_total_trials": 2},
+            "early_termination": {
+                "type": "truncation_selection", "truncation_percentage": 150, "evaluation_interval": -1,
+            },
+        });
+        let expected = [
+            "sampling_algorithm.seed",
+            "early_termination.evaluation_interval",
+            "early_termination.truncation_percentage",
+            "search_space.a.q",
+            "search_space.b.max_value",
+            "search_space.c.max_value",
+        ];
+        assert_eq!(said(&sweep), expected);
+        let mut other = sweep.clone();
+        other["sampling_algorithm"] = json!({"type": "random", "logbase": -2});
+        other["early_termination"] =
+            json!({"type": "bandit", "slack_factor": -0.1, "slack_amount": 1});
+        let found = said(&other);
+        for path in [
+            "sampling_algorithm.logbase",
+            "early_termination.slack_factor",
+        ] {
+            assert!(found.iter().any(|found| found == path), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_later_or_possible_is_not_refused() {
+        let sweep = json!({
+            "search_space": {
+                "a": {"type": "quniform", "min_value": 0.3, "max_value": 0.3, "q": 0.1},
+                "b": {"type": "loguniform", "min_value": -6, "max_value": -1},
+            },
+            "sampling_algorithm": {"type": "random", "seed": 0, "logbase": "${{parent.inputs.b}}"},
+            "objective": {"goal": "minimize", "primary_metric": "m"},
+            "limits": {"max_total_trials": "${{parent.inputs.n}}"},
+            "early_termination": {
+                "type": "bandit", "slack_factor": 0, "evaluation_interval": 0, "delay_evaluation": "${{parent.inputs.n}}",
+            },
+        });
+        assert!(said(&sweep).is_empty(), "{:?}", said(&sweep));
+    }
 }

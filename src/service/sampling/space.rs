@@ -9,7 +9,7 @@ use super::normal;
 use api::{Error, Result};
 use spec::{
     described::Map,
-    kinds::sweep::{NormalType, QNormalType, QUniformType, SearchSpace, UniformType},
+    kinds::sweep::{NormalType, QNormalType, QUniformType, SearchSpace, UniformType, multiples},
 };
 
 /// Values of one dimension that a grid may have.
@@ -159,17 +159,8 @@ impl Dimension {
         else {
             return None;
         };
-        let bound = |number: f64| base.map_or(number, |base| base.powf(number)) / step;
-        // 0.3 / 0.1 is a little less than 3.
-        let near = |number: f64| {
-            let whole = number.round();
-            if (number - whole).abs() < 1e-9 * whole.abs().max(1.0) {
-                whole
-            } else {
-                number
-            }
-        };
-        Some((near(bound(*min)).ceil(), near(bound(*max)).floor()))
+        let bound = |number: f64| base.map_or(number, |base| base.powf(number));
+        Some(multiples(bound(*min), bound(*max), step))
     }
 
     /// The nearest multiple of `step`, within the bounds if there are any.
@@ -218,7 +209,8 @@ impl Drawn {
 }
 
 fn values(written: &SearchSpace, base: f64) -> Result<Values> {
-    if let Some((_, problem)) = written.problem() {
+    let problem = written.problem().or_else(|| written.out_of_reach(base));
+    if let Some((_, problem)) = problem {
         return Err(Error::invalid(problem));
     }
     let number = |drawn, log: bool, step: Option<f64>| Values::Number {
@@ -228,7 +220,7 @@ fn values(written: &SearchSpace, base: f64) -> Result<Values> {
     };
     let uniform = |min, max| Drawn::Uniform { min, max };
     let normal = |mean, deviation| Drawn::Normal { mean, deviation };
-    let values = match written {
+    Ok(match written {
         SearchSpace::Choice(choice) => Values::Choice(choice.values.clone()),
         SearchSpace::Randint(randint) => Values::Below(randint.upper.unsigned_abs()),
         SearchSpace::Uniform(space) => number(
@@ -251,33 +243,7 @@ fn values(written: &SearchSpace, base: f64) -> Result<Values> {
             space.r#type == QNormalType::QLogNormal,
             Some(space.q),
         ),
-    };
-    let dimension = Dimension {
-        name: String::new(),
-        values,
-    };
-    if let Values::Number {
-        drawn: Drawn::Uniform { max, .. },
-        base: Some(base),
-        ..
-    } = dimension.values
-        && !base.powf(max).is_finite()
-    {
-        return Err(
-            Error::invalid(format!("{base} to the power of {max} is too large"))
-                .hint("The bounds of a logarithmic distribution are exponents"),
-        );
-    }
-    if let Values::Number {
-        step: Some(step), ..
-    } = dimension.values
-        && let Some((first, last)) = dimension.multiples(step)
-        && first > last
-    {
-        let problem = format!("There is no multiple of {step} between its bounds");
-        return Err(Error::invalid(problem));
-    }
-    Ok(dimension.values)
+    })
 }
 
 impl Space {

@@ -10,7 +10,7 @@ use api::{Error, Result, runs::Job};
 use spec::{
     kinds::sweep::{
         Goal as WrittenGoal, MOST_TRIALS, RandomRule, RandomSampling, SamplingAlgorithm,
-        SamplingName, SweepSettings,
+        SamplingName, SweepSettings, log_base,
     },
     shape::Described as _,
 };
@@ -81,7 +81,7 @@ impl Search {
             _ => None,
         };
         let sampler = Sampler {
-            space: Space::read(&written.search_space, log_base(random)?)?,
+            space: Space::read(&written.search_space, base_of(random)?)?,
             algorithm: algorithm(&written.sampling_algorithm),
             goal: match written.objective.goal {
                 WrittenGoal::Minimize => Goal::Minimize,
@@ -151,20 +151,9 @@ fn algorithm(written: &SamplingAlgorithm) -> Algorithm {
     }
 }
 
-fn log_base(random: Option<&RandomSampling>) -> Result<f64> {
-    let Some(written) = random.and_then(|random| random.logbase.as_ref()) else {
-        return Ok(std::f64::consts::E);
-    };
-    let text = written.to_text();
-    let base = match text.trim() {
-        "e" | "E" => Some(std::f64::consts::E),
-        text => text.parse().ok(),
-    };
-    base.filter(|base: &f64| base.is_finite() && *base > 1.0)
-        .ok_or_else(|| {
-            Error::invalid(format!("`{text}` is neither `e` nor a number above 1"))
-                .at("sampling_algorithm.logbase")
-        })
+fn base_of(random: Option<&RandomSampling>) -> Result<f64> {
+    let written = random.and_then(|random| random.logbase.as_ref());
+    log_base(written).map_err(|problem| Error::invalid(problem).at("sampling_algorithm.logbase"))
 }
 
 fn limit(value: i64, most: i64, key: &str) -> Result<u64> {
