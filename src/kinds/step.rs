@@ -8,7 +8,7 @@ use crate::{
     declare::{choice, record, union, words},
     described::{Map, Scalar},
     environment::EnvironmentSource,
-    expression::is_open,
+    expression::{Expression, is_open},
     io::{JobInput, JobOutput, OutputPort, Parameter},
     job::{JobBase, Resources},
     reference::{Code, ComponentName, IncludePath},
@@ -328,13 +328,65 @@ fn no_size(text: &str) -> Fault {
         .hint("It is a number of files or rows from 1, or a size such as 10kb or 1mb")
 }
 
-/// The size of a batch is one, unless the pipeline gives it.
+/// Numbers are of their ranges, and what is named is there. What is an expression is known later.
 pub(crate) fn check_batches(members: &Object<String, Value>) -> Vec<Wrong> {
     let size = members.get("mini_batch_size").and_then(Value::as_str);
     let wrong = size.filter(|size| !is_open(size));
     let wrong = wrong.and_then(|size| BatchSize::parse(size).err());
     let wrong = wrong.map(|fault| Wrong::at(["mini_batch_size"], fault));
-    wrong.into_iter().collect()
+    let mut wrong: Vec<Wrong> = wrong.into_iter().collect();
+    for (path, least) in [
+        (&["max_concurrency_per_instance"][..], 1),
+        (&["error_threshold"], -1),
+        (&["mini_batch_error_threshold"], -1),
+        (&["retry_settings", "max_retries"], 0),
+        (&["retry_settings", "timeout"], 1),
+    ] {
+        let (first, rest) = (members.get(path[0]), &path[1..]);
+        let found = rest.iter().try_fold(first, |at, key| Some(at?.get(*key)));
+        let number = found.flatten().and_then(Value::as_i64);
+        if let Some(number) = number.filter(|number| *number < least) {
+            let mut fault = Fault::new(format!("`{number}` is not a number from {least}"));
+            if least == -1 {
+                fault = fault.hint("-1 is any number of failures");
+            }
+            wrong.push(Wrong::at(path.iter().copied(), fault));
+        }
+    }
+    check_ports(members, &mut wrong);
+    wrong
+}
+
+/// What a parallel step cuts and collects are its own input and output. Those of a step that is of a
+/// component are the component's.
+fn check_ports(members: &Object<String, Value>, wrong: &mut Vec<Wrong>) {
+    let Some(task) = members.get("task").and_then(Value::as_object) else {
+        return;
+    };
+    if members.contains_key("component") {
+        return;
+    }
+    let ports = |key: &str| members.get(key).and_then(Value::as_object);
+    let named = |key: &str, text: &str| {
+        let name = match Expression::only(text) {
+            Some(Expression::Input(name)) if key == "inputs" => name,
+            Some(Expression::Output(name)) if key == "outputs" => name,
+            _ => return false,
+        };
+        ports(key).is_some_and(|ports| ports.contains_key(&name))
+    };
+    let data = members.get("input_data").and_then(Value::as_str);
+    if let Some(data) = data.filter(|data| !named("inputs", data)) {
+        let fault = Fault::new(format!("`{data}` names no input of the step"))
+            .hint("Name one of the step's inputs: input_data: ${{inputs.NAME}}");
+        wrong.push(Wrong::at(["input_data"], fault));
+    }
+    let rows = task.get("append_row_to").and_then(Value::as_str);
+    if let Some(rows) = rows.filter(|rows| !named("outputs", rows)) {
+        let fault = Fault::new(format!("`{rows}` names no output of the step"))
+            .hint("Name one of the step's outputs: append_row_to: ${{outputs.NAME}}");
+        wrong.push(Wrong::at(["task", "append_row_to"], fault));
+    }
 }
 
 fn check_place(job: &Object<String, Value>) -> Vec<Wrong> {
@@ -347,7 +399,49 @@ fn check_place(job: &Object<String, Value>) -> Vec<Wrong> {
 
 #[cfg(test)]
 mod tests {
-    use super::BatchSize;
+    use serde_json::{Value, json};
+
+    use super::{BatchSize, check_batches};
+
+    fn said(step: &Value) -> Vec<String> {
+        let wrong = check_batches(step.as_object().unwrap());
+        wrong.iter().map(|wrong| wrong.path.join(".")).collect()
+    }
+
+    #[test]
+    fn all_that_is_wrong_with_a_parallel_step_is_said_at_once() {
+        let right = json!({
+            "inputs": {"data": {"type": "uri_folder", "path": "files"}},
+            "outputs": {"rows": null},
+            "input_data": "${{inputs.data}}", "mini_batch_size": "5",
+            "max_concurrency_per_instance": 1, "error_threshold": -1,
+            "mini_batch_error_threshold": "${{parent.inputs.n}}",
+            "retry_settings": {"max_retries": 0, "timeout": 1},
+            "task": {"append_row_to": "${{outputs.rows}}"},
+        });
+        assert!(said(&right).is_empty(), "{:?}", said(&right));
+        let mut wrong = json!({
+            "inputs": right["inputs"], "outputs": right["outputs"],
+            "input_data": "${{inputs.gone}}", "mini_batch_size": "x",
+            "max_concurrency_per_instance": 0, "error_threshold": -7,
+            "mini_batch_error_threshold": -2,
+            "retry_settings": {"max_retries": -1, "timeout": 0},
+            "task": {"append_row_to": "${{inputs.data}}"},
+        });
+        let numbers = [
+            "mini_batch_size",
+            "max_concurrency_per_instance",
+            "error_threshold",
+            "mini_batch_error_threshold",
+            "retry_settings.max_retries",
+            "retry_settings.timeout",
+        ];
+        let all = [&numbers[..], &["input_data", "task.append_row_to"]].concat();
+        assert_eq!(said(&wrong), all);
+        // Its ports are those of the component.
+        wrong["component"] = json!("azureml:c:1");
+        assert_eq!(said(&wrong), numbers);
+    }
 
     #[test]
     fn sizes_are_counts_or_bytes() {
