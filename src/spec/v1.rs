@@ -14,6 +14,8 @@ type Members = Map<String, Value>;
 
 /// What runs where a step names no environment.
 const IMAGE: &str = "python";
+/// Where outputs are kept anyway.
+const DATASTORE: &str = "workspaceblobstore";
 
 /// A pipeline as it is written today, and what could not be kept.
 #[derive(Debug)]
@@ -43,6 +45,7 @@ pub fn converted(file: &Value, read: ReadFile<'_>) -> Result<Converted> {
     let mut converter = Converter {
         read,
         sources: BTreeMap::new(),
+        kinds: BTreeMap::new(),
         notes: Vec::new(),
     };
     let inputs = converter.inputs(old)?;
@@ -89,6 +92,8 @@ struct Converter<'a> {
     read: ReadFile<'a>,
     /// What steps may name as a source → what it is now.
     sources: BTreeMap<String, Value>,
+    /// The types of the pipeline's inputs, by the expressions that stand for them.
+    kinds: BTreeMap<String, String>,
     notes: Vec<String>,
 }
 
@@ -109,11 +114,18 @@ impl Converter<'_> {
             add(&mut inputs, name, input).map_err(|error| error.at("pipeline.parameters"))?;
         }
         for (name, reference) in members(&old, "data_references") {
-            let added = add(&mut inputs, name, data(reference)?);
+            let mut input = data(reference)?;
+            if let (Some(mode), Some(input)) = (mode(reference), input.as_object_mut()) {
+                input.insert("mode".to_owned(), json!(mode));
+            }
+            let added = add(&mut inputs, name, input);
             added.map_err(|error| error.at("pipeline.data_references"))?;
         }
-        for name in inputs.keys() {
+        for (name, input) in &inputs {
             let expression = format!("${{{{parent.inputs.{name}}}}}");
+            let kind = input.get("type").and_then(Value::as_str);
+            let kind = kind.map(|kind| (expression.clone(), kind.to_owned()));
+            self.kinds.extend(kind);
             self.sources.insert(name.clone(), Value::from(expression));
         }
         let named = members(&old, "parameters").chain(members(&old, "data_references"));
@@ -128,16 +140,166 @@ impl Converter<'_> {
     fn step(&mut self, key: &str, step: &Value, old: &Members) -> Result<Value> {
         let text = |name: &str| step.get(name).and_then(Value::as_str);
         let kind = text("type").unwrap_or("PythonScriptStep");
+        if kind == "ParallelRunStep" {
+            return self.parallel(key, step, old);
+        }
         if kind != "PythonScriptStep" {
-            return Err(
-                Error::unsupported(format!("Steps of type {kind} are not converted"))
-                    .at("type")
-                    .hint("Write it as a command, sweep, parallel or data transfer step"),
-            );
+            let error = Error::unsupported(format!("Steps of type {kind} are not converted"));
+            let hint = "Write it as a command, sweep, parallel or data transfer step";
+            return Err(error.at("type").hint(hint));
         }
         let Some(script) = text("script_name") else {
             return Err(Error::invalid("The step has no script").at("script_name"));
         };
+        let config = self.config(step, "runconfig")?;
+        let inputs = self.step_inputs(step)?;
+        let mut made = Members::new();
+        made.insert("type".to_owned(), json!("command"));
+        let shown = text("name").unwrap_or(key);
+        made.insert("display_name".to_owned(), json!(shown));
+        made.insert("command".to_owned(), json!(command(script, step)));
+        if let Some(code) = text("source_directory") {
+            made.insert("code".to_owned(), json!(code));
+        }
+        let environment = self.environment(key, &config);
+        made.insert("environment".to_owned(), environment);
+        if let Some(variables) = variables(&config) {
+            made.insert("environment_variables".to_owned(), variables);
+        }
+        let nodes = config.get("nodeCount").and_then(Value::as_i64);
+        if let Some(nodes) = nodes.filter(|nodes| *nodes > 1) {
+            made.insert("resources".to_owned(), json!({"instance_count": nodes}));
+        }
+        let communicator = config.get("communicator").and_then(Value::as_str);
+        if let Some(name) = communicator.filter(|name| !name.eq_ignore_ascii_case("none")) {
+            self.notes.push(format!(
+                "The communicator {name} of the step {key} is not kept: give it a `distribution`"
+            ));
+        }
+        place(&mut made, step, old);
+        let outputs = outputs(step)?;
+        if step.get("allow_reuse") == Some(&Value::Bool(false)) {
+            self.not_reused(&mut made, &inputs, &outputs);
+        }
+        put(&mut made, "inputs", inputs);
+        put(&mut made, "outputs", outputs);
+        Ok(Value::Object(made))
+    }
+
+    /// A step that runs a script over batches; what it needs is in a file of its own or in the step.
+    fn parallel(&mut self, key: &str, step: &Value, old: &Members) -> Result<Value> {
+        let config = self.config(step, "parallel_run_config")?;
+        let of = |name: &str| config.get(name).or_else(|| step.get(name)).cloned();
+        let inputs = self.step_inputs(step)?;
+        let outputs = outputs(step)?;
+        let Some(script) = of("entry_script").or_else(|| of("script_name")) else {
+            let error = Error::invalid("The step has no entry_script");
+            return Err(error.at("parallel_run_config"));
+        };
+        let data = members(step, "inputs").next();
+        let Some((data, _)) = data else {
+            return Err(Error::invalid("The step has no data").at("inputs"));
+        };
+        let mut task = Members::new();
+        task.insert("type".to_owned(), json!("run_function"));
+        let code = of("source_directory");
+        task.extend(code.map(|code| ("code".to_owned(), code)));
+        task.insert("entry_script".to_owned(), script);
+        let environment = self.environment(key, &config);
+        task.insert("environment".to_owned(), environment);
+        let words = arguments(step);
+        if !words.is_empty() {
+            task.insert("program_arguments".to_owned(), json!(words.join(" ")));
+        }
+        let appends = of("output_action").is_none_or(|action| action == "append_row");
+        if let Some((output, _)) = members(step, "outputs").next().filter(|_| appends) {
+            let output = format!("${{{{outputs.{}}}}}", word(output));
+            task.insert("append_row_to".to_owned(), json!(output));
+        }
+        let mut made = Members::new();
+        made.insert("type".to_owned(), json!("parallel"));
+        let shown = step.get("name").and_then(Value::as_str).unwrap_or(key);
+        made.insert("display_name".to_owned(), json!(shown));
+        made.insert(
+            "input_data".to_owned(),
+            json!(format!("${{{{inputs.{}}}}}", word(data))),
+        );
+        for (name, today) in [
+            ("mini_batch_size", "mini_batch_size"),
+            ("partition_keys", "partition_keys"),
+            ("error_threshold", "error_threshold"),
+            ("logging_level", "logging_level"),
+            ("process_count_per_node", "max_concurrency_per_instance"),
+            ("environment_variables", "environment_variables"),
+        ] {
+            made.extend(of(name).map(|value| (today.to_owned(), value)));
+        }
+        if let Some(nodes) = of("node_count") {
+            made.insert("resources".to_owned(), json!({"instance_count": nodes}));
+        }
+        let mut retries = Members::new();
+        for (name, today) in [
+            ("run_invocation_timeout", "timeout"),
+            ("run_max_try", "max_retries"),
+        ] {
+            retries.extend(of(name).map(|value| (today.to_owned(), value)));
+        }
+        put(&mut made, "retry_settings", retries);
+        made.insert("task".to_owned(), Value::Object(task));
+        let compute = of("compute_target").or_else(|| of("compute"));
+        place(&mut made, &json!({"compute": compute}), old);
+        if of("append_row_file_name").is_some() {
+            self.notes.push(format!(
+                "The step {key} names the file of its rows: that is not kept"
+            ));
+        }
+        if step.get("allow_reuse") == Some(&Value::Bool(false)) {
+            self.notes.push(format!(
+                "The step {key} is not to be reused: make a component of it with is_deterministic: false"
+            ));
+        }
+        put(&mut made, "inputs", inputs);
+        put(&mut made, "outputs", outputs);
+        Ok(Value::Object(made))
+    }
+
+    /// Makes a step's command a component of its own, which says that it is not to be reused.
+    fn not_reused(&self, made: &mut Members, inputs: &Members, outputs: &Members) {
+        let mut component = Members::new();
+        for key in ["type", "command", "code", "environment"] {
+            let value = if key == "type" {
+                made.get(key).cloned()
+            } else {
+                made.remove(key)
+            };
+            component.extend(value.map(|value| (key.to_owned(), value)));
+        }
+        component.insert("is_deterministic".to_owned(), json!(false));
+        let ports = inputs.iter().map(|(name, input)| {
+            let kind = self.kind(input);
+            (name.clone(), json!({"type": kind}))
+        });
+        put(&mut component, "inputs", ports.collect());
+        let ports = outputs
+            .keys()
+            .map(|name| (name.clone(), json!({"type": "uri_folder"})));
+        put(&mut component, "outputs", ports.collect());
+        made.insert("component".to_owned(), Value::Object(component));
+    }
+
+    /// The type of the port for what a step is given.
+    fn kind(&self, input: &Value) -> String {
+        let input = input.get("path").unwrap_or(input);
+        let known = input.as_str().and_then(|text| self.kinds.get(text));
+        known.cloned().unwrap_or_else(|| {
+            let output = input
+                .as_str()
+                .is_some_and(|text| text.starts_with("${{parent.jobs."));
+            if output { "uri_folder" } else { "string" }.to_owned()
+        })
+    }
+
+    fn step_inputs(&self, step: &Value) -> Result<Members> {
         let mut inputs = Members::new();
         for (name, input) in members(step, "inputs") {
             let source = input.get("source").and_then(Value::as_str).unwrap_or(name);
@@ -147,6 +309,10 @@ impl Converter<'_> {
                 ))
                 .at(format!("inputs.{name}.source"))
             })?;
+            let found = match mode(input) {
+                Some(mode) => json!({"path": found, "mode": mode}),
+                None => found,
+            };
             add(&mut inputs, name, found).map_err(|error| error.at("inputs"))?;
         }
         for (name, parameter) in members(step, "parameters") {
@@ -160,42 +326,23 @@ impl Converter<'_> {
             };
             add(&mut inputs, name, value).map_err(|error| error.at("parameters"))?;
         }
-        let mut made = Members::new();
-        made.insert("type".to_owned(), json!("command"));
-        let shown = text("name").unwrap_or(key);
-        made.insert("display_name".to_owned(), json!(shown));
-        made.insert("command".to_owned(), json!(command(script, step)));
-        if let Some(code) = text("source_directory") {
-            made.insert("code".to_owned(), json!(code));
+        Ok(inputs)
+    }
+
+    /// The file that a step names for it, or what stands there itself.
+    fn config(&self, step: &Value, key: &str) -> Result<Value> {
+        match step.get(key) {
+            Some(Value::String(file)) => (self.read)(file).map_err(|error| error.at(key)),
+            Some(written) => Ok(written.clone()),
+            None => Ok(Value::Null),
         }
-        let environment = self.environment(key, step)?;
-        made.insert("environment".to_owned(), environment);
-        if let Some(compute) = text("compute").or_else(|| text("compute_target"))
-            && old.get("default_compute").and_then(Value::as_str) != Some(compute)
-        {
-            made.insert("compute".to_owned(), json!(format!("azureml:{compute}")));
-        }
-        if !inputs.is_empty() {
-            made.insert("inputs".to_owned(), Value::Object(inputs));
-        }
-        let outputs = outputs(step)?;
-        if !outputs.is_empty() {
-            made.insert("outputs".to_owned(), Value::Object(outputs));
-        }
-        if step.get("allow_reuse") == Some(&Value::Bool(false)) {
-            self.notes.push(format!(
-                "The step {key} is not to be reused: make a component of it with is_deterministic: false"
-            ));
-        }
-        Ok(Value::Object(made))
     }
 
     /// The environment of a step's run configuration.
-    fn environment(&mut self, key: &str, step: &Value) -> Result<Value> {
-        let Some(file) = step.get("runconfig").and_then(Value::as_str) else {
-            return Ok(json!({"image": IMAGE}));
-        };
-        let config = (self.read)(file).map_err(|error| error.at("runconfig"))?;
+    fn environment(&mut self, key: &str, config: &Value) -> Value {
+        if config.is_null() {
+            return json!({"image": IMAGE});
+        }
         let found = config.get("environment");
         let image = found.and_then(|found| found.get("docker")?.get("baseImage")?.as_str());
         let mut environment = Members::new();
@@ -213,23 +360,62 @@ impl Converter<'_> {
             ));
         }
         environment.extend(conda.map(|conda| ("conda_file".to_owned(), conda)));
-        Ok(Value::Object(environment))
+        Value::Object(environment)
+    }
+}
+
+fn variables(config: &Value) -> Option<Value> {
+    let inner = config.get("environment");
+    let variables = inner.and_then(|inner| inner.get("environmentVariables"));
+    let variables = variables.or_else(|| config.get("environmentVariables"));
+    let variables =
+        variables.filter(|variables| variables.as_object().is_some_and(|all| !all.is_empty()));
+    variables.cloned()
+}
+
+/// Says where a step runs, unless that is where all do.
+fn place(made: &mut Members, step: &Value, old: &Members) {
+    let text = |name: &str| step.get(name).and_then(Value::as_str);
+    if let Some(compute) = text("compute").or_else(|| text("compute_target"))
+        && old.get("default_compute").and_then(Value::as_str) != Some(compute)
+    {
+        made.insert("compute".to_owned(), json!(format!("azureml:{compute}")));
+    }
+}
+
+fn put(to: &mut Members, key: &str, members: Members) {
+    if !members.is_empty() {
+        to.insert(key.to_owned(), Value::Object(members));
     }
 }
 
 fn outputs(step: &Value) -> Result<Members> {
     let mut outputs = Members::new();
-    for (name, output) in members(step, "outputs") {
-        let mode = output.get("bind_mode").and_then(Value::as_str);
+    for (name, written) in members(step, "outputs") {
+        let mode = written.get("bind_mode").and_then(Value::as_str);
         let mode = if mode == Some("upload") {
             "upload"
         } else {
             "rw_mount"
         };
-        let output = json!({"type": "uri_folder", "mode": mode});
+        let mut output = json!({"type": "uri_folder", "mode": mode});
+        let datastore = written.get("datastore").and_then(Value::as_str);
+        if let Some(datastore) = datastore.filter(|name| *name != DATASTORE) {
+            let path = format!(
+                "azureml://datastores/{datastore}/paths/azureml/${{{{name}}}}/{}/",
+                word(name)
+            );
+            output["path"] = json!(path);
+        }
         add(&mut outputs, name, output).map_err(|error| error.at("outputs"))?;
     }
     Ok(outputs)
+}
+
+/// How data comes to a step where that is not what happens anyway.
+fn mode(input: &Value) -> Option<&'static str> {
+    let mode = input.get("bind_mode").and_then(Value::as_str);
+    (mode == Some("download")).then_some("download")
 }
 
 /// Adds something under the name it has today. Two that would have the same are an error.
@@ -247,6 +433,12 @@ fn add(to: &mut Members, name: &str, value: Value) -> Result<()> {
 /// whatever is in them.
 fn command(script: &str, step: &Value) -> String {
     let mut words = vec![format!("python {}", quoted(script))];
+    words.extend(arguments(step));
+    words.join(" ")
+}
+
+fn arguments(step: &Value) -> Vec<String> {
+    let mut words = Vec::new();
     let arguments = step.get("arguments").and_then(Value::as_array);
     for argument in arguments.into_iter().flatten() {
         let text = crate::described::python_text(argument);
@@ -258,7 +450,7 @@ fn command(script: &str, step: &Value) -> String {
             _ => quoted(&text),
         });
     }
-    words.join(" ")
+    words
 }
 
 /// What is at a place of a datastore, or registered.
@@ -286,13 +478,15 @@ fn members<'a>(holder: &'a Value, key: &str) -> impl Iterator<Item = (&'a String
     found.into_iter().flatten()
 }
 
-/// A name as those of steps and ports may be: `TrainModel` becomes `train_model`.
+/// A name as those of steps and ports may be: `TrainModel` becomes `train_model`, and `MAX_LR` `max_lr`.
 fn word(name: &str) -> String {
     let mut made = String::new();
+    let mut after_lower = false;
     for letter in name.chars() {
-        if letter.is_ascii_uppercase() && made.ends_with(|c: char| c.is_ascii_lowercase()) {
+        if letter.is_ascii_uppercase() && after_lower {
             made.push('_');
         }
+        after_lower = letter.is_ascii_lowercase();
         made.push(if letter.is_ascii_alphanumeric() {
             letter.to_ascii_lowercase()
         } else {

@@ -59,15 +59,19 @@ fn a_pipeline_of_the_first_command_line_is_one_of_today() {
                 },
                 "train": {
                     "type": "command", "display_name": "Train", "compute": "azureml:gpu",
-                    "command": "python train.py --n \"${{inputs.n}}\" --k \"${{inputs.k}}\" --data ${{inputs.data}} 3",
-                    "environment": {"image": "img", "conda_file": "conda.yml"},
+                    "component": {
+                        "type": "command",
+                        "command": "python train.py --n \"${{inputs.n}}\" --k \"${{inputs.k}}\" --data ${{inputs.data}} 3",
+                        "environment": {"image": "img", "conda_file": "conda.yml"},
+                        "is_deterministic": false,
+                        "inputs": {"data": {"type": "uri_folder"}, "n": {"type": "string"}, "k": {"type": "string"}},
+                    },
                     "inputs": {"data": "${{parent.jobs.prep_step.outputs.clean}}", "n": "${{parent.inputs.num_iterations}}", "k": 7},
                 },
             },
         })
     );
-    assert_eq!(made.notes.len(), 1, "{:?}", made.notes);
-    assert!(made.notes[0].contains("is_deterministic: false"));
+    assert!(made.notes.is_empty(), "{:?}", made.notes);
 }
 
 #[test]
@@ -158,4 +162,84 @@ fn arguments_stay_words() {
         made.pipeline["jobs"]["prep_step"]["command"],
         "python prep.py --title 'It'\\''s $5; rm' '' ${{outputs.clean}}"
     );
+}
+
+#[test]
+fn what_a_run_configuration_and_ports_say_is_kept() {
+    let mut file = old();
+    let steps = &mut file["pipeline"]["steps"];
+    steps["PrepStep"]["inputs"]["Data"]["bind_mode"] = json!("download");
+    steps["PrepStep"]["outputs"]["Clean"]["datastore"] = json!("lake");
+    let read = |_: &str| {
+        Ok(
+            json!({"nodeCount": 2, "communicator": "Mpi", "environment": {
+                "environmentVariables": {"A": "b"}, "python": {"condaDependencies": {"dependencies": ["x"]}},
+            }}),
+        )
+    };
+    let made = converted(&file, &read).unwrap();
+    let jobs = &made.pipeline["jobs"];
+    let data = json!({"path": "${{parent.inputs.data_path}}", "mode": "download"});
+    assert_eq!(jobs["prep_step"]["inputs"]["data"], data);
+    assert_eq!(
+        jobs["prep_step"]["outputs"]["clean"]["path"],
+        "azureml://datastores/lake/paths/azureml/${{name}}/clean/"
+    );
+    assert_eq!(jobs["train"]["environment_variables"], json!({"A": "b"}));
+    assert_eq!(jobs["train"]["resources"], json!({"instance_count": 2}));
+    assert_eq!(made.notes.len(), 1, "{:?}", made.notes);
+    assert!(
+        made.notes[0].contains("communicator Mpi"),
+        "{:?}",
+        made.notes
+    );
+}
+
+#[test]
+fn a_step_over_batches_is_a_parallel_one() {
+    let mut file = old();
+    file["pipeline"]["steps"]["Train"] = json!({
+        "type": "ParallelRunStep", "name": "Score", "parallel_run_config": "parallel.yml",
+        "inputs": {"Data": {"source": "cleaned"}}, "outputs": {"Rows": {"destination": "rows"}},
+        "arguments": ["--n", 3],
+    });
+    let read = |file: &str| {
+        assert_eq!(file, "parallel.yml");
+        Ok(json!({
+            "entry_script": "score.py", "source_directory": "src", "mini_batch_size": "5",
+            "error_threshold": 2, "output_action": "append_row", "compute_target": "gpu",
+            "node_count": 2, "process_count_per_node": 3, "run_invocation_timeout": 9,
+            "environment": {"docker": {"baseImage": "img"}, "python": {"condaDependenciesFile": "c.yml"}},
+        }))
+    };
+    let made = converted(&file, &read).unwrap();
+    assert!(made.notes.is_empty(), "{:?}", made.notes);
+    assert_eq!(
+        made.pipeline["jobs"]["train"],
+        json!({
+            "type": "parallel", "display_name": "Score", "compute": "azureml:gpu",
+            "input_data": "${{inputs.data}}", "mini_batch_size": "5", "error_threshold": 2,
+            "max_concurrency_per_instance": 3, "resources": {"instance_count": 2},
+            "retry_settings": {"timeout": 9},
+            "task": {
+                "type": "run_function", "code": "src", "entry_script": "score.py",
+                "environment": {"image": "img", "conda_file": "c.yml"},
+                "program_arguments": "--n 3", "append_row_to": "${{outputs.rows}}",
+            },
+            "inputs": {"data": "${{parent.jobs.prep_step.outputs.clean}}"},
+            "outputs": {"rows": {"type": "uri_folder", "mode": "rw_mount"}},
+        })
+    );
+}
+
+#[test]
+fn words_are_parted_where_a_capital_follows_a_small_letter() {
+    for (name, new) in [
+        ("TrainModel", "train_model"),
+        ("NUM_ITERATIONS_2", "num_iterations_2"),
+        ("a-b", "a_b"),
+        ("MyURL", "my_url"),
+    ] {
+        assert_eq!(super::word(name), new);
+    }
 }
