@@ -31,7 +31,7 @@ pub struct Issue {
     pub labels: Vec<(Span, String)>,
     /// The line may hold a secret and is not shown.
     pub secret: bool,
-    /// It was taken for another kind of thing than it says to be.
+    /// It speaks against what the thing was taken for: it says to be another, or lacks what one has.
     pub mistaken: bool,
 }
 

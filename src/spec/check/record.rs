@@ -131,15 +131,14 @@ impl Checker<'_> {
             ),
             // It is there and wrong, which was reported.
             Some(_) => return,
-            None => Issue::error(
-                first_key(node),
-                format!(
-                    "`{}` is missing; {} must have it",
-                    field.name,
-                    record.named()
-                ),
-            )
-            .maybe(field.hint()),
+            None => {
+                let name = record.named();
+                let message = format!("`{}` is missing; {name} must have it", field.name);
+                Issue {
+                    mistaken: true,
+                    ..Issue::error(first_key(node), message).maybe(field.hint())
+                }
+            }
         };
         if self.depth == 1 && self.given_by_flags.contains(&field.name) {
             let note = format!("`{}` is not in the file; give it by a flag", field.name);

@@ -119,7 +119,7 @@ impl Checker<'_> {
                 self.issues.extend(found);
                 return value;
             }
-            // Where the component of a step says that it is another kind, the step is, too.
+            // So a step is of the kind that its component says to be.
             let mistaken = found.iter().filter(|issue| issue.mistaken).count();
             let distance = (strange_keys(member, node) + mistaken) * 1000 + found.len();
             if best.as_ref().is_none_or(|(least, ..)| distance < *least) {

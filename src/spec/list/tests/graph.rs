@@ -258,3 +258,19 @@ fn an_output_that_the_component_does_not_make_is_none_of_the_step() {
         ["f:8:15: Step `a`: The component has no output `modell` | Did you mean `model`?"]
     );
 }
+
+#[test]
+fn all_that_is_wrong_with_a_parallel_step_written_in_place_is_said_at_once() {
+    let text = format!(
+        "{BASE}  par:\n    type: parallel\n    inputs: {{data: {{path: x}}}}\n    outputs: {{rows: {{type: uri_file}}}}\n\
+         \x20   input_data: ${{{{inputs.date}}}}\n    mini_batch_size: 0\n    error_threshold: -7\n    \
+         retry_settings: {{max_retries: -1}}\n    task: {{type: run_function, entry_script: a.py, environment: azureml:e@latest, append_row_to: '${{{{outputs.rws}}}}'}}\n"
+    );
+    let found = wiring(&text, Path::new("/files/f.yml"));
+    let lines: Vec<&str> = found.iter().map(|said| &said[..5]).collect();
+    assert_eq!(
+        lines,
+        ["f:9:1", "f:10:", "f:11:", "f:12:", "f:13:"],
+        "{found:#?}"
+    );
+}
