@@ -49,14 +49,18 @@ pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
     let created = ctx.client().await?.call(&request).await;
     let created = created.map_err(|error| draft.located(error))?;
     ctx.ui.show(&created)?;
-    if let Some(who) = who_creates_jobs(ctx, &created) {
-        ctx.ui.status(who);
+    if let Some(needs) = what_it_needs(ctx, &created) {
+        ctx.ui.status(needs);
     }
     Ok(())
 }
 
-/// What somebody has to do so that anything comes of a schedule. Whoever has a server need not know.
-pub fn who_creates_jobs(ctx: &Context, schedule: &Schedule) -> Option<&'static str> {
+/// What somebody has to do so that anything comes of a schedule. Whoever has a server need not know who
+/// creates its jobs.
+pub fn what_it_needs(ctx: &Context, schedule: &Schedule) -> Option<&'static str> {
+    if schedule.enabled && schedule.next.is_empty() {
+        return Some("It is never due: no time to come fits its trigger.");
+    }
     let here = ctx.profile().is_none() && schedule.enabled;
     here.then_some(
         "Its jobs are created while `aml serve` runs, or by a timer that calls `aml schedule run-due`.",

@@ -154,6 +154,24 @@ fn schedules_by_az() {
 fn what_cannot_be_scheduled_is_said() {
     each_mode(|aml| {
         with_files(aml);
+        for never in [
+            "trigger.expression=0 0 30 2 *",
+            "trigger.end_time=2022-07-10T11:00:00",
+        ] {
+            let line = [
+                "schedule",
+                "create",
+                "-f",
+                "schedule.yml",
+                "-n",
+                "never",
+                "--set",
+                never,
+            ];
+            let said = aml.run(line);
+            assert!(said.stderr.contains("It is never due"), "{said}");
+        }
+        aml.ok("schedule delete -n never --yes");
         let create = |text: &str| {
             aml.write("bad.yml", text);
             aml.fails(2, "schedule create -f bad.yml")

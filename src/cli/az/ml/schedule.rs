@@ -15,7 +15,7 @@ use crate::{
     document::Draft,
     run::naming,
     schedule::{
-        create::{request, who_creates_jobs},
+        create::{request, what_it_needs},
         update::change,
     },
 };
@@ -120,8 +120,8 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let workspace = az.this_workspace().await?;
     let made = async { az.call(&request(&az.ctx, fields).await?).await }.await;
     let made = made.map_err(|error| draft.located(error))?;
-    if let Some(who) = who_creates_jobs(&az.ctx, &made) {
-        az.note(given, who);
+    if let Some(needs) = what_it_needs(&az.ctx, &made) {
+        az.note(given, needs);
     }
     Ok(shown(&workspace, &made))
 }

@@ -302,7 +302,7 @@ fn a_batch_endpoint_scores_the_files_of_a_folder() {
         .ok();
         assert_eq!(
             aml.read("out/named-outputs/score/out.csv"),
-            "f1.txt,3\nf2.txt,6\nf3.txt,9\nf4.txt,12\nf5.txt,15\n"
+            "f1.txt 3\nf2.txt 6\nf3.txt 9\nf4.txt 12\nf5.txt 15\n"
         );
         // Of an output that is not there nothing comes, which is no error in Azure either.
         let none = aml.az(format!("ml job download -n {job} --output-name nothing"));
