@@ -52,7 +52,8 @@ pub async fn list(ctx: &Context, args: ListArgs) -> anyhow::Result<()> {
     } else {
         args.max_results as usize
     };
-    let page = client.runs(request, wanted).await?;
+    let mut page = client.runs(request, wanted).await?;
+    page.items.truncate(wanted);
     if page.next.is_some() {
         let shown = page.items.len();
         ctx.ui.status(&format!(

@@ -9,7 +9,7 @@ use crate::{
         given::Given,
         grammar::{Flag, Group, flag, switch, verb},
         ids,
-        ml::datastore::request,
+        ml::{datastore::request, refuse},
     },
     document::Draft,
 };
@@ -118,6 +118,14 @@ pub const GROUP: Group = Group {
                 ]
             ],
             download
+        ),
+        verb!(
+            "attach-dbfs",
+            "Not here: there is no Databricks",
+            [COMMON, METADATA, NAME],
+            refuse,
+            "There is no Databricks here whose file system could be attached",
+            "Attach what its files lie in: az ml datastore attach-blob, or attach-adls-gen2"
         ),
         verb!(
             "attach-blob",

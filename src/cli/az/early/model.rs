@@ -107,12 +107,13 @@ pub const GROUP: Group = Group {
                         .short('n')
                         .required(),
                     flag("input-data", "Document to send").short('d'),
+                    flag("input-dataset-id", "Not here: name a document").alias(&["idi"]),
                     flag("description", "Accepted"),
                     flag("cpu-cores", "Accepted").alias(&["cc"]),
                     flag("memory-gb", "Accepted").alias(&["gb"]),
                 ]
             ],
-            serve::profile
+            profile
         ),
         verb!(
             "list",
@@ -220,6 +221,15 @@ pub fn shown(model: &Model, workspace: &str) -> Value {
         "version": version,
         "workspaceName": workspace,
     })
+}
+
+/// What is sent is a document; what a dataset refers to is not read into one.
+async fn profile(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    if given.has("input-dataset-id") {
+        let error = Error::unsupported("The requests of a dataset are not read here");
+        return Err(error.hint("Send one of them: --input-data DOCUMENT").into());
+    }
+    serve::profile(az, given).await
 }
 
 async fn register(az: &Az, given: &Given) -> anyhow::Result<Value> {
