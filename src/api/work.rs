@@ -20,6 +20,11 @@ use super::{
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Assignment {
     pub workspace: String,
+    /// Where the workspace is, as its id says it.
+    #[serde(default)]
+    pub subscription: String,
+    #[serde(default)]
+    pub resource_group: String,
     pub run: String,
     /// The run of the whole pipeline or sweep that it is a part of; else itself.
     #[serde(default)]

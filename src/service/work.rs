@@ -252,9 +252,10 @@ impl Service {
             return Ok(None);
         };
         let mut secrets = BTreeMap::new();
-        if !job.secrets.is_empty()
-            && let Some(found) = self.store.workspace(&workspace).await?
-        {
+        let Some(found) = self.store.workspace(&workspace).await? else {
+            return Ok(None);
+        };
+        if !job.secrets.is_empty() {
             for (variable, name) in &job.secrets {
                 let opened = match name.strip_prefix(connected::SECRETS) {
                     Some(connection) => self.lets_in(&found, connection, variable).await,
@@ -293,6 +294,8 @@ impl Service {
             token: self.vault.run_token(row.workspace_id, row.id),
             log_length: self.store.log_length(row.workspace_id, row.id)?,
             workspace,
+            subscription: found.workspace.subscription,
+            resource_group: found.workspace.resource_group,
             root: root.unwrap_or_else(|| row.run.name.clone()),
             root_id,
             run: row.run.name,

@@ -21,6 +21,8 @@ pub fn of_run(
     let path = format!("{path}:{tools}");
     let Assignment {
         workspace,
+        subscription,
+        resource_group,
         run,
         root,
         experiment,
@@ -52,6 +54,8 @@ pub fn of_run(
         ("AZUREML_EXPERIMENT_ID", experiment_id),
         ("AZUREML_ARM_PROJECT_NAME", experiment),
         ("AZUREML_ARM_WORKSPACE_NAME", workspace),
+        ("AZUREML_ARM_SUBSCRIPTION", subscription),
+        ("AZUREML_ARM_RESOURCEGROUP", resource_group),
     ];
     variables.extend(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
     if *owned {
