@@ -15,7 +15,7 @@ use crate::{
 
 record! {
     /// A file, folder or table with a name and a version.
-    Data = "data asset" (read_only: &["creation_context", "latest_version", "properties"]) {
+    Data = "data asset" (read_only: &["creation_context", "latest_version", "properties", "resourceGroup"]) {
         /// The name that jobs use: `azureml:NAME:VERSION`.
         name: String,
         /// The next one when absent.
@@ -50,7 +50,7 @@ record! {
     }
 
     /// What a model is.
-    ModelParts = "model" (read_only: &["id", "utc_time_created", "creation_context", "job_name", "latest_version", "intellectual_property"]) {
+    ModelParts = "model" (read_only: &["id", "utc_time_created", "creation_context", "job_name", "latest_version", "intellectual_property", "resourceGroup"]) {
         /// The next one when absent.
         version: Option<Version>,
         description: Option<String>,
@@ -73,7 +73,7 @@ record! {
     }
 
     /// Data that is copied from elsewhere and registered.
-    DataImport = "data import" (read_only: &["creation_context", "latest_version", "properties"]) {
+    DataImport = "data import" (read_only: &["creation_context", "latest_version", "properties", "resourceGroup"]) {
         name: String,
         version: Option<Version>,
         description: Option<String>,

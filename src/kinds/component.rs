@@ -15,7 +15,7 @@ use crate::{
 record! {
     /// What every component may say.
     ComponentBase = "component" (
-        read_only: &["creation_context", "latest_version"],
+        read_only: &["creation_context", "latest_version", "properties", "resourceGroup"],
         rule: Some(check_ports),
     ) {
         /// The next one when absent.

@@ -13,7 +13,7 @@ use crate::{
 record! {
     /// What every compute may say.
     ComputeBase = "compute" (secret: true, read_only: &[
-        "id", "provisioning_errors", "provisioning_state", "created_on", "compute_location",
+        "id", "provisioning_errors", "provisioning_state", "created_on", "compute_location", "resourceGroup",
     ]) {
         /// The name that jobs use: `azureml:NAME`.
         name: String,

@@ -9,7 +9,7 @@ use crate::{
 
 record! {
     /// What every connection may say.
-    ConnectionBase = "connection" (read_only: &["creation_context"], secret: true) {
+    ConnectionBase = "connection" (read_only: &["creation_context", "resourceGroup"], secret: true) {
         name: Option<String>,
         description: Option<String>,
         tags: Map<Scalar>,

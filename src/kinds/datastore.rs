@@ -8,7 +8,7 @@ use crate::{
 
 record! {
     /// What every datastore may say.
-    DatastoreBase = "datastore" (read_only: &["id"], secret: true) {
+    DatastoreBase = "datastore" (read_only: &["id", "is_default", "resourceGroup"], secret: true) {
         /// The name in `azureml://datastores/NAME/paths/…`.
         name: String,
         description: Option<String>,

@@ -11,7 +11,7 @@ use crate::{
 
 record! {
     /// What an environment is made of: an image, a conda file, a Dockerfile.
-    EnvironmentParts = "environment" (read_only: &["creation_context", "latest_version", "intellectual_property"], rule: Some(made_of_something)) {
+    EnvironmentParts = "environment" (read_only: &["creation_context", "latest_version", "intellectual_property", "properties", "resourceGroup"], rule: Some(made_of_something)) {
         description: Option<String>,
         tags: Map<Scalar>,
         /// The next one when absent.

@@ -46,7 +46,7 @@ record! {
     }
 
     /// Features that are computed together.
-    FeatureSet = "feature set" (read_only: &["latest_version"]) {
+    FeatureSet = "feature set" (read_only: &["latest_version", "resourceGroup"]) {
         name: String,
         version: Version,
         specification: FeatureSetSpecification,
@@ -80,7 +80,7 @@ record! {
     MaterializationResource = "resource" { instance_type: Option<String>, }
 
     /// What features belong to.
-    FeatureStoreEntity = "feature store entity" (read_only: &["latest_version"]) {
+    FeatureStoreEntity = "feature store entity" (read_only: &["latest_version", "resourceGroup"]) {
         name: String,
         version: Version,
         index_columns: Required<Vec<IndexColumn>>,

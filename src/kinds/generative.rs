@@ -111,7 +111,7 @@ record! {
     }
 
     /// An index for search.
-    Index = "index" (read_only: &["id", "creation_context", "latest_version"]) {
+    Index = "index" (read_only: &["id", "creation_context", "latest_version", "resourceGroup"]) {
         name: String,
         version: Option<Version>,
         description: Option<String>,

@@ -11,7 +11,9 @@ use crate::{
 
 record! {
     /// What every job may say.
-    JobBase = "job" (read_only: &["id", "status", "creation_context", "log_files", "parameters"]) {
+    JobBase = "job" (read_only: &[
+        "id", "status", "creation_context", "log_files", "parameters", "error", "resourceGroup",
+    ]) {
         /// The job's name; made up when absent.
         name: Option<String>,
         /// What the job is for.
@@ -129,7 +131,10 @@ record! {
     }
 
     /// A program that runs beside the job.
-    Service = "service" (read_only: &["endpoint", "status", "error_message"]) {
+    Service = "service" (
+        read_only: &["endpoint", "status", "error_message"],
+        own_types: &["Studio", "Tracking"],
+    ) {
         r#type: Option<ServiceType>,
         port: Option<i64>,
         /// `all`, or the first node when absent.

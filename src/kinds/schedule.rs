@@ -27,7 +27,7 @@ use crate::{
 
 record! {
     /// What every schedule may say.
-    ScheduleBase = "schedule" (read_only: &["creation_context", "is_enabled", "provisioning_state"]) {
+    ScheduleBase = "schedule" (read_only: &["creation_context", "is_enabled", "provisioning_state", "resourceGroup"]) {
         name: String,
         display_name: Option<String>,
         description: Option<String>,
@@ -145,7 +145,7 @@ union! {
     }
 
     CreateJob = "a job (`azureml:JOB`, a file, or a mapping with a `job`)" {
-        Source(JobSource),
+        Source(WholeJob),
         Pipeline(Box<CreatePipelineJob>),
         Command(Box<CreateCommandJob>),
         Spark(Box<CreateSparkJob>),
@@ -231,6 +231,26 @@ impl Described for JobSource {
             Self::Name(name) => name.write(),
             Self::Job(job) => job.write(),
         }
+    }
+}
+
+/// A job by name, what its file holds, or all of it in place, as `show` prints it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WholeJob(pub JobSource);
+
+impl Described for WholeJob {
+    const SHAPE: Shape = Shape::Union(&Union {
+        what: "a job (`azureml:JOB`, or a file)",
+        members: &[JobSource::SHAPE, AnyJob::SHAPE],
+        ..Union::PLAIN
+    });
+
+    fn read(value: Option<&Value>) -> Result<Self, Mismatch> {
+        JobSource::read(value).map(Self)
+    }
+
+    fn write(&self) -> Option<Value> {
+        self.0.write()
     }
 }
 

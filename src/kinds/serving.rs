@@ -14,7 +14,7 @@ use api::deployments::MOST_INSTANCES;
 
 record! {
     /// What every endpoint may say.
-    EndpointBase = "endpoint" (read_only: &["kind"]) {
+    EndpointBase = "endpoint" (read_only: &["kind", "resourceGroup"]) {
         name: EndpointName,
         description: Option<String>,
         tags: Map<Scalar>,
@@ -60,7 +60,7 @@ record! {
     }
 
     /// What every deployment may say.
-    DeploymentBase = "deployment" (read_only: &["creation_context"]) {
+    DeploymentBase = "deployment" (read_only: &["creation_context", "resourceGroup"]) {
         name: String,
         /// The endpoint it belongs to.
         endpoint_name: String,

@@ -172,6 +172,8 @@ pub struct Record {
     pub fields: &'static [Field],
     /// Keys that only the service sets; they are dropped, so what `show` prints can be used again.
     pub read_only: &'static [&'static str],
+    /// Types of those that only the service makes: where such records stand by name, these are dropped.
+    pub own_types: &'static [&'static str],
     /// Other keys are kept instead of refused.
     pub open: bool,
     /// It holds secrets, and nothing of it is repeated in messages: where a key is misspelt or all stands
@@ -230,6 +232,7 @@ impl Record {
         bases: &[],
         fields: &[],
         read_only: &[],
+        own_types: &[],
         open: false,
         secret: false,
         bindable: false,

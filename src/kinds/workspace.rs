@@ -11,7 +11,10 @@ use crate::{
 
 record! {
     /// A workspace, hub or project.
-    Workspace = "workspace" (read_only: &["id", "mlflow_tracking_uri", "associated_workspaces"]) {
+    Workspace = "workspace" (read_only: &[
+        "id", "mlflow_tracking_uri", "associated_workspaces", "provisioning_state", "sku", "workspace_id",
+        "resourceGroup",
+    ]) {
         name: String,
         /// Absent: a plain workspace.
         kind: Option<WorkspaceKind>,
@@ -127,6 +130,7 @@ record! {
     /// Assets shared between workspaces.
     Registry = "registry" (read_only: &[
         "identity", "kind", "sku", "managed_resource_group", "mlflow_registry_uri", "discovery_url",
+        "display_name", "resourceGroup",
     ]) {
         name: String,
         location: String,

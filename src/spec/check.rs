@@ -130,6 +130,9 @@ impl<'a> Checker<'a> {
         };
         let mut members = Object::new();
         for entry in entries {
+            if is_own(shape, &entry.value) {
+                continue;
+            }
             let before = self.issues.len();
             // `score:` with nothing after it is an output of the default kind.
             let value = if entry.value.is_null() {
@@ -206,6 +209,16 @@ impl<'a> Checker<'a> {
         }
         deep
     }
+}
+
+/// Whether it is one of those that only the service makes.
+fn is_own(shape: &Shape, node: &Node) -> bool {
+    let own_types = match shape {
+        Shape::Record(record) => record().own_types,
+        _ => &[],
+    };
+    let of_type = node.get("type").and_then(Node::as_str);
+    of_type.is_some_and(|of_type| own_types.contains(&of_type))
 }
 
 fn called(shape: &Shape) -> Option<&'static str> {

@@ -93,8 +93,14 @@ impl Entity {
         if let Some(reason) = &run.reason {
             set("error", json!({"message": reason}));
         }
-        for key in ["inputs", "outputs", "environment_variables", "properties"] {
+        for key in ["inputs", "outputs", "properties"] {
             fields.entry(key.to_owned()).or_insert_with(|| json!({}));
+        }
+        if fields.get("type").is_none_or(|kind| kind == "command") {
+            let none = || json!({});
+            fields
+                .entry("environment_variables".to_owned())
+                .or_insert_with(none);
         }
         fields
             .entry("compute".to_owned())

@@ -1,7 +1,9 @@
-//! Values that cannot be: numbers out of their range.
+//! Values that cannot be, such as numbers out of their range, and what an answer says besides.
+
+use serde_json::json;
 
 use super::{right, wrong};
-use kinds::{schedule::Schedule, serving::OnlineEndpoint};
+use kinds::{job::CommandJob, schedule::Schedule, serving::OnlineEndpoint};
 
 #[test]
 fn the_shares_of_an_endpoint_are_looked_at_though_something_else_is_wrong() {
@@ -44,4 +46,31 @@ fn a_cron_expression_has_fields_in_their_ranges() {
         let hint = told.contains(" | it has five parts: minute (0-59), hour");
         assert!(told.contains(problem) && hint, "{error}");
     }
+}
+
+#[test]
+fn what_only_an_answer_says_is_dropped_when_it_is_used_again() {
+    let (_, job) = right::<CommandJob>(
+        "command: echo\nenvironment: azureml:e:1\nstatus: Failed\nerror: {message: m}\nresourceGroup: g\n\
+         services:\n  Studio: {type: Studio, endpoint: http://x}\n  Tracking: {type: Tracking}\n  \
+         own: {type: jupyter_lab, status: Running}\n",
+    );
+    assert_eq!(job["services"], json!({"own": {"type": "jupyter_lab"}}));
+    assert!(job.get("resourceGroup").is_none() && job.get("error").is_none());
+    assert_eq!(
+        wrong::<CommandJob>(
+            "command: echo\nenvironment: azureml:e:1\nservices: {a: {type: studio}}\n"
+        )
+        .len(),
+        1
+    );
+    let whole =
+        "{type: pipeline, inputs: {x: 1}, jobs: {a: {type: command, component: azureml:c:1}}}";
+    let (_, schedule) = right::<Schedule>(&format!(
+        "name: s\ntrigger: {{type: cron, expression: '0 8 * * *'}}\nresourceGroup: g\ncreate_job: {whole}\n"
+    ));
+    assert_eq!(
+        schedule["create_job"]["jobs"]["a"]["component"],
+        "azureml:c:1"
+    );
 }
