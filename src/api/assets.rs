@@ -343,6 +343,14 @@ impl Holder {
         }
     }
 
+    /// What lineage calls an asset.
+    pub fn in_lineage(&self, name: &str) -> String {
+        match self {
+            Holder::Registry(registry) => format!("{}/{name}", super::registries::place(registry)),
+            Holder::Here | Holder::Workspace(_) => name.to_owned(),
+        }
+    }
+
     /// How references name one version of an asset here; `kind` is a word such as `models`.
     pub fn reference(&self, kind: &str, name: &str, version: impl std::fmt::Display) -> String {
         let asset = format!("{kind}/{name}/versions/{version}");

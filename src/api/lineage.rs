@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Done, Error, Result, Time, operation};
+use super::{
+    Done, Error, Result, Time,
+    assets::{AssetRef, Pick},
+    operation,
+};
 
 /// What something in a lineage is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -171,20 +175,22 @@ pub struct GetLineage {
 }
 operation!(GetLineage => Lineage, "lineage.get");
 
-/// The asset of `azureml://registries/R/KIND/NAME/versions/V`, or of `…/labels/latest`.
+/// The asset of a registry that an address names.
 fn of_registry(text: &str) -> Option<Node> {
-    let rest = text.strip_prefix("azureml://registries/")?;
-    let parts: Vec<&str> = rest.split('/').collect();
-    let (registry, kind, name, version) = match parts.as_slice() {
-        [registry, kind, name, "versions", version] => (registry, kind, name, Some(*version)),
-        [registry, kind, name] | [registry, kind, name, "labels", "latest"] => {
-            (registry, kind, name, None)
-        }
-        _ => return None,
+    let asset = text
+        .strip_prefix("azureml://registries/")
+        .and_then(|_| AssetRef::parse(text).ok())?;
+    let version = match asset.pick {
+        Pick::Version(version) => Some(version),
+        Pick::Latest => None,
+        Pick::Label(_) => return None,
     };
-    let kind = NodeKind::parse(kind)?;
-    let name = format!("registries/{registry}/{name}");
-    Some(Node::new(kind, name, version.map(str::to_owned)))
+    let kind = NodeKind::parse(asset.kind.as_deref()?)?;
+    Some(Node::new(
+        kind,
+        asset.holder.in_lineage(&asset.name),
+        version,
+    ))
 }
 
 /// A node as commands name it: `KIND:NAME`, `KIND:NAME:VERSION`, or without the kind where one of

@@ -73,6 +73,13 @@ pub fn without_compute(job: &Members) -> Vec<Wrong> {
     steps.filter_map(step_without_compute).collect()
 }
 
+/// That nothing says where a step runs.
+pub fn no_compute() -> Fault {
+    Fault::new("The step has no compute").hint(
+        "Give it a `compute`, or all steps one: settings: {default_compute: azureml:serverless}",
+    )
+}
+
 fn step_without_compute((name, step): (&String, &Value)) -> Option<Wrong> {
     let members = step.as_object()?;
     let of_component = || members.get("component")?.get("type");
@@ -84,9 +91,8 @@ fn step_without_compute((name, step): (&String, &Value)) -> Option<Wrong> {
     if !runs || is_named || members.contains_key("compute") {
         return None;
     }
-    let fault = Fault::new(format!("{}The step has no compute", of_step(name))).hint(
-        "Give it a `compute`, or all steps one: settings: {default_compute: azureml:serverless}",
-    );
+    let mut fault = no_compute();
+    fault.message.insert_str(0, &of_step(name));
     Some(Wrong {
         harmless: true,
         ..Wrong::at(["jobs", name.as_str()], fault)

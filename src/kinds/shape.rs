@@ -210,6 +210,13 @@ impl Wrong {
     }
 }
 
+/// Where a rule finds something wrong.
+#[cfg(test)]
+pub(crate) fn places(rule: Rule, record: &Value) -> Vec<String> {
+    let wrong = rule(record.as_object().expect("a record"));
+    wrong.iter().map(|wrong| wrong.path.join(".")).collect()
+}
+
 impl Record {
     /// Its name behind the article that it takes; letters that are spoken alone are `MLTable`'s and the
     /// like.

@@ -402,10 +402,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{BatchSize, check_batches};
+    use crate::shape::places;
 
     fn said(step: &Value) -> Vec<String> {
-        let wrong = check_batches(step.as_object().unwrap());
-        wrong.iter().map(|wrong| wrong.path.join(".")).collect()
+        places(check_batches, step)
     }
 
     #[test]

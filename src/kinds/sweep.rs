@@ -422,10 +422,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::check_sweep;
+    use crate::shape::places;
 
     fn said(sweep: &Value) -> Vec<String> {
-        let wrong = check_sweep(sweep.as_object().unwrap());
-        wrong.iter().map(|wrong| wrong.path.join(".")).collect()
+        places(check_sweep, sweep)
     }
 
     #[test]

@@ -243,6 +243,8 @@ impl Service {
     async fn assign(&self, taken: Taken, alone: bool) -> Result<Option<Assignment>> {
         let Taken {
             workspace,
+            subscription,
+            resource_group,
             row,
             handle,
             cancel,
@@ -252,10 +254,9 @@ impl Service {
             return Ok(None);
         };
         let mut secrets = BTreeMap::new();
-        let Some(found) = self.store.workspace(&workspace).await? else {
-            return Ok(None);
-        };
-        if !job.secrets.is_empty() {
+        if !job.secrets.is_empty()
+            && let Some(found) = self.store.workspace(&workspace).await?
+        {
             for (variable, name) in &job.secrets {
                 let opened = match name.strip_prefix(connected::SECRETS) {
                     Some(connection) => self.lets_in(&found, connection, variable).await,
@@ -294,8 +295,8 @@ impl Service {
             token: self.vault.run_token(row.workspace_id, row.id),
             log_length: self.store.log_length(row.workspace_id, row.id)?,
             workspace,
-            subscription: found.workspace.subscription,
-            resource_group: found.workspace.resource_group,
+            subscription,
+            resource_group,
             root: root.unwrap_or_else(|| row.run.name.clone()),
             root_id,
             run: row.run.name,

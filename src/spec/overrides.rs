@@ -1,7 +1,8 @@
 //! `--set`, `--add`, `--remove`: changes of a tree before it is checked.
 //!
 //! Paths are keys joined by dots, with `[n]` for a place in a list, `[-n]` from its end, and
-//! `[name=x]` for the one mapping in it with that value. What is missing on the way is made. A change inside of what the file only names (`environment: azureml:…`) is refused.
+//! `[name=x]` for the one mapping in it with that value. What is missing on the way is made. A change
+//! inside of what the file only names (`environment: azureml:…`) is refused.
 
 #[cfg(test)]
 mod tests;

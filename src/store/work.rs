@@ -64,6 +64,9 @@ impl Orders {
 #[derive(Debug, Clone)]
 pub struct Taken {
     pub workspace: String,
+    /// Where the workspace is.
+    pub subscription: String,
+    pub resource_group: String,
     /// Without what other tables know of it.
     pub row: RunRow,
     pub handle: Option<String>,
@@ -336,14 +339,19 @@ fn take(tx: &Tx<'_>, sync: &Sync, id: i64, found: Found) -> Result<Option<Taken>
         params![id, sync.worker, sync.lease_until],
     )?;
     let taken = tx.one(
-        "SELECT handle, cancel > 0, (SELECT name FROM workspaces WHERE id = workspace_id), driver \
-         FROM runs WHERE id = ?1",
+        "SELECT runs.handle, runs.cancel > 0, runs.driver, \
+         workspaces.name, workspaces.subscription, workspaces.resource_group \
+         FROM runs JOIN workspaces ON workspaces.id = runs.workspace_id WHERE runs.id = ?1",
         params![id],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        |row| {
+            let place = (row.get(3)?, row.get(4)?, row.get(5)?);
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, place))
+        },
     )?;
-    let Some((handle, cancel, workspace, driver)) = taken else {
+    let Some((handle, cancel, driver, place)) = taken else {
         return Ok(None);
     };
+    let (workspace, subscription, resource_group) = place;
     match found {
         Found::Own => {}
         Found::Orphan => {
@@ -355,6 +363,8 @@ fn take(tx: &Tx<'_>, sync: &Sync, id: i64, found: Found) -> Result<Option<Taken>
     }
     Ok(runs::bare(tx, id)?.map(|row| Taken {
         workspace,
+        subscription,
+        resource_group,
         row,
         handle,
         cancel,

@@ -13,7 +13,7 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use super::{Settings, folders::Folders, io_error, keep::Target, persist, recent::Recent, shell};
 use api::{
     Error, Result,
-    assets::{AssetRef, Holder},
+    assets::AssetRef,
     jobs::{Described, InputMode, JobInput, JobOutput, OutputMode},
     lineage::{Node, NodeKind, RunLink},
     mirrors::Mirrors,
@@ -420,10 +420,7 @@ impl Ports<'_> {
         let link = |(key, kind): (&str, NodeKind)| {
             let text = definition.get(key)?.as_str()?;
             let asset = AssetRef::parse(text).ok()?;
-            let name = match asset.holder {
-                Holder::Registry(registry) => format!("registries/{registry}/{}", asset.name),
-                Holder::Here | Holder::Workspace(_) => asset.name,
-            };
+            let name = asset.holder.in_lineage(&asset.name);
             Some(RunLink {
                 name: key.to_owned(),
                 node: Node::new(kind, name, asset.pick.version()),

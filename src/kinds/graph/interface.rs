@@ -106,13 +106,8 @@ impl<'a> Interface<'a> {
             named.filter(|name| !known.contains_key(*name) && !STORES.contains(&name.as_str()));
         unknown
             .map(|name| {
-                let names: Vec<&str> = known.keys().map(String::as_str).collect();
-                let fault = Fault::new(format!("The component has no output `{name}`"));
-                let fault = match names::nearest(name, names.iter().copied()) {
-                    Some(nearest) => fault.hint(format!("Did you mean `{nearest}`?")),
-                    None if names.is_empty() => fault,
-                    None => fault.hint(format!("Its outputs are {}", names.join(", "))),
-                };
+                let message = format!("The component has no output `{name}`");
+                let fault = with_known(Fault::new(message), name, "outputs", known);
                 Wrong::at(["outputs", name.as_str()], fault)
             })
             .collect()
@@ -158,14 +153,17 @@ fn names_of(holder: &Members, step: &Members) -> Vec<String> {
 }
 
 fn unknown_input(name: &str, known: &Members) -> Fault {
-    let fault = Fault::new(format!(
-        "The component has no input `{name}`; it is left out"
-    ));
+    let message = format!("The component has no input `{name}`; it is left out");
+    with_known(Fault::new(message), name, "inputs", known)
+}
+
+/// Adds which port is meant, or which there are.
+fn with_known(fault: Fault, name: &str, side: &str, known: &Members) -> Fault {
     let names: Vec<&str> = known.keys().map(String::as_str).collect();
     match names::nearest(name, names.iter().copied()) {
         Some(nearest) => fault.hint(format!("Did you mean `{nearest}`?")),
         None if names.is_empty() => fault,
-        None => fault.hint(format!("Its inputs are {}", names.join(", "))),
+        None => fault.hint(format!("Its {side} are {}", names.join(", "))),
     }
 }
 

@@ -21,6 +21,7 @@ use api::{
     runs::Job,
 };
 use spec::{
+    graph::no_compute,
     kinds::{environment::EnvironmentSource, job::CommandJob},
     shape::Described as _,
 };
@@ -292,9 +293,7 @@ impl Command<'_> {
         let compute = own.or(self.scope.compute.as_ref());
         match compute {
             Some(compute) => Ok(Some(compute.clone())),
-            None => Err(Error::invalid("The step has no compute")
-                .at("compute")
-                .hint("Give it a `compute`, or all steps one: settings: {default_compute: azureml:serverless}")),
+            None => Err(no_compute().into_error().at("compute")),
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     body::{Body, check_places, input_named},
     compile::{Scope, as_shown},
-    given::{Given, is_data},
+    given::{Given, is_data, is_text},
     graph::{Binding, Choice, Items, Loop, LoopKind, Source, Step, Work},
     items::items_of,
     step::{Members, Parents, Steps, filled},
@@ -116,8 +116,8 @@ impl<'a> Around<'a> {
         let fits = match (made, wanted) {
             ("string", _) => !is_data(wanted),
             ("integer" | "number", "integer" | "number" | "string") | ("boolean", "string") => true,
-            ("integer" | "number" | "boolean", _) => made == wanted,
-            _ => !matches!(wanted, "integer" | "number" | "boolean"),
+            (made, _) if is_text(made) => made == wanted,
+            _ => !is_text(wanted),
         };
         (!fits).then(|| {
             Error::invalid(format!(

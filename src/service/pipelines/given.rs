@@ -145,7 +145,7 @@ impl Inputs {
 }
 
 /// Whether not every text is of that type.
-fn is_text(kind: &str) -> bool {
+pub fn is_text(kind: &str) -> bool {
     matches!(kind, "integer" | "number" | "boolean")
 }
 

@@ -183,7 +183,6 @@ impl Checker<'_> {
     }
 }
 
-/// Where the keys lead, as far as they are in this file: the value if it is one line, else its key.
 /// Something wrong inside of a record, with its place.
 pub fn issue_of(node: &Node, wrong: Wrong) -> Issue {
     let span = locate(node, &wrong.path);
@@ -195,6 +194,7 @@ pub fn issue_of(node: &Node, wrong: Wrong) -> Issue {
     new(span, wrong.fault.message).maybe(wrong.fault.hint)
 }
 
+/// Where the keys lead, as far as they are in this file: the value if it is one line, else its key.
 fn locate(node: &Node, path: &[String]) -> Span {
     let mut node = node;
     let mut span = first_key(node);

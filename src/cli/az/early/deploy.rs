@@ -150,10 +150,7 @@ fn script(az: &Az, given: &Given, inference: &Map<String, Value>) -> Result<Opti
     let Some(entry) = entry else {
         return Ok(None);
     };
-    let source = given
-        .owned("source-directory")
-        .or_else(|| text_at(inference, "sourceDirectory"));
-    if let Some(source) = source {
+    if let Some(source) = source_directory(given, inference) {
         let code = found(&[&base, &az.ctx.folder], &source);
         if !code.join(&entry).is_file() {
             let shown = code.display();
@@ -171,6 +168,11 @@ fn script(az: &Az, given: &Given, inference: &Map<String, Value>) -> Result<Opti
     let name = code.file_name().unwrap_or_default();
     let script = name.to_string_lossy().into_owned();
     Ok(Some(Script { code, script }))
+}
+
+fn source_directory(given: &Given, inference: &Map<String, Value>) -> Option<String> {
+    let flagged = given.owned("source-directory");
+    flagged.or_else(|| text_at(inference, "sourceDirectory"))
 }
 
 /// What the script runs in; none where nothing says it.
@@ -193,9 +195,7 @@ fn software(az: &Az, given: &Given, inference: &Map<String, Value>) -> Result<Op
         .or_else(|| text_at(inference, "condaFile"));
     if let Some(conda) = conda {
         // With a source directory all that the configuration names is in it.
-        let source = given
-            .owned("source-directory")
-            .or_else(|| text_at(inference, "sourceDirectory"));
+        let source = source_directory(given, inference);
         let within = source.map(|source| found(&here, &source).join(&conda));
         let conda = match within.filter(|path| path.is_file()) {
             Some(conda) => conda,
