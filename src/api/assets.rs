@@ -308,6 +308,15 @@ pub enum Pick {
 }
 
 impl Pick {
+    /// The version of a label; `latest` is that of the newest.
+    pub fn labelled(label: &str) -> Self {
+        if label.eq_ignore_ascii_case("latest") {
+            Pick::Latest
+        } else {
+            Pick::Label(label.to_owned())
+        }
+    }
+
     pub fn version(&self) -> Option<String> {
         match self {
             Pick::Version(version) => Some(version.clone()),
@@ -345,10 +354,7 @@ impl Holder {
 
     /// What lineage calls an asset.
     pub fn in_lineage(&self, name: &str) -> String {
-        match self {
-            Holder::Registry(registry) => format!("{}/{name}", super::registries::place(registry)),
-            Holder::Here | Holder::Workspace(_) => name.to_owned(),
-        }
+        super::lineage::name_in(&self.workspace(""), name)
     }
 
     /// How references name one version of an asset here; `kind` is a word such as `models`.
@@ -384,7 +390,7 @@ impl AssetRef {
             return long(bare).ok_or_else(|| malformed(text));
         }
         let (name, pick) = if let Some((name, label)) = bare.split_once('@') {
-            (name, labelled(label))
+            (name, Pick::labelled(label))
         } else if let Some((name, version)) = bare.split_once(':') {
             (name, Pick::Version(version.to_owned()))
         } else {
@@ -414,14 +420,6 @@ impl std::str::FromStr for AssetRef {
     }
 }
 
-fn labelled(label: &str) -> Pick {
-    if label.eq_ignore_ascii_case("latest") {
-        Pick::Latest
-    } else {
-        Pick::Label(label.to_owned())
-    }
-}
-
 /// Reads the parts of a long form: pairs of a word and a name, in any order of the words.
 fn long(path: &str) -> Option<AssetRef> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
@@ -444,12 +442,12 @@ fn long(path: &str) -> Option<AssetRef> {
         [word, version] if word.eq_ignore_ascii_case("versions") => {
             Pick::Version((*version).to_owned())
         }
-        [word, label] if word.eq_ignore_ascii_case("labels") => labelled(label),
+        [word, label] if word.eq_ignore_ascii_case("labels") => Pick::labelled(label),
         // Azure's own examples of REST calls have both words.
         [versions, word, label]
             if versions.eq_ignore_ascii_case("versions") && word.eq_ignore_ascii_case("labels") =>
         {
-            labelled(label)
+            Pick::labelled(label)
         }
         _ => return None,
     };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Done, Error, Result, Time,
     assets::{AssetRef, Pick},
-    operation,
+    operation, registries,
 };
 
 /// What something in a lineage is.
@@ -169,48 +169,58 @@ pub struct GetLineage {
     /// The latest when absent.
     #[serde(default)]
     pub version: Option<String>,
+    /// Label, or alias of a model, of the version instead.
+    #[serde(default)]
+    pub label: Option<String>,
     /// How far from it at most; any distance when absent.
     #[serde(default)]
     pub depth: Option<u32>,
 }
 operation!(GetLineage => Lineage, "lineage.get");
 
+/// What lineage calls an asset of a workspace or, where its name is `registries/R`, of a registry.
+pub fn name_in(place: &str, asset: &str) -> String {
+    if registries::named_in(place).is_some() {
+        format!("{place}/{asset}")
+    } else {
+        asset.to_owned()
+    }
+}
+
+/// The registry, as a place, and the asset in it of such a name.
+pub fn apart(name: &str) -> Option<(String, &str)> {
+    let (registry, own) = registries::named_in(name)?.split_once('/')?;
+    Some((registries::place(registry), own))
+}
+
 /// The asset of a registry that an address names.
-fn of_registry(text: &str) -> Option<Node> {
+fn of_registry(text: &str) -> Option<(NodeKind, String, Pick)> {
     let asset = text
         .strip_prefix("azureml://registries/")
         .and_then(|_| AssetRef::parse(text).ok())?;
-    let version = match asset.pick {
-        Pick::Version(version) => Some(version),
-        Pick::Latest => None,
-        Pick::Label(_) => return None,
-    };
     let kind = NodeKind::parse(asset.kind.as_deref()?)?;
-    Some(Node::new(
-        kind,
-        asset.holder.in_lineage(&asset.name),
-        version,
-    ))
+    Some((kind, asset.holder.in_lineage(&asset.name), asset.pick))
 }
 
-/// A node as commands name it: `KIND:NAME`, `KIND:NAME:VERSION`, or without the kind where one of
-/// that name is looked for; or the address of a registry's asset.
-pub fn parse_node(text: &str) -> Result<(Option<NodeKind>, String, Option<String>)> {
-    if let Some(node) = of_registry(text) {
-        return Ok((Some(node.kind), node.name, node.version));
+/// A node as commands name it: `KIND:NAME`, `KIND:NAME:VERSION`, `KIND:NAME@LABEL`, or without the
+/// kind where one of that name is looked for; or the address of a registry's asset.
+pub fn parse_node(text: &str) -> Result<(Option<NodeKind>, String, Pick)> {
+    if let Some((kind, name, pick)) = of_registry(text) {
+        return Ok((Some(kind), name, pick));
     }
     let text = text.strip_prefix("azureml:").unwrap_or(text);
     let (kind, rest) = match text.split_once(':') {
         Some((word, rest)) if NodeKind::parse(word).is_some() => (NodeKind::parse(word), rest),
         _ => (None, text),
     };
-    let (name, version) = match rest.split_once(':') {
-        Some((name, version)) => (name, Some(version.to_owned())),
-        None => (rest.split('@').next().unwrap_or(rest), None),
+    let (name, pick) = match (rest.split_once(':'), rest.split_once('@')) {
+        (Some((name, version)), _) => (name, Pick::Version(version.to_owned())),
+        (None, Some((name, label))) => (name, Pick::labelled(label)),
+        (None, None) => (rest, Pick::Latest),
     };
     if name.is_empty() {
         return Err(Error::invalid(format!("`{text}` names nothing"))
             .hint("Write data:iris:1, model:churn:2, run:NAME, or the name alone"));
     }
-    Ok((kind, name.to_owned(), version))
+    Ok((kind, name.to_owned(), pick))
 }

@@ -27,7 +27,7 @@ const LOOKED_FOR: [NodeKind; 7] = [
 /// Follows runs, models, data, environments, code and endpoints in both directions.
 #[derive(Debug, Args)]
 pub struct LineageArgs {
-    /// What to follow: NAME or NAME:VERSION, with its kind before it where the name alone is not
+    /// What to follow: NAME, NAME:VERSION or NAME@LABEL, with its kind before it where the name alone is not
     /// enough, as in job:NAME, model:NAME:2, data:NAME:1; or the address of a registry's asset
     #[arg(value_name = "THING")]
     thing: String,
@@ -40,7 +40,7 @@ pub struct LineageArgs {
 }
 
 pub async fn lineage(ctx: &Context, args: LineageArgs) -> anyhow::Result<()> {
-    let (said, name, version) = parse_node(&args.thing)?;
+    let (said, name, pick) = parse_node(&args.thing)?;
     let said = match args.kind.as_deref() {
         None => said,
         Some(word) => Some(NodeKind::parse(word).ok_or_else(|| {
@@ -62,7 +62,8 @@ pub async fn lineage(ctx: &Context, args: LineageArgs) -> anyhow::Result<()> {
             workspace: workspace.clone(),
             kind: *kind,
             name: name.clone(),
-            version: version.clone(),
+            version: pick.version(),
+            label: pick.label(),
             depth: args.depth,
         };
         match client.call(&get).await {

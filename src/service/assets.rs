@@ -83,14 +83,14 @@ fn in_place(row: &WorkspaceRow) -> String {
     }
 }
 
-fn pick(version: Option<String>, label: Option<String>) -> Result<Pick> {
+/// The version that is asked for by its name or by a label.
+pub(super) fn pick(version: Option<String>, label: Option<String>) -> Result<Pick> {
     match (version, label) {
         (Some(_), Some(_)) => {
             Err(Error::invalid("Both a version and a label are given").at("label"))
         }
         (Some(version), None) => Ok(Pick::Version(version)),
-        (None, Some(label)) if label.eq_ignore_ascii_case("latest") => Ok(Pick::Latest),
-        (None, Some(label)) => Ok(Pick::Label(label)),
+        (None, Some(label)) => Ok(Pick::labelled(&label)),
         (None, None) => Ok(Pick::Latest),
     }
 }

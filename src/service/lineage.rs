@@ -5,12 +5,12 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::{Action, Caller, Perform, Service};
+use super::{Action, Caller, Perform, Service, assets::pick};
 use api::{
     Code, Done, Error, Result,
     assets::{AssetKind, Pick},
     deployments::ModelVersion,
-    lineage::{Edge, GetLineage, Lineage, Node, NodeInfo, NodeKind, RecordLineage},
+    lineage::{Edge, GetLineage, Lineage, Node, NodeInfo, NodeKind, RecordLineage, apart, name_in},
     models::Which,
     names,
     pipelines::ListSteps,
@@ -51,8 +51,9 @@ impl Perform for RecordLineage {
 impl Perform for GetLineage {
     async fn perform(self, service: &Service, caller: &Caller) -> Result<Lineage> {
         let row = service.enter(caller, &self.workspace, Action::Read).await?;
+        let pick = pick(self.version, self.label)?;
         let of = service
-            .find_node(caller, &row, self.kind, &self.name, self.version)
+            .find_node(caller, &row, self.kind, &self.name, pick)
             .await?;
         let mut search = Search {
             service,
@@ -92,22 +93,31 @@ impl Service {
         row: &WorkspaceRow,
         kind: NodeKind,
         name: &str,
-        version: Option<String>,
+        pick: Pick,
     ) -> Result<Node> {
-        let of_registry = registries::named_in(name);
-        if let Some((registry, own)) = of_registry.and_then(|rest| rest.split_once('/')) {
-            let registry = registries::place(registry);
-            let row = match self.enter(caller, &registry, Action::Read).await {
-                // Of one that is elsewhere it is known what used it.
-                Err(error) if error.code == Code::NotFound && version.is_some() => {
-                    return Ok(Node::new(kind, name, version));
-                }
-                row => row?,
-            };
-            let found = Box::pin(self.find_node(caller, &row, kind, own, version)).await?;
-            let name = format!("{registry}/{}", found.name);
-            return Ok(Node { name, ..found });
-        }
+        let Some((registry, own)) = apart(name) else {
+            return self.find_own(row, kind, name, pick).await;
+        };
+        let (row, pick) = match (self.enter(caller, &registry, Action::Read).await, pick) {
+            // Of one that is elsewhere it is known what used it.
+            (Err(error), Pick::Version(version)) if error.code == Code::NotFound => {
+                return Ok(Node::new(kind, name, Some(version)));
+            }
+            (row, pick) => (row?, pick),
+        };
+        let found = self.find_own(&row, kind, own, pick).await?;
+        let name = name_in(&row.workspace.name, &found.name);
+        Ok(Node { name, ..found })
+    }
+
+    /// The node of a workspace or registry itself.
+    async fn find_own(
+        &self,
+        row: &WorkspaceRow,
+        kind: NodeKind,
+        name: &str,
+        pick: Pick,
+    ) -> Result<Node> {
         match kind {
             NodeKind::Run => {
                 let id = self.find_run(row, name).await?;
@@ -115,7 +125,11 @@ impl Service {
                 Ok(Node::run(name.unwrap_or_default()))
             }
             NodeKind::Model => {
-                let which = version.map_or(Which::Newest, |version| Which::version(&version));
+                let which = match pick {
+                    Pick::Latest => Which::Newest,
+                    Pick::Version(version) => Which::version(&version),
+                    Pick::Label(alias) => Which::Alias(alias),
+                };
                 let found = self.find_model(row, name, which).await?;
                 let version = found.model.version.to_string();
                 Ok(Node::new(kind, found.model.name, Some(version)))
@@ -137,7 +151,6 @@ impl Service {
             }
             NodeKind::Data | NodeKind::Environment | NodeKind::Component | NodeKind::Code => {
                 let asset_kind = AssetKind::parse(kind.name()).unwrap_or(AssetKind::Data);
-                let pick = version.map_or(Pick::Latest, Pick::Version);
                 let found = self.find_asset(row, asset_kind, name, pick).await?;
                 Ok(Node::new(kind, found.asset.name, Some(found.asset.version)))
             }

@@ -9,7 +9,7 @@ use api::{
     datastores::{Datastore, DatastoreType},
     files::{Hash, ListArtifacts, check_path},
     jobs::SEARCHES,
-    lineage::{Node, NodeKind},
+    lineage::{self, Node, NodeKind},
     models::{GetModel, Which},
     names,
     paths::{Files, Location, ResolvePath, Resolved},
@@ -222,7 +222,7 @@ impl Service {
         let model = get.perform(self, caller).await?;
         let node = Node::new(
             NodeKind::Model,
-            in_lineage(&place, &model.name),
+            lineage::name_in(&place, &model.name),
             Some(model.version.to_string()),
         );
         let kind = Some(format!("{}_model", model.kind));
@@ -419,21 +419,12 @@ impl Service {
     }
 }
 
-/// What lineage calls an asset of a workspace or registry.
-fn in_lineage(place: &str, name: &str) -> String {
-    if registries::named_in(place).is_some() {
-        format!("{place}/{name}")
-    } else {
-        name.to_owned()
-    }
-}
-
 /// Where the files of an asset are: with it, or at the address that it names.
 fn files_of(asset: &Asset, place: String) -> Result<Step> {
     let kind = asset.text("type").map(str::to_owned);
     let node = Node::new(
         NodeKind::parse(asset.kind.name()).unwrap_or(NodeKind::Data),
-        in_lineage(&place, &asset.name),
+        lineage::name_in(&place, &asset.name),
         Some(asset.version.clone()),
     );
     let build = asset.spec.get("build").and_then(|build| build.get("path"));

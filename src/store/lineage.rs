@@ -6,7 +6,7 @@ use super::{
 };
 use api::{
     Result, Time,
-    lineage::{Node, NodeKind, RunLink},
+    lineage::{Node, NodeKind, RunLink, apart, name_in},
 };
 
 /// A link of a run.
@@ -119,6 +119,13 @@ pub(super) fn record(
     link: &RunLink,
     now: Time,
 ) -> Result<()> {
+    let mut node = link.node.name.clone();
+    // However the run wrote the registry, it is one.
+    if let Some((place, own)) = apart(&node) {
+        let sql = "SELECT name FROM workspaces WHERE name = ?1";
+        let known = tx.one(sql, params![place], |row| row.get::<String>(0))?;
+        node = known.map_or(node.clone(), |known| name_in(&known, own));
+    }
     tx.execute(
         "INSERT INTO lineage(workspace_id, run, is_input, name, kind, node, version, uri, type, \
          created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
@@ -130,7 +137,7 @@ pub(super) fn record(
             is_input,
             link.name,
             link.node.kind.name(),
-            link.node.name,
+            node,
             link.node.version,
             link.uri,
             link.kind,

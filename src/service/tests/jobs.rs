@@ -12,6 +12,7 @@ use api::{
     jobs::{CreateJob, JobInput},
     lineage::{GetLineage, Node, NodeKind, RecordLineage, RunLink},
     paths::{Files, ResolvePath, Resolved},
+    registries::CreateRegistry,
     runs::{Run, RunStatus},
     work::Outcome,
 };
@@ -33,20 +34,7 @@ impl Bench {
     }
 
     async fn asset(&self, kind: AssetKind, name: &str, spec: Value) {
-        self.ask(CreateAsset {
-            workspace: "ws".to_owned(),
-            kind,
-            name: Some(name.to_owned()),
-            version: None,
-            spec: members(spec),
-            description: None,
-            tags: [].into(),
-            properties: [].into(),
-            files: None,
-            labels: Vec::new(),
-        })
-        .await
-        .unwrap();
+        self.ask(asset(kind, name, spec)).await.unwrap();
     }
 
     pub async fn resolved(&self, path: &str) -> Result<Resolved> {
@@ -56,6 +44,21 @@ impl Bench {
             model: false,
         })
         .await
+    }
+}
+
+fn asset(kind: AssetKind, name: &str, spec: Value) -> CreateAsset {
+    CreateAsset {
+        workspace: "ws".to_owned(),
+        kind,
+        name: Some(name.to_owned()),
+        version: None,
+        spec: members(spec),
+        description: None,
+        tags: [].into(),
+        properties: [].into(),
+        files: None,
+        labels: Vec::new(),
     }
 }
 
@@ -416,6 +419,7 @@ async fn lineage_leads_from_data_over_runs_to_what_they_made() {
         kind: NodeKind::Data,
         name: "CLEAN".to_owned(),
         version: None,
+        label: None,
         depth,
     };
     let lineage = bench.ask(get(None)).await.unwrap();
@@ -437,4 +441,71 @@ async fn lineage_leads_from_data_over_runs_to_what_they_made() {
     assert!(gone.is_some_and(|info| info.gone));
     let near = bench.ask(get(Some(1))).await.unwrap();
     assert!(near.edges.iter().all(|edge| edge.from.name != "raw"));
+}
+
+#[tokio::test]
+async fn lineage_knows_a_registry_however_it_is_written() {
+    let bench = Bench::new().await;
+    bench
+        .ask(CreateRegistry {
+            name: "Team".to_owned(),
+            description: String::new(),
+            display_name: None,
+            location: None,
+            tags: [].into(),
+            spec: serde_json::Map::new(),
+        })
+        .await
+        .unwrap();
+    let shared = CreateAsset {
+        workspace: "registries/team".to_owned(),
+        labels: vec!["prod".to_owned()],
+        ..asset(
+            AssetKind::Data,
+            "iris",
+            json!({"type": "uri_folder", "path": "https://host/x/"}),
+        )
+    };
+    bench.ask(shared).await.unwrap();
+    for (run, spelling) in [("first", "team"), ("second", "TEAM")] {
+        bench.job(run, json!({})).await.unwrap();
+        let record = RecordLineage {
+            workspace: "ws".to_owned(),
+            run: run.to_owned(),
+            inputs: vec![RunLink {
+                name: "in".to_owned(),
+                node: Node::new(
+                    NodeKind::Data,
+                    format!("registries/{spelling}/iris"),
+                    Some("1".to_owned()),
+                ),
+                uri: None,
+                kind: None,
+            }],
+            outputs: Vec::new(),
+        };
+        bench.ask(record).await.unwrap();
+    }
+    let get = |kind, name: &str, label: Option<&str>| GetLineage {
+        workspace: "ws".to_owned(),
+        kind,
+        name: name.to_owned(),
+        version: None,
+        label: label.map(str::to_owned),
+        depth: None,
+    };
+    for label in [None, Some("latest"), Some("prod")] {
+        let found = get(NodeKind::Data, "registries/tEAM/Iris", label);
+        let found = bench.ask(found).await.unwrap();
+        assert_eq!(found.of.name, "registries/Team/iris");
+        let used = found.edges.iter().filter(|edge| edge.from == found.of);
+        assert_eq!(used.count(), 2, "{:?}", found.edges);
+    }
+    let other = get(NodeKind::Data, "registries/team/iris", Some("other"));
+    let error = bench.ask(other).await.unwrap_err();
+    assert!(error.message.contains("has the label `other`"), "{error:?}");
+    // A registry holds no registries, however many of them a name says.
+    let deep = format!("{}m", "registries/team/".repeat(100_000));
+    let error = bench.ask(get(NodeKind::Model, &deep, None)).await;
+    assert_eq!(error.unwrap_err().code, Code::NotFound);
 }

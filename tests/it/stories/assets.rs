@@ -102,7 +102,7 @@ fn a_registry_is_shared() {
         aml.ok("data create -n iris --path data/iris.csv");
         let shared = aml.json("data share iris:1 --to team --share-with-version 7");
         assert_eq!(shared["version"], "7");
-        aml.ok("data create -n direct --path data --registry-name team");
+        aml.ok("data create -n direct --path data --registry-name team --label prod");
         let names = aml.json("data list --registry-name team --query [].name");
         assert_eq!(names, json!(["direct", "iris"]));
         let show = "data show azureml://registries/team/data/iris/versions/7 --query files.files";
@@ -110,15 +110,19 @@ fn a_registry_is_shared() {
         aml.write(
             "job.yml",
             "command: ls ${{inputs.d}}\nenvironment: {image: python}\ncompute: local\n\
-             inputs: {d: {type: uri_file, path: azureml://registries/team/data/iris/versions/7}}\n",
+             inputs: {d: {type: uri_file, path: azureml://registries/TEAM/data/iris/versions/7}}\n",
         );
         aml.ok("job create -f job.yml -n reads --stream");
         let of_data = aml.json("lineage azureml://registries/team/data/iris/versions/7");
         assert_eq!(of_data["edges"][0]["to"]["name"], "reads", "{of_data}");
-        assert_eq!(of_data["nodes"][0]["name"], "registries/team/iris");
+        assert_eq!(of_data["nodes"][0]["name"], "registries/Team/iris");
         assert!(of_data["nodes"][0].get("gone").is_none(), "{of_data}");
         let of_job = aml.json("lineage job:reads");
-        assert_eq!(of_job["edges"][0]["from"]["name"], "registries/team/iris");
+        assert_eq!(of_job["edges"][0]["from"]["name"], "registries/Team/iris");
+        let of_label = aml.json("lineage azureml://registries/team/data/direct/labels/prod");
+        assert_eq!(of_label["of"]["version"], "1", "{of_label}");
+        let none = "lineage azureml://registries/team/data/iris/labels/none";
+        assert!(aml.fails(3, none).contains("has the label `none`"));
         aml.ok("registry update -n team --description ours");
         assert_eq!(aml.json("registry show -n TEAM")["description"], "ours");
         assert_eq!(
