@@ -1,5 +1,6 @@
 //! Profiles, defaults and environment variables. Nobody else reads the environment.
 
+mod address;
 mod az;
 mod credentials;
 mod read;
@@ -16,7 +17,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 use toml_edit::{DocumentMut, Item, Table};
 
+pub use address::check_url;
 pub use az::{AzConfig, CLOUD, Setting};
+pub use credentials::Others;
 
 use read::read_toml;
 

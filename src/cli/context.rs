@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::{Globals, paste::Paste, ui::Ui};
 use crate::{
-    config::{self, Config, InsideRun, Profile},
+    config::{self, Config, InsideRun, Others, Profile},
     wiring::{Target, Wiring},
 };
 use api::{Code, Error, Result, access::WhoAmI, names, workspaces::ListWorkspaces};
@@ -306,10 +306,16 @@ impl Context {
                     _ => hint.replace("aml login URL", &whole),
                 };
             }
-            if self.config.token.is_none() && self.config.has_token_of_another_server(name) {
-                error.hints.push(format!(
-                    "The token kept for `{name}` is that of another server; it is not sent to this one"
-                ));
+            if self.config.token.is_none() && matches!(self.config.stored_token(name), Ok(None)) {
+                let others = self.config.other_tokens(name).ok().flatten();
+                error.hints.extend(others.map(|others| match others {
+                    Others::For(_) => format!(
+                        "The token kept for `{name}` is that of another server; it is not sent to this one"
+                    ),
+                    Others::Unknown => format!(
+                        "The token kept for `{name}` does not say for which server it is; it is not sent"
+                    ),
+                }));
             }
         }
         let unknown = error.unknown.as_ref();

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::{context::Context, profile};
+use crate::config::Others;
 use api::Error;
 
 /// Forget the token of a profile
@@ -21,11 +22,21 @@ pub fn logout(ctx: &Context, args: &LogoutArgs) -> anyhow::Result<()> {
             .into());
     };
     ctx.known_profile(name)?;
-    let said = match ctx.config.stored_token(name)? {
-        Some(_) => format!("Logged out of `{name}`."),
-        None => format!("`{name}` had no token."),
-    };
+    let own = ctx.config.stored_token(name)?;
+    let others = ctx.config.other_tokens(name)?;
     // Also one whose server is not known.
     ctx.config.store_token(name, None)?;
-    ctx.ui.done(&said, &profile::info(ctx, name)?)
+    let said = match (own, &others) {
+        (Some(_), _) | (None, Some(Others::Unknown)) => format!("Logged out of `{name}`."),
+        (None, _) => format!("`{name}` had no token for the server it names."),
+    };
+    ctx.ui.done(&said, &profile::info(ctx, name)?)?;
+    if let Some(Others::For(servers)) = others {
+        // Another configuration file in the folder may call one of them by this name.
+        ctx.ui.hint(&format!(
+            "Its tokens for {} are kept; forget them with the profile: aml profile remove {name}",
+            servers.join(", ")
+        ));
+    }
+    Ok(())
 }

@@ -25,6 +25,15 @@ enum Kept {
     Anywhere(String),
 }
 
+/// Tokens of a profile that are not for the server it names.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Others {
+    /// For these servers.
+    For(Vec<String>),
+    /// One that does not say for which.
+    Unknown,
+}
+
 type Credentials = BTreeMap<String, Kept>;
 
 impl Config {
@@ -48,11 +57,33 @@ impl Config {
         }))
     }
 
-    /// Whether only tokens for other servers are stored for a profile.
-    pub fn has_token_of_another_server(&self, profile: &str) -> bool {
-        let kept = read_toml::<Credentials>(&self.credentials());
-        let kept = kept.ok().flatten().unwrap_or_default();
-        kept.contains_key(profile) && matches!(self.stored_token(profile), Ok(None))
+    /// What is stored for a profile besides the token for the server it names now.
+    pub fn other_tokens(&self, profile: &str) -> Result<Option<Others>> {
+        let kept: Option<Credentials> = read_toml(&self.credentials())?;
+        let kept = kept.and_then(|mut kept| kept.remove(profile));
+        Ok(match kept {
+            Some(Kept::Anywhere(_)) => Some(Others::Unknown),
+            Some(Kept::Servers(tokens)) => {
+                let own = self.server(profile);
+                let servers = tokens.into_keys();
+                let servers: Vec<_> = servers
+                    .filter(|server| Some(server) != own.as_ref())
+                    .collect();
+                (!servers.is_empty()).then_some(Others::For(servers))
+            }
+            None => None,
+        })
+    }
+
+    /// Forgets every token of a profile, whatever server it is for.
+    pub fn forget_tokens(&self, profile: &str) -> Result<()> {
+        let path = self.credentials();
+        let _turn = turn(&path)?;
+        let mut kept: Credentials = read_toml(&path)?.unwrap_or_default();
+        match kept.remove(profile) {
+            Some(_) => write_toml(&path, &kept, 0o600),
+            None => Ok(()),
+        }
     }
 
     /// Stores or, with none, forgets the token of a profile for the server it names.
@@ -108,7 +139,7 @@ fn origin(url: &str) -> Option<String> {
 mod tests {
     use std::fs;
 
-    use super::Config;
+    use super::{Config, Others};
     use crate::config::Profile;
 
     /// A configuration in the folder whose profiles are at these addresses.
@@ -154,11 +185,12 @@ mod tests {
         let two = at("two.toml", "http://two");
         one.store_token("team", Some("of one".to_owned())).unwrap();
         assert_eq!(stored(&two), None);
-        assert!(two.has_token_of_another_server("team"));
+        let of_one = || Some(Others::For(vec!["https://one:5000".to_owned()]));
+        assert_eq!(two.other_tokens("team").unwrap(), of_one());
         two.store_token("team", Some("of two".to_owned())).unwrap();
         assert_eq!(stored(&one).as_deref(), Some("of one"));
         assert_eq!(stored(&two).as_deref(), Some("of two"));
-        assert!(!two.has_token_of_another_server("team"));
+        assert_eq!(two.other_tokens("team").unwrap(), of_one());
         for (url, token) in [
             ("https://one:5000", Some("of one")),
             ("https://ONE:5000/else", Some("of one")),
@@ -181,6 +213,17 @@ mod tests {
         assert_eq!(stored(&two), None);
         let three = at("two.toml", "http://three");
         assert_eq!(stored(&three).as_deref(), Some("of three"));
+        // What is left for servers that it named before goes with the profile.
+        three
+            .replace_token("other", "http://o", Some("of o".to_owned()))
+            .unwrap();
+        let moved = at("two.toml", "http://four");
+        moved.forget_tokens("team").unwrap();
+        let text = fs::read_to_string(folder.path().join("credentials.toml")).unwrap();
+        assert!(
+            !text.contains("of three") && text.contains("of o"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -190,7 +233,7 @@ mod tests {
         let file = folder.path().join("credentials.toml");
         fs::write(&file, "team = \"old\"\n").unwrap();
         assert_eq!(config.stored_token("team").unwrap(), None);
-        assert!(config.has_token_of_another_server("team"));
+        assert_eq!(config.other_tokens("team").unwrap(), Some(Others::Unknown));
         config.store_token("team", Some("new".to_owned())).unwrap();
         assert_eq!(config.stored_token("team").unwrap().as_deref(), Some("new"));
         assert!(!fs::read_to_string(&file).unwrap().contains("old"));

@@ -4,8 +4,10 @@ use std::{fs, io::ErrorKind, path::Path};
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::credentials;
-use crate::login::check_url;
+use super::{
+    address::{after_last, check_url, without_secrets},
+    credentials,
+};
 use api::{Error, Result};
 
 /// What a file says; none when there is no such file.
@@ -28,10 +30,17 @@ pub(super) fn read_toml<T: de::DeserializeOwned>(path: &Path) -> Result<Option<T
         let at = e.span().map_or(0, |span| span.start);
         // A line of the credentials may hold a token.
         let secret = credentials::is_secret(path);
-        let (at, message) = match bare_word(&text, at) {
+        let mut said = e.message().split(HINT);
+        let message = said.next().unwrap_or_default();
+        let bare = bare_word(&text, at).filter(|_| is_of_bare_word(message));
+        let (at, message) = match bare {
             Some((at, _)) if secret => (at, "text must be in quotes".to_owned()),
-            Some((at, word)) => (at, format!("text must be in quotes: \"{word}\"")),
-            None => (at, in_words(e.message())),
+            Some((at, word)) => (
+                at,
+                no_text_there::<T>(&text, at, word)
+                    .unwrap_or_else(|| format!("text must be in quotes: \"{word}\"")),
+            ),
+            None => (at, in_words(message)),
         };
         let (line, _) = position(&text, at);
         let excerpt = if secret {
@@ -39,18 +48,29 @@ pub(super) fn read_toml<T: de::DeserializeOwned>(path: &Path) -> Result<Option<T
         } else {
             format!("\n  | {}", text.lines().nth(line - 1).unwrap_or_default())
         };
-        Error::invalid(format!("{message}{excerpt}"))
-            .at(place(path, &text, at))
+        let shown = without_secrets(&format!("{message}{excerpt}"));
+        let error = Error::invalid(shown).at(place(path, &text, at));
+        said.fold(error, |error, hint| error.hint(without_secrets(hint)))
             .hint("Correct the line or remove the file")
     })
 }
+
+/// Before each hint in a message that goes through the reader of the file.
+const HINT: char = '\u{1f}';
 
 /// The address of a server, as a login takes it.
 pub(super) fn address<'de, D: Deserializer<'de>>(
     value: D,
 ) -> std::result::Result<String, D::Error> {
     let text = String::deserialize(value)?;
-    check_url(&text).map_err(|e| de::Error::custom(e.message))
+    check_url(&text).map_err(|e| {
+        let mut said = e.message;
+        for hint in e.hints {
+            said.push(HINT);
+            said.push_str(&hint.replace("aml login ", ""));
+        }
+        de::Error::custom(said)
+    })
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
@@ -83,7 +103,7 @@ fn bare_word(text: &str, at: usize) -> Option<(usize, &str)> {
     let line_start = text.get(..at)?.rfind('\n').map_or(0, |at| at + 1);
     let ends = |c: char| c.is_whitespace() || "=[],{}#\"'".contains(c);
     let before = &text[line_start..at];
-    let start = line_start + before.rfind(ends).map_or(0, |at| at + 1);
+    let start = line_start + after_last(before, ends);
     let rest = text[start..].trim_start_matches(' ');
     let start = text.len() - rest.len();
     let word = &rest[..rest.find(ends).unwrap_or(rest.len())];
@@ -95,9 +115,33 @@ fn bare_word(text: &str, at: usize) -> Option<(usize, &str)> {
     (is_value && is_text).then_some((start, word))
 }
 
-/// What serde says of a number, for people who do not know its types.
+/// Whether the reader took a word for the beginning of a value, rather than missed something in one.
+fn is_of_bare_word(message: &str) -> bool {
+    [
+        "string values must be quoted",
+        "invalid boolean",
+        "invalid float",
+        "invalid mantissa",
+    ]
+    .iter()
+    .any(|begin| message.starts_with(begin))
+}
+
+/// What is wrong with a word without quotes where not even a text with quotes would be right.
+fn no_text_there<T: de::DeserializeOwned>(text: &str, at: usize, word: &str) -> Option<String> {
+    let quoted = format!("{}'{word}'{}", &text[..at], &text[at + word.len()..]);
+    let error = toml::from_str::<T>(&quoted).err()?;
+    let same = error.span().is_some_and(|span| span.start == at);
+    let of_type = error.message().strip_prefix("invalid type: string ");
+    let said = in_words(of_type.filter(|_| same)?);
+    let (_, expected) = said.split_once(", expected ")?;
+    Some(format!("`{word}` is not {expected}"))
+}
+
+/// What serde says of a value, for people who do not know its types.
 fn in_words(message: &str) -> String {
     let words = [
+        ("a boolean", "true or false"),
         ("a nonzero u32", "a whole number of at least 1"),
         ("u32", "a whole number"),
         ("u64", "a whole number"),
@@ -178,6 +222,17 @@ mod tests {
                 "invalid type: string \"many\"",
             ),
             ("profile = \"team\n", "invalid basic string"),
+            (
+                "[worker]\nslots = many\n",
+                "`many` is not a whole number of at",
+            ),
+            (
+                "[webhooks]\nallow_private = True\n",
+                "`True` is not true or false",
+            ),
+            ("workspace = \"a, b\\q\"\n", "missing escaped value"),
+            ("workspace = \"a\u{a0}b\\q\"\n", "missing escaped value"),
+            ("profile =\u{3000}team\n", ""),
             ("pro file = 1\n", "key with no value"),
         ] {
             let error = refused(other.as_bytes());
@@ -191,6 +246,17 @@ mod tests {
         assert_eq!(error.target.as_deref(), Some("c.toml:3:7"));
         let says = "`not a url` does not say http or https\n";
         assert!(error.message.starts_with(says), "{error:?}");
+        assert_eq!(error.hints[0], "With TLS: https://not a url");
+        for wrong in [
+            "\"https://ann:pw@host\"",
+            "\"https://ann:pw@host",
+            "https://ann:pw@host",
+            "\"ann:pw@host\"",
+            "\"http://ann:pw@host:99999\"",
+        ] {
+            let error = refused(format!("[profiles.team]\nurl = {wrong}\n").as_bytes());
+            assert!(!format!("{error:?}").contains("pw"), "{error:?}");
+        }
         let error = refused(b"# a\n# \xc3\xa9 \xe9\nprofile = \"team\"\n");
         assert_eq!(error.target.as_deref(), Some("c.toml:2:5"));
         assert_eq!(error.hints.len(), 1);

@@ -9,7 +9,6 @@ use std::{
 
 use clap::Args;
 
-pub(crate) use address::check_url;
 use address::{in_the_clear, profile_name};
 
 use super::{
@@ -17,7 +16,10 @@ use super::{
     context::{Context, read_ca},
     hidden::ask_hidden,
 };
-use crate::{config::Profile, wiring::Target};
+use crate::{
+    config::{Profile, check_url},
+    wiring::Target,
+};
 use api::{
     Code, Error,
     access::{Identity, WhoAmI},

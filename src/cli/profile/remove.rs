@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::{context::Context, views::Named};
 
-/// Forget a server and its token
+/// Forget a server and its tokens
 #[derive(Debug, Args)]
 pub struct RemoveArgs {
     /// Profile to forget
@@ -13,7 +13,8 @@ pub struct RemoveArgs {
 
 pub fn remove(ctx: &Context, args: &RemoveArgs) -> anyhow::Result<()> {
     ctx.known_profile(&args.name)?;
-    ctx.config.store_token(&args.name, None)?;
+    // Also those for servers that it named before.
+    ctx.config.forget_tokens(&args.name)?;
     let mut was_default = false;
     ctx.config.change(|settings| {
         settings.profiles.remove(&args.name);

@@ -317,8 +317,19 @@ fn a_token_goes_only_to_the_server_it_was_given_for() {
     std::fs::write(&moved, known.replace(url, "http://127.0.0.1:9")).expect("writes");
     let shown = one.json("profile show team");
     assert_eq!(shown["logged_in"], false, "{shown}");
+    let said = one.run("logout team").stderr;
+    assert!(
+        said.contains("had no token for the server it names"),
+        "{said}"
+    );
+    assert!(said.contains(url) && said.contains(other_url), "{said}");
     std::fs::write(&moved, known).expect("writes");
     second.ok("logout team");
     second.fails(4, "whoami");
     assert_eq!(one.json("whoami")["name"], "ann");
+    // Of a profile that is forgotten nothing is kept, whichever server it named.
+    login(&second, other_url, &bob);
+    one.ok("profile remove team");
+    let tokens = std::fs::read_to_string(one.root().join("credentials.toml")).expect("reads");
+    assert!(!tokens.contains("team"), "{tokens}");
 }

@@ -70,7 +70,7 @@ fn a_broken_configuration_file() {
     let file = aml.root().join("config.toml");
     fs::write(&file, "workspace = \"churn\"\n[worker]\nslots = many\n").expect("writes");
     expect![[r#"
-        Error: $ROOT/config.toml:3:9: text must be in quotes: "many"
+        Error: $ROOT/config.toml:3:9: `many` is not a whole number of at least 1
           | slots = many
         Hint: Correct the line or remove the file
     "#]]
@@ -90,6 +90,8 @@ fn a_broken_configuration_file() {
     expect![[r#"
         Error: $ROOT/config.toml:2:7: `not a url` does not say http or https
           | url = "not a url"
+        Hint: With TLS: https://not a url
+        Hint: Without: http://not a url
         Hint: Correct the line or remove the file
     "#]]
     .assert_eq(&aml.fails(2, "workspace list"));
