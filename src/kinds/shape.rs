@@ -208,6 +208,11 @@ impl Wrong {
             harmless: false,
         }
     }
+
+    /// What is said to one who asks for it, of which no file tells the line.
+    pub fn into_error(self) -> Error {
+        self.fault.into_error().at(self.path.join("."))
+    }
 }
 
 /// Where a rule finds something wrong.

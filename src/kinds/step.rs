@@ -330,6 +330,13 @@ fn no_size(text: &str) -> Fault {
 
 /// Numbers are of their ranges, and what is named is there. What is an expression is known later.
 pub(crate) fn check_batches(members: &Object<String, Value>) -> Vec<Wrong> {
+    let mut wrong = check_batch_numbers(members);
+    check_task_ports(members, &mut wrong);
+    wrong
+}
+
+/// What is wrong with the numbers of a parallel step.
+pub fn check_batch_numbers(members: &Object<String, Value>) -> Vec<Wrong> {
     let size = members.get("mini_batch_size").and_then(Value::as_str);
     let wrong = size.filter(|size| !is_open(size));
     let wrong = wrong.and_then(|size| BatchSize::parse(size).err());
@@ -353,13 +360,12 @@ pub(crate) fn check_batches(members: &Object<String, Value>) -> Vec<Wrong> {
             wrong.push(Wrong::at(path.iter().copied(), fault));
         }
     }
-    check_ports(members, &mut wrong);
     wrong
 }
 
 /// What a parallel step cuts and collects are its own input and output. Those of a step that is of a
 /// component are the component's.
-fn check_ports(members: &Object<String, Value>, wrong: &mut Vec<Wrong>) {
+fn check_task_ports(members: &Object<String, Value>, wrong: &mut Vec<Wrong>) {
     let Some(task) = members.get("task").and_then(Value::as_object) else {
         return;
     };

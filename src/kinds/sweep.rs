@@ -317,7 +317,7 @@ pub fn log_base(written: Option<&Literal>) -> Result<f64, String> {
 
 /// A sweep has something to try, a metric that decides, and limits that let it begin. What is an
 /// expression is known later.
-fn check_sweep(members: &Object<String, Value>) -> Vec<Wrong> {
+pub fn check_sweep(members: &Object<String, Value>) -> Vec<Wrong> {
     let mut wrong = Vec::new();
     let spaces = members.get("search_space").and_then(Value::as_object);
     if spaces.is_none_or(Object::is_empty) {
@@ -376,8 +376,11 @@ fn check_sampling(members: &Object<String, Value>, wrong: &mut Vec<Wrong>) -> Op
         let fault = Fault::new(format!("`{seed}` is no seed: it is a number from 0"));
         wrong.push(Wrong::at(["sampling_algorithm", "seed"], fault));
     }
-    let written = at("logbase").filter(|written| !written.as_str().is_some_and(is_open));
-    let written = Literal::read(Some(written.unwrap_or(&Value::Null)));
+    let written = at("logbase").unwrap_or(&Value::Null);
+    if written.as_str().is_some_and(is_open) {
+        return None;
+    }
+    let written = Literal::read(Some(written));
     let written = written.ok().filter(|written| !written.0.is_null());
     match log_base(written.as_ref()) {
         Ok(base) => Some(base),
@@ -411,7 +414,10 @@ fn check_policy(members: &Object<String, Value>, wrong: &mut Vec<Wrong>) {
         }
     }
     let bandit = at("type").and_then(Value::as_str) == Some("bandit");
-    if bandit && at("slack_factor").is_some() == at("slack_amount").is_some() {
+    let slacks = || ["slack_factor", "slack_amount"].into_iter().filter_map(at);
+    // Azure's client says both, and of the one that was not given that it is 0.
+    let both = slacks().filter(|slack| slack.as_f64() != Some(0.0)).count() == 2;
+    if bandit && (both || slacks().next().is_none()) {
         let problem = "A bandit policy has either a `slack_factor` or a `slack_amount`";
         refuse("slack_factor", problem.to_owned());
     }
@@ -463,6 +469,20 @@ mod tests {
         ] {
             assert!(found.iter().any(|found| found == path), "{found:?}");
         }
+        for policy in [
+            json!({"type": "bandit"}),
+            json!({"type": "bandit", "slack_factor": 0.1, "slack_amount": 1}),
+            json!({"type": "bandit", "slack_factor": -1}),
+            json!({"type": "truncation_selection", "truncation_percentage": 100}),
+            json!({"type": "median_stopping", "delay_evaluation": -1}),
+        ] {
+            other["early_termination"] = policy;
+            let found = said(&other);
+            assert!(
+                found.iter().any(|at| at.starts_with("early_termination.")),
+                "{found:?}"
+            );
+        }
     }
 
     #[test]
@@ -470,6 +490,8 @@ mod tests {
         let sweep = json!({
             "search_space": {
                 "a": {"type": "quniform", "min_value": 0.3, "max_value": 0.3, "q": 0.1},
+                // Whether there is a multiple of 0.5 the base says.
+                "c": {"type": "qloguniform", "min_value": 0.1, "max_value": 0.2, "q": 0.5},
                 "b": {"type": "loguniform", "min_value": -6, "max_value": -1},
             },
             "sampling_algorithm": {"type": "random", "seed": 0, "logbase": "${{parent.inputs.b}}"},
@@ -480,5 +502,11 @@ mod tests {
             },
         });
         assert!(said(&sweep).is_empty(), "{:?}", said(&sweep));
+        for (factor, amount) in [(0.1, 0), (0.0, 1), (0.0, 0)] {
+            let mut sweep = sweep.clone();
+            sweep["early_termination"] =
+                json!({"type": "bandit", "slack_factor": factor, "slack_amount": amount});
+            assert!(said(&sweep).is_empty(), "{:?}", said(&sweep));
+        }
     }
 }

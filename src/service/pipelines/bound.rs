@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     child::Parent,
@@ -67,8 +67,8 @@ impl Bound<'_> {
                 }
             };
             let Some(found) = found else { continue };
-            if let (JobInput::Value { .. }, Some(kind)) = (&found, &binding.text)
-                && let Some(error) = misfit(name, &found, &json!({"type": kind}))
+            if let JobInput::Value { .. } = found
+                && let Some(error) = misfit(name, &found, &binding.fits)
             {
                 return Err(error);
             }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{
     body::{Body, check_places, input_named},
     compile::{Scope, as_shown},
-    given::{Given, is_data, is_text},
+    given::{Given, is_data, is_parsed},
     graph::{Binding, Choice, Items, Loop, LoopKind, Source, Step, Work},
     items::items_of,
     step::{Members, Parents, Steps, filled},
@@ -116,8 +116,8 @@ impl<'a> Around<'a> {
         let fits = match (made, wanted) {
             ("string", _) => !is_data(wanted),
             ("integer" | "number", "integer" | "number" | "string") | ("boolean", "string") => true,
-            (made, _) if is_text(made) => made == wanted,
-            _ => !is_text(wanted),
+            (made, _) if is_parsed(made) => made == wanted,
+            _ => !is_parsed(wanted),
         };
         (!fits).then(|| {
             Error::invalid(format!(

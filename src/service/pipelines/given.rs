@@ -134,18 +134,30 @@ impl Inputs {
         Ok(Given::Later(Binding {
             from,
             kind: word("type").filter(|kind| is_data(kind)),
-            text: port
-                .and_then(|port| port.get("type")?.as_str())
-                .filter(|kind| is_text(kind))
-                .map(str::to_owned),
+            fits: fits(port),
             mode: word("mode").and_then(|mode| mode_of(&mode)),
             value: false,
         }))
     }
 }
 
-/// Whether not every text is of that type.
-pub fn is_text(kind: &str) -> bool {
+/// What a port says of the values that it takes, where not every text is one.
+pub fn fits(port: Option<&Value>) -> Map<String, Value> {
+    let port = port.and_then(Value::as_object);
+    let kind = |port: &&Map<String, Value>| {
+        let kind = port.get("type").and_then(Value::as_str);
+        kind.is_some_and(is_parsed)
+    };
+    let said = |port: &Map<String, Value>| {
+        let all = ["type", "min", "max"].into_iter();
+        let each = |key: &str| Some((key.to_owned(), port.get(key)?.clone()));
+        all.filter_map(each).collect()
+    };
+    port.filter(kind).map(said).unwrap_or_default()
+}
+
+/// Whether a value of that type is read from its text, so that not every text is one.
+pub fn is_parsed(kind: &str) -> bool {
     matches!(kind, "integer" | "number" | "boolean")
 }
 
@@ -220,7 +232,7 @@ fn data(members: &Map<String, Value>) -> Result<JobInput> {
 }
 
 /// Why a known input is not what its component takes.
-pub fn misfit(name: &str, input: &JobInput, port: &Value) -> Option<Error> {
+pub fn misfit(name: &str, input: &JobInput, port: &Map<String, Value>) -> Option<Error> {
     let kind = port.get("type").and_then(Value::as_str)?;
     let error = |shown: &str| {
         Some(Error::invalid(format!(

@@ -44,6 +44,9 @@ pub struct Repeat {
     pub condition: Option<String>,
     /// Input → the output of the round before that it is, and whether that is a value.
     pub mapping: BTreeMap<String, (String, bool)>,
+    /// What is said of the inputs of the body.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub takes: Map<String, Value>,
     /// Rounds, at most.
     pub most: usize,
 }
@@ -97,9 +100,9 @@ pub struct Binding {
     /// It is the text that the output has.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub value: bool,
-    /// Of which type the text must be.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
+    /// What a value must be, in the words of the port that takes it.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub fits: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

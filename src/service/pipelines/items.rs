@@ -66,7 +66,8 @@ impl Bound<'_> {
             }
             let port = port_of(&work.takes, name);
             let mut input = known(value, port)?;
-            if let Some(misfit) = port.and_then(|port| misfit(name, &input, port)) {
+            let takes = port.and_then(Value::as_object);
+            if let Some(misfit) = takes.and_then(|port| misfit(name, &input, port)) {
                 return Err(misfit);
             }
             if let JobInput::Value { made, .. } = &mut input {

@@ -25,7 +25,7 @@ use api::{
 };
 use spec::{
     expression::{Expression, Template},
-    kinds::step::{BatchSize, LoggingLevel, ParallelSettings},
+    kinds::step::{BatchSize, LoggingLevel, ParallelSettings, check_batch_numbers},
     shape::Described as _,
 };
 
@@ -77,6 +77,11 @@ impl Steps<'_> {
             written: &written,
             task,
         };
+        if let Some(Value::Object(settings)) = written.write()
+            && let Some(wrong) = check_batch_numbers(&settings).into_iter().next()
+        {
+            return Err(wrong.into_error());
+        }
         let data = parallel.data(ports)?;
         let model = parallel.model(ports)?;
         let driver = parallel.driver(&data, &outputs)?;
@@ -270,10 +275,8 @@ impl Parallel<'_> {
             mini_batch_size: count,
             mini_batch_bytes: bytes,
             partition_keys: keys,
-            concurrency: positive(nodes, "resources.instance_count")?.saturating_mul(positive(
-                written.max_concurrency_per_instance,
-                "max_concurrency_per_instance",
-            )?),
+            concurrency: positive(nodes, "resources.instance_count")?
+                .saturating_mul(written.max_concurrency_per_instance),
             output_action: match collects {
                 Some(_) => OutputAction::AppendRow,
                 None => OutputAction::SummaryOnly,
@@ -281,14 +284,8 @@ impl Parallel<'_> {
             output_file_name: ROWS,
             output_is_file: kind == Some("uri_file"),
             separator: " ",
-            max_retries: retries
-                .and_then(|r| r.max_retries)
-                .unwrap_or(RETRIES)
-                .max(0),
-            timeout: positive(
-                retries.and_then(|r| r.timeout).unwrap_or(TIMEOUT),
-                "retry_settings.timeout",
-            )?,
+            max_retries: retries.and_then(|r| r.max_retries).unwrap_or(RETRIES),
+            timeout: retries.and_then(|r| r.timeout).unwrap_or(TIMEOUT),
             error_threshold: written.error_threshold,
             mini_batch_error_threshold: written.mini_batch_error_threshold,
             logging_level: level,

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::graph::{Binding, Gather, Graph, Items, Loop, LoopKind, Repeat, Source, Step};
+use super::{
+    given::fits,
+    graph::{Binding, Gather, Graph, Items, Loop, LoopKind, Repeat, Source, Step},
+    step::port_of,
+};
 use api::jobs::{InputMode, JobInput};
 
 /// The pipeline that a loop is when its inputs are known; `late` are rounds that were not known before.
@@ -23,6 +27,7 @@ pub fn graph_of(
                 body: body.clone(),
                 condition: condition.clone(),
                 mapping: mapping.clone(),
+                takes: work.takes.clone(),
                 most: *most,
             };
             (vec![repeat.round(0)], None, Some(Box::new(repeat)))
@@ -91,7 +96,7 @@ impl Repeat {
                 kind,
                 mode,
                 value: *value,
-                text: None,
+                fits: fits(port_of(&self.takes, input)),
             };
             step.bindings.insert(input.clone(), binding);
         }

@@ -432,7 +432,7 @@ fn ports<'a>(
                 kind: None,
                 mode: None,
                 value: around.is_value(step, output),
-                text: None,
+                fits: Members::new(),
             };
             ports.bindings.insert(name.clone(), binding);
             continue;
@@ -441,7 +441,8 @@ fn ports<'a>(
         let taken = given.and_then(|given| match given {
             Given::Known(value) => {
                 let input = known(&value, port)?;
-                let misfit = port.and_then(|port| misfit(name, &input, port));
+                let takes = port.and_then(Value::as_object);
+                let misfit = takes.and_then(|port| misfit(name, &input, port));
                 ports.inputs.insert(name.clone(), input);
                 misfit.map_or(Ok(()), Err)
             }

@@ -4,7 +4,6 @@
 //! the `delay`-th on. Then it is compared with what the others had logged by as many values.
 
 use super::Goal;
-use api::{Error, Result};
 use spec::kinds::sweep::EarlyTermination;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -25,26 +24,13 @@ enum Rule {
 }
 
 impl Policy {
-    pub fn read(written: &EarlyTermination) -> Result<Self> {
-        let wrong = |problem: &str, key: &str| {
-            Error::invalid(problem.to_owned()).at(format!("early_termination.{key}"))
-        };
+    /// What was written, of which the numbers were looked at.
+    pub fn of(written: &EarlyTermination) -> Self {
         let (rule, interval, delay) = match written {
             EarlyTermination::Bandit(bandit) => {
-                let (factor, amount) = (bandit.slack_factor, bandit.slack_amount);
-                let slack = factor.or(amount);
-                if slack.is_none() || (factor.is_some() && amount.is_some()) {
-                    return Err(wrong(
-                        "A bandit policy has either a `slack_factor` or a `slack_amount`",
-                        "slack_factor",
-                    ));
-                }
-                if slack.is_some_and(|slack| !slack.is_finite() || slack < 0.0) {
-                    return Err(wrong("The slack is a number from 0", "slack_factor"));
-                }
                 let rule = Rule::Bandit {
-                    factor: factor.unwrap_or_default(),
-                    amount: amount.unwrap_or_default(),
+                    factor: bandit.slack_factor.unwrap_or_default(),
+                    amount: bandit.slack_amount.unwrap_or_default(),
                 };
                 (rule, bandit.evaluation_interval, bandit.delay_evaluation)
             }
@@ -54,15 +40,8 @@ impl Policy {
                 median.delay_evaluation,
             ),
             EarlyTermination::Truncation(truncation) => {
-                let percent = truncation.truncation_percentage;
-                if !(1..=99).contains(&percent) {
-                    return Err(wrong(
-                        &format!("`{percent}` is not a number from 1 to 99"),
-                        "truncation_percentage",
-                    ));
-                }
                 let rule = Rule::Truncation {
-                    percent: percent as f64,
+                    percent: truncation.truncation_percentage as f64,
                 };
                 (
                     rule,
@@ -71,15 +50,12 @@ impl Policy {
                 )
             }
         };
-        let count = |value: Option<i64>, key: &str| {
-            let count = usize::try_from(value.unwrap_or_default());
-            count.map_err(|_| wrong("It is a number from 0", key))
-        };
-        Ok(Self {
+        let count = |value: Option<i64>| value.unwrap_or_default() as usize;
+        Self {
             rule,
-            interval: count(interval, "evaluation_interval")?.max(1),
-            delay: count(delay, "delay_evaluation")?,
-        })
+            interval: count(interval).max(1),
+            delay: count(delay),
+        }
     }
 
     /// Whether a trial is given up at one of the values it has logged after the first `looked_at`;

@@ -318,13 +318,13 @@ fn gives_up(
     policy.gives_up(&logged(trial), looked_at, &others, goal)
 }
 
-fn policy(written: Value) -> Result<Policy> {
-    Policy::read(&EarlyTermination::read(Some(&written)).unwrap())
+fn policy(written: Value) -> Policy {
+    Policy::of(&EarlyTermination::read(Some(&written)).unwrap())
 }
 
 #[test]
 fn a_bandit_gives_up_what_is_far_from_the_best() {
-    let factor = policy(json!({"type": "bandit", "slack_factor": 0.2})).unwrap();
+    let factor = policy(json!({"type": "bandit", "slack_factor": 0.2}));
     let others: [&[f64]; 2] = [&[0.1, 0.8], &[0.5]];
     // 0.8 / 1.2 is 0.667.
     assert!(gives_up(&factor, Goal::Maximize, &[0.3, 0.66], 1, &others));
@@ -332,7 +332,7 @@ fn a_bandit_gives_up_what_is_far_from_the_best() {
     // What was looked at before is not looked at again.
     assert!(gives_up(&factor, Goal::Maximize, &[0.3, 0.67], 0, &others));
     let amount = json!({"type": "bandit", "slack_amount": 1, "evaluation_interval": 2, "delay_evaluation": 3});
-    let amount = policy(amount).unwrap();
+    let amount = policy(amount);
     let best: [&[f64]; 1] = [&[0.0; 9]];
     assert!(!gives_up(&amount, Goal::Minimize, &[5.0; 3], 0, &best));
     assert!(gives_up(&amount, Goal::Minimize, &[5.0; 4], 0, &best));
@@ -349,7 +349,7 @@ fn a_bandit_gives_up_what_is_far_from_the_best() {
 
 #[test]
 fn the_median_and_the_worst_are_given_up() {
-    let median = policy(json!({"type": "median_stopping"})).unwrap();
+    let median = policy(json!({"type": "median_stopping"}));
     let others: [&[f64]; 3] = [&[1.0, 3.0], &[2.0, 4.0], &[9.0, 9.0]];
     // The means are 2, 3 and 9.
     assert!(gives_up(&median, Goal::Minimize, &[4.0, 3.5], 1, &others));
@@ -361,25 +361,11 @@ fn the_median_and_the_worst_are_given_up() {
         2,
         &others
     ));
-    let worst =
-        policy(json!({"type": "truncation_selection", "truncation_percentage": 50})).unwrap();
+    let worst = policy(json!({"type": "truncation_selection", "truncation_percentage": 50}));
     assert!(gives_up(&worst, Goal::Minimize, &[4.0], 0, &others));
     assert!(!gives_up(&worst, Goal::Minimize, &[1.5], 0, &others));
     assert!(
         !gives_up(&worst, Goal::Minimize, &[4.0], 0, &[]),
         "the only one goes on"
     );
-}
-
-#[test]
-fn a_policy_that_means_nothing_is_refused() {
-    for written in [
-        json!({"type": "bandit"}),
-        json!({"type": "bandit", "slack_factor": 0.1, "slack_amount": 1}),
-        json!({"type": "bandit", "slack_factor": -1}),
-        json!({"type": "truncation_selection", "truncation_percentage": 100}),
-        json!({"type": "median_stopping", "delay_evaluation": -1}),
-    ] {
-        assert!(policy(written.clone()).is_err(), "{written}");
-    }
 }

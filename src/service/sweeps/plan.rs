@@ -9,8 +9,8 @@ use crate::sampling::{Algorithm, Goal, Policy, Sampler, Space};
 use api::{Error, Result, runs::Job};
 use spec::{
     kinds::sweep::{
-        Goal as WrittenGoal, MOST_TRIALS, RandomRule, RandomSampling, SamplingAlgorithm,
-        SamplingName, SweepSettings, log_base,
+        Goal as WrittenGoal, RandomRule, RandomSampling, SamplingAlgorithm, SamplingName,
+        SweepSettings, check_sweep, log_base,
     },
     shape::Described as _,
 };
@@ -76,6 +76,11 @@ impl Search {
         let written = written.map_err(|mismatch| {
             Error::invalid(format!("The sweep is not understood: {mismatch}"))
         })?;
+        if let Some(Value::Object(settings)) = written.write()
+            && let Some(wrong) = check_sweep(&settings).into_iter().next()
+        {
+            return Err(wrong.into_error());
+        }
         let random = match &written.sampling_algorithm {
             SamplingAlgorithm::Random(random) => Some(random),
             _ => None,
@@ -94,35 +99,26 @@ impl Search {
         if sampler.algorithm == Algorithm::Grid {
             sampler.space.check_grid()?;
         }
-        let metric = written.objective.primary_metric.trim().to_owned();
-        if metric.is_empty() {
-            let error = Error::invalid("The sweep has no primary metric");
-            return Err(error.at("objective.primary_metric"));
-        }
         let limits = &written.limits;
-        let trials = limit(limits.max_total_trials, MOST_TRIALS, "max_total_trials")?;
+        let trials = limits.max_total_trials.cast_unsigned();
         let most = sampler.most().map_or(trials, |most| most.min(trials));
         let at_once = limits.max_concurrent_trials;
         let at_once = match (at_once, sampler.algorithm) {
-            (Some(at_once), _) => limit(at_once, MOST_TRIALS, "max_concurrent_trials")?,
+            (Some(at_once), _) => at_once.cast_unsigned(),
             (None, Algorithm::Bayesian) => BAYESIAN_AT_ONCE,
             (None, _) => most,
-        };
-        let seconds = |value: Option<i64>, key| {
-            let value = value.map(|value| limit(value, i64::MAX, key));
-            value.transpose()
         };
         let policy = written.early_termination.as_ref();
         let policy_name = settings.get("early_termination");
         let policy_name = policy_name.and_then(|policy| policy.get("type")?.as_str());
         Ok(Self {
-            policy: policy.map(Policy::read).transpose()?,
+            policy: policy.map(Policy::of),
             policy_name: policy_name.unwrap_or_default().replace('_', " "),
-            metric,
+            metric: written.objective.primary_metric.trim().to_owned(),
             most,
             at_once,
-            timeout: seconds(limits.timeout, "timeout")?,
-            trial_timeout: seconds(limits.trial_timeout, "trial_timeout")?,
+            timeout: limits.timeout.map(i64::cast_unsigned),
+            trial_timeout: limits.trial_timeout.map(i64::cast_unsigned),
             sampler,
         })
     }
@@ -154,16 +150,4 @@ fn algorithm(written: &SamplingAlgorithm) -> Algorithm {
 fn base_of(random: Option<&RandomSampling>) -> Result<f64> {
     let written = random.and_then(|random| random.logbase.as_ref());
     log_base(written).map_err(|problem| Error::invalid(problem).at("sampling_algorithm.logbase"))
-}
-
-fn limit(value: i64, most: i64, key: &str) -> Result<u64> {
-    let value = Some(value).filter(|value| (1..=most).contains(value));
-    let value = value.and_then(|value| u64::try_from(value).ok());
-    value.ok_or_else(|| {
-        let problem = match most {
-            i64::MAX => "It is a number above 0".to_owned(),
-            most => format!("It is a number from 1 to {most}"),
-        };
-        Error::invalid(problem).at(format!("limits.{key}"))
-    })
 }

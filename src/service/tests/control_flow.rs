@@ -540,15 +540,34 @@ async fn a_value_is_of_the_type_that_the_next_step_takes() {
     // What a text says is seen when it is there.
     for (run, text, status) in [
         ("bad", "seven", RunStatus::Failed),
+        ("more", "50", RunStatus::Failed),
         ("good", " 7\n", RunStatus::Running),
     ] {
         let mut makes = deciding("string");
         makes["command"] = json!(run);
-        let takes = taking("d", &["integer"], &from("text"));
+        let mut takes = taking("d", &["integer"], &from("text"));
+        takes["component"]["inputs"]["integer"]["max"] = json!(10);
         let definition = json!({"jobs": {"text": makes, "next": takes}});
         bench.pipeline(run, definition).await.unwrap();
         assert_eq!(bench.next().await, [format!("{run}-text")]);
         bench.made(&format!("{run}-text"), text).await;
         assert_eq!(bench.status(run).await, status, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_later_round_gets_what_its_port_takes_too() {
+    let bench = Bench::new().await;
+    for (pipeline, next) in [("p", "many"), ("q", "50")] {
+        let mut definition = counting();
+        definition["jobs"]["a"]["command"] = json!(pipeline);
+        definition["jobs"]["body"]["component"]["inputs"]["n"]["max"] = json!(10);
+        bench.pipeline(pipeline, definition).await.unwrap();
+        bench.next().await;
+        bench.made(&format!("{pipeline}-a"), "").await;
+        bench.given().await;
+        let first = format!("{pipeline}-again-body_0");
+        bench.counts(&first, next, "true").await;
+        assert_eq!(bench.status(pipeline).await, RunStatus::Failed, "{next}");
     }
 }

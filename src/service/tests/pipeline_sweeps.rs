@@ -336,6 +336,12 @@ async fn what_a_parallel_step_lacks_is_said() {
             json!(0),
             "jobs.a.max_concurrency_per_instance",
         ),
+        ("error_threshold", json!(-7), "jobs.a.error_threshold"),
+        (
+            "retry_settings",
+            json!({"max_retries": -1}),
+            "jobs.a.retry_settings.max_retries",
+        ),
         (
             "task",
             Value::Null,

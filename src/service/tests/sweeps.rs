@@ -322,6 +322,11 @@ async fn what_cannot_be_swept_is_refused_before_anything_runs() {
             "no primary metric",
         ),
         (
+            json!({"sampling_algorithm": {"type": "random", "seed": -1}}),
+            "sampling_algorithm.seed",
+            "no seed",
+        ),
+        (
             json!({"early_termination": {"type": "bandit"}}),
             "early_termination.slack_factor",
             "either",
