@@ -102,6 +102,11 @@ pub fn validate(ctx: &Context, args: &ValidateArgs) -> anyhow::Result<()> {
         if kind.is_some_and(|kind| kind.name == "job") {
             document.note_what_is_left(value.as_ref(), &mut report);
         }
+        if let Some(value) = value.as_ref()
+            && kind.is_some_and(|kind| kind.name == "mltable")
+        {
+            report.issues.extend(table::issues(&document, value));
+        }
         ctx.ui.excerpts(&report);
         let errors = report.errors().count();
         let problems = report.issues.iter().map(|issue| Problem {

@@ -15,8 +15,13 @@ use super::{
     rows::Rows,
     step::{Step, Transformation, transformation},
 };
-use api::{Error, Result, paths::is_local};
-use spec::{list, load};
+use api::{Code, Error, Result, paths::is_local};
+use spec::{
+    issue::Issue,
+    list,
+    load::{self, Document},
+    yaml::{Data, Span},
+};
 
 /// The file that says how a folder is read.
 pub const MLTABLE: &str = "MLTable";
@@ -148,6 +153,19 @@ impl Definition {
         })
     }
 
+    /// Looks at what the `MLTable` file of a folder says, if there is one; the files of the table need not
+    /// be there. What others can read and this cannot is no mistake.
+    pub fn check(folder: &Path) -> Result<()> {
+        let file = folder.join(MLTABLE);
+        if !file.is_file() {
+            return Ok(());
+        }
+        match Self::of_file(&file) {
+            Err(error) if error.code != Code::Unsupported => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn of_file(file: &Path) -> Result<Self> {
         let document = load::open(file, MLTABLE)?;
         let kind = list::named("mltable")
@@ -179,10 +197,10 @@ impl Definition {
                 .or_else(|| text("pattern").map(Source::Pattern));
             made.sources.extend(source);
         }
-        for (at, written) in list("transformations").enumerate() {
+        for (span, written) in spans(&document).into_iter().zip(list("transformations")) {
             let place = |error: Error| match error.target {
                 Some(_) => error,
-                None => error.at(format!("{MLTABLE}: transformations[{at}]")),
+                None => error.at(document.sources.place(span)),
             };
             match transformation(written).map_err(place)? {
                 Transformation::Read(reader) if made.reader.is_none() => made.reader = Some(reader),
@@ -293,6 +311,34 @@ impl Definition {
             }
         }
         Ok(())
+    }
+}
+
+/// What is wrong with the transformations of an `MLTable` file that is right as YAML, `value`. One that
+/// others can read and this cannot is noted.
+pub fn issues(document: &Document, value: &Value) -> Vec<Issue> {
+    let written = value.get("transformations").and_then(Value::as_array);
+    let written = spans(document)
+        .into_iter()
+        .zip(written.into_iter().flatten());
+    let wrong = written.filter_map(|(span, written)| Some((span, transformation(written).err()?)));
+    let issue = |(span, error): (Span, Error)| {
+        let issue = if error.code == Code::Unsupported {
+            Issue::note(span, error.message)
+        } else {
+            Issue::error(span, error.message)
+        };
+        issue.maybe(error.hints.into_iter().next())
+    };
+    wrong.map(issue).collect()
+}
+
+/// Where each transformation stands.
+fn spans(document: &Document) -> Vec<Span> {
+    let written = document.root.get("transformations").map(|it| &it.data);
+    match written {
+        Some(Data::List(items)) => items.iter().map(|item| item.span).collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -17,7 +17,7 @@ mod step;
 mod tests;
 
 pub use cell::{Cell, ColumnType, time};
-pub use definition::{Definition, MLTABLE, Needs, Table, TableFile};
+pub use definition::{Definition, MLTABLE, Needs, Table, TableFile, issues};
 pub use profile::{ColumnProfile, Profile};
 pub use read::{Chunk, Parts, first_chunks, of_json};
 pub use rows::{LOOKED_AT, Row, Rows};

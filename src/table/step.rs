@@ -110,6 +110,10 @@ pub fn transformation(written: &Value) -> Result<Transformation> {
             Transformation::Step(Step::Filter(Filter::parse(text)?))
         }
         "convert_column_types" => Transformation::Step(Step::Convert(conversions(value)?)),
+        "read_delta_lake" => {
+            return Err(Error::unsupported("Delta tables are not read here")
+                .hint("Write the table as Parquet"));
+        }
         name => {
             let nearest = names::nearest(name, NAMES);
             let error = Error::unknown("transformation", name, "", nearest);

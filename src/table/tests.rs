@@ -144,11 +144,11 @@ fn what_is_wrong_is_said_with_what_there_is() {
     for (steps, expected) in [
         (
             "  - read_delimted\n",
-            "MLTable: transformations[0]: No transformation `read_delimted` | Did you mean `read_delimited`?",
+            "MLTable:4:5: No transformation `read_delimted` | Did you mean `read_delimited`?",
         ),
         (
             "  - read_delimited: {delimeter: ','}\n",
-            "MLTable: transformations[0]: No setting `delimeter` of `read_delimited` | Did you mean `delimiter`?",
+            "MLTable:4:5: No setting `delimeter` of `read_delimited` | Did you mean `delimiter`?",
         ),
         (
             "  - read_delimited\n  - keep_columns: aa\n",
@@ -156,11 +156,11 @@ fn what_is_wrong_is_said_with_what_there_is() {
         ),
         (
             "  - read_delimited\n  - take: many\n",
-            "MLTable: transformations[1]: `take` takes a number of rows, not `\"many\"` | ",
+            "MLTable:5:5: `take` takes a number of rows, not `\"many\"` | ",
         ),
         (
             "  - read_delimited\n  - filter: col(a) > 1\n",
-            "MLTable: transformations[1]: The filter `col(a) > 1` is not understood | Write it as col(\"x\") > 10 and col(\"y\") == \"a\"",
+            "MLTable:5:5: The filter `col(a) > 1` is not understood | Write it as col(\"x\") > 10 and col(\"y\") == \"a\"",
         ),
     ] {
         assert_eq!(of_csv(steps, "a\n1\n").error(), expected);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Map, Value};
 
-use super::{PlaceArgs, Shown, create_described};
+use super::{PlaceArgs, Shown, check_table, create_described};
 use crate::{
     args::parse_pairs,
     context::Context,
@@ -167,6 +167,9 @@ pub async fn create_from_file(
                     .map(|(key, value)| (key, Value::from(value))),
             );
         }
+    }
+    if kind == AssetKind::Data {
+        check_table(&fields)?;
     }
     let workspace = args.place.workspace(ctx).await?;
     let placed = |error| draft.located(error);

@@ -14,6 +14,7 @@ use api::{
     assets::{Asset, AssetKind, CreateAsset},
     paths::{apart, is_local},
 };
+use table::Definition;
 
 /// Keys that are fields of a version, not part of what it is made of.
 const FIELDS: [&str; 6] = ["name", "version", "description", "tags", "properties", "id"];
@@ -122,6 +123,16 @@ fn found(path: &Path, key: &str) -> Result<PathBuf> {
             None => error,
         }
     })
+}
+
+/// Refuses a table whose `MLTable` file cannot be read as one.
+pub fn check_table(fields: &Map<String, Value>) -> Result<()> {
+    match local_at(fields, "path") {
+        Some(folder) if text(fields, "type").as_deref() == Some("mltable") => {
+            Definition::check(&folder)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The type must be what the files are.

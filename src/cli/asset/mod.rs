@@ -14,7 +14,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 pub use create::{Local, NewArgs, create, create_from_file};
-pub use described::{create_described, texts};
+pub use described::{check_table, create_described, texts};
 
 use super::context::Context;
 use api::{

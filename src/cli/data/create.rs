@@ -8,6 +8,7 @@ use crate::{
     context::Context,
 };
 use api::{Error, Result, assets::AssetKind};
+use table::Definition;
 
 /// Create a version of data from a file or folder, or from an address
 ///
@@ -60,6 +61,9 @@ pub async fn create(ctx: &Context, args: CreateArgs) -> anyhow::Result<()> {
         None => (args.kind.unwrap_or(TypeArg::Folder), path),
         Some(path) => {
             let kind = check(args.kind, path)?;
+            if kind == TypeArg::Table {
+                Definition::check(path)?;
+            }
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let slash = if kind == TypeArg::File { "" } else { "/" };
             (kind, format!("{name}{slash}"))

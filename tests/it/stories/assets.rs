@@ -263,9 +263,19 @@ fn tables_are_previewed_and_profiled() {
             "paths: [{file: ../data/iris.csv}]\ntransformations: [read_delimted]\n",
         );
         expect![[r#"
-            Error: MLTable: transformations[0]: No transformation `read_delimted`
+            Error: MLTable:2:19: No transformation `read_delimted`
             Hint: Did you mean `read_delimited`?
         "#]]
         .assert_eq(&aml.fails(3, "data preview bad"));
+        assert_eq!(
+            aml.fails(3, "data create -n bad --path bad")
+                .lines()
+                .count(),
+            2
+        );
+        assert!(
+            aml.fails(1, "validate bad/MLTable")
+                .contains("bad/MLTable:2:19")
+        );
     });
 }

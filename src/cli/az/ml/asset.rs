@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{changed, changed_tags};
 use crate::{
-    asset::create_described,
+    asset::{check_table, create_described},
     az::{Az, given::Given, ids, place::Place},
     datastore::named,
     document::Draft,
@@ -72,6 +72,9 @@ pub async fn create(
 ) -> anyhow::Result<Value> {
     draft.edit(&given.edits()?, Values::Strings)?;
     let fields = draft.check(kind.name())?;
+    if kind == AssetKind::Data && !given.has("skip-validation") {
+        check_table(&fields)?;
+    }
     let place = az.place(given).await?;
     let placed = |error| draft.located(error);
     named::warn_of_data(&az.ctx, &place.name(), (kind, &fields), placed).await;
