@@ -75,7 +75,23 @@ impl Client {
         to: &str,
         report: Option<&Report>,
     ) -> Result<(u64, u64)> {
-        let files = files_of(from, to)?;
+        let all = |_: &str| true;
+        self.upload_chosen_to_datastore(workspace, datastore, from, to, report, all)
+            .await
+    }
+
+    /// The same of the files whose paths in the datastore are chosen.
+    pub async fn upload_chosen_to_datastore(
+        &self,
+        workspace: &str,
+        datastore: &str,
+        from: &Path,
+        to: &str,
+        report: Option<&Report>,
+        chosen: impl Fn(&str) -> bool,
+    ) -> Result<(u64, u64)> {
+        let mut files = files_of(from, to)?;
+        files.retain(|(path, ..)| chosen(path));
         let total = files.iter().map(|(_, _, size)| size).sum();
         let counter = Counter::new(Step::Send, total, report);
         let count = files.len() as u64;
@@ -119,19 +135,38 @@ impl Client {
         to: &Path,
         report: Option<&Report>,
     ) -> Result<Vec<StoredFile>> {
+        let all = |_: &Path| true;
+        self.download_chosen_from_datastore(workspace, datastore, path, to, report, all)
+            .await
+    }
+
+    /// The same of the files that become files of this machine that are chosen.
+    pub async fn download_chosen_from_datastore(
+        &self,
+        workspace: &str,
+        datastore: &str,
+        path: &str,
+        to: &Path,
+        report: Option<&Report>,
+        chosen: impl Fn(&Path) -> bool,
+    ) -> Result<Vec<StoredFile>> {
         let list = ListStoredFiles {
             workspace: workspace.to_owned(),
             datastore: datastore.to_owned(),
             path: path.to_owned(),
             limit: None,
         };
-        let files = self.call(&list).await?;
+        let mut files = self.call(&list).await?;
         if files.is_empty() {
             return Err(Error::not_found(format!(
                 "Nothing is at `{path}` in datastore `{datastore}`"
             ))
             .hint(format!("See what is there: aml datastore ls {datastore}")));
         }
+        files.retain(|file| {
+            let relative = relative(&file.path, path);
+            relative.map_or(true, |relative| chosen(&to.join(relative)))
+        });
         let counter = Counter::new(
             Step::Receive,
             files.iter().map(|file| file.size).sum(),

@@ -1,5 +1,7 @@
 //! `az ml datastore`, as it was in 2020.
 
+use std::{cell::Cell, collections::HashSet, path::Path};
+
 use serde_json::{Map, Value, json};
 
 use super::{COMMON, METADATA, NAME, answer, database};
@@ -15,7 +17,9 @@ use crate::{
 };
 use api::{
     Result,
-    datastores::{Datastore, DeleteDatastore, GetDatastore, ListDatastores, UpdateDatastore},
+    datastores::{
+        Datastore, DeleteDatastore, GetDatastore, ListDatastores, ListStoredFiles, UpdateDatastore,
+    },
 };
 
 const ACCOUNT: &[Flag] = &[
@@ -96,7 +100,7 @@ pub const GROUP: Group = Group {
                         .short('p')
                         .required(),
                     flag("target-path", "Where it goes").short('u'),
-                    flag("overwrite", "Not needed: what is there is replaced").maybe(),
+                    flag("overwrite", "Replace what is there").maybe(),
                     flag("hide-progress", "Accepted").maybe(),
                 ]
             ],
@@ -113,7 +117,7 @@ pub const GROUP: Group = Group {
                         .short('d')
                         .required(),
                     flag("prefix", "Only what begins so").short('p'),
-                    flag("overwrite", "Not needed: what is there is replaced").maybe(),
+                    flag("overwrite", "Replace what is there").maybe(),
                     flag("hide-progress", "Accepted").maybe(),
                 ]
             ],
@@ -333,9 +337,24 @@ async fn upload(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let to = to.trim_start_matches("./").trim_matches('/');
     let (workspace, name) = (az.here().await?, given.required("name")?);
     let (client, report) = (az.ctx.client().await?, az.ctx.ui.report());
-    let upload = client.upload_to_datastore(&workspace, name, &from, to, Some(&report));
+    let there: HashSet<String> = if overwrites(given)? {
+        HashSet::new()
+    } else {
+        let list = ListStoredFiles {
+            workspace: workspace.clone(),
+            datastore: name.to_owned(),
+            path: to.to_owned(),
+            limit: None,
+        };
+        let found = client.call(&list).await?;
+        found.into_iter().map(|file| file.path).collect()
+    };
+    let kept = Cell::new(0);
+    let chosen = |path: &str| counted(&kept, !there.contains(path));
+    let upload =
+        client.upload_chosen_to_datastore(&workspace, name, &from, to, Some(&report), chosen);
     let (files, _) = upload.await?;
-    az.note(given, &format!("Uploaded {files} files"));
+    note_transfer(az, given, ("Uploaded", files), kept.get());
     Ok(Value::Null)
 }
 
@@ -344,11 +363,33 @@ async fn download(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let prefix = given.text("prefix").unwrap_or_default();
     let (workspace, name) = (az.here().await?, given.required("name")?);
     let (client, report) = (az.ctx.client().await?, az.ctx.ui.report());
-    let download = client.download_from_datastore(&workspace, name, prefix, &to, Some(&report));
+    let (overwrites, kept) = (overwrites(given)?, Cell::new(0));
+    let chosen = |path: &Path| counted(&kept, overwrites || !path.exists());
+    let download =
+        client.download_chosen_from_datastore(&workspace, name, prefix, &to, Some(&report), chosen);
     let files = az.ctx.ui.download_until_ctrl_c(to.display(), download);
-    let count = files.await?.len();
-    az.note(given, &format!("Downloaded {count} files"));
+    let count = files.await?.len() as u64;
+    note_transfer(az, given, ("Downloaded", count), kept.get());
     Ok(Value::Null)
+}
+
+fn overwrites(given: &Given) -> Result<bool> {
+    Ok(given.truth("overwrite")?.unwrap_or(false))
+}
+
+fn counted(kept: &Cell<u64>, chosen: bool) -> bool {
+    if !chosen {
+        kept.set(kept.get() + 1);
+    }
+    chosen
+}
+
+fn note_transfer(az: &Az, given: &Given, (done, files): (&str, u64), kept: u64) {
+    let left = match kept {
+        0 => String::new(),
+        kept => format!("; {kept} that were there are left as they are, --overwrite replaces them"),
+    };
+    az.note(given, &format!("{done} {files} files{left}"));
 }
 
 async fn attach(

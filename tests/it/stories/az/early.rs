@@ -189,13 +189,25 @@ fn datastores_datasets_and_environments_are_registered() {
         aml.az(upload).ok();
         aml.az("ml datastore download -n workspaceblobstore -d got -p data")
             .ok();
-        assert!(
-            aml.path("got")
-                .read_dir()
-                .expect("a folder")
-                .next()
-                .is_some()
-        );
+        assert_eq!(aml.read("got/table.csv"), "a;b\n1;x\n2;y\n");
+        aml.write("got/table.csv", "mine");
+        aml.write("files/more.csv", "c\n");
+        let download = "ml datastore download -n workspaceblobstore -d got -p data";
+        let left = aml.az(download);
+        assert!(left.stderr.contains("1 that were there"), "{}", left.stderr);
+        aml.az(format!("{upload} --overwrite false")).ok();
+        aml.az(download).ok();
+        assert_eq!(aml.read("got/table.csv"), "mine");
+        assert_eq!(aml.read("got/more.csv"), "c\n");
+        aml.write("files/table.csv", "a;b\n1;x\n3;z\n");
+        aml.az(upload).ok();
+        aml.az(format!("{download} --overwrite")).ok();
+        assert_eq!(aml.read("got/table.csv"), "a;b\n1;x\n2;y\n");
+        aml.az(format!("{upload} --overwrite true")).ok();
+        aml.az(format!("{download} --overwrite true")).ok();
+        assert_eq!(aml.read("got/table.csv"), "a;b\n1;x\n3;z\n");
+        aml.write("files/table.csv", "a;b\n1;x\n2;y\n");
+        aml.az(format!("{upload} --overwrite")).ok();
         let default = aml.az("ml datastore show-default").json();
         assert_eq!(default["name"], "workspaceblobstore");
         let attach =
