@@ -10,8 +10,8 @@ use super::{
     child::{Parent, name_of},
     compile,
     course::{Pipeline, as_child},
-    graph::{Source, Work},
-    reuse,
+    graph::Work,
+    reuse::{self, OF_JOBS},
 };
 use crate::{Action, Caller, Perform, Service, driven::PIPELINE};
 use api::{
@@ -47,7 +47,7 @@ impl Perform for PlanPipeline {
             service,
             thought: Thought::default(),
             planned: Vec::new(),
-            begun: BTreeSet::new(),
+            begun: BTreeMap::new(),
         };
         let parent = Parent {
             id: 0,
@@ -76,8 +76,8 @@ struct Planner<'a> {
     service: &'a Service,
     thought: Thought,
     planned: Vec<PlannedStep>,
-    /// Runs that would be made and run.
-    begun: BTreeSet<String>,
+    /// Runs that would be made and run, or something in them, with the steps they are of.
+    begun: BTreeMap<String, String>,
 }
 
 impl Planner<'_> {
@@ -162,7 +162,12 @@ impl Planner<'_> {
                 name: &new.name,
                 ..parent
             };
-            return Box::pin(self.pipeline(&mut inner, parent, &path, &before())).await;
+            let begun_before = self.begun.len();
+            Box::pin(self.pipeline(&mut inner, parent, &path, &before())).await?;
+            if self.begun.len() > begun_before {
+                self.begun.insert(new.name.clone(), path);
+            }
+            return Ok(());
         }
         let mut planned = PlannedStep {
             name: path,
@@ -172,26 +177,11 @@ impl Planner<'_> {
             changes: Vec::new(),
         };
         if let (None, Some(job)) = (&planned.reuses, &new.job) {
-            let sources = step.bindings.iter().filter_map(|(input, binding)| {
-                let Source::Output { step, output } = &binding.from else {
-                    return None;
-                };
-                let source = &pipeline.graph.steps[*step];
-                let run = pipeline.run_of(*step)?;
-                let runs = self.begun.contains(&run.name)
-                    || matches!(source.work, Work::Pipeline(_) | Work::Loop(_));
-                let text = format!(
-                    "the output `{output}` of the step `{}`, which runs",
-                    source.name
-                );
-                runs.then(|| (format!("input {input}"), text))
-            });
-            let sources: BTreeMap<String, String> = sources.collect();
-            self.begun.insert(new.name.clone());
+            self.begun.insert(new.name.clone(), planned.name.clone());
             self.explain(
                 &mut planned,
                 job,
-                (&before(), &sources),
+                &before(),
                 pipeline.graph.force_rerun,
                 parent,
             )
@@ -209,7 +199,7 @@ impl Planner<'_> {
         &self,
         planned: &mut PlannedStep,
         job: &Job,
-        (before, sources): (&[String], &BTreeMap<String, String>),
+        before: &[String],
         force_rerun: bool,
         parent: Parent<'_>,
     ) -> Result<()> {
@@ -221,7 +211,7 @@ impl Planner<'_> {
                 continue;
             };
             planned.compared_with = Some(found.run.name.clone());
-            planned.changes = changes(&reuse::facts(old), &reuse::facts(job), sources);
+            planned.changes = self.changes(&reuse::facts(old), &reuse::facts(job));
             if planned.changes.is_empty() {
                 planned.because = Some(match found.run.status {
                     RunStatus::Completed => String::new(),
@@ -241,22 +231,34 @@ impl Planner<'_> {
         }
         Ok(())
     }
-}
 
-fn changes(
-    old: &BTreeMap<String, String>,
-    new: &BTreeMap<String, String>,
-    sources: &BTreeMap<String, String>,
-) -> Vec<StepChange> {
-    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let differ = keys
-        .into_iter()
-        .filter(|key| old.get(*key) != new.get(*key));
-    differ
-        .map(|key| StepChange {
-            what: key.clone(),
-            old: old.get(key).cloned(),
-            new: sources.get(key).or_else(|| new.get(key)).cloned(),
-        })
-        .collect()
+    fn changes(
+        &self,
+        old: &BTreeMap<String, String>,
+        new: &BTreeMap<String, String>,
+    ) -> Vec<StepChange> {
+        let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        let differ = keys
+            .into_iter()
+            .filter(|key| old.get(*key) != new.get(*key));
+        differ
+            .map(|key| StepChange {
+                what: key.clone(),
+                old: old.get(key).cloned(),
+                new: new
+                    .get(key)
+                    .map(|text| self.source(text).unwrap_or_else(|| text.clone())),
+            })
+            .collect()
+    }
+
+    /// What would make an input, where that is a run that is only thought of.
+    fn source(&self, fact: &str) -> Option<String> {
+        let (run, output) = fact.strip_prefix(OF_JOBS)?.split_once("/outputs/")?;
+        let step = self.begun.get(run)?;
+        let output = output.split([' ', '/']).next()?;
+        Some(format!(
+            "the output `{output}` of the step `{step}`, which runs"
+        ))
+    }
 }

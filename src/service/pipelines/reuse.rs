@@ -22,7 +22,7 @@ const FORMAT: &str = "1";
 /// Where uploads are, whose address is the hash of their content.
 const UPLOADS: &str = "LocalUpload/";
 /// How the addresses begin of what jobs make, which stays what it is.
-const OF_JOBS: &str = "azureml://jobs/";
+pub const OF_JOBS: &str = "azureml://jobs/";
 /// What stands for files that could not be looked at.
 const NOT_LOOKED_AT: &str = "not looked at";
 

@@ -86,6 +86,42 @@ fn changes(step: &PlannedStep) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn a_plan_names_the_steps_whose_outputs_go_into_a_pipeline_and_out_of_it() {
+    let bench = Bench::new().await;
+    let mut fit = step(&[]);
+    fit["inputs"] = json!({"data": "${{parent.inputs.data}}"});
+    fit["outputs"]["o"] = json!("${{parent.outputs.made}}");
+    let inner = json!({
+        "type": "pipeline", "name": "inner", "inputs": {"data": {"type": "uri_folder"}},
+        "outputs": {"made": {"type": "uri_folder"}}, "jobs": {"fit": fit},
+    });
+    let mut last = step(&[]);
+    last["inputs"] = json!({"made": "${{parent.jobs.train.outputs.made}}"});
+    let train = json!({
+        "type": "pipeline", "component": inner, "inputs": {"data": "${{parent.jobs.prep.outputs.o}}"},
+    });
+    let mut definition = json!({"jobs": {"prep": step(&[]), "train": train, "last": last}});
+    bench.executed("p1", &definition, "").await;
+    definition["jobs"]["prep"]["command"] = json!("echo other");
+    let plan = bench.plan(&definition).await;
+    let told: Vec<_> = plan
+        .iter()
+        .map(|step| (step.name.as_str(), changes(step)))
+        .collect();
+    let from = |input: &str, run: &str, output: &str, step: &str| {
+        vec![format!(
+            "input {input}: azureml://jobs/{run}/outputs/o (uri_folder, ro_mount) → \
+             the output `{output}` of the step `{step}`, which runs"
+        )]
+    };
+    assert_eq!(told[1], ("train.fit", from("data", "p1-prep", "o", "prep")));
+    assert_eq!(
+        told[2],
+        ("last", from("made", "p1-train-fit", "o", "train.fit"))
+    );
+}
+
+#[tokio::test]
 async fn a_plan_says_what_runs_and_what_has_changed() {
     let bench = Bench::new().await;
     let mut train = step(&["prep"]);
