@@ -4,6 +4,7 @@ use crate::{
     declare::{choice, record, union, words},
     described::{Literal, Scalar, Version},
     reference::DataPath,
+    shape::Own,
 };
 
 record! {
@@ -50,7 +51,7 @@ record! {
     }
 
     /// What a job makes.
-    JobOutput = "output" {
+    JobOutput = "output" (own: Some(Own { key: "path", has: is_folder_of_run })) {
         /// Absent: a folder.
         r#type: Option<AssetKind>,
         /// Where it is kept; a place of the job's own when absent.
@@ -194,4 +195,11 @@ words! {
         "direct", "download", "eval_download", "eval_mount", "mount", "ro_mount", "rw_mount",
         "upload", "link",
     ]
+}
+
+/// Whether it is the folder that every job keeps its own files in, which `show` prints as the output
+/// `default`.
+fn is_folder_of_run(path: &str) -> bool {
+    let of_run = path.strip_prefix("azureml://jobs/");
+    of_run.is_some_and(|path| path.ends_with("/outputs/artifacts"))
 }

@@ -7,6 +7,7 @@ use crate::{
     graph::check_command,
     io::{JobInput, JobOutput},
     reference::{Code, ComputeName},
+    shape::Own,
 };
 
 record! {
@@ -133,7 +134,7 @@ record! {
     /// A program that runs beside the job.
     Service = "service" (
         read_only: &["endpoint", "status", "error_message"],
-        own_types: &["Studio", "Tracking"],
+        own: Some(Own { key: "type", has: |kind| matches!(kind, "Studio" | "Tracking") }),
     ) {
         r#type: Option<ServiceType>,
         port: Option<i64>,

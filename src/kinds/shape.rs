@@ -172,8 +172,8 @@ pub struct Record {
     pub fields: &'static [Field],
     /// Keys that only the service sets; they are dropped, so what `show` prints can be used again.
     pub read_only: &'static [&'static str],
-    /// Types of those that only the service makes: where such records stand by name, these are dropped.
-    pub own_types: &'static [&'static str],
+    /// Those that only the service makes: where such records stand by name, these are dropped.
+    pub own: Option<Own>,
     /// Other keys are kept instead of refused.
     pub open: bool,
     /// It holds secrets, and nothing of it is repeated in messages: where a key is misspelt or all stands
@@ -185,6 +185,13 @@ pub struct Record {
     pub rule: Option<Rule>,
     /// The rule holds for the parts that are right, too, when others are wrong.
     pub in_parts: bool,
+}
+
+/// By what a record is known that only the service makes.
+#[derive(Debug)]
+pub struct Own {
+    pub key: &'static str,
+    pub has: fn(&str) -> bool,
 }
 
 /// Looks at a whole record that is right key by key; answers what is wrong where.
@@ -244,7 +251,7 @@ impl Record {
         bases: &[],
         fields: &[],
         read_only: &[],
-        own_types: &[],
+        own: None,
         open: false,
         secret: false,
         bindable: false,

@@ -213,12 +213,13 @@ impl<'a> Checker<'a> {
 
 /// Whether it is one of those that only the service makes.
 fn is_own(shape: &Shape, node: &Node) -> bool {
-    let own_types = match shape {
-        Shape::Record(record) => record().own_types,
-        _ => &[],
+    let Shape::Record(record) = shape else {
+        return false;
     };
-    let of_type = node.get("type").and_then(Node::as_str);
-    of_type.is_some_and(|of_type| own_types.contains(&of_type))
+    record().own.as_ref().is_some_and(|own| {
+        let value = node.get(own.key).and_then(Node::as_str);
+        value.is_some_and(own.has)
+    })
 }
 
 fn called(shape: &Shape) -> Option<&'static str> {

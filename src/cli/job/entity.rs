@@ -102,9 +102,11 @@ impl Entity {
                 .entry("environment_variables".to_owned())
                 .or_insert_with(none);
         }
-        fields
-            .entry("compute".to_owned())
-            .or_insert_with(|| json!("azureml:serverless"));
+        if fields.get("type").is_none_or(|kind| kind != "pipeline") {
+            fields
+                .entry("compute".to_owned())
+                .or_insert_with(|| json!("azureml:serverless"));
+        }
         of_search(&mut fields, run);
         services(&mut fields, run, workspace);
         outputs(&mut fields, run);
@@ -246,9 +248,16 @@ fn services(fields: &mut BTreeMap<String, Value>, run: &Run, workspace: &Workspa
 /// Each output with its address, and the one that every job has.
 fn outputs(fields: &mut BTreeMap<String, Value>, run: &Run) {
     let described = run.job.as_ref().and_then(|job| job.described.as_ref());
+    let definition = described.map(|described| &described.definition);
+    let pipeline = definition.filter(|it| it.get("type").is_some_and(|kind| kind == "pipeline"));
     let mut outputs = Map::new();
     for (name, output) in described.iter().flat_map(|described| &described.outputs) {
-        outputs.insert(name.clone(), json!(output));
+        // A pipeline knows them by the steps that make them, and shows where those have put them.
+        let shown = pipeline.and_then(|definition| definition.get("outputs")?.get(name));
+        outputs.insert(
+            name.clone(),
+            shown.cloned().unwrap_or_else(|| json!(output)),
+        );
     }
     outputs.entry("default").or_insert_with(|| {
         json!({

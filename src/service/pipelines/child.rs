@@ -9,6 +9,7 @@ use super::{
     control::ITEMS,
     course::Pipeline,
     graph::{Graph, Nested, Step, SweepStep, Work, step_of_output},
+    ports::is_of_run,
     reuse, rounds,
 };
 use crate::{
@@ -346,6 +347,7 @@ pub fn pipeline_run(
             output.path = address(&name_of(name, &graph.steps[step].name), port);
         }
     }
+    let given = given_places(&definition, name);
     let plan = serde_json::to_string(graph).map_err(|e| Error::internal(e.to_string()))?;
     let mut described = Described {
         definition,
@@ -354,6 +356,15 @@ pub fn pipeline_run(
         ..Described::default()
     };
     described.show_ports();
+    // Where its steps put what they make, rather than which of them.
+    let shown = described.definition.get_mut("outputs");
+    if let Some(shown) = shown.and_then(Value::as_object_mut) {
+        for (output, place) in given {
+            if let Some(output) = shown.get_mut(&output) {
+                output["path"] = Value::from(place);
+            }
+        }
+    }
     let job = Job {
         described: Some(Box::new(described)),
         ..Job::default()
@@ -365,4 +376,19 @@ pub fn pipeline_run(
         watches: None,
     };
     Ok((job, driven))
+}
+
+/// The outputs of a pipeline that are given a place, with that.
+fn given_places(definition: &Map<String, Value>, name: &str) -> Vec<(String, String)> {
+    let outputs = definition.get("outputs").and_then(Value::as_object);
+    let places = outputs.into_iter().flatten().filter_map(|(output, given)| {
+        let path = given.get("path").and_then(Value::as_str)?;
+        let filled = Template::parse(path).fill(&mut |expression| match expression {
+            Expression::Name => Ok(Some(name.to_owned())),
+            other => Err(other.clone()),
+        });
+        let filled = filled.ok().filter(|path| !is_of_run(path))?;
+        Some((output.clone(), filled))
+    });
+    places.collect()
 }

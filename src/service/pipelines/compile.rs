@@ -199,9 +199,8 @@ async fn scope_of(
                     continue;
                 }
             };
-            if let Some(path) = &asked.path {
-                asked.path = Some(of_pipeline(path));
-            }
+            asked = asked.in_its_own_place();
+            asked.path = asked.path.map(|path| of_pipeline(&path));
             let before = outputs.remove(name).unwrap_or_default();
             outputs.insert(name.clone(), asked.or(before));
         }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use api::{
     Error, Result,
     jobs::{JobOutput, OutputMode},
+    paths::Location,
 };
 use spec::expression::Expression;
 
@@ -54,6 +55,14 @@ impl Asked {
         })
     }
 
+    /// Without the address of what a run has made, which is what `show` prints of one without a place:
+    /// what a new run makes has another.
+    #[must_use]
+    pub fn in_its_own_place(mut self) -> Self {
+        self.path = self.path.filter(|path| !is_of_run(path));
+        self
+    }
+
     /// With what is asked elsewhere where this says nothing.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
@@ -83,6 +92,11 @@ impl Asked {
             version: self.version,
         }
     }
+}
+
+/// Whether it is the address of what a run has made.
+pub fn is_of_run(path: &str) -> bool {
+    matches!(Location::parse(path), Ok(Location::Run { .. }))
 }
 
 /// The outputs of a step: those of its component and those that are written in the step.

@@ -191,7 +191,7 @@ fn outputs(definition: &Members, trials: u64) -> Result<BTreeMap<String, JobOutp
     for (name, output) in written.into_iter().flatten() {
         let at = format!("outputs.{name}");
         let asked = Asked::read(Some(output)).map_err(|error| error.at(at.clone()))?;
-        let asked = asked.into_output();
+        let asked = asked.in_its_own_place().into_output();
         check_output(name, &asked, trials)?;
         outputs.insert(name.clone(), asked);
     }

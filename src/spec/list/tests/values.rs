@@ -57,6 +57,11 @@ fn what_only_an_answer_says_is_dropped_when_it_is_used_again() {
     );
     assert_eq!(job["services"], json!({"own": {"type": "jupyter_lab"}}));
     assert!(job.get("resourceGroup").is_none() && job.get("error").is_none());
+    let (_, job) = right::<CommandJob>(
+        "command: echo\nenvironment: azureml:e:1\noutputs:\n  default: {path: azureml://jobs/j/outputs/artifacts}\n  \
+         own: {mode: upload}\n",
+    );
+    assert_eq!(job["outputs"], json!({"own": {"mode": "upload"}}));
     assert_eq!(
         wrong::<CommandJob>(
             "command: echo\nenvironment: azureml:e:1\nservices: {a: {type: studio}}\n"

@@ -1,5 +1,6 @@
 //! Scripts written for Azure's own command line.
 
+mod again;
 mod assets;
 mod early;
 mod endpoints;
