@@ -12,7 +12,7 @@ use super::{
     Unfinished,
     compiled::{self, Pace},
     conda::{self, Tool},
-    environment::{MARKER, Place, REQUESTS, UNMET},
+    environment::{MARKER, Place, REQUESTS, UNMET, environments},
     install::installer_variables,
     io_error, lock, on_files, own, private_dir,
     python::{self, Python},
@@ -80,7 +80,7 @@ struct Request<'a> {
 impl Wanted<'_> {
     /// The environment's folder, built when it is not there, and its Python's version.
     pub async fn folder(&self, place: Place<'_>) -> Result<(PathBuf, String)> {
-        let root = place.home.join("environments");
+        let root = environments(place.home);
         let request = root.join(REQUESTS).join(self.request_key(place)?);
         if let Some(name) = known(&request)
             && let State::Whole(found) = look(&root.join(name)).await?
@@ -208,7 +208,7 @@ impl Wanted<'_> {
         let Some(conda) = self.conda else {
             return Ok(Vec::new());
         };
-        let requests = place.home.join("environments").join(REQUESTS);
+        let requests = environments(place.home).join(REQUESTS);
         let mut notes = Vec::new();
         let name = self.name;
         let mut because = "";
@@ -267,7 +267,7 @@ impl Wanted<'_> {
     /// An environment that another user has left as it was, and its Python's version; none when there is
     /// none, whatever the reason.
     pub async fn spare(&self, place: Place<'_>, spares: &Path) -> Result<Option<(Own, String)>> {
-        let root = place.home.join("environments");
+        let root = environments(place.home);
         let request = root.join(REQUESTS).join(self.request_key(place)?);
         let spares = spares.to_owned();
         on_files(move || {

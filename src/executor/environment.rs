@@ -38,6 +38,13 @@ pub const UNMET: &str = "python";
 const HOLD_TRIES: u32 = 100;
 const HOLD_AGAIN: Duration = Duration::from_millis(20);
 
+/// Where the environments of a state directory are. It may be a link to another disk or to a folder that
+/// several share: programs in them name the place that they were made at.
+pub(super) fn environments(home: &Path) -> PathBuf {
+    let folder = home.join("environments");
+    folder.canonicalize().unwrap_or(folder)
+}
+
 /// Where environments are made, and with what.
 #[derive(Clone, Copy)]
 pub struct Place<'a> {

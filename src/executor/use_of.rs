@@ -17,7 +17,7 @@ use nix::sys::{stat::futimens, time::TimeSpec};
 
 use super::{
     compiled,
-    environment::{MARKER, REQUESTS, UNMET},
+    environment::{MARKER, REQUESTS, UNMET, environments},
     io_error, spares,
 };
 use api::{Result, Time, environments::FreedEnvironments};
@@ -58,7 +58,7 @@ pub fn free(
     cutoff: Time,
     dry_run: bool,
 ) -> Result<FreedEnvironments> {
-    let root = home.join("environments");
+    let root = environments(home);
     let mut freed = FreedEnvironments::default();
     let mut links = Links::default();
     let spares = spares::folder(home);

@@ -64,6 +64,7 @@ fn prepare(aml: &Aml) {
 #[test]
 fn a_folder_is_scored_by_what_is_deployed_and_chosen() {
     each_mode(|aml| {
+        aml.share_environments();
         prepare(aml);
         aml.ok("batch create scores --description first");
         let error = aml.fails(2, "batch invoke scores --input data");
@@ -108,6 +109,7 @@ fn a_folder_is_scored_by_what_is_deployed_and_chosen() {
 #[test]
 fn a_misspelt_compute_of_a_deployment_is_told() {
     each_mode(|aml| {
+        aml.share_environments();
         prepare(aml);
         aml.ok("batch create scores");
         let right = aml.run("batch deploy scores -f deployment.yml");
@@ -136,6 +138,7 @@ fn a_misspelt_compute_of_a_deployment_is_told() {
 #[test]
 fn a_job_is_started_and_asked_for_over_rest() {
     each_mode(|aml| {
+        aml.share_environments();
         prepare(aml);
         aml.ok("batch create scores");
         aml.ok("batch deploy scores -f deployment.yml");
@@ -227,6 +230,7 @@ fn a_job_is_started_and_asked_for_over_rest() {
 #[test]
 fn settings_that_cannot_be_are_refused() {
     each_mode(|aml| {
+        aml.share_environments();
         prepare(aml);
         aml.ok("batch create scores");
         aml.ok("batch deploy scores -f deployment.yml");
@@ -254,6 +258,7 @@ fn settings_that_cannot_be_are_refused() {
 #[test]
 fn services_are_endpoints_by_their_old_commands() {
     each_mode(|aml| {
+        aml.share_environments();
         aml.ok("workspace create -n Churn");
         assert_eq!(aml.json("service list"), json!([]));
         let error = aml.fails(2, "service lst");

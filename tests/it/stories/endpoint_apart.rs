@@ -45,6 +45,7 @@ fn named(folder: &Path, name: &str) -> Vec<PathBuf> {
 #[test]
 fn a_script_opens_its_own_files_and_no_others() {
     each_mode(|aml| {
+        aml.share_environments();
         aml.ok("workspace create -n churn");
         aml.write("model/weight.txt", "42");
         aml.write("score.py", SCRIPT);

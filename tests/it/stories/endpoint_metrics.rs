@@ -30,6 +30,7 @@ fn total(aml: &Aml) -> Value {
 #[test]
 fn what_was_asked_is_counted_timed_and_outlives_the_host() {
     each_mode(|aml| {
+        aml.share_environments();
         let url = deploy(aml);
         let key = aml.json("endpoint keys echo-ep --query primary");
         let key = key.as_str().expect("a key");
@@ -76,6 +77,7 @@ fn what_was_asked_is_counted_timed_and_outlives_the_host() {
 #[test]
 fn a_score_that_waits_for_an_endpoint_is_refused_once_at_most() {
     each_mode(|aml| {
+        aml.share_environments();
         aml.ok("workspace create -n Churn");
         aml.write("model/weight.txt", "42");
         let slow = "import time\ndef init(): time.sleep(2)\ndef run(raw): return raw\n";
@@ -120,6 +122,7 @@ fn parsed(aml: &Aml, text: &str) -> Value {
 #[test]
 fn prometheus_is_told_the_same_by_endpoint_and_server() {
     each_mode(|aml| {
+        aml.share_environments();
         let url = deploy(aml);
         let key = aml.json("endpoint keys echo-ep --query primary");
         let key = format!("Bearer {}", key.as_str().expect("a key"));
@@ -172,6 +175,7 @@ fn prometheus_is_told_the_same_by_endpoint_and_server() {
 #[test]
 fn a_request_has_one_id_everywhere() {
     each_mode(|aml| {
+        aml.share_environments();
         let url = deploy(aml);
         let key = aml.json("endpoint keys echo-ep --query primary");
         let key = format!("Bearer {}", key.as_str().expect("a key"));

@@ -25,6 +25,7 @@ def run(raw_data):
 pub const BAD: &str = "def init():\n    raise RuntimeError('no weights')\ndef run(x): pass\n";
 
 pub fn with_model(aml: &Aml) {
+    aml.share_environments();
     aml.ok("workspace create -n Churn");
     aml.write("model/weight.txt", "42");
     aml.write("score.py", ECHO);
@@ -283,6 +284,7 @@ def _load_pyfunc(path):
 #[test]
 fn a_model_in_mlflow_format_needs_no_script() {
     each_mode(|aml| {
+        aml.share_environments();
         aml.ok("workspace create -n churn");
         let flavor = "flavors:\n  python_function:\n    loader_module: half\n    code: code\n";
         aml.write("half/MLmodel", flavor);

@@ -84,6 +84,7 @@ const DRIFT: &str = "monitor drift --data new.csv --reference old.csv";
 #[test]
 fn drift_is_what_scipy_measures_and_told_to_webhooks() {
     each_mode(|aml| {
+        aml.share_environments();
         let said = tables(aml);
         aml.ok("workspace create -n Churn");
         let error = aml.fails(7, DRIFT);
@@ -264,6 +265,7 @@ fn day(aml: &Aml) -> String {
 #[test]
 fn what_a_script_collects_is_kept_as_data_and_looked_at_by_monitors() {
     each_mode(|aml| {
+        aml.share_environments();
         let aml = &aml.within_seconds(300);
         enterprise(aml);
         aml.write("model/weight.txt", "42");
@@ -386,6 +388,7 @@ create_monitor:
 #[test]
 fn a_deployment_gets_secrets_that_nobody_sees() {
     each_mode(|aml| {
+        aml.share_environments();
         aml.ok("workspace create -n Churn");
         aml.write("model/weight.txt", "42");
         aml.write(

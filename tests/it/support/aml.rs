@@ -3,7 +3,10 @@
 use std::{
     ffi::OsString,
     fs,
-    os::unix::process::CommandExt,
+    os::unix::{
+        fs::{DirBuilderExt, symlink},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -140,6 +143,20 @@ impl Aml {
     pub fn state(&self) -> PathBuf {
         let name = if self.is_remote() { "server" } else { "state" };
         self.root().join(name)
+    }
+
+    /// Lets its environments be those of other tests, whichever of them builds one first: for tests of what
+    /// happens in environments, before the first is needed.
+    pub fn share_environments(&self) {
+        let state = self.state();
+        if !state.exists() {
+            let mut private = fs::DirBuilder::new();
+            private.mode(0o700).create(&state).expect("makes a folder");
+        }
+        let environments = state.join("environments");
+        if !environments.is_symlink() {
+            symlink(components::environments(), environments).expect("makes a link");
+        }
     }
 
     pub fn is_remote(&self) -> bool {

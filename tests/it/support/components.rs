@@ -74,6 +74,26 @@ pub fn uv() -> Result<PathBuf, String> {
     UV.clone().map(|()| folder().join("tools/bin/uv"))
 }
 
+/// A folder for environments that tests of this process share. Those of processes that are gone go.
+pub fn environments() -> PathBuf {
+    const PREFIX: &str = "environments-";
+    static MINE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let mine = folder().join(format!("{PREFIX}{}", std::process::id()));
+        alone(|| {
+            for entry in fs::read_dir(folder()).expect("reads the folder").flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let process = name.strip_prefix(PREFIX);
+                if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+                    let _ = fs::remove_dir_all(entry.path());
+                }
+            }
+            fs::create_dir_all(&mine).expect("makes the folder");
+        });
+        mine
+    });
+    MINE.clone()
+}
+
 /// A Python environment with exactly these packages; the folder of its programs.
 pub fn python_with(packages: &[&str]) -> Result<PathBuf, String> {
     let uv = uv()?;

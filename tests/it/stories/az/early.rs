@@ -117,6 +117,7 @@ fn a_script_is_tried_with_many_values() {
 #[test]
 fn models_are_served() {
     each_mode(|aml| {
+        aml.share_environments();
         with_workspace(aml);
         aml.az("ml folder attach -w w -g g").ok();
         aml.write("m/weight.txt", "42");

@@ -48,6 +48,7 @@ fn invoke(aml: &Aml, more: &str) -> Value {
 #[test]
 fn two_deployments_share_the_requests_of_an_endpoint() {
     each_mode(|aml| {
+        aml.share_environments();
         with_files(aml);
         let made = aml.az("ml online-endpoint create -n duo").json();
         assert_eq!(made["provisioning_state"], "Succeeded");
@@ -115,6 +116,7 @@ fn two_deployments_share_the_requests_of_an_endpoint() {
 #[test]
 fn what_changes_nothing_here_is_kept_and_shown() {
     each_mode(|aml| {
+        aml.share_environments();
         with_workspace(aml);
         aml.write(
             "endpoint.yml",
@@ -171,6 +173,7 @@ identity:
 #[test]
 fn tokens_open_an_endpoint_that_takes_them() {
     each_mode(|aml| {
+        aml.share_environments();
         with_files(aml);
         aml.az("ml online-endpoint create -n duo --auth-mode aml_token")
             .ok();
@@ -214,6 +217,7 @@ fn local_endpoints_are_apart_and_ask_for_no_key() {
 #[test]
 fn a_server_hands_nothing_on_without_a_key() {
     each_mode(|aml| {
+        aml.share_environments();
         if !aml.is_remote() {
             return;
         }
@@ -269,6 +273,7 @@ settings:
 #[test]
 fn a_batch_endpoint_scores_the_files_of_a_folder() {
     each_mode(|aml| {
+        aml.share_environments();
         with_workspace(aml);
         aml.write("model/weight.txt", "3");
         aml.write("code/batch.py", SCRIPT);
