@@ -48,8 +48,8 @@ pub fn search(query: &str, document: &Value) -> Result<Value, JmespathError> {
 
 fn sum(numbers: &Value) -> Value {
     let numbers = numbers.as_array().map(Vec::as_slice).unwrap_or_default();
-    let whole = numbers.iter().map(Value::as_i64).sum::<Option<i64>>();
-    match whole {
+    let add = |sum: i64, number: &Value| sum.checked_add(number.as_i64()?);
+    match numbers.iter().try_fold(0, add) {
         Some(whole) => whole.into(),
         None => number_value(numbers.iter().filter_map(Value::as_f64).sum()),
     }
@@ -68,7 +68,8 @@ fn rounded(number: &Value, round: fn(f64) -> f64) -> Value {
     if number.is_i64() {
         return number.clone();
     }
-    let float = round(number.as_f64().unwrap_or_default());
+    // What is rounded up to 0 is not below it.
+    let float = round(number.as_f64().unwrap_or_default()) + 0.0;
     serde_json::from_str(&format!("{float:.0}")).unwrap_or_else(|_| number_value(float))
 }
 
@@ -169,7 +170,9 @@ mod tests {
             ("abs(`-3`)", "3"),
             ("abs(`-3.0`)", "3.0"),
             ("abs(`-3.5`)", "3.5"),
+            ("sum(`[9223372036854775807, 1]`)", "9.223372036854776e+18"),
             ("ceil(`1.5`)", "2"),
+            ("ceil(`-0.5`)", "0"),
             ("ceil(`2.0`)", "2"),
             ("floor(`-1.5`)", "-2"),
             ("floor(`7`)", "7"),

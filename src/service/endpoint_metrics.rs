@@ -116,11 +116,16 @@ impl Window {
                 _ => steps.push((at, one.measured.clone())),
             }
         }
-        let point = |(at, measured): &(i64, Measured)| {
-            measurement(*at, self.step.min(self.to - at).max(1), measured)
-        };
         // What was not there yet is no part of an average.
         let first = whiles.iter().map(|one| one.at).find(|at| *at >= self.from);
+        let point = |(at, measured): &(i64, Measured)| {
+            let end = self.to.min(at + self.step);
+            let begin = first.map_or(*at, |first| first.max(*at));
+            Measurement {
+                seconds: (end - at).max(1),
+                ..measurement(*at, (end - begin).max(1), measured)
+            }
+        };
         let measured_seconds = first.map_or(0, |first| (self.to - first).max(1));
         DeploymentMetrics {
             name,
@@ -349,6 +354,31 @@ mod tests {
         assert_eq!(step(1000 * 86_400, 60), 17 * 86_400);
         let window = Window::of(now, HOUR, 60);
         assert!(window.from <= 1_700_000_124 - HOUR && window.from % 60 == 0);
+    }
+
+    #[test]
+    fn what_was_before_the_first_measurement_is_in_no_average() {
+        let window = Window {
+            from: 0,
+            to: 120,
+            step: 60,
+        };
+        let one = |at, count| While {
+            at,
+            seconds: 10,
+            measured: Measured {
+                statuses: [(200, count)].into(),
+                ..Measured::default()
+            },
+        };
+        let shown = window.show("d".to_owned(), &[one(50, 20), one(60, 120)]);
+        let rates: Vec<f64> = shown.points.iter().map(|point| point.rate).collect();
+        assert_eq!((rates, vec![shown.total.rate]), (vec![2.0, 2.0], vec![2.0]));
+        let seconds = |point: &Measurement| (point.seconds, point.measured_seconds);
+        assert_eq!(
+            shown.points.iter().map(seconds).collect::<Vec<_>>(),
+            [(60, 10), (60, 60)]
+        );
     }
 
     #[test]

@@ -353,6 +353,13 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
         }
         (None, _) => {}
     }
+    let added = changed(&found.properties, &after, "properties");
+    if let Some(key) = added.keys().find(|key| found.properties.contains_key(*key)) {
+        let message =
+            format!("The property `{key}` stays as it is: those of a model are only added");
+        let error = Error::invalid(message).at("properties");
+        return Err(error.hint("Tags change: --set tags.KEY=VALUE").into());
+    }
     let request = UpdateModel {
         workspace: place.name(),
         name: found.name.clone(),
@@ -360,7 +367,7 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
         description: description(&before, &after),
         set_tags: set,
         remove_tags: removed.into_keys().collect(),
-        add_properties: changed(&found.properties, &after, "properties"),
+        add_properties: added,
         flavors: Some(flavors).filter(|flavors| *flavors != found.flavors),
         // Where MLflow knows the stage it counts, else the word does.
         stage: stage

@@ -59,7 +59,7 @@ pub const GROUP: Group = Group {
 };
 
 /// Keys of the file that are fields of their own here.
-const OWN: [&str; 4] = ["name", "location", "description", "tags"];
+const OWN: [&str; 5] = ["name", "display_name", "location", "description", "tags"];
 
 /// Where it is kept in which resource group one was created, and the group of those of which nobody said.
 const KEPT_GROUP: &str = "resourceGroup";
@@ -130,7 +130,7 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
             };
             let found = az.call(&get).await?;
             fields.entry("tags").or_insert_with(|| json!(found.tags));
-            change(az, given, found, fields).await
+            change(az, request.display_name, found, fields).await
         }
         made => shown(az, &made?),
     }
@@ -138,14 +138,14 @@ async fn create(az: &Az, given: &Given) -> anyhow::Result<Value> {
 
 async fn change(
     az: &Az,
-    given: &Given,
+    display_name: Option<String>,
     found: Registry,
     fields: Map<String, Value>,
 ) -> anyhow::Result<Value> {
     let request = UpdateRegistry {
         registry: found.name,
         description: ids::text(&fields, "description"),
-        display_name: given.owned("display-name"),
+        display_name,
         tags: changed_tags(&found.tags, &fields),
         spec: rest(fields),
     };
@@ -174,6 +174,7 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let found = az.call(&GetRegistry { registry }).await?;
     let mut before = ids::fields(json!({
         "name": found.name,
+        "display_name": found.display_name,
         "location": found.location,
         "description": found.description,
         "tags": found.tags,
@@ -187,12 +188,18 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
         }
     }
     put_flags(&mut draft, given, &FLAGS[1..]);
+    if let Some(display_name) = given.text("display-name") {
+        draft.put("display_name", display_name, "--display-name");
+    }
     draft.edit(&given.edits()?, given.values())?;
+    // One that is shown by no other name is shown by its own.
+    let display_name = draft.text("display_name").unwrap_or(&found.name).to_owned();
     let mut fields = draft.check("registry")?;
     if !found.description.is_empty() {
         fields.entry("description").or_insert_with(|| json!(""));
     }
-    change(az, given, found, fields).await
+    let display_name = Some(display_name).filter(|name| *name != found.display_name);
+    change(az, display_name, found, fields).await
 }
 
 async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {

@@ -430,6 +430,11 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
     if !found.description.is_empty() {
         fields.entry("description").or_insert_with(|| json!(""));
     }
+    // One that is shown by no other name is shown by its own.
+    if found.display_name != found.name {
+        let own = || json!(found.name);
+        fields.entry("display_name").or_insert_with(own);
+    }
     change(az, found.name, fields).await
 }
 

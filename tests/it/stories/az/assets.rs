@@ -6,6 +6,21 @@ use super::{error, with_workspace};
 use crate::support::each_mode;
 
 #[test]
+fn a_registry_without_a_display_name_is_shown_by_its_own() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.az("ml registry create -n r").ok();
+        let change = "ml registry update -n r --query display_name";
+        let named = format!("{change} --display-name R");
+        assert_eq!(aml.az(&*named).json(), "R");
+        let tagged = format!("{change} --set tags.x=y");
+        assert_eq!(aml.az(&*tagged).json(), "R");
+        let removed = format!("{change} --remove display_name");
+        assert_eq!(aml.az(&*removed).json(), "r");
+    });
+}
+
+#[test]
 fn data_is_registered_from_files_and_flags() {
     each_mode(|aml| {
         with_workspace(aml);
@@ -181,6 +196,17 @@ fn environments_components_and_models_are_registered() {
             aml.az("ml model list -n m --query [].version -o tsv").ok(),
             "5\n1\n"
         );
+        aml.az("ml model update -n m -v 5 --set properties.p=1")
+            .ok();
+        for change in [
+            "--remove properties",
+            "--remove properties.p",
+            "--set properties.p=2",
+        ] {
+            let refused = format!("ml model update -n m -v 5 {change}");
+            let said = error(aml, 1, &refused);
+            assert!(said.contains("are only added"), "{change}: {said}");
+        }
         aml.az("ml model update -n m -v 5 --set tags.a=b --stage Staging")
             .ok();
         let show = "ml model show -n m -v 5 --query '[tags.a, stage]' -o tsv";

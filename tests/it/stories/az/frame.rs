@@ -37,6 +37,8 @@ fn a_workspace_is_made_as_scripts_make_it() {
         aml.az("ml workspace update -n w --remove tags --remove description")
             .ok();
         assert_eq!(aml.az(show).json(), json!({"t": {}, "d": ""}));
+        let shown = "ml workspace update -n w --remove display_name --query display_name";
+        assert_eq!(aml.az(shown).json(), "w");
         // A workspace of another group is left alone.
         let taken = error(aml, 1, "ml workspace create -n w -g prod --tags a=2");
         assert!(
