@@ -126,7 +126,7 @@ fn made_by(steps: &Members) -> HashMap<&str, Option<Vec<String>>> {
     let steps = steps.iter();
     let known = steps.filter_map(|(name, step)| {
         let interface = Interface::of(step.as_object()?);
-        Some((name.as_str(), interface.outputs))
+        Some((name.as_str(), interface.outputs()))
     });
     known.collect()
 }
@@ -229,7 +229,7 @@ impl<'a> Graph<'a> {
             self.own_command(name, members);
         }
         let interface = Interface::of(members);
-        for mut wrong in interface.check(members) {
+        for mut wrong in interface.check() {
             if open && wrong.path == ["inputs"] {
                 continue;
             }

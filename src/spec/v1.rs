@@ -17,6 +17,22 @@ const IMAGE: &str = "python";
 /// Where outputs are kept anyway.
 const DATASTORE: &str = "workspaceblobstore";
 
+/// What of a step its component has, when it is made one.
+const PARTS: [&str; 12] = [
+    "type",
+    "command",
+    "code",
+    "environment",
+    "input_data",
+    "mini_batch_size",
+    "partition_keys",
+    "error_threshold",
+    "logging_level",
+    "max_concurrency_per_instance",
+    "retry_settings",
+    "task",
+];
+
 /// A pipeline as it is written today, and what could not be kept.
 #[derive(Debug)]
 pub struct Converted {
@@ -254,19 +270,17 @@ impl Converter<'_> {
             ));
         }
         if step.get("allow_reuse") == Some(&Value::Bool(false)) {
-            self.notes.push(format!(
-                "The step {key} is not to be reused: make a component of it with is_deterministic: false"
-            ));
+            self.not_reused(&mut made, &inputs, &outputs);
         }
         put(&mut made, "inputs", inputs);
         put(&mut made, "outputs", outputs);
         Ok(Value::Object(made))
     }
 
-    /// Makes a step's command a component of its own, which says that it is not to be reused.
+    /// Makes what a step runs a component of its own, which says that it is not to be reused.
     fn not_reused(&self, made: &mut Members, inputs: &Members, outputs: &Members) {
         let mut component = Members::new();
-        for key in ["type", "command", "code", "environment"] {
+        for key in PARTS {
             let value = if key == "type" {
                 made.get(key).cloned()
             } else {

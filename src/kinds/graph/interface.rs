@@ -11,53 +11,44 @@ use api::names;
 
 type Members = Object<String, Value>;
 
-/// The ports of a step. Nothing where only the workspace knows them.
+/// The ports of a step, as far as they are known here.
 pub struct Interface<'a> {
-    pub inputs: Option<&'a Members>,
-    pub outputs: Option<Vec<String>>,
-    /// What its component makes, where that is here.
-    makes: Option<&'a Members>,
+    step: &'a Members,
+    /// Its component, where that is here.
+    component: Option<&'a Members>,
+    /// The step has outputs which only the workspace knows.
+    open: bool,
 }
 
 impl<'a> Interface<'a> {
     pub fn of(step: &'a Members) -> Self {
         let component = step.get("component").or_else(|| step.get("trial"));
-        match component {
-            Some(Value::Object(component)) => Self {
-                inputs: Some(ports_of(component, "inputs")),
-                outputs: Some(names_of(component, step)),
-                makes: makes(component),
-            },
-            // A reference: its outputs are known to the workspace only.
-            Some(_) => Self {
-                inputs: None,
-                outputs: None,
-                makes: None,
-            },
-            None if ["if_else", "do_while", "parallel_for", "automl"]
+        let open = match component {
+            Some(component) => !component.is_object(),
+            None => ["if_else", "do_while", "parallel_for", "automl"]
                 .iter()
-                .any(|kind| step.get("type").is_some_and(|t| t == kind)) =>
-            {
-                Self {
-                    inputs: None,
-                    outputs: None,
-                    makes: None,
-                }
-            }
-            None => Self {
-                inputs: None,
-                outputs: Some(names_of(step, step)),
-                makes: None,
-            },
+                .any(|kind| step.get("type").is_some_and(|t| t == kind)),
+        };
+        Self {
+            step,
+            component: component.and_then(Value::as_object),
+            open,
         }
     }
 
+    /// The names of the outputs; none where they are not known.
+    pub fn outputs(&self) -> Option<Vec<String>> {
+        let holder = self.component.unwrap_or(self.step);
+        (!self.open).then(|| names_of(holder, self.step))
+    }
+
     /// What is wrong with what the step gives to its component, with paths inside of the step.
-    pub fn check(&self, step: &Members) -> Vec<Wrong> {
+    pub fn check(&self) -> Vec<Wrong> {
         let mut wrong = Vec::new();
-        let Some(known) = self.inputs else {
+        let Some(component) = self.component else {
             return wrong;
         };
+        let (step, known) = (self.step, ports_of(component, "inputs"));
         let given = ports_of(step, "inputs");
         for (name, value) in given {
             let path = ["inputs", name];
@@ -91,27 +82,27 @@ impl<'a> Interface<'a> {
                 wrong.push(Wrong::at(["inputs"], fault));
             }
         }
-        wrong.extend(self.unknown_outputs(step));
+        wrong.extend(unknown_outputs(component, step));
         wrong
     }
+}
 
-    /// Outputs that the step names and its component does not make.
-    fn unknown_outputs(&self, step: &Members) -> Vec<Wrong> {
-        let Some(known) = self.makes else {
-            return Vec::new();
-        };
-        let named = step.get("outputs").and_then(Value::as_object);
-        let named = named.into_iter().flat_map(Object::keys);
-        let unknown =
-            named.filter(|name| !known.contains_key(*name) && !STORES.contains(&name.as_str()));
-        unknown
-            .map(|name| {
-                let message = format!("The component has no output `{name}`");
-                let fault = with_known(Fault::new(message), name, "outputs", known);
-                Wrong::at(["outputs", name.as_str()], fault)
-            })
-            .collect()
-    }
+/// Outputs that the step names and its component does not make.
+fn unknown_outputs(component: &Members, step: &Members) -> Vec<Wrong> {
+    let Some(known) = makes(component) else {
+        return Vec::new();
+    };
+    let named = step.get("outputs").and_then(Value::as_object);
+    let named = named.into_iter().flat_map(Object::keys);
+    let unknown =
+        named.filter(|name| !known.contains_key(*name) && !STORES.contains(&name.as_str()));
+    unknown
+        .map(|name| {
+            let message = format!("The component has no output `{name}`");
+            let fault = with_known(Fault::new(message), name, "outputs", known);
+            Wrong::at(["outputs", name.as_str()], fault)
+        })
+        .collect()
 }
 
 static EMPTY: std::sync::LazyLock<Members> = std::sync::LazyLock::new(Object::new);

@@ -233,6 +233,44 @@ fn a_step_over_batches_is_a_parallel_one() {
 }
 
 #[test]
+fn a_step_over_batches_that_is_not_reused_is_a_component() {
+    let mut file = old();
+    file["pipeline"]["steps"]["Train"] = json!({
+        "type": "ParallelRunStep", "name": "Score", "parallel_run_config": "parallel.yml",
+        "inputs": {"Data": {"source": "cleaned"}}, "outputs": {"Rows": {"destination": "rows"}},
+        "allow_reuse": false,
+    });
+    let read = |_: &str| {
+        Ok(json!({
+            "entry_script": "score.py", "mini_batch_size": "5", "compute_target": "gpu",
+            "node_count": 2, "run_max_try": 3,
+            "environment": {"docker": {"baseImage": "img"}, "python": {"condaDependenciesFile": "c.yml"}},
+        }))
+    };
+    let made = converted(&file, &read).unwrap();
+    assert!(made.notes.is_empty(), "{:?}", made.notes);
+    assert_eq!(
+        made.pipeline["jobs"]["train"],
+        json!({
+            "type": "parallel", "display_name": "Score", "compute": "azureml:gpu",
+            "resources": {"instance_count": 2},
+            "component": {
+                "type": "parallel", "input_data": "${{inputs.data}}", "mini_batch_size": "5",
+                "retry_settings": {"max_retries": 3},
+                "task": {
+                    "type": "run_function", "entry_script": "score.py",
+                    "environment": {"image": "img", "conda_file": "c.yml"}, "append_row_to": "${{outputs.rows}}",
+                },
+                "is_deterministic": false,
+                "inputs": {"data": {"type": "uri_folder"}}, "outputs": {"rows": {"type": "uri_folder"}},
+            },
+            "inputs": {"data": "${{parent.jobs.prep_step.outputs.clean}}"},
+            "outputs": {"rows": {"type": "uri_folder", "mode": "rw_mount"}},
+        })
+    );
+}
+
+#[test]
 fn words_are_parted_where_a_capital_follows_a_small_letter() {
     for (name, new) in [
         ("TrainModel", "train_model"),
