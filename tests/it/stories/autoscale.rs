@@ -158,10 +158,7 @@ fn a_deployment_is_scaled_by_rules() {
         let trigger = &profiles[0]["rules"][0]["metricTrigger"];
         assert_eq!(trigger["metricName"], "RequestLatency");
         assert_eq!(trigger["timeWindow"], "PT5M");
-        assert_eq!(
-            profiles[1]["recurrence"]["schedule"]["days"],
-            json!(days)
-        );
+        assert_eq!(profiles[1]["recurrence"]["schedule"]["days"], json!(days));
         aml.az("monitor autoscale update --autoscale-name rules --enabled false")
             .ok();
         let shown = aml.az("monitor autoscale list --query [].enabled").json();
