@@ -97,10 +97,15 @@ pub(super) fn pick(version: Option<String>, label: Option<String>) -> Result<Pic
 
 #[async_trait]
 impl Perform for CreateAsset {
-    async fn perform(self, service: &Service, caller: &Caller) -> Result<Asset> {
+    async fn perform(mut self, service: &Service, caller: &Caller) -> Result<Asset> {
         let row = service
             .enter(caller, &self.workspace, Action::WriteAssets)
             .await?;
+        if self.kind == AssetKind::Component {
+            service
+                .pin_labels(caller, &self.workspace, &mut self.spec)
+                .await;
+        }
         let new = prepare(self, service, caller)?;
         let (kind, name) = (new.kind, new.name.clone());
         match service.store.create_asset(row.id, new).await? {

@@ -47,6 +47,7 @@ mod models;
 mod monitors;
 mod packed;
 mod paths;
+mod pinned;
 mod pipelines;
 mod programs;
 mod registered_models;

@@ -1,0 +1,69 @@
+//! Labels in components: a version of a component goes on meaning what it meant when it was made.
+
+use serde_json::{Map, Value};
+
+use super::{Caller, Perform, Service};
+use api::assets::{AssetKind, AssetRef, GetAsset, Pick};
+
+/// What components, their tasks and their steps name by references.
+const NAMED: [(&str, AssetKind); 3] = [
+    ("environment", AssetKind::Environment),
+    ("component", AssetKind::Component),
+    ("trial", AssetKind::Component),
+];
+
+impl Service {
+    /// Puts versions in the place of labels. What is not there is left: it may come before it is used.
+    pub(super) async fn pin_labels(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+        component: &mut Map<String, Value>,
+    ) {
+        for (key, kind) in NAMED {
+            let text = component.get(key).and_then(Value::as_str);
+            let labelled = text.filter(|text| text.contains('@') || text.contains("/labels/"));
+            let Some(asset) = labelled.and_then(|text| AssetRef::parse(text).ok()) else {
+                continue;
+            };
+            if let Some(pinned) = self.pinned(caller, workspace, kind, &asset).await {
+                component.insert(key.to_owned(), Value::from(pinned));
+            }
+        }
+        for (key, value) in component.iter_mut() {
+            let within: Vec<&mut Value> = match key.as_str() {
+                "task" => vec![value],
+                "jobs" => value
+                    .as_object_mut()
+                    .map_or_else(Vec::new, |steps| steps.values_mut().collect()),
+                _ => continue,
+            };
+            for part in within.into_iter().filter_map(Value::as_object_mut) {
+                Box::pin(self.pin_labels(caller, workspace, part)).await;
+            }
+        }
+    }
+
+    async fn pinned(
+        &self,
+        caller: &Caller,
+        workspace: &str,
+        kind: AssetKind,
+        asset: &AssetRef,
+    ) -> Option<String> {
+        let get = GetAsset {
+            workspace: asset.holder.workspace(workspace),
+            kind,
+            name: asset.name.clone(),
+            version: None,
+            label: match &asset.pick {
+                Pick::Label(label) => Some(label.clone()),
+                Pick::Latest => None,
+                Pick::Version(_) => return None,
+            },
+        };
+        let found = get.perform(self, caller).await.ok()?;
+        let word = kind.plural();
+        Some(asset.holder.reference(word, &found.name, &found.version))
+    }
+}
