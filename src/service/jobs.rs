@@ -20,7 +20,8 @@ use api::{
         CreateJob, DESCRIPTION_TAG, Described, Distribution, Framework, JobInput, JobOutput,
         JobService,
     },
-    runs::{Job, Run, SubmitRun},
+    paths::Location,
+    runs::{GetRun, Job, Run, SubmitRun},
 };
 use spec::{
     expression::{Expression, Template},
@@ -295,12 +296,46 @@ impl Draft<'_> {
         };
         let datastore = get.perform(self.service, self.caller).await?.name;
         for (name, value) in written.outputs.iter() {
-            let output = self
+            let mut output = self
                 .output(name, value.as_ref(), &datastore)
                 .map_err(|error| error.at(format!("outputs.{name}")))?;
+            if self.is_place_of_another(name, &output.path).await {
+                output.path = self.own_place(name, &datastore);
+            }
             outputs.insert(name.to_owned(), output);
         }
         Ok(outputs)
+    }
+
+    /// Where an output is kept that is given no place.
+    fn own_place(&self, name: &str, datastore: &str) -> String {
+        let job = &self.request.name;
+        format!("azureml://datastores/{datastore}/paths/azureml/{job}/{name}/")
+    }
+
+    /// Whether it is the place that another job has given its output of that name, as `show` prints it:
+    /// what is created from that does not write over the other's.
+    async fn is_place_of_another(&self, name: &str, path: &str) -> bool {
+        let Ok(Location::Datastore {
+            workspace: None,
+            path,
+            ..
+        }) = Location::parse(path)
+        else {
+            return false;
+        };
+        let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+        let ["azureml", job, output] = parts[..] else {
+            return false;
+        };
+        if output != name || job == self.request.name {
+            return false;
+        }
+        let get = GetRun {
+            workspace: self.request.workspace.clone(),
+            run: job.to_owned(),
+        };
+        get.perform(self.service, self.caller).await.is_ok()
     }
 
     fn output(
@@ -317,10 +352,7 @@ impl Draft<'_> {
         let mode = written.and_then(|output| output.mode.write());
         let path = match written.and_then(|output| output.path.as_deref()) {
             Some(path) => self.filled(path, datastore)?,
-            None => format!(
-                "azureml://datastores/{datastore}/paths/azureml/{}/{name}/",
-                self.request.name
-            ),
+            None => self.own_place(name, datastore),
         };
         Ok(JobOutput {
             kind: kind.unwrap_or_else(|| "uri_folder".to_owned()),

@@ -35,8 +35,8 @@ fn jobs_are_created_from_what_show_prints() {
         aml.write(
             "command.yml",
             format!(
-                "command: echo ${{{{inputs.n}}}} > ${{{{outputs.o}}}}/n\nenvironment: {ENVIRONMENT}\n\
-                 inputs: {{n: 3}}\noutputs: {{o: {{path: {place}}}}}\n"
+                "command: echo ${{{{inputs.n}}}} > ${{{{outputs.o}}}}/n; date +%N > ${{{{outputs.own}}}}/now\nenvironment: {ENVIRONMENT}\n\
+                 inputs: {{n: 3}}\noutputs: {{o: {{path: {place}}}, own: {{}}}}\n"
             ),
         );
         aml.write(
@@ -55,6 +55,15 @@ fn jobs_are_created_from_what_show_prints() {
             let (first, second) = made_again(aml, &format!("{kind}-one"), &format!("{kind}-two"));
             assert_eq!(first, second);
         }
+        // What neither was given a place for, neither writes over.
+        let made = ["command-one", "command-two"].map(|job| {
+            aml.az(format!(
+                "ml job download -n {job} --output-name own -p {job}"
+            ))
+            .ok();
+            aml.read(&format!("{job}/named-outputs/own/now"))
+        });
+        assert_ne!(made[0], made[1]);
     });
 }
 
