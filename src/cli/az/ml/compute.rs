@@ -118,7 +118,7 @@ pub const GROUP: Group = Group {
             "detach",
             "Forget an attached compute",
             [PLACE, THE_NAME, NO_WAIT, YES],
-            delete
+            detach
         ),
         verb!(
             "start",
@@ -310,6 +310,14 @@ async fn attach(az: &Az, given: &Given) -> anyhow::Result<Value> {
     );
     put_scale(&mut draft, given)?;
     put_settings(&mut draft, given, "ssh_settings", &SSH);
+    if let Some(kind) = draft
+        .text("type")
+        .filter(|kind| !is_attached(&kind.to_lowercase()))
+    {
+        let message = format!("Computes of the type `{kind}` are made here, not attached");
+        let error = Error::invalid(message).at("type");
+        return Err(error.hint("Make it: az ml compute create").into());
+    }
     save(az, given, draft).await
 }
 
@@ -376,11 +384,17 @@ async fn list(az: &Az, given: &Given) -> anyhow::Result<Value> {
 }
 
 async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
-    let before = writable(&get(az, given).await?);
+    let found = get(az, given).await?;
+    let before = writable(&found);
     let mut draft = Draft::of(&before, &az.ctx.folder);
     put_scale(&mut draft, given)?;
     draft.edit(&given.edits()?, given.values())?;
     let mut fields = draft.check("compute")?;
+    if !is_attached(&found.kind) && fields.get("size") != before.get("size") {
+        let message = format!("The size of `{}` stays what it was made with", found.name);
+        let error = Error::invalid(message).at("size");
+        return Err(error.hint("Make another one, or delete it first").into());
+    }
     // What the service has set is no part of a file.
     for key in ["principal_id", "tenant_id"] {
         let own = before
@@ -392,6 +406,24 @@ async fn update(az: &Az, given: &Given) -> anyhow::Result<Value> {
         }
     }
     put(az, fields).await
+}
+
+/// Whether computes of that type are made elsewhere and attached here.
+fn is_attached(kind: &str) -> bool {
+    ![CLUSTER, INSTANCE].contains(&kind)
+}
+
+async fn detach(az: &Az, given: &Given) -> anyhow::Result<Value> {
+    let found = get(az, given).await?;
+    if !is_attached(&found.kind) {
+        let message = format!(
+            "The compute `{}` is of the type {}, which is made here and not attached",
+            found.name, found.kind
+        );
+        let hint = format!("Delete it: az ml compute delete -n {}", found.name);
+        return Err(Error::invalid(message).hint(hint).into());
+    }
+    delete(az, given).await
 }
 
 async fn delete(az: &Az, given: &Given) -> anyhow::Result<Value> {

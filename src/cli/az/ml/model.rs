@@ -124,17 +124,19 @@ pub const GROUP: Group = Group {
 };
 
 /// A model as Azure's command line shows it.
+/// What the file or folder was called that the model was made of.
+fn base_name(model: &Model) -> &str {
+    let path = model.lineage.path.as_deref().unwrap_or_default();
+    let path = path.trim_end_matches('/');
+    path.rsplit('/').next().unwrap_or_default()
+}
+
 fn shown(place: &Place, model: &Model) -> Value {
     let version = model.version_called();
     let path = match (&model.files, &model.location) {
         (_, Some(location)) => location.clone(),
         (Some(files), None) => {
-            let base = model.lineage.path.as_deref().unwrap_or_default();
-            let base = base
-                .trim_end_matches('/')
-                .rsplit('/')
-                .next()
-                .unwrap_or_default();
+            let base = base_name(model);
             let hash = &files.hash.hex()[..32];
             place.address(&format!(
                 "azureml://datastores/workspaceblobstore/paths/LocalUpload/{hash}/{base}"
@@ -413,9 +415,9 @@ async fn restore(az: &Az, given: &Given) -> anyhow::Result<Value> {
 async fn download(az: &Az, given: &Given) -> anyhow::Result<Value> {
     let place = az.place(given).await?;
     let model = get(az, given, &place).await?;
-    let Some(files) = model.files else {
+    let Some(files) = &model.files else {
         let error = Error::conflict(format!("The files of `{}` are not kept here", model.name));
-        return Err(match model.location {
+        return Err(match &model.location {
             Some(location) => error.hint(format!("They are at {location}")).into(),
             None => error.into(),
         });
@@ -424,10 +426,19 @@ async fn download(az: &Az, given: &Given) -> anyhow::Result<Value> {
         .ctx
         .folder
         .join(given.text("download-path").unwrap_or("."));
-    let folder = folder.join(&model.name);
+    let name = place.name();
+    let tree = GetTree {
+        workspace: name.clone(),
+        hash: files.hash,
+    };
+    let mut folder = folder.join(&model.name);
+    let (entries, base) = (az.call(&tree).await?.entries, base_name(&model));
+    // A folder keeps its name below that of the model, a file lies there itself.
+    if !matches!(&entries[..], [file] if file.path == base) {
+        folder.push(base);
+    }
     let report = az.ctx.ui.report();
     let client = az.ctx.client().await?;
-    let name = place.name();
     let download = client.download_tree(&name, files.hash, &folder, Some(&report));
     az.ctx
         .ui

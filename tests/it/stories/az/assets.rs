@@ -21,6 +21,69 @@ fn a_registry_without_a_display_name_is_shown_by_its_own() {
 }
 
 #[test]
+fn a_component_goes_on_meaning_the_version_that_a_label_named() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.az("ml environment create -n e -i python:3.11").ok();
+        aml.write(
+            "c.yml",
+            "name: c\ntype: command\ncommand: echo\nenvironment: azureml:e@latest\n",
+        );
+        let step = "{type: command, component: azureml:c@latest}";
+        aml.write(
+            "p.yml",
+            format!("name: p\ntype: pipeline\njobs: {{a: {step}}}\n"),
+        );
+        for file in ["c.yml", "p.yml"] {
+            aml.az(format!("ml component create -f {file}")).ok();
+        }
+        aml.az("ml environment create -n e -i python:3.12").ok();
+        aml.az("ml component create -f c.yml").ok();
+        let ask = |what: &str| aml.az(format!("ml component show {what} -o tsv")).ok();
+        assert_eq!(ask("-n c -v 1 --query environment"), "azureml:e:1\n");
+        assert_eq!(ask("-n c -v 2 --query environment"), "azureml:e:2\n");
+        assert_eq!(ask("-n p -v 1 --query jobs.a.component"), "azureml:c:1\n");
+    });
+}
+
+#[test]
+fn what_is_made_here_is_neither_detached_nor_of_another_size() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.az("ml compute create -n pool --type amlcompute --size Standard_DS2_v2")
+            .ok();
+        let detached = error(aml, 1, "ml compute detach -n pool -y");
+        assert!(
+            detached.contains("az ml compute delete -n pool"),
+            "{detached}"
+        );
+        let sized = error(
+            aml,
+            1,
+            "ml compute update -n pool --set size=Standard_DS1_v2",
+        );
+        assert!(sized.contains("stays what it was made with"), "{sized}");
+        aml.az("ml compute update -n pool --max-instances 3").ok();
+    });
+}
+
+#[test]
+fn a_model_of_a_file_and_one_of_a_folder_are_downloaded() {
+    each_mode(|aml| {
+        with_workspace(aml);
+        aml.write("weights/a", "1");
+        for (name, path) in [("file", "weights/a"), ("folder", "weights")] {
+            aml.az(format!("ml model create -n {name} --path {path}"))
+                .ok();
+            aml.az(format!("ml model download -n {name} -v 1 -p out"))
+                .ok();
+        }
+        assert_eq!(aml.read("out/file/a"), "1");
+        assert_eq!(aml.read("out/folder/weights/a"), "1");
+    });
+}
+
+#[test]
 fn data_is_registered_from_files_and_flags() {
     each_mode(|aml| {
         with_workspace(aml);
@@ -212,7 +275,7 @@ fn environments_components_and_models_are_registered() {
         let show = "ml model show -n m -v 5 --query '[tags.a, stage]' -o tsv";
         assert_eq!(aml.az(show).ok(), "b\nStaging\n");
         aml.az("ml model download -n m -v 1 -p out").ok();
-        assert_eq!(aml.read("out/m/model.pkl"), "x");
+        assert_eq!(aml.read("out/m/model/model.pkl"), "x");
         aml.az("ml registry create -n r").ok();
         aml.az("ml model share -n m -v 5 --registry-name r").ok();
         assert_eq!(

@@ -67,7 +67,7 @@ const ABSENT: [(&str, &str); 35] = [
 ];
 
 /// What is wrong with what was asked for: 1.
-const WRONG: [(&str, &str); 27] = [
+const WRONG: [(&str, &str); 28] = [
     ("workspace delete -n w", "Add --yes"),
     (
         "workspace update -n w --set location=mars",
@@ -128,6 +128,10 @@ const WRONG: [(&str, &str); 27] = [
     (
         "compute create -n c --type amlcompute --min-instances 5 --max-instances 2",
         "min_instances is 5",
+    ),
+    (
+        "compute attach -n c --type amlcompute",
+        "are made here, not attached",
     ),
     (
         "online-endpoint create -n a_b",
