@@ -179,6 +179,19 @@ pub struct GetAsset {
 }
 operation!(GetAsset => Asset, "assets.get");
 
+impl GetAsset {
+    /// Asks for what a reference names that stands in `here`, a workspace or registry.
+    pub fn of(asset: &AssetRef, kind: AssetKind, here: &str) -> Self {
+        Self {
+            workspace: asset.holder.workspace(here),
+            kind,
+            name: asset.name.clone(),
+            version: asset.pick.version(),
+            label: asset.pick.label(),
+        }
+    }
+}
+
 /// Which assets a listing has as to archiving.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

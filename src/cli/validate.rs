@@ -102,10 +102,10 @@ pub fn validate(ctx: &Context, args: &ValidateArgs) -> anyhow::Result<()> {
         if kind.is_some_and(|kind| kind.name == "job") {
             document.note_what_is_left(value.as_ref(), &mut report);
         }
-        if let Some(value) = value.as_ref()
+        if let Some(Value::Object(fields)) = &value
             && kind.is_some_and(|kind| kind.name == "mltable")
         {
-            report.issues.extend(table::issues(&document, value));
+            report.issues.extend(table::issues(&document, fields));
         }
         ctx.ui.excerpts(&report);
         let errors = report.errors().count();

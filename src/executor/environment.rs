@@ -42,7 +42,8 @@ const HOLD_AGAIN: Duration = Duration::from_millis(20);
 /// several share: programs in them name the place that they were made at.
 pub(super) fn environments(home: &Path) -> PathBuf {
     let folder = home.join("environments");
-    folder.canonicalize().unwrap_or(folder)
+    let linked = folder.is_symlink().then(|| folder.canonicalize().ok());
+    linked.flatten().unwrap_or(folder)
 }
 
 /// Where environments are made, and with what.

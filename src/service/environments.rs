@@ -59,13 +59,7 @@ impl Service {
     ) -> Result<(Environment, Option<String>)> {
         let asset = AssetRef::parse(text)?;
         let place = asset.holder.workspace(workspace);
-        let get = GetAsset {
-            workspace: place.clone(),
-            kind: AssetKind::Environment,
-            name: asset.name.clone(),
-            version: asset.pick.version(),
-            label: asset.pick.label(),
-        };
+        let get = GetAsset::of(&asset, AssetKind::Environment, &place);
         let found = match get.perform(self, caller).await {
             Ok(found) => found,
             Err(error) if error.code == Code::NotFound => {

@@ -110,6 +110,26 @@ impl Service {
     }
 }
 
+/// Where an output is kept that is given no place.
+pub fn place_of_output(datastore: &str, run: &str, output: &str) -> String {
+    format!("azureml://datastores/{datastore}/paths/azureml/{run}/{output}/")
+}
+
+/// The run and the output whose such place it is.
+pub fn output_of_place(place: &str) -> Option<(String, String)> {
+    let Ok(Location::Datastore {
+        workspace: None,
+        path,
+        ..
+    }) = Location::parse(place)
+    else {
+        return None;
+    };
+    let below = path.trim_end_matches('/').strip_prefix("azureml/")?;
+    let (run, output) = below.split_once('/')?;
+    (!output.contains('/')).then(|| (run.to_owned(), output.to_owned()))
+}
+
 /// Whether a path names another workspace than the one it stands in.
 fn is_other(named: Option<&str>, here: &str) -> bool {
     named.is_some_and(|named| !named.eq_ignore_ascii_case(here))

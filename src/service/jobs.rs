@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::{
     Action, Caller, Perform, Service, automl,
     deployment_settings::{CONTAINER, says_yes},
+    job_places::{output_of_place, place_of_output},
     spark,
 };
 use api::{
@@ -20,7 +21,6 @@ use api::{
         CreateJob, DESCRIPTION_TAG, Described, Distribution, Framework, JobInput, JobOutput,
         JobService,
     },
-    paths::Location,
     runs::{GetRun, Job, Run, SubmitRun},
 };
 use spec::{
@@ -130,13 +130,7 @@ impl Service {
     ) -> Result<(Hash, Option<String>)> {
         let asset = AssetRef::parse(text).map_err(|error| error.at("code"))?;
         let place = asset.holder.workspace(place);
-        let get = GetAsset {
-            workspace: place.clone(),
-            kind: AssetKind::Code,
-            name: asset.name.clone(),
-            version: asset.pick.version(),
-            label: asset.pick.label(),
-        };
+        let get = GetAsset::of(&asset, AssetKind::Code, &place);
         let found = get.perform(self, caller).await;
         let found = found.map_err(|error| error.at("code"))?;
         let Some(files) = found.files else {
@@ -300,40 +294,25 @@ impl Draft<'_> {
                 .output(name, value.as_ref(), &datastore)
                 .map_err(|error| error.at(format!("outputs.{name}")))?;
             if self.is_place_of_another(name, &output.path).await {
-                output.path = self.own_place(name, &datastore);
+                output.path = place_of_output(&datastore, &self.request.name, name);
             }
             outputs.insert(name.to_owned(), output);
         }
         Ok(outputs)
     }
 
-    /// Where an output is kept that is given no place.
-    fn own_place(&self, name: &str, datastore: &str) -> String {
-        let job = &self.request.name;
-        format!("azureml://datastores/{datastore}/paths/azureml/{job}/{name}/")
-    }
-
     /// Whether it is the place that another job has given its output of that name, as `show` prints it:
     /// what is created from that does not write over the other's.
     async fn is_place_of_another(&self, name: &str, path: &str) -> bool {
-        let Ok(Location::Datastore {
-            workspace: None,
-            path,
-            ..
-        }) = Location::parse(path)
-        else {
+        let Some((run, output)) = output_of_place(path) else {
             return false;
         };
-        let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
-        let ["azureml", job, output] = parts[..] else {
-            return false;
-        };
-        if output != name || job == self.request.name {
+        if output != name || run == self.request.name {
             return false;
         }
         let get = GetRun {
             workspace: self.request.workspace.clone(),
-            run: job.to_owned(),
+            run,
         };
         get.perform(self.service, self.caller).await.is_ok()
     }
@@ -352,7 +331,7 @@ impl Draft<'_> {
         let mode = written.and_then(|output| output.mode.write());
         let path = match written.and_then(|output| output.path.as_deref()) {
             Some(path) => self.filled(path, datastore)?,
-            None => self.own_place(name, datastore),
+            None => place_of_output(datastore, &self.request.name, name),
         };
         Ok(JobOutput {
             kind: kind.unwrap_or_else(|| "uri_folder".to_owned()),

@@ -185,13 +185,7 @@ impl Service {
                 Error::invalid(format!("`{word}` have no files that could be fetched")).at("path")
             })?,
         };
-        let get = GetAsset {
-            workspace: place.clone(),
-            kind,
-            name: asset.name.clone(),
-            version: asset.pick.version(),
-            label: asset.pick.label(),
-        };
+        let get = GetAsset::of(&asset, kind, &place);
         let found = match get.perform(self, caller).await {
             Err(error) if error.code == api::Code::NotFound && said.is_none() => {
                 // Perhaps it is a model that is meant.

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Caller, Perform, Service};
-use api::assets::{AssetKind, AssetRef, GetAsset, Pick};
+use api::assets::{AssetKind, AssetRef, GetAsset};
 
 /// What components, their tasks and their steps name by references.
 const NAMED: [(&str, AssetKind); 3] = [
@@ -26,7 +26,11 @@ impl Service {
             let Some(asset) = labelled.and_then(|text| AssetRef::parse(text).ok()) else {
                 continue;
             };
-            if let Some(pinned) = self.pinned(caller, workspace, kind, &asset).await {
+            let get = GetAsset::of(&asset, kind, workspace);
+            if let Ok(found) = get.perform(self, caller).await {
+                let pinned = asset
+                    .holder
+                    .reference(kind.plural(), &found.name, &found.version);
                 component.insert(key.to_owned(), Value::from(pinned));
             }
         }
@@ -42,28 +46,5 @@ impl Service {
                 Box::pin(self.pin_labels(caller, workspace, part)).await;
             }
         }
-    }
-
-    async fn pinned(
-        &self,
-        caller: &Caller,
-        workspace: &str,
-        kind: AssetKind,
-        asset: &AssetRef,
-    ) -> Option<String> {
-        let get = GetAsset {
-            workspace: asset.holder.workspace(workspace),
-            kind,
-            name: asset.name.clone(),
-            version: None,
-            label: match &asset.pick {
-                Pick::Label(label) => Some(label.clone()),
-                Pick::Latest => None,
-                Pick::Version(_) => return None,
-            },
-        };
-        let found = get.perform(self, caller).await.ok()?;
-        let word = kind.plural();
-        Some(asset.holder.reference(word, &found.name, &found.version))
     }
 }

@@ -225,13 +225,7 @@ impl Service {
         name: &str,
     ) -> Result<Option<Asset>> {
         let asset = AssetRef::parse(name)?;
-        let get = GetAsset {
-            workspace: asset.holder.workspace(&row.workspace.name),
-            kind: AssetKind::Environment,
-            name: asset.name.clone(),
-            version: asset.pick.version(),
-            label: asset.pick.label(),
-        };
+        let get = GetAsset::of(&asset, AssetKind::Environment, &row.workspace.name);
         match get.perform(self, caller).await {
             Ok(found) => Ok(Some(found)),
             // One that comes with the program, or none: that is said elsewhere.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use globset::GlobBuilder;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     cell::Cell,
@@ -197,12 +197,12 @@ impl Definition {
                 .or_else(|| text("pattern").map(Source::Pattern));
             made.sources.extend(source);
         }
-        for (span, written) in spans(&document).into_iter().zip(list("transformations")) {
+        for (span, read) in transformations(&document, &fields) {
             let place = |error: Error| match error.target {
                 Some(_) => error,
                 None => error.at(document.sources.place(span)),
             };
-            match transformation(written).map_err(place)? {
+            match read.map_err(place)? {
                 Transformation::Read(reader) if made.reader.is_none() => made.reader = Some(reader),
                 Transformation::Read(_) => {
                     return Err(place(Error::invalid("The files are read once")));
@@ -314,14 +314,11 @@ impl Definition {
     }
 }
 
-/// What is wrong with the transformations of an `MLTable` file that is right as YAML, `value`. One that
+/// What is wrong with the transformations of an `MLTable` file that is right as YAML, `fields`. One that
 /// others can read and this cannot is noted.
-pub fn issues(document: &Document, value: &Value) -> Vec<Issue> {
-    let written = value.get("transformations").and_then(Value::as_array);
-    let written = spans(document)
-        .into_iter()
-        .zip(written.into_iter().flatten());
-    let wrong = written.filter_map(|(span, written)| Some((span, transformation(written).err()?)));
+pub fn issues(document: &Document, fields: &Map<String, Value>) -> Vec<Issue> {
+    let read = transformations(document, fields);
+    let wrong = read.filter_map(|(span, read)| Some((span, read.err()?)));
     let issue = |(span, error): (Span, Error)| {
         let issue = if error.code == Code::Unsupported {
             Issue::note(span, error.message)
@@ -333,13 +330,18 @@ pub fn issues(document: &Document, value: &Value) -> Vec<Issue> {
     wrong.map(issue).collect()
 }
 
-/// Where each transformation stands.
-fn spans(document: &Document) -> Vec<Span> {
-    let written = document.root.get("transformations").map(|it| &it.data);
-    match written {
-        Some(Data::List(items)) => items.iter().map(|item| item.span).collect(),
-        _ => Vec::new(),
-    }
+/// The transformations of an `MLTable` file, each with its place.
+fn transformations<'a>(
+    document: &'a Document,
+    fields: &'a Map<String, Value>,
+) -> impl Iterator<Item = (Span, Result<Transformation>)> + 'a {
+    let nodes = match document.root.get("transformations").map(|it| &it.data) {
+        Some(Data::List(nodes)) => &nodes[..],
+        _ => &[],
+    };
+    let written = fields.get("transformations").and_then(Value::as_array);
+    let both = nodes.iter().zip(written.into_iter().flatten());
+    both.map(|(node, written)| (node.span, transformation(written)))
 }
 
 impl Table {

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     driven::PIPELINE,
+    job_places::place_of_output,
     run_create::source_tags,
     sweeps::{AUTOML_TAG, BEST_TAG, SCORE_TAG, seed_of, sweep_run},
 };
@@ -270,9 +271,7 @@ fn settle(job: &mut Job, run: &str, graph: &Graph, reuses: Option<&str>) -> Resu
 fn place(output: &JobOutput, name: &str, run: &str, graph: &Graph) -> Result<String> {
     let datastore = &graph.datastore;
     if output.path.is_empty() {
-        return Ok(format!(
-            "azureml://datastores/{datastore}/paths/azureml/{run}/{name}/"
-        ));
+        return Ok(place_of_output(datastore, run, name));
     }
     Template::parse(&output.path).fill(&mut |expression| match expression {
         Expression::Name => Ok(Some(run.to_owned())),

@@ -148,13 +148,7 @@ impl<'a> Lookup<'a> {
         }
         let asset = AssetRef::parse(reference)?;
         let place = asset.holder.workspace(holder);
-        let get = GetAsset {
-            workspace: place.clone(),
-            kind: AssetKind::Component,
-            name: asset.name.clone(),
-            version: asset.pick.version(),
-            label: asset.pick.label(),
-        };
+        let get = GetAsset::of(&asset, AssetKind::Component, &place);
         let found = get.perform(self.service, self.caller).await?;
         let reference = match &asset.holder {
             Holder::Registry(registry) => format!(

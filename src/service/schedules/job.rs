@@ -132,13 +132,7 @@ impl Service {
         reference: &str,
     ) -> Result<()> {
         let asset = AssetRef::parse(reference)?;
-        let get = GetAsset {
-            workspace: asset.holder.workspace(workspace),
-            kind: AssetKind::Component,
-            name: asset.name.clone(),
-            version: asset.pick.version(),
-            label: asset.pick.label(),
-        };
+        let get = GetAsset::of(&asset, AssetKind::Component, workspace);
         get.perform(self, caller).await.map(drop)
     }
 

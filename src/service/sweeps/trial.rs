@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::plan::Plan;
 use crate::{
+    job_places::place_of_output,
     pipelines::name_of,
     run_create::source_tags,
     sampling::{Space, text},
@@ -110,9 +111,7 @@ fn job(plan: &Plan, values: &Map<String, Value>, name: &str) -> Result<Job> {
 /// Where an output of a trial is kept.
 pub fn place(output: &JobOutput, name: &str, trial: &str, datastore: &str) -> Result<String> {
     if output.path.is_empty() {
-        return Ok(format!(
-            "azureml://datastores/{datastore}/paths/azureml/{trial}/{name}/"
-        ));
+        return Ok(place_of_output(datastore, trial, name));
     }
     Template::parse(&output.path).fill(&mut |expression| match expression {
         Expression::Name => Ok(Some(trial.to_owned())),

@@ -146,13 +146,7 @@ async fn base(az: &Az, workspace: &str, fields: &Map<String, Value>) -> Result<O
     };
     let target = "base_environment_source.resource_id";
     let asset = AssetRef::parse(id).map_err(|error| error.at(target))?;
-    let get = GetAsset {
-        workspace: asset.holder.workspace(workspace),
-        kind: KIND,
-        name: asset.name.clone(),
-        version: asset.pick.version(),
-        label: asset.pick.label(),
-    };
+    let get = GetAsset::of(&asset, KIND, workspace);
     let elsewhere = !get.workspace.eq_ignore_ascii_case(workspace);
     let found = az.call(&get).await.map_err(|error| error.at(target))?;
     if elsewhere && found.files.is_some() {
